@@ -1,0 +1,3 @@
+//! The far end of the tunnel, in the cluster.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Packets of a TUN to streams, through a private network namespace.

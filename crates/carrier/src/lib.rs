@@ -1,0 +1,1 @@
+//! One byte pipe through the Kubernetes API server to the agent.

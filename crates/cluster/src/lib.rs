@@ -1,0 +1,1 @@
+//! Kubernetes: kubeconfig, agent placement, permissions, clean-up.

@@ -1,0 +1,1 @@
+//! What a session tells and takes over its socket: state, events, commands.

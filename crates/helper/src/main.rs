@@ -1,0 +1,3 @@
+//! The privileged helper: TUN, routes and DNS for a session.
+
+fn main() {}

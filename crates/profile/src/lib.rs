@@ -1,0 +1,1 @@
+//! What a user saved: which cluster, namespace, method and extra hosts.

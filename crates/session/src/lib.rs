@@ -1,0 +1,1 @@
+//! One session from connect to clean-up.

@@ -1,0 +1,1 @@
+//! Many streams over a few carriers: frames, credits, scheduling, resume.

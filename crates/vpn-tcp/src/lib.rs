@@ -1,0 +1,1 @@
+//! The whole laptop: helper lease, ranges, host DNS.
