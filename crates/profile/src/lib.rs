@@ -1,1 +1,44 @@
 //! What a user saved: which cluster, namespace, method and extra hosts.
+//!
+//! A profile is one TOML file, `$XDG_CONFIG_HOME/slipway/profiles/NAME.toml`, that people read, edit and share. Text
+//! becomes a [`Profile`] in one step ([`Profile::from_toml`]): every value has a type that cannot hold nonsense, and
+//! what does not fit is refused with its line and column. [`Store`] keeps the files, so that a reader never sees half
+//! of one and a broken file hides no other.
+//!
+//! This crate knows nothing about clusters, sessions or windows: whether a context exists is asked elsewhere.
+//!
+//! ```toml
+//! version = 1
+//! method = "vpn-tcp"
+//! colour = "blue"
+//! protected = true
+//! also-proxy = ["db.corp.internal", "10.3.0.0/16"]
+//!
+//! [cluster]
+//! kubeconfig = "~/.kube/staging"
+//! context = "staging"
+//! namespace = "shop"
+//!
+//! [agent]
+//! image = "registry.example.com/slipway-agent:0.1.0"
+//! grace-seconds = 120
+//!
+//! [dns]
+//! suffixes = ["corp.internal"]
+//! ```
+
+mod also_proxy;
+mod error;
+mod file;
+mod name;
+mod schema;
+mod store;
+mod value;
+
+pub use also_proxy::AlsoProxy;
+pub use error::{Error, InvalidValue, Place};
+pub use file::FORMAT_VERSION;
+pub use name::ProfileName;
+pub use schema::{Agent, Cluster, Colour, Dns, Method, MethodNotYet, Profile};
+pub use store::{Listed, MAX_FILE_BYTES, Store};
+pub use value::{Context, DomainName, Grace, Image, KubeconfigPath, Namespace};

@@ -1,0 +1,173 @@
+//! What can be wrong with a profile or its file.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::name::ProfileName;
+
+/// A value that a profile cannot hold: what it was meant to be, the text, and why not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a {what}: {why}")]
+pub struct InvalidValue {
+    what: &'static str,
+    text: String,
+    why: String,
+}
+
+impl InvalidValue {
+    /// Longest part of a refused text that is repeated in the message.
+    const SHOWN: usize = 80;
+
+    pub(crate) fn new(what: &'static str, text: impl fmt::Display, why: impl Into<String>) -> Self {
+        let text = text.to_string().chars().take(Self::SHOWN).collect();
+        Self {
+            what,
+            text,
+            why: why.into(),
+        }
+    }
+}
+
+/// Where in a file something is wrong, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The line.
+    pub line: usize,
+    /// The character in the line.
+    pub column: usize,
+}
+
+impl Place {
+    /// The place of a byte of `text`.
+    pub(crate) fn of(text: &str, byte: usize) -> Self {
+        let before = text.get(..byte).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Self {
+            line: before.matches('\n').count() + 1,
+            column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
+    }
+}
+
+/// Why a profile could not be read, written or found.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The environment names no folder for settings.
+    #[error("there is no folder for settings: neither XDG_CONFIG_HOME nor HOME is an absolute path")]
+    NoConfigHome,
+    /// A name that no profile can have.
+    #[error(transparent)]
+    Name(#[from] InvalidValue),
+    /// No profile of that name is saved.
+    #[error("there is no profile called {0}")]
+    Missing(ProfileName),
+    /// A profile of that name is saved already.
+    #[error("there is a profile called {0} already")]
+    Exists(ProfileName),
+    /// The text is not a profile.
+    #[error("{source_name}, {place}: {message}")]
+    Invalid {
+        /// The file, or the name the profile would have had.
+        source_name: String,
+        /// Where in the text.
+        place: Place,
+        /// What is wrong there.
+        message: String,
+    },
+    /// The text is a profile of another version of the format.
+    #[error(
+        "{source_name} has version {found} of the profile format; this program reads version {supported}"
+    )]
+    Version {
+        /// The file, or the name the profile would have had.
+        source_name: String,
+        /// The version in the text.
+        found: i64,
+        /// The version that can be read.
+        supported: u32,
+    },
+    /// The file is larger than any profile.
+    #[error("{path} is larger than any profile ({limit} bytes)", path = path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The system refused a file operation.
+    #[error("{path} could not be {action}: {source}", path = path.display())]
+    Io {
+        /// What was tried, as a participle: read, written, ...
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// A word for scripts that never changes.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoConfigHome => "profile-no-config-home",
+            Self::Name(_) => "profile-name-invalid",
+            Self::Missing(_) => "profile-missing",
+            Self::Exists(_) => "profile-exists",
+            Self::Invalid { .. } => "profile-invalid",
+            Self::Version { .. } => "profile-version",
+            Self::TooLarge { .. } => "profile-too-large",
+            Self::Io { .. } => "profile-io",
+        }
+    }
+
+    /// What the user can do. The cause is the error's own text.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::NoConfigHome => "set HOME to your home folder".into(),
+            Self::Name(_) => "use 1 to 63 lower-case letters, digits and '-', like shop-staging".into(),
+            Self::Missing(_) => "`slipway list profiles` shows what is saved".into(),
+            Self::Exists(name) => format!("choose another name, or delete {name} first"),
+            Self::Invalid { .. } => "correct the file in an editor; nothing else is affected".into(),
+            Self::Version { .. } => {
+                "use the version of Slipway that wrote it, or save the profile anew".into()
+            }
+            Self::TooLarge { .. } => "check that the file is a profile".into(),
+            Self::Io { path, .. } => {
+                format!(
+                    "check that {} is yours and that its disk has room",
+                    path.display()
+                )
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_count_lines_and_characters_from_one() {
+        let text = "a = 1\nä = ö\n";
+        assert_eq!(Place::of(text, 0), Place { line: 1, column: 1 });
+        assert_eq!(
+            Place::of(text, text.find('ö').unwrap()),
+            Place { line: 2, column: 5 }
+        );
+        assert_eq!(Place::of(text, text.len()), Place { line: 3, column: 1 });
+    }
+
+    #[test]
+    fn a_refused_value_is_not_repeated_without_end() {
+        let error = InvalidValue::new("host name", "x".repeat(10_000), "it is too long");
+        assert!(error.to_string().len() < 200);
+    }
+}

@@ -1,0 +1,301 @@
+//! A profile as text.
+
+use serde::{Deserialize, Serialize};
+
+use crate::also_proxy::AlsoProxy;
+use crate::error::{Error, Place};
+use crate::name::ProfileName;
+use crate::schema::{Agent, Cluster, Colour, Dns, Method, Profile};
+
+/// The version of the file format that is written, and the only one that is read.
+pub const FORMAT_VERSION: u32 = 1;
+
+impl Profile {
+    /// Reads a profile's text. `name` is what the profile will be called: the text does not say it.
+    ///
+    /// # Errors
+    /// [`Error::Version`] for another version of the format, [`Error::Invalid`] with the place of everything else:
+    /// broken TOML, an unknown key, a value that does not fit.
+    pub fn from_toml(name: ProfileName, text: &str) -> Result<Self, Error> {
+        let source_name = format!("{name}.toml");
+        read(&source_name, text).map(|file| file.into_profile(name))
+    }
+
+    /// The profile's text; [`Profile::from_toml`] reads it back to the same.
+    ///
+    /// # Errors
+    /// None that is known: every value has a form in TOML. The serialiser's signature allows for one.
+    pub fn to_toml(&self) -> Result<String, Error> {
+        toml::to_string(&File::from_profile(self)).map_err(|error| Error::Invalid {
+            source_name: format!("{}.toml", self.name),
+            place: Place { line: 1, column: 1 },
+            message: error.to_string(),
+        })
+    }
+}
+
+/// The file's form: a profile without its name, with the version of the format.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct File {
+    version: u32,
+    #[serde(default)]
+    method: Method,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    colour: Option<Colour>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    protected: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    also_proxy: Vec<AlsoProxy>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    cluster: Cluster,
+    #[serde(default, skip_serializing_if = "is_default")]
+    agent: Agent,
+    #[serde(default, skip_serializing_if = "is_default")]
+    dns: Dns,
+}
+
+impl File {
+    fn from_profile(profile: &Profile) -> Self {
+        let Profile {
+            name: _,
+            colour,
+            protected,
+            method,
+            also_proxy,
+            cluster,
+            agent,
+            dns,
+        } = profile.clone();
+        Self {
+            version: FORMAT_VERSION,
+            method,
+            colour,
+            protected,
+            also_proxy,
+            cluster,
+            agent,
+            dns,
+        }
+    }
+
+    fn into_profile(self, name: ProfileName) -> Profile {
+        let Self {
+            version: _,
+            method,
+            colour,
+            protected,
+            also_proxy,
+            cluster,
+            agent,
+            dns,
+        } = self;
+        Profile {
+            name,
+            colour,
+            protected,
+            method,
+            also_proxy,
+            cluster,
+            agent,
+            dns,
+        }
+    }
+}
+
+/// Only the version: a newer format may have keys that this one does not know, and "unknown key" would be the wrong
+/// thing to say about it.
+#[derive(Deserialize)]
+struct Versioned {
+    version: i64,
+}
+
+fn read(source_name: &str, text: &str) -> Result<File, Error> {
+    let invalid = |error: toml::de::Error| Error::Invalid {
+        source_name: source_name.to_owned(),
+        place: Place::of(text, error.span().map_or(0, |span| span.start)),
+        message: error.message().to_owned(),
+    };
+    let Versioned { version: found } = toml::from_str(text).map_err(invalid)?;
+    if found != i64::from(FORMAT_VERSION) {
+        return Err(Error::Version {
+            source_name: source_name.to_owned(),
+            found,
+            supported: FORMAT_VERSION,
+        });
+    }
+    toml::from_str(text).map_err(invalid)
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn name() -> ProfileName {
+        "shop".parse().unwrap()
+    }
+
+    fn refused(text: &str) -> (Place, String) {
+        match Profile::from_toml(name(), text) {
+            Err(Error::Invalid { place, message, .. }) => (place, message),
+            other => panic!("expected Invalid, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn one_line_is_a_profile() {
+        assert_eq!(
+            Profile::from_toml(name(), "version = 1\n").unwrap(),
+            Profile::new(name())
+        );
+        assert_eq!(
+            Profile::new(name()).to_toml().unwrap(),
+            "version = 1\nmethod = \"vpn-tcp\"\n"
+        );
+    }
+
+    #[test]
+    fn every_value_is_read() {
+        let text = r#"
+            version = 1
+            method = "container"
+            colour = "vermilion"
+            protected = true
+            also-proxy = ["DB.corp", "10.1.2.3", "fd00::/8"]
+            [cluster]
+            kubeconfig = "~/.kube/x"
+            context = "staging"
+            namespace = "shop"
+            [agent]
+            image = "r.example/a:1"
+            grace-seconds = 60
+            [dns]
+            suffixes = ["corp.internal"]
+        "#;
+        let profile = Profile::from_toml(name(), text).unwrap();
+        assert_eq!(profile.method, Method::Container);
+        assert_eq!(profile.colour, Some(Colour::Vermilion));
+        assert!(profile.protected);
+        let also: Vec<_> = profile.also_proxy.iter().map(ToString::to_string).collect();
+        assert_eq!(also, ["db.corp", "10.1.2.3", "fd00::/8"]);
+        assert_eq!(profile.cluster.kubeconfig.as_ref().unwrap().as_str(), "~/.kube/x");
+        assert_eq!(profile.cluster.context.as_ref().unwrap().as_str(), "staging");
+        assert_eq!(profile.cluster.namespace.as_ref().unwrap().as_str(), "shop");
+        assert_eq!(profile.agent.image.as_ref().unwrap().as_str(), "r.example/a:1");
+        assert_eq!(profile.agent.grace.unwrap().seconds(), 60);
+        assert_eq!(profile.dns.suffixes.first().unwrap().as_str(), "corp.internal");
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_where_it_stands() {
+        let (place, message) = refused("version = 1\nmethod = \"vpn-tcp\"\n  colr = \"blue\"\n");
+        assert_eq!(place, Place { line: 3, column: 3 });
+        assert!(message.contains("colr"), "{message}");
+        let (place, message) = refused("version = 1\n[cluster]\nnamespce = \"shop\"\n");
+        assert_eq!(place, Place { line: 3, column: 1 });
+        assert!(message.contains("namespce"), "{message}");
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_is_refused_where_it_stands() {
+        let (place, message) = refused("version = 1\nalso-proxy = [\"ok.example\", \"10.1.2.3/8\"]\n");
+        assert_eq!(place.line, 2);
+        assert!(message.contains("10.0.0.0/8"), "{message}");
+        let (place, _) = refused("version = 1\n[cluster]\nnamespace = \"Shop\"\n");
+        assert_eq!(place, Place { line: 3, column: 13 });
+        let (place, _) = refused("version = 1\ncolour = \"mauve\"\n");
+        assert_eq!(place, Place { line: 2, column: 10 });
+    }
+
+    #[test]
+    fn another_version_is_named_before_its_unknown_keys() {
+        let error = Profile::from_toml(name(), "version = 2\nwormhole = true\n").unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::Version {
+                    found: 2,
+                    supported: 1,
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
+        let (_, message) = refused("method = \"vpn-tcp\"\n");
+        assert!(message.contains("version"), "{message}");
+    }
+
+    fn also_proxy() -> impl Strategy<Value = AlsoProxy> {
+        prop_oneof![
+            "[a-z][a-z0-9_]{0,20}(\\.[a-z][a-z0-9-]{0,10}[a-z0-9]){0,4}"
+                .prop_map(|text| text.parse().unwrap()),
+            any::<std::net::IpAddr>().prop_map(AlsoProxy::Ip),
+            (any::<std::net::IpAddr>(), 1u8..=32).prop_map(|(address, prefix)| {
+                AlsoProxy::Cidr(ipnet::IpNet::new(address, prefix).unwrap().trunc())
+            }),
+        ]
+    }
+
+    prop_compose! {
+        fn profiles()(
+            name in "[a-z0-9][a-z0-9-]{0,62}",
+            colour in proptest::option::of(proptest::sample::select(&Colour::ALL)),
+            protected: bool,
+            method in proptest::sample::select(&Method::ALL),
+            also_proxy in proptest::collection::vec(also_proxy(), 0..6),
+            kubeconfig in proptest::option::of("(~/|/)\\PC{0,40}"),
+            context in proptest::option::of("[^-\\pC]\\PC{0,40}"),
+            namespace in proptest::option::of("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"),
+            image in proptest::option::of("[a-z0-9./:@]{1,40}"),
+            grace in proptest::option::of(10u32..=86_400),
+            suffixes in proptest::collection::vec("[a-z]{1,10}(\\.[a-z]{1,10}){0,3}", 0..4),
+        ) -> Profile {
+            Profile {
+                name: name.parse().unwrap(),
+                colour,
+                protected,
+                method,
+                also_proxy,
+                cluster: Cluster {
+                    kubeconfig: kubeconfig.map(|text| text.parse().unwrap()),
+                    context: context.map(|text| text.parse().unwrap()),
+                    namespace: namespace.map(|text| text.parse().unwrap()),
+                },
+                agent: Agent {
+                    image: image.map(|text| text.parse().unwrap()),
+                    grace: grace.map(|seconds| seconds.try_into().unwrap()),
+                },
+                dns: Dns { suffixes: suffixes.into_iter().map(|text| text.parse().unwrap()).collect() },
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back_the_same(profile in profiles()) {
+            let text = profile.to_toml().unwrap();
+            prop_assert_eq!(Profile::from_toml(profile.name.clone(), &text).unwrap(), profile);
+        }
+
+        #[test]
+        fn also_proxy_survives_its_own_text(entry in also_proxy()) {
+            prop_assert_eq!(entry.to_string().parse::<AlsoProxy>().unwrap(), entry);
+        }
+
+        #[test]
+        fn no_text_makes_the_reader_fall_over(text in "\\PC{0,200}") {
+            let _ = Profile::from_toml(name(), &text);
+            let _ = Profile::from_toml(name(), &format!("version = 1\n{text}"));
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The name of a profile.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::InvalidValue;
+use crate::value::text_value;
+
+/// A profile's name: `[a-z0-9][a-z0-9-]{0,62}`. It is a file name, a part of `NAME.PROFILE.slipway.internal` and a
+/// program's argument, and is safe as each.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ProfileName(String);
+
+impl ProfileName {
+    /// Longest name, in characters: one DNS label (RFC 1035, 2.3.4).
+    pub const MAX_LEN: usize = 63;
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ProfileName {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let invalid = |why| Err(InvalidValue::new("profile name", text, why));
+        if text.is_empty() || text.len() > Self::MAX_LEN {
+            return invalid("it must have 1 to 63 characters");
+        }
+        if !text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        {
+            return invalid("only lower-case letters, digits and '-' may be in it");
+        }
+        if text.starts_with('-') {
+            return invalid("it begins with '-'");
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for ProfileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+text_value!(ProfileName);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_leave_their_folder_or_pass_for_an_option() {
+        for bad in ["", "..", "a/b", "-a", "A", "a.b", "a b", "ä", &"a".repeat(64)] {
+            assert!(bad.parse::<ProfileName>().is_err(), "{bad:?} was taken");
+        }
+        for good in ["a", "0", "shop-staging", &"a".repeat(63)] {
+            assert_eq!(good.parse::<ProfileName>().unwrap().as_str(), good);
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! The small words of a profile, each checked once where it enters.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::InvalidValue;
+
+/// Longest DNS name in text, without the final dot (RFC 1035, 2.3.4).
+const MAX_DOMAIN: usize = 253;
+/// Longest DNS label (RFC 1035, 2.3.4); Kubernetes limits namespaces to one label.
+const MAX_LABEL: usize = 63;
+/// Longest context name, image or path that is taken. Far above what people use; keeps messages and menus bounded.
+const MAX_TEXT: usize = 1024;
+
+/// Serde and conversions of a newtype over text that has a `FromStr` and a `Display`.
+macro_rules! text_value {
+    ($name:ident) => {
+        impl TryFrom<String> for $name {
+            type Error = InvalidValue;
+
+            fn try_from(text: String) -> Result<Self, InvalidValue> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                value.to_string()
+            }
+        }
+    };
+}
+pub(crate) use text_value;
+
+/// A DNS name in lower case, without a final dot: a host, or a suffix of hosts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DomainName(String);
+
+impl DomainName {
+    /// The name, lower case, without a final dot.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for DomainName {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let invalid = |why| Err(InvalidValue::new("host name", text, why));
+        let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+        if name.is_empty() {
+            return invalid("it is empty");
+        }
+        if name.len() > MAX_DOMAIN {
+            return invalid("it is longer than 253 characters");
+        }
+        for label in name.split('.') {
+            if label.is_empty() {
+                return invalid("it has an empty part between two dots, or begins with a dot");
+            }
+            if label.len() > MAX_LABEL {
+                return invalid("a part between two dots is longer than 63 characters");
+            }
+            // Underscores are no host names by RFC 952, but real names (SRV, some Windows hosts) have them.
+            if !label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            {
+                return invalid("only letters, digits, '-', '_' and '.' may be in it");
+            }
+            if label.starts_with('-') || label.ends_with('-') {
+                return invalid("a part begins or ends with '-'");
+            }
+        }
+        // A last part of digits is a mistyped address (RFC 3696, 2: top-level names are not all-numeric).
+        if name
+            .rsplit('.')
+            .next()
+            .is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()))
+        {
+            return invalid("it looks like an address, but is none");
+        }
+        Ok(Self(name))
+    }
+}
+
+impl fmt::Display for DomainName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+text_value!(DomainName);
+
+/// A Kubernetes namespace: one lower-case DNS label (RFC 1123).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Namespace(String);
+
+impl Namespace {
+    /// The namespace's name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Namespace {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let invalid = |why| Err(InvalidValue::new("namespace", text, why));
+        if text.is_empty() || text.len() > MAX_LABEL {
+            return invalid("it must have 1 to 63 characters");
+        }
+        if !text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        {
+            return invalid("only lower-case letters, digits and '-' may be in it");
+        }
+        if text.starts_with('-') || text.ends_with('-') {
+            return invalid("it begins or ends with '-'");
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+text_value!(Namespace);
+
+/// The name of a kubeconfig context. Kubernetes sets no rule; cloud tools put slashes, colons and '@' in it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Context(String);
+
+impl Context {
+    /// The context's name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Context {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        check_line("context", text)?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+text_value!(Context);
+
+/// A container image reference. The registry has the last word on its form; here it only has to be one word.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Image(String);
+
+impl Image {
+    /// The reference as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Image {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        check_line("image", text)?;
+        if text.chars().any(char::is_whitespace) {
+            return Err(InvalidValue::new("image", text, "it has a blank in it"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+text_value!(Image);
+
+/// Where a kubeconfig lies: absolute, or below the home folder as `~/...` so that a profile can be shared.
+///
+/// A relative path is refused: the tray and a terminal would read different files.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KubeconfigPath(String);
+
+impl KubeconfigPath {
+    /// The file's path for a user whose home folder is `home`.
+    pub fn resolve(&self, home: &Path) -> PathBuf {
+        match self.0.strip_prefix("~/") {
+            Some(rest) => home.join(rest),
+            None => PathBuf::from(&self.0),
+        }
+    }
+
+    /// The path as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for KubeconfigPath {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        check_line("kubeconfig", text)?;
+        if !text.starts_with('/') && !text.starts_with("~/") {
+            return Err(InvalidValue::new(
+                "kubeconfig",
+                text,
+                "it must begin with '/' or '~/'",
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for KubeconfigPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+text_value!(KubeconfigPath);
+
+/// How long the agent waits for its client to come back before it ends itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct Grace(u32);
+
+impl Grace {
+    /// Shortest grace in seconds: less would end the agent in an ordinary change of network.
+    pub const MIN_SECONDS: u32 = 10;
+    /// Longest grace in seconds: one day.
+    pub const MAX_SECONDS: u32 = 86_400;
+
+    /// The grace in seconds.
+    pub fn seconds(self) -> u32 {
+        self.0
+    }
+
+    /// The grace as a duration.
+    pub fn duration(self) -> Duration {
+        Duration::from_secs(u64::from(self.0))
+    }
+}
+
+impl TryFrom<u32> for Grace {
+    type Error = InvalidValue;
+
+    fn try_from(seconds: u32) -> Result<Self, InvalidValue> {
+        if !(Self::MIN_SECONDS..=Self::MAX_SECONDS).contains(&seconds) {
+            return Err(InvalidValue::new(
+                "grace",
+                seconds,
+                "it must be 10 to 86400 seconds",
+            ));
+        }
+        Ok(Self(seconds))
+    }
+}
+
+impl From<Grace> for u32 {
+    fn from(grace: Grace) -> Self {
+        grace.0
+    }
+}
+
+/// One line of visible text, bounded: it ends up in menus, messages and process arguments.
+fn check_line(what: &'static str, text: &str) -> Result<(), InvalidValue> {
+    if text.is_empty() {
+        return Err(InvalidValue::new(what, text, "it is empty"));
+    }
+    if text.len() > MAX_TEXT {
+        return Err(InvalidValue::new(what, text, "it is longer than 1024 bytes"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(InvalidValue::new(what, text, "it has a control character in it"));
+    }
+    if text.starts_with('-') {
+        // It is handed to programs as an argument, where it would be read as an option.
+        return Err(InvalidValue::new(what, text, "it begins with '-'"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domain_names_are_lower_case_and_lose_the_final_dot() {
+        let name: DomainName = "DB.Corp.Internal.".parse().unwrap();
+        assert_eq!(name.as_str(), "db.corp.internal");
+    }
+
+    #[test]
+    fn domain_names_refuse_what_no_resolver_takes() {
+        for bad in [
+            "",
+            ".",
+            "a..b",
+            ".corp",
+            "-a.b",
+            "a-.b",
+            "a b",
+            "a/b",
+            "10.0.0.300",
+            &"a".repeat(64),
+            "*.corp",
+        ] {
+            assert!(bad.parse::<DomainName>().is_err(), "{bad:?} was taken");
+        }
+        assert!(
+            [["abcdefgh"; 29].join("."), "x".into()]
+                .join(".")
+                .parse::<DomainName>()
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn namespaces_follow_the_rule_of_kubernetes() {
+        assert_eq!("shop-test".parse::<Namespace>().unwrap().as_str(), "shop-test");
+        for bad in ["", "Shop", "-shop", "shop-", "a.b", &"n".repeat(64)] {
+            assert!(bad.parse::<Namespace>().is_err(), "{bad:?} was taken");
+        }
+    }
+
+    #[test]
+    fn contexts_take_the_names_that_cloud_tools_give() {
+        for good in [
+            "arn:aws:eks:eu-west-1:1234:cluster/prod",
+            "kubernetes-admin@kubernetes",
+            "my cluster",
+        ] {
+            assert_eq!(good.parse::<Context>().unwrap().as_str(), good);
+        }
+        for bad in ["", "a\nb", "--kubeconfig=x"] {
+            assert!(bad.parse::<Context>().is_err(), "{bad:?} was taken");
+        }
+    }
+
+    #[test]
+    fn kubeconfig_below_home_is_found_in_any_home() {
+        let path: KubeconfigPath = "~/.kube/staging".parse().unwrap();
+        assert_eq!(
+            path.resolve(Path::new("/home/ada")),
+            Path::new("/home/ada/.kube/staging")
+        );
+        let absolute: KubeconfigPath = "/etc/kube".parse().unwrap();
+        assert_eq!(absolute.resolve(Path::new("/home/ada")), Path::new("/etc/kube"));
+        assert!("kube/config".parse::<KubeconfigPath>().is_err());
+    }
+
+    #[test]
+    fn grace_has_a_floor_and_a_ceiling() {
+        assert_eq!(Grace::try_from(120).unwrap().duration(), Duration::from_secs(120));
+        assert!(Grace::try_from(9).is_err());
+        assert!(Grace::try_from(86_401).is_err());
+    }
+}
