@@ -1,1 +1,35 @@
 //! Packets of a TUN to streams, through a private network namespace.
+//!
+//! Whoever captures a laptop, a program or a container routes the addresses it wants into a TUN and gives that
+//! TUN to [`Capture::start`]. From then on a TCP connection that a program opens becomes one call of
+//! [`FarEnd::open`] and one [`FarEnd::carry`] with an ordinary [`tokio::net::TcpStream`]; UDP and ICMP echo
+//! become [`FarEnd::datagram`] and [`FarEnd::echo`], with the way back through [`Replies`]; and DNS asked of the
+//! resolver's address becomes a question to [`Resolver`].
+//!
+//! ```text
+//!  program -> laptop kernel -> laptop TUN -> pump -+- TCP --> private TUN -> kernel TCP of the private namespace
+//!                                                  |                         -> accept() -> FarEnd::carry
+//!                                                  +- UDP, ICMP echo -------> FarEnd::datagram, FarEnd::echo
+//!                                                  +- DNS ------------------> Resolver
+//! ```
+//!
+//! TCP is spoken by the kernel, not by a stack of ours: a child process makes a user and network namespace in
+//! which every address is local, so that packets go in and come out without a byte rewritten and an accepted
+//! socket's own name is the destination the program meant. The one packet held back is the first SYN of a
+//! connection: it enters the namespace when the far end has answered, so that `connect()` tells the truth.
+//!
+//! This crate must not know what the far end is, nor how the TUN was made, nor what a name means.
+//!
+//! A program that starts captures calls [`private_namespace::child_main_if_asked`] first thing in `main`.
+
+mod capture;
+mod error;
+mod far_end;
+pub mod packet;
+pub mod private_namespace;
+mod resolver;
+
+pub use capture::{Capture, Lost, Replies};
+pub use error::{CaptureError, NamespaceRemedy};
+pub use far_end::{Echo, FarEnd, Flow, Refusal};
+pub use resolver::{Answer, Resolver};

@@ -1,0 +1,1 @@
+//! IP packets read and written: pure functions over bytes.

@@ -1,0 +1,33 @@
+//! DNS, as seen from here: questions arrive as packets or as a TCP stream, somebody else knows the answers.
+
+use std::future::Future;
+
+use bytes::Bytes;
+use tokio::net::TcpStream;
+
+/// Answers the DNS messages that programs send to the resolver's address, port 53. A clone is the same resolver.
+pub trait Resolver: Clone + Send + Sync + 'static {
+    /// Answers at once if that needs no waiting: called on the packet path, it must not block.
+    ///
+    /// `answer` comes empty and is handed back filled with [`Answer::Ready`].
+    fn try_answer(&self, query: &[u8], answer: &mut Vec<u8>) -> Answer;
+
+    /// Answers a UDP query for which [`Resolver::try_answer`] said [`Answer::Later`]. `None` says nothing at all.
+    ///
+    /// It is dropped when it takes longer than [`crate::Capture::ANSWER_LIMIT`].
+    fn answer(&self, query: Bytes) -> impl Future<Output = Option<Bytes>> + Send;
+
+    /// Serves DNS over one TCP connection until its end.
+    fn serve_tcp(&self, program: TcpStream) -> impl Future<Output = ()> + Send;
+}
+
+/// What [`Resolver::try_answer`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// The answer is in the buffer.
+    Ready,
+    /// It needs [`Resolver::answer`].
+    Later,
+    /// No answer is due: the message is not a query.
+    None,
+}
