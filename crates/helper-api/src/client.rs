@@ -1,0 +1,442 @@
+//! The side that asks.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use crate::frame::{Decoder, FrameError, encode};
+use crate::message::{
+    Build, DnsChange, DnsGranted, Granted, Hello, Protocol, Reply, Request, Slot, Status, Tally, Up,
+    UpstreamName, Version, Welcome,
+};
+use crate::plan::Plan;
+use crate::{Change, Refusal, TunnelCidr, rights};
+
+/// How long the helper may take for its answer to anything but [`Request::Up`].
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
+
+/// How long it may take for that one: polkit may be asking the user for a password.
+const UP_WAIT: Duration = Duration::from_secs(130);
+
+/// A connection to the helper that has no lease.
+#[derive(Debug)]
+pub struct Client {
+    connection: Connection,
+    welcome: Welcome,
+}
+
+impl Client {
+    /// Connects and exchanges Hello.
+    ///
+    /// # Errors
+    /// [`ClientError`]: [`ClientError::NoHelper`] when nobody listens, [`ClientError::Refused`] when the helper does not
+    /// serve this user or this version.
+    pub async fn connect(path: impl AsRef<Path>) -> Result<Self, ClientError> {
+        let stream = UnixStream::connect(path.as_ref())
+            .await
+            .map_err(ClientError::NoHelper)?;
+        Self::greet(stream, Version::OURS).await
+    }
+
+    /// Exchanges Hello on a stream that is connected already, as that version.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub async fn greet(stream: UnixStream, version: Version) -> Result<Self, ClientError> {
+        let mut connection = Connection {
+            stream,
+            decoder: Decoder::default(),
+            fds: Vec::new(),
+        };
+        let hello = Hello {
+            epoch: version.epoch,
+            revision: version.revision,
+            build: Build::ours(),
+        };
+        let Reply::Welcome(welcome) = connection.ask(&Request::Hello(hello), ANSWER_WAIT).await? else {
+            return Err(ClientError::Unexpected);
+        };
+        Ok(Self { connection, welcome })
+    }
+
+    /// What the helper said of itself.
+    #[must_use]
+    pub fn hello(&self) -> &Welcome {
+        &self.welcome
+    }
+
+    /// Asks for a lease. With `prefer`, for the slot, and so the addresses, of one that was lost with the helper.
+    ///
+    /// All of it is there when this returns: TUN, addresses, every route, names.
+    ///
+    /// # Errors
+    /// [`UpError::Refused`] gives the client back to ask again, for instance without the networks that conflict.
+    pub async fn up(mut self, plan: &Plan, prefer: Option<Slot>) -> Result<Handover, UpError> {
+        let (up, more) = Up::from_plan(plan, prefer);
+        let granted = match self.connection.ask(&Request::Up(up), UP_WAIT).await {
+            Ok(Reply::Up(granted)) => granted,
+            Ok(
+                Reply::Welcome(_) | Reply::Updated(_) | Reply::Down(_) | Reply::Status(_) | Reply::Refused(_),
+            ) => {
+                return Err(UpError::Lost(ClientError::Unexpected));
+            }
+            Err(ClientError::Refused(refusal)) => {
+                return Err(UpError::Refused {
+                    refusal,
+                    client: Box::new(self),
+                });
+            }
+            Err(lost) => return Err(UpError::Lost(lost)),
+        };
+        let mut fds = self.connection.take_fds().into_iter();
+        let tun = fds.next().ok_or(UpError::Lost(ClientError::Unexpected))?;
+        let upstreams = Upstream::pair(granted.dns.as_ref(), fds).map_err(UpError::Lost)?;
+        for change in more {
+            match self.connection.ask(&Request::Update(change), ANSWER_WAIT).await {
+                Ok(_) => {}
+                Err(ClientError::Refused(refusal)) => {
+                    // All or nothing: what came up goes down before the caller hears of the refusal.
+                    drop(tun);
+                    self.connection
+                        .ask(&Request::Down, ANSWER_WAIT)
+                        .await
+                        .map_err(UpError::Lost)?;
+                    return Err(UpError::Refused {
+                        refusal,
+                        client: Box::new(self),
+                    });
+                }
+                Err(lost) => return Err(UpError::Lost(lost)),
+            }
+        }
+        let lease = Lease {
+            connection: self.connection,
+            welcome: self.welcome,
+            plan: plan.clone(),
+            granted,
+        };
+        Ok(Handover {
+            lease,
+            tun,
+            upstreams,
+        })
+    }
+
+    /// What there is. Needs no permission.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the helper is gone or does not answer.
+    pub async fn status(&mut self) -> Result<Status, ClientError> {
+        self.connection.status().await
+    }
+}
+
+/// What a granted lease gives into the client's hands.
+#[derive(Debug)]
+pub struct Handover {
+    /// The connection that keeps it alive.
+    pub lease: Lease,
+    /// The TUN: whole IP packets, one a read or write, without a header before them; non-blocking. Nobody else holds it,
+    /// so closing it removes the device and its routes.
+    pub tun: OwnedFd,
+    /// Sockets to the laptop's own name servers, past every redirect of this lease and older ones. Empty without DNS.
+    pub upstreams: Vec<Upstream>,
+}
+
+/// A lease. Dropping it ends it; [`Lease::down`] does too, and waits until all is undone.
+#[derive(Debug)]
+pub struct Lease {
+    connection: Connection,
+    welcome: Welcome,
+    plan: Plan,
+    granted: Granted,
+}
+
+impl Lease {
+    /// Slot, device, addresses, and how names are found, as of the last change.
+    #[must_use]
+    pub fn granted(&self) -> &Granted {
+        &self.granted
+    }
+
+    /// What the lease routes and names.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What the helper said of itself.
+    #[must_use]
+    pub fn hello(&self) -> &Welcome {
+        &self.welcome
+    }
+
+    /// Resolves when the helper is gone. Close the TUN at once then: the helper's death does not remove its routes while
+    /// somebody holds the descriptor.
+    pub async fn closed(&self) {
+        self.connection.closed().await;
+    }
+
+    /// Makes the lease what `next` says, and returns fresh sockets to the laptop's name servers if `next` says something
+    /// new of names.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] leaves the lease alive; [`Lease::plan`] then tells how far the change came, because a
+    /// large one is several requests.
+    pub async fn update(&mut self, next: &Plan) -> Result<Vec<Upstream>, ClientError> {
+        let mut upstreams = Vec::new();
+        for change in self.plan.changes_to(next) {
+            upstreams.append(&mut self.change(change).await?);
+        }
+        Ok(upstreams)
+    }
+
+    /// Adds networks, without comparing whole plans: for addresses that are learned one by one.
+    ///
+    /// # Errors
+    /// As [`Lease::update`].
+    pub async fn add(&mut self, routes: impl IntoIterator<Item = TunnelCidr>) -> Result<(), ClientError> {
+        let new = routes
+            .into_iter()
+            .filter(|route| !self.plan.routes().contains(route));
+        for add in BTreeSet::from_iter(new)
+            .into_iter()
+            .collect::<Vec<_>>()
+            .chunks(crate::MAX_CHANGE)
+        {
+            self.change(Change {
+                add: add.to_vec(),
+                remove: Vec::new(),
+                dns: DnsChange::Keep,
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Has the laptop's name servers read again, after it moved to another network, and returns fresh sockets to them.
+    ///
+    /// # Errors
+    /// As [`Lease::update`].
+    pub async fn refresh_dns(&mut self) -> Result<Vec<Upstream>, ClientError> {
+        let Some(dns) = self.plan.dns().cloned() else {
+            return Ok(Vec::new());
+        };
+        self.change(Change {
+            add: Vec::new(),
+            remove: Vec::new(),
+            dns: DnsChange::Set(dns),
+        })
+        .await
+    }
+
+    /// What there is.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the helper is gone or does not answer.
+    pub async fn status(&mut self) -> Result<Status, ClientError> {
+        self.connection.status().await
+    }
+
+    /// Ends the lease and waits until everything is undone. The caller drops the TUN.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the helper is gone: then the kernel does its part when the TUN is dropped.
+    pub async fn down(mut self) -> Result<Tally, ClientError> {
+        match self.connection.ask(&Request::Down, ANSWER_WAIT).await? {
+            Reply::Down(tally) => Ok(tally),
+            Reply::Welcome(_) | Reply::Up(_) | Reply::Updated(_) | Reply::Status(_) | Reply::Refused(_) => {
+                Err(ClientError::Unexpected)
+            }
+        }
+    }
+
+    async fn change(&mut self, change: Change) -> Result<Vec<Upstream>, ClientError> {
+        let reply = self
+            .connection
+            .ask(&Request::Update(change.clone()), ANSWER_WAIT)
+            .await?;
+        let fds = self.connection.take_fds();
+        let Reply::Updated(dns) = reply else {
+            return Err(ClientError::Unexpected);
+        };
+        let upstreams = Upstream::pair(dns.as_ref(), fds.into_iter())?;
+        match change.dns {
+            DnsChange::Keep => {}
+            DnsChange::Off | DnsChange::Set(_) => self.granted.dns = dns,
+        }
+        self.plan.apply(&change);
+        Ok(upstreams)
+    }
+}
+
+/// A socket to one of the laptop's own name servers.
+#[derive(Debug)]
+pub struct Upstream {
+    /// The name server.
+    pub server: SocketAddr,
+    /// What to speak.
+    pub protocol: Protocol,
+    /// The socket, non-blocking. Its mark lets its packets past the redirects; the mark stays through `connect`.
+    pub socket: OwnedFd,
+}
+
+impl Upstream {
+    fn pair(
+        dns: Option<&DnsGranted>,
+        fds: impl ExactSizeIterator<Item = OwnedFd>,
+    ) -> Result<Vec<Self>, ClientError> {
+        let names: &[UpstreamName] = dns.map_or(&[], |dns| &dns.upstreams);
+        if names.len() != fds.len() {
+            return Err(ClientError::Unexpected);
+        }
+        let upstream = |(name, socket): (&UpstreamName, OwnedFd)| Self {
+            server: name.server,
+            protocol: name.protocol,
+            socket,
+        };
+        Ok(names.iter().zip(fds).map(upstream).collect())
+    }
+}
+
+/// Why the helper could not be spoken with, or what it said.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens at the socket.
+    #[error(
+        "slipway-helper does not run ({0}): start it with `sudo systemctl start slipway-helper`, or install Slipway's package"
+    )]
+    NoHelper(#[source] io::Error),
+    /// It listened and is gone.
+    #[error("slipway-helper is gone ({0}): `journalctl -u slipway-helper` says why")]
+    Gone(#[source] io::Error),
+    /// It does not answer.
+    #[error("slipway-helper does not answer: restart it with `sudo systemctl restart slipway-helper`")]
+    Silent,
+    /// What came is not of this protocol.
+    #[error("slipway-helper was not understood: reinstall Slipway, so that all its parts are of one version")]
+    Garbled(#[from] FrameError),
+    /// It answered something else than what was asked.
+    #[error(
+        "slipway-helper answered out of order: reinstall Slipway, so that all its parts are of one version"
+    )]
+    Unexpected,
+    /// It understood and refused. The connection is as it was.
+    #[error(transparent)]
+    Refused(Refusal),
+}
+
+/// Why there is no lease.
+#[derive(Debug, thiserror::Error)]
+pub enum UpError {
+    /// The helper refused. The client can ask again.
+    #[error("{refusal}")]
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// The connection, to ask again.
+        client: Box<Client>,
+    },
+    /// The connection is lost.
+    #[error(transparent)]
+    Lost(ClientError),
+}
+
+#[derive(Debug)]
+struct Connection {
+    stream: UnixStream,
+    decoder: Decoder,
+    fds: Vec<OwnedFd>,
+}
+
+impl Connection {
+    /// One request, one reply. After an error other than a refusal, or when dropped half-way, the next answer would be to
+    /// the wrong question, so the stream is shut.
+    async fn ask(&mut self, request: &Request, wait: Duration) -> Result<Reply, ClientError> {
+        let frame = encode(request)?;
+        let mut unanswered = Unanswered {
+            stream: Some(&self.stream),
+        };
+        let (decoder, fds) = (&mut self.decoder, &mut self.fds);
+        let exchange = async {
+            rights::send(&self.stream, &frame, &[])
+                .await
+                .map_err(ClientError::Gone)?;
+            fds.clear();
+            read_reply(&self.stream, decoder, fds).await
+        };
+        let reply = timeout(wait, exchange).await.map_err(|_| ClientError::Silent)??;
+        unanswered.stream = None;
+        match reply {
+            Reply::Refused(refusal) => Err(ClientError::Refused(refusal)),
+            Reply::Welcome(_) | Reply::Up(_) | Reply::Updated(_) | Reply::Down(_) | Reply::Status(_) => {
+                Ok(reply)
+            }
+        }
+    }
+
+    async fn status(&mut self) -> Result<Status, ClientError> {
+        match self.ask(&Request::Status, ANSWER_WAIT).await? {
+            Reply::Status(status) => Ok(status),
+            Reply::Welcome(_) | Reply::Up(_) | Reply::Updated(_) | Reply::Down(_) | Reply::Refused(_) => {
+                Err(ClientError::Unexpected)
+            }
+        }
+    }
+
+    fn take_fds(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.fds)
+    }
+
+    /// Between requests the helper says nothing, so whatever makes the stream readable is its end.
+    async fn closed(&self) {
+        let peek = || {
+            use std::os::fd::AsRawFd;
+            let flags = nix::sys::socket::MsgFlags::MSG_PEEK | nix::sys::socket::MsgFlags::MSG_DONTWAIT;
+            Ok(nix::sys::socket::recv(self.stream.as_raw_fd(), &mut [0], flags)?)
+        };
+        let _end: io::Result<usize> = self.stream.async_io(Interest::READABLE, peek).await;
+    }
+}
+
+async fn read_reply(
+    stream: &UnixStream,
+    decoder: &mut Decoder,
+    fds: &mut Vec<OwnedFd>,
+) -> Result<Reply, ClientError> {
+    let mut bytes = [0; 8 * 1024];
+    loop {
+        if let Some(reply) = decoder.message()? {
+            return Ok(reply);
+        }
+        let read = rights::receive(stream, &mut bytes, fds)
+            .await
+            .map_err(ClientError::Gone)?;
+        if read == 0 {
+            return Err(ClientError::Gone(io::ErrorKind::UnexpectedEof.into()));
+        }
+        decoder.push(bytes.get(..read).unwrap_or_default());
+    }
+}
+
+/// Shuts the stream unless the answer came.
+struct Unanswered<'a> {
+    stream: Option<&'a UnixStream>,
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some(stream) = self.stream {
+            use std::os::fd::AsRawFd;
+            // A stream that cannot be shut is shut already.
+            let _ = nix::sys::socket::shutdown(stream.as_raw_fd(), nix::sys::socket::Shutdown::Both);
+        }
+    }
+}
