@@ -1,0 +1,55 @@
+//! Whom the resolver asks. The session implements this over the tunnel, the helper's sockets and its neighbours.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+
+use crate::name::Name;
+
+/// Why no answer came.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum AskError {
+    /// There is nobody to ask: the laptop has no name server that we may use. Counts as "does not know the name".
+    #[error("there is no name server to ask")]
+    NoServer,
+    /// There is somebody, who cannot be reached now, as while the session reconnects.
+    #[error("the name server cannot be reached")]
+    Unreachable,
+    /// No answer came in time.
+    #[error("the name server did not answer in time")]
+    TimedOut,
+    /// What came is not an answer to the question.
+    #[error("the name server's answer cannot be read")]
+    Garbled,
+}
+
+/// The resolver's way to the world: raw DNS messages out and in.
+///
+/// Every future may be dropped before it is done. IDs of answers are not looked at: whoever sends a message over a
+/// network chooses an ID of its own and checks it.
+pub trait Asks: Send + Sync + 'static {
+    /// Asks the cluster's DNS. The answer must be whole: the far end repeats a truncated one over TCP.
+    fn cluster(&self, query: Bytes) -> impl Future<Output = Result<Bytes, AskError>> + Send;
+
+    /// Asks the laptop's own name servers, with the program's own bytes. The answer must be whole.
+    fn laptop(&self, query: Bytes) -> impl Future<Output = Result<Bytes, AskError>> + Send;
+
+    /// Called with every address of a cluster answer before that is handed out, as routes may have to be made first.
+    fn before_answer(&self, addresses: &[IpAddr]) -> impl Future<Output = ()> + Send;
+
+    /// Asks other sessions for a name that neither the cluster nor the laptop has; `None` if they have not either.
+    ///
+    /// A session asked by another answers with [`Resolver::answer_neighbour`](crate::Resolver::answer_neighbour), which
+    /// asks no further, so questions never go in circles.
+    fn neighbours(&self, query: Bytes) -> impl Future<Output = Option<Bytes>> + Send {
+        let _ = query;
+        std::future::ready(None)
+    }
+
+    /// Names in the cluster that a person may have meant with `name`, likeliest first: a service of that name in another
+    /// namespace, one that differs by a letter.
+    fn near(&self, name: &Name) -> impl Future<Output = Vec<Name>> + Send {
+        let _ = name;
+        std::future::ready(Vec::new())
+    }
+}

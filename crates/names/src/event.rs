@@ -1,0 +1,90 @@
+//! What happened to each question, for whoever shows it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use crate::name::Name;
+use crate::question::RecordType;
+
+/// Who answered.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answerer {
+    /// The cluster's DNS.
+    Cluster,
+    /// The laptop's own name servers.
+    Laptop,
+    /// The cluster's DNS, a moment ago.
+    Cache,
+    /// Another session.
+    Neighbour,
+    /// We did, asking nobody.
+    Us,
+    /// Nobody.
+    Nobody,
+}
+
+/// What the answer was.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// There are records of the type that was asked.
+    Found,
+    /// The name exists, without a record of that type.
+    NoData,
+    /// The name does not exist.
+    NxDomain,
+    /// A server said that it failed or refused, or could not be reached.
+    ServFail,
+    /// No answer came in time.
+    TimedOut,
+}
+
+impl Outcome {
+    /// Whether the name exists.
+    #[must_use]
+    pub const fn exists(self) -> bool {
+        matches!(self, Self::Found | Self::NoData)
+    }
+}
+
+/// One answered question.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Event {
+    /// The name, as the program's resolver asked for it.
+    pub name: Name,
+    /// The type that was asked.
+    pub kind: RecordType,
+    /// Who answered.
+    pub answerer: Answerer,
+    /// What the answer was.
+    pub outcome: Outcome,
+    /// The full names that stood for it in the cluster; empty if the cluster was not asked.
+    #[serde(serialize_with = "list")]
+    pub candidates: Arc<[Name]>,
+    /// From question to answer.
+    pub took: Duration,
+}
+
+fn list<S: serde::Serializer>(names: &Arc<[Name]>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(names.iter())
+}
+
+/// Takes events. Called on the way of every answer: it must not block and keeps its own bounds.
+pub type Observer = Box<dyn Fn(Event) + Send + Sync>;
+
+/// An observer with a bounded queue behind it. Events that find it full are dropped: answers never wait to be shown.
+#[must_use]
+pub fn channel(capacity: usize) -> (Observer, mpsc::Receiver<Event>) {
+    let (sender, receiver) = mpsc::channel(capacity);
+    let observer = move |event| {
+        if sender.try_send(event).is_err() {
+            tracing::trace!("an event about a name was dropped");
+        }
+    };
+    (Box::new(observer), receiver)
+}

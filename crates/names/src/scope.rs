@@ -1,0 +1,365 @@
+//! Whose name is it? The rules, without I/O.
+//!
+//! A name is the cluster's alone when it could be nobody else's: it ends in the cluster's domain, in `svc`, in a suffix
+//! that the user gave, or it is the reverse name of a cluster address. Everything shorter is shared: `web`, `web.shop`,
+//! `db-0.db`. There, a name that already means something on the laptop keeps its meaning, because a namespace may be
+//! called `dev` or `com` and a company may have a host `web`. No list of top-level domains decides this, the laptop's
+//! own name servers do: they also know the private domains that no list has.
+//!
+//! | name (session in `shop`) | asked | wins |
+//! |---|---|---|
+//! | `web` | cluster, then laptop | cluster |
+//! | `web.NS`, `db-0.db.NS`, NS a known namespace | both at once | laptop, unless it says NXDOMAIN |
+//! | `db-0.db`, `web.NS` when namespaces cannot be listed | laptop, then cluster | laptop |
+//! | `web.SEARCH`, SEARCH a search domain of the laptop | laptop as it is, then cluster without SEARCH | laptop |
+//! | `web.shop.svc`, `….cluster.local`, user's hosts and suffixes | cluster | |
+//! | anything else | laptop | |
+//!
+//! Labels that begin with an underscore (`_http._tcp.web`) are set aside first, so services are found like hosts.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::name::{Label, Name};
+use crate::question::{Question, RecordType};
+
+/// What `check.slipway.internal` answers: an address of the range for benchmarks (RFC 2544), which nobody has.
+///
+/// A self-test that asks for the name through the laptop's own resolver and gets this knows that the resolver leads here.
+pub const CHECK_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 18, 255, 53);
+
+/// The namespaces that the session knows.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Namespaces {
+    /// All that exist in the cluster, as last listed.
+    Known(BTreeSet<Label>),
+    /// The user may not list them.
+    Unknown,
+}
+
+/// Everything that decides whose a name is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Scope {
+    /// The domain of the cluster's own names, nearly always `cluster.local`.
+    pub cluster_domain: Name,
+    /// The session's namespace, where names without dots are looked up.
+    pub namespace: Label,
+    /// Other namespaces; the session's own counts as known in any case.
+    pub namespaces: Namespaces,
+    /// Ranges whose reverse names the cluster answers.
+    pub reverse: Vec<IpNet>,
+    /// Suffixes that the user sends to the cluster, whole.
+    pub suffixes: Vec<Name>,
+    /// Single hosts that the user sends to the cluster.
+    pub hosts: BTreeSet<Name>,
+    /// The laptop's own search domains: what its resolver may have put behind a short name.
+    pub laptop_search: Vec<Name>,
+    /// What stands before `slipway.internal` in names that are explicitly this session's.
+    pub profile: Option<Label>,
+}
+
+impl Scope {
+    /// A scope that knows its namespace only.
+    #[must_use]
+    pub fn new(cluster_domain: Name, namespace: Label) -> Self {
+        Self {
+            cluster_domain,
+            namespace,
+            namespaces: Namespaces::Unknown,
+            reverse: Vec::new(),
+            suffixes: Vec::new(),
+            hosts: BTreeSet::new(),
+            laptop_search: Vec::new(),
+            profile: None,
+        }
+    }
+}
+
+/// Who is asked, and whose word counts.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Decision {
+    /// Answered here, nobody is asked.
+    Us(Own),
+    /// Only the cluster can know it.
+    Cluster {
+        /// The full names to look up; the first that exists is the answer.
+        candidates: Vec<Name>,
+    },
+    /// Only the laptop's own name servers are asked, with the program's own bytes.
+    Laptop,
+    /// Either may know it.
+    Both {
+        /// The full names to look up in the cluster; the first that exists is the answer.
+        candidates: Vec<Name>,
+        /// Whose answer counts if both have one.
+        order: Order,
+    },
+    /// Not answered from anywhere.
+    Refuse(Refusal),
+}
+
+/// Whose answer counts if cluster and laptop both have one, and when each is asked.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// The cluster's counts. The laptop is asked once the cluster has not got the name.
+    ClusterFirst,
+    /// The laptop's counts, but the cluster's is likely: both are asked at once.
+    Together,
+    /// The laptop's counts. The cluster is asked once the laptop has not got the name.
+    LaptopFirst,
+}
+
+/// What we answer ourselves.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Own {
+    /// [`CHECK_ADDRESS`].
+    Check,
+    /// The name exists, there is nothing at it: the parents of our own names.
+    Empty,
+}
+
+/// Why a question is not asked anywhere.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Refusal {
+    /// It cannot exist: NXDOMAIN.
+    NoSuchName,
+    /// Zone transfers: REFUSED.
+    Transfer,
+}
+
+/// Which rule a name fell under. Says whose it is, for explanations.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "rule")]
+pub enum Rule {
+    /// One of our own names below `slipway.internal`.
+    Own,
+    /// `NAME.PROFILE.slipway.internal` of this session.
+    Profile,
+    /// `NAME.PROFILE.slipway.internal` of another session.
+    OtherProfile,
+    /// Below the cluster's domain, or written up to `svc` or `pod`.
+    ClusterDomain,
+    /// The user sends it to the cluster, by name or by suffix.
+    User,
+    /// The reverse name of an address in the cluster.
+    Reverse,
+    /// No dots: a service of the session's namespace.
+    Short,
+    /// Its last part is a namespace.
+    InNamespace {
+        /// That namespace.
+        namespace: Label,
+    },
+    /// It could be a pod of a headless service, or its last part a namespace that cannot be listed.
+    Perhaps,
+    /// The laptop's resolver has put one of its search domains behind a short name.
+    LaptopSearch {
+        /// That domain.
+        suffix: Name,
+    },
+    /// A name that never exists (RFC 6761).
+    SpecialUse,
+    /// Not a question about a host: zone transfers, other classes.
+    NotAHost,
+    /// Everything else.
+    Public,
+}
+
+/// A decision and the rule it came from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Ruling {
+    /// The rule.
+    pub rule: Rule,
+    /// What follows from it.
+    pub decision: Decision,
+}
+
+impl Ruling {
+    const fn new(rule: Rule, decision: Decision) -> Self {
+        Self { rule, decision }
+    }
+
+    const fn laptop() -> Self {
+        Self::new(Rule::Public, Decision::Laptop)
+    }
+}
+
+/// How a shared name is written in full, and who is asked first.
+struct Expansion {
+    rule: Rule,
+    order: Order,
+    candidates: Vec<Name>,
+}
+
+impl Scope {
+    /// Decides who is asked for `question`.
+    #[must_use]
+    pub fn classify(&self, question: &Question) -> Ruling {
+        if question.kind.is_transfer() {
+            return Ruling::new(Rule::NotAHost, Decision::Refuse(Refusal::Transfer));
+        }
+        if !question.is_internet() {
+            return Ruling::new(Rule::NotAHost, Decision::Laptop);
+        }
+        let name = &question.name;
+        if let Some(ruling) = self.ours(name).or_else(|| self.cluster_only(name)) {
+            return ruling;
+        }
+        match name.last_label() {
+            None | Some(b"localhost") => return Ruling::laptop(),
+            Some(b"invalid") => {
+                return Ruling::new(Rule::SpecialUse, Decision::Refuse(Refusal::NoSuchName));
+            }
+            Some(b"arpa") if name.label_count() > 1 => return Ruling::laptop(),
+            Some(_other) => {}
+        }
+        if name.label_count() == 1 && question.kind.is_about_zones() {
+            return Ruling::laptop();
+        }
+        self.shared(name)
+    }
+
+    /// Names below `slipway.internal`.
+    fn ours(&self, name: &Name) -> Option<Ruling> {
+        let apex = wire(b"\x07slipway\x08internal\0")?;
+        if *name == apex {
+            return Some(Ruling::new(Rule::Own, Decision::Us(Own::Empty)));
+        }
+        let inner = name.strip_suffix(&apex)?;
+        if inner.label_count() == 1 {
+            let own = if inner.last_label() == Some(b"check") { Own::Check } else { Own::Empty };
+            return Some(Ruling::new(Rule::Own, Decision::Us(own)));
+        }
+        let profile = self.profile.as_ref().and_then(|profile| single(profile.as_bytes()));
+        let asked = profile.and_then(|profile| inner.strip_suffix(&profile));
+        let Some(asked) = asked else {
+            return Some(Ruling::new(Rule::OtherProfile, Decision::Refuse(Refusal::NoSuchName)));
+        };
+        let candidates = match self.cluster_only(&asked) {
+            Some(Ruling { decision: Decision::Cluster { candidates }, .. }) => candidates,
+            Some(_) | None => match self.expand(&asked) {
+                Some(expansion) => expansion.candidates,
+                None => vec![asked],
+            },
+        };
+        Some(Ruling::new(Rule::Profile, Decision::Cluster { candidates }))
+    }
+
+    /// Names that only the cluster can know.
+    fn cluster_only(&self, name: &Name) -> Option<Ruling> {
+        let ruling = |rule, candidates| Some(Ruling::new(rule, Decision::Cluster { candidates }));
+        if self.hosts.contains(name) || self.suffixes.iter().any(|suffix| name.is_within(suffix)) {
+            return ruling(Rule::User, vec![name.clone()]);
+        }
+        if name.is_within(&self.cluster_domain) {
+            return ruling(Rule::ClusterDomain, vec![name.clone()]);
+        }
+        if let Some(address) = name.reverse_address() {
+            let within = self.reverse.iter().any(|range| range.contains(&address));
+            return if within { ruling(Rule::Reverse, vec![name.clone()]) } else { None };
+        }
+        // Neither is a top-level domain: what ends in them is written for a cluster.
+        let written_for_a_cluster = match name.last_label() {
+            Some(b"svc") => name.label_count() >= 2,
+            Some(b"pod") => name.label_count() >= 3,
+            Some(_) | None => false,
+        };
+        if written_for_a_cluster {
+            return match name.join(&self.cluster_domain) {
+                Ok(full) => ruling(Rule::ClusterDomain, vec![full]),
+                Err(_) => Some(Ruling::new(Rule::ClusterDomain, Decision::Refuse(Refusal::NoSuchName))),
+            };
+        }
+        None
+    }
+
+    /// Names that cluster and laptop may both know.
+    fn shared(&self, name: &Name) -> Ruling {
+        let written = self.expand(name);
+        let searched = self.without_search(name);
+        if let Some((suffix, short)) = &searched
+            && let Some(ruling) = self.cluster_only(short)
+            && ruling.rule == Rule::ClusterDomain
+        {
+            return Ruling::new(Rule::LaptopSearch { suffix: suffix.clone() }, ruling.decision);
+        }
+        let searched =
+            searched.and_then(|(suffix, short)| Some((suffix, self.expand(&short)?.candidates)));
+        match (written, searched) {
+            (None, None) => Ruling::laptop(),
+            (Some(Expansion { rule, order, candidates }), None) => {
+                Ruling::new(rule, Decision::Both { candidates, order })
+            }
+            (None, Some((suffix, candidates))) => {
+                let order = Order::LaptopFirst;
+                Ruling::new(Rule::LaptopSearch { suffix }, Decision::Both { candidates, order })
+            }
+            (Some(mut written), Some((suffix, candidates))) => {
+                let rule = match written.order {
+                    Order::Together | Order::ClusterFirst => written.rule,
+                    Order::LaptopFirst => Rule::LaptopSearch { suffix },
+                };
+                written.candidates.extend(candidates);
+                Ruling::new(rule, Decision::Both { candidates: written.candidates, order: written.order })
+            }
+        }
+    }
+
+    /// What stands before the longest search domain of the laptop that ends the name.
+    fn without_search(&self, name: &Name) -> Option<(Name, Name)> {
+        let stripped = |suffix: &Name| Some((suffix.clone(), name.strip_suffix(suffix)?));
+        self.laptop_search.iter().filter_map(stripped).max_by_key(|(suffix, _)| suffix.label_count())
+    }
+
+    /// The names in the cluster that a short name can mean, likeliest first.
+    fn expand(&self, name: &Name) -> Option<Expansion> {
+        let hosts: Vec<&[u8]> = name.labels().skip_while(|label| label.starts_with(b"_")).collect();
+        let last = *hosts.last()?;
+        let services = single(b"svc")?.join(&self.cluster_domain).ok()?;
+        let here = single(self.namespace.as_bytes())?.join(&services).ok()?;
+        let known = self.knows(last);
+        let (order, zones) = match hosts.len() {
+            1 => (Order::ClusterFirst, vec![&here]),
+            // The second reading is a pod of a headless service, whose name may be that of a namespace too.
+            2 if known => (Order::Together, vec![&services, &here]),
+            2 => (Order::LaptopFirst, vec![&here, &services]),
+            3 if known => (Order::Together, vec![&services]),
+            3 if self.namespaces == Namespaces::Unknown => (Order::LaptopFirst, vec![&services]),
+            _more => return None,
+        };
+        let rule = match (hosts.len(), known) {
+            (1, _) => Rule::Short,
+            (_, true) => Rule::InNamespace { namespace: Label::from_bytes(last)? },
+            (_, false) => Rule::Perhaps,
+        };
+        let candidates: Vec<Name> = zones.into_iter().filter_map(|zone| name.join(zone).ok()).collect();
+        (!candidates.is_empty()).then_some(Expansion { rule, order, candidates })
+    }
+
+    fn knows(&self, namespace: &[u8]) -> bool {
+        let listed = match &self.namespaces {
+            Namespaces::Known(names) => names.contains(namespace),
+            Namespaces::Unknown => false,
+        };
+        listed || self.namespace.as_bytes() == namespace
+    }
+
+    /// Whether an address is one whose reverse name the cluster answers.
+    #[must_use]
+    pub fn is_cluster_address(&self, address: IpAddr) -> bool {
+        self.reverse.iter().any(|range| range.contains(&address))
+    }
+}
+
+fn wire(bytes: &[u8]) -> Option<Name> {
+    Name::from_wire(bytes).ok()
+}
+
+fn single(label: &[u8]) -> Option<Name> {
+    let length = u8::try_from(label.len()).ok()?;
+    wire(&[&[length], label, &[0]].concat())
+}
