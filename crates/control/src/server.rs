@@ -1,0 +1,361 @@
+//! The session's end of the socket.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use nix::unistd::geteuid;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{broadcast, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::Error;
+use crate::folder::{RuntimeFolder, SessionId};
+use crate::log::LogRing;
+use crate::message::{Explanation, Greeting, NameEvent, PROTOCOL_VERSION, Problem, Reply, Request};
+use crate::status::{SessionStatus, State};
+use crate::wire::{BadLine, Lines, MAX_LINE_BYTES};
+
+/// How many clients are served at once. A tray, a window and a handful of terminals are usual.
+const MAX_CLIENTS: usize = 64;
+/// How many names a watcher may be behind before it misses some.
+const NAME_QUEUE: usize = 256;
+/// How long a connected client may stay without asking anything.
+const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+/// How long the session may take to explain a name.
+const EXPLAIN_LIMIT: Duration = Duration::from_secs(15);
+/// How long the clients are given to read the last status.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
+/// How long to wait after `accept` failed, so that a lack of descriptors does not become a busy loop.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a session does when it is asked to.
+pub trait Handler: Send + Sync + 'static {
+    /// Begin to end. Returns at once; the state tells the rest. May be called again while it ends.
+    fn disconnect(&self);
+
+    /// Why a name answers as it does.
+    fn explain(&self, name: &str) -> impl Future<Output = Explanation> + Send;
+}
+
+/// A session's socket. It lasts as long as this value; dropping it ends every connection and removes the file.
+#[derive(Debug)]
+pub struct Server {
+    end: CancellationToken,
+    accepting: JoinHandle<()>,
+    file: SocketFile,
+}
+
+/// What the session tells: the way in for everything that clients see. Clones speak for the same session.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    status: Arc<watch::Sender<SessionStatus>>,
+    names: broadcast::Sender<NameEvent>,
+    logs: LogRing,
+}
+
+impl Server {
+    /// Serves the session that `initial` describes. The socket appears when it already listens, so that nobody takes
+    /// it for a stale one.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the socket cannot be made, [`Error::NotPrivate`] if its folder is not.
+    pub fn bind(
+        folder: &RuntimeFolder,
+        initial: SessionStatus,
+        logs: LogRing,
+        handler: impl Handler,
+    ) -> Result<(Self, Publisher), Error> {
+        folder.ensure()?;
+        let id = initial.id.clone();
+        let (listener, file) = listen(folder, &id)?;
+        let publisher = Publisher {
+            status: Arc::new(watch::Sender::new(initial)),
+            names: broadcast::Sender::new(NAME_QUEUE),
+            logs,
+        };
+        let end = CancellationToken::new();
+        let service = Arc::new(Service {
+            id,
+            publisher: publisher.clone(),
+            handler,
+            end: end.clone(),
+        });
+        let accepting = tokio::spawn(accept(listener, service));
+        Ok((Self { end, accepting, file }, publisher))
+    }
+
+    /// Removes the socket, gives clients a moment to read the last status, and closes.
+    pub async fn end(mut self) {
+        self.file.remove();
+        self.end.cancel();
+        // Bounded inside: the accepting task ends its clients after FAREWELL_LIMIT.
+        let _ = (&mut self.accepting).await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl Publisher {
+    /// Changes the status. Entering another state sets `since`. Watchers see a change, never a half of it; they are
+    /// not woken when nothing changed.
+    pub fn update(&self, change: impl FnOnce(&mut SessionStatus)) {
+        self.status.send_if_modified(|status| {
+            let before = status.clone();
+            change(status);
+            if status.state != before.state && status.since == before.since {
+                status.since = Timestamp::now();
+            }
+            *status != before
+        });
+    }
+
+    /// Enters a state; what was being done (`step`) is over with the one before.
+    pub fn enter(&self, state: State) {
+        self.update(|status| {
+            status.state = state;
+            status.step = None;
+        });
+    }
+
+    /// The status as it is.
+    pub fn status(&self) -> SessionStatus {
+        self.status.borrow().clone()
+    }
+
+    /// Tells of a name that was asked for.
+    pub fn name(&self, event: NameEvent) {
+        // Nobody watching is no failure.
+        let _ = self.names.send(event);
+    }
+
+    /// The log that clients read.
+    pub fn logs(&self) -> &LogRing {
+        &self.logs
+    }
+}
+
+/// The socket's file, removed with its owner.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+}
+
+impl SocketFile {
+    fn remove(&self) {
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(path = %self.path.display(), %error, "the control socket stays behind");
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+fn listen(folder: &RuntimeFolder, id: &SessionId) -> Result<(UnixListener, SocketFile), Error> {
+    let path = folder.socket(id);
+    let failed = |source| Error::Io {
+        action: "served",
+        path: path.clone(),
+        source,
+    };
+    let mut file = SocketFile {
+        path: folder.unfinished_socket(id),
+    };
+    let listener = UnixListener::bind(&file.path).map_err(failed)?;
+    fs::set_permissions(&file.path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    // link(2) rather than rename(2): it does not take the name from a session that has it.
+    fs::hard_link(&file.path, &path).map_err(failed)?;
+    file.remove();
+    file.path = path.clone();
+    Ok((listener, file))
+}
+
+struct Service<H> {
+    id: SessionId,
+    publisher: Publisher,
+    handler: H,
+    end: CancellationToken,
+}
+
+async fn accept<H: Handler>(listener: UnixListener, service: Arc<Service<H>>) {
+    let mut clients = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = service.end.cancelled() => break,
+            Some(_) = clients.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) if clients.len() < MAX_CLIENTS && is_ours(&stream) => {
+                    let service = Arc::clone(&service);
+                    clients.spawn(async move { service.serve(Lines::new(stream)).await });
+                }
+                Ok(_) => tracing::warn!("a client of the control socket was turned away"),
+                Err(error) => {
+                    tracing::warn!(%error, "the control socket could not accept");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let farewell = async { while clients.join_next().await.is_some() {} };
+    let _ = timeout(FAREWELL_LIMIT, farewell).await;
+}
+
+/// Whether the other side is this user. The folder's mode says the same; this holds also where a mode is wrong.
+fn is_ours(stream: &UnixStream) -> bool {
+    stream.peer_cred().is_ok_and(|peer| is_this_user(peer.uid()))
+}
+
+fn is_this_user(uid: u32) -> bool {
+    uid == geteuid().as_raw()
+}
+
+impl<H: Handler> Service<H> {
+    /// Serves one client until it closes, breaks the protocol or the session ends.
+    async fn serve(&self, mut lines: Lines) -> io::Result<()> {
+        let greeting = Greeting {
+            slipway_control: PROTOCOL_VERSION,
+            id: self.id.clone(),
+        };
+        lines.write(&greeting).await?;
+        loop {
+            let request = tokio::select! {
+                () = self.end.cancelled() => return Ok(()),
+                request = timeout(REQUEST_LIMIT, lines.read()) => request,
+            };
+            let request = match request {
+                Err(_) | Ok(Ok(None)) => return Ok(()),
+                Ok(Ok(Some(request))) => request,
+                Ok(Err(BadLine::Unknown(line))) => {
+                    lines.write(&Reply::Error(unknown_command(&line))).await?;
+                    continue;
+                }
+                Ok(Err(BadLine::TooLong)) => {
+                    // What follows in the stream is the rest of that line: there is no way on.
+                    return lines.write(&Reply::Error(line_too_long())).await;
+                }
+                Ok(Err(BadLine::Io(error))) => return Err(error),
+            };
+            match request {
+                Request::Status => lines.write(&self.status()).await?,
+                Request::Watch => return self.watch(lines).await,
+                Request::Disconnect => {
+                    self.handler.disconnect();
+                    lines.write(&Reply::Done).await?;
+                }
+                Request::Explain { name } => lines.write(&self.explain(&name).await).await?,
+                Request::Logs { follow: true } => return self.follow_logs(lines).await,
+                Request::Logs { follow: false } => {
+                    for line in self.publisher.logs.follow().0 {
+                        lines.write(&Reply::Log(line)).await?;
+                    }
+                    lines.write(&Reply::Done).await?;
+                }
+            }
+        }
+    }
+
+    fn status(&self) -> Reply {
+        Reply::Status(Box::new(self.publisher.status()))
+    }
+
+    async fn explain(&self, name: &str) -> Reply {
+        match timeout(EXPLAIN_LIMIT, self.handler.explain(name)).await {
+            Ok(explanation) => Reply::Explanation(explanation),
+            Err(_) => Reply::Error(Problem::new(
+                "control-explain-timed-out",
+                format!(
+                    "The cluster did not answer about {name} within {} s.",
+                    EXPLAIN_LIMIT.as_secs()
+                ),
+                "Look at `slipway status`; if the session reconnects, ask again when it is connected.",
+            )),
+        }
+    }
+
+    async fn watch(&self, mut lines: Lines) -> io::Result<()> {
+        let mut names = self.publisher.names.subscribe();
+        let mut status = self.publisher.status.subscribe();
+        status.mark_changed();
+        loop {
+            let reply = tokio::select! {
+                // The state first: it is what a watcher acts on.
+                biased;
+                Ok(()) = status.changed() => Reply::Status(Box::new(status.borrow_and_update().clone())),
+                name = names.recv() => match name {
+                    Ok(name) => Reply::Name(name),
+                    Err(broadcast::error::RecvError::Lagged(count)) => Reply::Missed(count),
+                    Err(broadcast::error::RecvError::Closed) => return Ok(()),
+                },
+                () = self.end.cancelled() => return Ok(()),
+                () = lines.closed() => return Ok(()),
+            };
+            lines.write(&reply).await?;
+        }
+    }
+
+    async fn follow_logs(&self, mut lines: Lines) -> io::Result<()> {
+        let (kept, mut new) = self.publisher.logs.follow();
+        for line in kept {
+            lines.write(&Reply::Log(line)).await?;
+        }
+        loop {
+            let reply = tokio::select! {
+                biased;
+                line = new.recv() => match line {
+                    Ok(line) => Reply::Log(line),
+                    Err(broadcast::error::RecvError::Lagged(count)) => Reply::Missed(count),
+                    Err(broadcast::error::RecvError::Closed) => return Ok(()),
+                },
+                () = self.end.cancelled() => return Ok(()),
+                () = lines.closed() => return Ok(()),
+            };
+            lines.write(&reply).await?;
+        }
+    }
+}
+
+fn unknown_command(line: &str) -> Problem {
+    Problem::new(
+        "control-unknown-command",
+        format!("The session does not know the command {line}."),
+        "Use the same version of Slipway for the session and for this.",
+    )
+}
+
+fn line_too_long() -> Problem {
+    Problem::new(
+        "control-line-too-long",
+        format!("A line of more than {MAX_LINE_BYTES} bytes was sent."),
+        "Send one command a line.",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_user_is_not_ours() {
+        let us = geteuid().as_raw();
+        assert!(is_this_user(us));
+        assert!(!is_this_user(us.wrapping_add(1)));
+    }
+}

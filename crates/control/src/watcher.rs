@@ -1,0 +1,218 @@
+//! Every session at once, as it changes.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::sleep;
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::folder::{RuntimeFolder, SessionId};
+use crate::message::{NameEvent, WatchEvent};
+use crate::status::SessionStatus;
+
+/// How many pictures and names may wait for a slow reader before the watcher waits too.
+const QUEUE: usize = 64;
+/// How long after a session was lost, or the folder could not be watched, it is looked at again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Every session at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Picture {
+    /// The sessions that run.
+    pub sessions: BTreeMap<SessionId, SessionStatus>,
+    /// Those that went away since the picture before, each with the last it said. If that is not
+    /// [`State::Ended`](crate::State::Ended), its process died without a word.
+    pub gone: Vec<SessionStatus>,
+    /// Names that were asked for since the picture before.
+    pub names: Vec<(SessionId, NameEvent)>,
+}
+
+/// Watches the folder and every session in it. Dropping it ends the watching and no session.
+#[derive(Debug)]
+pub struct Watcher {
+    pictures: mpsc::Receiver<Picture>,
+    task: JoinHandle<()>,
+}
+
+impl Watcher {
+    /// Begins to watch. The first picture comes when every session that runs has answered or been given up.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the folder cannot be watched.
+    pub fn start(folder: RuntimeFolder) -> Result<Self, Error> {
+        let register = Register::watch(&folder)?;
+        let (pictures, receiver) = mpsc::channel(QUEUE);
+        let task = tokio::spawn(watch_all(folder, register, pictures));
+        Ok(Self {
+            pictures: receiver,
+            task,
+        })
+    }
+
+    /// The next picture: one for each change, none left out. Cancel safe.
+    pub async fn next(&mut self) -> Option<Picture> {
+        self.pictures.recv().await
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Tells when the names in the folder change.
+struct Register {
+    events: AsyncFd<PollableInotify>,
+}
+
+struct PollableInotify(Inotify);
+
+impl AsRawFd for PollableInotify {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
+}
+
+#[expect(
+    unsafe_code,
+    reason = "tokio takes a descriptor only on the promise that it stays the same"
+)]
+fn pollable(inotify: Inotify) -> io::Result<AsyncFd<PollableInotify>> {
+    // SAFETY: the descriptor belongs to the `Inotify`, which keeps it open and never changes it, and which lives in
+    // the `AsyncFd` until that has deregistered it.
+    unsafe { AsyncFd::register(PollableInotify(inotify)) }.map_err(io::Error::from)
+}
+
+impl Register {
+    fn watch(folder: &RuntimeFolder) -> Result<Self, Error> {
+        folder.ensure()?;
+        let failed = |source| Error::Io {
+            action: "watched",
+            path: folder.path().to_owned(),
+            source,
+        };
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)
+            .map_err(|errno| failed(errno.into()))?;
+        let names = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE_SELF;
+        inotify
+            .add_watch(folder.path(), names)
+            .map_err(|errno| failed(errno.into()))?;
+        Ok(Self {
+            events: pollable(inotify).map_err(failed)?,
+        })
+    }
+
+    /// Waits for a change. False: the folder itself is gone.
+    async fn changed(&self) -> io::Result<bool> {
+        loop {
+            let mut ready = self.events.readable().await?;
+            match self.events.get_ref().0.read_events() {
+                Ok(events) => {
+                    return Ok(!events
+                        .iter()
+                        .any(|event| event.mask.contains(AddWatchFlags::IN_IGNORED)));
+                }
+                Err(Errno::EAGAIN) => ready.clear_ready(),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+}
+
+/// What the task of one session reports.
+enum Report {
+    Told(SessionId, WatchEvent),
+    Lost(SessionId),
+}
+
+async fn watch_all(folder: RuntimeFolder, mut register: Register, pictures: mpsc::Sender<Picture>) {
+    let (reports, mut reported) = mpsc::channel(QUEUE);
+    let mut watched: BTreeMap<SessionId, Option<SessionStatus>> = BTreeMap::new();
+    let mut tasks = JoinSet::new();
+    let mut sent: Option<BTreeMap<SessionId, SessionStatus>> = None;
+    let mut picture = Picture::default();
+    loop {
+        for id in folder.ids().unwrap_or_default() {
+            if !watched.contains_key(&id) {
+                watched.insert(id.clone(), None);
+                tasks.spawn(watch_one(folder.clone(), id, reports.clone()));
+            }
+        }
+        picture.sessions = watched
+            .iter()
+            .filter_map(|(id, status)| Some((id.clone(), status.clone()?)))
+            .collect();
+        let news = match &sent {
+            // The first picture is whole: it waits for every session that was there.
+            None => watched.values().all(Option::is_some),
+            Some(sent) => *sent != picture.sessions || !picture.gone.is_empty() || !picture.names.is_empty(),
+        };
+        if news {
+            sent = Some(picture.sessions.clone());
+            if pictures.send(mem::take(&mut picture)).await.is_err() {
+                return;
+            }
+        }
+
+        tokio::select! {
+            Some(report) = reported.recv() => match report {
+                Report::Told(id, WatchEvent::Status(status)) => {
+                    watched.insert(id, Some(*status));
+                }
+                Report::Told(id, WatchEvent::Name(name)) => picture.names.push((id, name)),
+                Report::Told(_, WatchEvent::Missed(_)) => {}
+                Report::Lost(id) => picture.gone.extend(watched.remove(&id).flatten()),
+            },
+            changed = register.changed() => {
+                if !matches!(changed, Ok(true)) {
+                    register = rewatch(&folder).await;
+                }
+            }
+            Some(_) = tasks.join_next() => {}
+            () = pictures.closed() => return,
+        }
+    }
+}
+
+/// The folder was removed or cannot be read: make it again, as often as it takes.
+async fn rewatch(folder: &RuntimeFolder) -> Register {
+    loop {
+        match Register::watch(folder) {
+            Ok(register) => return register,
+            Err(error) => tracing::warn!(%error, "sessions cannot be watched"),
+        }
+        sleep(RETRY).await;
+    }
+}
+
+async fn watch_one(folder: RuntimeFolder, id: SessionId, reports: mpsc::Sender<Report>) {
+    if let Err(error) = relay(&folder, &id, &reports).await {
+        tracing::debug!(%id, %error, "a session is no longer watched");
+        // It may only have been slow: it stays listed as watched for a while, then is tried again if it is there.
+        sleep(RETRY).await;
+    }
+    let _ = reports.send(Report::Lost(id)).await;
+}
+
+async fn relay(folder: &RuntimeFolder, id: &SessionId, reports: &mpsc::Sender<Report>) -> Result<(), Error> {
+    let mut watch = match Client::connect(folder, id).await {
+        Err(Error::NoSession(_)) => return Ok(()),
+        client => client?.watch().await?,
+    };
+    while let Some(event) = watch.next().await? {
+        if reports.send(Report::Told(id.clone(), event)).await.is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}

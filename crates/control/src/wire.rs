@@ -1,0 +1,70 @@
+//! Lines of JSON over a socket.
+
+use std::io;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+use tokio_util::codec::{Framed, LinesCodec, LinesCodecError};
+
+/// Longest line that is read. The longest that is sent is a status with some hundred routes, far below.
+pub const MAX_LINE_BYTES: usize = 1024 * 1024;
+
+/// How long the other side may leave a line unread before it is given up.
+const WRITE_LIMIT: Duration = Duration::from_secs(5);
+
+/// A socket seen as lines.
+pub(crate) struct Lines {
+    framed: Framed<UnixStream, LinesCodec>,
+}
+
+/// What came instead of a message.
+#[derive(Debug)]
+pub(crate) enum BadLine {
+    /// Longer than [`MAX_LINE_BYTES`].
+    TooLong,
+    /// Not a message that is known: the start of it.
+    Unknown(String),
+    /// The socket failed.
+    Io(io::Error),
+}
+
+impl Lines {
+    pub(crate) fn new(stream: UnixStream) -> Self {
+        Self {
+            framed: Framed::new(stream, LinesCodec::new_with_max_length(MAX_LINE_BYTES)),
+        }
+    }
+
+    /// The next message; nothing at the end.
+    pub(crate) async fn read<T: DeserializeOwned>(&mut self) -> Result<Option<T>, BadLine> {
+        match self.framed.next().await {
+            None => Ok(None),
+            Some(Ok(line)) => match serde_json::from_str(&line) {
+                Ok(message) => Ok(Some(message)),
+                Err(_) => Err(BadLine::Unknown(line.chars().take(120).collect())),
+            },
+            Some(Err(LinesCodecError::MaxLineLengthExceeded)) => Err(BadLine::TooLong),
+            Some(Err(LinesCodecError::Io(error))) => Err(BadLine::Io(error)),
+        }
+    }
+
+    /// Sends one message.
+    pub(crate) async fn write(&mut self, message: &impl Serialize) -> io::Result<()> {
+        let line = serde_json::to_string(message)?;
+        match timeout(WRITE_LIMIT, self.framed.send(line)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(LinesCodecError::Io(error))) => Err(error),
+            Ok(Err(LinesCodecError::MaxLineLengthExceeded)) => Err(io::ErrorKind::InvalidData.into()),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    /// Waits until the other side closes or speaks; used while only we have something to say.
+    pub(crate) async fn closed(&mut self) {
+        let _ = self.framed.next().await;
+    }
+}
