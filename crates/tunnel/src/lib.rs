@@ -1,1 +1,42 @@
-//! Many streams over a few carriers: frames, credits, scheduling, resume.
+//! Many streams over a few carriers.
+//!
+//! The tunnel joins a session on the laptop with its agent in the cluster. Above it are TCP connections, DNS
+//! questions, datagrams and echo requests; below it are *carriers*: byte pipes that may stall, break at any byte
+//! and be replaced while everything above goes on.
+//!
+//! ```text
+//! open / read / write ──► core (streams, credits, schedule) ──► frames ──► carrier writer ──►
+//! ◄── chunks, answers ──  core (reassembly, refusals)        ◄── frames ◄── carrier reader ◄──
+//! ```
+//!
+//! * [`frame`] is the codec: bytes to frames and back, without I/O.
+//! * [`proof`] is the mutual proof with which each carrier begins.
+//! * `core` holds every decision, without I/O or clock: which frame goes next on which carrier, what may be sent,
+//!   what must be sent again.
+//! * [`Tunnel`] and [`Stream`] are the thin asynchronous shell that moves bytes between the core and carriers.
+//! * [`splice`] joins a stream with a TCP socket, keeping half-close and reset.
+//!
+//! It must not know Kubernetes, packets, or how a carrier is made. The written form of the protocol is
+//! `docs/tunnel-protocol.md`.
+
+pub mod frame;
+pub mod proof;
+
+mod carrier;
+mod core;
+mod ids;
+mod limits;
+mod receive;
+mod send;
+mod splice;
+mod stream;
+mod tunnel;
+
+pub use frame::{AskError, Refusal, ResetCause};
+pub use limits::Limits;
+pub use proof::{Key, ProofError};
+pub use splice::splice;
+pub use stream::{Stream, StreamError};
+pub use tunnel::{
+    Asked, CarrierEnd, Datagram, Echo, Incoming, OpenRequest, Request, Stats, Tunnel, TunnelEvent,
+};

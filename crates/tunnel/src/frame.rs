@@ -1,0 +1,768 @@
+//! The frames of the tunnel: bytes to values and back, without I/O.
+//!
+//! Every frame begins with eight bytes, `kind: u8 | length: u24 | subject: u32`, all big-endian. `length` counts
+//! the bytes after this head, `subject` names the stream, question, flow or echo request that the frame is about
+//! (zero where it is about the carrier). The specification is `docs/tunnel-protocol.md`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+/// Length in bytes of the head that every frame begins with.
+pub const HEAD: usize = 8;
+
+/// The most stream bytes that one `Data` frame carries.
+pub const MAX_DATA: usize = 64 * 1024;
+
+/// The most bytes after the head of any frame; a longer one is a violation of the protocol.
+///
+/// A datagram and a DNS message are at most 65,535 bytes, and fields before them take at most 32.
+pub const MAX_BODY: usize = 64 * 1024 + 32;
+
+/// Names one stream for the life of a tunnel. The client counts up from 1 and never uses one twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u32);
+
+/// Why the far end could not connect, as `connect(2)` would have told a program there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Nothing listens there (`ECONNREFUSED`).
+    #[error("connection refused")]
+    Refused,
+    /// The host does not answer (`EHOSTUNREACH`).
+    #[error("host unreachable")]
+    HostUnreachable,
+    /// There is no route to the network (`ENETUNREACH`).
+    #[error("network unreachable")]
+    NetworkUnreachable,
+    /// No answer within the time that connecting may take (`ETIMEDOUT`).
+    #[error("connection timed out")]
+    TimedOut,
+    /// A policy forbids it (`EACCES`, `EPERM`).
+    #[error("prohibited")]
+    Prohibited,
+    /// The far end has no room for one more stream.
+    #[error("the agent has no room for another connection")]
+    Exhausted,
+    /// The tunnel ended before there was an answer.
+    #[error("the tunnel ended")]
+    TunnelEnded,
+}
+
+/// Why a stream ended without all its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResetCause {
+    /// The connection itself was reset by the program or the service.
+    #[error("connection reset by peer")]
+    Reset,
+    /// One end gave the stream up.
+    #[error("connection given up")]
+    Cancelled,
+    /// The agent that held the far end of the connection is gone.
+    #[error("the agent was lost")]
+    AgentLost,
+}
+
+/// Why a DNS question was not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// The cluster's name servers did not answer in time.
+    #[error("the cluster's DNS did not answer in time")]
+    TimedOut,
+    /// The cluster's name servers could not be reached at all.
+    #[error("the cluster's DNS cannot be reached")]
+    Unreachable,
+    /// The tunnel has no carrier, or ended.
+    #[error("there is no connection to the cluster")]
+    NoTunnel,
+}
+
+/// Why an end leaves the tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Farewell {
+    /// The session ends and its agent is to end too.
+    SessionEnds,
+    /// The session ends; its agent waits for the next one until its grace time is over.
+    SessionLeaves,
+    /// The agent ends.
+    AgentEnds,
+}
+
+/// One frame. Integers are big-endian on the wire; `stream`, `id` and `flow` are the subject in the head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// Asks the agent for a TCP connection; `credit` is how many bytes the client takes at first.
+    Open {
+        /// The new stream.
+        stream: StreamId,
+        /// Where the connection goes.
+        to: SocketAddr,
+        /// Bytes that the client is ready to receive.
+        credit: u32,
+    },
+    /// The connection stands; `credit` is how many bytes the agent takes at first.
+    Opened {
+        /// The stream.
+        stream: StreamId,
+        /// Bytes that the agent is ready to receive.
+        credit: u32,
+    },
+    /// The connection could not be made.
+    Refused {
+        /// The stream, which is over with this.
+        stream: StreamId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Bytes of a stream, the first of them at `offset`.
+    Data {
+        /// The stream.
+        stream: StreamId,
+        /// Place of the first byte, counted from the start of the stream.
+        offset: u64,
+        /// The bytes.
+        payload: Bytes,
+    },
+    /// The peer may send bytes up to, not including, `limit`.
+    Credit {
+        /// The stream.
+        stream: StreamId,
+        /// End of what may be sent, counted from the start of the stream.
+        limit: u64,
+    },
+    /// No byte follows after `offset`.
+    Fin {
+        /// The stream.
+        stream: StreamId,
+        /// Length of the stream in this direction.
+        offset: u64,
+    },
+    /// The stream is over in both directions.
+    Reset {
+        /// The stream.
+        stream: StreamId,
+        /// Why.
+        cause: ResetCause,
+    },
+    /// A DNS question, a whole message as in RFC 1035 section 4.
+    Ask {
+        /// Names the question until it is answered.
+        id: u32,
+        /// The message.
+        message: Bytes,
+    },
+    /// What the cluster's DNS said.
+    Answer {
+        /// The question.
+        id: u32,
+        /// The message, or why there is none.
+        outcome: Result<Bytes, AskError>,
+    },
+    /// A UDP payload for `to`; all datagrams of one flow leave the agent from one socket.
+    Datagram {
+        /// The flow, named by the client.
+        flow: u32,
+        /// Where it goes.
+        to: SocketAddr,
+        /// The payload.
+        payload: Bytes,
+    },
+    /// A UDP payload that came back to a flow.
+    Delivery {
+        /// The flow.
+        flow: u32,
+        /// The payload.
+        payload: Bytes,
+    },
+    /// The far end of a flow does not listen.
+    Undeliverable {
+        /// The flow.
+        flow: u32,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// An ICMP echo request.
+    Echo {
+        /// Names the request until it is answered.
+        id: u32,
+        /// Whom to ask.
+        to: IpAddr,
+        /// The payload.
+        payload: Bytes,
+    },
+    /// The echo request was answered, by the host itself.
+    Echoed {
+        /// The request.
+        id: u32,
+        /// The payload.
+        payload: Bytes,
+    },
+    /// Is this carrier alive? To be answered at once.
+    Ping {
+        /// Given back in the answer.
+        token: u64,
+    },
+    /// It is.
+    Pong {
+        /// As asked.
+        token: u64,
+    },
+    /// How many bytes of frames came whole over this carrier since its proof.
+    Ack {
+        /// The count.
+        received: u64,
+    },
+    /// The sender of this leaves.
+    Goodbye {
+        /// How.
+        farewell: Farewell,
+    },
+}
+
+/// What is wrong with bytes that are not a frame. The carrier they came over cannot be used any further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// A length over [`MAX_BODY`].
+    #[error("a frame of {0} bytes is longer than the protocol allows")]
+    TooLong(usize),
+    /// A kind that this version does not know.
+    #[error("frame kind {0} is unknown")]
+    UnknownKind(u8),
+    /// Fields that do not fit the kind.
+    #[error("frame kind {0} has a malformed body")]
+    Malformed(u8),
+}
+
+mod kind {
+    pub(super) const OPEN: u8 = 1;
+    pub(super) const OPENED: u8 = 2;
+    pub(super) const REFUSED: u8 = 3;
+    pub(super) const DATA: u8 = 4;
+    pub(super) const CREDIT: u8 = 5;
+    pub(super) const FIN: u8 = 6;
+    pub(super) const RESET: u8 = 7;
+    pub(super) const ASK: u8 = 8;
+    pub(super) const ANSWER: u8 = 9;
+    pub(super) const DATAGRAM: u8 = 10;
+    pub(super) const DELIVERY: u8 = 11;
+    pub(super) const UNDELIVERABLE: u8 = 12;
+    pub(super) const ECHO: u8 = 13;
+    pub(super) const ECHOED: u8 = 14;
+    pub(super) const PING: u8 = 15;
+    pub(super) const PONG: u8 = 16;
+    pub(super) const ACK: u8 = 17;
+    pub(super) const GOODBYE: u8 = 18;
+}
+
+impl Frame {
+    /// Appends the head and all fields but the payload, which follows them unchanged on the wire.
+    pub fn encode_head(&self, out: &mut BytesMut) {
+        let start = out.len();
+        out.put_bytes(0, HEAD);
+        let (kind, subject) = match self {
+            Frame::Open { stream, to, credit } => {
+                out.put_u32(*credit);
+                put_socket_addr(out, *to);
+                (kind::OPEN, stream.0)
+            }
+            Frame::Opened { stream, credit } => {
+                out.put_u32(*credit);
+                (kind::OPENED, stream.0)
+            }
+            Frame::Refused { stream, refusal } => {
+                out.put_u8(refusal_code(*refusal));
+                (kind::REFUSED, stream.0)
+            }
+            Frame::Data { stream, offset, .. } => {
+                out.put_u64(*offset);
+                (kind::DATA, stream.0)
+            }
+            Frame::Credit { stream, limit } => {
+                out.put_u64(*limit);
+                (kind::CREDIT, stream.0)
+            }
+            Frame::Fin { stream, offset } => {
+                out.put_u64(*offset);
+                (kind::FIN, stream.0)
+            }
+            Frame::Reset { stream, cause } => {
+                out.put_u8(reset_code(*cause));
+                (kind::RESET, stream.0)
+            }
+            Frame::Ask { id, .. } => (kind::ASK, *id),
+            Frame::Answer { id, outcome } => {
+                out.put_u8(match outcome {
+                    Ok(_) => 0,
+                    Err(error) => ask_error_code(*error),
+                });
+                (kind::ANSWER, *id)
+            }
+            Frame::Datagram { flow, to, .. } => {
+                put_socket_addr(out, *to);
+                (kind::DATAGRAM, *flow)
+            }
+            Frame::Delivery { flow, .. } => (kind::DELIVERY, *flow),
+            Frame::Undeliverable { flow, refusal } => {
+                out.put_u8(refusal_code(*refusal));
+                (kind::UNDELIVERABLE, *flow)
+            }
+            Frame::Echo { id, to, .. } => {
+                put_ip_addr(out, *to);
+                (kind::ECHO, *id)
+            }
+            Frame::Echoed { id, .. } => (kind::ECHOED, *id),
+            Frame::Ping { token } => {
+                out.put_u64(*token);
+                (kind::PING, 0)
+            }
+            Frame::Pong { token } => {
+                out.put_u64(*token);
+                (kind::PONG, 0)
+            }
+            Frame::Ack { received } => {
+                out.put_u64(*received);
+                (kind::ACK, 0)
+            }
+            Frame::Goodbye { farewell } => {
+                out.put_u8(farewell_code(*farewell));
+                (kind::GOODBYE, 0)
+            }
+        };
+        let body = out.len() - start - HEAD + self.payload().map_or(0, Bytes::len);
+        debug_assert!(body <= MAX_BODY, "a frame of {body} bytes was made");
+        let length = u32::try_from(body).unwrap_or(u32::MAX);
+        out[start..start + 4].copy_from_slice(&(u32::from(kind) << 24 | length & 0x00ff_ffff).to_be_bytes());
+        out[start + 4..start + 8].copy_from_slice(&subject.to_be_bytes());
+    }
+
+    /// Bytes of the whole frame on the wire.
+    pub fn wire_length(&self) -> usize {
+        const SOCKET_ADDR_V4: usize = 2 + 1 + 4;
+        const SOCKET_ADDR_V6: usize = 2 + 1 + 16;
+        let socket_addr = |to: &SocketAddr| {
+            if to.is_ipv4() {
+                SOCKET_ADDR_V4
+            } else {
+                SOCKET_ADDR_V6
+            }
+        };
+        let fields = match self {
+            Frame::Open { to, .. } => 4 + socket_addr(to),
+            Frame::Opened { .. } => 4,
+            Frame::Refused { .. } | Frame::Reset { .. } | Frame::Undeliverable { .. } => 1,
+            Frame::Answer { .. } | Frame::Goodbye { .. } => 1,
+            Frame::Data { .. } | Frame::Credit { .. } | Frame::Fin { .. } => 8,
+            Frame::Ping { .. } | Frame::Pong { .. } | Frame::Ack { .. } => 8,
+            Frame::Datagram { to, .. } => socket_addr(to),
+            Frame::Echo {
+                to: IpAddr::V4(_), ..
+            } => 1 + 4,
+            Frame::Echo {
+                to: IpAddr::V6(_), ..
+            } => 1 + 16,
+            Frame::Ask { .. } | Frame::Delivery { .. } | Frame::Echoed { .. } => 0,
+        };
+        HEAD + fields + self.payload().map_or(0, Bytes::len)
+    }
+
+    /// The bytes that follow the fields, which are sent as they are, without a copy.
+    pub fn payload(&self) -> Option<&Bytes> {
+        match self {
+            Frame::Data { payload, .. }
+            | Frame::Datagram { payload, .. }
+            | Frame::Delivery { payload, .. }
+            | Frame::Echo { payload, .. }
+            | Frame::Echoed { payload, .. }
+            | Frame::Ask { message: payload, .. }
+            | Frame::Answer {
+                outcome: Ok(payload), ..
+            } => Some(payload),
+            Frame::Open { .. }
+            | Frame::Opened { .. }
+            | Frame::Refused { .. }
+            | Frame::Credit { .. }
+            | Frame::Fin { .. }
+            | Frame::Reset { .. }
+            | Frame::Answer { outcome: Err(_), .. }
+            | Frame::Undeliverable { .. }
+            | Frame::Ping { .. }
+            | Frame::Pong { .. }
+            | Frame::Ack { .. }
+            | Frame::Goodbye { .. } => None,
+        }
+    }
+
+    /// Takes one frame off the front of `buffer`, sharing its bytes, or `None` while it is not whole.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError`] where the bytes are not a frame of this version.
+    pub fn decode(buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
+        let Some(head) = buffer.first_chunk::<HEAD>() else {
+            return Ok(None);
+        };
+        let kind = head[0];
+        let length = usize::from(head[1]) << 16 | usize::from(head[2]) << 8 | usize::from(head[3]);
+        let subject = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
+        if length > MAX_BODY {
+            return Err(FrameError::TooLong(length));
+        }
+        if buffer.len() < HEAD + length {
+            return Ok(None);
+        }
+        buffer.advance(HEAD);
+        let body = buffer.split_to(length).freeze();
+        if !(kind::OPEN..=kind::GOODBYE).contains(&kind) {
+            return Err(FrameError::UnknownKind(kind));
+        }
+        parse(kind, subject, body)
+            .ok_or(FrameError::Malformed(kind))
+            .map(Some)
+    }
+}
+
+fn parse(kind: u8, subject: u32, mut body: Bytes) -> Option<Frame> {
+    let stream = StreamId(subject);
+    let frame = match kind {
+        kind::OPEN => {
+            let credit = body.try_get_u32().ok()?;
+            Frame::Open {
+                stream,
+                to: get_socket_addr(&mut body)?,
+                credit,
+            }
+        }
+        kind::OPENED => Frame::Opened {
+            stream,
+            credit: body.try_get_u32().ok()?,
+        },
+        kind::REFUSED => Frame::Refused {
+            stream,
+            refusal: refusal(body.try_get_u8().ok()?)?,
+        },
+        kind::DATA => {
+            let offset = body.try_get_u64().ok()?;
+            if body.is_empty() || body.len() > MAX_DATA {
+                return None;
+            }
+            offset.checked_add(MAX_DATA as u64)?;
+            Frame::Data {
+                stream,
+                offset,
+                payload: std::mem::take(&mut body),
+            }
+        }
+        kind::CREDIT => Frame::Credit {
+            stream,
+            limit: body.try_get_u64().ok()?,
+        },
+        kind::FIN => Frame::Fin {
+            stream,
+            offset: body.try_get_u64().ok()?,
+        },
+        kind::RESET => Frame::Reset {
+            stream,
+            cause: reset_cause(body.try_get_u8().ok()?)?,
+        },
+        kind::ASK => Frame::Ask {
+            id: subject,
+            message: std::mem::take(&mut body),
+        },
+        kind::ANSWER => {
+            let outcome = match body.try_get_u8().ok()? {
+                0 => Ok(std::mem::take(&mut body)),
+                code => Err(ask_error(code)?),
+            };
+            Frame::Answer { id: subject, outcome }
+        }
+        kind::DATAGRAM => {
+            let to = get_socket_addr(&mut body)?;
+            Frame::Datagram {
+                flow: subject,
+                to,
+                payload: std::mem::take(&mut body),
+            }
+        }
+        kind::DELIVERY => Frame::Delivery {
+            flow: subject,
+            payload: std::mem::take(&mut body),
+        },
+        kind::UNDELIVERABLE => Frame::Undeliverable {
+            flow: subject,
+            refusal: refusal(body.try_get_u8().ok()?)?,
+        },
+        kind::ECHO => {
+            let to = get_ip_addr(&mut body)?;
+            Frame::Echo {
+                id: subject,
+                to,
+                payload: std::mem::take(&mut body),
+            }
+        }
+        kind::ECHOED => Frame::Echoed {
+            id: subject,
+            payload: std::mem::take(&mut body),
+        },
+        kind::PING => Frame::Ping {
+            token: body.try_get_u64().ok()?,
+        },
+        kind::PONG => Frame::Pong {
+            token: body.try_get_u64().ok()?,
+        },
+        kind::ACK => Frame::Ack {
+            received: body.try_get_u64().ok()?,
+        },
+        kind::GOODBYE => Frame::Goodbye {
+            farewell: farewell(body.try_get_u8().ok()?)?,
+        },
+        _ => return None,
+    };
+    body.is_empty().then_some(frame)
+}
+
+fn put_ip_addr(out: &mut BytesMut, address: IpAddr) {
+    match address {
+        IpAddr::V4(v4) => {
+            out.put_u8(4);
+            out.put_slice(&v4.octets());
+        }
+        IpAddr::V6(v6) => {
+            out.put_u8(6);
+            out.put_slice(&v6.octets());
+        }
+    }
+}
+
+fn put_socket_addr(out: &mut BytesMut, address: SocketAddr) {
+    out.put_u16(address.port());
+    put_ip_addr(out, address.ip());
+}
+
+fn get_ip_addr(body: &mut Bytes) -> Option<IpAddr> {
+    match body.try_get_u8().ok()? {
+        4 => Some(Ipv4Addr::from_bits(body.try_get_u32().ok()?).into()),
+        6 => Some(Ipv6Addr::from_bits(body.try_get_u128().ok()?).into()),
+        _ => None,
+    }
+}
+
+fn get_socket_addr(body: &mut Bytes) -> Option<SocketAddr> {
+    let port = body.try_get_u16().ok()?;
+    Some(SocketAddr::new(get_ip_addr(body)?, port))
+}
+
+fn refusal_code(refusal: Refusal) -> u8 {
+    match refusal {
+        Refusal::Refused => 1,
+        Refusal::HostUnreachable => 2,
+        Refusal::NetworkUnreachable => 3,
+        Refusal::TimedOut => 4,
+        Refusal::Prohibited => 5,
+        Refusal::Exhausted => 6,
+        Refusal::TunnelEnded => 7,
+    }
+}
+
+fn refusal(code: u8) -> Option<Refusal> {
+    Some(match code {
+        1 => Refusal::Refused,
+        2 => Refusal::HostUnreachable,
+        3 => Refusal::NetworkUnreachable,
+        4 => Refusal::TimedOut,
+        5 => Refusal::Prohibited,
+        6 => Refusal::Exhausted,
+        7 => Refusal::TunnelEnded,
+        _ => return None,
+    })
+}
+
+fn reset_code(cause: ResetCause) -> u8 {
+    match cause {
+        ResetCause::Reset => 1,
+        ResetCause::Cancelled => 2,
+        ResetCause::AgentLost => 3,
+    }
+}
+
+fn reset_cause(code: u8) -> Option<ResetCause> {
+    Some(match code {
+        1 => ResetCause::Reset,
+        2 => ResetCause::Cancelled,
+        3 => ResetCause::AgentLost,
+        _ => return None,
+    })
+}
+
+fn ask_error_code(error: AskError) -> u8 {
+    match error {
+        AskError::TimedOut => 1,
+        AskError::Unreachable => 2,
+        AskError::NoTunnel => 3,
+    }
+}
+
+fn ask_error(code: u8) -> Option<AskError> {
+    Some(match code {
+        1 => AskError::TimedOut,
+        2 => AskError::Unreachable,
+        3 => AskError::NoTunnel,
+        _ => return None,
+    })
+}
+
+fn farewell_code(farewell: Farewell) -> u8 {
+    match farewell {
+        Farewell::SessionEnds => 1,
+        Farewell::SessionLeaves => 2,
+        Farewell::AgentEnds => 3,
+    }
+}
+
+fn farewell(code: u8) -> Option<Farewell> {
+    Some(match code {
+        1 => Farewell::SessionEnds,
+        2 => Farewell::SessionLeaves,
+        3 => Farewell::AgentEnds,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The whole frame as it stands on the wire.
+    pub(crate) fn wire(frame: &Frame) -> BytesMut {
+        let mut out = BytesMut::new();
+        frame.encode_head(&mut out);
+        out.extend_from_slice(frame.payload().map_or(&[][..], |payload| payload));
+        out
+    }
+
+    fn address() -> impl Strategy<Value = SocketAddr> {
+        prop_oneof![
+            (any::<u32>(), any::<u16>()).prop_map(|(ip, port)| (Ipv4Addr::from_bits(ip), port).into()),
+            (any::<u128>(), any::<u16>()).prop_map(|(ip, port)| (Ipv6Addr::from_bits(ip), port).into()),
+        ]
+    }
+
+    fn payload() -> impl Strategy<Value = Bytes> {
+        prop::collection::vec(any::<u8>(), 0..300).prop_map(Bytes::from)
+    }
+
+    fn frame() -> impl Strategy<Value = Frame> {
+        let stream = any::<u32>().prop_map(StreamId);
+        prop_oneof![
+            (stream.clone(), address(), any::<u32>()).prop_map(|(stream, to, credit)| Frame::Open {
+                stream,
+                to,
+                credit
+            }),
+            (stream.clone(), any::<u32>()).prop_map(|(stream, credit)| Frame::Opened { stream, credit }),
+            (stream.clone(), 1..8u8).prop_map(|(stream, code)| Frame::Refused {
+                stream,
+                refusal: refusal(code).unwrap()
+            }),
+            (
+                stream.clone(),
+                0..u64::MAX / 2,
+                prop::collection::vec(any::<u8>(), 1..300)
+            )
+                .prop_map(|(stream, offset, bytes)| Frame::Data {
+                    stream,
+                    offset,
+                    payload: Bytes::from(bytes)
+                }),
+            (stream.clone(), any::<u64>()).prop_map(|(stream, limit)| Frame::Credit { stream, limit }),
+            (stream.clone(), any::<u64>()).prop_map(|(stream, offset)| Frame::Fin { stream, offset }),
+            (stream, 1..4u8).prop_map(|(stream, code)| Frame::Reset {
+                stream,
+                cause: reset_cause(code).unwrap()
+            }),
+            (any::<u32>(), payload()).prop_map(|(id, message)| Frame::Ask { id, message }),
+            (any::<u32>(), payload()).prop_map(|(id, message)| Frame::Answer {
+                id,
+                outcome: Ok(message)
+            }),
+            (any::<u32>(), 1..4u8).prop_map(|(id, code)| Frame::Answer {
+                id,
+                outcome: Err(ask_error(code).unwrap())
+            }),
+            (any::<u32>(), address(), payload()).prop_map(|(flow, to, payload)| Frame::Datagram {
+                flow,
+                to,
+                payload
+            }),
+            (any::<u32>(), payload()).prop_map(|(flow, payload)| Frame::Delivery { flow, payload }),
+            (any::<u32>(), 1..8u8).prop_map(|(flow, code)| Frame::Undeliverable {
+                flow,
+                refusal: refusal(code).unwrap()
+            }),
+            (any::<u32>(), address(), payload()).prop_map(|(id, to, payload)| Frame::Echo {
+                id,
+                to: to.ip(),
+                payload
+            }),
+            (any::<u32>(), payload()).prop_map(|(id, payload)| Frame::Echoed { id, payload }),
+            any::<u64>().prop_map(|token| Frame::Ping { token }),
+            any::<u64>().prop_map(|token| Frame::Pong { token }),
+            any::<u64>().prop_map(|received| Frame::Ack { received }),
+            (1..4u8).prop_map(|code| Frame::Goodbye {
+                farewell: farewell(code).unwrap()
+            }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_frame_comes_back_from_the_wire_as_it_was(frame in frame(), rest in payload()) {
+            let mut buffer = wire(&frame);
+            prop_assert_eq!(buffer.len(), frame.wire_length());
+            buffer.extend_from_slice(&rest);
+            prop_assert_eq!(Frame::decode(&mut buffer), Ok(Some(frame)));
+            prop_assert_eq!(&buffer[..], &rest[..]);
+        }
+
+        #[test]
+        fn a_frame_that_is_not_whole_is_waited_for(frame in frame(), cut in any::<prop::sample::Index>()) {
+            let whole = wire(&frame);
+            let mut part = BytesMut::from(&whole[..cut.index(whole.len())]);
+            let before = part.clone();
+            prop_assert_eq!(Frame::decode(&mut part), Ok(None));
+            prop_assert_eq!(part, before);
+        }
+
+        #[test]
+        fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let mut buffer = BytesMut::from(&bytes[..]);
+            while let Ok(Some(_)) = Frame::decode(&mut buffer) {}
+        }
+    }
+
+    #[test]
+    fn the_head_is_kind_length_subject() {
+        let frame = Frame::Data {
+            stream: StreamId(0x0102_0304),
+            offset: 5,
+            payload: Bytes::from_static(b"hi"),
+        };
+        assert_eq!(
+            &wire(&frame)[..],
+            b"\x04\x00\x00\x0a\x01\x02\x03\x04\0\0\0\0\0\0\0\x05hi"
+        );
+    }
+
+    #[test]
+    fn a_length_over_the_limit_is_refused_before_the_bytes_come() {
+        let mut buffer = BytesMut::from(&b"\x04\xff\xff\xff\0\0\0\x01"[..]);
+        assert_eq!(Frame::decode(&mut buffer), Err(FrameError::TooLong(0xff_ffff)));
+    }
+
+    #[test]
+    fn bytes_left_over_in_a_body_are_refused() {
+        let mut buffer = BytesMut::from(&b"\x0f\x00\x00\x09\0\0\0\0\0\0\0\0\0\0\0\x01\x01"[..]);
+        assert_eq!(Frame::decode(&mut buffer), Err(FrameError::Malformed(15)));
+    }
+}

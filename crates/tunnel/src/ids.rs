@@ -1,0 +1,54 @@
+//! Which stream names the client has used: an `Open` may come twice, and out of order, over several carriers.
+
+use std::collections::BTreeSet;
+
+use crate::frame::StreamId;
+
+/// A set of stream names that stays small because the client counts them up: everything below a mark, and the
+/// few that came early.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    below: u32,
+    early: BTreeSet<u32>,
+}
+
+impl Seen {
+    /// Adds a name; false when it was there already.
+    pub(crate) fn insert(&mut self, StreamId(id): StreamId) -> bool {
+        if id < self.below || !self.early.insert(id) {
+            return false;
+        }
+        while self.early.remove(&self.below) {
+            self.below += 1;
+        }
+        true
+    }
+
+    /// How many names are kept one by one.
+    pub(crate) fn early(&self) -> usize {
+        self.early.len()
+    }
+
+    /// A set that counts names from `first` on.
+    pub(crate) fn starting_at(StreamId(first): StreamId) -> Seen {
+        Seen {
+            below: first,
+            early: BTreeSet::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_new_once_in_whatever_order_names_come() {
+        let mut seen = Seen::starting_at(StreamId(1));
+        for id in [3, 1, 2, 5, 4] {
+            assert!(seen.insert(StreamId(id)), "{id}");
+            assert!(!seen.insert(StreamId(id)), "{id}");
+        }
+        assert_eq!(seen.early(), 0, "a run without gaps is kept as one mark");
+    }
+}

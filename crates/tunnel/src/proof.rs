@@ -1,0 +1,321 @@
+//! The mutual proof with which each carrier begins.
+//!
+//! Both ends hold the session's key. Each shows that it does, bound to fresh random bytes of both and to every
+//! field that was exchanged, before the other acts on anything it says:
+//!
+//! ```text
+//! client ─► magic, version, features, client nonce
+//! agent  ─► magic, version, features, agent nonce, instance, HMAC(key, "agent" | all of the above)
+//! client ─► tunnel, HMAC(key, "client" | all of the above, tunnel)
+//! ```
+//!
+//! Frames may follow the client's last message at once: one round trip in all. `instance` names one run of an
+//! agent, `tunnel` one run of a session; a carrier with a known tunnel joins it, with another one begins anew.
+
+use std::fmt;
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// The version of the protocol in `docs/tunnel-protocol.md`.
+pub const VERSION: u16 = 1;
+
+const MAGIC: [u8; 4] = *b"SLWY";
+const NONCE: usize = 32;
+const MAC: usize = 32;
+const HELLO: usize = 4 + 2 + 4 + NONCE;
+const WELCOME: usize = HELLO + 8;
+const ATTACH: usize = 8;
+
+/// The key that a session shares with its agent and with nobody else.
+#[derive(Clone)]
+pub struct Key([u8; 32]);
+
+impl Key {
+    /// A key of the system's random bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`ProofError::NoRandom`] where the system has none.
+    pub fn generate() -> Result<Key, ProofError> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(|_| ProofError::NoRandom)?;
+        Ok(Key(bytes))
+    }
+
+    /// The key with these bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Key {
+        Key(bytes)
+    }
+
+    /// The bytes, for storage and for the agent; nobody else may see them.
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// SHA-256 of the key: what may stand in a pod's specification.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        Sha256::digest(self.0).into()
+    }
+
+    fn mac(&self, role: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
+        let mut mac = Hmac::<Sha256>::new(&pad_to_block(&self.0).into());
+        mac.update(role);
+        for part in parts {
+            mac.update(part);
+        }
+        mac
+    }
+}
+
+/// HMAC pads a shorter key with zeros to the block of its hash (RFC 2104 section 2).
+fn pad_to_block(key: &[u8; 32]) -> [u8; 64] {
+    let mut block = [0; 64];
+    block[..32].copy_from_slice(key);
+    block
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(..)")
+    }
+}
+
+/// Why a carrier's start failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ProofError {
+    /// The system gave no random bytes.
+    #[error("the system gave no random bytes")]
+    NoRandom,
+    /// The peer does not speak this protocol at all.
+    #[error("the other end does not speak Slipway's tunnel protocol")]
+    NotATunnel,
+    /// The peer speaks another version of it.
+    #[error("the other end speaks version {theirs} of the tunnel protocol, this one version {VERSION}")]
+    Version {
+        /// The peer's version.
+        theirs: u16,
+    },
+    /// The peer does not hold the session's key.
+    #[error("the other end does not hold this session's key")]
+    WrongKey,
+    /// The proof took longer than it may.
+    #[error("the other end did not answer within {0:?}")]
+    TimedOut(Duration),
+    /// The carrier broke.
+    #[error("the carrier broke during the proof")]
+    Broken(#[from] std::io::Error),
+}
+
+/// The client's side. `tunnel` names this run of the session; the result names the run of the agent.
+///
+/// # Errors
+///
+/// [`ProofError`]; the carrier is of no use then.
+pub async fn prove_to_agent<R, W>(
+    key: &Key,
+    tunnel: u64,
+    reader: &mut R,
+    writer: &mut W,
+    limit: Duration,
+) -> Result<u64, ProofError>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    within(limit, async {
+        let hello = hello()?;
+        writer.write_all(&hello).await?;
+        writer.flush().await?;
+
+        let mut welcome = [0; WELCOME];
+        reader.read_exact(&mut welcome[..HELLO]).await?;
+        check_hello(&welcome[..HELLO])?;
+        reader.read_exact(&mut welcome[HELLO..]).await?;
+        let mut proof = [0; MAC];
+        reader.read_exact(&mut proof).await?;
+        key.mac(b"slipway agent", &[&hello, &welcome])
+            .verify_slice(&proof)
+            .map_err(|_| ProofError::WrongKey)?;
+
+        let attach: [u8; ATTACH] = tunnel.to_be_bytes();
+        let proof = key
+            .mac(b"slipway client", &[&hello, &welcome, &attach])
+            .finalize()
+            .into_bytes();
+        let mut message = [0; ATTACH + MAC];
+        message[..ATTACH].copy_from_slice(&attach);
+        message[ATTACH..].copy_from_slice(&proof);
+        writer.write_all(&message).await?;
+        writer.flush().await?;
+        Ok(u64_at_end(&welcome))
+    })
+    .await
+}
+
+/// The agent's side. `instance` names this run of the agent; the result names the run of the session.
+///
+/// # Errors
+///
+/// [`ProofError`]; the carrier is of no use then.
+pub async fn prove_to_client<R, W>(
+    key: &Key,
+    instance: u64,
+    reader: &mut R,
+    writer: &mut W,
+    limit: Duration,
+) -> Result<u64, ProofError>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    within(limit, async {
+        let mut hello_of_client = [0; HELLO];
+        reader.read_exact(&mut hello_of_client).await?;
+        check_hello(&hello_of_client)?;
+
+        let mut welcome = [0; WELCOME];
+        welcome[..HELLO].copy_from_slice(&hello()?);
+        welcome[HELLO..].copy_from_slice(&instance.to_be_bytes());
+        let proof = key
+            .mac(b"slipway agent", &[&hello_of_client, &welcome])
+            .finalize()
+            .into_bytes();
+        let mut message = [0; WELCOME + MAC];
+        message[..WELCOME].copy_from_slice(&welcome);
+        message[WELCOME..].copy_from_slice(&proof);
+        writer.write_all(&message).await?;
+        writer.flush().await?;
+
+        let mut message = [0; ATTACH + MAC];
+        reader.read_exact(&mut message).await?;
+        let (attach, proof) = message.split_at(ATTACH);
+        key.mac(b"slipway client", &[&hello_of_client, &welcome, attach])
+            .verify_slice(proof)
+            .map_err(|_| ProofError::WrongKey)?;
+        Ok(u64_at_end(attach))
+    })
+    .await
+}
+
+async fn within<T>(
+    limit: Duration,
+    proof: impl Future<Output = Result<T, ProofError>>,
+) -> Result<T, ProofError> {
+    tokio::time::timeout(limit, proof)
+        .await
+        .unwrap_or(Err(ProofError::TimedOut(limit)))
+}
+
+fn hello() -> Result<[u8; HELLO], ProofError> {
+    let mut hello = [0; HELLO];
+    hello[..4].copy_from_slice(&MAGIC);
+    hello[4..6].copy_from_slice(&VERSION.to_be_bytes());
+    // Bytes 6 to 10 name optional features; version 1 has none and ignores those of its peer.
+    getrandom::fill(&mut hello[10..]).map_err(|_| ProofError::NoRandom)?;
+    Ok(hello)
+}
+
+fn check_hello(hello: &[u8]) -> Result<(), ProofError> {
+    if hello[..4] != MAGIC {
+        return Err(ProofError::NotATunnel);
+    }
+    let theirs = u16::from_be_bytes([hello[4], hello[5]]);
+    if theirs != VERSION {
+        return Err(ProofError::Version { theirs });
+    }
+    Ok(())
+}
+
+fn u64_at_end(bytes: &[u8]) -> u64 {
+    bytes
+        .last_chunk::<8>()
+        .map_or(0, |last| u64::from_be_bytes(*last))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    async fn meet(client: Key, agent: Key) -> (Result<u64, ProofError>, Result<u64, ProofError>) {
+        let (near, far) = duplex(4096);
+        let (mut near_read, mut near_write) = tokio::io::split(near);
+        let (mut far_read, mut far_write) = tokio::io::split(far);
+        tokio::join!(
+            async move {
+                let outcome = prove_to_agent(&client, 7, &mut near_read, &mut near_write, LIMIT).await;
+                drop((near_read, near_write));
+                outcome
+            },
+            async move { prove_to_client(&agent, 9, &mut far_read, &mut far_write, LIMIT).await },
+        )
+    }
+
+    #[tokio::test]
+    async fn two_ends_with_one_key_learn_each_others_name() {
+        let key = Key::generate().unwrap();
+        let (client, agent) = meet(key.clone(), key).await;
+        assert_eq!(client.unwrap(), 9);
+        assert_eq!(agent.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn an_end_without_the_key_is_refused() {
+        let (client, agent) = meet(Key::generate().unwrap(), Key::generate().unwrap()).await;
+        assert!(matches!(client, Err(ProofError::WrongKey)));
+        assert!(
+            matches!(agent, Err(ProofError::Broken(_))),
+            "the client says nothing to a false agent"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_client_that_replays_another_clients_proof_is_refused() {
+        let key = Key::generate().unwrap();
+        let (near, far) = duplex(4096);
+        let (mut near_read, mut near_write) = tokio::io::split(near);
+        let (mut far_read, mut far_write) = tokio::io::split(far);
+        let agent = prove_to_client(&key, 9, &mut far_read, &mut far_write, LIMIT);
+        let thief = async {
+            near_write.write_all(&hello().unwrap()).await.unwrap();
+            let mut answer = [0; WELCOME + MAC];
+            near_read.read_exact(&mut answer).await.unwrap();
+            let mut message = [0; ATTACH + MAC];
+            message[ATTACH..].copy_from_slice(&answer[WELCOME..]);
+            near_write.write_all(&message).await.unwrap();
+        };
+        assert!(matches!(tokio::join!(agent, thief).0, Err(ProofError::WrongKey)));
+    }
+
+    #[tokio::test]
+    async fn something_else_on_the_port_is_named_as_such() {
+        let (near, far) = duplex(4096);
+        let (mut read, mut write) = tokio::io::split(near);
+        let (_far_read, mut far_write) = tokio::io::split(far);
+        far_write
+            .write_all(b"HTTP/1.1 400 Bad Request, and some more text that fills a hello\r\n")
+            .await
+            .unwrap();
+        let outcome = prove_to_agent(&Key::generate().unwrap(), 1, &mut read, &mut write, LIMIT).await;
+        assert!(matches!(outcome, Err(ProofError::NotATunnel)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_end_is_given_up_after_the_limit() {
+        let (near, _far) = duplex(4096);
+        let (mut read, mut write) = tokio::io::split(near);
+        let outcome = prove_to_agent(&Key::generate().unwrap(), 1, &mut read, &mut write, LIMIT).await;
+        assert!(matches!(outcome, Err(ProofError::TimedOut(LIMIT))));
+    }
+
+    #[test]
+    fn a_key_never_shows_in_debug_output() {
+        assert_eq!(format!("{:?}", Key::from_bytes([7; 32])), "Key(..)");
+    }
+}

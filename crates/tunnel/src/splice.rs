@@ -1,0 +1,98 @@
+//! A stream of the tunnel joined with a TCP socket.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use socket2::SockRef;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use crate::frame::ResetCause;
+use crate::stream::{Stream, StreamError};
+
+/// Bytes read from a socket at one time.
+const READ: usize = 64 * 1024;
+
+/// A read shorter than this is copied, so that it does not hold a whole buffer until it is acknowledged.
+const WORTH_A_BUFFER: usize = 16 * 1024;
+
+/// Moves bytes both ways until both directions ended.
+///
+/// The end of one direction is passed on while the other goes on; a reset of either side resets the other.
+pub async fn splice(stream: Stream, socket: TcpStream) {
+    // The sockets' own batching would only add to the tunnel's.
+    let _ = socket.set_nodelay(true);
+    match tokio::try_join!(outward(&stream, &socket), inward(&stream, &socket)) {
+        Ok(((), ())) => {}
+        Err(End::Socket(error)) => {
+            tracing::debug!(%error, "a connection broke");
+            stream.reset(ResetCause::Reset);
+        }
+        Err(End::Stream(error)) => {
+            tracing::debug!(%error, "a stream was reset");
+            // Closing with a linger time of zero sends RST, which is what happened at the other end.
+            let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+enum End {
+    Socket(io::Error),
+    Stream(StreamError),
+}
+
+impl From<StreamError> for End {
+    fn from(error: StreamError) -> End {
+        End::Stream(error)
+    }
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> End {
+        End::Socket(error)
+    }
+}
+
+async fn outward(stream: &Stream, socket: &TcpStream) -> Result<(), End> {
+    let mut spare = BytesMut::new();
+    loop {
+        let room = stream.room().await?;
+        socket.ready(Interest::READABLE).await?;
+        if spare.capacity() < READ {
+            spare = BytesMut::with_capacity(READ);
+        }
+        // Reading no more than there is room for keeps a stream's share of memory bounded.
+        let mut buffer = bytes::BufMut::limit(&mut spare, room.min(READ));
+        match socket.try_read_buf(&mut buffer) {
+            Ok(0) => {
+                stream.finish();
+                return Ok(());
+            }
+            Ok(read) if read < WORTH_A_BUFFER => {
+                stream.write(Bytes::copy_from_slice(&spare))?;
+                spare.clear();
+            }
+            Ok(_) => stream.write(spare.split().freeze())?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => spare = BytesMut::new(),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+async fn inward(stream: &Stream, socket: &TcpStream) -> Result<(), End> {
+    while let Some(mut chunk) = stream.read().await? {
+        while !chunk.is_empty() {
+            match socket.try_write(&chunk) {
+                Ok(written) => bytes::Buf::advance(&mut chunk, written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // A peer that resets while nothing can be written is noticed by the other direction.
+                    socket.ready(Interest::WRITABLE).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    SockRef::from(socket).shutdown(std::net::Shutdown::Write)?;
+    Ok(())
+}

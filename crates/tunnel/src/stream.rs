@@ -1,0 +1,80 @@
+//! One TCP connection in the tunnel.
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+
+use crate::frame::{ResetCause, StreamId};
+use crate::tunnel::{Shared, now};
+
+/// One TCP connection in the tunnel, moved in chunks that are never copied.
+///
+/// Reading and writing may go on at the same time. Dropping a stream that is not over at both ends resets it.
+#[derive(Debug)]
+pub struct Stream {
+    shared: Arc<Shared>,
+    id: StreamId,
+}
+
+/// Why a stream ended before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct StreamError(pub ResetCause);
+
+impl Stream {
+    pub(crate) fn new(shared: Arc<Shared>, id: StreamId) -> Stream {
+        Stream { shared, id }
+    }
+
+    /// The next bytes in order, or `None` at the end of what the peer sends.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError`] when the stream was reset.
+    pub async fn read(&self) -> Result<Option<Bytes>, StreamError> {
+        std::future::poll_fn(|cx| match self.shared.core().read(self.id, now(), cx.waker()) {
+            Some(outcome) => Poll::Ready(outcome.map_err(StreamError)),
+            None => Poll::Pending,
+        })
+        .await
+    }
+
+    /// Waits until bytes may be written and says how many.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError`] when the stream was reset.
+    pub async fn room(&self) -> Result<usize, StreamError> {
+        std::future::poll_fn(|cx| match self.shared.core().room(self.id, cx.waker()) {
+            Some(outcome) => Poll::Ready(outcome.map_err(StreamError)),
+            None => Poll::Pending,
+        })
+        .await
+    }
+
+    /// Writes bytes for which [`Stream::room`] said there is room.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError`] when the stream was reset or finished.
+    pub fn write(&self, bytes: Bytes) -> Result<(), StreamError> {
+        self.shared.core().write(self.id, bytes).map_err(StreamError)
+    }
+
+    /// Says that no byte follows; reading goes on.
+    pub fn finish(&self) {
+        self.shared.core().finish(self.id);
+    }
+
+    /// Ends the stream in both directions.
+    pub fn reset(&self, cause: ResetCause) {
+        self.shared.core().reset(self.id, cause);
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.shared.core().detach(self.id);
+    }
+}

@@ -1,0 +1,587 @@
+//! The asynchronous shell around the core: carriers below, streams and questions above.
+
+use std::collections::HashMap;
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use crate::carrier::{CarrierId, Life};
+use crate::core::{Core, Event, Role, encode_heads};
+use crate::frame::{AskError, Farewell, Frame, FrameError, Refusal, ResetCause, StreamId};
+use crate::limits::Limits;
+use crate::stream::Stream;
+
+/// Requests of the client, and events for it, that wait to be taken.
+const WAITING: usize = 4096;
+
+/// Bytes read from a carrier at one time.
+const READ: usize = 128 * 1024;
+
+/// How often a carrier's silence is judged.
+const TICK: Duration = Duration::from_millis(500);
+
+/// One end of a tunnel; clones are the same tunnel.
+#[derive(Clone, Debug)]
+pub struct Tunnel {
+    shared: Arc<Shared>,
+}
+
+/// What the carriers, streams and handles of one tunnel share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    core: Mutex<Core>,
+    questions: Mutex<Questions>,
+    carriers: watch::Sender<usize>,
+    upward: Upward,
+}
+
+#[derive(Debug, Default)]
+struct Questions {
+    next: u32,
+    waiting: HashMap<u32, oneshot::Sender<Result<Bytes, AskError>>>,
+}
+
+#[derive(Debug)]
+enum Upward {
+    Client(mpsc::Sender<TunnelEvent>),
+    Agent(mpsc::Sender<Request>),
+}
+
+/// Why a carrier came to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum CarrierEnd {
+    /// The peer closed it.
+    #[error("the carrier was closed")]
+    Closed,
+    /// Reading or writing failed.
+    #[error("the carrier broke")]
+    Broken(#[from] io::Error),
+    /// Nothing came for too long, not even an answer to a ping.
+    #[error("nothing came over the carrier for {0:?}")]
+    Silent(Duration),
+    /// What came is not the tunnel's protocol.
+    #[error("the carrier brought bytes that are not the tunnel's")]
+    Garbled(#[from] FrameError),
+    /// The peer sent what its role does not allow.
+    #[error("the peer broke the tunnel's protocol")]
+    Breach,
+}
+
+/// What the agent says without being asked.
+#[derive(Debug)]
+pub enum TunnelEvent {
+    /// A datagram came back to a flow.
+    Delivery(Datagram),
+    /// The far end of a flow does not listen.
+    Undeliverable {
+        /// The flow.
+        flow: u32,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// An echo request was answered.
+    Echoed {
+        /// As given to [`Tunnel::echo`].
+        id: u32,
+        /// The payload that came back.
+        payload: Bytes,
+    },
+    /// The agent leaves.
+    Goodbye(Farewell),
+}
+
+/// What comes back to a flow of datagrams.
+#[derive(Debug)]
+pub struct Datagram {
+    /// The flow.
+    pub flow: u32,
+    /// The payload.
+    pub payload: Bytes,
+}
+
+/// What a client asks of its agent.
+#[derive(Debug)]
+pub enum Request {
+    /// A TCP connection.
+    Open(OpenRequest),
+    /// An answer from the cluster's DNS.
+    Ask(Asked),
+    /// A datagram to send.
+    Datagram {
+        /// The flow, named by the client.
+        flow: u32,
+        /// Where it goes.
+        to: SocketAddr,
+        /// The payload.
+        payload: Bytes,
+    },
+    /// An echo request to send.
+    Echo(Echo),
+    /// The client leaves.
+    Goodbye(Farewell),
+}
+
+/// A TCP connection that the client asks for.
+#[derive(Debug)]
+pub struct OpenRequest {
+    /// Where it goes.
+    pub to: SocketAddr,
+    stream: Stream,
+    shared: Arc<Shared>,
+    id: StreamId,
+}
+
+/// A DNS question of the client.
+#[derive(Debug)]
+pub struct Asked {
+    /// The whole message.
+    pub message: Bytes,
+    id: u32,
+    shared: Arc<Shared>,
+}
+
+/// An echo request of the client.
+#[derive(Debug)]
+pub struct Echo {
+    /// Whom to ask.
+    pub to: IpAddr,
+    /// What to send.
+    pub payload: Bytes,
+    /// Names the request in its answer.
+    pub id: u32,
+}
+
+/// What the agent's shell takes requests from.
+pub type Incoming = mpsc::Receiver<Request>;
+
+/// Figures of a tunnel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// The shortest round trip of late.
+    pub rtt: Option<Duration>,
+    /// Bytes of streams sent.
+    pub sent: u64,
+    /// Bytes of streams received.
+    pub received: u64,
+    /// Streams that stand or are being opened.
+    pub streams: usize,
+    /// Carriers that live.
+    pub carriers: usize,
+    /// Datagrams dropped because too many waited.
+    pub dropped_datagrams: u64,
+}
+
+impl Tunnel {
+    /// The laptop's end, and what the agent says without being asked.
+    pub fn client(limits: Limits) -> (Tunnel, mpsc::Receiver<TunnelEvent>) {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        (
+            Tunnel::new(Role::Client, limits, Upward::Client(sender)),
+            receiver,
+        )
+    }
+
+    /// The agent's end, and what the client asks of it.
+    pub fn agent(limits: Limits) -> (Tunnel, Incoming) {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        (Tunnel::new(Role::Agent, limits, Upward::Agent(sender)), receiver)
+    }
+
+    fn new(role: Role, limits: Limits, upward: Upward) -> Tunnel {
+        let shared = Shared {
+            core: Mutex::new(Core::new(role, limits)),
+            questions: Mutex::default(),
+            carriers: watch::Sender::new(0),
+            upward,
+        };
+        Tunnel {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Uses a carrier, whose proof is done, until its end. What was under way on it then goes over another one.
+    ///
+    /// Dropping the future gives the carrier up.
+    pub async fn carry<R, W>(&self, reader: R, writer: W) -> CarrierEnd
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        let (id, wake) = self.shared.core().attach(now());
+        let _attached = Attached {
+            shared: &self.shared,
+            id,
+        };
+        self.shared.count_carriers();
+        tokio::select! {
+            end = read_frames(&self.shared, id, reader) => end,
+            end = write_frames(&self.shared, id, writer, &wake) => end,
+            end = judge_silence(&self.shared, id) => end,
+        }
+    }
+
+    /// How many carriers live, as it changes.
+    pub fn carriers(&self) -> watch::Receiver<usize> {
+        self.shared.carriers.subscribe()
+    }
+
+    /// Asks the agent for a TCP connection and waits until it stands. While there is no carrier it waits for one.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`], as `connect(2)` would have failed at the agent.
+    pub async fn open(&self, to: SocketAddr) -> Result<Stream, Refusal> {
+        let (id, limit) = {
+            let mut core = self.shared.core();
+            (core.open(to).ok_or(Refusal::Exhausted)?, core.limits().open)
+        };
+        // From here on dropping the future resets the stream.
+        let stream = Stream::new(self.shared.clone(), id);
+        let answer = std::future::poll_fn(|cx| match self.shared.core().opening(id, cx.waker()) {
+            Some(outcome) => Poll::Ready(outcome),
+            None => Poll::Pending,
+        });
+        tokio::time::timeout(limit, answer)
+            .await
+            .unwrap_or(Err(Refusal::TimedOut))?;
+        Ok(stream)
+    }
+
+    /// Asks the cluster's DNS, with a whole message.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError`] when there is no answer.
+    pub async fn ask(&self, message: Bytes) -> Result<Bytes, AskError> {
+        let (sender, receiver) = oneshot::channel();
+        let id = {
+            let mut questions = self.shared.questions();
+            questions.next = questions.next.wrapping_add(1);
+            let id = questions.next;
+            questions.waiting.insert(id, sender);
+            id
+        };
+        let _asking = Asking {
+            shared: &self.shared,
+            id,
+        };
+        let limit = {
+            let mut core = self.shared.core();
+            core.send_message(Frame::Ask { id, message });
+            core.limits().ask
+        };
+        match tokio::time::timeout(limit, receiver).await {
+            Ok(outcome) => outcome.unwrap_or(Err(AskError::NoTunnel)),
+            Err(_) => Err(AskError::TimedOut),
+        }
+    }
+
+    /// Sends a datagram to `to`; what comes back arrives as [`TunnelEvent::Delivery`]. May be lost.
+    pub fn send_datagram(&self, flow: u32, to: SocketAddr, payload: Bytes) {
+        self.shared
+            .core()
+            .send_loose(Frame::Datagram { flow, to, payload });
+    }
+
+    /// Gives a datagram back to a flow of the client. May be lost.
+    pub fn deliver(&self, flow: u32, payload: Bytes) {
+        self.shared.core().send_loose(Frame::Delivery { flow, payload });
+    }
+
+    /// Tells the client that the far end of a flow does not listen. May be lost.
+    pub fn undeliverable(&self, flow: u32, refusal: Refusal) {
+        self.shared
+            .core()
+            .send_loose(Frame::Undeliverable { flow, refusal });
+    }
+
+    /// Sends an echo request; its answer arrives as [`TunnelEvent::Echoed`]. May be lost.
+    pub fn echo(&self, id: u32, to: IpAddr, payload: Bytes) {
+        self.shared.core().send_loose(Frame::Echo { id, to, payload });
+    }
+
+    /// Answers an echo request of the client. May be lost.
+    pub fn echoed(&self, id: u32, payload: Bytes) {
+        self.shared.core().send_loose(Frame::Echoed { id, payload });
+    }
+
+    /// Tells the peer that this end leaves; the caller lets carriers live for a moment after it.
+    pub fn say_goodbye(&self, farewell: Farewell) {
+        self.shared.core().send_message(Frame::Goodbye { farewell });
+    }
+
+    /// Resets every stream, here only: the peer that held their other ends is gone.
+    pub fn fail_streams(&self, cause: ResetCause) {
+        self.shared.core().fail_all(cause);
+        self.shared.questions().waiting.clear();
+    }
+
+    /// Figures of this moment.
+    pub fn stats(&self) -> Stats {
+        let core = self.shared.core();
+        let (sent, received) = core.volume();
+        Stats {
+            rtt: core.rtt(),
+            sent,
+            received,
+            streams: core.stream_count(),
+            carriers: core.carrier_count(),
+            dropped_datagrams: core.dropped_datagrams(),
+        }
+    }
+}
+
+impl OpenRequest {
+    /// Tells the client that its connection stands.
+    pub fn accept(self) -> Stream {
+        self.shared.core().accept(self.id);
+        self.stream
+    }
+
+    /// Tells the client that there is no connection.
+    pub fn refuse(self, refusal: Refusal) {
+        self.shared.core().refuse(self.id, refusal);
+    }
+
+    /// Waits until the client does not want the connection any more.
+    pub async fn given_up(&self) {
+        std::future::poll_fn(|cx| {
+            if self.shared.core().is_reset(self.id, cx.waker()) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+}
+
+impl Asked {
+    /// Answers the question.
+    pub fn answer(self, outcome: Result<Bytes, AskError>) {
+        self.shared
+            .core()
+            .send_message(Frame::Answer { id: self.id, outcome });
+    }
+}
+
+impl Shared {
+    pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
+        // A panic while the lock was held is a defect elsewhere; going on serves the other streams best.
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn questions(&self) -> MutexGuard<'_, Questions> {
+        self.questions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count_carriers(&self) {
+        let count = self.core().carrier_count();
+        self.carriers.send_replace(count);
+    }
+
+    fn dispatch(self: &Arc<Shared>, event: Event) {
+        match event {
+            Event::Incoming { stream: id, to } => {
+                let stream = Stream::new(self.clone(), id);
+                let request = OpenRequest {
+                    to,
+                    stream,
+                    shared: self.clone(),
+                    id,
+                };
+                if let Err(Request::Open(request)) = self.ask_agent(Request::Open(request)) {
+                    request.refuse(Refusal::Exhausted);
+                }
+            }
+            Event::Asked { id, message } => {
+                let asked = Asked {
+                    message,
+                    id,
+                    shared: self.clone(),
+                };
+                if let Err(Request::Ask(asked)) = self.ask_agent(Request::Ask(asked)) {
+                    asked.answer(Err(AskError::TimedOut));
+                }
+            }
+            Event::Datagram { flow, to, payload } => {
+                let _may_be_lost = self.ask_agent(Request::Datagram { flow, to, payload });
+            }
+            Event::Echo { id, to, payload } => {
+                let _may_be_lost = self.ask_agent(Request::Echo(Echo { to, payload, id }));
+            }
+            Event::Answered { id, outcome } => {
+                if let Some(asker) = self.questions().waiting.remove(&id) {
+                    let _gave_up = asker.send(outcome);
+                }
+            }
+            Event::Delivery { flow, payload } => {
+                self.tell_client(TunnelEvent::Delivery(Datagram { flow, payload }));
+            }
+            Event::Undeliverable { flow, refusal } => {
+                self.tell_client(TunnelEvent::Undeliverable { flow, refusal });
+            }
+            Event::Echoed { id, payload } => self.tell_client(TunnelEvent::Echoed { id, payload }),
+            Event::Goodbye(farewell) => {
+                self.tell_client(TunnelEvent::Goodbye(farewell));
+                let _full = self.ask_agent(Request::Goodbye(farewell));
+            }
+        }
+    }
+
+    fn ask_agent(&self, request: Request) -> Result<(), Request> {
+        match &self.upward {
+            Upward::Agent(sender) => sender
+                .try_send(request)
+                .map_err(mpsc::error::TrySendError::into_inner),
+            Upward::Client(_) => Ok(()),
+        }
+    }
+
+    fn tell_client(&self, event: TunnelEvent) {
+        if let Upward::Client(sender) = &self.upward {
+            let _may_be_lost = sender.try_send(event);
+        }
+    }
+}
+
+/// The time by tokio's clock, which tests can hold.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// Gives the carrier up when its future ends or is dropped.
+struct Attached<'a> {
+    shared: &'a Shared,
+    id: CarrierId,
+}
+
+impl Drop for Attached<'_> {
+    fn drop(&mut self) {
+        self.shared.core().lose(self.id);
+        self.shared.count_carriers();
+    }
+}
+
+/// Forgets a question when its asker does.
+struct Asking<'a> {
+    shared: &'a Shared,
+    id: u32,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.shared.questions().waiting.remove(&self.id);
+    }
+}
+
+async fn read_frames<R: AsyncRead + Unpin>(shared: &Arc<Shared>, id: CarrierId, mut reader: R) -> CarrierEnd {
+    let mut buffer = BytesMut::with_capacity(READ);
+    let mut frames = Vec::new();
+    let mut events = Vec::new();
+    loop {
+        if buffer.capacity() - buffer.len() < READ / 4 {
+            buffer.reserve(READ);
+        }
+        match reader.read_buf(&mut buffer).await {
+            Ok(0) => return CarrierEnd::Closed,
+            Ok(_) => {}
+            Err(error) => return error.into(),
+        }
+        let decoded = loop {
+            match Frame::decode(&mut buffer) {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        {
+            let now = now();
+            let mut core = shared.core();
+            for frame in frames.drain(..) {
+                if core.receive(id, frame, now, &mut events).is_err() {
+                    return CarrierEnd::Breach;
+                }
+            }
+        }
+        events.drain(..).for_each(|event| shared.dispatch(event));
+        if let Err(error) = decoded {
+            return error.into();
+        }
+    }
+}
+
+async fn write_frames<W: AsyncWrite + Unpin>(
+    shared: &Shared,
+    id: CarrierId,
+    mut writer: W,
+    wake: &Notify,
+) -> CarrierEnd {
+    let mut frames = Vec::new();
+    let mut heads = BytesMut::new();
+    let mut ends = Vec::new();
+    loop {
+        if shared.core().next_batch(id, now(), &mut frames) == 0 {
+            wake.notified().await;
+            continue;
+        }
+        encode_heads(&frames, &mut heads, &mut ends);
+        if let Err(error) = write_batch(&mut writer, &frames, &heads, &ends).await {
+            return error.into();
+        }
+        frames.clear();
+        heads.clear();
+        ends.clear();
+    }
+}
+
+async fn write_batch<W: AsyncWrite + Unpin>(
+    writer: &mut W,
+    frames: &[Frame],
+    heads: &[u8],
+    ends: &[usize],
+) -> io::Result<()> {
+    let mut slices = Vec::with_capacity(frames.len() * 2);
+    let mut start = 0;
+    let mut run = 0;
+    for (frame, &end) in frames.iter().zip(ends) {
+        // Heads without a payload between them lie behind one another and go as one slice.
+        if let Some(payload) = frame.payload() {
+            slices.push(IoSlice::new(&heads[run..end]));
+            slices.push(IoSlice::new(payload));
+            run = end;
+        }
+        start = end;
+    }
+    if start > run {
+        slices.push(IoSlice::new(&heads[run..start]));
+    }
+    let mut rest = &mut slices[..];
+    IoSlice::advance_slices(&mut rest, 0);
+    while !rest.is_empty() {
+        let written = writer.write_vectored(rest).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        IoSlice::advance_slices(&mut rest, written);
+    }
+    writer.flush().await
+}
+
+async fn judge_silence(shared: &Shared, id: CarrierId) -> CarrierEnd {
+    let dead_after = shared.core().limits().dead_after;
+    let mut ticks = tokio::time::interval(TICK);
+    loop {
+        ticks.tick().await;
+        match shared.core().tick(id, now()) {
+            Life::Alive | Life::Ask => {}
+            Life::Dead => return CarrierEnd::Silent(dead_after),
+        }
+    }
+}
