@@ -16,9 +16,11 @@ use crate::wire::{BadLine, Lines};
 
 /// How long a session may take to greet and to answer what it knows by heart.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
-/// How long a session may take to explain a name. More than the session gives itself, so that its own words arrive.
+/// How long a session may take to explain a name. More than the session gives itself, so that its own words
+/// arrive.
 const EXPLAIN_LIMIT: Duration = Duration::from_secs(20);
-/// How long a session may take to be gone after it was asked to end: longer than its own clean-up in the cluster.
+/// How long a session may take to be gone after it was asked to end: longer than its own clean-up in the
+/// cluster.
 pub const DISCONNECT_LIMIT: Duration = Duration::from_secs(30);
 
 /// A connection to one session.
@@ -32,8 +34,8 @@ pub struct Watch {
     client: Client,
 }
 
-/// Every session that runs, oldest first. All are asked at once; one that does not answer within a second is left out,
-/// with a warning in the log. Sockets that nobody serves any more are removed.
+/// Every session that runs, oldest first. All are asked at once; one that does not answer within a second is
+/// left out, with a warning in the log. Sockets that nobody serves any more are removed.
 ///
 /// # Errors
 /// [`Error::Io`] if the folder cannot be read.
@@ -59,8 +61,8 @@ impl Client {
     /// Connects to the session `id`. A socket that nobody serves is removed.
     ///
     /// # Errors
-    /// [`Error::NoSession`] if there is none, [`Error::Version`] if it speaks differently, [`Error::TimedOut`] if it
-    /// does not greet, [`Error::Io`] otherwise.
+    /// [`Error::NoSession`] if there is none, [`Error::Version`] if it speaks differently,
+    /// [`Error::TimedOut`] if it does not greet, [`Error::Io`] otherwise.
     pub async fn connect(folder: &RuntimeFolder, id: &SessionId) -> Result<Self, Error> {
         let path = folder.socket(id);
         let deadline = Instant::now() + ANSWER_LIMIT;
@@ -74,7 +76,8 @@ impl Client {
                 return Err(Error::NoSession(id.clone()));
             }
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                // A session's socket listens before it has its name, and no name is used twice: this one is dead.
+                // A session's socket listens before it has its name, and no name is used twice: this one is
+                // dead.
                 let _ = fs::remove_file(&path);
                 return Err(Error::NoSession(id.clone()));
             }
@@ -143,15 +146,30 @@ impl Client {
         Ok(())
     }
 
-    /// Asks the session to end, and waits until it is gone. Returns the last it said.
+    /// Asks the session to end, and waits until it is gone. Returns the last it said; nothing if it died
+    /// before that.
     ///
     /// # Errors
     /// [`Error::TimedOut`] if it is still there after [`DISCONNECT_LIMIT`]; see [`Error`] for the rest.
     pub async fn disconnect(mut self) -> Result<Option<SessionStatus>, Error> {
         let id = self.id.clone();
         let ended = async {
-            self.request_disconnect().await?;
-            let mut watch = self.watch().await?;
+            // Both at once: the session may be gone before it could read a second request.
+            let requests = [Request::Disconnect, Request::Watch];
+            self.lines
+                .write_all(&requests)
+                .await
+                .map_err(|source| self.gone(source))?;
+            match self.read().await? {
+                Reply::Done => {}
+                Reply::Error(problem) => return Err(Error::Refused(problem)),
+                other @ (Reply::Status(_)
+                | Reply::Name(_)
+                | Reply::Missed(_)
+                | Reply::Explanation(_)
+                | Reply::Log(_)) => return Err(self.unexpected(&other)),
+            }
+            let mut watch = Watch { client: self };
             let mut last = None;
             while let Some(event) = watch.next().await? {
                 if let WatchEvent::Status(status) = event {

@@ -102,8 +102,9 @@ pub struct RuntimeFolder {
 }
 
 impl RuntimeFolder {
-    /// This user's folder: `$XDG_RUNTIME_DIR/slipway`, else `/run/user/UID/slipway`. A folder that others may write,
-    /// like /tmp, is never taken: whoever came first could play the session. Created (0700) if it is missing.
+    /// This user's folder: `$XDG_RUNTIME_DIR/slipway`, else `/run/user/UID/slipway`. A folder that others may
+    /// write, like /tmp, is never taken: whoever came first could play the session. Created (0700) if it is
+    /// missing.
     ///
     /// # Errors
     /// [`Error::NoRuntimeFolder`] if there is neither; [`Error::NotPrivate`], [`Error::Io`] as for

@@ -1,16 +1,17 @@
 //! What a session tells and takes over its socket: state, events, commands.
 //!
-//! One session is one process, and each process serves one socket, `$XDG_RUNTIME_DIR/slipway/ID.sock`. The folder is
-//! the register: whoever wants to know what runs (the command line, the tray) reads it and asks every socket. Nothing
-//! has to be told about a session for it to be seen, and no process has to live for another to be steered.
+//! One session is one process, and each process serves one socket, `$XDG_RUNTIME_DIR/slipway/ID.sock`. The
+//! folder is the register: whoever wants to know what runs (the command line, the tray) reads it and asks
+//! every socket. Nothing has to be told about a session for it to be seen, and no process has to live for
+//! another to be steered.
 //!
 //! ```text
 //! session: Publisher -> Server -> socket -> Client, sessions(), Watcher :tray, command line
 //!          Handler   <- Server <- socket <- Client
 //! ```
 //!
-//! On the socket go lines of JSON: a [`Greeting`] from the session, then a [`Request`] and its [`Reply`]s. The types
-//! are the same on both sides and in `slipway status --json`.
+//! On the socket go lines of JSON: a [`Greeting`] from the session, then a [`Request`] and its [`Reply`]s.
+//! The types are the same on both sides and in `slipway status --json`.
 //!
 //! This crate knows no cluster, no tunnel and no window; what a state means is the session's business.
 

@@ -62,7 +62,8 @@ impl LogRing {
         let _ = ring.followers.send(line);
     }
 
-    /// Takes what a program writes, for instance a `tracing_subscriber` (`with_writer(move || ring.writer())`).
+    /// Takes what a program writes, for instance a `tracing_subscriber` (`with_writer(move ||
+    /// ring.writer())`).
     pub fn writer(&self) -> LogWriter {
         LogWriter {
             ring: self.clone(),

@@ -33,8 +33,8 @@ pub enum Request {
         /// The name as a program would ask for it.
         name: String,
     },
-    /// [`Reply::Log`] for every line that is kept; then [`Reply::Done`], or with `follow` every new line until either
-    /// side closes.
+    /// [`Reply::Log`] for every line that is kept; then [`Reply::Done`], or with `follow` every new line
+    /// until either side closes.
     Logs {
         /// Whether to go on.
         follow: bool,

@@ -44,7 +44,8 @@ pub trait Handler: Send + Sync + 'static {
     fn explain(&self, name: &str) -> impl Future<Output = Explanation> + Send;
 }
 
-/// A session's socket. It lasts as long as this value; dropping it ends every connection and removes the file.
+/// A session's socket. It lasts as long as this value; dropping it ends every connection and removes the
+/// file.
 #[derive(Debug)]
 pub struct Server {
     end: CancellationToken,
@@ -61,8 +62,8 @@ pub struct Publisher {
 }
 
 impl Server {
-    /// Serves the session that `initial` describes. The socket appears when it already listens, so that nobody takes
-    /// it for a stale one.
+    /// Serves the session that `initial` describes. The socket appears when it already listens, so that
+    /// nobody takes it for a stale one.
     ///
     /// # Errors
     /// [`Error::Io`] if the socket cannot be made, [`Error::NotPrivate`] if its folder is not.
@@ -107,8 +108,8 @@ impl Drop for Server {
 }
 
 impl Publisher {
-    /// Changes the status. Entering another state sets `since`. Watchers see a change, never a half of it; they are
-    /// not woken when nothing changed.
+    /// Changes the status. Entering another state sets `since`. Watchers see a change, never a half of it;
+    /// they are not woken when nothing changed.
     pub fn update(&self, change: impl FnOnce(&mut SessionStatus)) {
         self.status.send_if_modified(|status| {
             let before = status.clone();
@@ -218,7 +219,8 @@ async fn accept<H: Handler>(listener: UnixListener, service: Arc<Service<H>>) {
     let _ = timeout(FAREWELL_LIMIT, farewell).await;
 }
 
-/// Whether the other side is this user. The folder's mode says the same; this holds also where a mode is wrong.
+/// Whether the other side is this user. The folder's mode says the same; this holds also where a mode is
+/// wrong.
 fn is_ours(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| is_this_user(peer.uid()))
 }
@@ -237,8 +239,11 @@ impl<H: Handler> Service<H> {
         lines.write(&greeting).await?;
         loop {
             let request = tokio::select! {
-                () = self.end.cancelled() => return Ok(()),
+                // What is already asked is answered, also at the end: the watch of who asked to disconnect
+                // is.
+                biased;
                 request = timeout(REQUEST_LIMIT, lines.read()) => request,
+                () = self.end.cancelled() => return Ok(()),
             };
             let request = match request {
                 Err(_) | Ok(Ok(None)) => return Ok(()),

@@ -9,8 +9,8 @@ use slipway_profile::Method;
 use crate::folder::SessionId;
 use crate::message::Problem;
 
-/// Everything a session says about itself at one moment. The form of `slipway status --json`: fields are added, never
-/// renamed.
+/// Everything a session says about itself at one moment. The form of `slipway status --json`: fields are
+/// added, never renamed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionStatus {
     /// The session, as named by commands and by its socket.
@@ -29,7 +29,8 @@ pub struct SessionStatus {
     pub state: State,
     /// When it entered that state.
     pub since: Timestamp,
-    /// What is wrong, and what to do about it. In [`State::Ended`]: why it ended, if not because it was asked to.
+    /// What is wrong, and what to do about it. In [`State::Ended`]: why it ended, if not because it was asked
+    /// to.
     #[serde(default)]
     pub problem: Option<Problem>,
     /// How the connection does; absent until it was measured.
@@ -132,8 +133,8 @@ impl fmt::Display for State {
     }
 }
 
-/// What people are shown of a state; several states share a word, because the difference helps nobody who only wants
-/// to work.
+/// What people are shown of a state; several states share a word, because the difference helps nobody who
+/// only wants to work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the words say it")]
 pub enum Word {

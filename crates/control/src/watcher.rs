@@ -88,8 +88,8 @@ impl AsRawFd for PollableInotify {
     reason = "tokio takes a descriptor only on the promise that it stays the same"
 )]
 fn pollable(inotify: Inotify) -> io::Result<AsyncFd<PollableInotify>> {
-    // SAFETY: the descriptor belongs to the `Inotify`, which keeps it open and never changes it, and which lives in
-    // the `AsyncFd` until that has deregistered it.
+    // SAFETY: the descriptor belongs to the `Inotify`, which keeps it open and never changes it, and which
+    // lives in the `AsyncFd` until that has deregistered it.
     unsafe { AsyncFd::register(PollableInotify(inotify)) }.map_err(io::Error::from)
 }
 
@@ -198,7 +198,8 @@ async fn rewatch(folder: &RuntimeFolder) -> Register {
 async fn watch_one(folder: RuntimeFolder, id: SessionId, reports: mpsc::Sender<Report>) {
     if let Err(error) = relay(&folder, &id, &reports).await {
         tracing::debug!(%id, %error, "a session is no longer watched");
-        // It may only have been slow: it stays listed as watched for a while, then is tried again if it is there.
+        // It may only have been slow: it stays listed as watched for a while, then is tried again if it is
+        // there.
         sleep(RETRY).await;
     }
     let _ = reports.send(Report::Lost(id)).await;

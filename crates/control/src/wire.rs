@@ -1,6 +1,7 @@
 //! Lines of JSON over a socket.
 
 use std::io;
+use std::slice;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -53,18 +54,37 @@ impl Lines {
     }
 
     /// Sends one message.
-    pub(crate) async fn write(&mut self, message: &impl Serialize) -> io::Result<()> {
-        let line = serde_json::to_string(message)?;
-        match timeout(WRITE_LIMIT, self.framed.send(line)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(LinesCodecError::Io(error))) => Err(error),
-            Ok(Err(LinesCodecError::MaxLineLengthExceeded)) => Err(io::ErrorKind::InvalidData.into()),
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
-        }
+    pub(crate) async fn write<T: Serialize>(&mut self, message: &T) -> io::Result<()> {
+        self.write_all(slice::from_ref(message)).await
+    }
+
+    /// Sends messages so that they arrive together.
+    pub(crate) async fn write_all<T: Serialize>(&mut self, messages: &[T]) -> io::Result<()> {
+        let written = async {
+            for message in messages {
+                self.framed
+                    .feed(serde_json::to_string(message)?)
+                    .await
+                    .map_err(io_error)?;
+            }
+            <Framed<_, _> as SinkExt<String>>::flush(&mut self.framed)
+                .await
+                .map_err(io_error)
+        };
+        timeout(WRITE_LIMIT, written)
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Waits until the other side closes or speaks; used while only we have something to say.
     pub(crate) async fn closed(&mut self) {
         let _ = self.framed.next().await;
+    }
+}
+
+fn io_error(error: LinesCodecError) -> io::Error {
+    match error {
+        LinesCodecError::Io(error) => error,
+        LinesCodecError::MaxLineLengthExceeded => io::ErrorKind::InvalidData.into(),
     }
 }

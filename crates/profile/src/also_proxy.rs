@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::InvalidValue;
 use crate::value::{DomainName, text_value};
 
-/// One extra destination that goes through the cluster. Written as the thing itself: `db.corp.internal`, `10.3.0.7`,
-/// `10.3.0.0/16`.
+/// One extra destination that goes through the cluster. Written as the thing itself: `db.corp.internal`,
+/// `10.3.0.7`, `10.3.0.0/16`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum AlsoProxy {

@@ -14,8 +14,8 @@ impl Profile {
     /// Reads a profile's text. `name` is what the profile will be called: the text does not say it.
     ///
     /// # Errors
-    /// [`Error::Version`] for another version of the format, [`Error::Invalid`] with the place of everything else:
-    /// broken TOML, an unknown key, a value that does not fit.
+    /// [`Error::Version`] for another version of the format, [`Error::Invalid`] with the place of everything
+    /// else: broken TOML, an unknown key, a value that does not fit.
     pub fn from_toml(name: ProfileName, text: &str) -> Result<Self, Error> {
         let source_name = format!("{name}.toml");
         read(&source_name, text).map(|file| file.into_profile(name))
@@ -103,8 +103,8 @@ impl File {
     }
 }
 
-/// Only the version: a newer format may have keys that this one does not know, and "unknown key" would be the wrong
-/// thing to say about it.
+/// Only the version: a newer format may have keys that this one does not know, and "unknown key" would be the
+/// wrong thing to say about it.
 #[derive(Deserialize)]
 struct Versioned {
     version: i64,

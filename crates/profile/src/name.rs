@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::InvalidValue;
 use crate::value::text_value;
 
-/// A profile's name: `[a-z0-9][a-z0-9-]{0,62}`. It is a file name, a part of `NAME.PROFILE.slipway.internal` and a
-/// program's argument, and is safe as each.
+/// A profile's name: `[a-z0-9][a-z0-9-]{0,62}`. It is a file name, a part of `NAME.PROFILE.slipway.internal`
+/// and a program's argument, and is safe as each.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ProfileName(String);

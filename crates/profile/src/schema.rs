@@ -165,8 +165,8 @@ impl MethodNotYet {
     }
 }
 
-/// The colour of a profile: eight that stay apart for colour-blind eyes (the palette of Okabe and Ito, its black
-/// replaced by a grey that is seen on dark as well).
+/// The colour of a profile: eight that stay apart for colour-blind eyes (the palette of Okabe and Ito, its
+/// black replaced by a grey that is seen on dark as well).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the names say it")]

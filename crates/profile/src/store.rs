@@ -33,8 +33,8 @@ pub struct Listed {
 }
 
 impl Store {
-    /// The user's own store, in `$XDG_CONFIG_HOME/slipway/profiles` (XDG Base Directory Specification: a relative
-    /// value counts as unset, and unset means `~/.config`). Nothing is created yet.
+    /// The user's own store, in `$XDG_CONFIG_HOME/slipway/profiles` (XDG Base Directory Specification: a
+    /// relative value counts as unset, and unset means `~/.config`). Nothing is created yet.
     ///
     /// # Errors
     /// [`Error::NoConfigHome`] if the environment names no such folder.
@@ -68,7 +68,8 @@ impl Store {
         self.folder.join(format!("{name}.{EXTENSION}"))
     }
 
-    /// Every `*.toml` of the folder, by name; broken ones with their error. A folder that does not exist is empty.
+    /// Every `*.toml` of the folder, by name; broken ones with their error. A folder that does not exist is
+    /// empty.
     ///
     /// # Errors
     /// [`Error::Io`] if the folder cannot be read.
@@ -115,8 +116,8 @@ impl Store {
         }
     }
 
-    /// Saves a profile, over the one of that name if there is one. A reader sees the old file or the new one, also
-    /// after a crash.
+    /// Saves a profile, over the one of that name if there is one. A reader sees the old file or the new one,
+    /// also after a crash.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be written.
@@ -159,8 +160,8 @@ impl Store {
     /// Gives the profile `from` the name `to`.
     ///
     /// # Errors
-    /// [`Error::Missing`] if there is no `from`, [`Error::Exists`] if there is a `to`, [`Error::Io`] if the system
-    /// refuses.
+    /// [`Error::Missing`] if there is no `from`, [`Error::Exists`] if there is a `to`, [`Error::Io`] if the
+    /// system refuses.
     pub fn rename(&self, from: &ProfileName, to: &ProfileName) -> Result<(), Error> {
         let (old, new) = (self.path(from), self.path(to));
         // rename(2) would replace a file that appeared meanwhile; link(2) refuses to.
@@ -187,8 +188,8 @@ impl Store {
     /// Imports a file; without a `name`, under the file's own.
     ///
     /// # Errors
-    /// Those of [`Store::import`]; [`Error::Name`] if the file's name is none for a profile, [`Error::Io`] and
-    /// [`Error::TooLarge`] if it cannot be read.
+    /// Those of [`Store::import`]; [`Error::Name`] if the file's name is none for a profile, [`Error::Io`]
+    /// and [`Error::TooLarge`] if it cannot be read.
     pub fn import_file(&self, path: &Path, name: Option<ProfileName>) -> Result<Profile, Error> {
         let name = match name {
             Some(name) => name,

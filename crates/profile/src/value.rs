@@ -13,7 +13,8 @@ use crate::error::InvalidValue;
 const MAX_DOMAIN: usize = 253;
 /// Longest DNS label (RFC 1035, 2.3.4); Kubernetes limits namespaces to one label.
 const MAX_LABEL: usize = 63;
-/// Longest context name, image or path that is taken. Far above what people use; keeps messages and menus bounded.
+/// Longest context name, image or path that is taken. Far above what people use; keeps messages and menus
+/// bounded.
 const MAX_TEXT: usize = 1024;
 
 /// Serde and conversions of a newtype over text that has a `FromStr` and a `Display`.
