@@ -1,3 +1,88 @@
-//! The far end of the tunnel, in the cluster.
+//! The far end of the tunnel: one process in the cluster that dials, resolves and listens for one session.
+//!
+//! It is reachable only through the API server: it listens on the pod's loopback, where port-forward arrives, and
+//! acts on nothing before the client has shown that it holds the session's key (see `slipway_tunnel::proof`). The
+//! pod's specification holds only the key's SHA-256; the key itself came in by exec's standard input.
+//!
+//! ```text
+//! port-forward ─► serve (proof, grace time) ─► tunnel ─► dial        TCP connections
+//!                                                     ├► resolve     DNS questions
+//!                                                     ├► datagrams   UDP flows
+//!                                                     └► echo        pings
+//! ```
+//!
+//! It is linked statically and runs in whatever image there is, so it must not use the C library's resolver, and
+//! it knows nothing of Kubernetes. It ends by itself when no client came back within its grace time.
 
-fn main() {}
+mod datagrams;
+mod dial;
+mod echo;
+mod key;
+mod resolve;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+/// Threads that move bytes; the agent shares its node with others.
+const THREADS: usize = 4;
+
+#[derive(Parser)]
+#[command(name = "slipway-agent", version, about = "Slipway's agent in the cluster; started by a session")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Serve one session until no client came back within the grace time
+    Serve {
+        /// Folder that holds the session's key
+        #[arg(long)]
+        dir: PathBuf,
+        /// SHA-256 of the key, in hexadecimal digits
+        #[arg(long)]
+        key_sha256: key::Fingerprint,
+        /// Port on the pod's loopback
+        #[arg(long)]
+        port: u16,
+        /// Seconds without a client after which the agent ends
+        #[arg(long, default_value_t = 90)]
+        grace: u64,
+    },
+    /// Join standard input and output with a serving agent, for carriers through exec
+    Stdio {
+        /// The serving agent's port
+        #[arg(long)]
+        port: u16,
+    },
+}
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::INFO).init();
+    match run(Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> anyhow::Result<()> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    match task {
+        Task::Serve { dir, key_sha256, port, grace } => {
+            let key = key::take(&dir, &key_sha256)?;
+            let outcome = runtime.block_on(serve::serve(key, port, Duration::from_secs(grace)));
+            runtime.shutdown_background();
+            outcome
+        }
+        Task::Stdio { port } => runtime.block_on(serve::join_stdio(port)),
+    }
+}

@@ -1,0 +1,92 @@
+//! UDP flows on behalf of the session: a socket for each, until it was quiet for some time.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use slipway_tunnel::{Refusal, Tunnel};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::UdpSocket;
+use tokio::task::JoinSet;
+
+use crate::dial::refusal;
+
+/// How long a flow lives without a datagram in either direction.
+const IDLE: Duration = Duration::from_secs(120);
+
+/// Flows at one time.
+const MOST: usize = 4096;
+
+/// The longest payload of a UDP datagram.
+const MOST_PAYLOAD: usize = 65_507;
+
+/// The flows of one session. A flow's task owns its socket; the table only finds it.
+pub(crate) struct Datagrams {
+    tunnel: Tunnel,
+    flows: HashMap<u32, Weak<UdpSocket>>,
+    tasks: JoinSet<()>,
+}
+
+impl Datagrams {
+    pub(crate) fn new(tunnel: Tunnel) -> Datagrams {
+        Datagrams { tunnel, flows: HashMap::new(), tasks: JoinSet::new() }
+    }
+
+    /// Sends a datagram of a flow, which begins with its first one.
+    pub(crate) fn send(&mut self, flow: u32, to: SocketAddr, payload: Bytes) {
+        while self.tasks.try_join_next().is_some() {}
+        let known = self.flows.get(&flow).and_then(Weak::upgrade);
+        let known = known.filter(|socket| socket.peer_addr().is_ok_and(|peer| peer == to));
+        let socket = match known.map_or_else(|| self.begin(flow, to), Ok) {
+            Ok(socket) => socket,
+            Err(error) => return self.tunnel.undeliverable(flow, refusal(&error)),
+        };
+        if let Err(error) = socket.try_send(&payload)
+            && error.kind() != io::ErrorKind::WouldBlock
+        {
+            self.tunnel.undeliverable(flow, refusal(&error));
+        }
+    }
+
+    fn begin(&mut self, flow: u32, to: SocketAddr) -> io::Result<Arc<UdpSocket>> {
+        if self.flows.len() >= MOST {
+            self.flows.retain(|_, socket| socket.strong_count() > 0);
+        }
+        if self.flows.len() >= MOST {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let socket = Arc::new(connect(to)?);
+        self.flows.insert(flow, Arc::downgrade(&socket));
+        self.tasks.spawn(return_answers(self.tunnel.clone(), flow, socket.clone()));
+        Ok(socket)
+    }
+}
+
+fn connect(to: SocketAddr) -> io::Result<UdpSocket> {
+    let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = Socket::new(Domain::for_address(to), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::new(any, 0).into())?;
+    socket.connect(&to.into())?;
+    UdpSocket::from_std(socket.into())
+}
+
+async fn return_answers(tunnel: Tunnel, flow: u32, socket: Arc<UdpSocket>) {
+    // What is sent does not pass here: a flow that only sends begins anew, with another port, every two minutes.
+    let mut payload = vec![0; MOST_PAYLOAD];
+    while let Ok(received) = tokio::time::timeout(IDLE, socket.recv(&mut payload)).await {
+        match received {
+            Ok(length) => tunnel.deliver(flow, Bytes::copy_from_slice(&payload[..length])),
+            Err(error) => {
+                let refusal = refusal(&error);
+                tunnel.undeliverable(flow, refusal);
+                if refusal != Refusal::Refused {
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! DNS questions, as the pod itself would ask them.
+//!
+//! A question is a whole message and goes on as it is, so that every type of record works. Names are expanded on
+//! the laptop; search domains of the pod play no part here.
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use slipway_tunnel::AskError;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// How long one name server may take before the next one is asked.
+const PER_SERVER: Duration = Duration::from_millis(1500);
+
+/// How often the list of name servers is gone through.
+const ROUNDS: usize = 2;
+
+/// The longest UDP answer that is taken; more than any name server sends (RFC 6891 section 6.2.5).
+const MOST_UDP: usize = 8 * 1024;
+
+/// The head of every message (RFC 1035 section 4.1.1).
+const HEAD: usize = 12;
+
+/// The name servers of the pod.
+#[derive(Debug)]
+pub(crate) struct NameServers(Vec<SocketAddr>);
+
+impl NameServers {
+    pub(crate) fn of_the_pod() -> NameServers {
+        let text = fs::read_to_string(RESOLV_CONF).unwrap_or_default();
+        let servers = parse(&text);
+        if servers.is_empty() {
+            tracing::warn!("{RESOLV_CONF} names no server; names of the cluster cannot be resolved");
+        }
+        NameServers(servers)
+    }
+
+    /// Asks one server after the other and gives the first answer.
+    pub(crate) async fn ask(&self, message: &[u8]) -> Result<Bytes, AskError> {
+        if message.len() < HEAD {
+            return Err(AskError::Unreachable);
+        }
+        let mut error = AskError::Unreachable;
+        for server in std::iter::repeat_n(&self.0, ROUNDS).flatten() {
+            match tokio::time::timeout(PER_SERVER, ask_one(*server, message)).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(cause)) => tracing::debug!(%server, %cause, "a name server gave no answer"),
+                Err(_) => error = AskError::TimedOut,
+            }
+        }
+        Err(error)
+    }
+}
+
+async fn ask_one(server: SocketAddr, message: &[u8]) -> io::Result<Bytes> {
+    let any: IpAddr =
+        if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    // A socket for each question: its port is as hard to guess as the kernel makes it.
+    let socket = UdpSocket::bind((any, 0)).await?;
+    socket.connect(server).await?;
+    socket.send(message).await?;
+    let mut answer = vec![0; MOST_UDP];
+    loop {
+        let length = socket.recv(&mut answer).await?;
+        if length < HEAD || answer[..2] != message[..2] {
+            continue;
+        }
+        if is_truncated(&answer) {
+            return ask_by_tcp(server, message).await;
+        }
+        answer.truncate(length);
+        return Ok(answer.into());
+    }
+}
+
+/// RFC 7766: a truncated answer is asked for again over TCP.
+async fn ask_by_tcp(server: SocketAddr, message: &[u8]) -> io::Result<Bytes> {
+    let length = u16::try_from(message.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let mut socket = TcpStream::connect(server).await?;
+    socket.write_all(&[&length.to_be_bytes(), message].concat()).await?;
+    let mut answer = vec![0; socket.read_u16().await?.into()];
+    socket.read_exact(&mut answer).await?;
+    Ok(answer.into())
+}
+
+fn is_truncated(answer: &[u8]) -> bool {
+    answer[2] & 0b10 != 0
+}
+
+fn parse(resolv_conf: &str) -> Vec<SocketAddr> {
+    let server = |line: &str| {
+        let mut words = line.split_whitespace();
+        let address: IpAddr =
+            words.next().filter(|word| *word == "nameserver").and_then(|_| words.next())?.parse().ok()?;
+        Some(SocketAddr::new(address, 53))
+    };
+    resolv_conf.lines().filter_map(server).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const QUESTION: &[u8] = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x03web\0\0\x01\0\x01";
+
+    #[test]
+    fn only_name_servers_are_read_from_resolv_conf() {
+        let text = "search shop.svc.cluster.local\nnameserver 10.96.0.10\n# nameserver 1.1.1.1\n\
+                    options ndots:5\nnameserver\nnameserver fd00::a extra\nnameserver nonsense\n";
+        let expected: [SocketAddr; 2] = ["10.96.0.10:53".parse().unwrap(), "[fd00::a]:53".parse().unwrap()];
+        assert_eq!(parse(text), expected);
+    }
+
+    #[tokio::test]
+    async fn an_answer_with_another_id_is_not_taken() {
+        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let names = NameServers(vec![server.local_addr().unwrap()]);
+        let answering = async {
+            let mut question = [0; 512];
+            let (length, from) = server.recv_from(&mut question).await.unwrap();
+            let mut answer = question[..length].to_vec();
+            answer[0] ^= 1;
+            server.send_to(&answer, from).await.unwrap();
+            answer[0] ^= 1;
+            answer[2] |= 0x80;
+            server.send_to(&answer, from).await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(names.ask(QUESTION), answering);
+        assert_eq!(&answer.unwrap()[..3], b"\x12\x34\x81");
+    }
+
+    #[tokio::test]
+    async fn a_truncated_answer_is_asked_for_again_by_tcp() {
+        let by_tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = by_tcp.local_addr().unwrap();
+        let by_udp = UdpSocket::bind(address).await.unwrap();
+        let names = NameServers(vec![address]);
+        let answering = async {
+            let mut question = [0; 512];
+            let (length, from) = by_udp.recv_from(&mut question).await.unwrap();
+            question[2] |= 0x82;
+            by_udp.send_to(&question[..length], from).await.unwrap();
+            let (mut socket, _) = by_tcp.accept().await.unwrap();
+            let mut asked = vec![0; socket.read_u16().await.unwrap().into()];
+            socket.read_exact(&mut asked).await.unwrap();
+            socket.write_all(&[&1500u16.to_be_bytes()[..], &[7; 1500]].concat()).await.unwrap();
+            asked
+        };
+        let (answer, asked) = tokio::join!(names.ask(QUESTION), answering);
+        assert_eq!(asked, QUESTION);
+        assert_eq!(answer.unwrap(), vec![7; 1500]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_server_is_left_for_the_next_and_then_named_as_silent() {
+        let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let names = NameServers(vec![silent.local_addr().unwrap()]);
+        assert_eq!(names.ask(QUESTION).await, Err(AskError::TimedOut));
+    }
+}

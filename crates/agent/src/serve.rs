@@ -1,0 +1,224 @@
+//! Carriers come and go; the tunnel on them lives until its session ends or stays away too long.
+
+use std::net::Ipv4Addr;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use slipway_tunnel::frame::Farewell;
+use slipway_tunnel::{Incoming, Key, Limits, Request, Tunnel, proof};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::{datagrams::Datagrams, dial, echo::Echoes, resolve::NameServers};
+
+/// Carriers at one time: a session has four, and while it reconnects as many that are not known to be dead.
+const MOST_CARRIERS: usize = 16;
+
+/// Serves until the session ends, or no client came within `grace`.
+///
+/// # Errors
+///
+/// When the agent cannot listen, or was told to end.
+pub(crate) async fn serve(key: Key, port: u16, grace: Duration) -> anyhow::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .await
+        .with_context(|| format!("Failed to listen on port {port} of the pod's loopback"))?;
+    let mut term = signal(SignalKind::terminate()).context("Failed to listen for signals")?;
+    let (over, mut ended) = mpsc::channel(1);
+    let agent = Arc::new(Agent {
+        key,
+        instance: random().context("Failed to name this run of the agent")?,
+        names: Arc::new(NameServers::of_the_pod()),
+        session: Mutex::new(None),
+        carriers: watch::Sender::new(0),
+        over,
+    });
+    tracing::info!(port, ?grace, "waiting for the session");
+    let mut carriers = JoinSet::new();
+    let mut left_alone = pin!(agent.is_left_alone(grace));
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((socket, _)) if carriers.len() < MOST_CARRIERS => {
+                    carriers.spawn(agent.clone().carry(socket));
+                }
+                Ok(_) => tracing::warn!("refused a carrier: there are {MOST_CARRIERS}"),
+                Err(error) => tracing::warn!(%error, "a carrier could not be accepted"),
+            },
+            Some(_) = carriers.join_next() => {}
+            () = &mut left_alone => {
+                tracing::info!(?grace, "no client came back within the grace time");
+                return Ok(());
+            }
+            _ = ended.recv() => {
+                tracing::info!("the session ended");
+                return Ok(());
+            }
+            _ = term.recv() => {
+                agent.say_goodbye().await;
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Joins standard input and output with the agent that serves on `port`.
+///
+/// # Errors
+///
+/// When no agent serves there, or either side breaks.
+pub(crate) async fn join_stdio(port: u16) -> anyhow::Result<()> {
+    let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+        .await
+        .with_context(|| format!("No agent serves on port {port}"))?;
+    socket.set_nodelay(true)?;
+    let mut stdio = tokio::io::join(tokio::io::stdin(), tokio::io::stdout());
+    tokio::io::copy_bidirectional(&mut stdio, &mut socket).await?;
+    socket.shutdown().await?;
+    Ok(())
+}
+
+struct Agent {
+    key: Key,
+    /// Names this run, so that a client sees when another agent took this one's place.
+    instance: u64,
+    names: Arc<NameServers>,
+    session: Mutex<Option<Session>>,
+    carriers: watch::Sender<usize>,
+    over: mpsc::Sender<()>,
+}
+
+/// One run of a session, and the task that serves it.
+struct Session {
+    id: u64,
+    tunnel: Tunnel,
+    serving: AbortHandle,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl Agent {
+    async fn carry(self: Arc<Agent>, socket: TcpStream) {
+        let limits = limits();
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "a carrier's socket takes no options");
+        }
+        let (mut reader, mut writer) = socket.into_split();
+        let proven =
+            proof::prove_to_client(&self.key, self.instance, &mut reader, &mut writer, limits.proof).await;
+        let id = match proven {
+            Ok(id) => id,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "refused a carrier");
+                return;
+            }
+        };
+        let tunnel = self.tunnel_of(id);
+        self.carriers.send_modify(|count| *count += 1);
+        let _counted = Counted(&self.carriers);
+        let end = tunnel.carry(reader, writer).await;
+        tracing::info!(end = &end as &dyn std::error::Error, "a carrier ended");
+    }
+
+    /// The tunnel of a session's run: the one that is served, or a new one in its place.
+    fn tunnel_of(&self, id: u64) -> Tunnel {
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(session) = session.as_ref().filter(|session| session.id == id) {
+            return session.tunnel.clone();
+        }
+        tracing::info!(again = session.is_some(), "a session begins");
+        let (tunnel, requests) = Tunnel::agent(limits());
+        let serving = act_on(tunnel.clone(), requests, self.names.clone(), self.over.clone());
+        *session = Some(Session { id, tunnel: tunnel.clone(), serving: tokio::spawn(serving).abort_handle() });
+        tunnel
+    }
+
+    /// Waits until there was no carrier for the whole grace time.
+    async fn is_left_alone(&self, grace: Duration) {
+        let mut carriers = self.carriers.subscribe();
+        loop {
+            drop(carriers.wait_for(|count| *count == 0).await);
+            if tokio::time::timeout(grace, carriers.wait_for(|count| *count > 0)).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Tells the client that this agent ends, so that it need not find out by silence.
+    async fn say_goodbye(&self) {
+        let tunnel = {
+            let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+            session.as_ref().map(|session| session.tunnel.clone())
+        };
+        let Some(tunnel) = tunnel else { return };
+        tunnel.say_goodbye(Farewell::AgentEnds);
+        // The carriers' writers get a moment to send it; there is nobody who could confirm.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Counts a carrier out, also when its task is ended from outside.
+struct Counted<'a>(&'a watch::Sender<usize>);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+/// Smaller than the session's: the pod has 128 MiB, the binary included.
+fn limits() -> Limits {
+    Limits {
+        most_credit: 8 * 1024 * 1024,
+        receive_budget: 24 * 1024 * 1024,
+        streams: 8 * 1024,
+        most_in_flight: 16 * 1024 * 1024,
+        ..Limits::default()
+    }
+}
+
+async fn act_on(tunnel: Tunnel, mut requests: Incoming, names: Arc<NameServers>, over: mpsc::Sender<()>) {
+    let mut tasks = JoinSet::new();
+    let mut datagrams = Datagrams::new(tunnel.clone());
+    let echoes = Echoes::start(tunnel, &mut tasks);
+    loop {
+        let request = tokio::select! {
+            request = requests.recv() => request,
+            Some(_) = tasks.join_next() => continue,
+        };
+        match request {
+            None => return,
+            Some(Request::Open(request)) => {
+                tasks.spawn(dial::dial(request));
+            }
+            Some(Request::Ask(asked)) => {
+                let names = names.clone();
+                tasks.spawn(async move {
+                    let outcome = names.ask(&asked.message).await;
+                    asked.answer(outcome);
+                });
+            }
+            Some(Request::Datagram { flow, to, payload }) => datagrams.send(flow, to, payload),
+            Some(Request::Echo(echo)) => echoes.send(&echo),
+            Some(Request::Goodbye(Farewell::SessionEnds)) => {
+                let _ended_already = over.try_send(());
+            }
+            Some(Request::Goodbye(Farewell::SessionLeaves | Farewell::AgentEnds)) => {}
+        }
+    }
+}
+
+fn random() -> anyhow::Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).context("The system gave no random bytes")?;
+    Ok(u64::from_ne_bytes(bytes))
+}
