@@ -1,1 +1,193 @@
-//! One byte pipe through the Kubernetes API server to the agent.
+//! Byte pipes through the Kubernetes API server, to a port of a pod.
+//!
+//! A carrier is all that connects the laptop to the agent: no port is opened in the cluster and no
+//! route leads into it, so everything rides on connections that the API server lets through anyway
+//! (`kubectl port-forward` uses the same). This crate knows `kube::Client` and bytes. It must not
+//! know what the bytes mean: streams, names and sessions are built on top of it.
+//!
+//! [`client`] makes a client whose connections suit long-lived traffic. [`open`] opens a [`Pipe`] by
+//! one way, a [`Rung`]; a [`Ladder`] tries them in turn and remembers what worked.
+//!
+//! ```text
+//! Pipe -> PortForward -> [WebSocket] -> TLS, TCP (kube, hyper) -> API server -> kubelet -> pod
+//!         Dialogue        masks,                                  switches      dials
+//!         SPDY frames     messages                                protocols     127.0.0.1:port
+//! ```
+//!
+//! One pipe is one connection to the API server with one data stream in it. SPDY/3.1 as Kubernetes
+//! speaks it has no flow control: streams of one connection stop each other, and a carrier whose
+//! reader stops is stopped altogether. Sharing a pipe fairly is its user's work.
+
+mod client;
+mod dialogue;
+mod error;
+mod exec;
+mod ladder;
+mod pipe;
+mod port_forward;
+#[cfg(test)]
+mod scripted;
+mod spdy;
+mod upgrade;
+mod waiters;
+mod websocket;
+
+pub use client::{CONNECT_TIMEOUT, KEEPALIVE, USER_TIMEOUT, client};
+pub use error::{CarrierError, Wait};
+pub use ladder::{HEAD_START, Ladder};
+pub use pipe::{Pipe, PipeReader, PipeWriter};
+pub use port_forward::MAX_FRAME;
+pub use upgrade::UPGRADE_TIMEOUT;
+
+/// What a carrier leads to: a TCP port that a process listens on in a pod, on 127.0.0.1 or ::1.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    namespace: String,
+    pod: String,
+    port: u16,
+    command: Option<ExecCommand>,
+}
+
+/// A command whose standard input and output stand for a port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct ExecCommand {
+    container: String,
+    argv: Vec<String>,
+}
+
+impl Endpoint {
+    /// The port of the pod with this name.
+    ///
+    /// # Errors
+    /// [`CarrierError::InvalidEndpoint`] when a name is not one that Kubernetes gives (RFC 1123
+    /// labels, for pods with dots between), or the port is 0. The names become part of a URL.
+    pub fn new(namespace: &str, pod: &str, port: u16) -> Result<Self, CarrierError> {
+        let invalid = |field, value: &str| {
+            Err(CarrierError::InvalidEndpoint {
+                field,
+                value: value.to_owned(),
+            })
+        };
+        if !is_label(namespace) {
+            return invalid("namespace", namespace);
+        }
+        if pod.len() > MAX_POD_NAME || !pod.split('.').all(is_label) {
+            return invalid("pod", pod);
+        }
+        if port == 0 {
+            return invalid("port", "0");
+        }
+        Ok(Self {
+            namespace: namespace.to_owned(),
+            pod: pod.to_owned(),
+            port,
+            command: None,
+        })
+    }
+
+    /// Names the command that joins its standard input and output to this port: without one, the
+    /// endpoint cannot be reached by [`Rung::Exec`].
+    #[must_use]
+    pub fn with_command<I>(mut self, container: &str, argv: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        let argv = argv.into_iter().map(Into::into).collect();
+        self.command = Some(ExecCommand {
+            container: container.to_owned(),
+            argv,
+        });
+        self
+    }
+
+    /// The pod's namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The pod's name.
+    pub fn pod(&self) -> &str {
+        &self.pod
+    }
+
+    /// The port in the pod.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+/// DNS-1123 subdomain: RFC 1123 labels with dots between, 253 octets in all.
+const MAX_POD_NAME: usize = 253;
+
+/// RFC 1123, 2.1 in Kubernetes' reading: lower case.
+fn is_label(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&name.len())
+        && name.bytes().all(inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
+
+/// A way through the API server; in the order in which they are worth trying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Rung {
+    /// Port-forward over plain SPDY/3.1: the fastest, and as old as port-forward. Some proxies do
+    /// not let it through.
+    Spdy,
+    /// Port-forward over SPDY/3.1 inside a WebSocket; Kubernetes 1.31 and later. About a third slower,
+    /// because a client must mask what it sends and the API server unwraps it.
+    WebSocket,
+    /// A command's standard input and output. Slow, needs `pods/exec`, and goes on working where a
+    /// node's port-forward does not.
+    Exec,
+}
+
+impl Rung {
+    /// All of them, best first.
+    pub const ALL: [Rung; 3] = [Rung::Spdy, Rung::WebSocket, Rung::Exec];
+}
+
+/// Opens a carrier to `endpoint` by this rung.
+///
+/// Success means that the API server and the node agreed to the protocol. The port in the pod is
+/// dialled after that, with nothing waited for: a port that refuses is the error of the first read.
+///
+/// # Errors
+/// See [`CarrierError`]; every wait is bounded, the longest by [`UPGRADE_TIMEOUT`].
+pub async fn open(client: &kube::Client, endpoint: &Endpoint, rung: Rung) -> Result<Pipe, CarrierError> {
+    match rung {
+        Rung::Spdy => Ok(Pipe::spdy(upgrade::spdy(client, endpoint).await?, endpoint.port)),
+        Rung::WebSocket => Ok(Pipe::websocket(
+            upgrade::websocket(client, endpoint).await?,
+            endpoint.port,
+        )),
+        Rung::Exec => Ok(Pipe::exec(exec::start(client, endpoint).await?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_would_leave_their_place_in_the_url_are_no_endpoint() {
+        assert!(Endpoint::new("default", "web-0.a", 80).is_ok());
+        for (namespace, pod, port) in [
+            ("default", "web/../../secrets", 80),
+            ("default", "web?x=1", 80),
+            ("default", "web..a", 80),
+            ("default", "", 80),
+            ("default", "Web", 80),
+            ("de.fault", "web", 80),
+            ("-x", "web", 80),
+            ("default", "web", 0),
+        ] {
+            let endpoint = Endpoint::new(namespace, pod, port);
+            assert!(
+                matches!(endpoint, Err(CarrierError::InvalidEndpoint { .. })),
+                "{namespace}/{pod}:{port}"
+            );
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What is said in a port-forward: which frames open it, and what the node's frames mean.
+//!
+//! Two streams per forwarded connection (k8s.io/apimachinery, httpstream): on the error stream the
+//! node writes text if the forwarding fails, on the data stream go the bytes. Sans-IO.
+
+use bytes::BytesMut;
+
+use crate::error::CarrierError;
+use crate::spdy::{HeaderBlocks, Item, StreamId, data_header, ping};
+
+pub(crate) const ERROR_STREAM: StreamId = StreamId(1);
+pub(crate) const DATA_STREAM: StreamId = StreamId(3);
+
+/// As much as is kept of the node's error text, bytes. Real ones have some hundred.
+const MAX_ERROR_TEXT: usize = 4096;
+
+/// How the data stream ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The pod closed its connection.
+    Ended,
+    /// Anything else.
+    Failed(CarrierError),
+}
+
+/// The state of one port-forward with one data stream.
+#[derive(Debug, Default)]
+pub(crate) struct Dialogue {
+    error_text: Vec<u8>,
+    outcome: Option<Outcome>,
+}
+
+impl Dialogue {
+    /// The frames that ask for `port`. Nothing is waited for after them: data may follow at once.
+    pub(crate) fn opening(port: u16) -> BytesMut {
+        let port = port.to_string();
+        let mut blocks = HeaderBlocks::default();
+        let mut out = BytesMut::with_capacity(256);
+        for (stream, streamtype) in [(ERROR_STREAM, "error"), (DATA_STREAM, "data")] {
+            // The node pairs the two streams by their request id.
+            let headers = [
+                ("streamtype", streamtype),
+                ("port", port.as_str()),
+                ("requestid", "0"),
+            ];
+            blocks.syn_stream(stream, &headers, &mut out);
+            if stream == ERROR_STREAM {
+                out.extend_from_slice(&data_header(ERROR_STREAM, 0, true));
+            }
+        }
+        out
+    }
+
+    /// Takes in anything but payload of the data stream; an answer goes to `reply`.
+    pub(crate) fn on(&mut self, item: &Item<'_>, reply: &mut BytesMut) {
+        match *item {
+            Item::Payload {
+                stream: ERROR_STREAM,
+                bytes,
+            } => {
+                let room = MAX_ERROR_TEXT - self.error_text.len();
+                self.error_text.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            }
+            Item::Payload { .. } => {}
+            Item::End { stream } => self.on_end(stream, Outcome::Ended),
+            Item::Reset { stream, status } => {
+                self.on_end(stream, Outcome::Failed(CarrierError::Reset { status }));
+            }
+            Item::Ping { id } => reply.extend_from_slice(&ping(id)),
+            // The peer takes no new streams, and we open none: the one that we have goes on.
+            Item::GoAway => {}
+        }
+    }
+
+    /// Says that the connection ended, or cannot be used any more, because of `error`.
+    pub(crate) fn on_lost(&mut self, error: CarrierError) {
+        self.finish(Outcome::Failed(error));
+    }
+
+    /// How it ended; `None` while it goes on.
+    pub(crate) fn outcome(&self) -> Option<&Outcome> {
+        self.outcome.as_ref()
+    }
+
+    fn on_end(&mut self, stream: StreamId, outcome: Outcome) {
+        match stream {
+            DATA_STREAM => self.finish(outcome),
+            // The error stream ends with every forward. It is the reason only if there is text.
+            ERROR_STREAM if !self.error_text.is_empty() => self.finish(outcome),
+            _other_stream => {}
+        }
+    }
+
+    /// The first outcome counts, and the node's own words before what we saw of it.
+    fn finish(&mut self, outcome: Outcome) {
+        if self.outcome.is_some() {
+            return;
+        }
+        let text = String::from_utf8_lossy(&self.error_text);
+        self.outcome = Some(match text.trim() {
+            "" => outcome,
+            words => Outcome::Failed(CarrierError::from_node(words.to_owned())),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(items: &[Item<'_>]) -> Option<Outcome> {
+        let mut dialogue = Dialogue::default();
+        for item in items {
+            dialogue.on(item, &mut BytesMut::new());
+        }
+        dialogue.outcome().cloned()
+    }
+
+    fn text(bytes: &[u8]) -> Item<'_> {
+        Item::Payload {
+            stream: ERROR_STREAM,
+            bytes,
+        }
+    }
+
+    const ERROR_END: Item<'static> = Item::End { stream: ERROR_STREAM };
+    const DATA_END: Item<'static> = Item::End { stream: DATA_STREAM };
+    const DATA_RESET: Item<'static> = Item::Reset {
+        stream: DATA_STREAM,
+        status: 5,
+    };
+
+    #[test]
+    fn the_end_of_an_empty_error_stream_is_not_the_end_of_the_data() {
+        assert_eq!(after(&[ERROR_END]), None);
+        assert_eq!(after(&[ERROR_END, DATA_END]), Some(Outcome::Ended));
+    }
+
+    #[test]
+    fn the_nodes_words_are_kept_whole_and_win_over_what_follows() {
+        for last in [ERROR_END, DATA_END, DATA_RESET] {
+            let outcome = after(&[
+                text(b"dial tcp4 127.0.0.1:81: connect: "),
+                text(b"connection refused\n"),
+                last,
+            ]);
+            let message = "dial tcp4 127.0.0.1:81: connect: connection refused".to_owned();
+            assert_eq!(
+                outcome,
+                Some(Outcome::Failed(CarrierError::PortRefused { message }))
+            );
+        }
+    }
+
+    #[test]
+    fn a_pod_that_went_is_told_from_a_port_that_refuses() {
+        let words = "failed to find sandbox \"3f\" in store: not found";
+        let outcome = after(&[text(words.as_bytes()), ERROR_END]);
+        assert_eq!(
+            outcome,
+            Some(Outcome::Failed(CarrierError::PodGone {
+                message: words.to_owned()
+            }))
+        );
+    }
+
+    #[test]
+    fn a_reset_without_words_is_a_reset() {
+        assert_eq!(
+            after(&[DATA_RESET]),
+            Some(Outcome::Failed(CarrierError::Reset { status: 5 }))
+        );
+    }
+
+    #[test]
+    fn endless_error_text_is_bounded() {
+        let mut dialogue = Dialogue::default();
+        for _ in 0..100 {
+            dialogue.on(&text(&[b'x'; 1000]), &mut BytesMut::new());
+        }
+        assert_eq!(dialogue.error_text.len(), MAX_ERROR_TEXT);
+    }
+}
