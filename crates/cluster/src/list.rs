@@ -1,0 +1,300 @@
+//! What a person chooses from: namespaces, workloads, services, ports. The types are what `slipway list --json`
+//! prints.
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::{self as core, PodSpec};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::api::{Api, ListParams};
+use kube::{Client, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::api::{Access, ApiError, ask};
+
+/// How many objects one request brings; more come in further ones.
+const PAGE: u32 = 500;
+
+/// How many requests one list may take; a list longer than this is no longer to choose from.
+const PAGES: usize = 20;
+
+/// One namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Namespace {
+    /// Its name.
+    pub name: String,
+    /// Whether it is being deleted.
+    pub ending: bool,
+}
+
+/// What runs pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WorkloadKind {
+    /// `apps/v1` Deployment.
+    Deployment,
+    /// `apps/v1` StatefulSet.
+    StatefulSet,
+    /// `apps/v1` DaemonSet.
+    DaemonSet,
+}
+
+/// One workload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Workload {
+    /// Its kind.
+    pub kind: WorkloadKind,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// How many pods it wants.
+    pub wanted: i32,
+    /// How many are ready.
+    pub ready: i32,
+    /// The containers of its pods.
+    pub containers: Vec<Container>,
+}
+
+/// One container of a workload's pods.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Container {
+    /// Its name.
+    pub name: String,
+    /// Its image.
+    pub image: String,
+    /// The ports it declares.
+    pub ports: Vec<Port>,
+}
+
+/// One port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Port {
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// Its number.
+    pub port: u16,
+    /// `TCP`, `UDP` or `SCTP`.
+    pub protocol: String,
+    /// Of a service: the pods' port, a number or a name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+}
+
+/// One service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Service {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// `ClusterIP`, `NodePort`, `LoadBalancer` or `ExternalName`.
+    pub kind: String,
+    /// Its addresses; empty for headless services and external names.
+    pub addresses: Vec<String>,
+    /// What an `ExternalName` points at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_name: Option<String>,
+    /// Its ports.
+    pub ports: Vec<Port>,
+}
+
+/// Workloads, and the kinds that may not be listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Workloads {
+    /// By kind, then name.
+    pub workloads: Vec<Workload>,
+    /// What the user may not list.
+    pub forbidden: Vec<Access>,
+}
+
+/// Lists the namespaces by name.
+///
+/// # Errors
+/// [`ApiError::Forbidden`] is usual for developers; then the kubeconfig's and the profiles' namespaces are the choice.
+pub async fn namespaces(client: &Client) -> Result<Vec<Namespace>, ApiError> {
+    let api: Api<core::Namespace> = Api::all(client.clone());
+    let listed = all(&api, &Access::cluster("list", "", "namespaces")).await?;
+    let namespace = |one: core::Namespace| Namespace {
+        ending: one.metadata.deletion_timestamp.is_some(),
+        name: one.name_any(),
+    };
+    Ok(listed.into_iter().map(namespace).collect())
+}
+
+/// Lists the workloads of a namespace.
+///
+/// # Errors
+/// [`ApiError`] other than forbidden kinds, which are part of the answer.
+pub async fn workloads(client: &Client, namespace: &str) -> Result<Workloads, ApiError> {
+    let (deployments, stateful_sets, daemon_sets) = tokio::join!(
+        apps::<Deployment>(client, namespace, "deployments"),
+        apps::<StatefulSet>(client, namespace, "statefulsets"),
+        apps::<DaemonSet>(client, namespace, "daemonsets"),
+    );
+    let mut found = Workloads::default();
+    for one in found.take(deployments)? {
+        let (spec, status) = (
+            one.spec.clone().unwrap_or_default(),
+            one.status.clone().unwrap_or_default(),
+        );
+        let counts = (spec.replicas.unwrap_or(1), status.ready_replicas.unwrap_or(0));
+        found.workloads.push(workload(
+            WorkloadKind::Deployment,
+            &one,
+            counts,
+            spec.template.spec,
+        ));
+    }
+    for one in found.take(stateful_sets)? {
+        let (spec, status) = (
+            one.spec.clone().unwrap_or_default(),
+            one.status.clone().unwrap_or_default(),
+        );
+        let counts = (spec.replicas.unwrap_or(1), status.ready_replicas.unwrap_or(0));
+        found.workloads.push(workload(
+            WorkloadKind::StatefulSet,
+            &one,
+            counts,
+            spec.template.spec,
+        ));
+    }
+    for one in found.take(daemon_sets)? {
+        let (spec, status) = (
+            one.spec.clone().unwrap_or_default(),
+            one.status.clone().unwrap_or_default(),
+        );
+        let counts = (status.desired_number_scheduled, status.number_ready);
+        found.workloads.push(workload(
+            WorkloadKind::DaemonSet,
+            &one,
+            counts,
+            spec.template.spec,
+        ));
+    }
+    Ok(found)
+}
+
+/// Lists the services of a namespace by name.
+///
+/// # Errors
+/// [`ApiError`] where they may not be listed.
+pub async fn services(client: &Client, namespace: &str) -> Result<Vec<Service>, ApiError> {
+    let api: Api<core::Service> = Api::namespaced(client.clone(), namespace);
+    let listed = all(&api, &Access::within(namespace, "list", "", "services")).await?;
+    Ok(listed.into_iter().map(service).collect())
+}
+
+impl Workloads {
+    fn take<K>(&mut self, listed: Result<Vec<K>, ApiError>) -> Result<Vec<K>, ApiError> {
+        match listed {
+            Err(ApiError::Forbidden { access, .. }) => {
+                self.forbidden.push(access);
+                Ok(Vec::new())
+            }
+            other => other,
+        }
+    }
+}
+
+async fn apps<K>(client: &Client, namespace: &str, resource: &'static str) -> Result<Vec<K>, ApiError>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
+{
+    let api: Api<K> = Api::namespaced(client.clone(), namespace);
+    all(&api, &Access::within(namespace, "list", "apps", resource)).await
+}
+
+async fn all<K>(api: &Api<K>, access: &Access) -> Result<Vec<K>, ApiError>
+where
+    K: Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let mut params = ListParams::default().limit(PAGE);
+    let mut objects = Vec::new();
+    for _ in 0..PAGES {
+        let page = ask(access.clone(), api.list(&params)).await?;
+        objects.extend(page.items);
+        let Some(next) = page.metadata.continue_.filter(|token| !token.is_empty()) else {
+            break;
+        };
+        params = params.continue_token(&next);
+    }
+    Ok(objects)
+}
+
+fn workload(
+    kind: WorkloadKind,
+    object: &impl Resource<DynamicType = ()>,
+    (wanted, ready): (i32, i32),
+    pods: Option<PodSpec>,
+) -> Workload {
+    let containers = pods.map_or_else(Vec::new, |pods| pods.containers);
+    Workload {
+        kind,
+        namespace: object.meta().namespace.clone().unwrap_or_default(),
+        name: object.meta().name.clone().unwrap_or_default(),
+        wanted,
+        ready,
+        containers: containers.into_iter().map(container).collect(),
+    }
+}
+
+fn container(container: core::Container) -> Container {
+    let port = |port: core::ContainerPort| {
+        Some(Port {
+            name: port.name,
+            port: u16::try_from(port.container_port).ok()?,
+            protocol: port.protocol.unwrap_or_else(|| "TCP".to_owned()),
+            target: None,
+        })
+    };
+    Container {
+        name: container.name,
+        image: container.image.unwrap_or_default(),
+        ports: container
+            .ports
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(port)
+            .collect(),
+    }
+}
+
+fn service(service: core::Service) -> Service {
+    let name = service.name_any();
+    let namespace = service.namespace().unwrap_or_default();
+    let spec = service.spec.unwrap_or_default();
+    let port = |port: core::ServicePort| {
+        Some(Port {
+            name: port.name,
+            port: u16::try_from(port.port).ok()?,
+            protocol: port.protocol.unwrap_or_else(|| "TCP".to_owned()),
+            target: port.target_port.map(|target| match target {
+                IntOrString::Int(number) => number.to_string(),
+                IntOrString::String(name) => name,
+            }),
+        })
+    };
+    let addresses = spec
+        .cluster_ips
+        .unwrap_or_else(|| spec.cluster_ip.into_iter().collect());
+    Service {
+        namespace,
+        name,
+        kind: spec.type_.unwrap_or_else(|| "ClusterIP".to_owned()),
+        addresses: addresses
+            .into_iter()
+            .filter(|address| !address.is_empty() && address != "None")
+            .collect(),
+        external_name: spec.external_name,
+        ports: spec
+            .ports
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(port)
+            .collect(),
+    }
+}

@@ -1,0 +1,168 @@
+//! What agents may leave behind, and its removal.
+//!
+//! A running agent is never a leftover: it may be a colleague's, and it ends itself when nobody needs it. What can
+//! stay is an ended bare pod, and what never came to run.
+
+use std::time::Duration;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, DeleteParams, ListParams};
+use kube::{Client, ResourceExt};
+use serde::Serialize;
+
+use super::manifest::{NAME, NAME_LABEL, SESSION_LABEL};
+use super::start;
+use crate::api::{Access, ApiError, ask};
+
+/// From which age on an agent that does not run is stuck: well past [`START_PATIENCE`](super::START_PATIENCE) and
+/// [`UPLOAD_GRACE`](super::UPLOAD_GRACE).
+pub const STUCK_AFTER: Duration = Duration::from_secs(600);
+
+/// The kinds of objects that can be left over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum LeftoverKind {
+    /// A Job, with its pod.
+    Job,
+    /// A bare pod.
+    Pod,
+}
+
+/// One object that nobody needs any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Leftover {
+    /// Its kind.
+    pub kind: LeftoverKind,
+    /// Its name.
+    pub name: String,
+    /// The session that made it, as its label says.
+    pub session: Option<String>,
+    /// Its age in seconds.
+    pub age_seconds: u64,
+    /// Whether it ended; otherwise it never came to run.
+    pub ended: bool,
+}
+
+/// Lists what is left over in a namespace.
+///
+/// # Errors
+/// [`ApiError`] where pods cannot be listed. Where Jobs cannot be listed there can be none of ours.
+pub async fn leftovers(client: &Client, namespace: &str) -> Result<Vec<Leftover>, ApiError> {
+    let selector = ListParams::default().labels(&format!("{NAME_LABEL}={NAME}"));
+    let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let (jobs, pods) = tokio::join!(
+        ask(
+            Access::within(namespace, "list", "batch", "jobs"),
+            jobs.list(&selector)
+        ),
+        ask(
+            Access::within(namespace, "list", "", "pods"),
+            pods.list(&selector)
+        ),
+    );
+    let jobs = match jobs {
+        Ok(jobs) => jobs.items,
+        Err(ApiError::Forbidden { .. }) => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    Ok(sift(&jobs, &pods?.items, Timestamp::now()))
+}
+
+/// Removes what is left over in a namespace and returns it.
+///
+/// # Errors
+/// The first [`ApiError`]; what was removed before stays removed.
+pub async fn cleanup(client: &Client, namespace: &str) -> Result<Vec<Leftover>, ApiError> {
+    let found = leftovers(client, namespace).await?;
+    for leftover in &found {
+        let params = DeleteParams::background();
+        let name = &leftover.name;
+        let deleted = match leftover.kind {
+            LeftoverKind::Job => {
+                let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
+                ask(
+                    Access::within(namespace, "delete", "batch", "jobs"),
+                    jobs.delete(name, &params),
+                )
+                .await
+                .map(drop)
+            }
+            LeftoverKind::Pod => {
+                let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+                ask(
+                    Access::within(namespace, "delete", "", "pods"),
+                    pods.delete(name, &params),
+                )
+                .await
+                .map(drop)
+            }
+        };
+        match deleted {
+            Ok(()) | Err(ApiError::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+fn sift(jobs: &[Job], pods: &[Pod], now: Timestamp) -> Vec<Leftover> {
+    let stuck_after = STUCK_AFTER.as_secs();
+    let of_job = |pod: &Pod, name: &str| {
+        pod.metadata
+            .owner_references
+            .iter()
+            .flatten()
+            .any(|owner| owner.kind == "Job" && owner.name == name)
+    };
+    let ended = |pod: &Pod| {
+        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        matches!(phase, Some("Succeeded" | "Failed"))
+    };
+    let jobs = jobs.iter().filter_map(|job| {
+        let name = job.name_any();
+        let ended = job.status.as_ref().is_some_and(|status| {
+            status.conditions.iter().flatten().any(|condition| {
+                condition.status == "True" && matches!(condition.type_.as_str(), "Complete" | "Failed")
+            })
+        });
+        let runs = pods
+            .iter()
+            .any(|pod| of_job(pod, &name) && start::is_running(pod));
+        let leftover = leftover(LeftoverKind::Job, &job.metadata, ended, now)?;
+        // An ended Job is the cluster's to remove; one this old shows that it does not.
+        (!runs && leftover.age_seconds >= stuck_after).then_some(leftover)
+    });
+    let pods = pods.iter().filter_map(|pod| {
+        if pod.metadata.owner_references.iter().flatten().next().is_some() {
+            return None;
+        }
+        let leftover = leftover(LeftoverKind::Pod, &pod.metadata, ended(pod), now)?;
+        let stuck = !start::is_running(pod) && leftover.age_seconds >= stuck_after;
+        (leftover.ended || stuck).then_some(leftover)
+    });
+    jobs.chain(pods).collect()
+}
+
+/// `None` for what is being deleted already.
+fn leftover(kind: LeftoverKind, metadata: &ObjectMeta, ended: bool, now: Timestamp) -> Option<Leftover> {
+    if metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let age = metadata
+        .creation_timestamp
+        .as_ref()
+        .map_or(0, |Time(created)| now.duration_since(*created).as_secs());
+    Some(Leftover {
+        kind,
+        name: metadata.name.clone()?,
+        session: metadata
+            .labels
+            .as_ref()
+            .and_then(|labels| labels.get(SESSION_LABEL).cloned()),
+        age_seconds: u64::try_from(age).unwrap_or(0),
+        ended,
+    })
+}

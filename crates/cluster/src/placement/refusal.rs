@@ -1,0 +1,52 @@
+//! What the cluster's refusals mean. Authorization, admission, quota and limit ranges share status codes; their
+//! words differ.
+
+use super::PlaceError;
+use crate::api::ApiError;
+use crate::permissions;
+
+/// What a refused request means for placing.
+pub(super) fn of(error: ApiError, namespace: &str) -> PlaceError {
+    match error {
+        ApiError::Forbidden { access, .. } => PlaceError::Forbidden {
+            access,
+            role: permissions::role_yaml(namespace),
+        },
+        ApiError::NotFound { .. } => PlaceError::NamespaceMissing {
+            namespace: namespace.to_owned(),
+        },
+        ApiError::Refused {
+            status: 400 | 403 | 422,
+            message,
+            ..
+        } => of_message(message, namespace),
+        ApiError::Resolve { .. }
+        | ApiError::Connect { .. }
+        | ApiError::Timeout { .. }
+        | ApiError::Certificate { .. }
+        | ApiError::Tls { .. }
+        | ApiError::Proxy { .. }
+        | ApiError::Credentials { .. }
+        | ApiError::Plugin { .. }
+        | ApiError::Refused { .. }
+        | ApiError::Broken { .. } => PlaceError::Api(error),
+    }
+}
+
+/// What a refusal in words means: of a request, or in the Job controller's `FailedCreate` event.
+pub(super) fn of_message(message: String, namespace: &str) -> PlaceError {
+    let says = |words: &str| message.contains(words);
+    if says("exceeded quota") || says("failed quota") {
+        return PlaceError::Quota { message };
+    }
+    // `plugin/pkg/admission/limitranger`: "minimum cpu usage per Container is 100m, but request is 10m".
+    if says(" usage per ") || says("limit to request ratio per") {
+        return PlaceError::LimitRange { message };
+    }
+    if says("because it is being terminated") {
+        return PlaceError::NamespaceEnding {
+            namespace: namespace.to_owned(),
+        };
+    }
+    PlaceError::Admission { message }
+}

@@ -1,0 +1,107 @@
+//! Noticing that an agent is gone, and why.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::Client;
+use kube::api::Api;
+use tokio::time::sleep;
+
+use super::{Agent, start};
+use crate::api::ApiError;
+use crate::watch::{Follow, Selection};
+
+/// How long to wait after a failed request while the API server is away.
+const RETRY_PAUSE: Duration = Duration::from_secs(2);
+
+/// Why an agent is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gone {
+    /// The pod was deleted or is being deleted, by whomever.
+    Deleted,
+    /// The agent's process ended.
+    Ended {
+        /// Its exit code; 137 is a kill, often for memory.
+        exit_code: i32,
+        /// `Completed`, `Error`, `OOMKilled`, ...
+        reason: String,
+    },
+    /// The node put the pod out.
+    Evicted {
+        /// `Evicted`, `Preempting`, `NodeShutdown`, ...
+        reason: String,
+        /// The node's words.
+        message: String,
+    },
+}
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deleted => f.write_str("the agent's pod was deleted"),
+            Self::Ended { exit_code, reason } => {
+                write!(f, "the agent ended ({reason}, exit code {exit_code})")
+            }
+            Self::Evicted { reason, message } => {
+                write!(f, "the node put the agent's pod out ({reason}): {message}")
+            }
+        }
+    }
+}
+
+/// Ends when the agent's pod is gone or does not run any more. While the API server cannot be reached it waits on.
+///
+/// # Errors
+/// [`ApiError`] that does not pass by itself: pods may not be watched.
+pub async fn watch_gone(client: &Client, agent: &Agent) -> Result<Gone, ApiError> {
+    let selection = Selection {
+        labels: None,
+        fields: Some(format!("metadata.name={}", agent.pod)),
+    };
+    let pods = Api::<Pod>::namespaced(client.clone(), &agent.namespace);
+    let mut pods = Follow::new(pods, &agent.namespace, "pods", selection);
+    loop {
+        match pods.next().await {
+            Ok(listed) => {
+                if let Some(gone) = gone(listed, agent) {
+                    return Ok(gone);
+                }
+            }
+            Err(error) if error.is_passing() => {
+                tracing::debug!(%error, "the agent's pod cannot be watched now");
+                sleep(RETRY_PAUSE).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn gone(listed: &BTreeMap<String, Pod>, agent: &Agent) -> Option<Gone> {
+    let Some(pod) = listed
+        .get(&agent.pod)
+        .filter(|pod| pod.metadata.uid.as_ref() == Some(&agent.uid))
+    else {
+        return Some(Gone::Deleted);
+    };
+    if let Some(ended) = start::termination(pod) {
+        let reason = ended.reason.clone().unwrap_or_default();
+        return Some(Gone::Ended {
+            exit_code: ended.exit_code,
+            reason,
+        });
+    }
+    if let Some(status) = pod
+        .status
+        .as_ref()
+        .filter(|status| status.phase.as_deref() == Some("Failed"))
+    {
+        let reason = status.reason.clone().unwrap_or_default();
+        return Some(Gone::Evicted {
+            reason,
+            message: status.message.clone().unwrap_or_default(),
+        });
+    }
+    pod.metadata.deletion_timestamp.is_some().then_some(Gone::Deleted)
+}

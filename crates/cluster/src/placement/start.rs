@@ -1,0 +1,371 @@
+//! From a created Job or pod to a running container, or to the reason why there is none.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{
+    ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Event, Pod,
+};
+use kube::Client;
+use kube::api::{Api, PostParams};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::manifest::{self, CONTAINER, Shape};
+use super::{Created, PlaceError, Placement, Progress, START_PATIENCE, refusal};
+use crate::api::{Access, ApiError, ask};
+use crate::watch::{Follow, Selection};
+
+/// How long a pod may be unschedulable: long enough for a scheduler that looks again, too short for new nodes.
+const UNSCHEDULABLE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a Job may be without a pod before we ask by a dry run why; only where its events may not be read.
+const NO_POD_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How many requests in a row may fail.
+const FAILURES: u32 = 3;
+
+/// Waits until the agent's container runs.
+pub(super) async fn wait(
+    client: &Client,
+    placement: &Placement<'_>,
+    shape: &Shape,
+    created: &Created,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<Pod, PlaceError> {
+    let mut start = Start {
+        client,
+        placement,
+        shape,
+        created,
+        progress,
+        last: String::new(),
+    };
+    match timeout(START_PATIENCE, start.run()).await {
+        Ok(ended) => ended,
+        Err(_elapsed) => Err(PlaceError::TooSlow {
+            waited: START_PATIENCE,
+            last: start.last,
+        }),
+    }
+}
+
+/// Whether the agent's container runs.
+pub(super) fn is_running(pod: &Pod) -> bool {
+    container(pod)
+        .and_then(|status| status.state.as_ref())
+        .is_some_and(|state| state.running.is_some())
+}
+
+/// How the agent's container ended, if it did.
+pub(super) fn termination(pod: &Pod) -> Option<&ContainerStateTerminated> {
+    container(pod)?.state.as_ref()?.terminated.as_ref()
+}
+
+struct Start<'a> {
+    client: &'a Client,
+    placement: &'a Placement<'a>,
+    shape: &'a Shape,
+    created: &'a Created,
+    progress: &'a (dyn Fn(Progress) + Send + Sync),
+    last: String,
+}
+
+impl Start<'_> {
+    async fn run(&mut self) -> Result<Pod, PlaceError> {
+        let mut pods = self.pods();
+        let mut refusals = self.refusals();
+        let mut unschedulable: Option<(Instant, String)> = None;
+        let mut dry_run: Option<Instant> = None;
+        let mut judge = Judge::default();
+        let (mut seen, mut failures) = (false, 0);
+        loop {
+            let give_up = unschedulable
+                .as_ref()
+                .map(|(since, _)| *since + UNSCHEDULABLE_PATIENCE);
+            tokio::select! {
+                listed = pods.next() => {
+                    let listed = match listed {
+                        Ok(listed) => { failures = 0; listed }
+                        Err(error) if error.is_passing() && failures < FAILURES => { failures += 1; continue }
+                        Err(error) => return Err(refusal::of(error, &self.placement.namespace)),
+                    };
+                    let Some(pod) = self.ours(listed) else {
+                        if seen { return Err(PlaceError::Gone) }
+                        self.report("no pod yet");
+                        continue;
+                    };
+                    let pod = pod.clone();
+                    seen = true;
+                    dry_run = None;
+                    unschedulable = match judge.judge(&pod) {
+                        Step::Running => return Ok(pod),
+                        Step::Failed(error) => return Err(error),
+                        Step::Waiting(reason) => { self.report(&reason); None }
+                        Step::Unschedulable(message) => {
+                            self.report("Unschedulable");
+                            Some((unschedulable.map_or_else(Instant::now, |(since, _)| since), message))
+                        }
+                    };
+                }
+                refused = next_refusal(&mut refusals), if refusals.is_some() => match refused {
+                    Ok(message) => if let Some(error) = self.refused(message) { return Err(error) },
+                    Err(error) => {
+                        tracing::debug!(%error, "the Job's events cannot be followed");
+                        refusals = None;
+                        dry_run = (!seen).then(|| Instant::now() + NO_POD_PATIENCE);
+                    }
+                },
+                () = at(dry_run), if dry_run.is_some() => {
+                    dry_run = None;
+                    self.try_dry().await?;
+                }
+                () = at(give_up), if give_up.is_some() => {
+                    let message = unschedulable.map_or_else(String::new, |(_, message)| message);
+                    return Err(PlaceError::Unschedulable { message });
+                }
+            }
+        }
+    }
+
+    fn pods(&self) -> Follow<Pod> {
+        let namespace = &self.placement.namespace;
+        let selection = match self.created {
+            Created::Job(_) => Selection {
+                labels: Some(manifest::selector(self.placement.session)),
+                fields: None,
+            },
+            Created::Pod(name) => Selection {
+                labels: None,
+                fields: Some(format!("metadata.name={name}")),
+            },
+        };
+        Follow::new(
+            Api::namespaced(self.client.clone(), namespace),
+            namespace,
+            "pods",
+            selection,
+        )
+    }
+
+    /// The Job controller says only in events why it cannot make a pod.
+    fn refusals(&self) -> Option<Follow<Event>> {
+        let Created::Job(name) = self.created else {
+            return None;
+        };
+        let namespace = &self.placement.namespace;
+        let fields = format!("involvedObject.kind=Job,involvedObject.name={name},reason=FailedCreate");
+        let selection = Selection {
+            labels: None,
+            fields: Some(fields),
+        };
+        Some(Follow::new(
+            Api::namespaced(self.client.clone(), namespace),
+            namespace,
+            "events",
+            selection,
+        ))
+    }
+
+    /// The pod of this attempt; one of an attempt before may still be on its way out.
+    fn ours<'p>(&self, listed: &'p BTreeMap<String, Pod>) -> Option<&'p Pod> {
+        match self.created {
+            Created::Pod(name) => listed.get(name),
+            Created::Job(name) => listed.values().find(|pod| {
+                let owners = pod.metadata.owner_references.as_deref().unwrap_or_default();
+                owners
+                    .iter()
+                    .any(|owner| owner.kind == "Job" && owner.name == *name)
+            }),
+        }
+    }
+
+    fn report(&mut self, reason: &str) {
+        if self.last != reason {
+            reason.clone_into(&mut self.last);
+            (self.progress)(Progress::WaitingForPod {
+                reason: reason.to_owned(),
+            });
+        }
+    }
+
+    /// `None` for what the Job controller will get over by itself.
+    fn refused(&mut self, message: String) -> Option<PlaceError> {
+        let says = |words: &str| message.contains(words);
+        let final_word = says("is forbidden") || says("denied the request") || says("is invalid");
+        if final_word && !says("error looking up service account") {
+            return Some(refusal::of_message(message, &self.placement.namespace));
+        }
+        self.report(&message);
+        None
+    }
+
+    /// Asks whether the pod would be admitted, without creating it.
+    async fn try_dry(&mut self) -> Result<(), PlaceError> {
+        let namespace = &self.placement.namespace;
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let params = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        let pod = manifest::pod(self.placement, self.shape);
+        match ask(
+            Access::within(namespace, "create", "", "pods"),
+            pods.create(&params, &pod),
+        )
+        .await
+        {
+            Err(ApiError::Refused {
+                status: 400 | 403 | 422,
+                message,
+                ..
+            }) => match self.refused(message) {
+                Some(error) => Err(error),
+                None => Ok(()),
+            },
+            // Not allowed to ask either, or no answer: the wait goes on.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_refusal(events: &mut Option<Follow<Event>>) -> Result<String, ApiError> {
+    let Some(events) = events else {
+        return std::future::pending().await;
+    };
+    loop {
+        let newest = events
+            .next()
+            .await?
+            .values()
+            .last()
+            .and_then(|event| event.message.clone());
+        if let Some(message) = newest {
+            return Ok(message
+                .strip_prefix("Error creating: ")
+                .map_or(message.clone(), str::to_owned));
+        }
+    }
+}
+
+/// What a pod's status means for its start.
+#[derive(Debug)]
+enum Step {
+    Waiting(String),
+    Unschedulable(String),
+    Running,
+    Failed(PlaceError),
+}
+
+/// Judges one pod's states in their order.
+#[derive(Debug, Default)]
+struct Judge {
+    /// The registry's words come with the failure; the back-off that follows may not repeat them.
+    pull_failure: Option<String>,
+}
+
+impl Judge {
+    fn judge(&mut self, pod: &Pod) -> Step {
+        let status = pod.status.clone().unwrap_or_default();
+        if pod.metadata.deletion_timestamp.is_some() {
+            return Step::Failed(PlaceError::Gone);
+        }
+        if let Some(terminated) = termination(pod) {
+            return Step::Failed(ended(terminated));
+        }
+        if let (Some("Failed"), Some(reason)) = (status.phase.as_deref(), &status.reason) {
+            let message = status.message.unwrap_or_default();
+            return Step::Failed(PlaceError::Evicted {
+                reason: reason.clone(),
+                message,
+            });
+        }
+        if is_running(pod) {
+            return Step::Running;
+        }
+        let waiting = container(pod).and_then(|status| status.state.as_ref()?.waiting.as_ref());
+        if let Some(waiting) = waiting {
+            return self.waiting(pod, waiting);
+        }
+        let scheduled = status
+            .conditions
+            .iter()
+            .flatten()
+            .find(|condition| condition.type_ == "PodScheduled");
+        match scheduled {
+            Some(condition)
+                if condition.status == "False" && condition.reason.as_deref() == Some("Unschedulable") =>
+            {
+                Step::Unschedulable(condition.message.clone().unwrap_or_default())
+            }
+            Some(condition) if condition.status == "True" => Step::Waiting("Scheduled".to_owned()),
+            Some(_) | None => Step::Waiting("Scheduling".to_owned()),
+        }
+    }
+
+    fn waiting(&mut self, pod: &Pod, waiting: &ContainerStateWaiting) -> Step {
+        let reason = waiting.reason.clone().unwrap_or_else(|| "Waiting".to_owned());
+        let message = waiting.message.clone().unwrap_or_default();
+        match reason.as_str() {
+            // One failure may be chance; the kubelet tries once more before it backs off.
+            "ErrImagePull" => {
+                self.pull_failure = Some(message);
+                Step::Waiting(reason)
+            }
+            "ImagePullBackOff"
+            | "InvalidImageName"
+            | "ErrImageNeverPull"
+            | "ImageInspectError"
+            | "RegistryUnavailable" => {
+                let message = self.pull_failure.take().unwrap_or(message);
+                Step::Failed(PlaceError::Image {
+                    image: image(pod),
+                    reason,
+                    message,
+                })
+            }
+            "CreateContainerError"
+            | "CreateContainerConfigError"
+            | "RunContainerError"
+            | "CrashLoopBackOff" => Step::Failed(PlaceError::Container { reason, message }),
+            _ => Step::Waiting(reason),
+        }
+    }
+}
+
+fn ended(terminated: &ContainerStateTerminated) -> PlaceError {
+    let reason = terminated.reason.clone().unwrap_or_default();
+    let message = terminated.message.clone().unwrap_or_default();
+    // The runtime could not start the command: no shell in the image.
+    if matches!(reason.as_str(), "StartError" | "ContainerCannotRun") {
+        return PlaceError::Container { reason, message };
+    }
+    let words = [reason, message]
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>();
+    PlaceError::Ended {
+        exit_code: terminated.exit_code,
+        message: words.join(": "),
+    }
+}
+
+fn container(pod: &Pod) -> Option<&ContainerStatus> {
+    let statuses = pod.status.as_ref()?.container_statuses.as_deref()?;
+    statuses.iter().find(|status| status.name == CONTAINER)
+}
+
+fn image(pod: &Pod) -> String {
+    let spec = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.containers.iter().find(|one| one.name == CONTAINER));
+    spec.and_then(|container| container.image.clone())
+        .unwrap_or_default()
+}

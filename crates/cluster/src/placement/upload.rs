@@ -1,0 +1,235 @@
+//! Binary and key into the waiting pod, by one `pods/exec`.
+//!
+//! The pod's shell asks for each part by a line (`have` or `want`, then `key`, then `ok`) and we send it only then:
+//! `head` may read ahead of the bytes that it prints, and what it swallowed would be lost for the next reader.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
+use kube::Client;
+use kube::api::{Api, AttachParams, AttachedProcess};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::manifest::{AGENT_FOLDER, AGENT_IN_IMAGE, CONTAINER};
+use super::{Agent, Placement, Progress, UploadError};
+use crate::api::{Access, ApiError, ask};
+
+/// How long nothing may move.
+const STALL_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long an ended shell's status and last words may take to arrive.
+const LAST_WORDS_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How much is handed over between two reports of progress.
+const CHUNK: usize = 64 * 1024;
+
+/// How much of the shell's words is kept for an error, in bytes.
+const WORDS: u64 = 2048;
+
+/// Sends binary and key; returns when the pod's shell has handed over to the agent.
+pub(super) async fn upload(
+    client: &Client,
+    agent: &Agent,
+    placement: &Placement<'_>,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<(), UploadError> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &agent.namespace);
+    let params = AttachParams::default()
+        .container(CONTAINER)
+        .stdin(true)
+        .max_stdin_buf_size(CHUNK);
+    let command = ["sh".to_owned(), "-c".to_owned(), script(placement.binary.len())];
+    // Over a WebSocket the request is a GET, and the verb is `get`.
+    let access = Access::within(&agent.namespace, "get", "", "pods/exec");
+    let mut process = ask(access, pods.exec(&agent.pod, command, &params))
+        .await
+        .map_err(UploadError::Api)?;
+
+    let (Some(stdin), Some(stdout), Some(stderr)) = (process.stdin(), process.stdout(), process.stderr())
+    else {
+        return Err(UploadError::Api(ApiError::Broken {
+            detail: "exec without its three streams".to_owned(),
+        }));
+    };
+    let mut complaint = JoinSet::new();
+    complaint.spawn(words(stderr));
+    let mut talk = Talk {
+        stdin,
+        stdout: BufReader::new(stdout),
+        sent: 0,
+        total: placement.binary.len(),
+    };
+    match talk.through(placement, progress).await {
+        Ok(()) => Ok(()),
+        Err(Stop::Stalled) => Err(UploadError::Stalled {
+            waited: STALL_PATIENCE,
+            sent: talk.sent,
+            total: talk.total,
+        }),
+        Err(Stop::Unexpected(said)) => Err(UploadError::Shell {
+            exit_code: None,
+            said,
+        }),
+        Err(Stop::Ended) => Err(last_words(process, complaint, talk.sent, talk.total).await),
+    }
+}
+
+/// The pod's side. Parts are written beside their place and moved, so that a cut connection leaves no half agent.
+fn script(size: usize) -> String {
+    format!(
+        "umask 077\n\
+         cd {AGENT_FOLDER} || exit\n\
+         [ -p start ] || mkfifo start 2>/dev/null\n\
+         if [ -x {AGENT_IN_IMAGE} ]; then echo have\n\
+         else\n\
+         echo want\n\
+         head -c {size} >agent.part || exit\n\
+         [ \"$(wc -c <agent.part)\" -eq {size} ] || {{ echo 'the program came in short' >&2; exit 1; }}\n\
+         chmod 700 agent.part && mv agent.part agent || exit\n\
+         fi\n\
+         echo key\n\
+         read -r key || exit\n\
+         printf %s \"$key\" >key || exit\n\
+         echo go >start && echo ok\n"
+    )
+}
+
+/// The laptop's side of the conversation.
+struct Talk<W, R> {
+    stdin: W,
+    stdout: BufReader<R>,
+    sent: usize,
+    total: usize,
+}
+
+/// Why the conversation stopped.
+enum Stop {
+    /// A stream ended.
+    Ended,
+    /// Nothing moved for [`STALL_PATIENCE`].
+    Stalled,
+    /// The shell said what the script does not.
+    Unexpected(String),
+}
+
+impl<W: AsyncWrite + Unpin, R: AsyncRead + Unpin> Talk<W, R> {
+    async fn through(
+        &mut self,
+        placement: &Placement<'_>,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<(), Stop> {
+        let asked = self.line().await?;
+        match asked.as_str() {
+            "have" => tracing::info!("the image brings its own agent"),
+            "want" => self.send_binary(placement.binary, progress).await?,
+            _ => return Err(Stop::Unexpected(asked)),
+        }
+        self.expect("key").await?;
+        self.send(format!("{}\n", placement.key.to_hex()).as_bytes())
+            .await?;
+        self.expect("ok").await
+    }
+
+    async fn send_binary(
+        &mut self,
+        binary: &[u8],
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<(), Stop> {
+        for chunk in binary.chunks(CHUNK) {
+            progress(Progress::Uploading {
+                sent: self.sent,
+                total: self.total,
+            });
+            self.send(chunk).await?;
+            self.sent += chunk.len();
+        }
+        progress(Progress::Uploading {
+            sent: self.sent,
+            total: self.total,
+        });
+        Ok(())
+    }
+
+    async fn send(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+        match timeout(STALL_PATIENCE, self.stdin.write_all(bytes)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_closed)) => Err(Stop::Ended),
+            Err(_elapsed) => Err(Stop::Stalled),
+        }
+    }
+
+    async fn expect(&mut self, word: &str) -> Result<(), Stop> {
+        let line = self.line().await?;
+        if line == word {
+            Ok(())
+        } else {
+            Err(Stop::Unexpected(line))
+        }
+    }
+
+    async fn line(&mut self) -> Result<String, Stop> {
+        let mut line = Vec::new();
+        let mut bounded = (&mut self.stdout).take(WORDS);
+        match timeout(STALL_PATIENCE, bounded.read_until(b'\n', &mut line)).await {
+            Ok(Ok(_)) if line.is_empty() => Err(Stop::Ended),
+            Ok(Ok(_)) => Ok(String::from_utf8_lossy(&line).trim().to_owned()),
+            Ok(Err(_closed)) => Err(Stop::Ended),
+            Err(_elapsed) => Err(Stop::Stalled),
+        }
+    }
+}
+
+/// Reads all, so that a talkative shell does not block, and keeps the beginning.
+async fn words(mut stream: impl AsyncRead + Unpin) -> String {
+    let mut said = Vec::new();
+    // What was read until an error is still worth showing.
+    let _ = (&mut stream).take(WORDS).read_to_end(&mut said).await;
+    let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+    String::from_utf8_lossy(&said).trim().to_owned()
+}
+
+async fn last_words(
+    mut process: AttachedProcess,
+    mut complaint: JoinSet<String>,
+    sent: usize,
+    total: usize,
+) -> UploadError {
+    let status = match process.take_status() {
+        Some(status) => timeout(LAST_WORDS_PATIENCE, status).await.ok().flatten(),
+        None => None,
+    };
+    let said = match timeout(LAST_WORDS_PATIENCE, complaint.join_next()).await {
+        Ok(Some(Ok(said))) => said,
+        Ok(Some(Err(_)) | None) | Err(_) => String::new(),
+    };
+    let Some(status) = status.filter(|status| status.status.as_deref() == Some("Failure")) else {
+        if said.is_empty() {
+            return UploadError::CutOff { sent, total };
+        }
+        return UploadError::Shell {
+            exit_code: None,
+            said,
+        };
+    };
+    let exit_code = exit_code(&status);
+    UploadError::Shell {
+        exit_code,
+        said: if said.is_empty() {
+            status.message.unwrap_or_default()
+        } else {
+            said
+        },
+    }
+}
+
+/// The exit code in a failed exec's status (`k8s.io/client-go/tools/remotecommand`, cause `ExitCode`).
+fn exit_code(status: &Status) -> Option<i32> {
+    let causes = status.details.as_ref()?.causes.as_deref()?;
+    let exit_code = causes
+        .iter()
+        .find(|cause| cause.reason.as_deref() == Some("ExitCode"))?;
+    exit_code.message.as_deref()?.parse().ok()
+}
