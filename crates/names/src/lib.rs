@@ -25,9 +25,11 @@ mod asks;
 mod cache;
 mod event;
 mod explain;
+mod flight;
 mod message;
 mod name;
 mod question;
+mod race;
 mod resolver;
 mod scope;
 mod serve;
@@ -37,5 +39,8 @@ pub use event::{Answerer, Event, Observer, Outcome, channel};
 pub use explain::{Cause, Explanation, Finding};
 pub use name::{Label, MAX_LABEL, MAX_NAME, Name, NameError};
 pub use question::{Question, RecordType};
-pub use resolver::{Resolver, Transport};
+pub use resolver::{
+    CLUSTER_WITHIN, HEDGE, LAPTOP_WITHIN, NEIGHBOURS_WITHIN, NOBODY_WITHIN, PATIENCE, ROUTES_WITHIN,
+    Resolver, STALE_AFTER, Transport,
+};
 pub use scope::{CHECK_ADDRESS, Decision, Namespaces, Order, Own, Refusal, Rule, Ruling, Scope};

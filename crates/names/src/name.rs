@@ -40,7 +40,9 @@ impl Label {
     /// A label of these bytes, if they are 1 to 63.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        (1..=MAX_LABEL).contains(&bytes.len()).then(|| Self(bytes.to_ascii_lowercase().into()))
+        (1..=MAX_LABEL)
+            .contains(&bytes.len())
+            .then(|| Self(bytes.to_ascii_lowercase().into()))
     }
 
     /// The label's bytes, in lower case.
@@ -84,7 +86,9 @@ impl Serialize for Label {
 
 impl<'de> Deserialize<'de> for Label {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
     }
 }
 
@@ -316,7 +320,10 @@ fn unescape(bytes: &mut std::str::Bytes<'_>) -> Result<u8, NameError> {
     }
     let mut value = u16::from(first - b'0');
     for _ in 0..2 {
-        let digit = bytes.next().filter(u8::is_ascii_digit).ok_or(NameError::BadEscape)?;
+        let digit = bytes
+            .next()
+            .filter(u8::is_ascii_digit)
+            .ok_or(NameError::BadEscape)?;
         value = value * 10 + u16::from(digit - b'0');
     }
     u8::try_from(value).map_err(|_| NameError::BadEscape)
@@ -363,7 +370,9 @@ impl Serialize for Name {
 
 impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
     }
 }
 
@@ -420,15 +429,24 @@ mod tests {
             let address: IpAddr = text.parse().unwrap();
             assert_eq!(Name::of_address(address).reverse_address(), Some(address));
         }
-        assert_eq!(name("10.0.96.10.in-addr.arpa").reverse_address(), Some("10.96.0.10".parse().unwrap()));
-        for text in ["0.96.10.in-addr.arpa", "256.0.0.1.in-addr.arpa", "01.0.0.1.in-addr.arpa", "in-addr.arpa", "a"] {
+        assert_eq!(
+            name("10.0.96.10.in-addr.arpa").reverse_address(),
+            Some("10.96.0.10".parse().unwrap())
+        );
+        for text in [
+            "0.96.10.in-addr.arpa",
+            "256.0.0.1.in-addr.arpa",
+            "01.0.0.1.in-addr.arpa",
+            "in-addr.arpa",
+            "a",
+        ] {
             assert_eq!(name(text).reverse_address(), None, "{text}");
         }
     }
 
     #[test]
     fn joining_never_makes_a_name_that_is_too_long() {
-        let long = name(&["x".repeat(60); 4].join("."));
+        let long = name(&vec!["x".repeat(60); 4].join("."));
         assert_eq!(long.join(&name("cluster.local")), Err(NameError::TooLong));
         assert_eq!(name("web").join(&name("shop")), Ok(name("web.shop")));
     }

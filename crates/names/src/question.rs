@@ -51,6 +51,8 @@ impl RecordType {
     pub const TXT: Self = Self(16);
     /// An IPv6 address.
     pub const AAAA: Self = Self(28);
+    /// Every type there is.
+    pub const ANY: Self = Self(255);
     /// Where a service is.
     pub const SRV: Self = Self(33);
 
@@ -89,9 +91,14 @@ impl Serialize for RecordType {
 impl<'de> Deserialize<'de> for RecordType {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let named = TYPES.iter().find(|(_, name)| *name == text).map(|(number, _)| *number);
+        let named = TYPES
+            .iter()
+            .find(|(_, name)| *name == text)
+            .map(|(number, _)| *number);
         let number = named.or_else(|| text.strip_prefix("TYPE")?.parse().ok());
-        number.map(Self).ok_or_else(|| de::Error::custom("not a record type"))
+        number
+            .map(Self)
+            .ok_or_else(|| de::Error::custom("not a record type"))
     }
 }
 
@@ -153,8 +160,7 @@ pub(crate) enum QueryError {
 impl<'a> Query<'a> {
     /// Reads a query.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, QueryError> {
-        let header: [u8; HEADER] =
-            bytes.first_chunk().copied().ok_or(QueryError::NoQuery)?;
+        let header: [u8; HEADER] = bytes.first_chunk().copied().ok_or(QueryError::NoQuery)?;
         let [id0, id1, flags0, flags1, counts @ ..] = header;
         if flags0 & 0x80 != 0 {
             return Err(QueryError::NoQuery);
@@ -162,7 +168,9 @@ impl<'a> Query<'a> {
         if flags0 & 0x78 != 0 {
             return Err(QueryError::NotImplemented);
         }
-        let [0, 1, 0, 0, 0, 0, 0, additional] = counts else { return Err(QueryError::Garbled) };
+        let [0, 1, 0, 0, 0, 0, 0, additional] = counts else {
+            return Err(QueryError::Garbled);
+        };
         let rest = &bytes[HEADER..];
         let length = name::wire_length(rest).map_err(|_| QueryError::Garbled)?;
         let (name, rest) = rest.split_at(length);
@@ -182,7 +190,11 @@ impl<'a> Query<'a> {
     /// The question, with its name in lower case.
     pub(crate) fn question(&self) -> Option<Question> {
         let name = Name::from_wire(self.name).ok()?;
-        Some(Question { name, kind: self.kind, class: self.class })
+        Some(Question {
+            name,
+            kind: self.kind,
+            class: self.class,
+        })
     }
 
     /// Name, type and class: the question section as it was sent.
@@ -196,7 +208,9 @@ impl<'a> Query<'a> {
 
     /// The most that the client takes over UDP, in bytes.
     pub(crate) fn udp_limit(&self) -> usize {
-        self.edns.map_or(PLAIN_UDP, |edns| edns.size.max(PLAIN_UDP)).into()
+        self.edns
+            .map_or(PLAIN_UDP, |edns| edns.size.max(PLAIN_UDP))
+            .into()
     }
 
     /// The header bits that change an answer: recursion desired, authentic data, checking disabled.
@@ -209,8 +223,14 @@ impl<'a> Query<'a> {
     pub(crate) fn key(&self, into: &mut [u8; KEY]) -> usize {
         let signatures = match self.edns {
             None => 0,
-            Some(Edns { wants_signatures: false, .. }) => 1,
-            Some(Edns { wants_signatures: true, .. }) => 2,
+            Some(Edns {
+                wants_signatures: false,
+                ..
+            }) => 1,
+            Some(Edns {
+                wants_signatures: true,
+                ..
+            }) => 2,
         };
         let [wishes0, wishes1] = self.wishes();
         let [kind0, kind1] = self.kind.0.to_be_bytes();
@@ -230,8 +250,22 @@ pub(crate) const KEY: usize = name::MAX_NAME + 5;
 
 /// The EDNS record, if it is the first of the additional ones (it is, unless the query is signed).
 fn find_edns(additional: &[u8]) -> Option<Edns> {
-    let (&[0, kind0, kind1, size0, size1, _rcode, _version, flags0, _flags1, _length0, _length1], _options) =
-        additional.split_first_chunk()?
+    let (
+        &[
+            0,
+            kind0,
+            kind1,
+            size0,
+            size1,
+            _rcode,
+            _version,
+            flags0,
+            _flags1,
+            _length0,
+            _length1,
+        ],
+        _options,
+    ) = additional.split_first_chunk()?
     else {
         return None;
     };

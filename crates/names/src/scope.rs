@@ -24,7 +24,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{Label, Name};
-use crate::question::{Question, RecordType};
+use crate::question::Question;
 
 /// What `check.slipway.internal` answers: an address of the range for benchmarks (RFC 2544), which nobody has.
 ///
@@ -231,16 +231,29 @@ impl Scope {
         }
         let inner = name.strip_suffix(&apex)?;
         if inner.label_count() == 1 {
-            let own = if inner.last_label() == Some(b"check") { Own::Check } else { Own::Empty };
+            let own = if inner.last_label() == Some(b"check") {
+                Own::Check
+            } else {
+                Own::Empty
+            };
             return Some(Ruling::new(Rule::Own, Decision::Us(own)));
         }
-        let profile = self.profile.as_ref().and_then(|profile| single(profile.as_bytes()));
+        let profile = self
+            .profile
+            .as_ref()
+            .and_then(|profile| single(profile.as_bytes()));
         let asked = profile.and_then(|profile| inner.strip_suffix(&profile));
         let Some(asked) = asked else {
-            return Some(Ruling::new(Rule::OtherProfile, Decision::Refuse(Refusal::NoSuchName)));
+            return Some(Ruling::new(
+                Rule::OtherProfile,
+                Decision::Refuse(Refusal::NoSuchName),
+            ));
         };
         let candidates = match self.cluster_only(&asked) {
-            Some(Ruling { decision: Decision::Cluster { candidates }, .. }) => candidates,
+            Some(Ruling {
+                decision: Decision::Cluster { candidates },
+                ..
+            }) => candidates,
             Some(_) | None => match self.expand(&asked) {
                 Some(expansion) => expansion.candidates,
                 None => vec![asked],
@@ -260,7 +273,11 @@ impl Scope {
         }
         if let Some(address) = name.reverse_address() {
             let within = self.reverse.iter().any(|range| range.contains(&address));
-            return if within { ruling(Rule::Reverse, vec![name.clone()]) } else { None };
+            return if within {
+                ruling(Rule::Reverse, vec![name.clone()])
+            } else {
+                None
+            };
         }
         // Neither is a top-level domain: what ends in them is written for a cluster.
         let written_for_a_cluster = match name.last_label() {
@@ -271,7 +288,10 @@ impl Scope {
         if written_for_a_cluster {
             return match name.join(&self.cluster_domain) {
                 Ok(full) => ruling(Rule::ClusterDomain, vec![full]),
-                Err(_) => Some(Ruling::new(Rule::ClusterDomain, Decision::Refuse(Refusal::NoSuchName))),
+                Err(_) => Some(Ruling::new(
+                    Rule::ClusterDomain,
+                    Decision::Refuse(Refusal::NoSuchName),
+                )),
             };
         }
         None
@@ -285,18 +305,30 @@ impl Scope {
             && let Some(ruling) = self.cluster_only(short)
             && ruling.rule == Rule::ClusterDomain
         {
-            return Ruling::new(Rule::LaptopSearch { suffix: suffix.clone() }, ruling.decision);
+            return Ruling::new(
+                Rule::LaptopSearch {
+                    suffix: suffix.clone(),
+                },
+                ruling.decision,
+            );
         }
-        let searched =
-            searched.and_then(|(suffix, short)| Some((suffix, self.expand(&short)?.candidates)));
+        let searched = searched.and_then(|(suffix, short)| Some((suffix, self.expand(&short)?.candidates)));
         match (written, searched) {
             (None, None) => Ruling::laptop(),
-            (Some(Expansion { rule, order, candidates }), None) => {
-                Ruling::new(rule, Decision::Both { candidates, order })
-            }
+            (
+                Some(Expansion {
+                    rule,
+                    order,
+                    candidates,
+                }),
+                None,
+            ) => Ruling::new(rule, Decision::Both { candidates, order }),
             (None, Some((suffix, candidates))) => {
                 let order = Order::LaptopFirst;
-                Ruling::new(Rule::LaptopSearch { suffix }, Decision::Both { candidates, order })
+                Ruling::new(
+                    Rule::LaptopSearch { suffix },
+                    Decision::Both { candidates, order },
+                )
             }
             (Some(mut written), Some((suffix, candidates))) => {
                 let rule = match written.order {
@@ -304,7 +336,13 @@ impl Scope {
                     Order::LaptopFirst => Rule::LaptopSearch { suffix },
                 };
                 written.candidates.extend(candidates);
-                Ruling::new(rule, Decision::Both { candidates: written.candidates, order: written.order })
+                Ruling::new(
+                    rule,
+                    Decision::Both {
+                        candidates: written.candidates,
+                        order: written.order,
+                    },
+                )
             }
         }
     }
@@ -312,12 +350,18 @@ impl Scope {
     /// What stands before the longest search domain of the laptop that ends the name.
     fn without_search(&self, name: &Name) -> Option<(Name, Name)> {
         let stripped = |suffix: &Name| Some((suffix.clone(), name.strip_suffix(suffix)?));
-        self.laptop_search.iter().filter_map(stripped).max_by_key(|(suffix, _)| suffix.label_count())
+        self.laptop_search
+            .iter()
+            .filter_map(stripped)
+            .max_by_key(|(suffix, _)| suffix.label_count())
     }
 
     /// The names in the cluster that a short name can mean, likeliest first.
     fn expand(&self, name: &Name) -> Option<Expansion> {
-        let hosts: Vec<&[u8]> = name.labels().skip_while(|label| label.starts_with(b"_")).collect();
+        let hosts: Vec<&[u8]> = name
+            .labels()
+            .skip_while(|label| label.starts_with(b"_"))
+            .collect();
         let last = *hosts.last()?;
         let services = single(b"svc")?.join(&self.cluster_domain).ok()?;
         let here = single(self.namespace.as_bytes())?.join(&services).ok()?;
@@ -333,11 +377,20 @@ impl Scope {
         };
         let rule = match (hosts.len(), known) {
             (1, _) => Rule::Short,
-            (_, true) => Rule::InNamespace { namespace: Label::from_bytes(last)? },
+            (_, true) => Rule::InNamespace {
+                namespace: Label::from_bytes(last)?,
+            },
             (_, false) => Rule::Perhaps,
         };
-        let candidates: Vec<Name> = zones.into_iter().filter_map(|zone| name.join(zone).ok()).collect();
-        (!candidates.is_empty()).then_some(Expansion { rule, order, candidates })
+        let candidates: Vec<Name> = zones
+            .into_iter()
+            .filter_map(|zone| name.join(zone).ok())
+            .collect();
+        (!candidates.is_empty()).then_some(Expansion {
+            rule,
+            order,
+            candidates,
+        })
     }
 
     fn knows(&self, namespace: &[u8]) -> bool {
@@ -363,3 +416,6 @@ fn single(label: &[u8]) -> Option<Name> {
     let length = u8::try_from(label.len()).ok()?;
     wire(&[&[length], label, &[0]].concat())
 }
+
+#[cfg(test)]
+mod tests;
