@@ -1,7 +1,7 @@
 //! The words of the wire.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -262,6 +262,8 @@ pub struct Granted {
     pub prefix: u8,
     /// Where the session answers DNS inside the TUN.
     pub resolver: Ipv4Addr,
+    /// The laptop's IPv6 address in the TUN, a `/126`; none where IPv6 is switched off.
+    pub address6: Option<Ipv6Addr>,
     /// The TUN's MTU in bytes.
     pub mtu: u16,
     /// How names are found, if the plan spoke of names.

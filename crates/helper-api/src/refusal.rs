@@ -159,8 +159,8 @@ pub enum RangeTrouble {
     /// The administrator keeps this range out.
     #[error("the administrator denies it in /etc/slipway/helper.toml")]
     Denied,
-    /// The addresses of the TUNs themselves.
-    #[error("the helper numbers its own devices from it")]
+    /// 198.18.0.0/16, the addresses of the TUNs themselves; 198.19.0.0/16 is free for a session's own use.
+    #[error("the helper numbers its own devices from 198.18.0.0/16; take 198.19.0.0/16")]
     HelpersOwn,
     /// The kernel has IPv6 switched off.
     #[error("IPv6 is switched off on this laptop")]
@@ -203,8 +203,10 @@ impl fmt::Display for Conflict {
 pub enum ConflictWith {
     /// Where a route leads through.
     Gateway,
-    /// A network the laptop is attached to: a LAN, a bridge of containers, a VPN's or another session's device.
+    /// A network the laptop is attached to: a LAN, a bridge of containers.
     Attached,
+    /// A network that another session on this laptop has.
+    Session,
     /// A network that is routed elsewhere already.
     Routed,
     /// A name server in use.
@@ -216,6 +218,7 @@ impl fmt::Display for ConflictWith {
         f.write_str(match self {
             Self::Gateway => "the gateway",
             Self::Attached => "the attached network",
+            Self::Session => "another session's network",
             Self::Routed => "the routed network",
             Self::NameServer => "the name server",
         })
@@ -278,9 +281,6 @@ pub enum DnsTrouble {
         /// The system's error number.
         errno: i32,
     },
-    /// `/etc/resolv.conf` names no server, so there is nothing to redirect.
-    #[error("/etc/resolv.conf names no name server; connect to a network first, or add a nameserver line")]
-    NoNameServers,
     /// [`crate::RungChoice::Resolved`] was asked for, and programs do not ask systemd-resolved.
     #[error(
         "systemd-resolved does not answer this laptop's programs ({reason}); start it and link /etc/resolv.conf to \
@@ -298,14 +298,6 @@ pub enum DnsTrouble {
     ResolvedRefused {
         /// What it answered, for people.
         reason: String,
-    },
-    /// Names are managed by something that Slipway does not steer yet, and no other way is open.
-    #[error(
-        "{manager} manages names here, which Slipway cannot steer yet; use systemd-resolved, or a plain resolv.conf"
-    )]
-    NotYet {
-        /// What manages them, for people.
-        manager: String,
     },
 }
 
@@ -340,7 +332,7 @@ mod tests {
     fn refusals_survive_the_wire() {
         for refusal in [
             Refusal::Busy,
-            Refusal::DnsUnavailable(DnsTrouble::NoNameServers),
+            Refusal::DnsUnavailable(DnsTrouble::NoResolvConf { errno: 13 }),
             Refusal::NotAuthorised {
                 uid: 7,
                 why: Stranger::OtherUser { allowed: 8 },

@@ -1,3 +1,119 @@
-//! The privileged helper: TUN, routes and DNS for a session.
+//! The privileged helper: opens a TUN, sets addresses, routes and host DNS for a session, and hands the TUN over.
+//!
+//! It is the only part of Slipway with a privilege, CAP_NET_ADMIN, and is as small as that deserves. What it can be asked
+//! is `slipway-helper-api`'s to say. It must not know what a cluster, a tunnel or a window is.
+//!
+//! # How data flows
+//! [`server`] accepts connections and holds one conversation each: [`peer`] says who it is, [`authority`] whether they
+//! may, [`lease`] does the work. [`policy`] and [`conflict`] decide, without touching anything, which networks a lease may
+//! have. [`network`] (rtnetlink), [`tun`], [`redirect`] (nftables), [`resolved`] (D-Bus) and [`upstream`] are the hands;
+//! [`names`] picks between redirect and resolved.
+//!
+//! # How it ends
+//! A lease ends with its connection. The helper then removes the device, and with it every address and route, whoever
+//! still holds its descriptor. If the helper itself is killed, nothing here runs: the kernel removes nft tables with the
+//! socket that owns them, closes the connection, which tells the session, and removes the device when the session closes
+//! it. systemd-resolved forgets a link that is gone. What is left then is swept at the next start, by protocol number.
 
-fn main() {}
+mod authority;
+mod conflict;
+mod lease;
+mod names;
+mod network;
+mod notify;
+mod peer;
+mod policy;
+mod privilege;
+mod redirect;
+mod refuse;
+mod resolv_conf;
+mod resolved;
+mod server;
+mod slots;
+mod tun;
+mod upstream;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Parser;
+use slipway_helper_api::DEFAULT_SOCKET;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::authority::Authority;
+use crate::lease::Leases;
+use crate::network::Network;
+use crate::policy::Policy;
+use crate::server::Server;
+
+/// Opens TUN devices and sets routes and DNS for Slipway's sessions.
+#[derive(Debug, Parser)]
+#[command(name = "slipway-helper", version)]
+struct Arguments {
+    /// Where to listen
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    socket: PathBuf,
+
+    /// Serve this user only, and ask nobody; without it polkit decides who may connect
+    #[arg(long, value_name = "UID")]
+    allow_uid: Option<u32>,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("SLIPWAY_LOG").unwrap_or_else(|_| "info".into()),
+        )
+        // journald has its own.
+        .without_time()
+        .init();
+    let listener = server::listen(&arguments.socket)?;
+    let policy = Policy::read(Path::new("/etc/slipway/helper.toml"))?;
+    privilege::shed()?;
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .context("Failed to start the runtime")?;
+    let authority = arguments.allow_uid.map_or(Authority::Polkit, Authority::Only);
+    let result = runtime.block_on(run(listener, policy, authority));
+    // Best effort: under systemd the folder goes with the unit.
+    let _ = std::fs::remove_file(&arguments.socket);
+    result
+}
+
+/// The work is short calls into the kernel; a second thread keeps one slow call from delaying another connection.
+const WORKERS: usize = 2;
+
+async fn run(
+    listener: std::os::unix::net::UnixListener,
+    policy: Policy,
+    authority: Authority,
+) -> anyhow::Result<()> {
+    let network = Network::open().context("Failed to open a routing socket")?;
+    let swept = network
+        .sweep()
+        .await
+        .context("Failed to look for leftovers of an earlier run")?;
+    if swept > 0 {
+        tracing::info!(swept, "Removed routes and rules that an earlier run left");
+    }
+    let listener = tokio::net::UnixListener::from_std(listener).context("Failed to listen")?;
+    let server = Server::new(Arc::new(Leases::new(network, policy)), authority);
+    let mut terminate = signal(SignalKind::terminate()).context("Failed to listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("Failed to listen for SIGINT")?;
+    notify::ready();
+    tracing::info!("Ready");
+    let end = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    server.serve(listener, end).await;
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! Who may have a lease: one user who was named on the command line, or whom polkit allows.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use slipway_helper_api::{Refusal, Stranger};
+use tokio::time::timeout;
+use zbus::Connection;
+use zbus::zvariant::{Fd, Value};
+
+use crate::peer::Peer;
+
+/// Who decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Authority {
+    /// Nobody but this user, without a question. For a helper that was started by hand.
+    Only(u32),
+    /// polkit, about [`ACTION`].
+    Polkit,
+}
+
+impl Authority {
+    /// Whether this user may speak to the helper at all.
+    pub(crate) fn admits(self, uid: u32) -> Result<(), Refusal> {
+        match self {
+            Self::Only(allowed) if allowed != uid => Err(Refusal::NotAuthorised {
+                uid,
+                why: Stranger::OtherUser { allowed },
+            }),
+            Self::Only(_) | Self::Polkit => Ok(()),
+        }
+    }
+
+    /// Whether this process may have a lease. May ask the user, and wait for the answer.
+    pub(crate) async fn allows(self, peer: &Peer) -> Result<(), Refusal> {
+        let uid = peer.uid;
+        match self {
+            Self::Only(_) => self.admits(uid),
+            // Root needs nobody's permission to change the network.
+            Self::Polkit if uid == 0 => Ok(()),
+            Self::Polkit => {
+                let answer = timeout(QUESTION_WAIT, ask_polkit(peer)).await;
+                let allowed = match answer {
+                    Ok(Ok(allowed)) => allowed,
+                    Ok(Err(error)) => {
+                        let reason = error.to_string();
+                        return Err(Refusal::NotAuthorised {
+                            uid,
+                            why: Stranger::NoPolkit { reason },
+                        });
+                    }
+                    Err(_) => false,
+                };
+                // polkit before 124 knows processes by number. If this one lives on, the number was its own all the while.
+                if allowed && !peer.has_ended() {
+                    return Ok(());
+                }
+                Err(Refusal::NotAuthorised {
+                    uid,
+                    why: Stranger::Denied,
+                })
+            }
+        }
+    }
+}
+
+/// What polkit is asked about; described in the package's `dev.slipway.helper.policy`.
+const ACTION: &str = "dev.slipway.helper.connect";
+/// How long the user may take to answer.
+const QUESTION_WAIT: Duration = Duration::from_secs(120);
+/// CheckAuthorizationFlags of org.freedesktop.PolicyKit1.Authority.
+const ALLOW_USER_INTERACTION: u32 = 1;
+
+async fn ask_polkit(peer: &Peer) -> zbus::Result<bool> {
+    let bus = Connection::system().await?;
+    let authority = AuthorityProxy::new(&bus).await?;
+    let mut subject = HashMap::from([
+        ("pid", Value::from(peer.pid)),
+        // polkit looks the start time up itself: this sandbox does not see other users' processes.
+        ("start-time", Value::from(0u64)),
+        ("uid", Value::from(i32::from_ne_bytes(peer.uid.to_ne_bytes()))),
+    ]);
+    if let Some(pidfd) = &peer.pidfd {
+        // From 124 on polkit holds on to the process itself; before, it overlooks the entry.
+        subject.insert("pidfd", Value::from(Fd::from(pidfd)));
+    }
+    let subject = ("unix-process", subject);
+    let (allowed, _challenge, _details) = authority
+        .check_authorization(&subject, ACTION, HashMap::new(), ALLOW_USER_INTERACTION, "")
+        .await?;
+    Ok(allowed)
+}
+
+/// (is authorised, is challenge, details)
+type AuthorizationResult = (bool, bool, HashMap<String, String>);
+
+#[zbus::proxy(
+    interface = "org.freedesktop.PolicyKit1.Authority",
+    default_service = "org.freedesktop.PolicyKit1",
+    default_path = "/org/freedesktop/PolicyKit1/Authority",
+    gen_blocking = false
+)]
+trait Authority {
+    fn check_authorization(
+        &self,
+        subject: &(&str, HashMap<&str, Value<'_>>),
+        action: &str,
+        details: HashMap<&str, &str>,
+        flags: u32,
+        cancellation: &str,
+    ) -> zbus::Result<AuthorizationResult>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_helper_for_one_user_serves_no_other() {
+        assert_eq!(Authority::Only(1000).admits(1000), Ok(()));
+        assert_eq!(
+            Authority::Only(1000).admits(1001),
+            Err(Refusal::NotAuthorised {
+                uid: 1001,
+                why: Stranger::OtherUser { allowed: 1000 }
+            })
+        );
+        assert!(
+            Authority::Only(1000).admits(0).is_err(),
+            "not even root: it can start its own"
+        );
+        assert_eq!(Authority::Polkit.admits(1001), Ok(()));
+    }
+}

@@ -1,0 +1,316 @@
+//! One lease: a device, its routes, its names. Everything happens or nothing; everything ends with the connection.
+
+use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+
+use slipway_helper_api::{
+    Change, DnsChange, DnsGranted, Granted, Leased, MAX_CHANGE, Operation, RangeTrouble, Refusal, Slot,
+    Status, TUN_MTU, Tally, TunnelCidr, Up,
+};
+use tokio::sync::Mutex;
+
+use crate::conflict;
+use crate::names::{self, Names, Place};
+use crate::network::Network;
+use crate::policy::Policy;
+use crate::refuse::kernel;
+use crate::slots::{Addresses, SlotGuard, Slots};
+use crate::tun::Tun;
+
+/// What all leases share.
+#[derive(Debug)]
+pub(crate) struct Leases {
+    network: Network,
+    policy: Policy,
+    slots: Slots,
+    /// One change at a time: what was checked against the kernel must still hold when it is done.
+    changing: Mutex<()>,
+}
+
+impl Leases {
+    pub(crate) fn new(network: Network, policy: Policy) -> Self {
+        Self {
+            network,
+            policy,
+            slots: Slots::default(),
+            changing: Mutex::new(()),
+        }
+    }
+
+    /// Makes a lease. The last of the descriptors that the device has is among those returned, so the device ends if they
+    /// are dropped.
+    pub(crate) async fn up(&self, uid: u32, up: Up) -> Result<(Lease, Granted, Vec<OwnedFd>), Refusal> {
+        limit(up.routes.len())?;
+        let routes = BTreeSet::from_iter(up.routes);
+        self.policy.check(routes.iter())?;
+        let slot = self.slots.take(uid, up.prefer)?;
+        let _alone = self.changing.lock().await;
+        let known = self
+            .network
+            .routes()
+            .await
+            .map_err(|errno| kernel(Operation::ReadRoutes, errno))?;
+        conflict::check(routes.iter(), &known, &name_servers(), 0)?;
+        let addresses = Addresses::choose(slot.slot(), &known)?;
+
+        let tun = Tun::open()?;
+        let configured = self
+            .network
+            .configure(tun.index, addresses.v4, addresses.v6)
+            .await;
+        let has_v6 = configured.map_err(|errno| kernel(Operation::ConfigureTun, errno))?;
+        let mut lease = Lease {
+            slot,
+            tun_name: tun.name,
+            index: tun.index,
+            addresses,
+            has_v6,
+            routes: BTreeSet::new(),
+            names: None,
+        };
+        let furnished = async {
+            lease
+                .swap_routes(&self.network, &BTreeSet::new(), &routes)
+                .await?;
+            let Some(plan) = up.dns else {
+                return Ok((None, Vec::new()));
+            };
+            let place = lease.place();
+            let (dns, sockets) = Names::set(&mut lease.names, place, plan, &self.network).await?;
+            Ok((Some(dns), sockets))
+        };
+        let (dns, sockets) = match furnished.await {
+            Ok(done) => done,
+            Err(refusal) => {
+                lease.end(&self.network).await;
+                return Err(refusal);
+            }
+        };
+        let granted = Granted {
+            slot: lease.slot.slot(),
+            tun_name: lease.tun_name.clone(),
+            address: addresses.v4.addr(),
+            prefix: addresses.v4.prefix_len(),
+            resolver: addresses.resolver,
+            address6: has_v6.then(|| addresses.v6.addr()),
+            mtu: TUN_MTU,
+            dns,
+        };
+        let mut fds = vec![tun.fd];
+        fds.extend(sockets);
+        Ok((lease, granted, fds))
+    }
+
+    /// Changes a lease.
+    pub(crate) async fn update(
+        &self,
+        lease: &mut Lease,
+        change: Change,
+    ) -> Result<(Option<DnsGranted>, Vec<OwnedFd>), Refusal> {
+        limit(change.add.len().max(change.remove.len()))?;
+        let removed: BTreeSet<_> = change
+            .remove
+            .into_iter()
+            .filter(|route| lease.routes.contains(route))
+            .collect();
+        let mut next: BTreeSet<_> = lease.routes.difference(&removed).copied().collect();
+        let added: BTreeSet<_> = change
+            .add
+            .into_iter()
+            .filter(|route| next.insert(*route))
+            .collect();
+        self.policy.check(next.iter())?;
+        let _alone = self.changing.lock().await;
+        if !added.is_empty() {
+            let known = self
+                .network
+                .routes()
+                .await
+                .map_err(|errno| kernel(Operation::ReadRoutes, errno))?;
+            conflict::check(added.iter(), &known, &name_servers(), lease.index)?;
+        }
+        lease.swap_routes(&self.network, &removed, &added).await?;
+        let dns = match change.dns {
+            DnsChange::Keep => Ok((None, Vec::new())),
+            DnsChange::Off => match lease.names.take() {
+                Some(names) => names
+                    .off(lease.place(), &self.network)
+                    .await
+                    .map(|()| (None, Vec::new())),
+                None => Ok((None, Vec::new())),
+            },
+            DnsChange::Set(plan) => {
+                let place = lease.place();
+                let set = Names::set(&mut lease.names, place, plan, &self.network).await;
+                set.map(|(granted, sockets)| (Some(granted), sockets))
+            }
+        };
+        if dns.is_err() {
+            lease
+                .swap_routes(&self.network, &added, &removed)
+                .await
+                .map_err(|_| Refusal::Defect)?;
+        }
+        dns
+    }
+
+    /// Ends a lease.
+    pub(crate) async fn end(&self, lease: Lease) -> Tally {
+        let _alone = self.changing.lock().await;
+        lease.end(&self.network).await
+    }
+
+    /// What there is, for a user and a connection's lease.
+    pub(crate) async fn status(&self, uid: u32, lease: Option<&Lease>) -> Status {
+        let (yours, all) = self.slots.count(uid);
+        let laptop = names::Laptop::read();
+        let (names, name_servers) = match laptop {
+            Ok(laptop) => (
+                laptop.choose(slipway_helper_api::RungChoice::Auto).await,
+                laptop.name_servers(),
+            ),
+            Err(trouble) => (Err(trouble), Vec::new()),
+        };
+        Status {
+            lease: lease.map(Lease::tell),
+            yours,
+            all,
+            names,
+            name_servers,
+        }
+    }
+}
+
+/// One lease.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    slot: SlotGuard,
+    tun_name: String,
+    index: u32,
+    addresses: Addresses,
+    has_v6: bool,
+    routes: BTreeSet<TunnelCidr>,
+    names: Option<Names>,
+}
+
+impl Lease {
+    pub(crate) fn slot(&self) -> Slot {
+        self.slot.slot()
+    }
+
+    fn tell(&self) -> Leased {
+        Leased {
+            slot: self.slot(),
+            tun_name: self.tun_name.clone(),
+            routes: self.routes.len(),
+            rung: self.names.as_ref().map(Names::rung),
+        }
+    }
+
+    fn place(&self) -> Place {
+        Place {
+            slot: self.slot(),
+            index: self.index,
+            addresses: self.addresses,
+        }
+    }
+
+    /// Removes and adds routes, or leaves all as it was.
+    async fn swap_routes(
+        &mut self,
+        network: &Network,
+        remove: &BTreeSet<TunnelCidr>,
+        add: &BTreeSet<TunnelCidr>,
+    ) -> Result<(), Refusal> {
+        if !self.has_v6
+            && let Some(range) = add
+                .iter()
+                .find(|range| matches!(range.net(), ipnet::IpNet::V6(_)))
+        {
+            return Err(Refusal::RangeRefused {
+                range: *range,
+                why: RangeTrouble::NoIpv6,
+            });
+        }
+        let (mut removed, mut added) = (Vec::new(), Vec::new());
+        let result = async {
+            for route in remove {
+                let done = network.remove_route(self.index, route.net()).await;
+                done.map_err(|errno| kernel(Operation::RemoveRoute, errno))?;
+                removed.push(*route);
+            }
+            for route in add {
+                let done = network.add_route(self.index, route.net()).await;
+                done.map_err(|errno| kernel(Operation::AddRoute, errno))?;
+                added.push(*route);
+            }
+            Ok(())
+        }
+        .await;
+        if result.is_err() {
+            for route in added {
+                network
+                    .remove_route(self.index, route.net())
+                    .await
+                    .map_err(|_| Refusal::Defect)?;
+            }
+            for route in removed {
+                network
+                    .add_route(self.index, route.net())
+                    .await
+                    .map_err(|_| Refusal::Defect)?;
+            }
+            return result;
+        }
+        self.routes.retain(|route| !remove.contains(route));
+        self.routes.extend(add);
+        Ok(())
+    }
+
+    /// Undoes everything. What fails here, the kernel undoes when the client's descriptor closes.
+    async fn end(self, network: &Network) -> Tally {
+        if let Some(names) = self.names {
+            names.end().await;
+        }
+        if let Err(errno) = network.remove_link(self.index).await {
+            tracing::warn!(device = self.tun_name, %errno, "Failed to remove the device");
+        }
+        Tally {
+            routes: self.routes.len(),
+        }
+    }
+}
+
+fn limit(given: usize) -> Result<(), Refusal> {
+    if given > MAX_CHANGE {
+        return Err(Refusal::TooManyRoutes {
+            given,
+            limit: MAX_CHANGE,
+        });
+    }
+    Ok(())
+}
+
+/// The laptop's name servers; none if its files cannot be read, which a plan with names is refused for later.
+fn name_servers() -> Vec<std::net::IpAddr> {
+    names::Laptop::read()
+        .map(|laptop| laptop.name_servers())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_has_a_limit() {
+        assert_eq!(limit(MAX_CHANGE), Ok(()));
+        assert_eq!(
+            limit(MAX_CHANGE + 1),
+            Err(Refusal::TooManyRoutes {
+                given: 513,
+                limit: 512
+            })
+        );
+    }
+}

@@ -1,0 +1,275 @@
+//! How the laptop's programs reach the session's resolver: which way, and going it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use ipnet::IpNet;
+use nix::errno::Errno;
+use slipway_helper_api::{
+    DnsGranted, DnsPlan, DnsTrouble, Operation, Refusal, Rung, RungChoice, Slot, TunnelCidr,
+};
+
+use crate::network::Network;
+use crate::redirect::{self, Redirect};
+use crate::refuse::kernel;
+use crate::resolv_conf::ResolvConf;
+use crate::resolved::{self, ResolvedLink};
+use crate::slots::Addresses;
+use crate::upstream::Upstreams;
+
+/// What the laptop says of its names.
+#[derive(Debug, Clone)]
+pub(crate) struct Laptop {
+    /// What programs ask.
+    conf: ResolvConf,
+    /// What resolved asks.
+    uplinks: ResolvConf,
+    nss_resolve: bool,
+}
+
+impl Laptop {
+    /// Reads the laptop's files.
+    pub(crate) fn read() -> Result<Self, DnsTrouble> {
+        let conf = ResolvConf::read(Path::new("/etc/resolv.conf"))?;
+        let uplinks = ResolvConf::read(Path::new("/run/systemd/resolve/resolv.conf"))?;
+        let nsswitch = std::fs::read_to_string("/etc/nsswitch.conf").unwrap_or_default();
+        Ok(Self {
+            conf,
+            uplinks,
+            nss_resolve: asks_resolved(&nsswitch),
+        })
+    }
+
+    /// The name servers that must stay reachable.
+    pub(crate) fn name_servers(&self) -> Vec<IpAddr> {
+        let mut servers = self.conf.addresses();
+        if self.conf.is_resolved_stub() {
+            servers.extend(self.uplinks.addresses());
+        }
+        servers.retain(|server| !server.is_loopback());
+        servers
+    }
+
+    /// Which way a choice means here.
+    pub(crate) async fn choose(&self, choice: RungChoice) -> Result<Rung, DnsTrouble> {
+        let through_resolved = self.conf.is_resolved_stub() || self.nss_resolve;
+        match choice {
+            RungChoice::Redirect => Ok(Rung::Redirect),
+            RungChoice::Auto if !through_resolved => Ok(Rung::Redirect),
+            // A stub without the bus is still a name server to be redirected.
+            RungChoice::Auto => Ok(resolved::running()
+                .await
+                .map_or(Rung::Redirect, |()| Rung::Resolved)),
+            RungChoice::Resolved if !through_resolved => Err(DnsTrouble::NoResolved {
+                reason: "/etc/resolv.conf names other servers".to_owned(),
+            }),
+            RungChoice::Resolved => resolved::running().await.map(|()| Rung::Resolved),
+        }
+    }
+}
+
+/// Whether the C library asks resolved itself (nss-resolve(8)).
+fn asks_resolved(nsswitch: &str) -> bool {
+    let hosts = nsswitch
+        .lines()
+        .find_map(|line| line.trim_start().strip_prefix("hosts:"));
+    hosts.is_some_and(|services| {
+        services
+            .split_ascii_whitespace()
+            .any(|service| service == "resolve")
+    })
+}
+
+/// Names as they are found during a lease.
+#[derive(Debug)]
+pub(crate) struct Names {
+    plan: DnsPlan,
+    way: Way,
+    /// Name servers that no route led to: a program's query would fail before the redirect sees it.
+    routed: Vec<TunnelCidr>,
+}
+
+#[derive(Debug)]
+enum Way {
+    Redirect(Redirect),
+    Resolved(ResolvedLink),
+}
+
+/// Where a lease's names are to be found.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) slot: Slot,
+    pub(crate) index: u32,
+    pub(crate) addresses: Addresses,
+}
+
+impl Names {
+    /// Goes the way that a plan means. `before` is what the lease had; it stays as it was if this fails.
+    pub(crate) async fn set(
+        before: &mut Option<Self>,
+        place: Place,
+        plan: DnsPlan,
+        network: &Network,
+    ) -> Result<(DnsGranted, Vec<OwnedFd>), Refusal> {
+        let laptop = Laptop::read().map_err(Refusal::DnsUnavailable)?;
+        let rung = laptop
+            .choose(plan.rung())
+            .await
+            .map_err(Refusal::DnsUnavailable)?;
+        let servers = match rung {
+            Rung::Redirect => &laptop.conf.servers,
+            Rung::Resolved if laptop.conf.is_resolved_stub() => &laptop.uplinks.servers,
+            Rung::Resolved => &laptop.conf.servers,
+        };
+        // Our own routes would make an unreachable server look reachable.
+        let routed_before = before
+            .as_mut()
+            .map(|names| std::mem::take(&mut names.routed))
+            .unwrap_or_default();
+        let mut routed = Vec::new();
+        let result = async {
+            unroute(network, place, &routed_before).await?;
+            let upstreams = Upstreams::open(servers, redirect::mark(place.slot))
+                .map_err(|errno| kernel(Operation::OpenUpstream, errno))?;
+            if rung == Rung::Redirect {
+                route(network, place, &upstreams.unreachable, &mut routed).await?;
+            }
+            let way = Self::way(before.as_ref(), rung, place, servers, &plan).await?;
+            Ok((upstreams, way))
+        }
+        .await;
+        let (upstreams, way) = match result {
+            Ok(done) => done,
+            Err(refusal) => {
+                unroute(network, place, &routed).await?;
+                for route in &routed_before {
+                    network
+                        .add_route(place.index, route.net())
+                        .await
+                        .map_err(|_| Refusal::Defect)?;
+                }
+                if let Some(names) = before {
+                    names.routed = routed_before;
+                }
+                return Err(refusal);
+            }
+        };
+        let granted = DnsGranted {
+            rung,
+            laptop_search: laptop.conf.search,
+            upstreams: upstreams.names,
+        };
+        match (way, before.as_mut()) {
+            (Some(way), _) => {
+                if let Some(old) = before.replace(Self { plan, way, routed })
+                    && rung == Rung::Redirect
+                {
+                    old.end().await;
+                }
+            }
+            (None, Some(names)) => {
+                names.plan = plan;
+                names.routed = routed;
+            }
+            (None, None) => return Err(Refusal::Defect),
+        }
+        Ok((granted, upstreams.sockets))
+    }
+
+    /// The new way; none where the old one could be changed in place.
+    async fn way(
+        before: Option<&Self>,
+        rung: Rung,
+        place: Place,
+        servers: &[SocketAddr],
+        plan: &DnsPlan,
+    ) -> Result<Option<Way>, Refusal> {
+        let refused = |errno: Errno| kernel(Operation::RedirectDns, errno);
+        match (rung, before.map(|names| &names.way)) {
+            (Rung::Redirect, Some(Way::Redirect(redirect))) => {
+                redirect.reload(servers, plan.redirect_port()).map_err(refused)?;
+                Ok(None)
+            }
+            (Rung::Redirect, None | Some(Way::Resolved(_))) => {
+                let redirect = Redirect::load(place.slot, servers, plan.redirect_port()).map_err(refused)?;
+                Ok(Some(Way::Redirect(redirect)))
+            }
+            (Rung::Resolved, None | Some(Way::Redirect(_) | Way::Resolved(_))) => {
+                let link = ResolvedLink::apply(place.index, place.addresses.resolver, plan).await;
+                link.map(|link| Some(Way::Resolved(link)))
+                    .map_err(Refusal::DnsUnavailable)
+            }
+        }
+    }
+
+    /// The way that was taken.
+    pub(crate) fn rung(&self) -> Rung {
+        match self.way {
+            Way::Redirect(_) => Rung::Redirect,
+            Way::Resolved(_) => Rung::Resolved,
+        }
+    }
+
+    /// Has the laptop find names as before. The routes go with the device.
+    pub(crate) async fn end(self) {
+        match self.way {
+            Way::Redirect(redirect) => drop(redirect),
+            Way::Resolved(link) => link.revert().await,
+        }
+    }
+
+    /// As [`Names::end`], for a lease whose device stays.
+    pub(crate) async fn off(self, place: Place, network: &Network) -> Result<(), Refusal> {
+        let routed = self.routed.clone();
+        self.end().await;
+        unroute(network, place, &routed).await
+    }
+}
+
+/// Routes name servers into the device. One that may never be routed (link-local) is left out: it cannot be asked either.
+async fn route(
+    network: &Network,
+    place: Place,
+    servers: &[SocketAddr],
+    routed: &mut Vec<TunnelCidr>,
+) -> Result<(), Refusal> {
+    for single in servers
+        .iter()
+        .filter_map(|server| TunnelCidr::single(server.ip()).ok())
+    {
+        match network.add_route(place.index, single.net()).await {
+            Ok(()) => routed.push(single),
+            Err(errno) if matches!(single.net(), IpNet::V6(_)) => {
+                tracing::debug!(%errno, "an IPv6 name server cannot be routed");
+            }
+            Err(errno) => return Err(kernel(Operation::AddRoute, errno)),
+        }
+    }
+    Ok(())
+}
+
+async fn unroute(network: &Network, place: Place, routed: &[TunnelCidr]) -> Result<(), Refusal> {
+    for route in routed {
+        let removed = network.remove_route(place.index, route.net()).await;
+        removed.map_err(|errno| kernel(Operation::RemoveRoute, errno))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nsswitch_tells_whether_the_c_library_asks_resolved() {
+        assert!(asks_resolved(
+            "passwd: files\nhosts: mymachines resolve [!UNAVAIL=return] files dns\n"
+        ));
+        assert!(!asks_resolved(
+            "hosts:          files mdns4_minimal [NOTFOUND=return] dns\n"
+        ));
+        assert!(!asks_resolved("# hosts: resolve\n"));
+        assert!(!asks_resolved(""));
+    }
+}

@@ -1,0 +1,259 @@
+//! Which networks this laptop's rules let into a tunnel. Pure: no kernel is asked here.
+
+use std::io::Read as _;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use ipnet::{IpNet, Ipv4Net};
+use serde::Deserialize;
+use slipway_helper_api::{RangeTrouble, Refusal, TunnelCidr};
+
+/// Most networks wider than one address in a lease.
+pub(crate) const MAX_RANGES: usize = 256;
+/// Most single addresses in a lease.
+pub(crate) const MAX_ADDRESSES: usize = 4096;
+
+/// The addresses of our own devices.
+pub(crate) const OWN_DEVICES: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 16));
+
+/// What the administrator says in `/etc/slipway/helper.toml`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Policy {
+    /// Public networks that may be routed as a whole.
+    allow_ranges: Vec<TunnelCidr>,
+    /// Networks that are kept out, private or not. Stronger than `allow_ranges`.
+    deny_ranges: Vec<IpNet>,
+}
+
+impl Policy {
+    /// Reads the file; without one the built-in rules hold. A file that somebody else than root could write, or that
+    /// cannot be understood, is an error: guessing what it should say could open what it was to close.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let mut file = match std::fs::File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(error).context("Failed to open the helper's settings"),
+        };
+        let metadata = file
+            .metadata()
+            .context("Failed to look at the helper's settings")?;
+        if metadata.uid() != 0 || metadata.mode() & 0o022 != 0 {
+            bail!("the helper's settings must belong to root and be writable by root only");
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text)
+            .context("Failed to read the helper's settings")?;
+        toml::from_str(&text).context("Failed to understand the helper's settings")
+    }
+
+    /// Whether a lease may have these networks, all together.
+    pub(crate) fn check<'a>(&self, routes: impl Iterator<Item = &'a TunnelCidr>) -> Result<(), Refusal> {
+        let (mut ranges, mut addresses) = (0, 0);
+        for range in routes {
+            if let Some(why) = self.trouble(range) {
+                return Err(Refusal::RangeRefused { range: *range, why });
+            }
+            if range.is_single() {
+                addresses += 1
+            } else {
+                ranges += 1
+            }
+        }
+        if ranges > MAX_RANGES {
+            return Err(Refusal::TooManyRoutes {
+                given: ranges,
+                limit: MAX_RANGES,
+            });
+        }
+        if addresses > MAX_ADDRESSES {
+            return Err(Refusal::TooManyRoutes {
+                given: addresses,
+                limit: MAX_ADDRESSES,
+            });
+        }
+        Ok(())
+    }
+
+    fn trouble(&self, range: &TunnelCidr) -> Option<RangeTrouble> {
+        if range.overlaps(OWN_DEVICES) {
+            return Some(RangeTrouble::HelpersOwn);
+        }
+        if self.deny_ranges.iter().any(|denied| range.overlaps(*denied)) {
+            return Some(RangeTrouble::Denied);
+        }
+        let inside = |net: &IpNet| net.contains(&range.net());
+        let allowed = self
+            .allow_ranges
+            .iter()
+            .map(TunnelCidr::net)
+            .any(|net| inside(&net));
+        if range.is_single() || allowed || private().iter().any(inside) {
+            None
+        } else {
+            Some(RangeTrouble::Public)
+        }
+    }
+}
+
+/// Networks that are nobody's on the Internet: RFC 1918, RFC 6598, RFC 2544, RFC 4193.
+fn private() -> [IpNet; 6] {
+    const fn v4(a: u8, b: u8, prefix: u8) -> IpNet {
+        IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(a, b, 0, 0), prefix))
+    }
+    const UNIQUE_LOCAL: IpNet = IpNet::V6(ipnet::Ipv6Net::new_assert(
+        std::net::Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0),
+        7,
+    ));
+    [
+        v4(10, 0, 8),
+        v4(172, 16, 12),
+        v4(192, 168, 16),
+        v4(100, 64, 10),
+        v4(198, 18, 15),
+        UNIQUE_LOCAL,
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(policy: &Policy, text: &str) -> Result<(), RangeTrouble> {
+        match policy.check([text.parse::<TunnelCidr>().expect("range")].iter()) {
+            Ok(()) => Ok(()),
+            Err(Refusal::RangeRefused { why, .. }) => Err(why),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn private_networks_pass_and_public_ones_one_by_one() {
+        let policy = Policy::default();
+        for text in [
+            "10.0.0.0/8",
+            "172.16.0.0/12",
+            "192.168.0.0/16",
+            "100.64.0.0/10",
+            "198.19.0.0/16",
+            "fd00::/32",
+        ] {
+            assert_eq!(check(&policy, text), Ok(()), "{text}");
+        }
+        for text in ["8.8.8.8/32", "2001:4860:4860::8888/128"] {
+            assert_eq!(check(&policy, text), Ok(()), "{text}");
+        }
+        for text in [
+            "8.8.8.0/24",
+            "172.0.0.0/8",
+            "192.0.0.0/8",
+            "8.8.8.8/31",
+            "2001:4860:4860::/64",
+        ] {
+            assert_eq!(check(&policy, text), Err(RangeTrouble::Public), "{text}");
+        }
+        for text in ["198.18.0.0/16", "198.18.0.0/15", "198.18.3.2/32"] {
+            assert_eq!(check(&policy, text), Err(RangeTrouble::HelpersOwn), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_administrator_has_the_last_word() {
+        let policy: Policy = toml::from_str(
+            "allow_ranges = ['34.118.224.0/20']\ndeny_ranges = ['10.9.0.0/16', '34.118.225.0/24']",
+        )
+        .expect("settings");
+        assert_eq!(check(&policy, "34.118.226.0/24"), Ok(()));
+        assert_eq!(check(&policy, "34.118.224.0/20"), Err(RangeTrouble::Denied));
+        assert_eq!(check(&policy, "34.0.0.0/8"), Err(RangeTrouble::Denied));
+        assert_eq!(check(&policy, "34.119.0.0/16"), Err(RangeTrouble::Public));
+        assert_eq!(check(&policy, "10.9.8.7/32"), Err(RangeTrouble::Denied));
+        assert_eq!(check(&policy, "10.10.0.0/16"), Ok(()));
+        assert!(toml::from_str::<Policy>("allow_ranges = ['0.0.0.0/0']").is_err());
+        assert!(
+            toml::from_str::<Policy>("allow_range = []").is_err(),
+            "a misspelt rule is not overlooked"
+        );
+    }
+
+    #[test]
+    fn limits_count_ranges_and_addresses_apart() {
+        let policy = Policy::default();
+        let ranges: Vec<_> = (0..=255)
+            .map(|n| format!("10.{n}.0.0/16").parse().expect("range"))
+            .collect();
+        let addresses: Vec<_> = (0..4096u32)
+            .map(|n| TunnelCidr::single(IpAddr::V4(Ipv4Addr::from_bits(0x0808_0000 + n))).expect("public"))
+            .collect();
+        let one_more = [
+            "192.168.0.0/16".parse().expect("range"),
+            "9.9.9.9".parse().expect("address"),
+        ];
+        let all = || ranges.iter().chain(&addresses);
+        assert_eq!(policy.check(all()), Ok(()));
+        assert_eq!(
+            policy.check(all().chain(&one_more[..1])),
+            Err(Refusal::TooManyRoutes {
+                given: 257,
+                limit: MAX_RANGES
+            })
+        );
+        assert_eq!(
+            policy.check(all().chain(&one_more[1..])),
+            Err(Refusal::TooManyRoutes {
+                given: 4097,
+                limit: MAX_ADDRESSES
+            })
+        );
+    }
+
+    #[test]
+    fn settings_that_others_could_write_are_refused() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("helper.toml");
+        std::fs::write(&path, "").expect("write");
+        let mode = |mode| {
+            use std::os::unix::fs::PermissionsExt as _;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("mode");
+        };
+        mode(0o666);
+        assert!(Policy::read(&path).is_err());
+        mode(0o644);
+        assert_eq!(
+            Policy::read(&path).is_ok(),
+            nix::unistd::Uid::effective().is_root(),
+            "ours, and root's if we are root"
+        );
+        assert_eq!(
+            Policy::read(&folder.path().join("none")).expect("no settings"),
+            Policy::default()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_passes_leaves_the_internet_alone(nets in prop::collection::vec((any::<u32>(), 0u8..=32), 0..40)) {
+            let routes: Vec<TunnelCidr> = nets
+                .into_iter()
+                .filter_map(|(bits, prefix)| Ipv4Net::new(Ipv4Addr::from_bits(bits), prefix).ok())
+                .filter_map(|net| TunnelCidr::try_from(IpNet::from(net.trunc())).ok())
+                .collect();
+            if Policy::default().check(routes.iter()).is_ok() {
+                let all: Vec<IpNet> = routes.iter().map(TunnelCidr::net).collect();
+                // The union, so that halves cannot add up to what a whole may not be.
+                let public: u64 = IpNet::aggregate(&all)
+                    .into_iter()
+                    .filter(|net| !private().iter().any(|private| private.contains(net)))
+                    .map(|net| 1u64 << (32 - net.prefix_len()))
+                    .sum();
+                prop_assert!(public <= MAX_ADDRESSES as u64);
+            }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! DNS through systemd-resolved: it asks the session about the session's domains, and only those
+//! (org.freedesktop.resolve1(5)).
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use slipway_helper_api::{DnsPlan, DnsTrouble};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use zbus::Connection;
+use zbus::fdo::DBusProxy;
+
+/// A link that resolved serves. The settings end with the link; [`ResolvedLink::revert`] ends them before.
+#[derive(Debug)]
+pub(crate) struct ResolvedLink {
+    manager: ManagerProxy<'static>,
+    index: i32,
+    /// Applies the settings again when resolved was restarted.
+    _watch: JoinSet<()>,
+}
+
+impl ResolvedLink {
+    /// Has resolved ask `resolver` about the plan's domains over the link.
+    pub(crate) async fn apply(index: u32, resolver: Ipv4Addr, plan: &DnsPlan) -> Result<Self, DnsTrouble> {
+        let settings = Settings::new(index, resolver, plan)?;
+        let bus = timeout(CALL_WAIT, Connection::system())
+            .await
+            .map_err(|_| silent())?
+            .map_err(|error| absent(&error))?;
+        let manager = ManagerProxy::new(&bus).await.map_err(|error| absent(&error))?;
+        // Watch first: a restart between applying and watching would go unseen.
+        let dbus = DBusProxy::new(&bus).await.map_err(|error| absent(&error))?;
+        let mut owners = dbus
+            .receive_name_owner_changed_with_args(&[(0, SERVICE)])
+            .await
+            .map_err(|error| absent(&error))?;
+        settings.apply(&manager).await?;
+        let index = settings.index;
+        let mut watch = JoinSet::new();
+        let again = manager.clone();
+        watch.spawn(async move {
+            while let Some(change) = owners.next().await {
+                let started = change.args().is_ok_and(|args| args.new_owner().is_some());
+                if started && let Err(trouble) = settings.apply(&again).await {
+                    tracing::warn!(%trouble, "resolved was restarted and did not take the settings again");
+                }
+            }
+        });
+        Ok(Self {
+            manager,
+            index,
+            _watch: watch,
+        })
+    }
+
+    /// Ends the settings.
+    pub(crate) async fn revert(self) {
+        let end = async {
+            self.manager.revert_link(self.index).await?;
+            self.manager.flush_caches().await
+        };
+        match timeout(CALL_WAIT, end).await {
+            Ok(Ok(())) => {}
+            // They end with the link in any case.
+            Ok(Err(error)) => tracing::debug!(%error, "resolved did not revert the link"),
+            Err(_) => tracing::debug!("resolved did not answer"),
+        }
+    }
+}
+
+/// Whether resolved runs, or why it cannot be asked.
+pub(crate) async fn running() -> Result<(), DnsTrouble> {
+    let ask = async {
+        let bus = Connection::system().await?;
+        DBusProxy::new(&bus)
+            .await?
+            .name_has_owner(SERVICE.try_into()?)
+            .await
+            .map_err(zbus::Error::from)
+    };
+    match timeout(CALL_WAIT, ask).await {
+        Ok(Ok(true)) => Ok(()),
+        Ok(Ok(false)) => Err(DnsTrouble::NoResolved {
+            reason: "it is not on the system bus".to_owned(),
+        }),
+        Ok(Err(error)) => Err(absent(&error)),
+        Err(_) => Err(silent()),
+    }
+}
+
+const SERVICE: &str = "org.freedesktop.resolve1";
+/// How long the bus may take for one answer.
+const CALL_WAIT: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+struct Settings {
+    index: i32,
+    resolver: Ipv4Addr,
+    /// Name, and whether it only routes (and is not tried behind short names).
+    domains: Vec<(String, bool)>,
+}
+
+impl Settings {
+    fn new(index: u32, resolver: Ipv4Addr, plan: &DnsPlan) -> Result<Self, DnsTrouble> {
+        let index = i32::try_from(index).map_err(|error| DnsTrouble::NoResolved {
+            reason: error.to_string(),
+        })?;
+        let search = plan.search().iter().map(|suffix| (suffix.to_string(), false));
+        let zones = plan.zones().iter().filter(|zone| !plan.search().contains(zone));
+        let domains = search
+            .chain(zones.map(|suffix| (suffix.to_string(), true)))
+            .collect();
+        Ok(Self {
+            index,
+            resolver,
+            domains,
+        })
+    }
+
+    async fn apply(&self, manager: &ManagerProxy<'_>) -> Result<(), DnsTrouble> {
+        let index = self.index;
+        let calls = async {
+            // Before the server is named, so that no other name ever goes to it.
+            manager.set_link_default_route(index, false).await?;
+            manager.set_link_llmnr(index, "no").await?;
+            manager.set_link_multicast_dns(index, "no").await?;
+            // The cluster's DNS signs nothing and speaks no TLS, even where the laptop asks both of every other server.
+            manager.set_link_dnssec(index, "no").await?;
+            manager.set_link_dns_over_tls(index, "no").await?;
+            let domains: Vec<_> = self
+                .domains
+                .iter()
+                .map(|(name, routes)| (name.as_str(), *routes))
+                .collect();
+            manager.set_link_domains(index, &domains).await?;
+            manager
+                .set_link_dns(index, &[(libc::AF_INET, self.resolver.octets().to_vec())])
+                .await?;
+            // What it had learned of these names before is wrong now.
+            manager.flush_caches().await
+        };
+        match timeout(CALL_WAIT, calls).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(DnsTrouble::ResolvedRefused {
+                reason: error.to_string(),
+            }),
+            Err(_) => Err(silent()),
+        }
+    }
+}
+
+#[zbus::proxy(
+    interface = "org.freedesktop.resolve1.Manager",
+    default_service = "org.freedesktop.resolve1",
+    default_path = "/org/freedesktop/resolve1",
+    gen_blocking = false
+)]
+trait Manager {
+    #[zbus(name = "SetLinkDNS")]
+    fn set_link_dns(&self, index: i32, addresses: &[(i32, Vec<u8>)]) -> zbus::Result<()>;
+    fn set_link_domains(&self, index: i32, domains: &[(&str, bool)]) -> zbus::Result<()>;
+    fn set_link_default_route(&self, index: i32, enable: bool) -> zbus::Result<()>;
+    #[zbus(name = "SetLinkLLMNR")]
+    fn set_link_llmnr(&self, index: i32, mode: &str) -> zbus::Result<()>;
+    #[zbus(name = "SetLinkMulticastDNS")]
+    fn set_link_multicast_dns(&self, index: i32, mode: &str) -> zbus::Result<()>;
+    #[zbus(name = "SetLinkDNSSEC")]
+    fn set_link_dnssec(&self, index: i32, mode: &str) -> zbus::Result<()>;
+    #[zbus(name = "SetLinkDNSOverTLS")]
+    fn set_link_dns_over_tls(&self, index: i32, mode: &str) -> zbus::Result<()>;
+    fn revert_link(&self, index: i32) -> zbus::Result<()>;
+    fn flush_caches(&self) -> zbus::Result<()>;
+}
+
+fn absent(error: &zbus::Error) -> DnsTrouble {
+    DnsTrouble::NoResolved {
+        reason: error.to_string(),
+    }
+}
+
+fn silent() -> DnsTrouble {
+    DnsTrouble::NoResolved {
+        reason: "the system bus does not answer".to_owned(),
+    }
+}

@@ -1,0 +1,372 @@
+//! Connections: how many, how fast, how long, and what is said on them.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use futures_util::FutureExt as _;
+use slipway_helper_api::frame::{self, Decoder};
+use slipway_helper_api::{Build, Hello, Refusal, Reply, Request, Version, Welcome, rights};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::task::{Id, JoinSet};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::authority::Authority;
+use crate::lease::{Lease, Leases};
+use crate::peer::Peer;
+
+/// Most connections at once.
+const MAX_CONNECTIONS: usize = 64;
+/// Most of one user: its leases and as many that ask for status.
+const MAX_CONNECTIONS_EACH: usize = 16;
+/// How long a client may take for its first word.
+const HELLO_WAIT: Duration = Duration::from_secs(5);
+/// How long a client without a lease may say nothing.
+const IDLE_WAIT: Duration = Duration::from_secs(300);
+/// How long a client may take to read a reply.
+const REPLY_WAIT: Duration = Duration::from_secs(5);
+/// Requests that a client may send at once, and how often one more: beyond that it waits. A burst of names that are
+/// resolved for the first time is a burst of routes.
+const REQUEST_BURST: u32 = 256;
+const REQUEST_INTERVAL: Duration = Duration::from_millis(10);
+/// How long leases may take to end when the helper ends.
+const END_WAIT: Duration = Duration::from_secs(5);
+
+/// Listens at a path that any user may connect to: who may do what is decided by whom they are, not by file modes.
+pub(crate) fn listen(path: &Path) -> anyhow::Result<StdListener> {
+    if let Some(folder) = path.parent()
+        && !folder.exists()
+    {
+        std::fs::create_dir(folder).with_context(|| format!("Failed to create {}", folder.display()))?;
+    }
+    if path
+        .symlink_metadata()
+        .is_ok_and(|metadata| metadata.file_type().is_socket())
+    {
+        if StdStream::connect(path).is_ok() {
+            bail!(
+                "another slipway-helper listens at {}: stop it first",
+                path.display()
+            );
+        }
+        std::fs::remove_file(path).with_context(|| format!("Failed to remove {}", path.display()))?;
+    }
+    let listener =
+        StdListener::bind(path).with_context(|| format!("Failed to listen at {}", path.display()))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))
+        .context("Failed to open the socket to all")?;
+    listener
+        .set_nonblocking(true)
+        .context("Failed to make the socket non-blocking")?;
+    Ok(listener)
+}
+
+/// What all connections share.
+pub(crate) struct Server {
+    leases: Arc<Leases>,
+    authority: Authority,
+}
+
+impl Server {
+    pub(crate) fn new(leases: Arc<Leases>, authority: Authority) -> Self {
+        Self { leases, authority }
+    }
+
+    /// Serves until `end`, then ends every lease.
+    pub(crate) async fn serve(self, listener: UnixListener, end: impl Future<Output = ()>) {
+        let (ending, ended) = watch::channel(false);
+        let mut connections: JoinSet<()> = JoinSet::new();
+        let mut owners: HashMap<Id, u32> = HashMap::new();
+        tokio::pin!(end);
+        loop {
+            tokio::select! {
+                () = &mut end => break,
+                Some(done) = connections.join_next_with_id() => {
+                    owners.remove(&done.map_or_else(|error| error.id(), |(id, ())| id));
+                }
+                accepted = listener.accept() => {
+                    let stream = match accepted {
+                        Ok((stream, _)) => stream,
+                        Err(error) => {
+                            // Out of descriptors, for instance: let others end rather than spin.
+                            tracing::warn!(%error, "Failed to accept a connection");
+                            tokio::time::sleep(REQUEST_INTERVAL).await;
+                            continue;
+                        }
+                    };
+                    let Ok(peer) = Peer::of(&stream) else { continue };
+                    let uid = peer.uid;
+                    let crowded = connections.len() >= MAX_CONNECTIONS
+                        || owners.values().filter(|owner| **owner == uid).count() >= MAX_CONNECTIONS_EACH;
+                    let conversation = Conversation {
+                        stream,
+                        peer,
+                        leases: Arc::clone(&self.leases),
+                        authority: self.authority,
+                        allowed: false,
+                        lease: None,
+                    };
+                    if crowded {
+                        // One small write into an empty buffer does not wait.
+                        if let Some(reply) = conversation.send(&Reply::Refused(Refusal::Busy), &[]).now_or_never() {
+                            let _ = reply;
+                        }
+                        continue;
+                    }
+                    let task = connections.spawn(conversation.run(ended.clone()));
+                    owners.insert(task.id(), uid);
+                }
+            }
+        }
+        let _ = ending.send(true);
+        let all = async { while connections.join_next().await.is_some() {} };
+        if timeout(END_WAIT, all).await.is_err() {
+            tracing::warn!("Some leases did not end in time; the kernel ends them");
+        }
+    }
+}
+
+/// One connection.
+struct Conversation {
+    stream: UnixStream,
+    peer: Peer,
+    leases: Arc<Leases>,
+    authority: Authority,
+    /// Whether polkit, or the command line, has said yes on this connection.
+    allowed: bool,
+    lease: Option<Lease>,
+}
+
+/// Why a conversation is over.
+struct Over;
+
+impl Conversation {
+    /// Talks until either side has enough, then ends the lease, even if talking met a defect of ours.
+    async fn run(mut self, mut ended: watch::Receiver<bool>) {
+        let talk = AssertUnwindSafe(self.talk()).catch_unwind();
+        let defect = tokio::select! {
+            _ = ended.wait_for(|ended| *ended) => false,
+            result = talk => result.is_err(),
+        };
+        if defect {
+            tracing::error!(uid = self.peer.uid, "A conversation met a defect and was ended");
+            let _ = self.send(&Reply::Refused(Refusal::Defect), &[]).await;
+        }
+        self.end_lease().await;
+    }
+
+    async fn talk(&mut self) -> Result<(), Over> {
+        let mut decoder = Decoder::default();
+        let Ok(first) = timeout(HELLO_WAIT, receive(&self.stream, &mut decoder)).await else {
+            return Err(Over);
+        };
+        let welcome = self.welcome(first?);
+        let refused = matches!(welcome, Reply::Refused(_));
+        self.send(&welcome, &[]).await?;
+        if refused {
+            return Err(Over);
+        }
+        let mut pace = Pace::new(Instant::now());
+        loop {
+            let request = if self.lease.is_some() {
+                receive(&self.stream, &mut decoder).await?
+            } else {
+                timeout(IDLE_WAIT, receive(&self.stream, &mut decoder))
+                    .await
+                    .map_err(|_| Over)??
+            };
+            sleep_until(pace.next(Instant::now())).await;
+            // Who does not wait for the reply is gone, or does not know the protocol.
+            let stream = &self.stream;
+            let (reply, fds) = tokio::select! {
+                biased;
+                answer = answer(&self.leases, self.authority, &self.peer, &mut self.allowed, &mut self.lease, request) => answer,
+                _ = stream.readable() => return Err(Over),
+            };
+            let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
+            self.send(&reply, &fds).await?;
+            if matches!(reply, Reply::Refused(Refusal::Defect)) {
+                return Err(Over);
+            }
+        }
+    }
+
+    fn welcome(&self, first: Request) -> Reply {
+        let Request::Hello(Hello {
+            epoch,
+            revision,
+            build,
+        }) = first
+        else {
+            return Reply::Refused(Refusal::OutOfOrder);
+        };
+        let client = Version { epoch, revision };
+        if !Version::OURS.serves(client) {
+            return Reply::Refused(Refusal::VersionMismatch {
+                client,
+                client_build: build,
+                helper: Version::OURS,
+                helper_build: Build::ours(),
+            });
+        }
+        match self.authority.admits(self.peer.uid) {
+            Ok(()) => Reply::Welcome(Welcome {
+                version: Version::OURS,
+                build: Build::ours(),
+            }),
+            Err(refusal) => {
+                tracing::info!(uid = self.peer.uid, "Refused a user");
+                Reply::Refused(refusal)
+            }
+        }
+    }
+
+    async fn send(&self, reply: &Reply, fds: &[BorrowedFd<'_>]) -> Result<(), Over> {
+        let frame = frame::encode(reply).map_err(|error| {
+            tracing::error!(%error, "A reply does not fit a frame");
+            Over
+        })?;
+        match timeout(REPLY_WAIT, rights::send(&self.stream, &frame, fds)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Over),
+        }
+    }
+
+    async fn end_lease(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            end(&self.leases, self.peer.uid, lease).await;
+        }
+    }
+}
+
+/// The next request.
+async fn receive(stream: &UnixStream, decoder: &mut Decoder) -> Result<Request, Over> {
+    let mut bytes = [0; 4096];
+    loop {
+        match decoder.message() {
+            Ok(Some(request)) => return Ok(request),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::info!(%error, "A client was not understood");
+                return Err(Over);
+            }
+        }
+        // A plain read: descriptors that a client sends along are closed by the kernel.
+        stream.readable().await.map_err(|_| Over)?;
+        match stream.try_read(&mut bytes) {
+            Ok(0) => return Err(Over),
+            Ok(read) => decoder.push(bytes.get(..read).unwrap_or_default()),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => return Err(Over),
+        }
+    }
+}
+
+/// What a request comes to.
+async fn answer(
+    leases: &Leases,
+    authority: Authority,
+    peer: &Peer,
+    allowed: &mut bool,
+    lease: &mut Option<Lease>,
+    request: Request,
+) -> (Reply, Vec<OwnedFd>) {
+    let uid = peer.uid;
+    let refused = |refusal: Refusal| {
+        tracing::info!(uid, %refusal, "Refused");
+        (Reply::Refused(refusal), Vec::new())
+    };
+    match request {
+        Request::Hello(_) => refused(Refusal::OutOfOrder),
+        Request::Status => (
+            Reply::Status(leases.status(uid, lease.as_ref()).await),
+            Vec::new(),
+        ),
+        Request::Up(_) if lease.is_some() => refused(Refusal::LeaseExists),
+        Request::Up(up) => {
+            if !*allowed && let Err(refusal) = authority.allows(peer).await {
+                return refused(refusal);
+            }
+            *allowed = true;
+            let routes = up.routes.len();
+            match leases.up(uid, up).await {
+                Ok((new, granted, fds)) => {
+                    let rung = granted.dns.as_ref().map(|dns| dns.rung.to_string());
+                    tracing::info!(uid, slot = %new.slot(), device = granted.tun_name, routes, rung, "Lease up");
+                    *lease = Some(new);
+                    (Reply::Up(granted), fds)
+                }
+                Err(refusal) => refused(refusal),
+            }
+        }
+        Request::Update(change) => {
+            let Some(lease) = lease else {
+                return refused(Refusal::NoLease);
+            };
+            let (added, removed) = (change.add.len(), change.remove.len());
+            match leases.update(lease, change).await {
+                Ok((dns, fds)) => {
+                    tracing::debug!(uid, slot = %lease.slot(), added, removed, "Lease changed");
+                    (Reply::Updated(dns), fds)
+                }
+                Err(refusal) => refused(refusal),
+            }
+        }
+        Request::Down => match lease.take() {
+            Some(lease) => (Reply::Down(end(leases, uid, lease).await), Vec::new()),
+            None => refused(Refusal::NoLease),
+        },
+    }
+}
+
+async fn end(leases: &Leases, uid: u32, lease: Lease) -> slipway_helper_api::Tally {
+    let slot = lease.slot();
+    let tally = leases.end(lease).await;
+    tracing::info!(uid, %slot, routes = tally.routes, "Lease down");
+    tally
+}
+
+/// A bucket of requests.
+struct Pace {
+    /// When the bucket is full again.
+    full: Instant,
+}
+
+impl Pace {
+    fn new(now: Instant) -> Self {
+        Self { full: now }
+    }
+
+    /// When the next request may be worked on.
+    fn next(&mut self, now: Instant) -> Instant {
+        self.full = self.full.max(now) + REQUEST_INTERVAL;
+        let burst = REQUEST_INTERVAL * REQUEST_BURST;
+        self.full.checked_sub(burst).unwrap_or(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_passes_and_a_flood_waits() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        for _ in 0..REQUEST_BURST {
+            assert!(pace.next(start) <= start);
+        }
+        for n in 1..=10 {
+            assert_eq!(pace.next(start), start + REQUEST_INTERVAL * n);
+        }
+        let later = start + REQUEST_INTERVAL * (REQUEST_BURST + 10);
+        assert!(pace.next(later) <= later, "the bucket fills again");
+    }
+}

@@ -1,0 +1,85 @@
+//! Sockets to the laptop's own name servers, marked so that redirects let them pass.
+//!
+//! A session cannot set marks itself. What it can do with these sockets is ask name servers, which it could do anyway.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+use slipway_helper_api::{Protocol, UpstreamName};
+use socket2::{Domain, Socket, Type};
+
+use crate::refuse::errno;
+
+/// UDP sockets to each server: that many source ports must an attacker guess among who forges answers (RFC 5452).
+const UDP_EACH: usize = 4;
+/// TCP sockets together, for answers that did not fit.
+const TCP_ALL: usize = 2;
+
+/// Sockets, and the servers that no route leads to.
+#[derive(Debug, Default)]
+pub(crate) struct Upstreams {
+    pub(crate) names: Vec<UpstreamName>,
+    pub(crate) sockets: Vec<OwnedFd>,
+    pub(crate) unreachable: Vec<SocketAddr>,
+}
+
+impl Upstreams {
+    /// Opens them.
+    pub(crate) fn open(servers: &[SocketAddr], mark: u32) -> Result<Self, Errno> {
+        let mut upstreams = Self::default();
+        for server in servers {
+            match udp(*server, mark) {
+                Ok(sockets) => upstreams.extend(*server, Protocol::Udp, sockets),
+                Err(
+                    Errno::ENETUNREACH
+                    | Errno::EHOSTUNREACH
+                    | Errno::EADDRNOTAVAIL
+                    | Errno::EAFNOSUPPORT
+                    | Errno::ENODEV,
+                ) => {
+                    upstreams.unreachable.push(*server);
+                }
+                Err(errno) => return Err(errno),
+            }
+        }
+        let reachable: Vec<_> = servers
+            .iter()
+            .filter(|server| !upstreams.unreachable.contains(server))
+            .copied()
+            .collect();
+        for server in reachable
+            .iter()
+            .cycle()
+            .take(if reachable.is_empty() { 0 } else { TCP_ALL })
+        {
+            let socket = marked(*server, Type::STREAM, mark).map_err(|error| errno(&error))?;
+            upstreams.extend(*server, Protocol::Tcp, vec![socket.into()]);
+        }
+        Ok(upstreams)
+    }
+
+    fn extend(&mut self, server: SocketAddr, protocol: Protocol, sockets: Vec<OwnedFd>) {
+        self.names
+            .extend(sockets.iter().map(|_| UpstreamName { server, protocol }));
+        self.sockets.extend(sockets);
+    }
+}
+
+fn udp(server: SocketAddr, mark: u32) -> Result<Vec<OwnedFd>, Errno> {
+    let connected = |_| {
+        let socket = marked(server, Type::DGRAM, mark)?;
+        socket.connect(&server.into())?;
+        Ok(socket.into())
+    };
+    (0..UDP_EACH)
+        .map(connected)
+        .collect::<std::io::Result<_>>()
+        .map_err(|error| errno(&error))
+}
+
+fn marked(server: SocketAddr, kind: Type, mark: u32) -> std::io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(server), kind.nonblocking().cloexec(), None)?;
+    socket.set_mark(mark)?;
+    Ok(socket)
+}
