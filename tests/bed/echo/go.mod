@@ -1,0 +1,3 @@
+module slipway/tests/bed/echo
+
+go 1.24.0

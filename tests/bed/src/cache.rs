@@ -1,0 +1,125 @@
+//! Where the bed keeps what may be thrown away.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+
+/// `${XDG_CACHE_HOME:-~/.cache}/slipway`: builds, unpacked packages, images and running beds.
+#[derive(Debug, Clone)]
+pub(crate) struct Cache {
+    root: PathBuf,
+}
+
+impl Cache {
+    pub(crate) fn of_user() -> Result<Self> {
+        let from_xdg = std::env::var_os("XDG_CACHE_HOME")
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from);
+        let root = match from_xdg {
+            Some(folder) => folder,
+            None => {
+                PathBuf::from(std::env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME is set")?)
+                    .join(".cache")
+            }
+        };
+        Ok(Self {
+            root: root.join("slipway"),
+        })
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The running state of all beds.
+    pub(crate) fn beds(&self) -> PathBuf {
+        self.root.join("bed")
+    }
+
+    /// Makes `KIND/NAME-KEY` with `make` unless it is there already. `make` fills a folder beside it, which
+    /// takes the final name only when complete: a build that was stopped half-way is never taken for a whole.
+    pub(crate) fn keyed(
+        &self,
+        kind: &str,
+        name: &str,
+        key: &Key,
+        make: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<PathBuf> {
+        let folder = self.root.join(kind).join(format!("{name}-{}", key.short()));
+        if folder.is_dir() {
+            return Ok(folder);
+        }
+        let unfinished = self
+            .root
+            .join(kind)
+            .join(format!(".{name}-{}.{}", key.short(), std::process::id()));
+        fs::create_dir_all(&unfinished).with_context(|| format!("make {}", unfinished.display()))?;
+        let made = make(&unfinished).and_then(|()| match fs::rename(&unfinished, &folder) {
+            // Somebody else was faster, with the same inputs.
+            Err(_) if folder.is_dir() => Ok(()),
+            result => result.with_context(|| format!("rename to {}", folder.display())),
+        });
+        if unfinished.is_dir() {
+            fs::remove_dir_all(&unfinished).with_context(|| format!("remove {}", unfinished.display()))?;
+        }
+        made.map(|()| folder)
+    }
+}
+
+/// What a cached thing was made from.
+#[derive(Default)]
+pub(crate) struct Key(Sha256);
+
+impl Key {
+    /// Adds one input. Its length goes first, so that two inputs never read like one.
+    pub(crate) fn add(mut self, input: impl AsRef<[u8]>) -> Self {
+        let input = input.as_ref();
+        self.0.update((input.len() as u64).to_be_bytes());
+        self.0.update(input);
+        self
+    }
+
+    /// Adds names and contents of the files right under `folder`.
+    pub(crate) fn add_files(mut self, folder: &Path) -> Result<Self> {
+        let mut files = fs::read_dir(folder)
+            .and_then(|entries| {
+                entries
+                    .map(|entry| entry.map(|e| e.path()))
+                    .collect::<Result<Vec<_>, _>>()
+            })
+            .with_context(|| format!("read {}", folder.display()))?;
+        files.sort();
+        for file in files {
+            let content = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
+            self = self
+                .add(file.file_name().unwrap_or_default().as_encoded_bytes())
+                .add(content);
+        }
+        Ok(self)
+    }
+
+    fn short(&self) -> String {
+        self.0
+            .clone()
+            .finalize()
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_that_join_to_the_same_bytes_have_different_keys() {
+        let one = Key::default().add("ab").add("c").short();
+        let other = Key::default().add("a").add("bc").short();
+        assert_ne!(one, other);
+        assert_eq!(one, Key::default().add("ab").add("c").short());
+    }
+}

@@ -1,0 +1,283 @@
+//! A developer's machine.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::{self, File};
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::Addresses;
+use crate::machine::{Machine, Runner};
+use crate::processes::Daemon;
+
+/// How a laptop resolves names, and what it lets in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LaptopKind {
+    /// A name server in `/etc/resolv.conf`, no firewall.
+    Plain,
+    /// systemd-resolved, with polkitd deciding who may change it.
+    Resolved,
+    /// As plain, behind a firewall that lets in only what was asked for.
+    Firewall,
+}
+
+impl LaptopKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Plain, Self::Resolved, Self::Firewall];
+
+    /// `plain`, `resolved` or `firewall`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Resolved => "resolved",
+            Self::Firewall => "firewall",
+        }
+    }
+}
+
+impl fmt::Display for LaptopKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for LaptopKind {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match Self::ALL.into_iter().find(|kind| kind.name() == name) {
+            Some(kind) => Ok(kind),
+            None => bail!("no laptop is called {name:?}: plain, resolved and firewall are"),
+        }
+    }
+}
+
+/// A laptop of a running bed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Laptop {
+    pub(crate) kind: LaptopKind,
+    pub(crate) machine: Machine,
+    /// What runs on it from the start.
+    pub(crate) daemons: Vec<Daemon>,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) node: Ipv4Addr,
+    /// Programs put there by [`Laptop::install`], and locks, on the host.
+    pub(crate) folder: PathBuf,
+}
+
+/// The only one who uses a laptop, until dropped.
+#[derive(Debug)]
+pub struct LaptopLock {
+    _file: File,
+}
+
+impl Laptop {
+    /// The ordinary user, who has a home and a kubeconfig.
+    pub const USER: (&'static str, u32) = ("dev", 2000);
+    /// The helper's own user.
+    pub const HELPER: (&'static str, u32) = ("slipway-helper", 2001);
+    /// The ordinary user's home.
+    pub const HOME: &'static str = "/home/dev";
+
+    /// Which one it is.
+    #[must_use]
+    pub fn kind(&self) -> LaptopKind {
+        self.kind
+    }
+
+    /// Its address towards the API server.
+    #[must_use]
+    pub fn address(&self) -> Ipv4Addr {
+        self.address
+    }
+
+    /// The node's address: the API server's and the name server's.
+    #[must_use]
+    pub fn node(&self) -> Ipv4Addr {
+        self.node
+    }
+
+    /// The name of its network namespace.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        self.machine.name()
+    }
+
+    /// A program that the ordinary user runs at home, with `KUBECONFIG` set and nothing else inherited.
+    pub fn command(
+        &self,
+        program: impl AsRef<OsStr>,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Command {
+        let (name, id) = Self::USER;
+        let mut command = self
+            .machine
+            .command(Runner::User(id), Path::new(Self::HOME), program, arguments);
+        environment(&mut command, name, Self::HOME)
+            .env("XDG_RUNTIME_DIR", format!("/run/user/{id}"))
+            .env("KUBECONFIG", format!("{}/.kube/config", Self::HOME));
+        command
+    }
+
+    /// A program that root runs, with every capability.
+    pub fn command_as_root(
+        &self,
+        program: impl AsRef<OsStr>,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Command {
+        let mut command = self
+            .machine
+            .command(Runner::Root, Path::new("/"), program, arguments);
+        environment(&mut command, "root", "/root");
+        command
+    }
+
+    /// A program that the helper's user runs as the packaged service does: CAP_NET_ADMIN and no way to more.
+    pub fn command_as_helper(
+        &self,
+        program: impl AsRef<OsStr>,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Command {
+        let (name, id) = Self::HELPER;
+        let mut command = self
+            .machine
+            .command(Runner::NetworkAdmin(id), Path::new("/"), program, arguments);
+        environment(&mut command, name, "/nonexistent");
+        command
+    }
+
+    /// Copies a program of the host to `/usr/local/bin/NAME` of the laptop. A copy, so that it may be built anew
+    /// while the laptop runs it.
+    pub fn install(&self, program: &Path, name: &str) -> Result<PathBuf> {
+        let between = self.folder.join(name);
+        fs::create_dir_all(&self.folder)?;
+        fs::copy(program, &between).with_context(|| format!("copy {}", program.display()))?;
+        let target = Path::new("/usr/local/bin").join(name);
+        let (from, to) = (between.display().to_string(), target.display().to_string());
+        self.machine.run("install", &["--mode=0755", &from, &to])?;
+        Ok(target)
+    }
+
+    /// Writes a file of the laptop as root, mode 0644, making the folders above it: a polkit rule, a unit's config.
+    pub fn write(&self, path: &str, content: &str) -> Result<()> {
+        self.machine.write(path, content)
+    }
+
+    /// Waits until nobody else holds this laptop, and holds it: for tests that change its network.
+    pub fn lock(&self) -> Result<LaptopLock> {
+        fs::create_dir_all(&self.folder)?;
+        let file = File::create(self.folder.join("lock"))?;
+        file.lock().context("lock the laptop")?;
+        Ok(LaptopLock { _file: file })
+    }
+
+    /// Whether it and what it needs to resolve names still run.
+    pub(crate) fn runs(&self) -> bool {
+        self.machine.runs() && self.daemons.iter().all(|daemon| daemon.process.runs())
+    }
+}
+
+fn environment<'a>(command: &'a mut Command, user: &str, home: &str) -> &'a mut Command {
+    command.env_clear().envs([
+        ("HOME", home),
+        ("USER", user),
+        ("LOGNAME", user),
+        ("SHELL", "/bin/sh"),
+        ("LANG", "C.UTF-8"),
+        (
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        ),
+    ])
+}
+
+/// Gives a new machine its users, resolver and, if it is that kind, its firewall.
+pub(crate) fn furnish(
+    machine: &Machine,
+    kind: LaptopKind,
+    addresses: Addresses,
+    bed: &BedFiles<'_>,
+) -> Result<()> {
+    let (user, user_id) = Laptop::USER;
+    let (helper, helper_id) = Laptop::HELPER;
+    let home = Laptop::HOME;
+    machine.append(
+        "/etc/passwd",
+        &format!(
+            "{user}:x:{user_id}:{user_id}::{home}:/bin/bash\n{helper}:x:{helper_id}:{helper_id}::/nonexistent:/usr/sbin/nologin\n"
+        ),
+    )?;
+    machine.append(
+        "/etc/group",
+        &format!("{user}:x:{user_id}:\n{helper}:x:{helper_id}:\n"),
+    )?;
+    let id = user_id.to_string();
+    for folder in [home, &format!("{home}/.kube"), &format!("/run/user/{id}")] {
+        machine.run(
+            "install",
+            &[
+                "--directory",
+                "--mode=0700",
+                "--owner",
+                &id,
+                "--group",
+                &id,
+                folder,
+            ],
+        )?;
+    }
+    for (from, name) in [(bed.developer, "config"), (bed.admin, "admin")] {
+        let (from, to) = (from.display().to_string(), format!("{home}/.kube/{name}"));
+        machine.run(
+            "install",
+            &["--mode=0600", "--owner", &id, "--group", &id, &from, &to],
+        )?;
+    }
+    machine.run(
+        "ln",
+        &["-sf", &bed.kube.display().to_string(), "/usr/local/bin/kubectl"],
+    )?;
+    machine.run(
+        "sed",
+        &["-i", "s/^hosts:.*/hosts: files dns/", "/etc/nsswitch.conf"],
+    )?;
+    machine.write(
+        "/etc/hosts",
+        "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n",
+    )?;
+    machine.write(
+        "/etc/resolv.conf",
+        &format!("nameserver {}\nsearch corp.internal\n", addresses.node()),
+    )?;
+    // As systemd sets it: ping needs no privilege.
+    machine.run("sysctl", &["-qw", "net.ipv4.ping_group_range=0 2147483647"])?;
+    if kind == LaptopKind::Firewall {
+        machine.write("/etc/nftables.conf", FIREWALL)?;
+        machine.run("nft", &["-f", "/etc/nftables.conf"])?;
+    }
+    Ok(())
+}
+
+/// What a laptop is given of its bed.
+pub(crate) struct BedFiles<'a> {
+    pub(crate) developer: &'a Path,
+    pub(crate) admin: &'a Path,
+    pub(crate) kube: &'a Path,
+}
+
+/// The usual firewall of a desktop: what was not asked for stays outside.
+const FIREWALL: &str = "table inet firewall {
+    chain input {
+        type filter hook input priority filter; policy drop;
+        ct state established,related accept
+        iifname \"lo\" accept
+    }
+}
+";

@@ -1,0 +1,151 @@
+//! Namespaces, links and the node's filter. Links are made straight inside the namespaces they join.
+
+use std::fs::{self, File};
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::machine::Machine;
+use crate::processes;
+use crate::{Addresses, LaptopKind};
+
+/// Where ip-netns(8) keeps namespaces.
+const NAMESPACES: &str = "/run/netns";
+
+/// The node's end of all laptops.
+const BRIDGE: &str = "laptops";
+
+/// The "public" hosts that answer; the name server knows them.
+const PUBLIC_HOSTS: [u8; 3] = [10, 20, 30];
+
+pub(crate) fn add_namespace(name: &str) -> Result<()> {
+    ip(&["netns", "add", name])?;
+    ip(&["-n", name, "link", "set", "lo", "up"])
+}
+
+/// Forgets a namespace; its links go with it.
+pub(crate) fn remove_namespace(name: &str) -> Result<()> {
+    ip(&["netns", "delete", name])
+}
+
+/// The namespaces whose names begin with `prefix`.
+pub(crate) fn namespaces(prefix: &str) -> Result<Vec<String>> {
+    let Ok(entries) = fs::read_dir(NAMESPACES) else {
+        return Ok(Vec::new());
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        if let Some(name) = entry?
+            .file_name()
+            .to_str()
+            .filter(|name| name.starts_with(prefix))
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+pub(crate) fn namespace_path(name: &str) -> PathBuf {
+    Path::new(NAMESPACES).join(name)
+}
+
+pub(crate) fn open_namespace(name: &str) -> Result<File> {
+    let path = namespace_path(name);
+    File::open(&path).with_context(|| format!("open {}", path.display()))
+}
+
+/// Gives the node its bridge to the laptops, its other addresses, and the filter between.
+pub(crate) fn prepare_node(node: &Machine, addresses: Addresses, folder: &Path) -> Result<()> {
+    let name = node.name();
+    let (_, prefix) = addresses.laptops();
+    ip(&["-n", name, "link", "add", BRIDGE, "type", "bridge"])?;
+    add_address(name, BRIDGE, addresses.node(), prefix)?;
+    ip(&["-n", name, "link", "set", BRIDGE, "up"])?;
+    for host in PUBLIC_HOSTS {
+        let [a, b, c, _] = Addresses::PUBLIC.octets();
+        add_address(name, "lo", Ipv4Addr::new(a, b, c, host), 32)?;
+    }
+    add_address(name, "lo", Addresses::BESIDE_CLUSTER, 32)?;
+    let rules = folder.join("node.nft");
+    fs::write(&rules, filter(addresses))?;
+    node.run("nft", &["-f", &rules.display().to_string()])?;
+    node.run("sysctl", &["-qw", "net.ipv4.ip_forward=1"])?;
+    Ok(())
+}
+
+/// What laptops may reach: before kube-proxy's rules, so that no address of a service is translated for them.
+fn filter(addresses: Addresses) -> String {
+    let node = addresses.node();
+    let public = Addresses::PUBLIC;
+    let api = Addresses::API_PORT;
+    format!(
+        "table inet slipway-bed {{
+    chain laptops {{
+        type filter hook prerouting priority raw; policy accept;
+        iifname != \"{BRIDGE}\" accept
+        meta nfproto ipv6 drop
+        ip daddr {node} tcp dport {{ {api}, 53, 80, 7000-7003 }} accept
+        ip daddr {node} udp dport {{ 53, 7000 }} accept
+        ip daddr {{ {node}, {public}/24 }} icmp type echo-request accept
+        ip daddr {public}/24 accept
+        drop
+    }}
+}}
+"
+    )
+}
+
+/// Joins a laptop to the node, and gives it no way further.
+pub(crate) fn join(laptop: &Machine, kind: LaptopKind, node: &Machine, addresses: Addresses) -> Result<()> {
+    let (name, node) = (laptop.name(), node.name());
+    let port = format!("lap-{kind}");
+    ip(&[
+        "-n", name, "link", "add", "eth0", "type", "veth", "peer", "name", &port, "netns", node,
+    ])?;
+    ip(&["-n", node, "link", "set", &port, "master", BRIDGE, "up"])?;
+    // One laptop must not be a way for another.
+    ip(&[
+        "-n",
+        node,
+        "link",
+        "set",
+        &port,
+        "type",
+        "bridge_slave",
+        "isolated",
+        "on",
+    ])?;
+    let (_, prefix) = addresses.laptops();
+    add_address(name, "eth0", addresses.laptop(kind), prefix)?;
+    ip(&["-n", name, "link", "set", "eth0", "up"])?;
+    let public = format!("{}/24", Addresses::PUBLIC);
+    ip(&[
+        "-n",
+        name,
+        "route",
+        "add",
+        &public,
+        "via",
+        &addresses.node().to_string(),
+    ])
+}
+
+fn add_address(namespace: &str, link: &str, address: Ipv4Addr, prefix: u8) -> Result<()> {
+    ip(&[
+        "-n",
+        namespace,
+        "address",
+        "add",
+        &format!("{address}/{prefix}"),
+        "dev",
+        link,
+    ])
+}
+
+fn ip(arguments: &[&str]) -> Result<()> {
+    processes::run(Command::new("ip").args(arguments)).map(drop)
+}

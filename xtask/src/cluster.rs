@@ -1,0 +1,173 @@
+//! `cargo xtask cluster`: the test bed by hand.
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use slipway_bed::{Bed, BedName, LaptopKind, Report, Status};
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Make the bed; nothing to do if it is up
+    Up(Which),
+    /// End the bed and whatever runs in it
+    Down(Which),
+    /// Say what there is of the bed
+    Status {
+        #[command(flatten)]
+        which: Which,
+        /// For programs to read
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run a program on a laptop, as its ordinary user
+    Exec(Exec),
+    /// Run kubectl as the cluster's administrator
+    Kubectl {
+        #[command(flatten)]
+        which: Which,
+        /// What kubectl is told
+        #[arg(last = true)]
+        arguments: Vec<OsString>,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct Which {
+    /// Which bed: 1 to 16 small letters and digits
+    #[arg(long, default_value_t)]
+    name: BedName,
+}
+
+#[derive(Args)]
+pub(crate) struct Exec {
+    #[command(flatten)]
+    which: Which,
+    /// plain, resolved, firewall; or `node`, where only root is
+    machine: String,
+    /// As root
+    #[arg(long, conflicts_with = "helper")]
+    root: bool,
+    /// As the helper's user, with CAP_NET_ADMIN only
+    #[arg(long)]
+    helper: bool,
+    /// The program and what it is told
+    #[arg(last = true, required = true)]
+    program: Vec<OsString>,
+}
+
+pub(crate) fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Up(which) => up(&which.name),
+        Command::Down(which) => Bed::down(&which.name).map(|()| ExitCode::SUCCESS),
+        Command::Status { which, json } => status(&which.name, json),
+        Command::Exec(exec) => self::exec(exec),
+        Command::Kubectl { which, arguments } => replace(Bed::attach(&which.name)?.kubectl(arguments)),
+    }
+}
+
+fn up(name: &BedName) -> Result<ExitCode> {
+    let start = Instant::now();
+    let mut progress = Progress::default();
+    let bed = Bed::up(name, &mut progress)?;
+    let mut out = io::stdout().lock();
+    if progress.steps.is_empty() {
+        writeln!(out, "bed {name} is up already")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    writeln!(out, "\nwhat took how long:")?;
+    for (step, took) in &progress.steps {
+        writeln!(out, "  {step:<28} {:>6.1} s", took.as_secs_f64())?;
+    }
+    writeln!(out, "  {:<28} {:>6.1} s", "all", start.elapsed().as_secs_f64())?;
+    writeln!(out, "\nbed {name} is up: {}", bed.addresses()?.api_server())?;
+    writeln!(out, "try: cargo xtask cluster exec plain -- kubectl get pods")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints steps as they begin and end.
+#[derive(Default)]
+struct Progress {
+    steps: Vec<(String, Duration)>,
+}
+
+impl Report for Progress {
+    fn begins(&mut self, step: &str) {
+        // Lost output is no reason to stop.
+        let _ = writeln!(io::stderr(), "{step} ...");
+    }
+
+    fn ended(&mut self, step: &str, took: Duration) {
+        self.steps.push((step.to_owned(), took));
+    }
+}
+
+fn status(name: &BedName, json: bool) -> Result<ExitCode> {
+    let status = Bed::status(name)?;
+    let mut out = io::stdout().lock();
+    if json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&status)?)?;
+    } else {
+        show(&mut out, &status)?;
+    }
+    Ok(if status.up {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn show(out: &mut impl io::Write, status: &Status) -> Result<()> {
+    let is_nothing = status.parts.is_empty() && status.namespaces.is_empty();
+    let state = match (status.up, is_nothing) {
+        (true, _) => "up",
+        (false, true) => "down",
+        (false, false) => "broken: `cargo xtask cluster up` makes it anew",
+    };
+    writeln!(out, "bed {}: {state}", status.name)?;
+    if let Some(server) = &status.api_server {
+        writeln!(out, "API server: {server}")?;
+    }
+    writeln!(out, "namespaces: {}", status.namespaces.join(" "))?;
+    for part in &status.parts {
+        let state = if part.running { "runs" } else { "ENDED" };
+        writeln!(
+            out,
+            "  {:<24} {state:<6} {:>8}  {}",
+            part.name,
+            part.pid,
+            part.log.display()
+        )?;
+    }
+    Ok(())
+}
+
+fn exec(exec: Exec) -> Result<ExitCode> {
+    let bed = Bed::attach(&exec.which.name)?;
+    let (program, arguments) = exec.program.split_first().context("no program is given")?;
+    if exec.machine == "node" {
+        return replace(bed.command_on_node(program, arguments));
+    }
+    let kind: LaptopKind = exec.machine.parse()?;
+    let laptop = bed
+        .laptop(kind)
+        .with_context(|| format!("this bed has no laptop {kind}"))?;
+    let mut command = match (exec.root, exec.helper) {
+        (true, _) => laptop.command_as_root(program, arguments),
+        (false, true) => laptop.command_as_helper(program, arguments),
+        (false, false) => laptop.command(program, arguments),
+    };
+    if let Some(terminal) = std::env::var_os("TERM") {
+        command.env("TERM", terminal);
+    }
+    replace(command)
+}
+
+/// Becomes the program, so that its signals and exit status are the caller's.
+fn replace(mut command: std::process::Command) -> Result<ExitCode> {
+    Err(command.exec()).context("start the program")
+}
