@@ -18,6 +18,7 @@
 mod client;
 mod error;
 mod folder;
+mod folder_watch;
 mod log;
 mod message;
 mod server;
@@ -28,6 +29,7 @@ mod wire;
 pub use client::{Client, DISCONNECT_LIMIT, Watch, sessions};
 pub use error::Error;
 pub use folder::{RuntimeFolder, SessionId};
+pub use folder_watch::FolderWatch;
 pub use log::{LogRing, LogWriter};
 pub use message::{
     Answerer, Explanation, Greeting, NameEvent, PROTOCOL_VERSION, Problem, Reply, Request, WatchEvent,

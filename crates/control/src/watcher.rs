@@ -1,14 +1,9 @@
 //! Every session at once, as it changes.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::mem;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
@@ -16,6 +11,7 @@ use tokio::time::sleep;
 use crate::client::Client;
 use crate::error::Error;
 use crate::folder::{RuntimeFolder, SessionId};
+use crate::folder_watch::FolderWatch;
 use crate::message::{NameEvent, WatchEvent};
 use crate::status::SessionStatus;
 
@@ -49,7 +45,8 @@ impl Watcher {
     /// # Errors
     /// [`Error::Io`] if the folder cannot be watched.
     pub fn start(folder: RuntimeFolder) -> Result<Self, Error> {
-        let register = Register::watch(&folder)?;
+        folder.ensure()?;
+        let register = FolderWatch::start(folder.path())?;
         let (pictures, receiver) = mpsc::channel(QUEUE);
         let task = tokio::spawn(watch_all(folder, register, pictures));
         Ok(Self {
@@ -70,72 +67,13 @@ impl Drop for Watcher {
     }
 }
 
-/// Tells when the names in the folder change.
-struct Register {
-    events: AsyncFd<PollableInotify>,
-}
-
-struct PollableInotify(Inotify);
-
-impl AsRawFd for PollableInotify {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_fd().as_raw_fd()
-    }
-}
-
-#[expect(
-    unsafe_code,
-    reason = "tokio takes a descriptor only on the promise that it stays the same"
-)]
-fn pollable(inotify: Inotify) -> io::Result<AsyncFd<PollableInotify>> {
-    // SAFETY: the descriptor belongs to the `Inotify`, which keeps it open and never changes it, and which
-    // lives in the `AsyncFd` until that has deregistered it.
-    unsafe { AsyncFd::register(PollableInotify(inotify)) }.map_err(io::Error::from)
-}
-
-impl Register {
-    fn watch(folder: &RuntimeFolder) -> Result<Self, Error> {
-        folder.ensure()?;
-        let failed = |source| Error::Io {
-            action: "watched",
-            path: folder.path().to_owned(),
-            source,
-        };
-        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)
-            .map_err(|errno| failed(errno.into()))?;
-        let names = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE_SELF;
-        inotify
-            .add_watch(folder.path(), names)
-            .map_err(|errno| failed(errno.into()))?;
-        Ok(Self {
-            events: pollable(inotify).map_err(failed)?,
-        })
-    }
-
-    /// Waits for a change. False: the folder itself is gone.
-    async fn changed(&self) -> io::Result<bool> {
-        loop {
-            let mut ready = self.events.readable().await?;
-            match self.events.get_ref().0.read_events() {
-                Ok(events) => {
-                    return Ok(!events
-                        .iter()
-                        .any(|event| event.mask.contains(AddWatchFlags::IN_IGNORED)));
-                }
-                Err(Errno::EAGAIN) => ready.clear_ready(),
-                Err(errno) => return Err(errno.into()),
-            }
-        }
-    }
-}
-
 /// What the task of one session reports.
 enum Report {
     Told(SessionId, WatchEvent),
     Lost(SessionId),
 }
 
-async fn watch_all(folder: RuntimeFolder, mut register: Register, pictures: mpsc::Sender<Picture>) {
+async fn watch_all(folder: RuntimeFolder, mut register: FolderWatch, pictures: mpsc::Sender<Picture>) {
     let (reports, mut reported) = mpsc::channel(QUEUE);
     let mut watched: BTreeMap<SessionId, Option<SessionStatus>> = BTreeMap::new();
     let mut tasks = JoinSet::new();
@@ -185,9 +123,9 @@ async fn watch_all(folder: RuntimeFolder, mut register: Register, pictures: mpsc
 }
 
 /// The folder was removed or cannot be read: make it again, as often as it takes.
-async fn rewatch(folder: &RuntimeFolder) -> Register {
+async fn rewatch(folder: &RuntimeFolder) -> FolderWatch {
     loop {
-        match Register::watch(folder) {
+        match folder.ensure().and_then(|()| FolderWatch::start(folder.path())) {
             Ok(register) => return register,
             Err(error) => tracing::warn!(%error, "sessions cannot be watched"),
         }
