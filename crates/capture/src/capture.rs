@@ -3,22 +3,50 @@
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use crate::{CaptureError, Echo, FarEnd, Flow, Resolver};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::connections::Connections;
+use crate::dropped::{Dropped, DroppedPackets};
+use crate::private_namespace::{ChildEnd, PrivateNamespace};
+use crate::pump::{Inwards, Outwards};
+use crate::questions::Questions;
+use crate::tasks::Tasks;
+use crate::tun::{LaptopTun, Tun};
+use crate::{CaptureError, FarEnd, Replies, Resolver};
+
+/// How often what is too old is looked for.
+const SWEEP: Duration = Duration::from_secs(1);
+/// How long the child may take to end, and the kernel to take its namespace down.
+const CHILD_END_LIMIT: Duration = Duration::from_secs(5);
 
 /// A running capture. Dropping it ends its threads, tasks and child process; [`Capture::stop`] waits for that.
 #[derive(Debug)]
 pub struct Capture {
+    laptop: Arc<LaptopTun>,
     replies: Replies,
+    dropped: Arc<Dropped>,
+    tasks: Tasks,
+    stop: Arc<AtomicBool>,
+    wake_outwards: Arc<EventFd>,
+    pumps: Vec<JoinHandle<()>>,
+    child: ChildEnd,
+    lost: Mutex<mpsc::Receiver<Lost>>,
 }
 
-/// What a running capture can lose. It goes on with what is left, but its owner should start anew.
+/// What a running capture can lose. It goes on with what is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lost {
-    /// The private namespace's process ended: open connections live, ports not used yet cannot be served.
+    /// The private namespace's process ended: open connections live, but a port that was not used yet is refused.
+    /// Its owner should start anew.
     Namespace,
-    /// The TUN broke (its device was deleted). [`Capture::replace_tun`] cures it.
+    /// The TUN broke (its device was deleted) and was closed. [`Capture::replace_tun`] cures it.
     Tun,
 }
 
@@ -27,7 +55,7 @@ impl Capture {
     pub const OPEN_LIMIT: Duration = Duration::from_secs(60);
     /// How long a program's query waits for [`Resolver::answer`].
     pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-    /// How long a flow of datagrams is remembered without one, in either direction.
+    /// How long a flow of datagrams is remembered without one, in either direction. A flow to port 53: 5 s.
     pub const DATAGRAM_IDLE: Duration = Duration::from_secs(120);
 
     /// Starts capturing what arrives on `tun`; programs reach the resolver at `resolver_addresses`, port 53.
@@ -37,15 +65,74 @@ impl Capture {
     ///
     /// # Errors
     /// See [`CaptureError`]. Nothing is left behind.
-    #[expect(clippy::unused_async, reason = "the child's answer is waited for")]
     pub async fn start<F: FarEnd, R: Resolver>(
         tun: OwnedFd,
         resolver_addresses: &[IpAddr],
         far: F,
         resolver: R,
     ) -> Result<Self, CaptureError> {
-        let _ = (tun, resolver_addresses, far, resolver);
-        Err(CaptureError::ChildNotStarted { source: io::ErrorKind::Unsupported.into() })
+        let resources = |source: io::Error| CaptureError::Resources { source };
+        let tun = Tun::adopt(tun).map_err(|source| CaptureError::Tun { source })?;
+        let (namespace, private, child) = PrivateNamespace::start().await?;
+
+        let tasks = Tasks::new();
+        let dropped = Arc::new(Dropped::default());
+        let laptop = Arc::new(LaptopTun::new(tun).map_err(resources)?);
+        let private = Arc::new(private);
+        let replies = Replies::new(Arc::clone(&laptop), Arc::clone(&dropped));
+        let connections = Arc::new(Connections::new(
+            namespace,
+            Arc::clone(&private),
+            Arc::clone(&laptop),
+            (far.clone(), resolver.clone()),
+            Arc::clone(&dropped),
+            tasks.clone(),
+        ));
+        let (losing, lost) = mpsc::channel(2);
+        let stop = Arc::new(AtomicBool::new(false));
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        let wake_outwards = Arc::new(EventFd::from_flags(flags).map_err(|errno| resources(errno.into()))?);
+
+        let inwards = Inwards {
+            laptop: Arc::clone(&laptop),
+            private: Arc::clone(&private),
+            resolver_addresses: resolver_addresses.into(),
+            connections: Arc::clone(&connections),
+            questions: Questions::new(resolver, Arc::clone(&laptop), Arc::clone(&dropped), tasks.clone()),
+            replies: replies.clone(),
+            far: far.clone(),
+            dropped: Arc::clone(&dropped),
+            lost: losing.clone(),
+            stop: Arc::clone(&stop),
+        };
+        let outwards = Outwards {
+            laptop: Arc::clone(&laptop),
+            private,
+            wake: Arc::clone(&wake_outwards),
+            stop: Arc::clone(&stop),
+        };
+        tasks.spawn(sweep(connections, replies.clone(), far));
+        tasks.spawn(watch_child(child.clone(), losing));
+
+        // From here on an early return is a drop, which ends what runs already.
+        let mut capture = Self {
+            laptop,
+            replies,
+            dropped,
+            tasks,
+            stop,
+            wake_outwards,
+            pumps: Vec::new(),
+            child,
+            lost: Mutex::new(lost),
+        };
+        capture
+            .pumps
+            .push(pump("capture-in", || inwards.run()).map_err(resources)?);
+        capture
+            .pumps
+            .push(pump("capture-out", || outwards.run()).map_err(resources)?);
+        Ok(capture)
     }
 
     /// Where answers of the far end that are packets go in.
@@ -55,44 +142,83 @@ impl Capture {
 
     /// Closes the TUN (it is closed when this returns) and goes on with another, or waits for one if `None`.
     ///
-    /// Connections live on as long as the next TUN comes with the same addresses before TCP gives up.
+    /// Connections live on as long as the next TUN comes with the same addresses before TCP gives up. It takes
+    /// some microseconds.
     ///
     /// # Errors
     /// [`CaptureError::Tun`] when the new TUN cannot be used: none is attached then.
     pub fn replace_tun(&self, tun: Option<OwnedFd>) -> Result<(), CaptureError> {
-        let _ = tun;
-        Ok(())
+        let tun = tun.map(Tun::adopt).transpose();
+        let (tun, result) = match tun {
+            Ok(tun) => (tun, Ok(())),
+            Err(source) => (None, Err(CaptureError::Tun { source })),
+        };
+        self.laptop.replace(tun);
+        result
     }
 
-    /// Waits until the capture loses something it cannot bring back by itself.
+    /// Waits until the capture loses something that it cannot bring back by itself. Each loss is told once.
     pub async fn lost(&self) -> Lost {
-        std::future::pending().await
+        match self.lost.lock().await.recv().await {
+            Some(lost) => lost,
+            // All that could tell are gone: it is being stopped.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What was not carried so far.
+    pub fn dropped(&self) -> DroppedPackets {
+        self.dropped.read()
     }
 
     /// Ends the capture: when this returns, its threads, tasks and child process are gone and its TUN is closed.
-    #[expect(clippy::unused_async, reason = "threads and the child are waited for")]
-    pub async fn stop(self) {}
+    pub async fn stop(mut self) {
+        self.end();
+        let pumps = std::mem::take(&mut self.pumps);
+        let joined =
+            tokio::task::spawn_blocking(|| pumps.into_iter().map(JoinHandle::join).all(|end| end.is_ok()));
+        if !joined.await.unwrap_or(false) {
+            tracing::error!("a pump ended by a panic");
+        }
+        self.tasks.ended().await;
+        if timeout(CHILD_END_LIMIT, self.child.wait()).await.is_err() {
+            tracing::warn!("the private namespace's process has not ended yet");
+        }
+    }
+
+    fn end(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.tasks.cancel();
+        self.laptop.replace(None);
+        // The only failure is a counter at its maximum: the pump is awake then.
+        let _ = self.wake_outwards.write(1);
+    }
 }
 
-/// Takes what the far end answers with packets, and writes it to the program. A clone does the same.
-///
-/// It outlives its [`Capture`] harmlessly: what is handed in after the end is dropped.
-#[derive(Debug, Clone)]
-pub struct Replies {}
-
-impl Replies {
-    /// A datagram came back on a flow. Dropped if the flow is over.
-    pub fn datagram(&self, flow: Flow, payload: &[u8]) {
-        let _ = (flow, payload);
+impl Drop for Capture {
+    fn drop(&mut self) {
+        self.end();
     }
+}
 
-    /// Nobody takes datagrams at the flow's far end: the program gets `ECONNREFUSED`.
-    pub fn unreachable(&self, flow: Flow) {
-        let _ = flow;
-    }
+fn pump(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run)
+}
 
-    /// The reply to an echo: the request as [`FarEnd::echo`] got it.
-    pub fn echo(&self, request: &Echo) {
-        let _ = request;
+async fn sweep<F: FarEnd, R: Resolver>(connections: Arc<Connections<F, R>>, replies: Replies, far: F) {
+    let mut ticks = interval(SWEEP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let now = Instant::now();
+        connections.expire(now);
+        for over in replies.expire(now) {
+            far.datagrams_ended(over);
+        }
     }
+}
+
+async fn watch_child(mut child: ChildEnd, losing: mpsc::Sender<Lost>) {
+    child.wait().await;
+    let _ = losing.send(Lost::Namespace).await;
 }

@@ -21,13 +21,17 @@ pub enum CaptureError {
         source: io::Error,
     },
     /// `/dev/net/tun` is not for this user.
-    #[error("this user may not open /dev/net/tun ({source}); its usual mode lets everybody: chmod 0666 /dev/net/tun")]
+    #[error(
+        "this user may not open /dev/net/tun ({source}); its usual mode lets everybody: chmod 0666 /dev/net/tun"
+    )]
     TunDeviceNotPermitted {
         /// The kernel's answer.
         source: io::Error,
     },
     /// The namespace was made, but could not be furnished.
-    #[error("the private network namespace could not be set up while {step} ({source}); the kernel lacks it or a policy forbids it")]
+    #[error(
+        "the private network namespace could not be set up while {step} ({source}); the kernel lacks it or a policy forbids it"
+    )]
     NamespaceSetup {
         /// What was being done.
         step: &'static str,
@@ -35,7 +39,9 @@ pub enum CaptureError {
         source: io::Error,
     },
     /// The child process could not be run, or ended or stayed silent before it said anything.
-    #[error("the private namespace's process did not start ({source}); is this binary asking child_main_if_asked() first thing in main?")]
+    #[error(
+        "the private namespace's process did not start ({source}); is this binary asking child_main_if_asked() first thing in main?"
+    )]
     ChildNotStarted {
         /// What happened.
         source: io::Error,
@@ -47,7 +53,9 @@ pub enum CaptureError {
         source: io::Error,
     },
     /// A thread, an event or a socket could not be had from the system.
-    #[error("the system gives no more threads or files ({source}); raise this user's limits (ulimit -n, ulimit -u)")]
+    #[error(
+        "the system gives no more threads or files ({source}); raise this user's limits (ulimit -n, ulimit -u)"
+    )]
     Resources {
         /// The kernel's answer.
         source: io::Error,

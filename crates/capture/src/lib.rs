@@ -23,13 +23,25 @@
 //! A program that starts captures calls [`private_namespace::child_main_if_asked`] first thing in `main`.
 
 mod capture;
+mod connections;
+mod dropped;
 mod error;
 mod far_end;
+mod flows;
+mod held;
 pub mod packet;
 pub mod private_namespace;
+mod pump;
+mod questions;
+mod replies;
 mod resolver;
+mod tasks;
+mod tun;
 
-pub use capture::{Capture, Lost, Replies};
+pub use capture::{Capture, Lost};
+pub use dropped::DroppedPackets;
 pub use error::{CaptureError, NamespaceRemedy};
 pub use far_end::{Echo, FarEnd, Flow, Refusal};
+pub use replies::Replies;
 pub use resolver::{Answer, Resolver};
+pub use tun::make_tun;

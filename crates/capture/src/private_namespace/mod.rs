@@ -1,7 +1,274 @@
 //! The namespace in which every captured address is local, and the child process that makes and keeps it.
+//!
+//! A namespace of one's own can only be made by a process with one thread, and entering it later takes rights in
+//! it that only its maker has. So a child makes it, passes its TUN out, and stays to open listeners inside; the
+//! parent accepts on them although it lives outside. The child has no other use, and no user or file of its own.
+
+mod child;
+mod wire;
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
+
+use self::wire::{Hello, Reply, Request, Step};
+use crate::tun::Tun;
+use crate::{CaptureError, NamespaceRemedy};
+
+/// The first argument that makes a process the child.
+const MARKER: &str = "--slipway-private-namespace";
+/// How long the child may take to furnish the namespace. It takes some milliseconds.
+const START_LIMIT: Duration = Duration::from_secs(10);
+/// How long the child may take for a listener. It takes some microseconds.
+const REQUEST_LIMIT: Duration = Duration::from_secs(2);
 
 /// Becomes the private namespace's process if that is what this process was started for; else returns at once.
 ///
 /// Call it first thing in `main`, before any thread exists: a namespace of one's own can only be made by a
 /// process with a single thread.
-pub fn child_main_if_asked() {}
+pub fn child_main_if_asked() {
+    if std::env::args_os()
+        .nth(1)
+        .is_none_or(|argument| argument != MARKER)
+    {
+        return;
+    }
+    let served = io::stdin()
+        .as_fd()
+        .try_clone_to_owned()
+        .and_then(|parent| child::run(parent.as_fd()));
+    std::process::exit(i32::from(served.is_err()))
+}
+
+/// The parent's end. The namespace ends when this and everything that came out of it is dropped.
+#[derive(Debug)]
+pub(crate) struct PrivateNamespace {
+    child: AsyncFd<OwnedFd>,
+}
+
+/// Says when the child has ended.
+#[derive(Debug, Clone)]
+pub(crate) struct ChildEnd(watch::Receiver<bool>);
+
+impl PrivateNamespace {
+    /// Makes a namespace, and gives the TUN by which packets go into it and come out.
+    pub(crate) async fn start() -> Result<(Self, Tun, ChildEnd), CaptureError> {
+        let resources = |source| CaptureError::Resources { source };
+        let not_started = |source| CaptureError::ChildNotStarted { source };
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
+            .map_err(|errno| resources(errno.into()))?;
+        socket2::SockRef::from(&ours)
+            .set_nonblocking(true)
+            .map_err(resources)?;
+        let child = register(ours).map_err(resources)?;
+        let end = keep_child(theirs).await?;
+
+        let hello = timeout(START_LIMIT, receive(&child))
+            .await
+            .map_err(|late| not_started(late.into()))?;
+        let (message, file) = hello.map_err(not_started)?;
+        match (Hello::decode(&message), file) {
+            (Some(Hello::Ready), Some(tun)) => {
+                let tun = Tun::adopt(tun).map_err(|source| CaptureError::Tun { source })?;
+                Ok((Self { child }, tun, end))
+            }
+            (Some(Hello::Failed(step, errno)), _) => Err(explain(step, io::Error::from_raw_os_error(errno))),
+            (Some(Hello::Ready) | None, _) => Err(not_started(io::ErrorKind::UnexpectedEof.into())),
+        }
+    }
+
+    /// A listener inside the namespace, for every address, on `port`.
+    pub(crate) async fn listener(&mut self, port: u16) -> io::Result<tokio::net::TcpListener> {
+        let listener = timeout(REQUEST_LIMIT, self.request(port))
+            .await
+            .map_err(io::Error::from)??;
+        tokio::net::TcpListener::from_std(listener.into())
+    }
+
+    async fn request(&mut self, port: u16) -> io::Result<OwnedFd> {
+        // A few octets into an empty socket: there is room.
+        wire::send(self.child.as_fd(), &Request { port }.encode(), None)?;
+        loop {
+            let (message, file) = receive(&self.child).await?;
+            let Some(reply) = Reply::decode(&message) else {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            };
+            // The answer to a request that was given up comes before ours.
+            if reply.port != port {
+                continue;
+            }
+            return match (reply.errno, file) {
+                (0, Some(listener)) => Ok(listener),
+                (0, None) => Err(io::ErrorKind::InvalidData.into()),
+                (errno, _) => Err(io::Error::from_raw_os_error(errno)),
+            };
+        }
+    }
+}
+
+impl ChildEnd {
+    /// Waits until the child has ended and left nothing behind.
+    pub(crate) async fn wait(&mut self) {
+        // An error means that the keeper is gone, which is the end as well.
+        drop(self.0.wait_for(|ended| *ended).await);
+    }
+}
+
+async fn receive(child: &AsyncFd<OwnedFd>) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
+    child
+        .async_io(tokio::io::Interest::READABLE, |socket| {
+            wire::receive(socket.as_fd())
+        })
+        .await
+}
+
+#[expect(unsafe_code, reason = "Tokio wants a promise that no type can give")]
+fn register(socket: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an owned descriptor is open and stays the same until it is dropped, which the `AsyncFd` does itself.
+    let registered = unsafe { AsyncFd::register(socket) };
+    registered.map_err(io::Error::from)
+}
+
+/// Starts the child from a thread of its own, which waits for the child's end.
+///
+/// The kernel ends the child with the thread that started it, so that must not be one of a pool, which may go at
+/// any time.
+async fn keep_child(socket: OwnedFd) -> Result<ChildEnd, CaptureError> {
+    let (started, whether) = oneshot::channel();
+    let (ended, end) = watch::channel(false);
+    let keeper = move || {
+        let child = spawn_child(socket);
+        let mut child = match child {
+            Ok(child) => child,
+            Err(source) => return drop(started.send(Err(CaptureError::ChildNotStarted { source }))),
+        };
+        drop(started.send(Ok(())));
+        match child.wait() {
+            Ok(status) => tracing::debug!(%status, "the private namespace's process ended"),
+            Err(error) => tracing::warn!(%error, "the private namespace's process was not waited for"),
+        }
+        let _ = ended.send(true);
+    };
+    std::thread::Builder::new()
+        .name("capture-child".to_owned())
+        .spawn(keeper)
+        .map_err(|source| CaptureError::Resources { source })?;
+    let lost = CaptureError::ChildNotStarted {
+        source: io::ErrorKind::BrokenPipe.into(),
+    };
+    whether.await.unwrap_or(Err(lost))?;
+    Ok(ChildEnd(end))
+}
+
+fn spawn_child(socket: OwnedFd) -> io::Result<Child> {
+    // Not by path: the file may have been replaced by an update since this process started.
+    Command::new("/proc/self/exe")
+        .arg(MARKER)
+        .current_dir("/")
+        // Ctrl-C in the terminal is for the parent, which still needs the child while it ends.
+        .process_group(0)
+        .stdin(Stdio::from(socket))
+        .stdout(Stdio::null())
+        .spawn()
+}
+
+fn explain(step: Step, source: io::Error) -> CaptureError {
+    let denied = source.kind() == io::ErrorKind::PermissionDenied;
+    match step {
+        Step::OpenTun
+            if source.kind() == io::ErrorKind::NotFound
+                || is(&source, libc::ENODEV)
+                || is(&source, libc::ENXIO) =>
+        {
+            CaptureError::TunDeviceMissing { source }
+        }
+        Step::OpenTun if denied => CaptureError::TunDeviceNotPermitted { source },
+        Step::Namespaces => CaptureError::NamespacesRefused {
+            remedy: remedy(&source),
+            source,
+        },
+        // A security module lets the namespace be made and then denies every right in it.
+        Step::MapUser | Step::MakeTun | Step::Links | Step::Routes | Step::Rules if denied => {
+            CaptureError::NamespacesRefused {
+                remedy: remedy(&source),
+                source,
+            }
+        }
+        Step::MapUser | Step::OpenTun | Step::MakeTun | Step::Links | Step::Routes | Step::Rules => {
+            CaptureError::NamespaceSetup {
+                step: step.doing(),
+                source,
+            }
+        }
+    }
+}
+
+fn remedy(source: &io::Error) -> NamespaceRemedy {
+    let setting = |name: &str| {
+        std::fs::read_to_string(format!("/proc/sys/{name}"))
+            .map(|value| value.trim().to_owned())
+            .unwrap_or_default()
+    };
+    if is(source, libc::ENOSPC) || is(source, libc::EUSERS) || setting("user/max_user_namespaces") == "0" {
+        NamespaceRemedy::Limit
+    } else if setting("kernel/apparmor_restrict_unprivileged_userns") == "1" {
+        NamespaceRemedy::AppArmor
+    } else if setting("kernel/unprivileged_userns_clone") == "0" {
+        NamespaceRemedy::SwitchedOff
+    } else {
+        NamespaceRemedy::Unknown
+    }
+}
+
+fn is(error: &io::Error, errno: i32) -> bool {
+    error.raw_os_error() == Some(errno)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn explained(step: Step, errno: i32) -> CaptureError {
+        explain(step, io::Error::from_raw_os_error(errno))
+    }
+
+    #[test]
+    fn each_refusal_names_its_cause() {
+        use CaptureError as E;
+        assert!(matches!(
+            explained(Step::Namespaces, libc::EPERM),
+            E::NamespacesRefused { .. }
+        ));
+        assert!(matches!(
+            explained(Step::Rules, libc::EPERM),
+            E::NamespacesRefused { .. }
+        ));
+        assert!(matches!(
+            explained(Step::OpenTun, libc::ENOENT),
+            E::TunDeviceMissing { .. }
+        ));
+        assert!(matches!(
+            explained(Step::OpenTun, libc::EACCES),
+            E::TunDeviceNotPermitted { .. }
+        ));
+        assert!(matches!(
+            explained(Step::Routes, libc::EOPNOTSUPP),
+            E::NamespaceSetup { .. }
+        ));
+        assert!(matches!(
+            explained(Step::Namespaces, libc::ENOSPC),
+            E::NamespacesRefused {
+                remedy: NamespaceRemedy::Limit,
+                ..
+            }
+        ));
+    }
+}
