@@ -1,0 +1,195 @@
+//! A scripted far end: what it does depends on the port alone.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use bytes::Bytes;
+use slipway_capture::{Answer, Echo, FarEnd, Flow, Refusal, Replies, Resolver};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Refuses as its name says.
+pub(crate) const REFUSED: u16 = 1;
+pub(crate) const HOST_UNREACHABLE: u16 = 2;
+pub(crate) const NETWORK_UNREACHABLE: u16 = 3;
+pub(crate) const PROHIBITED: u16 = 4;
+/// Does not answer, ever.
+pub(crate) const SILENT: u16 = 5;
+/// Tells the program both names of its socket.
+pub(crate) const NAMES: u16 = 10;
+/// Answers with all that it got once it got the end.
+pub(crate) const AFTER_END: u16 = 11;
+/// Says [`GREETING`] and ends its half at once, then takes what comes and notes it down.
+pub(crate) const GREETS: u16 = 12;
+pub(crate) const GREETING: &[u8] = b"that is all from here";
+/// Nobody takes datagrams there; other ports echo them.
+pub(crate) const NO_DATAGRAMS: u16 = 20;
+
+/// Only these answer pings.
+pub(crate) const ALIVE: [&str; 2] = ["10.96.0.10", "fd00:96::10"];
+
+/// The far end. What needs a server has one on loopback.
+#[derive(Clone)]
+pub(crate) struct Far {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    echo_server: SocketAddr,
+    replies: OnceLock<Replies>,
+    seen: Mutex<Vec<Seen>>,
+}
+
+/// What the far end saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Open(SocketAddr),
+    Took(Vec<u8>),
+    Echo(IpAddr),
+    DatagramsEnded(Flow),
+}
+
+pub(crate) enum Opened {
+    Served(TcpStream),
+    Scripted(u16),
+}
+
+impl Far {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let echo_server = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let (mut read, mut write) = stream.split();
+                    let _ = tokio::io::copy(&mut read, &mut write).await;
+                });
+            }
+        });
+        let inner = Inner {
+            echo_server,
+            replies: OnceLock::new(),
+            seen: Mutex::default(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    pub(crate) fn answer_by(&self, replies: Replies) {
+        assert!(self.inner.replies.set(replies).is_ok());
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.inner.seen.lock().unwrap().clone()
+    }
+
+    fn see(&self, seen: Seen) {
+        self.inner.seen.lock().unwrap().push(seen);
+    }
+}
+
+impl FarEnd for Far {
+    type Opened = Opened;
+
+    async fn open(&self, to: SocketAddr) -> Result<Opened, Refusal> {
+        self.see(Seen::Open(to));
+        match to.port() {
+            REFUSED => Err(Refusal::Refused),
+            HOST_UNREACHABLE => Err(Refusal::HostUnreachable),
+            NETWORK_UNREACHABLE => Err(Refusal::NetworkUnreachable),
+            PROHIBITED => Err(Refusal::Prohibited),
+            SILENT => std::future::pending().await,
+            scripted @ (NAMES | AFTER_END | GREETS) => Ok(Opened::Scripted(scripted)),
+            _ => {
+                let server = TcpStream::connect(self.inner.echo_server).await;
+                server.map(Opened::Served).map_err(|_| Refusal::Refused)
+            }
+        }
+    }
+
+    async fn carry(&self, opened: Opened, mut program: TcpStream) {
+        match opened {
+            Opened::Served(mut server) => {
+                let _ = tokio::io::copy_bidirectional(&mut program, &mut server).await;
+            }
+            Opened::Scripted(NAMES) => {
+                let names = format!(
+                    "{} {}",
+                    program.local_addr().unwrap(),
+                    program.peer_addr().unwrap()
+                );
+                program.write_all(names.as_bytes()).await.unwrap();
+            }
+            Opened::Scripted(AFTER_END) => {
+                let mut all = Vec::new();
+                program.read_to_end(&mut all).await.unwrap();
+                program.write_all(&all).await.unwrap();
+            }
+            Opened::Scripted(_) => {
+                program.write_all(GREETING).await.unwrap();
+                program.shutdown().await.unwrap();
+                let mut all = Vec::new();
+                program.read_to_end(&mut all).await.unwrap();
+                self.see(Seen::Took(all));
+            }
+        }
+    }
+
+    fn datagram(&self, flow: Flow, payload: &[u8]) {
+        let Some(replies) = self.inner.replies.get() else {
+            return;
+        };
+        match flow.to.port() {
+            NO_DATAGRAMS => replies.unreachable(flow),
+            _ => replies.datagram(flow, payload),
+        }
+    }
+
+    fn datagrams_ended(&self, flow: Flow) {
+        self.see(Seen::DatagramsEnded(flow));
+    }
+
+    fn echo(&self, request: Echo) {
+        self.see(Seen::Echo(request.to));
+        if let Some(replies) = self.inner.replies.get()
+            && ALIVE.contains(&request.to.to_string().as_str())
+        {
+            replies.echo(&request);
+        }
+    }
+}
+
+/// A resolver that answers a question with its octets in reverse: at once if it begins with `n`, later if with
+/// `l`, never otherwise.
+#[derive(Clone)]
+pub(crate) struct Reverser;
+
+fn reversed(query: &[u8]) -> Vec<u8> {
+    query.iter().rev().copied().collect()
+}
+
+impl Resolver for Reverser {
+    fn try_answer(&self, query: &[u8], answer: &mut Vec<u8>) -> Answer {
+        match query.first() {
+            Some(b'n') => {
+                assert!(answer.is_empty());
+                answer.extend(reversed(query));
+                Answer::Ready
+            }
+            Some(b'l') => Answer::Later,
+            Some(_) | None => Answer::None,
+        }
+    }
+
+    async fn answer(&self, query: Bytes) -> Option<Bytes> {
+        tokio::task::yield_now().await;
+        Some(reversed(&query).into())
+    }
+
+    async fn serve_tcp(&self, mut program: TcpStream) {
+        let mut query = Vec::new();
+        program.read_to_end(&mut query).await.unwrap();
+        program.write_all(&reversed(&query)).await.unwrap();
+    }
+}

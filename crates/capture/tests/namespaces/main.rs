@@ -1,0 +1,145 @@
+//! Captures against a real kernel: a laptop in namespaces of its own, programs that use sockets, and a scripted
+//! far end. It needs root to make the laptop; the captures themselves run as an ordinary user.
+//!
+//! It has its own `main`, because the private namespace's process is this same program.
+
+mod far;
+mod laptop;
+mod promises;
+mod remains;
+
+use std::future::Future;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use slipway_capture::Capture;
+
+use self::far::{Far, Reverser};
+
+/// Longer than anything here takes that works.
+const LIMIT: Duration = Duration::from_secs(20);
+
+type Case = (&'static str, fn() -> Pin<Box<dyn Future<Output = ()>>>);
+
+macro_rules! cases {
+    ($($module:ident :: $name:ident),* $(,)?) => {
+        &[$((stringify!($name), || Box::pin($module::$name()))),*]
+    };
+}
+
+const CASES: &[Case] = cases![
+    promises::nothing_is_reachable_before_the_start_and_everything_captured_after,
+    promises::a_socket_accepted_by_the_far_end_tells_both_names,
+    promises::a_refusal_reaches_the_program_at_once_and_as_what_it_is,
+    promises::a_program_waits_while_the_far_end_is_silent,
+    promises::each_half_ends_by_itself,
+    promises::two_connections_from_one_port_to_two_places_stay_apart,
+    promises::a_firewall_that_lets_nothing_in_does_not_matter,
+    promises::many_connections_at_once_all_work,
+    promises::more_ports_than_listeners_all_work,
+    promises::a_route_that_comes_later_is_captured_at_once,
+    promises::much_data_arrives_whole,
+    promises::datagrams_come_back_and_refusals_too,
+    promises::pings_are_answered_by_the_far_end_alone,
+    promises::questions_are_answered_over_udp_and_tcp,
+    promises::an_open_connection_outlives_its_tun,
+    remains::after_the_stop_nothing_is_reachable_and_nothing_is_left,
+    remains::a_drop_ends_all_that_a_stop_ends,
+    remains::a_killed_session_leaves_nothing,
+    remains::the_end_of_the_child_is_told,
+    remains::a_refused_namespace_is_an_error_with_a_remedy,
+];
+
+fn main() -> ExitCode {
+    slipway_capture::private_namespace::child_main_if_asked();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let role = match arguments.first().map(String::as_str) {
+        Some(remains::VICTIM) => Some(remains::be_a_victim as fn()),
+        Some(remains::REFUSED) => Some(remains::be_refused as fn()),
+        Some(_) | None => None,
+    };
+    if let Some(play) = role {
+        play();
+        return ExitCode::SUCCESS;
+    }
+    let mut out = std::io::stdout();
+    if !nix::unistd::geteuid().is_root() {
+        let _ = writeln!(
+            out,
+            "skipped: root is needed to make the laptop's network namespace"
+        );
+        return ExitCode::SUCCESS;
+    }
+    if let Err(error) = laptop::enter() {
+        let _ = writeln!(out, "skipped: no namespaces to be had: {error}");
+        return ExitCode::SUCCESS;
+    }
+
+    let chosen = |name: &str| {
+        let mut words = arguments
+            .iter()
+            .filter(|argument| !argument.starts_with('-'))
+            .peekable();
+        words.peek().is_none() || words.any(|word| name.contains(word.as_str()))
+    };
+    let mut failed = 0;
+    for (name, case) in CASES.iter().filter(|(name, _)| chosen(name)) {
+        let start = Instant::now();
+        let _ = write!(out, "test {name} ... ");
+        let _ = out.flush();
+        // Several threads, so that what races on a desktop races here.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            runtime.block_on(async {
+                tokio::time::timeout(LIMIT, case())
+                    .await
+                    .expect("it took too long")
+            });
+        }));
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        failed += usize::from(ran.is_err());
+        let _ = writeln!(
+            out,
+            "{} ({:.0?})",
+            if ran.is_ok() { "ok" } else { "FAILED" },
+            start.elapsed()
+        );
+    }
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// A capture of a new TUN, with its far end.
+async fn start() -> (Capture, Far) {
+    let far = Far::start().await;
+    let capture = start_on(laptop::make_tun(), &far).await;
+    (capture, far)
+}
+
+async fn start_on(tun: std::os::fd::OwnedFd, far: &Far) -> Capture {
+    let resolver = [laptop::RESOLVER.parse().unwrap()];
+    let capture = Capture::start(tun, &resolver, far.clone(), Reverser)
+        .await
+        .unwrap();
+    far.answer_by(capture.replies());
+    capture
+}
+
+/// Waits for something that no event tells.
+async fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(5), "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

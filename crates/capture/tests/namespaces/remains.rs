@@ -1,0 +1,184 @@
+//! What is left of a capture when it ends, however it ends.
+
+use std::io::{BufRead, BufReader};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use slipway_capture::{Capture, CaptureError, Lost};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::far::{Far, Reverser};
+use crate::laptop::{self, TUN, children_of, open_files, threads};
+use crate::promises::{assert_echo, connect};
+use crate::{eventually, start, start_on};
+
+/// The argument that makes this program one that is killed.
+pub(crate) const VICTIM: &str = "--victim";
+/// The argument that makes this program one that is refused namespaces.
+pub(crate) const REFUSED: &str = "--refused";
+const SHORT: Duration = Duration::from_millis(300);
+
+pub(crate) async fn after_the_stop_nothing_is_reachable_and_nothing_is_left() {
+    let far = Far::start().await;
+    // What the runtime opens on first use is not the capture's.
+    tokio::task::spawn_blocking(|| {}).await.unwrap();
+    let before = open_files();
+    let keep = laptop::make_tun();
+    let capture = start_on(keep.as_fd().try_clone_to_owned().unwrap(), &far).await;
+    let replies = capture.replies();
+    let mut program = connect("10.96.0.10:80").await;
+    assert_echo(&mut program, b"open at the stop").await;
+    let children = children_of(std::process::id());
+    assert_eq!(children.len(), 1);
+    assert!(threads().iter().any(|name| name.starts_with("capture-")));
+
+    capture.stop().await;
+    assert!(timeout(SHORT, TcpStream::connect("10.96.0.10:80")).await.is_err());
+    assert!(children_of(std::process::id()).is_empty());
+    assert!(!Path::new(&format!("/proc/{}", children[0])).exists());
+    assert!(
+        !threads()
+            .iter()
+            .any(|name| name.starts_with("capture-in") || name == "capture-out"),
+        "{:?}",
+        threads()
+    );
+    drop((keep, program));
+    eventually("every file is closed", || open_files() == before).await;
+    drop(replies);
+}
+
+pub(crate) async fn a_drop_ends_all_that_a_stop_ends() {
+    let far = Far::start().await;
+    tokio::task::spawn_blocking(|| {}).await.unwrap();
+    let before = open_files();
+    let capture = start_on(laptop::make_tun(), &far).await;
+    assert_echo(&mut connect("10.96.0.10:80").await, b"works").await;
+    drop(capture);
+    eventually("the TUN is closed", || {
+        nix::net::if_::if_nametoindex(TUN).is_err()
+    })
+    .await;
+    eventually("the child has ended", || {
+        children_of(std::process::id()).is_empty()
+    })
+    .await;
+    eventually("the threads have ended", || {
+        !threads().iter().any(|name| name.starts_with("capture-"))
+    })
+    .await;
+    eventually("every file is closed", || open_files() == before).await;
+}
+
+pub(crate) async fn a_killed_session_leaves_nothing() {
+    let tun = laptop::make_tun();
+    let mut victim = Command::new("/proc/self/exe")
+        .arg(VICTIM)
+        .stdin(Stdio::from(tun))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut ready = String::new();
+    BufReader::new(victim.stdout.take().unwrap())
+        .read_line(&mut ready)
+        .unwrap();
+    assert_eq!(ready, "ready\n");
+    assert_echo(&mut connect("10.96.0.10:80").await, b"works").await;
+    let children = children_of(victim.id());
+    assert_eq!(children.len(), 1);
+
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    eventually("the TUN is gone", || nix::net::if_::if_nametoindex(TUN).is_err()).await;
+    let namespace = format!("/proc/{}", children[0]);
+    eventually("the private namespace's process is gone", || {
+        !Path::new(&namespace).exists()
+    })
+    .await;
+}
+
+pub(crate) fn be_a_victim() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let tun = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
+        let null = std::fs::File::open("/dev/null").unwrap();
+        nix::unistd::dup2_stdin(null).unwrap();
+        let far = Far::start().await;
+        let _capture = start_on(tun, &far).await;
+        println!("ready");
+        std::future::pending::<()>().await;
+    });
+}
+
+pub(crate) async fn the_end_of_the_child_is_told() {
+    let (capture, _far) = start().await;
+    let mut program = connect("10.96.0.10:80").await;
+    assert!(timeout(SHORT, capture.lost()).await.is_err());
+    let child = children_of(std::process::id())[0];
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(child.try_into().unwrap()),
+        nix::sys::signal::Signal::SIGKILL,
+    )
+    .unwrap();
+    assert_eq!(capture.lost().await, Lost::Namespace);
+    assert_echo(&mut program, b"goes on").await;
+    assert_echo(&mut connect("10.96.0.11:80").await, b"its port is listened on").await;
+    let error = TcpStream::connect("10.96.0.10:81").await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+    capture.stop().await;
+}
+
+pub(crate) async fn a_refused_namespace_is_an_error_with_a_remedy() {
+    let output = Command::new("/proc/self/exe")
+        .arg(REFUSED)
+        .stdin(Stdio::from(laptop::make_tun()))
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success() && said.contains("user.max_user_namespaces"),
+        "{said}"
+    );
+}
+
+/// Starts a capture where the kernel refuses namespaces: in one whose own limit of them is none.
+pub(crate) fn be_refused() {
+    let (user, group) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER).unwrap();
+    for (file, line) in [
+        ("/proc/self/setgroups", "deny".to_owned()),
+        ("/proc/self/uid_map", format!("{user} {user} 1")),
+        ("/proc/self/gid_map", format!("{group} {group} 1")),
+        ("/proc/sys/user/max_user_namespaces", "0".to_owned()),
+    ] {
+        std::fs::write(file, line).unwrap();
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let tun = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
+        let error = Capture::start(tun, &[], Far::start().await, Reverser)
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, CaptureError::NamespacesRefused { .. }),
+            "{error:?}"
+        );
+        println!("{error}");
+        eventually("no process is left", || {
+            children_of(std::process::id()).is_empty()
+        })
+        .await;
+    });
+}
