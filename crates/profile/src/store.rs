@@ -68,6 +68,18 @@ impl Store {
         self.folder.join(format!("{name}.{EXTENSION}"))
     }
 
+    /// Makes the folder (0700) if it is missing, for instance to watch it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses.
+    pub fn ensure_folder(&self) -> Result<(), Error> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.folder)
+            .map_err(io_error("created", &self.folder))
+    }
+
     /// Every `*.toml` of the folder, by name; broken ones with their error. A folder that does not exist is
     /// empty.
     ///
@@ -208,11 +220,7 @@ impl Store {
 
     /// A temporary file (mode 0600) beside `path` with `text` safely on disk.
     fn write(&self, path: &Path, text: &str) -> Result<NamedTempFile, Error> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.folder)
-            .map_err(io_error("created", &self.folder))?;
+        self.ensure_folder()?;
         let folder = path.parent().unwrap_or(&self.folder);
         let mut file =
             NamedTempFile::with_prefix_in(".slipway-", folder).map_err(io_error("written", folder))?;

@@ -1,0 +1,183 @@
+//! The actor that owns the picture.
+
+use slipway_control::{Client, FolderWatch, Problem, RuntimeFolder, SessionId, Watcher};
+use slipway_profile::{Context, Listed, Profile, Store};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::View;
+use crate::menu::Click;
+use crate::picture::{Picture, Saved, Target};
+use crate::program::Program;
+
+/// Where the desk gets what it shows, and through what it acts.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// The user's profiles.
+    pub store: Store,
+    /// The sessions' sockets.
+    pub folder: RuntimeFolder,
+    /// The program that starts sessions.
+    pub program: Program,
+}
+
+/// Why the desk cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Sessions cannot be watched.
+    #[error(transparent)]
+    Sessions(#[from] slipway_control::Error),
+    /// The profile folder cannot be made.
+    #[error(transparent)]
+    Profiles(#[from] slipway_profile::Error),
+}
+
+/// Keeps the picture, shows it in `view` and does what `clicks` ask, until somebody clicks on Quit or nobody
+/// can click any more. Sessions go on.
+///
+/// # Errors
+/// See [`Error`]; only at the beginning.
+pub async fn run(
+    surroundings: Surroundings,
+    mut clicks: mpsc::Receiver<Click>,
+    view: watch::Sender<View>,
+) -> Result<(), Error> {
+    let mut sessions = Watcher::start(surroundings.folder.clone())?;
+    surroundings.store.ensure_folder()?;
+    let profiles = FolderWatch::start(surroundings.store.folder())?;
+    let mut desk = Desk {
+        surroundings,
+        picture: Picture::default(),
+        tasks: JoinSet::new(),
+    };
+    desk.read_profiles();
+    loop {
+        tokio::select! {
+            click = clicks.recv() => match click {
+                None | Some(Click::Quit) => return Ok(()),
+                Some(click) => desk.click(click),
+            },
+            Some(news) = sessions.next() => desk.picture.tell(news),
+            Ok(true) = profiles.changed() => desk.read_profiles(),
+            Some(done) = desk.tasks.join_next() => match done {
+                Ok(done) => desk.done(done),
+                Err(error) => tracing::error!(%error, "a task of the desktop failed"),
+            },
+        }
+        let now = View::of(&desk.picture);
+        view.send_if_modified(|shown| {
+            let changed = *shown != now;
+            *shown = now;
+            changed
+        });
+    }
+}
+
+struct Desk {
+    surroundings: Surroundings,
+    picture: Picture,
+    /// What takes time. Dropped with the desk; a session that is being started goes on.
+    tasks: JoinSet<Done>,
+}
+
+/// What took time and is done.
+enum Done {
+    Profiles(Result<Vec<Listed>, slipway_profile::Error>),
+    Contexts(Result<Vec<Context>, Problem>),
+    Connect(Target, Result<(), Problem>),
+    Disconnect(Target, Result<(), slipway_control::Error>),
+}
+
+impl Desk {
+    fn click(&mut self, click: Click) {
+        match click {
+            Click::Connect(target) => self.connect(target),
+            Click::Disconnect(id) => self.disconnect(id),
+            Click::DisconnectAll => {
+                for id in self.picture.sessions.keys().cloned().collect::<Vec<_>>() {
+                    self.disconnect(id);
+                }
+            }
+            Click::Dismiss => self.picture.problems.clear(),
+            Click::Quit => {}
+        }
+    }
+
+    fn connect(&mut self, target: Target) {
+        // A double click, or a session that came from a terminal meanwhile: there is one already.
+        if !self.picture.sessions_of(&target).is_empty() || !self.picture.starting.insert(target.clone()) {
+            return;
+        }
+        self.picture.problems.remove(&target);
+        let program = self.surroundings.program.clone();
+        self.tasks.spawn(async move {
+            let connected = program.connect(&target).await;
+            Done::Connect(target, connected)
+        });
+    }
+
+    fn disconnect(&mut self, id: SessionId) {
+        let Some(status) = self.picture.sessions.get(&id) else {
+            return;
+        };
+        let target = self.picture.target_of(status);
+        let folder = self.surroundings.folder.clone();
+        self.tasks.spawn(async move {
+            let asked = async { Client::connect(&folder, &id).await?.request_disconnect().await };
+            Done::Disconnect(target, asked.await)
+        });
+    }
+
+    fn read_profiles(&mut self) {
+        let store = self.surroundings.store.clone();
+        self.tasks.spawn_blocking(move || Done::Profiles(store.list()));
+    }
+
+    fn read_contexts(&mut self) {
+        let program = self.surroundings.program.clone();
+        self.tasks
+            .spawn(async move { Done::Contexts(program.contexts().await) });
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Profiles(Ok(listed)) => {
+                self.picture.profiles = listed.into_iter().map(saved).collect();
+                if self.picture.profiles.is_empty() {
+                    self.read_contexts();
+                }
+            }
+            Done::Profiles(Err(error)) => tracing::warn!(%error, "the profiles cannot be listed"),
+            Done::Contexts(Ok(contexts)) => self.picture.contexts = contexts,
+            Done::Contexts(Err(problem)) => {
+                tracing::warn!(code = problem.code, cause = problem.cause, "no contexts to offer");
+                self.picture.contexts.clear();
+            }
+            Done::Connect(target, connected) => {
+                self.picture.starting.remove(&target);
+                if let Err(problem) = connected {
+                    tracing::warn!(%target, code = problem.code, cause = problem.cause, "could not connect");
+                    // The session itself knows better than the program that started it.
+                    self.picture.problems.entry(target).or_insert(problem);
+                }
+            }
+            Done::Disconnect(_, Ok(()) | Err(slipway_control::Error::NoSession(_))) => {}
+            Done::Disconnect(target, Err(error)) => {
+                self.picture.problems.insert(target, error.problem());
+            }
+        }
+    }
+}
+
+fn saved(listed: Listed) -> Saved {
+    match listed.profile {
+        Ok(Profile { name, protected, .. }) => Saved::Profile { name, protected },
+        Err(error) => {
+            let problem = Problem::new(error.code(), error.to_string(), error.remedy());
+            Saved::Broken {
+                stem: listed.stem,
+                problem,
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The icon and the text beside the pointer.
+
+use slipway_control::{SessionStatus, Word};
+
+use crate::picture::Picture;
+use crate::words;
+
+/// The icon's picture: where the hull is. One for all sessions; the worst wins, because the icon is where a
+/// person looks first when something does not work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Glyph {
+    /// On land: no session.
+    Disconnected,
+    /// Half-way: something connects or disconnects.
+    Connecting,
+    /// Afloat.
+    Connected,
+    /// Afloat on broken water: a session reconnects, or is connected with a problem.
+    Degraded,
+    /// Something needs its person.
+    Attention,
+}
+
+/// The icon for a picture.
+pub fn glyph(picture: &Picture) -> Glyph {
+    let any = |holds: fn(&SessionStatus) -> bool| picture.sessions.values().any(holds);
+    if !picture.problems.is_empty() || any(|status| status.word() == Word::NeedsYou) {
+        return Glyph::Attention;
+    }
+    if any(|status| status.word() == Word::Reconnecting || is_ailing(status)) {
+        return Glyph::Degraded;
+    }
+    if !picture.starting.is_empty() || any(|status| is_on_its_way(status.word())) {
+        return Glyph::Connecting;
+    }
+    if any(|status| status.word() == Word::Connected) {
+        return Glyph::Connected;
+    }
+    Glyph::Disconnected
+}
+
+/// The text beside the pointer: a line for everything that is not simply off.
+pub fn tooltip(picture: &Picture) -> String {
+    let lines = tellings(picture);
+    if lines.is_empty() {
+        return "Slipway: Not connected".into();
+    }
+    lines.join("\n")
+}
+
+/// One line for everything that is not simply off: name, state, and the round trip where it is known.
+pub(crate) fn tellings(picture: &Picture) -> Vec<String> {
+    let mut lines = Vec::new();
+    for status in picture.sessions.values() {
+        let health = match status.health {
+            Some(health) if status.word() == Word::Connected => format!(", {} ms", health.rtt_ms),
+            Some(_) | None => String::new(),
+        };
+        lines.push(format!("{}: {}{health}", status.title(), words::state(status)));
+    }
+    for target in &picture.starting {
+        if picture.sessions_of(target).is_empty() {
+            lines.push(format!("{target}: {}", Word::Connecting));
+        }
+    }
+    for target in picture.problems.keys() {
+        if picture.sessions_of(target).is_empty() && !picture.starting.contains(target) {
+            lines.push(format!("{target}: {}", Word::NeedsYou));
+        }
+    }
+    lines
+}
+
+fn is_ailing(status: &SessionStatus) -> bool {
+    status.word() == Word::Connected && status.problem.is_some()
+}
+
+fn is_on_its_way(word: Word) -> bool {
+    match word {
+        Word::Connecting | Word::Disconnecting => true,
+        Word::NotConnected | Word::Connected | Word::Reconnecting | Word::NeedsYou => false,
+    }
+}

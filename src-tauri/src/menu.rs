@@ -1,0 +1,263 @@
+//! The tray's menu, a pure function of the picture.
+
+use slipway_control::{Problem, SessionId, SessionStatus, Word};
+
+use crate::look;
+use crate::picture::{Picture, Saved, Target};
+use crate::words;
+
+/// The tray's menu.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Menu {
+    /// From top to bottom.
+    pub entries: Vec<Entry>,
+}
+
+/// A line of the menu.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Something to read or to click.
+    Item(Item),
+    /// A line between groups.
+    Separator,
+}
+
+/// Something to read or to click.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// What this line is about, the same as long as it is about the same. Menus with the same slots are
+    /// changed in place, so that an open one stays open; and a click that comes late finds its slot or
+    /// nothing, never another.
+    pub slot: String,
+    /// What is read.
+    pub text: String,
+    /// What a click does; nothing: it cannot be clicked.
+    pub click: Option<Click>,
+}
+
+/// What a click asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Click {
+    /// Start a session.
+    Connect(Target),
+    /// End a session.
+    Disconnect(SessionId),
+    /// End every session.
+    DisconnectAll,
+    /// Forget the problems of sessions that are gone.
+    Dismiss,
+    /// End the desktop, and no session.
+    Quit,
+}
+
+/// The menu for a picture.
+pub fn menu(picture: &Picture) -> Menu {
+    let mut menu = Menu { entries: Vec::new() };
+    menu.read("summary", summary(picture));
+    menu.separate();
+    if picture.profiles.is_empty() {
+        menu.contexts(picture);
+    } else {
+        menu.profiles(picture);
+    }
+    menu.others(picture);
+    menu.separate();
+    menu.footer(picture);
+    menu
+}
+
+impl Menu {
+    /// The item at `slot`.
+    pub fn item(&self, slot: &str) -> Option<&Item> {
+        self.items().find(|item| item.slot == slot)
+    }
+
+    /// Whether this menu has the lines of `other`, so that only their texts and clicks differ.
+    pub fn has_slots_of(&self, other: &Self) -> bool {
+        let slot = |entry: &Entry| match entry {
+            Entry::Item(item) => Some(item.slot.clone()),
+            Entry::Separator => None,
+        };
+        self.entries.iter().map(slot).eq(other.entries.iter().map(slot))
+    }
+
+    fn items(&self) -> impl Iterator<Item = &Item> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Item(item) => Some(item),
+            Entry::Separator => None,
+        })
+    }
+
+    fn read(&mut self, slot: impl Into<String>, text: impl Into<String>) {
+        self.entries.push(Entry::Item(Item {
+            slot: slot.into(),
+            text: text.into(),
+            click: None,
+        }));
+    }
+
+    fn offer(&mut self, slot: impl Into<String>, text: impl Into<String>, click: Click) {
+        self.entries.push(Entry::Item(Item {
+            slot: slot.into(),
+            text: text.into(),
+            click: Some(click),
+        }));
+    }
+
+    fn separate(&mut self) {
+        self.entries.push(Entry::Separator);
+    }
+
+    fn profiles(&mut self, picture: &Picture) {
+        for saved in &picture.profiles {
+            match saved {
+                Saved::Profile { name, protected } => {
+                    self.row(picture, &Target::Profile(name.clone()), *protected);
+                }
+                Saved::Broken { stem, problem } => {
+                    let slot = format!("broken:{stem}");
+                    self.read(&slot, format!("{stem} (cannot be read)"));
+                    self.problem(&slot, problem);
+                }
+            }
+        }
+    }
+
+    fn contexts(&mut self, picture: &Picture) {
+        if picture.contexts.is_empty() {
+            self.read("empty", "No profile is saved and no context was found");
+            return;
+        }
+        self.read("found", "Found in your kubeconfig");
+        for target in picture.rows() {
+            self.row(picture, &target, false);
+        }
+    }
+
+    /// What can be connected: its sessions if it has any, else the offer to connect.
+    fn row(&mut self, picture: &Picture, target: &Target, protected: bool) {
+        let sessions = picture.sessions_of(target);
+        let slot = slot(target);
+        let mark = if protected { ", protected" } else { "" };
+        let Some((first, more)) = sessions.split_first() else {
+            if picture.starting.contains(target) {
+                self.read(&slot, format!("{target} ({}{mark})", Word::Connecting));
+                return;
+            }
+            let mark = if protected { " (protected)" } else { "" };
+            self.offer(
+                &slot,
+                format!("Connect {target}{mark}"),
+                Click::Connect(target.clone()),
+            );
+            if let Some(problem) = picture.problems.get(target) {
+                self.problem(&slot, problem);
+            }
+            return;
+        };
+        self.session(&slot, first, mark);
+        for status in more {
+            self.session(&format!("session:{}", status.id), status, mark);
+        }
+    }
+
+    /// Sessions and problems of what is not offered: started in a terminal, or the profile was deleted since.
+    fn others(&mut self, picture: &Picture) {
+        let rows = picture.rows();
+        let sessions: Vec<_> = picture
+            .sessions
+            .values()
+            .filter(|status| !rows.contains(&picture.target_of(status)))
+            .collect();
+        let problems: Vec<_> = picture
+            .problems
+            .iter()
+            .filter(|(target, _)| !rows.contains(target) && picture.sessions_of(target).is_empty())
+            .collect();
+        if sessions.is_empty() && problems.is_empty() {
+            return;
+        }
+        self.separate();
+        for status in sessions {
+            self.session(&format!("session:{}", status.id), status, "");
+        }
+        for (target, problem) in problems {
+            let slot = slot(target);
+            self.read(&slot, format!("{target} ({})", Word::NeedsYou));
+            self.problem(&slot, problem);
+        }
+    }
+
+    fn session(&mut self, slot: &str, status: &SessionStatus, mark: &str) {
+        let (title, state) = (status.title(), words::state(status));
+        if words::can_end(status) {
+            self.offer(
+                slot,
+                format!("Disconnect {title} ({state}{mark})"),
+                Click::Disconnect(status.id.clone()),
+            );
+        } else {
+            self.read(slot, format!("{title} ({}{mark})", Word::Disconnecting));
+        }
+        if let Some(problem) = &status.problem {
+            self.problem(slot, problem);
+        }
+    }
+
+    /// What is wrong and what to do, below the line that it is about.
+    fn problem(&mut self, slot: &str, problem: &Problem) {
+        let sentences = words::lines(&problem.cause)
+            .into_iter()
+            .chain(words::lines(&problem.remedy));
+        for (n, line) in sentences.enumerate() {
+            self.read(format!("{slot}:problem:{n}"), format!("    {line}"));
+        }
+    }
+
+    fn footer(&mut self, picture: &Picture) {
+        if picture
+            .sessions
+            .values()
+            .filter(|status| words::can_end(status))
+            .count()
+            > 1
+        {
+            self.offer("disconnect-all", "Disconnect all", Click::DisconnectAll);
+        }
+        if !picture.problems.is_empty() {
+            self.offer("dismiss", "Dismiss problems", Click::Dismiss);
+        }
+        let quit = if picture.sessions.is_empty() {
+            "Quit Slipway"
+        } else {
+            "Quit Slipway, stay connected"
+        };
+        self.offer("quit", quit, Click::Quit);
+    }
+}
+
+fn slot(target: &Target) -> String {
+    match target {
+        Target::Profile(name) => format!("profile:{name}"),
+        Target::Context(context) => format!("context:{context}"),
+        Target::Other(title) => format!("other:{title}"),
+    }
+}
+
+/// The first line: the one thing to say, or how many.
+fn summary(picture: &Picture) -> String {
+    let tellings = look::tellings(picture);
+    if let [only] = tellings.as_slice() {
+        return only.clone();
+    }
+    let connected = picture
+        .sessions
+        .values()
+        .filter(|status| status.word() == Word::Connected)
+        .count();
+    match (tellings.len(), connected) {
+        (0, _) => Word::NotConnected.to_string(),
+        (all, connected) if all == connected => format!("{connected} connected"),
+        (all, connected) => format!("{connected} connected, {} not yet or no more", all - connected),
+    }
+}

@@ -1,0 +1,76 @@
+//! How states and sentences are put for people.
+
+use slipway_control::{SessionStatus, State, Word};
+
+/// Longest line of a sentence in a menu, in characters. Menus do not wrap.
+const LINE: usize = 64;
+/// Most lines that a sentence may take in a menu.
+const LINES: usize = 4;
+
+/// A session's state with what helps right now: the step while it connects.
+pub(crate) fn state(status: &SessionStatus) -> String {
+    match (status.word(), &status.step) {
+        (word @ Word::Connecting, Some(step)) => format!("{word}: {step}"),
+        (
+            word @ (Word::NotConnected
+            | Word::Connecting
+            | Word::Connected
+            | Word::Reconnecting
+            | Word::NeedsYou
+            | Word::Disconnecting),
+            _,
+        ) => word.to_string(),
+    }
+}
+
+/// Whether asking the session to end makes a difference.
+pub(crate) fn can_end(status: &SessionStatus) -> bool {
+    match status.state {
+        State::Ending | State::Ended => false,
+        State::Preparing | State::Placing | State::Connecting | State::Connected | State::Reconnecting => {
+            true
+        }
+    }
+}
+
+/// A sentence in lines that a menu can show; the rest of a very long one is left to the logs.
+pub(crate) fn lines(sentence: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in sentence.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= LINE => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Some(_) | None => lines.push(word.chars().take(LINE).collect()),
+        }
+    }
+    if lines.len() > LINES {
+        lines.truncate(LINES);
+        if let Some(last) = lines.last_mut() {
+            last.push_str(" ...");
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_are_cut_between_words_and_bounded() {
+        assert_eq!(lines("short"), ["short"]);
+        let cut = lines(&"word ".repeat(20));
+        assert_eq!(cut.len(), 2);
+        assert!(
+            cut.iter()
+                .all(|line| line.chars().count() <= LINE && !line.ends_with(' '))
+        );
+        let long = lines(&"word ".repeat(1_000));
+        assert_eq!(long.len(), LINES);
+        assert!(long.last().unwrap().ends_with("..."));
+        assert_eq!(lines(&"x".repeat(1_000)).first().unwrap().len(), LINE);
+        assert!(lines("  ").is_empty());
+    }
+}
