@@ -27,6 +27,8 @@ pub(crate) enum Outcome {
 #[derive(Debug, Default)]
 pub(crate) struct Dialogue {
     error_text: Vec<u8>,
+    error_ended: bool,
+    data_ended: bool,
     outcome: Option<Outcome>,
 }
 
@@ -62,10 +64,13 @@ impl Dialogue {
                 self.error_text.extend_from_slice(&bytes[..bytes.len().min(room)]);
             }
             Item::Payload { .. } => {}
-            Item::End { stream } => self.on_end(stream, Outcome::Ended),
-            Item::Reset { stream, status } => {
-                self.on_end(stream, Outcome::Failed(CarrierError::Reset { status }));
+            Item::Reset {
+                stream: DATA_STREAM,
+                status,
+            } => {
+                self.finish(Outcome::Failed(CarrierError::Reset { status }));
             }
+            Item::End { stream } | Item::Reset { stream, .. } => self.on_end(stream),
             Item::Ping { id } => reply.extend_from_slice(&ping(id)),
             // The peer takes no new streams, and we open none: the one that we have goes on.
             Item::GoAway => {}
@@ -74,7 +79,11 @@ impl Dialogue {
 
     /// Says that the connection ended, or cannot be used any more, because of `error`.
     pub(crate) fn on_lost(&mut self, error: CarrierError) {
-        self.finish(Outcome::Failed(error));
+        self.finish(if self.data_ended {
+            Outcome::Ended
+        } else {
+            Outcome::Failed(error)
+        });
     }
 
     /// How it ended; `None` while it goes on.
@@ -82,12 +91,18 @@ impl Dialogue {
         self.outcome.as_ref()
     }
 
-    fn on_end(&mut self, stream: StreamId, outcome: Outcome) {
-        match stream {
-            DATA_STREAM => self.finish(outcome),
-            // The error stream ends with every forward. It is the reason only if there is text.
-            ERROR_STREAM if !self.error_text.is_empty() => self.finish(outcome),
-            _other_stream => {}
+    /// Whether the node takes no more data.
+    pub(crate) fn is_over(&self) -> bool {
+        self.data_ended || self.outcome.is_some()
+    }
+
+    /// The end of the data alone tells nothing yet: containerd closes that stream first, and then
+    /// writes to the other one that nothing listened on the port. The node always ends both.
+    fn on_end(&mut self, stream: StreamId) {
+        self.data_ended |= stream == DATA_STREAM;
+        self.error_ended |= stream == ERROR_STREAM;
+        if self.error_ended && (self.data_ended || !self.error_text.is_empty()) {
+            self.finish(Outcome::Ended);
         }
     }
 
@@ -109,6 +124,10 @@ mod tests {
     use super::*;
 
     fn after(items: &[Item<'_>]) -> Option<Outcome> {
+        after_each(&items.iter().collect::<Vec<_>>())
+    }
+
+    fn after_each(items: &[&Item<'_>]) -> Option<Outcome> {
         let mut dialogue = Dialogue::default();
         for item in items {
             dialogue.on(item, &mut BytesMut::new());
@@ -131,25 +150,34 @@ mod tests {
     };
 
     #[test]
-    fn the_end_of_an_empty_error_stream_is_not_the_end_of_the_data() {
+    fn the_forward_has_ended_when_both_streams_have() {
         assert_eq!(after(&[ERROR_END]), None);
+        assert_eq!(after(&[DATA_END]), None);
         assert_eq!(after(&[ERROR_END, DATA_END]), Some(Outcome::Ended));
+        assert_eq!(after(&[DATA_END, ERROR_END]), Some(Outcome::Ended));
     }
 
     #[test]
-    fn the_nodes_words_are_kept_whole_and_win_over_what_follows() {
-        for last in [ERROR_END, DATA_END, DATA_RESET] {
-            let outcome = after(&[
-                text(b"dial tcp4 127.0.0.1:81: connect: "),
-                text(b"connection refused\n"),
-                last,
-            ]);
-            let message = "dial tcp4 127.0.0.1:81: connect: connection refused".to_owned();
-            assert_eq!(
-                outcome,
-                Some(Outcome::Failed(CarrierError::PortRefused { message }))
-            );
-        }
+    fn the_nodes_words_are_kept_whole_whenever_they_come() {
+        let words = [
+            text(b"dial tcp4 127.0.0.1:81: connect: "),
+            text(b"connection refused\n"),
+        ];
+        let [first, last] = &words;
+        let message = "dial tcp4 127.0.0.1:81: connect: connection refused".to_owned();
+        let expected = Some(Outcome::Failed(CarrierError::PortRefused { message }));
+        assert_eq!(after_each(&[first, last, &ERROR_END]), expected);
+        assert_eq!(after_each(&[first, last, &DATA_RESET]), expected);
+        assert_eq!(after_each(&[first, last, &DATA_END, &ERROR_END]), expected);
+        assert_eq!(after_each(&[&DATA_END, first, last, &ERROR_END]), expected);
+    }
+
+    #[test]
+    fn a_connection_lost_after_the_data_has_ended_takes_nothing_back() {
+        let mut dialogue = Dialogue::default();
+        dialogue.on(&DATA_END, &mut BytesMut::new());
+        dialogue.on_lost(CarrierError::lost_silently());
+        assert_eq!(dialogue.outcome(), Some(&Outcome::Ended));
     }
 
     #[test]

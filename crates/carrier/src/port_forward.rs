@@ -135,6 +135,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> PortForward<T> {
             _ if self.closing => Err(io::ErrorKind::BrokenPipe.into()),
             Some(Outcome::Failed(error)) => Err(error.clone().into()),
             Some(Outcome::Ended) => Err(io::ErrorKind::BrokenPipe.into()),
+            None if self.dialogue.is_over() => Err(io::ErrorKind::BrokenPipe.into()),
             None => Ok(()),
         }
     }
@@ -216,7 +217,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for PortForward<T> {
     /// second after the first, whatever is still under way (containerd).
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !std::mem::replace(&mut this.closing, true) && this.dialogue.outcome().is_none() {
+        if !std::mem::replace(&mut this.closing, true) && !this.dialogue.is_over() {
             this.queued.extend_from_slice(&data_header(DATA_STREAM, 0, true));
         }
         ready!(this.poll_queued(cx))?;
@@ -344,7 +345,7 @@ mod tests {
                 for chunk in received.chunks(33_000) {
                     node.data(3, false, chunk).await;
                 }
-                node.data(3, true, b"").await;
+                node.end().await;
                 received
             };
             let write = async {
@@ -442,7 +443,7 @@ mod tests {
                     other => panic!("{other:?}"),
                 }
             }
-            node.data(3, true, b"").await;
+            node.end().await;
             received
         };
         let write = async {
@@ -463,8 +464,7 @@ mod tests {
         near.write_all(b"hello").await.unwrap();
         within(node.accept(PORT)).await;
         within(node.data(1, false, b"dial tcp4 127.0.0.1:7000: connect: connection refused")).await;
-        within(node.data(1, true, b"")).await;
-        within(node.data(3, true, b"")).await;
+        within(node.end()).await;
         let error = within(near.read_u8()).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         assert!(matches!(told(&error), CarrierError::PortRefused { .. }));
@@ -491,7 +491,8 @@ mod tests {
         near.write_all(b"hello").await.unwrap();
         within(node.accept(PORT)).await;
         within(node.control(7, &[0, 0, 0, 3, 0, 0, 0, 0])).await;
-        within(node.data(3, true, b"end")).await;
+        within(node.data(3, false, b"end")).await;
+        within(node.end()).await;
         let mut read = Vec::new();
         within(near.read_to_end(&mut read)).await.unwrap();
         assert_eq!(read, b"end");

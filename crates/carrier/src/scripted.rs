@@ -124,6 +124,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Node<T> {
         self.write(&frame).await;
     }
 
+    /// Ends both streams, in containerd's order.
+    pub(crate) async fn end(&mut self) {
+        self.data(3, true, b"").await;
+        self.data(1, true, b"").await;
+    }
+
     pub(crate) async fn control(&mut self, kind: u16, body: &[u8]) {
         let mut frame = vec![0x80, 3];
         frame.put_u16(kind);
