@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::Cache;
 use crate::laptop::{self, BedFiles, Laptop, LaptopKind};
-use crate::machine::{Machine, Plan};
+use crate::machine::{self, Machine, Plan, Runner};
 use crate::node::{self, Files, Node};
 use crate::packages::{self, Layer};
-use crate::processes;
+use crate::processes::{self, Belonging};
 use crate::programs::{self, Programs};
 use crate::report::{self, Report};
 use crate::{Addresses, images, network, resolved};
@@ -220,7 +220,7 @@ impl Bed {
     ) -> Command {
         self.node
             .machine
-            .command(crate::machine::Runner::Root, Path::new("/"), program, arguments)
+            .command(Runner::Root, Path::new("/"), program, arguments)
     }
 
     /// A kubeconfig on the host: `admin` or `developer`. Its server is reachable from laptops only.
@@ -299,17 +299,17 @@ fn free_index(cache: &Cache, name: &BedName) -> Result<u8> {
 /// Ends and removes everything of a bed, found by the names it uses rather than by records, which a crash leaves
 /// incomplete.
 fn clear(cache: &Cache, name: &BedName) -> Result<()> {
+    let folder = folder(cache, name);
     let names = network::namespaces(&name.prefix())?;
-    let networks: BTreeSet<u64> = names
-        .iter()
-        .filter_map(|name| processes::namespace(network::namespace_path(name)))
-        .collect();
-    processes::kill_inside(&networks)?;
+    let paths = names.iter().map(|name| network::namespace_path(name));
+    processes::kill_all(&Belonging {
+        networks: paths.filter_map(processes::namespace).collect(),
+        mount: format!("upperdir={}", machine::upper(&folder.join("scratch")).display()),
+    })?;
     for name in &names {
         network::remove_namespace(name)?;
     }
     node::remove_cgroup(&name.cgroup())?;
-    let folder = folder(cache, name);
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
     }

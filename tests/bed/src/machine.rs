@@ -203,11 +203,16 @@ fn hold(plan: &Plan<'_>) -> Result<Daemon> {
     Daemon::start(plan.name, plan.logs, &mut holder)
 }
 
+/// Where what is written on a machine goes; it names the machine's root in every list of mounts.
+pub(crate) fn upper(scratch: &Path) -> PathBuf {
+    scratch.join("upper")
+}
+
 /// Mounts the machine's root; returns where.
 fn assemble(plan: &Plan<'_>) -> Result<PathBuf> {
     let scratch = plan.scratch;
     mount_new("tmpfs", scratch, "mode=0755")?;
-    let (upper, work, root) = (scratch.join("upper"), scratch.join("work"), scratch.join("root"));
+    let (upper, work, root) = (upper(scratch), scratch.join("work"), scratch.join("root"));
     for folder in [&upper, &work, &root] {
         fs::create_dir(folder)?;
     }

@@ -59,6 +59,8 @@ pub(crate) const LAPTOP: Layer = Layer {
         "bind9-libs",
         "libjemalloc2",
         "libprotobuf-c1",
+        "tcpdump",
+        "libpcap0.8",
     ],
 };
 

@@ -169,22 +169,30 @@ pub(crate) fn namespace(file: impl AsRef<Path>) -> Option<u64> {
     fs::metadata(file).ok().map(|metadata| metadata.ino())
 }
 
-/// Kills every process that is in one of these network or mount namespaces, and waits until they are gone.
-/// Found by where they are rather than by a list of ours, which a crash could have left incomplete.
-pub(crate) fn kill_inside(namespaces: &BTreeSet<u64>) -> Result<()> {
+/// What shows that a process is part of a bed, wherever it has moved since.
+pub(crate) struct Belonging {
+    /// Network namespaces, as [`namespace`] tells them apart.
+    pub(crate) networks: BTreeSet<u64>,
+    /// Part of a mount's options. A mount namespace made inside another keeps its mounts.
+    pub(crate) mount: String,
+}
+
+/// Kills every process that belongs, and waits until they are gone. Found by where they are rather than by a list of
+/// ours, which a crash could have left incomplete.
+pub(crate) fn kill_all(belonging: &Belonging) -> Result<()> {
     let deadline = Instant::now() + KILL_LIMIT;
     loop {
-        let inside = inside(namespaces)?;
-        if inside.is_empty() {
+        let found = find(belonging)?;
+        if found.is_empty() {
             return Ok(());
         }
-        for pid in &inside {
+        for pid in &found {
             match kill(Pid::from_raw(*pid), Signal::SIGKILL) {
                 Ok(()) | Err(Errno::ESRCH) => {}
                 Err(error) => return Err(error).with_context(|| format!("kill {pid}")),
             }
         }
-        ensure!(Instant::now() < deadline, "processes {inside:?} do not end");
+        ensure!(Instant::now() < deadline, "processes {found:?} do not end");
         thread::sleep(POLL);
     }
 }
@@ -192,17 +200,18 @@ pub(crate) fn kill_inside(namespaces: &BTreeSet<u64>) -> Result<()> {
 /// Some time for the kernel to tear down a few dozen containers.
 const KILL_LIMIT: Duration = Duration::from_secs(30);
 
-fn inside(namespaces: &BTreeSet<u64>) -> Result<Vec<i32>> {
+fn find(belonging: &Belonging) -> Result<Vec<i32>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").context("read /proc")? {
         let entry = entry?;
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        let is_inside = ["net", "mnt"].iter().any(|kind| {
-            namespace(entry.path().join("ns").join(kind)).is_some_and(|inode| namespaces.contains(&inode))
-        });
-        if is_inside && began(pid).is_some() {
+        let process = entry.path();
+        let belongs = namespace(process.join("ns/net")).is_some_and(|inode| belonging.networks.contains(&inode))
+            // A process that ends meanwhile has no mounts.
+            || fs::read_to_string(process.join("mountinfo")).is_ok_and(|mounts| mounts.contains(&belonging.mount));
+        if belongs && began(pid).is_some() {
             found.push(pid);
         }
     }

@@ -1,0 +1,415 @@
+//! What the bed promises, shown on the bed itself. Needs root.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "what a test needs and cannot have ends it"
+)]
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use slipway_bed::{Addresses, Bed, BedName, Laptop, LaptopKind, Silent};
+
+/// The default bed; left up, as other tests use it.
+fn bed() -> Option<&'static Bed> {
+    static BED: OnceLock<Option<Bed>> = OnceLock::new();
+    BED.get_or_init(|| {
+        if !nix::unistd::Uid::effective().is_root() {
+            println!("skipped: a bed needs root");
+            return None;
+        }
+        Some(Bed::up(&BedName::default(), &mut Silent).unwrap())
+    })
+    .as_ref()
+}
+
+fn output(mut command: Command) -> Output {
+    command.stdin(Stdio::null()).output().unwrap()
+}
+
+fn text(command: Command) -> String {
+    let output = output(command);
+    assert!(
+        output.status.success(),
+        "{}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Whether a TCP connection opens.
+fn connects(laptop: &Laptop, address: &str, port: u16) -> bool {
+    let open = format!("exec 3<>/dev/tcp/{address}/{port}");
+    output(laptop.command("timeout", ["2", "bash", "-c", &open]))
+        .status
+        .success()
+}
+
+fn address_of(bed: &Bed, namespace: &str, what: &str, path: &str) -> String {
+    let format = format!("--output=jsonpath={path}");
+    let address = text(bed.kubectl(["--namespace", namespace, "get", what, &format]));
+    assert!(!address.is_empty(), "{what} has no address");
+    address
+}
+
+fn pod_address(bed: &Bed) -> String {
+    address_of(
+        bed,
+        "shop",
+        "pods",
+        "{.items[?(@.metadata.labels.app==\"echo\")].status.podIP}",
+    )
+}
+
+/// A program that ends with the test.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn up_is_quick_when_all_is_up() {
+    let Some(bed) = bed() else { return };
+    let start = Instant::now();
+    Bed::up(bed.name(), &mut Silent).unwrap();
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(Bed::status(bed.name()).unwrap().up);
+}
+
+#[test]
+fn a_pod_resolves_and_reaches_services_neighbours_and_public_hosts() {
+    let Some(bed) = bed() else { return };
+    let script = "set -e
+        wget -q -O - http://web/
+        wget -q -O - http://orders.shop-test/
+        wget -q -O - http://a.dev.svc.cluster.local/
+        wget -q -O - http://db-1.db:8080/hostname
+        wget -q -O - http://warehouse.vpc.internal/
+        wget -q -O - http://www.public.test/";
+    let name = format!(
+        "--namespace=shop run asker-{} --rm --stdin --quiet --restart=Never",
+        std::process::id()
+    );
+    let words = name.split(' ').chain([
+        "--image=busybox",
+        "--image-pull-policy=IfNotPresent",
+        "--",
+        "sh",
+        "-c",
+        script,
+    ]);
+    let answers = text(bed.kubectl(words));
+    let greetings: Vec<_> = answers
+        .lines()
+        .map(|line| line.trim_start_matches("hello from "))
+        .collect();
+    let expected = ["web-", "orders-", "a-", "db-1", "outside", "outside"];
+    assert_eq!(greetings.len(), expected.len(), "{answers}");
+    for (greeting, start) in greetings.iter().zip(expected) {
+        assert!(greeting.starts_with(start), "{answers}");
+    }
+}
+
+#[test]
+fn a_developer_reaches_the_api_server_exec_and_port_forward() {
+    let Some(bed) = bed() else { return };
+    for laptop in bed.laptops() {
+        assert_eq!(text(laptop.command("kubectl", ["get", "--raw", "/readyz"])), "ok");
+        let pods = text(laptop.command("kubectl", ["get", "pods", "--output=name"]));
+        let echo = pods.lines().find(|pod| pod.starts_with("pod/echo-")).unwrap();
+
+        let words = output(laptop.command("kubectl", ["exec", echo, "--", "/echo", "nonsense"]));
+        assert!(
+            String::from_utf8_lossy(&words.stderr).contains("no command is called \"nonsense\""),
+            "{words:?}"
+        );
+
+        let mut forward = laptop.command("kubectl", ["port-forward", "service/web", ":80"]);
+        let mut forward = Running(
+            forward
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap(),
+        );
+        let mut line = String::new();
+        BufReader::new(forward.0.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let local = line.split(' ').nth(2).unwrap_or_else(|| panic!("{line:?}"));
+        let url = format!("http://{local}/");
+        let greeting = text(laptop.command("curl", ["--silent", "--max-time", "10", &url]));
+        assert!(greeting.starts_with("hello from web-"), "{greeting}");
+    }
+}
+
+#[test]
+fn a_developer_may_do_no_more_than_the_role_says() {
+    let Some(bed) = bed() else { return };
+    let laptop = bed.laptop(LaptopKind::Plain).unwrap();
+    let may = |words: &[&str]| {
+        let all = ["auth", "can-i", "--quiet"].iter().chain(words);
+        output(laptop.command("kubectl", all)).status.success()
+    };
+    for allowed in [
+        ["create", "jobs"],
+        ["delete", "pods"],
+        ["create", "pods/exec"],
+        ["watch", "endpoints"],
+    ] {
+        assert!(may(&allowed), "{allowed:?}");
+    }
+    for refused in [
+        ["get", "secrets"],
+        ["get", "deployments"],
+        ["patch", "pods"],
+        ["list", "namespaces"],
+    ] {
+        assert!(!may(&refused), "{refused:?}");
+    }
+    assert!(!may(&["get", "pods", "--namespace=shop-test"]));
+}
+
+#[test]
+fn a_laptop_reaches_nothing_of_the_cluster_but_the_api_server_even_by_a_route_of_its_own() {
+    let Some(bed) = bed() else { return };
+    let pod = pod_address(bed);
+    let service = address_of(bed, "shop", "service/web", "{.spec.clusterIP}");
+    let addresses = bed.addresses().unwrap();
+    let kubernetes = addresses.kubernetes().to_string();
+    let warehouse = Addresses::BESIDE_CLUSTER.to_string();
+    let node = addresses.node().to_string();
+    let inside = [
+        (&pod, 8080),
+        (&service, 80),
+        (&kubernetes, 443),
+        (&warehouse, 80),
+        (&node, 10250),
+        (&node, 2379),
+    ];
+
+    // They answer on the node, so that not answering on a laptop means something.
+    for (address, port) in &inside[..5] {
+        let url = format!("telnet://{address}:{port}");
+        let seen = output(bed.command_on_node(
+            "timeout",
+            ["5", "curl", "--silent", "--verbose", "--max-time", "1", &url],
+        ));
+        assert!(
+            String::from_utf8_lossy(&seen.stderr).contains("Connected to"),
+            "{address}:{port}: {seen:?}"
+        );
+    }
+    for laptop in bed.laptops() {
+        let _alone = laptop.lock().unwrap();
+        assert!(connects(laptop, &node, 6443));
+        assert!(!connects(laptop, "198.51.100.1", 80), "there is a way out");
+        for (address, port) in inside {
+            assert!(
+                !connects(laptop, address, port),
+                "{} reaches {address}:{port}",
+                laptop.kind()
+            );
+        }
+        let routes = ["10.0.0.0/8", "198.51.100.0/24"];
+        for route in routes {
+            text(laptop.command_as_root("ip", ["route", "add", route, "via", &node]));
+        }
+        for (address, port) in inside.into_iter().chain([(&"198.51.100.1".to_owned(), 80)]) {
+            assert!(
+                !connects(laptop, address, port),
+                "{} reaches {address}:{port} by a route",
+                laptop.kind()
+            );
+        }
+        for route in routes {
+            text(laptop.command_as_root("ip", ["route", "delete", route]));
+        }
+    }
+}
+
+#[test]
+fn every_resolver_knows_public_and_company_names_and_nothing_of_the_cluster() {
+    let Some(bed) = bed() else { return };
+    let node = bed.addresses().unwrap().node().to_string();
+    for laptop in bed.laptops() {
+        let kind = laptop.kind();
+        let asks = |name: &str| output(laptop.command("getent", ["ahosts", name]));
+        let node = node.as_str();
+        for (name, address) in [
+            ("www.public.test", "203.0.113.10"),
+            ("alias.public.test", "203.0.113.10"),
+            ("v6.public.test", "2001:db8::10"),
+            ("a.dev", "203.0.113.30"),
+            ("db.corp.internal", node),
+            // By the search domain.
+            ("wiki", node),
+        ] {
+            let answer = asks(name);
+            let first = String::from_utf8_lossy(&answer.stdout)
+                .split(' ')
+                .next()
+                .unwrap_or_default()
+                .to_owned();
+            assert_eq!(first, address, "{kind}: {name}: {answer:?}");
+        }
+        for unknown in [
+            "nosuch.public.test",
+            "web.shop.svc.cluster.local",
+            "web.shop",
+            "warehouse.vpc.internal",
+        ] {
+            let start = Instant::now();
+            let answer = asks(unknown);
+            // 2: one or more keys could not be found.
+            assert_eq!(answer.status.code(), Some(2), "{kind}: {unknown}: {answer:?}");
+            assert!(
+                start.elapsed() < Duration::from_secs(1),
+                "{kind}: {unknown} took {:?}",
+                start.elapsed()
+            );
+        }
+        // dig's `status` tells "no such name" from "no answer", which getent does not.
+        let refusal = text(laptop.command("dig", ["nosuch.public.test"]));
+        assert!(refusal.contains("status: NXDOMAIN"), "{kind}: {refusal}");
+    }
+}
+
+#[test]
+fn a_long_answer_is_asked_for_again_by_tcp() {
+    let Some(bed) = bed() else { return };
+    for laptop in bed.laptops() {
+        let cut = text(laptop.command("dig", ["+ignore", "+bufsize=1232", "big.public.test", "TXT"]));
+        assert!(
+            cut.lines()
+                .any(|line| line.contains("flags:") && line.contains(" tc")),
+            "{cut}"
+        );
+        let whole = text(laptop.command("dig", ["+short", "big.public.test", "TXT"]));
+        assert!(whole.len() > 4000, "{}: {} bytes", laptop.kind(), whole.len());
+    }
+}
+
+#[test]
+fn a_user_makes_a_tun_in_a_namespace_of_their_own_and_nowhere_else() {
+    let Some(bed) = bed() else { return };
+    for laptop in bed.laptops() {
+        let make = "ip tuntap add dev t0 mode tun && ip link show dev t0";
+        let outside = output(laptop.command("sh", ["-c", make]));
+        assert!(!outside.status.success(), "{outside:?}");
+        let inside = text(laptop.command("unshare", ["--map-root-user", "--net", "sh", "-c", make]));
+        assert!(inside.contains("t0:"), "{inside}");
+    }
+}
+
+#[test]
+fn the_helper_administers_the_network_and_nothing_else() {
+    let Some(bed) = bed() else { return };
+    for laptop in bed.laptops() {
+        let _alone = laptop.lock().unwrap();
+        assert_eq!(
+            text(laptop.command_as_helper("id", ["--user", "--name"])).trim(),
+            Laptop::HELPER.0
+        );
+        let status = text(laptop.command_as_helper("cat", ["/proc/self/status"]));
+        for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+            assert!(
+                status.contains(&format!("{set}:\t0000000000001000")),
+                "{set}: {status}"
+            );
+        }
+        text(laptop.command_as_helper(
+            "sh",
+            [
+                "-c",
+                "ip tuntap add dev t1 mode tun && ip tuntap del dev t1 mode tun",
+            ],
+        ));
+        assert!(
+            !output(laptop.command_as_helper("touch", ["/etc/written"]))
+                .status
+                .success()
+        );
+        assert!(
+            !output(laptop.command("ip", ["link", "set", "lo", "down"]))
+                .status
+                .success()
+        );
+    }
+}
+
+#[test]
+fn polkit_refuses_the_helper_until_a_rule_allows_it() {
+    let Some(bed) = bed() else { return };
+    let laptop = bed.laptop(LaptopKind::Resolved).unwrap();
+    let _alone = laptop.lock().unwrap();
+    // FlushCaches is every user's; this is polkit's to decide.
+    let call = |laptop: &Laptop| {
+        output(laptop.command_as_helper(
+            "busctl",
+            [
+                "call",
+                "org.freedesktop.resolve1",
+                "/org/freedesktop/resolve1",
+                "org.freedesktop.resolve1.Manager",
+                "SetLinkDNSSEC",
+                "is",
+                "2",
+                "no",
+            ],
+        ))
+    };
+    let refused = call(laptop);
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("authentication required"),
+        "{refused:?}"
+    );
+
+    let rule = "/etc/polkit-1/rules.d/10-test.rules";
+    let text_of_rule = r#"polkit.addRule(function(action, subject) {
+        if (action.id.indexOf("org.freedesktop.resolve1.") == 0 && subject.user == "slipway-helper") {
+            return polkit.Result.YES;
+        }
+    });"#;
+    laptop.write(rule, text_of_rule).unwrap();
+    until("the rule is read", || call(laptop).status.success());
+    text(laptop.command_as_root("rm", [rule]));
+    until("the rule is forgotten", || !call(laptop).status.success());
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}: not within 10 s");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn only_the_firewall_keeps_strangers_out() {
+    let Some(bed) = bed() else { return };
+    for (kind, lets_in) in [(LaptopKind::Plain, true), (LaptopKind::Firewall, false)] {
+        let laptop = bed.laptop(kind).unwrap();
+        let _alone = laptop.lock().unwrap();
+        let mut proxy = laptop.command(
+            "kubectl",
+            ["proxy", "--address=0.0.0.0", "--port=8001", "--accept-hosts=.*"],
+        );
+        let _proxy = Running(proxy.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        let local = ["--silent", "--max-time", "2", "http://127.0.0.1:8001/readyz"];
+        until("the laptop serves", || {
+            output(laptop.command("curl", local)).stdout == b"ok"
+        });
+        let url = format!("http://{}:8001/readyz", laptop.address());
+        let seen = output(bed.command_on_node("curl", ["--silent", "--max-time", "2", &url]));
+        assert_eq!(seen.stdout == b"ok", lets_in, "{kind}: {seen:?}");
+    }
+}

@@ -1,0 +1,113 @@
+//! `down` leaves nothing, whatever was going on. Needs root; makes a second bed of its own.
+
+#![expect(clippy::unwrap_used, reason = "what a test needs and cannot have ends it")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use slipway_bed::{Bed, BedName, LaptopKind, Silent};
+
+/// Everything of bed `name` that the machine still shows: namespaces, mounts, control groups, files, processes.
+fn traces(name: &str) -> Vec<String> {
+    let mark = format!("slw-{name}");
+    let folder = format!("slipway/bed/{name}");
+    let mut found = Vec::new();
+    let mut look = |source: &str, lines: String| {
+        let of_bed = |line: &&str| line.contains(&mark) || line.contains(&folder);
+        found.extend(
+            lines
+                .lines()
+                .filter(of_bed)
+                .map(|line| format!("{source}: {line}")),
+        );
+    };
+    let run = |program: &str, arguments: &[&str]| {
+        String::from_utf8(Command::new(program).args(arguments).output().unwrap().stdout).unwrap()
+    };
+    look("namespace", run("ip", &["netns", "list"]));
+    look("link", run("ip", &["-oneline", "link"]));
+    look("mount", fs::read_to_string("/proc/self/mountinfo").unwrap());
+    look(
+        "group",
+        run("find", &["/sys/fs/cgroup", "-maxdepth", "2", "-name", &mark]),
+    );
+    for process in fs::read_dir("/proc").unwrap() {
+        let process = process.unwrap().path();
+        if process
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().parse::<u32>().is_ok())
+        {
+            // A process that ends meanwhile has no traces.
+            look(
+                "process",
+                fs::read_to_string(process.join("cmdline"))
+                    .unwrap_or_default()
+                    .replace('\0', " "),
+            );
+            look(
+                "member",
+                fs::read_to_string(process.join("cgroup")).unwrap_or_default(),
+            );
+        }
+    }
+    found
+}
+
+fn state_folder(name: &str) -> std::path::PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
+        || Path::new(&std::env::var_os("HOME").unwrap()).join(".cache"),
+        std::path::PathBuf::from,
+    );
+    cache.join("slipway/bed").join(name)
+}
+
+#[test]
+fn down_leaves_nothing_of_a_whole_bed_and_of_a_broken_one() {
+    if !nix::unistd::Uid::effective().is_root() {
+        println!("skipped: a bed needs root");
+        return;
+    }
+    let word = "downproof";
+    let name: BedName = word.parse().unwrap();
+    Bed::down(&name).unwrap();
+    assert_eq!(traces(word), Vec::<String>::new());
+
+    let bed = Bed::up(&name, &mut Silent).unwrap();
+    assert!(
+        traces(word).len() > 20,
+        "the traces are not seen: {:?}",
+        traces(word)
+    );
+    // What users leave behind: a process of theirs, and one in a namespace of their own.
+    let laptop = bed.laptop(LaptopKind::Plain).unwrap();
+    let mut left = laptop
+        .command("sleep", ["1000"])
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut hidden = laptop
+        .command(
+            "unshare",
+            ["--map-root-user", "--net", "--mount", "sleep", "1000"],
+        )
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(left.try_wait().unwrap().is_none() && hidden.try_wait().unwrap().is_none());
+    Bed::down(&name).unwrap();
+    assert!(!left.wait().unwrap().success() && !hidden.wait().unwrap().success());
+    assert_eq!(traces(word), Vec::<String>::new());
+    assert!(!state_folder(word).exists());
+
+    // A bed that lost its records and its first process, as after a crash of `up`.
+    let bed = Bed::up(&name, &mut Silent).unwrap();
+    fs::remove_file(state_folder(word).join("bed.json")).unwrap();
+    let node = bed.kubectl(["version"]).status().unwrap();
+    assert!(node.success());
+    assert!(!Bed::status(&name).unwrap().up);
+    Bed::down(&name).unwrap();
+    assert_eq!(traces(word), Vec::<String>::new());
+    Bed::down(&name).unwrap();
+}
