@@ -17,6 +17,7 @@ use crate::dropped::{Dropped, DroppedPackets};
 use crate::private_namespace::{ChildEnd, PrivateNamespace};
 use crate::pump::{Inwards, Outwards};
 use crate::questions::Questions;
+use crate::replies::Datagrams;
 use crate::tasks::Tasks;
 use crate::tun::{LaptopTun, Tun};
 use crate::{CaptureError, FarEnd, Replies, Resolver};
@@ -30,7 +31,7 @@ const CHILD_END_LIMIT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Capture {
     laptop: Arc<LaptopTun>,
-    replies: Replies,
+    datagrams: Arc<Datagrams>,
     dropped: Arc<Dropped>,
     tasks: Tasks,
     stop: Arc<AtomicBool>,
@@ -79,7 +80,7 @@ impl Capture {
         let dropped = Arc::new(Dropped::default());
         let laptop = Arc::new(LaptopTun::new(tun).map_err(resources)?);
         let private = Arc::new(private);
-        let replies = Replies::new(Arc::clone(&laptop), Arc::clone(&dropped));
+        let datagrams = Arc::new(Datagrams::new(Arc::clone(&laptop), Arc::clone(&dropped)));
         let connections = Arc::new(Connections::new(
             namespace,
             Arc::clone(&private),
@@ -99,7 +100,7 @@ impl Capture {
             resolver_addresses: resolver_addresses.into(),
             connections: Arc::clone(&connections),
             questions: Questions::new(resolver, Arc::clone(&laptop), Arc::clone(&dropped), tasks.clone()),
-            replies: replies.clone(),
+            datagrams: Arc::clone(&datagrams),
             far: far.clone(),
             dropped: Arc::clone(&dropped),
             lost: losing.clone(),
@@ -111,13 +112,13 @@ impl Capture {
             wake: Arc::clone(&wake_outwards),
             stop: Arc::clone(&stop),
         };
-        tasks.spawn(sweep(connections, replies.clone(), far));
+        tasks.spawn(sweep(connections, Arc::clone(&datagrams), far));
         tasks.spawn(watch_child(child.clone(), losing));
 
         // From here on an early return is a drop, which ends what runs already.
         let mut capture = Self {
             laptop,
-            replies,
+            datagrams,
             dropped,
             tasks,
             stop,
@@ -137,7 +138,7 @@ impl Capture {
 
     /// Where answers of the far end that are packets go in.
     pub fn replies(&self) -> Replies {
-        self.replies.clone()
+        self.datagrams.replies()
     }
 
     /// Closes the TUN (it is closed when this returns) and goes on with another, or waits for one if `None`.
@@ -205,14 +206,18 @@ fn pump(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandl
     std::thread::Builder::new().name(name.to_owned()).spawn(run)
 }
 
-async fn sweep<F: FarEnd, R: Resolver>(connections: Arc<Connections<F, R>>, replies: Replies, far: F) {
+async fn sweep<F: FarEnd, R: Resolver>(
+    connections: Arc<Connections<F, R>>,
+    datagrams: Arc<Datagrams>,
+    far: F,
+) {
     let mut ticks = interval(SWEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let now = Instant::now();
         connections.expire(now);
-        for over in replies.expire(now) {
+        for over in datagrams.expire(now) {
             far.datagrams_ended(over);
         }
     }

@@ -20,7 +20,7 @@ use crate::connections::{Connections, Towards};
 use crate::dropped::Dropped;
 use crate::packet::{self, Content, Packet, Tcp, Unreadable};
 use crate::questions::Questions;
-use crate::replies::Replies;
+use crate::replies::Datagrams;
 use crate::tun::{LaptopTun, MAX_PACKET, Tun};
 use crate::{Echo, FarEnd, Flow, Resolver};
 
@@ -35,7 +35,7 @@ pub(crate) struct Inwards<F: FarEnd, R: Resolver> {
     pub(crate) resolver_addresses: Box<[IpAddr]>,
     pub(crate) connections: Arc<Connections<F, R>>,
     pub(crate) questions: Questions<R>,
-    pub(crate) replies: Replies,
+    pub(crate) datagrams: Arc<Datagrams>,
     pub(crate) far: F,
     pub(crate) dropped: Arc<Dropped>,
     pub(crate) lost: mpsc::Sender<Lost>,
@@ -130,13 +130,13 @@ impl<F: FarEnd, R: Resolver> Inwards<F, R> {
         if self.is_resolver(flow.to.ip()) {
             return match flow.to.port() {
                 DNS_PORT => self.questions.ask(flow, payload),
-                _ => self.replies.port_unreachable(flow),
+                _ => self.datagrams.port_unreachable(flow),
             };
         }
         if !self.is_carried(flow.to.ip()) {
             return;
         }
-        if let Some(over) = self.replies.sent(flow) {
+        if let Some(over) = self.datagrams.sent(flow) {
             self.far.datagrams_ended(over);
         }
         self.far.datagram(flow, payload);

@@ -1,12 +1,12 @@
 //! The way back to the program for what is packets at the far end.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use crate::dropped::Dropped;
 use crate::flows::Flows;
-use crate::packet::{self, Unreachable};
+use crate::packet::{self, Unreachable, Unwritable};
 use crate::tun::LaptopTun;
 use crate::{Capture, Echo, Flow};
 
@@ -15,51 +15,64 @@ const MAX_FLOWS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// Takes what the far end answers with packets, and writes it to the program. A clone does the same.
 ///
-/// It outlives its [`Capture`] harmlessly: what is handed in after the end is dropped.
+/// It outlives its [`Capture`] harmlessly: it keeps nothing of it, and what is handed in after the end is dropped.
 #[derive(Debug, Clone)]
 pub struct Replies {
-    shared: Arc<Shared>,
+    datagrams: Weak<Datagrams>,
 }
 
+impl Replies {
+    /// A datagram came back on a flow. Dropped if the flow is over.
+    pub fn datagram(&self, flow: Flow, payload: &[u8]) {
+        let Some(datagrams) = self.datagrams.upgrade() else {
+            return;
+        };
+        if datagrams.received(flow) {
+            datagrams.write(|packet| packet::write_udp(packet, flow.to, flow.from, payload));
+        }
+    }
+
+    /// Nobody takes datagrams at the flow's far end: the program gets `ECONNREFUSED`. The flow is over.
+    pub fn unreachable(&self, flow: Flow) {
+        let Some(datagrams) = self.datagrams.upgrade() else {
+            return;
+        };
+        if datagrams.received(flow) {
+            datagrams.flows().forget(flow);
+            datagrams.port_unreachable(flow);
+        }
+    }
+
+    /// The reply to an echo: the request as [`crate::FarEnd::echo`] got it.
+    pub fn echo(&self, request: &Echo) {
+        let Some(datagrams) = self.datagrams.upgrade() else {
+            return;
+        };
+        datagrams.write(|packet| packet::write_echo_reply(packet, request));
+    }
+}
+
+/// The flows of datagrams of a capture, and the way to their programs.
 #[derive(Debug)]
-struct Shared {
+pub(crate) struct Datagrams {
     flows: Mutex<Flows>,
     laptop: Arc<LaptopTun>,
     dropped: Arc<Dropped>,
 }
 
-impl Replies {
+impl Datagrams {
     pub(crate) fn new(laptop: Arc<LaptopTun>, dropped: Arc<Dropped>) -> Self {
-        let flows = Mutex::new(Flows::new(MAX_FLOWS, Capture::DATAGRAM_IDLE));
         Self {
-            shared: Arc::new(Shared {
-                flows,
-                laptop,
-                dropped,
-            }),
+            flows: Mutex::new(Flows::new(MAX_FLOWS, Capture::DATAGRAM_IDLE)),
+            laptop,
+            dropped,
         }
     }
 
-    /// A datagram came back on a flow. Dropped if the flow is over.
-    pub fn datagram(&self, flow: Flow, payload: &[u8]) {
-        if !self.flows().received(Instant::now(), flow) {
-            return self.shared.dropped.strays.count();
+    pub(crate) fn replies(self: &Arc<Self>) -> Replies {
+        Replies {
+            datagrams: Arc::downgrade(self),
         }
-        self.write(|packet| packet::write_udp(packet, flow.to, flow.from, payload));
-    }
-
-    /// Nobody takes datagrams at the flow's far end: the program gets `ECONNREFUSED`. The flow is over.
-    pub fn unreachable(&self, flow: Flow) {
-        if !self.flows().received(Instant::now(), flow) {
-            return self.shared.dropped.strays.count();
-        }
-        self.flows().forget(flow);
-        self.port_unreachable(flow);
-    }
-
-    /// The reply to an echo: the request as [`crate::FarEnd::echo`] got it.
-    pub fn echo(&self, request: &Echo) {
-        self.write(|packet| packet::write_echo_reply(packet, request));
     }
 
     /// A program sent on a flow. Gives the flow that is over for it.
@@ -72,7 +85,7 @@ impl Replies {
         self.flows().expire(now)
     }
 
-    /// Answers a datagram that nobody takes, whether or not it is of a known flow.
+    /// Answers a datagram that nobody takes.
     pub(crate) fn port_unreachable(&self, flow: Flow) {
         // The kernel looks for the socket by the quoted addresses and ports alone.
         let mut original = Vec::new();
@@ -81,15 +94,23 @@ impl Replies {
         }
     }
 
-    fn write(&self, packet: impl FnOnce(&mut Vec<u8>) -> Result<(), packet::Unwritable>) {
+    fn received(&self, flow: Flow) -> bool {
+        let known = self.flows().received(Instant::now(), flow);
+        if !known {
+            self.dropped.strays.count();
+        }
+        known
+    }
+
+    fn write(&self, packet: impl FnOnce(&mut Vec<u8>) -> Result<(), Unwritable>) {
         let mut bytes = Vec::new();
         match packet(&mut bytes) {
-            Ok(()) => self.shared.laptop.write(&bytes),
+            Ok(()) => self.laptop.write(&bytes),
             Err(error) => tracing::debug!(?error, "a reply that no packet can hold"),
         }
     }
 
     fn flows(&self) -> MutexGuard<'_, Flows> {
-        self.shared.flows.lock().unwrap_or_else(PoisonError::into_inner)
+        self.flows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

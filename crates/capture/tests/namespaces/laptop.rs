@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::mount::{MsFlags, mount};
@@ -78,7 +79,13 @@ pub(crate) fn ip(arguments: &str) {
 }
 
 pub(crate) fn run(program: &str, arguments: &[&str]) {
-    let status = Command::new(program).args(arguments).status().unwrap();
+    // Root in every respect: some programs end at once where real and effective user differ.
+    let status = Command::new(program)
+        .args(arguments)
+        .uid(0)
+        .gid(0)
+        .status()
+        .unwrap();
     assert!(status.success(), "{program} {arguments:?}: {status}");
 }
 
@@ -101,9 +108,14 @@ pub(crate) fn children_of(parent: u32) -> Vec<u32> {
         .collect()
 }
 
-/// How many files this process has open.
-pub(crate) fn open_files() -> usize {
-    fs::read_dir("/proc/self/fd").unwrap().count()
+/// What files this process has open, sorted.
+pub(crate) fn open_files() -> Vec<String> {
+    let files = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let mut names: Vec<String> = files
+        .filter_map(|file| Some(fs::read_link(file.path()).ok()?.to_string_lossy().into_owned()))
+        .collect();
+    names.sort();
+    names
 }
 
 /// The names of this process's threads.

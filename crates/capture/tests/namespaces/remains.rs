@@ -47,7 +47,11 @@ pub(crate) async fn after_the_stop_nothing_is_reachable_and_nothing_is_left() {
         threads()
     );
     drop((keep, program));
-    eventually("every file is closed", || open_files() == before).await;
+    eventually(
+        &format!("every file but {before:?} is closed, {:?}", open_files()),
+        || open_files() == before,
+    )
+    .await;
     drop(replies);
 }
 
@@ -70,7 +74,11 @@ pub(crate) async fn a_drop_ends_all_that_a_stop_ends() {
         !threads().iter().any(|name| name.starts_with("capture-"))
     })
     .await;
-    eventually("every file is closed", || open_files() == before).await;
+    eventually(
+        &format!("every file but {before:?} is closed, {:?}", open_files()),
+        || open_files() == before,
+    )
+    .await;
 }
 
 pub(crate) async fn a_killed_session_leaves_nothing() {
