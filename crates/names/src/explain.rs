@@ -1,13 +1,26 @@
-//! Why a name failed.
+//! Why a name failed: both sides are asked, now and past every memory, and what they say is put side by side.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout};
 
+use crate::asks::{AskError, Asks};
 use crate::event::{Answerer, Outcome};
+use crate::message::{self, Answer};
 use crate::name::{Label, Name};
-use crate::scope::Rule;
+use crate::question::{Query, Question, RecordType};
+use crate::race::{Said, Verdict, settle};
+use crate::resolver::Resolver;
+use crate::scope::{Decision, Order, Refusal, Rule, Ruling};
+
+mod sentence;
+
+/// How long each side may take for an explanation: longer than an answer may, to tell slow from silent.
+pub const EXPLAIN_WITHIN: Duration = Duration::from_secs(3);
 
 /// What one side says about a name now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,7 +60,8 @@ pub enum Cause {
     Never,
 }
 
-/// Whose name it is, who answers, why it fails, and what was perhaps meant.
+/// Whose name it is, who answers, why it fails, and what was perhaps meant. [`sentence`](Explanation::sentence) says it in
+/// words.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Explanation {
@@ -70,3 +84,210 @@ pub struct Explanation {
     /// What may have been meant, likeliest first.
     pub near: Vec<Name>,
 }
+
+/// Whose word counts, for an explanation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Counts {
+    Cluster,
+    Laptop,
+    Either(Order),
+}
+
+/// One side, to be asked.
+#[derive(Clone, Copy)]
+enum Side {
+    Cluster,
+    Laptop,
+}
+
+impl<A: Asks> Resolver<A> {
+    /// Asks both sides about `name` and says whose it is, who answers and why. Takes [`EXPLAIN_WITHIN`] at most; changes
+    /// nothing and remembers nothing.
+    pub async fn explain(&self, name: &Name) -> Explanation {
+        let scope = self.scope();
+        let namespace = scope.namespace.clone();
+        let kinds = kinds(name);
+        let Ruling { rule, decision } = scope.classify(&Question::new(name.clone(), kinds[0]));
+        let known = |answerer, cause| Explanation {
+            name: name.clone(),
+            namespace: namespace.clone(),
+            rule: rule.clone(),
+            candidates: Vec::new(),
+            cluster: None,
+            laptop: None,
+            answerer,
+            cause,
+            near: Vec::new(),
+        };
+        let (counts, candidates) = match decision {
+            Decision::Us(_) => return known(Answerer::Us, Cause::Answered),
+            Decision::Refuse(Refusal::NoSuchName) if rule == Rule::OtherProfile => {
+                return known(Answerer::Nobody, Cause::OtherSession);
+            }
+            Decision::Refuse(Refusal::NoSuchName | Refusal::Transfer) => {
+                return known(Answerer::Us, Cause::Never);
+            }
+            Decision::Laptop => (Counts::Laptop, Vec::new()),
+            Decision::Cluster { candidates } => (Counts::Cluster, candidates),
+            Decision::Both { candidates, order } => (Counts::Either(order), candidates),
+        };
+        let as_it_is = std::slice::from_ref(name);
+        let in_cluster = if candidates.is_empty() {
+            as_it_is
+        } else {
+            &candidates
+        };
+        let laptop_has_a_say = counts != Counts::Cluster || rule == Rule::User;
+        let on_laptop = if laptop_has_a_say { as_it_is } else { &[] };
+        let near = async {
+            timeout(EXPLAIN_WITHIN, self.asks().near(name))
+                .await
+                .unwrap_or_default()
+        };
+        let (cluster, laptop, near) = tokio::join!(
+            self.look(Side::Cluster, in_cluster, kinds),
+            self.look(Side::Laptop, on_laptop, kinds),
+            near
+        );
+        let (answerer, cause) = judge(counts, cluster.as_ref(), laptop.as_ref());
+        let near = if cause == Cause::Nowhere { near } else { Vec::new() };
+        Explanation {
+            candidates,
+            cluster,
+            laptop,
+            near,
+            ..known(answerer, cause)
+        }
+    }
+
+    /// What a side says: the first of `names` that exists, else the last; `None` if there is nobody to ask.
+    async fn look(&self, side: Side, names: &[Name], kinds: &[RecordType]) -> Option<Finding> {
+        let start = Instant::now();
+        let found = join_all(names.iter().map(async |name| {
+            let heard = join_all(kinds.iter().map(|kind| self.look_up(side, name, *kind))).await;
+            (name, heard)
+        }));
+        let found = timeout(EXPLAIN_WITHIN, found).await;
+        let took = start.elapsed();
+        let timed_out = || {
+            Some(Finding {
+                outcome: Outcome::TimedOut,
+                asked: names.first()?.clone(),
+                addresses: Vec::new(),
+                took,
+            })
+        };
+        let Ok(found) = found else { return timed_out() };
+        let mut findings = found.into_iter().filter_map(|(name, heard)| {
+            let mut addresses: Vec<IpAddr> = heard
+                .iter()
+                .flatten()
+                .flat_map(|answer| answer.addresses.clone())
+                .collect();
+            addresses.sort_unstable();
+            addresses.dedup();
+            let outcome = heard
+                .iter()
+                .filter_map(outcome_of)
+                .min_by_key(|outcome| rank(*outcome))?;
+            Some(Finding {
+                outcome,
+                asked: name.clone(),
+                addresses,
+                took,
+            })
+        });
+        // Ties go to the likelier name.
+        let first = findings.next()?;
+        Some(findings.fold(first, |best, next| {
+            if rank(next.outcome) < rank(best.outcome) {
+                next
+            } else {
+                best
+            }
+        }))
+    }
+
+    async fn look_up(&self, side: Side, name: &Name, kind: RecordType) -> Result<Answer, AskError> {
+        let bytes: Bytes = message::query(name, kind).into();
+        let answer = match side {
+            Side::Cluster => self.asks().cluster(bytes.clone()).await?,
+            Side::Laptop => self.asks().laptop(bytes.clone()).await?,
+        };
+        Answer::read(
+            answer.into(),
+            &Query::parse(&bytes).map_err(|_| AskError::Garbled)?,
+        )
+    }
+}
+
+/// The types that say whether a name is of use.
+fn kinds(name: &Name) -> &'static [RecordType] {
+    if name.reverse_address().is_some() {
+        &[RecordType::PTR]
+    } else if name.labels().next().is_some_and(|label| label.starts_with(b"_")) {
+        &[RecordType::SRV]
+    } else {
+        &[RecordType::A, RecordType::AAAA]
+    }
+}
+
+fn outcome_of(heard: &Result<Answer, AskError>) -> Option<Outcome> {
+    match heard {
+        Ok(answer) => Some(answer.outcome),
+        Err(AskError::NoServer) => None,
+        Err(AskError::TimedOut) => Some(Outcome::TimedOut),
+        Err(AskError::Unreachable | AskError::Garbled) => Some(Outcome::ServFail),
+    }
+}
+
+/// Of two outcomes, the one that tells more about a name has the lower rank.
+const fn rank(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Found => 0,
+        Outcome::NoData => 1,
+        Outcome::ServFail => 2,
+        Outcome::TimedOut => 3,
+        Outcome::NxDomain => 4,
+    }
+}
+
+fn said(finding: Option<&Finding>) -> Said {
+    match finding.map(|finding| finding.outcome) {
+        Some(Outcome::Found | Outcome::NoData) => Said::Exists,
+        None | Some(Outcome::NxDomain) => Said::NoSuchName,
+        Some(Outcome::ServFail | Outcome::TimedOut) => Said::Failed,
+    }
+}
+
+/// Who answers programs, and why so.
+fn judge(counts: Counts, cluster: Option<&Finding>, laptop: Option<&Finding>) -> (Answerer, Cause) {
+    let (cluster_said, laptop_said) = (said(cluster), said(laptop));
+    let exists = |finding: Option<&Finding>| match finding.map(|finding| finding.outcome) {
+        Some(Outcome::NoData) => Cause::NoAddress,
+        None | Some(Outcome::Found | Outcome::NxDomain | Outcome::ServFail | Outcome::TimedOut) => {
+            Cause::Answered
+        }
+    };
+    let verdict = match counts {
+        Counts::Cluster => settle(Order::ClusterFirst, cluster_said, Said::NoSuchName, false),
+        Counts::Laptop => settle(Order::LaptopFirst, Said::NoSuchName, laptop_said, false),
+        Counts::Either(order) => settle(order, cluster_said, laptop_said, false),
+    };
+    match verdict {
+        Some(Verdict::Cluster) => (Answerer::Cluster, exists(cluster)),
+        Some(Verdict::Laptop) if counts != Counts::Laptop && cluster_said == Said::Exists => {
+            (Answerer::Laptop, Cause::HiddenByLaptop)
+        }
+        Some(Verdict::Laptop) => (Answerer::Laptop, exists(laptop)),
+        Some(Verdict::NoSuchName) if cluster_said == Said::Exists => (Answerer::Laptop, Cause::OnlyInCluster),
+        Some(Verdict::NoSuchName) => (Answerer::Nobody, Cause::Nowhere),
+        Some(Verdict::Failure) | None if counts != Counts::Laptop && cluster_said == Said::Failed => {
+            (Answerer::Nobody, Cause::ClusterSilent)
+        }
+        Some(Verdict::Failure) | None => (Answerer::Nobody, Cause::LaptopSilent),
+    }
+}
+
+#[cfg(test)]
+mod tests;

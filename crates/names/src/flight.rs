@@ -16,6 +16,9 @@ pub(crate) type Landed = Result<(Arc<Answer>, Duration), AskError>;
 /// An ask under way. It flies while somebody waits for it, and is given up when the last one stops waiting.
 pub(crate) type Flight = Shared<BoxFuture<'static, Landed>>;
 
+/// A flight as the board knows it: being listed keeps none in the air.
+type WeakFlight = WeakShared<BoxFuture<'static, Landed>>;
+
 /// The asks under way by key.
 #[derive(Default)]
 pub(crate) struct Flights {
@@ -24,7 +27,7 @@ pub(crate) struct Flights {
 
 #[derive(Default)]
 struct UnderWay {
-    flights: HashMap<Box<[u8]>, (u64, WeakShared<BoxFuture<'static, Landed>>)>,
+    flights: HashMap<Box<[u8]>, (u64, WeakFlight)>,
     started: u64,
 }
 

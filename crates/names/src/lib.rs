@@ -36,7 +36,7 @@ mod serve;
 
 pub use asks::{AskError, Asks};
 pub use event::{Answerer, Event, Observer, Outcome, channel};
-pub use explain::{Cause, Explanation, Finding};
+pub use explain::{Cause, EXPLAIN_WITHIN, Explanation, Finding};
 pub use name::{Label, MAX_LABEL, MAX_NAME, Name, NameError};
 pub use question::{Question, RecordType};
 pub use resolver::{
@@ -44,3 +44,4 @@ pub use resolver::{
     Resolver, STALE_AFTER, Transport,
 };
 pub use scope::{CHECK_ADDRESS, Decision, Namespaces, Order, Own, Refusal, Rule, Ruling, Scope};
+pub use serve::{TCP_IDLE, TCP_PIPELINE, UDP_AT_ONCE};

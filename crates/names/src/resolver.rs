@@ -286,15 +286,15 @@ impl<A: Asks> Resolver<A> {
         let ruling = self.scope().classify(&question);
         let reply = match ruling.decision {
             Decision::Us(own) => return Reply::own(&asked.query, own),
-            Decision::Laptop => return self.from_laptop(asked).await,
+            Decision::Laptop => return self.via_laptop(asked).await,
             Decision::Refuse(Refusal::Transfer) => {
                 return Reply::ours(&asked.query, Rcode::Refused, Outcome::ServFail);
             }
             Decision::Refuse(Refusal::NoSuchName) => {
                 Reply::ours(&asked.query, Rcode::NxDomain, Outcome::NxDomain)
             }
-            Decision::Cluster { candidates } => self.from_cluster(asked, candidates.into()).await,
-            Decision::Both { candidates, order } => self.from_either(asked, candidates.into(), order).await,
+            Decision::Cluster { candidates } => self.via_cluster(asked, candidates.into()).await,
+            Decision::Both { candidates, order } => self.via_either(asked, candidates.into(), order).await,
         };
         if reply.outcome == Outcome::NxDomain && ruling.rule != Rule::SpecialUse {
             return self.or_neighbours(asked, reply).await;
@@ -316,14 +316,14 @@ impl<A: Asks> Resolver<A> {
         }
     }
 
-    async fn from_laptop(&self, asked: &Asked<'_>) -> Reply {
+    async fn via_laptop(&self, asked: &Asked<'_>) -> Reply {
         match self.ask_laptop(asked, LAPTOP_WITHIN).await {
             Ok(answer) => Reply::passed(&asked.query, answer, Answerer::Laptop, Arc::new([])),
             Err(error) => Reply::failed(&asked.query, [error], Arc::new([])),
         }
     }
 
-    async fn from_cluster(&self, asked: &Asked<'_>, candidates: Arc<[Name]>) -> Reply {
+    async fn via_cluster(&self, asked: &Asked<'_>, candidates: Arc<[Name]>) -> Reply {
         match self.ask_cluster(asked, &candidates).await {
             Ok(found) => self.hand_out(asked, found, candidates).await,
             Err(error) => Reply::failed(&asked.query, [error], candidates),
@@ -331,7 +331,7 @@ impl<A: Asks> Resolver<A> {
     }
 
     /// Asks both sides, the one that counts less a little later or when the other has not got the name.
-    async fn from_either(&self, asked: &Asked<'_>, candidates: Arc<[Name]>, order: Order) -> Reply {
+    async fn via_either(&self, asked: &Asked<'_>, candidates: Arc<[Name]>, order: Order) -> Reply {
         let first_has_spoken = Notify::new();
         let its_turn = async |second: bool| {
             if second {

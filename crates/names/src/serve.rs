@@ -1,1 +1,205 @@
-//! Serving sockets.
+//! Serving sockets: streams of length-prefixed queries, and datagrams.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UdpSocket;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::codec::{Framed, LengthDelimitedCodec};
+
+use crate::asks::Asks;
+use crate::resolver::{LAPTOP_WITHIN, Resolver, Transport};
+
+/// How long a stream may be idle: longer than any answer takes, so that a slow one ends no connection.
+pub const TCP_IDLE: Duration = Duration::from_secs(LAPTOP_WITHIN.as_secs() + 4);
+
+/// How many queries of one stream are answered at the same time (RFC 7766, 6.2.1.1); more wait in the stream.
+pub const TCP_PIPELINE: usize = 16;
+
+/// How many datagrams are answered at the same time. More are dropped, which a resolver takes for a lost packet.
+pub const UDP_AT_ONCE: usize = 1024;
+
+/// The longest query that we take: a name and options.
+const LONGEST_QUERY: usize = 4096;
+
+impl<A: Asks> Resolver<A> {
+    /// Answers the queries of one stream, each with its length before it (RFC 1035, 4.2.2), until the other end closes
+    /// it, is idle for [`TCP_IDLE`], or sends what is no query.
+    ///
+    /// # Errors
+    /// What the stream says when it breaks.
+    pub async fn serve_tcp<S>(&self, stream: S) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin,
+    {
+        let codec = LengthDelimitedCodec::builder().length_field_length(2).new_codec();
+        let (mut replies, queries) = Framed::new(stream, codec).split();
+        let mut answers = queries
+            .map(async |query| match query {
+                Ok(query) => Ok(self.answer(query.freeze(), Transport::Tcp).await),
+                Err(error) => Err(error),
+            })
+            .buffer_unordered(TCP_PIPELINE);
+        loop {
+            let Ok(Some(answer)) = timeout(TCP_IDLE, answers.next()).await else {
+                return Ok(());
+            };
+            let answer = answer?;
+            if answer.is_empty() {
+                return Ok(());
+            }
+            // A client that takes no answers is as good as gone.
+            let Ok(sent) = timeout(TCP_IDLE, replies.send(answer)).await else {
+                return Ok(());
+            };
+            sent?;
+        }
+    }
+
+    /// Answers the datagrams of a socket until it breaks; dropping the future ends every answer under way.
+    ///
+    /// # Errors
+    /// What the socket says when it can no longer be read.
+    pub async fn serve_udp(&self, socket: Arc<UdpSocket>) -> io::Result<()> {
+        let mut query = vec![0; LONGEST_QUERY];
+        let mut answer = Vec::new();
+        let mut slow = JoinSet::new();
+        loop {
+            while slow.try_join_next().is_some() {}
+            let (length, from) = socket.recv_from(&mut query).await?;
+            if self.try_answer(&query[..length], &mut answer) {
+                // A reply that does not fit into the socket's buffer is lost like any datagram.
+                let _ = socket.try_send_to(&answer, from);
+                continue;
+            }
+            if slow.len() >= UDP_AT_ONCE {
+                tracing::debug!("too many questions at once, one is dropped");
+                continue;
+            }
+            let (resolver, socket, query) = (
+                self.clone(),
+                Arc::clone(&socket),
+                Bytes::copy_from_slice(&query[..length]),
+            );
+            slow.spawn(async move {
+                let answer = resolver.answer(query, Transport::Udp).await;
+                if !answer.is_empty() {
+                    let _ = socket.send_to(&answer, from).await;
+                }
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+    use crate::asks::AskError;
+    use crate::event::channel;
+    use crate::message::{self, query};
+    use crate::question::{Query, RecordType};
+    use crate::scope::Scope;
+
+    /// A cluster where `slow` takes a second and every name exists.
+    struct Cluster;
+
+    impl Asks for Cluster {
+        async fn cluster(&self, query: Bytes) -> Result<Bytes, AskError> {
+            let query = Query::parse(&query).map_err(|_| AskError::Garbled)?;
+            if query.name.starts_with(b"\x04slow") {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            Ok(message::address(&query, Ipv4Addr::LOCALHOST).into())
+        }
+        async fn laptop(&self, _query: Bytes) -> Result<Bytes, AskError> {
+            Err(AskError::NoServer)
+        }
+        async fn before_answer(&self, _addresses: &[IpAddr]) {}
+    }
+
+    fn resolver() -> Resolver<Cluster> {
+        let scope = Scope::new("cluster.local".parse().unwrap(), "shop".parse().unwrap());
+        Resolver::new(scope, Cluster, channel(8).0)
+    }
+
+    fn framed(id: u8, name: &str) -> Vec<u8> {
+        let mut bytes = query(&name.parse().unwrap(), RecordType::A);
+        bytes[1] = id;
+        [&u16::try_from(bytes.len()).unwrap().to_be_bytes()[..], &bytes].concat()
+    }
+
+    async fn id_of_next(client: &mut (impl AsyncRead + Unpin)) -> u8 {
+        let length = client.read_u16().await.unwrap();
+        let mut answer = vec![0; length.into()];
+        client.read_exact(&mut answer).await.unwrap();
+        answer[1]
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_carries_several_queries_and_a_slow_one_holds_up_none() {
+        let (mut client, server) = duplex(4096);
+        let resolver = resolver();
+        let asks = async {
+            let both = [framed(1, "slow"), framed(2, "web")].concat();
+            // In pieces that respect no border.
+            for piece in both.chunks(5) {
+                client.write_all(piece).await.unwrap();
+            }
+            assert_eq!(id_of_next(&mut client).await, 2);
+            assert_eq!(id_of_next(&mut client).await, 1);
+            client.write_all(&framed(3, "web")).await.unwrap();
+            assert_eq!(id_of_next(&mut client).await, 3);
+            drop(client);
+        };
+        let (served, ()) = tokio::join!(resolver.serve_tcp(server), asks);
+        served.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_is_idle_or_speaks_something_else_is_ended() {
+        let (idle, server) = duplex(64);
+        let start = tokio::time::Instant::now();
+        resolver().serve_tcp(server).await.unwrap();
+        assert_eq!(start.elapsed(), TCP_IDLE);
+        drop(idle);
+
+        let (mut client, server) = duplex(64);
+        client.write_all(b"\0\x05hello").await.unwrap();
+        resolver().serve_tcp(server).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn datagrams_are_answered_from_memory_and_from_the_cluster() {
+        let server = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap());
+        let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        client.connect(server.local_addr().unwrap()).await.unwrap();
+        let resolver = resolver();
+        let asks = async {
+            for _ in 0..2 {
+                client
+                    .send(&query(&"web".parse().unwrap(), RecordType::A))
+                    .await
+                    .unwrap();
+                let mut answer = [0; 512];
+                let length = timeout(Duration::from_secs(5), client.recv(&mut answer))
+                    .await
+                    .unwrap()
+                    .unwrap();
+                assert_eq!(answer[length - 4..length], [127, 0, 0, 1]);
+            }
+        };
+        tokio::select! {
+            served = resolver.serve_udp(server) => panic!("ended with {served:?}"),
+            () = asks => {}
+        }
+    }
+}

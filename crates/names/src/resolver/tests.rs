@@ -62,7 +62,8 @@ impl Side {
             Say::Long => {
                 let mut bytes = message::empty(&query, Rcode::NoError);
                 bytes[7] = 40;
-                let records = (1..=40).flat_map(|last| [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 30, 0, 4, 10, 1, 1, last]);
+                let records =
+                    (1..=40).flat_map(|last| [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 30, 0, 4, 10, 1, 1, last]);
                 let at = 12 + query.name.len() + 4;
                 bytes.splice(at..at, records);
                 bytes
@@ -190,7 +191,7 @@ impl Bench {
         assert_eq!(self.ask(name).await.addresses, [IpAddr::V4(address)], "{name}");
     }
 
-    fn from_memory(&self, name: &str) -> Option<Vec<u8>> {
+    fn in_memory(&self, name: &str) -> Option<Vec<u8>> {
         let mut out = Vec::new();
         let query = message::query(&name.parse().unwrap(), RecordType::A);
         self.resolver.try_answer(&query, &mut out).then_some(out)
@@ -278,7 +279,7 @@ async fn public_names_never_reach_the_cluster() {
     assert_eq!(bench.script.cluster.asked(), [""; 0]);
     assert_eq!(bench.event(), (Answerer::Laptop, Outcome::Found));
     assert!(
-        bench.from_memory("example.org").is_none(),
+        bench.in_memory("example.org").is_none(),
         "the laptop's answers are not ours to remember"
     );
 }
@@ -294,7 +295,10 @@ async fn a_public_name_stays_public_though_a_namespace_has_its_ending() {
     bench.finds("shopify.dev", PUBLIC).await;
     bench.finds("shopify.dev.svc", SVC).await;
     // A public name without an address of this type is public as well.
-    bench.script.cluster.says("mail.dev.svc.cluster.local", Say::Address(SVC), 5);
+    bench
+        .script
+        .cluster
+        .says("mail.dev.svc.cluster.local", Say::Address(SVC), 5);
     bench.script.laptop.says("mail.dev", Say::NoData, 100);
     let mail = bench.ask("mail.dev").await;
     assert_eq!((mail.code, mail.addresses), (ResponseCode::NoError, vec![]));
@@ -304,7 +308,7 @@ async fn a_public_name_stays_public_though_a_namespace_has_its_ending() {
         .laptop
         .says("shopify.dev", Say::Address(PUBLIC), 3000);
     bench.finds("shopify.dev", PUBLIC).await;
-    assert!(bench.from_memory("shopify.dev").is_none());
+    assert!(bench.in_memory("shopify.dev").is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -371,12 +375,12 @@ async fn found_names_are_remembered_for_five_seconds_and_absent_ones_for_two() {
     assert_eq!(bench.ask("nosuch.shop.svc").await.code, ResponseCode::NXDomain);
     bench.script.cluster.asked();
     sleep(Duration::from_millis(1900)).await;
-    assert!(bench.from_memory("web").is_some() && bench.from_memory("nosuch.shop.svc").is_some());
+    assert!(bench.in_memory("web").is_some() && bench.in_memory("nosuch.shop.svc").is_some());
     assert_eq!(bench.ask("WEB").await.took, Duration::ZERO);
     sleep(Duration::from_millis(200)).await;
-    assert!(bench.from_memory("nosuch.shop.svc").is_none());
+    assert!(bench.in_memory("nosuch.shop.svc").is_none());
     sleep(Duration::from_secs(3)).await;
-    assert!(bench.from_memory("web").is_none());
+    assert!(bench.in_memory("web").is_none());
     assert_eq!(bench.script.cluster.asked(), [""; 0]);
     bench.events.close();
     let mut answerers = Vec::new();
@@ -404,7 +408,7 @@ async fn ttls_that_leave_us_never_exceed_what_we_remember() {
     let message = bench.raw("web", RecordType::A, Transport::Udp).await;
     assert_eq!(message.answers[0].ttl, 5);
     sleep(Duration::from_secs(3)).await;
-    let message = Message::from_vec(&bench.from_memory("web").unwrap()).unwrap();
+    let message = Message::from_vec(&bench.in_memory("web").unwrap()).unwrap();
     assert_eq!(message.answers[0].ttl, 2);
 }
 
@@ -413,13 +417,13 @@ async fn flushing_forgets_and_keeps_what_is_under_way_from_being_remembered() {
     let bench = bench();
     bench.finds("web", SVC).await;
     bench.resolver.flush();
-    assert!(bench.from_memory("web").is_none());
+    assert!(bench.in_memory("web").is_none());
     let flushed = async {
         sleep(Duration::from_millis(10)).await;
         bench.resolver.flush();
     };
     tokio::join!(bench.finds("web", SVC), flushed);
-    assert!(bench.from_memory("web").is_none());
+    assert!(bench.in_memory("web").is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -495,7 +499,7 @@ async fn no_address_is_handed_out_before_its_route_is_made() {
     *bench.script.routes_take.lock().unwrap() = Duration::from_secs(60);
     let heard = bench.ask("web").await;
     assert_eq!((heard.code, heard.addresses), (ResponseCode::ServFail, vec![]));
-    assert!(bench.from_memory("web").is_none());
+    assert!(bench.in_memory("web").is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -514,7 +518,7 @@ async fn answers_too_long_for_a_datagram_are_cut_and_whole_over_tcp() {
         assert_eq!(whole.answers.len(), 40, "{name}");
     }
     assert!(
-        bench.from_memory("many.shop.svc").is_none(),
+        bench.in_memory("many.shop.svc").is_none(),
         "memory answers datagrams and obeys their bound"
     );
     let mut edns = message::query(&"many.shop.svc".parse().unwrap(), RecordType::A);
