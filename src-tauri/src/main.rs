@@ -1,3 +1,213 @@
-//! The desktop shell.
+//! `slipway-desktop`: the tray.
+//!
+//! A thin layer: it starts the desk, shows its view on the main thread and passes clicks back.
 
-fn main() {}
+mod tray;
+mod tray_host;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result, bail};
+use slipway_control::RuntimeFolder;
+use slipway_desktop::desk::{self, Surroundings};
+use slipway_desktop::instance::Instance;
+use slipway_desktop::{Click, Picture, Program, View};
+use slipway_profile::Store;
+use tauri::AppHandle;
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing_subscriber::EnvFilter;
+
+use crate::tray::Tray;
+use crate::tray_host::TrayHosts;
+
+/// How many clicks may wait. More come only from a machine.
+const CLICK_QUEUE: usize = 16;
+
+const HELP: &str = "\
+slipway-desktop: the tray of Slipway
+
+Usage: slipway-desktop [--help | --version]
+
+Shows every session in the tray, its own and those from a terminal, and connects
+and disconnects. Ending it ends no session.
+
+Environment:
+  SLIPWAY_BIN   the slipway program, if not the one beside this one or on the PATH
+  SLIPWAY_LOG   what is logged to standard error, as in `debug` (default: info)
+";
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> Result<()> {
+    match std::env::args().nth(1).as_deref() {
+        None => {}
+        Some("--help" | "-h") => return print(HELP),
+        Some("--version" | "-V") => {
+            return print(concat!("slipway-desktop ", env!("CARGO_PKG_VERSION"), "\n"));
+        }
+        Some(other) => bail!("{other} is no option; see slipway-desktop --help"),
+    }
+    log_to_stderr();
+    if !has_display() {
+        bail!("there is no display: start it from a desktop, or set DISPLAY or WAYLAND_DISPLAY");
+    }
+    let folder =
+        RuntimeFolder::of_user().map_err(|error| with_remedy(&error.to_string(), &error.remedy()))?;
+    let Some(instance) = Instance::take(&folder).context("Failed to lock the place of the one desktop")?
+    else {
+        return print("Slipway's desktop is running already: look for its icon in the tray.\n");
+    };
+    let store = Store::of_user().map_err(|error| with_remedy(&error.to_string(), &error.remedy()))?;
+    run(Surroundings {
+        store,
+        folder,
+        program: Program::find(),
+    })?;
+    drop(instance);
+    Ok(())
+}
+
+fn run(surroundings: Surroundings) -> Result<()> {
+    let (clicks, clicked) = mpsc::channel(CLICK_QUEUE);
+    let (view, shown) = watch::channel(View::of(&Picture::default()));
+    let app = tauri::Builder::default()
+        .setup(move |app| {
+            let handle = app.handle().clone();
+            tauri::async_runtime::spawn(async move {
+                let ended = desk::run(surroundings, clicked, view).await;
+                if let Err(error) = &ended {
+                    say(&error.to_string());
+                }
+                handle.exit(i32::from(ended.is_err()));
+            });
+            tauri::async_runtime::spawn(show(app.handle().clone(), shown, clicks));
+            Ok(())
+        })
+        .build(tauri::generate_context!())
+        .context("Failed to start the desktop")?;
+    // There is no window whose closing could end it: only Quit does.
+    let code = app.run_return(|_, _| {});
+    match code {
+        0 => Ok(()),
+        code => bail!("the desktop ended with code {code}"),
+    }
+}
+
+/// Keeps the tray as the view is, for as long as there is a desk.
+async fn show(app: AppHandle, mut view: watch::Receiver<View>, clicks: mpsc::Sender<Click>) {
+    let tray = Arc::new(Mutex::new(None));
+    build(&app, &tray, &view, clicks).await;
+    while view.changed().await.is_ok() {
+        let now = view.borrow_and_update().clone();
+        let (tray, handle) = (Arc::clone(&tray), app.clone());
+        let shown = on_main_thread(&app, move || match &mut *lock(&tray) {
+            Some(tray) => Tray::show(tray, &handle, now),
+            None => Ok(()),
+        });
+        if let Err(error) = shown.await {
+            tracing::error!(%error, "the tray could not be changed");
+        }
+    }
+}
+
+/// Puts the icon into the tray; where nobody shows one, says so and waits for somebody.
+async fn build(
+    app: &AppHandle,
+    tray: &Arc<Mutex<Option<Tray>>>,
+    view: &watch::Receiver<View>,
+    clicks: mpsc::Sender<Click>,
+) {
+    let mut hosts = TrayHosts::watch().await;
+    let mut told = false;
+    loop {
+        let (slot, handle, now) = (Arc::clone(tray), app.clone(), view.borrow().clone());
+        let click = passing_clicks(view.clone(), clicks.clone());
+        let built = on_main_thread(app, move || {
+            *lock(&slot) = Some(Tray::build(&handle, now, click)?);
+            Ok(())
+        });
+        let Err(error) = built.await else { break };
+        tracing::debug!(%error, "nobody shows trays");
+        if !told {
+            say(
+                "nobody on this desktop shows tray icons. Sessions are not affected, and `slipway status` shows \
+                 them. On GNOME, install the extension \"AppIndicator and KStatusNotifierItem Support\"; elsewhere, \
+                 start a panel that has a tray. Waiting for one.",
+            );
+            told = true;
+        }
+        hosts.may_have_come().await;
+    }
+    if told {
+        say("the tray is there");
+    }
+}
+
+/// What to do with a click on an item: find what it means now, and ask the desk for it. Called on a thread
+/// that must not wait.
+fn passing_clicks(
+    view: watch::Receiver<View>,
+    clicks: mpsc::Sender<Click>,
+) -> impl Fn(&str) + Send + Sync + 'static {
+    move |slot| {
+        let click = view.borrow().menu.item(slot).and_then(|item| item.click.clone());
+        let Some(click) = click else { return };
+        if clicks.try_send(click).is_err() {
+            tracing::warn!("a click was lost: too many wait");
+        }
+    }
+}
+
+async fn on_main_thread(
+    app: &AppHandle,
+    act: impl FnOnce() -> tauri::Result<()> + Send + 'static,
+) -> tauri::Result<()> {
+    let (done, outcome) = oneshot::channel();
+    app.run_on_main_thread(move || {
+        let _ = done.send(act());
+    })?;
+    // The main thread drops what it does not run any more: the app is ending.
+    outcome.await.unwrap_or(Ok(()))
+}
+
+fn lock(tray: &Mutex<Option<Tray>>) -> std::sync::MutexGuard<'_, Option<Tray>> {
+    tray.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn has_display() -> bool {
+    ["DISPLAY", "WAYLAND_DISPLAY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
+fn with_remedy(cause: &str, remedy: &str) -> anyhow::Error {
+    anyhow::anyhow!("{cause}; {remedy}")
+}
+
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("SLIPWAY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .init();
+}
+
+fn say(sentence: &str) {
+    let _ = writeln!(io::stderr(), "slipway-desktop: {sentence}");
+}
+
+fn print(text: &str) -> Result<()> {
+    io::stdout()
+        .write_all(text.as_bytes())
+        .context("Failed to write to standard output")
+}
