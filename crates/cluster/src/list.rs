@@ -298,3 +298,123 @@ fn service(service: core::Service) -> Service {
             .collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::script::{Script, list, rbac};
+
+    #[tokio::test]
+    async fn workloads_show_containers_and_ports_and_name_what_may_not_be_listed() {
+        let deployment = json!({
+            "metadata": {"name": "web", "namespace": "dev"},
+            "spec": {"replicas": 3, "selector": {}, "template": {"spec": {"containers": [
+                {"name": "app", "image": "shop:2", "ports": [{"name": "http", "containerPort": 8080}]},
+            ]}}},
+            "status": {"readyReplicas": 2},
+        });
+        let daemon = json!({
+            "metadata": {"name": "logs", "namespace": "dev"},
+            "spec": {"selector": {}, "template": {"spec": {"containers": []}}},
+            "status": {"desiredNumberScheduled": 5, "numberReady": 5, "currentNumberScheduled": 5, "numberMisscheduled": 0},
+        });
+        let apps = "/apis/apps/v1/namespaces/dev";
+        let script = Script::new()
+            .on(
+                "GET",
+                &format!("{apps}/deployments"),
+                200,
+                list("DeploymentList", "apps/v1", &[deployment]),
+            )
+            .on(
+                "GET",
+                &format!("{apps}/daemonsets"),
+                200,
+                list("DaemonSetList", "apps/v1", &[daemon]),
+            )
+            .on(
+                "GET",
+                &format!("{apps}/statefulsets"),
+                403,
+                rbac("list", "statefulsets", "apps", "dev"),
+            );
+        let found = workloads(&script.client(), "dev").await.unwrap();
+        assert_eq!(
+            serde_json::to_value(&found).unwrap(),
+            json!({
+                "workloads": [
+                    {"kind": "deployment", "namespace": "dev", "name": "web", "wanted": 3, "ready": 2, "containers": [
+                        {"name": "app", "image": "shop:2", "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}]},
+                    ]},
+                    {"kind": "daemon-set", "namespace": "dev", "name": "logs", "wanted": 5, "ready": 5, "containers": []},
+                ],
+                "forbidden": [{"verb": "list", "group": "apps", "resource": "statefulsets", "namespace": "dev"}],
+            })
+        );
+    }
+
+    #[tokio::test]
+    async fn services_show_addresses_ports_and_what_they_stand_for() {
+        let web = json!({
+            "metadata": {"name": "web", "namespace": "dev"},
+            "spec": {"type": "ClusterIP", "clusterIP": "10.96.0.9", "clusterIPs": ["10.96.0.9", "fd00::9"],
+                     "ports": [{"port": 80, "targetPort": "http", "protocol": "TCP"}, {"port": 53, "targetPort": 5353, "protocol": "UDP"}]},
+        });
+        let headless = json!({"metadata": {"name": "db", "namespace": "dev"}, "spec": {"clusterIP": "None", "clusterIPs": ["None"]}});
+        let external = json!({"metadata": {"name": "mail", "namespace": "dev"}, "spec": {"type": "ExternalName", "externalName": "mail.example"}});
+        let script = Script::new().on(
+            "GET",
+            "/api/v1/namespaces/dev/services",
+            200,
+            list("ServiceList", "v1", &[web, headless, external]),
+        );
+        let found = services(&script.client(), "dev").await.unwrap();
+        assert_eq!(found[0].addresses, ["10.96.0.9", "fd00::9"]);
+        let targets: Vec<_> = found[0]
+            .ports
+            .iter()
+            .map(|port| (port.port, port.target.as_deref(), &*port.protocol))
+            .collect();
+        assert_eq!(targets, [(80, Some("http"), "TCP"), (53, Some("5353"), "UDP")]);
+        assert!(found[1].addresses.is_empty());
+        assert_eq!(found[2].external_name.as_deref(), Some("mail.example"));
+    }
+
+    #[tokio::test]
+    async fn long_lists_come_in_pages() {
+        let page = |name: &str, next: &str| {
+            json!({"kind": "NamespaceList", "apiVersion": "v1", "metadata": {"continue": next},
+                   "items": [{"metadata": {"name": name}}]})
+        };
+        let script = Script::new()
+            .on("GET", "/api/v1/namespaces", 200, page("blog", "more"))
+            .on("GET", "/api/v1/namespaces", 200, page("shop", ""));
+        let found = namespaces(&script.client()).await.unwrap();
+        assert_eq!(
+            found.iter().map(|one| &*one.name).collect::<Vec<_>>(),
+            ["blog", "shop"]
+        );
+        assert!(
+            script.seen("GET", "/api/v1/namespaces")[1]
+                .query
+                .contains("continue=more")
+        );
+    }
+
+    #[tokio::test]
+    async fn namespaces_that_may_not_be_listed_are_said_so() {
+        let script = Script::new().on(
+            "GET",
+            "/api/v1/namespaces",
+            403,
+            rbac("list", "namespaces", "", ""),
+        );
+        let error = namespaces(&script.client()).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "you may not list namespaces in the whole cluster"
+        );
+    }
+}

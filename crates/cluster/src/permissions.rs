@@ -190,3 +190,99 @@ async fn review(client: &Client, feature: Feature, access: Access) -> Result<Ver
         reason: status.reason.unwrap_or_default(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::script::{Script, failure};
+
+    const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+
+    fn verdicts(denied: impl Fn(&Access) -> bool) -> Vec<Verdict> {
+        let verdict = |(feature, access): (Feature, Access)| Verdict {
+            feature,
+            allowed: !denied(&access),
+            reason: String::new(),
+            access,
+        };
+        wanted("dev").into_iter().map(verdict).collect()
+    }
+
+    #[tokio::test]
+    async fn each_permission_is_asked_for_once_with_its_subresource() {
+        let answer = json!({"spec": {}, "status": {"allowed": true}});
+        let script = Script::new().on("POST", REVIEWS, 201, answer);
+        let verdicts = check(&script.client(), "dev").await.unwrap();
+        assert!(verdicts.iter().all(|verdict| verdict.allowed));
+        let asked = script.seen("POST", REVIEWS);
+        assert_eq!(asked.len(), wanted("dev").len());
+        let exec = json!({"verb": "get", "group": "", "resource": "pods", "subresource": "exec", "namespace": "dev"});
+        assert!(
+            asked
+                .iter()
+                .any(|seen| seen.body["spec"]["resourceAttributes"] == exec)
+        );
+        let nodes = json!({"verb": "list", "group": "", "resource": "nodes"});
+        assert!(
+            asked
+                .iter()
+                .any(|seen| seen.body["spec"]["resourceAttributes"] == nodes)
+        );
+    }
+
+    #[tokio::test]
+    async fn refused_credentials_are_an_error_and_not_a_list_of_denials() {
+        let script = Script::new().on("POST", REVIEWS, 401, failure(401, "Unauthorized", "Unauthorized"));
+        assert_eq!(
+            check(&script.client(), "dev").await.unwrap_err().code(),
+            "credentials-refused"
+        );
+    }
+
+    #[test]
+    fn each_needed_permission_is_missed_by_its_name() {
+        assert!(missing(&verdicts(|_| false)).is_empty());
+        for (feature, verb, group, resource) in NAMESPACED.iter().filter(|need| need.0.is_needed()) {
+            if *resource == "jobs" {
+                continue;
+            }
+            let denied = |access: &Access| access.verb == *verb && access.resource == *resource;
+            let verdicts = verdicts(denied);
+            let found = missing(&verdicts);
+            assert_eq!(
+                found,
+                [&Access::within("dev", verb, group, resource)],
+                "{feature:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn forbidden_jobs_are_missed_only_where_bare_pods_are_forbidden_too() {
+        let jobs = |access: &Access| access.resource == "jobs";
+        assert!(missing(&verdicts(jobs)).is_empty());
+        let both = |access: &Access| jobs(access) || (access.resource == "pods" && access.verb == "create");
+        let verdicts = verdicts(both);
+        let names: Vec<_> = missing(&verdicts).into_iter().map(ToString::to_string).collect();
+        assert_eq!(
+            names,
+            [
+                "create jobs (batch) in namespace dev",
+                "delete jobs (batch) in namespace dev"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_only_helps_is_not_missed() {
+        let denied = |access: &Access| access.namespace.is_none() || access.resource == "events";
+        assert!(missing(&verdicts(denied)).is_empty());
+    }
+
+    #[test]
+    fn the_role_grants_a_session_and_nothing_else() {
+        insta::assert_snapshot!(role_yaml("dev"));
+    }
+}

@@ -115,13 +115,11 @@ fn from_cause(error: &(dyn StdError + 'static)) -> Option<ApiError> {
         return Some(ApiError::Proxy { detail: text });
     }
     let error = error.downcast_ref::<io::Error>()?;
-    if let Some(tls) = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-    {
-        return Some(from_tls(tls));
+    match error.get_ref() {
+        // An error inside of an `io::Error` is not among its sources, and libraries put one into the other.
+        Some(inner) => from_cause(inner).or_else(|| from_io(error)),
+        None => from_io(error),
     }
-    from_io(error)
 }
 
 fn from_io(error: &io::Error) -> Option<ApiError> {
@@ -166,5 +164,127 @@ fn certificate_problem(error: &CertificateError) -> CertificateProblem {
             CertificateProblem::NotYetValid
         }
         _ => CertificateProblem::Invalid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Pod;
+    use kube::api::{Api, ListParams};
+
+    use super::*;
+    use crate::api::script::{Script, failure, rbac};
+    use crate::api::{REQUEST_PATIENCE, ask};
+
+    const PODS: &str = "/api/v1/namespaces/dev/pods";
+
+    fn access() -> Access {
+        Access::within("dev", "list", "", "pods")
+    }
+
+    async fn list(client: kube::Client) -> ApiError {
+        let pods: Api<Pod> = Api::namespaced(client, "dev");
+        ask(access(), pods.list(&ListParams::default()))
+            .await
+            .unwrap_err()
+    }
+
+    async fn answered(status: u16, body: serde_json::Value) -> ApiError {
+        list(Script::new().on("GET", PODS, status, body).client()).await
+    }
+
+    #[tokio::test]
+    async fn rbac_names_what_is_missing_and_where() {
+        let error = answered(403, rbac("list", "pods", "", "dev")).await;
+        assert_eq!(error.to_string(), "you may not list pods in namespace dev");
+        assert_eq!((error.code(), error.is_passing()), ("forbidden", false));
+        assert!(error.remedy().contains("list pods in namespace dev"));
+    }
+
+    #[tokio::test]
+    async fn admission_is_told_from_rbac_although_both_are_403() {
+        let body = failure(
+            403,
+            "Forbidden",
+            "pods \"x\" is forbidden: exceeded quota: small, requested: pods=1",
+        );
+        let error = answered(403, body).await;
+        assert!(
+            matches!(&error, ApiError::Refused { status: 403, message, .. } if message.contains("exceeded quota"))
+        );
+    }
+
+    #[tokio::test]
+    async fn refused_credentials_ask_for_a_new_login() {
+        let error = answered(401, failure(401, "Unauthorized", "Unauthorized")).await;
+        assert_eq!(error.code(), "credentials-refused");
+        assert!(error.remedy().contains("Log in"));
+    }
+
+    #[tokio::test]
+    async fn a_busy_server_is_a_failure_that_passes() {
+        let error = answered(503, failure(503, "ServiceUnavailable", "etcd is on holiday")).await;
+        assert!(error.is_passing(), "{error}");
+        assert!(error.to_string().contains("etcd is on holiday"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_never_answers_is_given_up_in_time() {
+        let error = list(Script::new().on_never("GET", PODS).client()).await;
+        assert!(matches!(error, ApiError::Timeout { waited } if waited == REQUEST_PATIENCE));
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_is_unreachable() {
+        // Bound and not listening: nobody else can take the port meanwhile.
+        let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = held.local_addr().unwrap();
+        drop(held);
+        let config = kube::Config::new(format!("http://{address}").parse().unwrap());
+        let error = list(kube::Client::try_from(config).unwrap()).await;
+        assert!(matches!(error, ApiError::Connect { .. }), "{error:?}");
+        assert!(error.is_passing());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_speaks_no_tls_is_said_so() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                .await
+                .unwrap();
+        });
+        let mut config = kube::Config::new(format!("https://{address}").parse().unwrap());
+        config.accept_invalid_certs = true;
+        let error = list(kube::Client::try_from(config).unwrap()).await;
+        assert!(matches!(error, ApiError::Tls { .. }), "{error:?}");
+        server.await.unwrap();
+    }
+
+    #[test]
+    fn each_trouble_with_the_certificate_has_its_name() {
+        for (certificate, problem) in [
+            (CertificateError::UnknownIssuer, CertificateProblem::UnknownIssuer),
+            (CertificateError::NotValidForName, CertificateProblem::WrongName),
+            (CertificateError::Expired, CertificateProblem::Expired),
+            (CertificateError::NotValidYet, CertificateProblem::NotYetValid),
+            (CertificateError::BadSignature, CertificateProblem::Invalid),
+        ] {
+            let inner = io::Error::other(rustls::Error::InvalidCertificate(certificate));
+            let error = classify(access(), kube::Error::Service(Box::new(io::Error::other(inner))));
+            assert!(
+                matches!(error, ApiError::Certificate { problem: found, .. } if found == problem),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_refused_client_certificate_is_a_matter_of_credentials() {
+        let alert = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateExpired);
+        let error = classify(access(), kube::Error::Service(Box::new(io::Error::other(alert))));
+        assert_eq!(error.code(), "credentials-refused");
     }
 }

@@ -166,3 +166,103 @@ fn leftover(kind: LeftoverKind, metadata: &ObjectMeta, ended: bool, now: Timesta
         ended,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const NOW: &str = "2026-01-01T12:00:00Z";
+    const OLD: &str = "2026-01-01T11:49:00Z";
+    const YOUNG: &str = "2026-01-01T11:58:00Z";
+
+    fn object<K: serde::de::DeserializeOwned>(value: Value) -> K {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn job(name: &str, created: &str) -> Job {
+        object(json!({"metadata": {"name": name, "creationTimestamp": created}}))
+    }
+
+    fn pod(name: &str, created: &str, phase: &str, owner: Option<&str>) -> Pod {
+        let owners =
+            owner.map(|owner| json!([{"apiVersion": "batch/v1", "kind": "Job", "name": owner, "uid": "j"}]));
+        let state = if phase == "Running" {
+            json!({"running": {}})
+        } else {
+            json!({"waiting": {}})
+        };
+        object(json!({
+            "metadata": {"name": name, "creationTimestamp": created, "ownerReferences": owners,
+                         "labels": {SESSION_LABEL: "s1"}},
+            "status": {"phase": phase, "containerStatuses": [
+                {"name": "agent", "image": "", "imageID": "", "ready": true, "restartCount": 0, "state": state},
+            ]},
+        }))
+    }
+
+    fn names(jobs: &[Job], pods: &[Pod]) -> Vec<String> {
+        sift(jobs, pods, NOW.parse().unwrap())
+            .into_iter()
+            .map(|leftover| leftover.name)
+            .collect()
+    }
+
+    #[test]
+    fn a_running_agent_is_nobodys_leftover_however_old() {
+        let pods = [
+            pod("a-1", OLD, "Running", Some("a")),
+            pod("bare", OLD, "Running", None),
+        ];
+        assert_eq!(names(&[job("a", OLD)], &pods), [""; 0]);
+    }
+
+    #[test]
+    fn an_ended_bare_pod_is_left_over_at_once() {
+        let found = sift(
+            &[],
+            &[pod("bare", YOUNG, "Succeeded", None)],
+            NOW.parse().unwrap(),
+        );
+        assert_eq!(
+            found,
+            [Leftover {
+                kind: LeftoverKind::Pod,
+                name: "bare".to_owned(),
+                session: Some("s1".to_owned()),
+                age_seconds: 120,
+                ended: true,
+            }]
+        );
+    }
+
+    #[test]
+    fn what_starts_is_left_alone_until_it_is_clearly_stuck() {
+        let pods = [
+            pod("a-1", YOUNG, "Pending", Some("a")),
+            pod("bare", YOUNG, "Pending", None),
+        ];
+        assert_eq!(names(&[job("a", YOUNG)], &pods), [""; 0]);
+        let pods = [
+            pod("a-1", OLD, "Pending", Some("a")),
+            pod("bare", OLD, "Pending", None),
+        ];
+        assert_eq!(names(&[job("a", OLD)], &pods), ["a", "bare"]);
+    }
+
+    #[test]
+    fn a_jobs_pod_goes_with_its_job_and_is_not_listed_beside_it() {
+        assert_eq!(
+            names(&[job("a", OLD)], &[pod("a-1", OLD, "Succeeded", Some("a"))]),
+            ["a"]
+        );
+    }
+
+    #[test]
+    fn what_is_being_deleted_is_not_listed() {
+        let mut pod = pod("bare", OLD, "Failed", None);
+        pod.metadata.deletion_timestamp = Some(Time(NOW.parse().unwrap()));
+        assert_eq!(names(&[], &[pod]), [""; 0]);
+    }
+}

@@ -242,7 +242,7 @@ fn pairs<'a, V>(
 
 /// What the container runs: wait on a FIFO, without turning round, until binary and key are there; then become the
 /// agent. Whoever comes first makes the FIFO, the container or the upload.
-fn script(placement: &Placement<'_>) -> String {
+pub(super) fn script(placement: &Placement<'_>) -> String {
     let Placement { grace, key, .. } = placement;
     format!(
         "umask 077\n\
@@ -256,4 +256,65 @@ fn script(placement: &Placement<'_>) -> String {
         digest = key.digest(),
         grace = grace.as_secs(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::placement;
+    use super::*;
+
+    #[test]
+    fn the_job_is_removed_by_the_cluster_and_keeps_to_the_restricted_standard() {
+        insta::assert_yaml_snapshot!(job(&placement(), &Shape::default()));
+    }
+
+    #[test]
+    fn the_bare_pod_is_the_jobs_pod() {
+        let (job, pod) = (
+            job(&placement(), &Shape::default()),
+            pod(&placement(), &Shape::default()),
+        );
+        assert_eq!(job.spec.unwrap().template.spec, pod.spec);
+        assert_eq!(pod.metadata.generate_name.as_deref(), Some("slipway-agent-"));
+        assert_eq!(
+            pod.metadata.labels.unwrap()[SESSION_LABEL],
+            placement().session.to_string()
+        );
+    }
+
+    #[test]
+    fn the_manifest_shows_the_keys_digest_and_never_the_key() {
+        let text = serde_json::to_string(&job(&placement(), &Shape::default())).unwrap();
+        assert!(text.contains(&placement().key.digest().to_string()));
+        assert!(!text.contains(&placement().key.to_hex()));
+    }
+
+    #[test]
+    fn a_cluster_that_assigns_users_is_left_to() {
+        let message =
+            "unable to validate against any security context constraint: runAsUser 65532".to_owned();
+        let shape = Shape::default()
+            .with_what_is_wanted(&PlaceError::Admission {
+                message: message.clone(),
+            })
+            .unwrap();
+        let pod = pod(&placement(), &shape).spec.unwrap().security_context.unwrap();
+        assert_eq!(
+            (pod.run_as_user, pod.run_as_group, pod.run_as_non_root),
+            (None, None, Some(true))
+        );
+        assert_eq!(
+            shape.with_what_is_wanted(&PlaceError::Admission { message }),
+            None
+        );
+    }
+
+    #[test]
+    fn a_full_quota_is_not_answered_with_another_shape() {
+        let message = "exceeded quota: q, requested: limits.cpu=1, used: limits.cpu=4".to_owned();
+        assert_eq!(
+            Shape::default().with_what_is_wanted(&PlaceError::Quota { message }),
+            None
+        );
+    }
 }

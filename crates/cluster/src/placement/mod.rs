@@ -34,6 +34,8 @@ mod manifest;
 mod refusal;
 mod removed;
 mod start;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 /// How long a pod may take until it runs: an image pull included.

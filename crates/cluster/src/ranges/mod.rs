@@ -116,3 +116,216 @@ fn kind(
     known.extend(covered);
     (merge(&known), whole)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api::script::{Script, list, rbac};
+
+    fn nets(text: &[&str]) -> Vec<IpNet> {
+        text.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    fn service(addresses: &[&str]) -> Value {
+        json!({"metadata": {"name": "web"}, "spec": {"clusterIP": addresses[0], "clusterIPs": addresses}})
+    }
+
+    fn pod(address: &str, host: bool) -> Value {
+        json!({
+            "metadata": {"name": "web-1"}, "spec": {"hostNetwork": host, "containers": []},
+            "status": {"podIP": address, "podIPs": [{"ip": address}]},
+        })
+    }
+
+    fn developer() -> Script {
+        Script::new()
+            .on(
+                "GET",
+                "/apis/networking.k8s.io/v1/servicecidrs",
+                403,
+                rbac("list", "servicecidrs", "", ""),
+            )
+            .on("GET", "/api/v1/nodes", 403, rbac("list", "nodes", "", ""))
+            .on("GET", "/api/v1/services", 403, rbac("list", "services", "", ""))
+            .on("GET", "/api/v1/pods", 403, rbac("list", "pods", "", ""))
+            .on(
+                "GET",
+                "/api/v1/namespaces/kube-system/pods",
+                403,
+                rbac("list", "pods", "", "kube-system"),
+            )
+            .on(
+                "GET",
+                "/api/v1/namespaces/kube-system/configmaps/kubeadm-config",
+                403,
+                rbac("get", "configmaps", "", ""),
+            )
+    }
+
+    #[tokio::test]
+    async fn the_clusters_own_declarations_are_complete() {
+        let apiserver = json!({
+            "metadata": {"name": "kube-apiserver-a"},
+            "spec": {"containers": [{"name": "a", "command": ["kube-controller-manager", "--cluster-cidr=10.244.0.0/16"]}]},
+        });
+        let cidrs = json!({"metadata": {"name": "kubernetes"}, "spec": {"cidrs": ["10.96.0.0/12"]}});
+        let nodes = json!({"metadata": {"name": "n"}, "spec": {"podCIDRs": ["10.244.3.0/24"]}});
+        let script = Script::new()
+            .on(
+                "GET",
+                "/apis/networking.k8s.io/v1/servicecidrs",
+                200,
+                list("ServiceCIDRList", "networking.k8s.io/v1", &[cidrs]),
+            )
+            .on("GET", "/api/v1/nodes", 200, list("NodeList", "v1", &[nodes]))
+            .on(
+                "GET",
+                "/api/v1/namespaces/kube-system/pods",
+                200,
+                list("PodList", "v1", &[apiserver]),
+            )
+            .on(
+                "GET",
+                "/api/v1/services",
+                200,
+                list("ServiceList", "v1", &[service(&["10.103.7.1"])]),
+            )
+            .on(
+                "GET",
+                "/api/v1/pods",
+                200,
+                list(
+                    "PodList",
+                    "v1",
+                    &[pod("10.244.3.9", false), pod("192.168.1.5", true)],
+                ),
+            );
+        let ranges = learn(&script.client(), &["dev".to_owned()]).await;
+        assert_eq!(ranges.services, nets(&["10.96.0.0/12"]));
+        assert_eq!(
+            ranges.pods,
+            nets(&["10.244.0.0/16"]),
+            "a pod in its node's network adds nothing"
+        );
+        assert!(ranges.complete);
+        assert_eq!(
+            ranges.how,
+            [
+                Source::ServiceCidrs,
+                Source::ControlPlaneFlags,
+                Source::NodeShares
+            ]
+        );
+        assert!(
+            script.changes().is_empty(),
+            "nothing may be created to learn something"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_developer_of_one_namespace_gets_what_is_observed_there() {
+        let script = developer()
+            .on(
+                "GET",
+                "/api/v1/namespaces/dev/services",
+                200,
+                list(
+                    "ServiceList",
+                    "v1",
+                    &[service(&["10.96.7.1"]), service(&["None"])],
+                ),
+            )
+            .on(
+                "GET",
+                "/api/v1/namespaces/dev/pods",
+                200,
+                list("PodList", "v1", &[pod("10.244.3.9", false)]),
+            )
+            .on(
+                "GET",
+                "/api/v1/namespaces/default/services",
+                403,
+                rbac("list", "services", "", "default"),
+            )
+            .on(
+                "GET",
+                "/api/v1/namespaces/default/pods",
+                403,
+                rbac("list", "pods", "", "default"),
+            );
+        let ranges = learn(&script.client(), &["dev".to_owned()]).await;
+        assert_eq!(ranges.services, nets(&["10.96.7.0/24"]));
+        assert_eq!(ranges.pods, nets(&["10.244.3.0/24"]));
+        assert_eq!(ranges.how, [Source::ObservedServices, Source::ObservedPods]);
+        assert!(!ranges.complete);
+    }
+
+    #[tokio::test]
+    async fn without_any_permission_nothing_is_known_and_nothing_fails() {
+        let script = developer();
+        let ranges = learn(&script.client(), &["dev".to_owned()]).await;
+        assert_eq!(ranges, Ranges::default());
+        assert!(script.changes().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unanswered_question_does_not_hold_up_the_others() {
+        let cidrs = json!({"metadata": {"name": "kubernetes"}, "spec": {"cidrs": ["10.96.0.0/12"]}});
+        let script = developer().on_never("GET", "/api/v1/namespaces/dev/pods");
+        let script = Script::on(
+            script,
+            "GET",
+            "/apis/networking.k8s.io/v1/servicecidrs",
+            200,
+            list("ServiceCIDRList", "networking.k8s.io/v1", &[cidrs]),
+        );
+        let client = script.client();
+        let namespaces = ["dev".to_owned()];
+        let started = tokio::time::Instant::now();
+        // The first answer of the script is the refusal; the second round has the range.
+        let first = learn(&client, &namespaces).await;
+        let second = learn(&client, &namespaces).await;
+        assert_eq!(
+            (first.services, second.services),
+            (vec![], nets(&["10.96.0.0/12"]))
+        );
+        assert!(
+            started.elapsed() < std::time::Duration::from_secs(11),
+            "{:?}",
+            started.elapsed()
+        );
+    }
+
+    #[test]
+    fn pods_outside_of_the_nodes_shares_are_covered_too() {
+        let facts = Facts {
+            pods: vec![(Source::NodeShares, nets(&["10.244.0.0/24", "10.244.1.0/24"]))],
+            pod_addresses: vec!["10.244.1.7".parse().unwrap(), "100.64.3.4".parse().unwrap()],
+            ..Facts::default()
+        };
+        let ranges = judge(&facts);
+        assert_eq!(ranges.pods, nets(&["10.244.0.0/23", "100.64.3.0/24"]));
+        assert_eq!(ranges.how, [Source::NodeShares, Source::ObservedPods]);
+    }
+
+    #[test]
+    fn nodes_shares_alone_are_not_complete_because_nodes_come() {
+        let facts = Facts {
+            services: vec![(Source::ServiceCidrs, nets(&["10.96.0.0/12"]))],
+            pods: vec![(Source::NodeShares, nets(&["10.244.0.0/24"]))],
+            ..Facts::default()
+        };
+        assert!(!judge(&facts).complete);
+    }
+
+    #[test]
+    fn a_declared_default_route_is_ignored() {
+        let facts = Facts {
+            services: vec![(Source::ControlPlaneFlags, nets(&["0.0.0.0/0"]))],
+            ..Facts::default()
+        };
+        assert_eq!(judge(&facts), Ranges::default());
+    }
+}

@@ -1,0 +1,453 @@
+//! Placing against a scripted API server: every way it can go wrong, and what is cleaned up then.
+
+use std::sync::Mutex;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::script::{Script, event, failure, list, rbac};
+
+const JOBS: &str = "/apis/batch/v1/namespaces/dev/jobs";
+const JOB: &str = "/apis/batch/v1/namespaces/dev/jobs/slipway-agent-x";
+const PODS: &str = "/api/v1/namespaces/dev/pods";
+const EVENTS: &str = "/api/v1/namespaces/dev/events";
+
+pub(super) fn placement() -> Placement<'static> {
+    Placement {
+        namespace: "dev".to_owned(),
+        session: Uuid::from_u128(0x5115_0000_0000_0000_0000_0000_0000_0001),
+        image: DEFAULT_IMAGE.to_owned(),
+        pull_secrets: Vec::new(),
+        grace: Duration::from_secs(600),
+        key: SessionKey::from([7; 32]),
+        binary: b"agent",
+    }
+}
+
+fn job() -> Value {
+    json!({"metadata": {"name": "slipway-agent-x", "namespace": "dev"}, "spec": {"template": {}}})
+}
+
+fn pod(status: Value) -> Value {
+    json!({
+        "metadata": {
+            "name": "slipway-agent-x-1", "namespace": "dev", "uid": "u1",
+            "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": "slipway-agent-x", "uid": "j1"}],
+        },
+        "spec": {"nodeName": "node-1", "containers": [{"name": "agent", "image": "busybox"}]},
+        "status": status,
+    })
+}
+
+fn state(state: Value) -> Value {
+    json!({"phase": "Pending", "containerStatuses": [
+        {"name": "agent", "image": "busybox", "imageID": "", "ready": false, "restartCount": 0, "state": state},
+    ]})
+}
+
+fn waiting(reason: &str, message: &str) -> Value {
+    state(json!({"waiting": {"reason": reason, "message": message}}))
+}
+
+fn running() -> Value {
+    let mut status = state(json!({"running": {}}));
+    status["podIP"] = json!("10.244.0.7");
+    status["podIPs"] = json!([{"ip": "10.244.0.7"}, {"ip": "fd00::7"}]);
+    status
+}
+
+/// A cluster where the Job is created and its pod goes through these states.
+fn cluster(states: &[Value]) -> Script {
+    let events: Vec<_> = states
+        .iter()
+        .map(|state| event("MODIFIED", &pod(state.clone())))
+        .collect();
+    Script::new()
+        .on("POST", JOBS, 201, job())
+        .on(
+            "DELETE",
+            JOB,
+            200,
+            json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}),
+        )
+        .on("GET", EVENTS, 200, list("EventList", "v1", &[]))
+        .on("GET", PODS, 200, list("PodList", "v1", &[]))
+        .on_watch(PODS, &events)
+}
+
+async fn failing(script: &Script) -> PlaceError {
+    place(&script.client(), &placement(), &|_| ()).await.unwrap_err()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_cannot_be_pulled_is_told_with_the_registrys_words() {
+    let script = cluster(&[
+        waiting("ContainerCreating", ""),
+        waiting("ErrImagePull", "pull access denied, repository does not exist"),
+        waiting("ImagePullBackOff", "Back-off pulling image \"busybox\""),
+    ]);
+    let reasons = Mutex::new(Vec::new());
+    let error = place(&script.client(), &placement(), &|progress| {
+        reasons.lock().unwrap().push(progress)
+    })
+    .await
+    .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the image \"busybox\" cannot be fetched (ImagePullBackOff): pull access denied, repository does not exist"
+    );
+    assert_eq!(error.code(), "agent-image");
+    let waiting = |reason: &str| Progress::WaitingForPod {
+        reason: reason.to_owned(),
+    };
+    assert_eq!(
+        *reasons.lock().unwrap(),
+        [
+            Progress::Creating,
+            waiting("no pod yet"),
+            waiting("ContainerCreating"),
+            waiting("ErrImagePull")
+        ]
+    );
+    assert_eq!(
+        script.seen("DELETE", JOB).len(),
+        1,
+        "what was created for nothing is removed"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_cannot_be_made_is_told_at_once() {
+    let script = cluster(&[waiting("CreateContainerError", "no such runtime")]);
+    assert_eq!(
+        failing(&script).await.to_string(),
+        "the agent's container does not start (CreateContainerError): no such runtime"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_without_a_shell_is_told_with_what_the_image_needs() {
+    let ended = json!({"terminated": {"exitCode": 128, "reason": "StartError", "message": "exec: \"sh\": not found"}});
+    let error = failing(&cluster(&[state(ended)])).await;
+    assert_eq!(error.code(), "agent-container");
+    assert!(error.remedy().contains("shell"), "{}", error.remedy());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unschedulable_pod_is_given_a_moment_and_then_up() {
+    let unschedulable = json!({"phase": "Pending", "conditions": [
+        {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available"},
+    ]});
+    let started = tokio::time::Instant::now();
+    let error = failing(&cluster(&[unschedulable])).await;
+    assert_eq!(
+        error.to_string(),
+        "no node takes the agent's pod: 0/3 nodes are available"
+    );
+    assert!(error.remedy().contains("amd64"));
+    assert!(started.elapsed() >= Duration::from_secs(10) && started.elapsed() < START_PATIENCE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_evicted_pod_is_told_with_the_nodes_words() {
+    let evicted =
+        json!({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."});
+    let error = failing(&cluster(&[evicted])).await;
+    assert_eq!(error.code(), "agent-evicted");
+    assert!(error.to_string().contains("low on resource"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_never_gets_anywhere_is_given_up_with_its_last_reason() {
+    let error = failing(&cluster(&[waiting("ContainerCreating", "")])).await;
+    let PlaceError::TooSlow { waited, last } = &error else {
+        panic!("{error:?}")
+    };
+    assert_eq!((*waited, &**last), (START_PATIENCE, "ContainerCreating"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_is_deleted_meanwhile_is_told_so() {
+    let pods = [
+        event("ADDED", &pod(waiting("ContainerCreating", ""))),
+        event("DELETED", &pod(json!({}))),
+    ];
+    let script = Script::new()
+        .on("POST", JOBS, 201, job())
+        .on("GET", PODS, 200, list("PodList", "v1", &[]))
+        .on_watch(PODS, &pods);
+    assert_eq!(failing(&script).await.code(), "agent-deleted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_job_controllers_refusal_is_heard_from_its_events() {
+    let message =
+        "Error creating: pods \"slipway-agent-x-1\" is forbidden: exceeded quota: small, requested: pods=1";
+    let said =
+        json!({"metadata": {"name": "e1", "namespace": "dev"}, "involvedObject": {}, "message": message});
+    let script = cluster(&[]).on_watch(EVENTS, &[event("ADDED", &said)]);
+    let started = tokio::time::Instant::now();
+    let error = failing(&script).await;
+    assert_eq!(error.code(), "quota");
+    assert!(error.to_string().contains("exceeded quota: small"));
+    assert!(started.elapsed() < Duration::from_secs(1));
+    let asked = &script.seen("GET", EVENTS)[0].query;
+    assert!(asked.contains("involvedObject.name%3Dslipway-agent-x"), "{asked}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_events_may_not_be_read_a_dry_run_finds_the_refusal() {
+    let violates =
+        "pods \"slipway-agent-\" is forbidden: violates PodSecurity \"restricted:latest\": seccompProfile";
+    let script = Script::new()
+        .on("POST", JOBS, 201, job())
+        .on("GET", PODS, 200, list("PodList", "v1", &[]))
+        .on("GET", EVENTS, 403, rbac("list", "events", "", "dev"))
+        .on("POST", PODS, 403, failure(403, "Forbidden", violates));
+    let error = failing(&script).await;
+    assert_eq!(error.code(), "agent-refused");
+    assert!(error.to_string().contains("violates PodSecurity"));
+    let asked = script.seen("POST", PODS);
+    assert!(
+        asked.iter().all(|seen| seen.query.contains("dryRun=All")),
+        "nothing may be created by asking"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_that_counts_cpu_limits_gets_one() {
+    let quota = failure(
+        403,
+        "Forbidden",
+        "jobs is forbidden: failed quota: q: must specify limits.cpu for: agent",
+    );
+    let script = Script::new()
+        .on("POST", JOBS, 403, quota)
+        .on("POST", JOBS, 201, job())
+        .on("GET", PODS, 200, list("PodList", "v1", &[]))
+        .on_watch(PODS, &[event("ADDED", &pod(waiting("InvalidImageName", "")))]);
+    assert_eq!(failing(&script).await.code(), "agent-image");
+    let limits = |seen: &crate::api::script::Seen| {
+        seen.body["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"].clone()
+    };
+    let asked: Vec<_> = script.seen("POST", JOBS).iter().map(limits).collect();
+    assert_eq!(
+        asked,
+        [json!({"memory": "128Mi"}), json!({"cpu": "1", "memory": "128Mi"})]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_that_stays_unsatisfied_is_told_and_not_tried_for_ever() {
+    let quota = failure(
+        403,
+        "Forbidden",
+        "jobs is forbidden: failed quota: q: must specify limits.cpu for: agent",
+    );
+    let script = Script::new().on("POST", JOBS, 403, quota);
+    assert_eq!(failing(&script).await.code(), "quota");
+    assert_eq!(script.seen("POST", JOBS).len(), 2);
+}
+
+#[tokio::test]
+async fn where_jobs_are_forbidden_a_bare_pod_is_placed() {
+    let script = Script::new()
+        .on("POST", JOBS, 403, rbac("create", "jobs", "batch", "dev"))
+        .on(
+            "POST",
+            PODS,
+            201,
+            json!({"metadata": {"name": "slipway-agent-b"}}),
+        )
+        .on(
+            "DELETE",
+            &format!("{PODS}/slipway-agent-b"),
+            200,
+            json!({"metadata": {"name": "slipway-agent-b"}}),
+        )
+        .on(
+            "GET",
+            PODS,
+            200,
+            list(
+                "PodList",
+                "v1",
+                &[json!({
+                    "metadata": {"name": "slipway-agent-b", "namespace": "dev", "uid": "u2"},
+                    "status": waiting("ErrImageNeverPull", "not present"),
+                })],
+            ),
+        );
+    assert_eq!(failing(&script).await.code(), "agent-image");
+    let asked = &script.seen("POST", PODS)[0];
+    assert_eq!(asked.body["spec"]["restartPolicy"], "Never");
+    assert_eq!(script.seen("DELETE", &format!("{PODS}/slipway-agent-b")).len(), 1);
+}
+
+#[tokio::test]
+async fn where_both_are_forbidden_the_verb_and_a_role_are_told_and_nothing_was_changed() {
+    let script = Script::new()
+        .on("POST", JOBS, 403, rbac("create", "jobs", "batch", "dev"))
+        .on("POST", PODS, 403, rbac("create", "pods", "", "dev"));
+    let error = failing(&script).await;
+    assert_eq!(
+        error.to_string(),
+        "you may not create jobs (batch) in namespace dev"
+    );
+    assert!(error.remedy().contains("resources: [jobs]"), "{}", error.remedy());
+    assert!(script.changes().iter().all(|seen| seen.method == "POST"));
+}
+
+#[tokio::test]
+async fn each_refusal_at_the_door_has_its_own_name() {
+    let cases = [
+        (404, "namespaces \"dev\" not found", "namespace-missing"),
+        (
+            403,
+            "jobs is forbidden: unable to create new content in namespace dev because it is being terminated",
+            "namespace-ending",
+        ),
+        (
+            403,
+            "jobs \"x\" is forbidden: maximum memory usage per Container is 64Mi, but limit is 128Mi",
+            "limit-range",
+        ),
+        (
+            403,
+            "jobs \"x\" is forbidden: exceeded quota: q, requested: count/jobs.batch=1",
+            "quota",
+        ),
+        (
+            400,
+            "admission webhook \"policy.example\" denied the request: no images from outside",
+            "agent-refused",
+        ),
+        (
+            422,
+            "Job.batch \"x\" is invalid: spec.template.spec.containers[0].image: Required value",
+            "agent-refused",
+        ),
+        (500, "etcdserver: leader changed", "api-refused"),
+    ];
+    for (status, message, code) in cases {
+        let script = Script::new().on("POST", JOBS, status, failure(status, "", message));
+        assert_eq!(failing(&script).await.code(), code, "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_running_agent_of_the_same_session_is_found_and_others_are_not() {
+    let mut leaving = pod(running());
+    leaving["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    leaving["metadata"]["name"] = json!("slipway-agent-w-1");
+    let pods = [leaving, pod(running())];
+    let script = Script::new().on("GET", PODS, 200, list("PodList", "v1", &pods));
+    let agent = find(&script.client(), "dev", placement().session)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        agent,
+        Agent {
+            namespace: "dev".to_owned(),
+            pod: "slipway-agent-x-1".to_owned(),
+            uid: "u1".to_owned(),
+            owner: Owner::Job("slipway-agent-x".to_owned()),
+            node: Some("node-1".to_owned()),
+            addresses: vec!["10.244.0.7".parse().unwrap(), "fd00::7".parse().unwrap()],
+        }
+    );
+    let asked = &script.seen("GET", PODS)[0].query;
+    assert!(asked.contains(&placement().session.to_string()), "{asked}");
+
+    let script = Script::new().on(
+        "GET",
+        PODS,
+        200,
+        list("PodList", "v1", &[pod(waiting("ContainerCreating", ""))]),
+    );
+    assert_eq!(
+        find(&script.client(), "dev", placement().session).await.unwrap(),
+        None
+    );
+}
+
+async fn agent() -> Agent {
+    let script = Script::new().on("GET", PODS, 200, list("PodList", "v1", &[pod(running())]));
+    find(&script.client(), "dev", placement().session)
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn removing_takes_the_job_with_its_pod_and_is_content_when_it_is_gone() {
+    let script = Script::new().on(
+        "DELETE",
+        JOB,
+        404,
+        failure(404, "NotFound", "jobs \"slipway-agent-x\" not found"),
+    );
+    remove(&script.client(), &agent().await).await.unwrap();
+    assert_eq!(
+        script.seen("DELETE", JOB)[0].body["propagationPolicy"],
+        "Background"
+    );
+}
+
+#[tokio::test]
+async fn a_watched_agent_is_missed_with_the_reason() {
+    let killed = state(json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}));
+    let mut other = pod(running());
+    other["metadata"]["uid"] = json!("u9");
+    let cases = [
+        (event("DELETED", &pod(running())), Gone::Deleted),
+        (event("MODIFIED", &other), Gone::Deleted),
+        (
+            event("MODIFIED", &pod(killed)),
+            Gone::Ended {
+                exit_code: 137,
+                reason: "OOMKilled".to_owned(),
+            },
+        ),
+        (
+            event(
+                "MODIFIED",
+                &pod(json!({"phase": "Failed", "reason": "Evicted", "message": "memory"})),
+            ),
+            Gone::Evicted {
+                reason: "Evicted".to_owned(),
+                message: "memory".to_owned(),
+            },
+        ),
+    ];
+    for (change, expected) in cases {
+        let script = Script::new()
+            .on("GET", PODS, 200, list("PodList", "v1", &[pod(running())]))
+            .on_watch(PODS, &[change]);
+        assert_eq!(
+            watch_gone(&script.client(), &agent().await).await.unwrap(),
+            expected
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_runs_is_not_missed_while_the_api_server_is_away() {
+    let away = failure(503, "ServiceUnavailable", "starting");
+    let script = Script::new()
+        .on("GET", PODS, 503, away)
+        .on("GET", PODS, 200, list("PodList", "v1", &[pod(running())]))
+        .on_watch(PODS, &[]);
+    let (client, agent) = (script.client(), agent().await);
+    let day = Duration::from_secs(86_400);
+    assert!(
+        tokio::time::timeout(day, watch_gone(&client, &agent))
+            .await
+            .is_err()
+    );
+    assert!(
+        script.seen("GET", PODS).len() > 100,
+        "a silent watch is begun anew"
+    );
+}
