@@ -366,11 +366,13 @@ impl Connection {
         };
         let (decoder, fds) = (&mut self.decoder, &mut self.fds);
         let exchange = async {
-            rights::send(&self.stream, &frame, &[])
-                .await
-                .map_err(ClientError::Gone)?;
             fds.clear();
-            read_reply(&self.stream, decoder, fds).await
+            let sent = rights::send(&self.stream, &frame, &[]).await;
+            // A helper that has no room says so and hangs up, without waiting to be spoken to.
+            match (sent, read_reply(&self.stream, decoder, fds).await) {
+                (Err(error), Err(_)) => Err(ClientError::Gone(error)),
+                (Ok(()) | Err(_), reply) => reply,
+            }
         };
         let reply = timeout(wait, exchange).await.map_err(|_| ClientError::Silent)??;
         unanswered.stream = None;

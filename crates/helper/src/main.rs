@@ -70,6 +70,8 @@ fn main() -> anyhow::Result<()> {
         // journald has its own.
         .without_time()
         .init();
+    privilege::require()?;
+    // Before powers go: started with sudo, the folder may be anybody's.
     let listener = server::listen(&arguments.socket)?;
     let policy = Policy::read(Path::new("/etc/slipway/helper.toml"))?;
     privilege::shed()?;

@@ -11,6 +11,11 @@ pub(crate) fn shed() -> anyhow::Result<()> {
         bail!("slipway-helper needs CAP_NET_ADMIN: start it through its systemd unit, or with sudo");
     }
     nix::sys::prctl::set_no_new_privs().context("Failed to set no_new_privs")?;
+    let kept = CapsHashSet::from([Capability::CAP_NET_ADMIN]);
+    if permitted == kept {
+        // As systemd starts it: there is nothing to give up, and its sandbox does not even let us try.
+        return Ok(());
+    }
     // Without CAP_SETPCAP the bounding set cannot shrink; then it only limits programs that gain powers, and
     // no_new_privs forbids those.
     if permitted.contains(&Capability::CAP_SETPCAP) {
@@ -22,13 +27,16 @@ pub(crate) fn shed() -> anyhow::Result<()> {
         }
     }
     caps::clear(None, CapSet::Ambient).context("Failed to clear the ambient capabilities")?;
-    let kept = CapsHashSet::from([Capability::CAP_NET_ADMIN]);
     for set in [CapSet::Effective, CapSet::Permitted] {
         caps::set(None, set, &kept).context("Failed to give up capabilities")?;
     }
     caps::clear(None, CapSet::Inheritable).context("Failed to clear the inheritable capabilities")?;
-    if caps::read(None, CapSet::Permitted).context("Failed to read this process's capabilities")? != kept {
+    if self::permitted()? != kept {
         bail!("the kernel let more than CAP_NET_ADMIN stay");
     }
     Ok(())
+}
+
+fn permitted() -> anyhow::Result<CapsHashSet> {
+    caps::read(None, CapSet::Permitted).context("Failed to read this process's capabilities")
 }

@@ -137,8 +137,11 @@ impl Settings {
             manager
                 .set_link_dns(index, &[(libc::AF_INET, self.resolver.octets().to_vec())])
                 .await?;
-            // What it had learned of these names before is wrong now.
-            manager.flush_caches().await
+            // What it had learned of these names before is wrong now. It would also forget that by itself, in time.
+            if let Err(error) = manager.flush_caches().await {
+                tracing::debug!(%error, "resolved did not flush its caches");
+            }
+            Ok::<(), zbus::Error>(())
         };
         match timeout(CALL_WAIT, calls).await {
             Ok(Ok(())) => Ok(()),

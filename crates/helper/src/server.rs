@@ -1,7 +1,7 @@
 //! Connections: how many, how fast, how long, and what is said on them.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::panic::AssertUnwindSafe;
@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use futures_util::FutureExt as _;
+use nix::sys::socket::MsgFlags;
 use slipway_helper_api::frame::{self, Decoder};
 use slipway_helper_api::{Build, Hello, Refusal, Reply, Request, Version, Welcome, rights};
+use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
@@ -188,7 +190,7 @@ impl Conversation {
             let (reply, fds) = tokio::select! {
                 biased;
                 answer = answer(&self.leases, self.authority, &self.peer, &mut self.allowed, &mut self.lease, request) => answer,
-                _ = stream.readable() => return Err(Over),
+                () = spoke_or_left(stream) => return Err(Over),
             };
             let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
             self.send(&reply, &fds).await?;
@@ -267,6 +269,19 @@ async fn receive(stream: &UnixStream, decoder: &mut Decoder) -> Result<Request, 
             Err(_) => return Err(Over),
         }
     }
+}
+
+/// Resolves when there is something to read, the end included.
+async fn spoke_or_left(stream: &UnixStream) {
+    // Readiness alone may be a memory of the bytes that were read before.
+    let peek = || {
+        Ok(nix::sys::socket::recv(
+            stream.as_raw_fd(),
+            &mut [0],
+            MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT,
+        )?)
+    };
+    let _: std::io::Result<usize> = stream.async_io(Interest::READABLE, peek).await;
 }
 
 /// What a request comes to.

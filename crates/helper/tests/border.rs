@@ -1,0 +1,410 @@
+//! Who gets in, what may be said, and what stays untouched.
+
+mod laptop;
+
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+use std::time::Duration;
+
+use laptop::{HELPER_UID, Helper, WAIT, connect, helper_path, on_a_laptop, plan, ranges, redirect_plan, run};
+use nix::sys::signal::Signal;
+use slipway_helper_api::{
+    Client, ClientError, ConflictWith, DEFAULT_SOCKET, RangeTrouble, Refusal, Stranger, UpError, Version,
+};
+
+#[test]
+fn every_range_rule_holds_at_the_border() {
+    on_a_laptop(|laptop| async move {
+        run("ip link add docker0 type veth peer name docker1");
+        run("ip addr add 172.17.0.1/16 dev docker0");
+        run("ip link set docker0 up");
+        run("ip route add 10.60.0.0/24 via 10.77.0.9");
+        laptop.set_resolv_conf("nameserver 10.66.0.53\n");
+        let _helper = laptop.helper();
+        let before = laptop.trace();
+        for (range, why) in [
+            ("8.8.8.0/24", RangeTrouble::Public),
+            ("172.0.0.0/8", RangeTrouble::Public),
+            ("2001:db8::/32", RangeTrouble::Public),
+            ("198.18.0.0/15", RangeTrouble::HelpersOwn),
+            ("198.18.0.2/32", RangeTrouble::HelpersOwn),
+        ] {
+            assert_eq!(
+                refusal(range).await,
+                Refusal::RangeRefused {
+                    range: ranges(&[range])[0],
+                    why
+                },
+                "{range}"
+            );
+        }
+        for (range, with, route, device) in [
+            ("10.77.0.0/24", ConflictWith::Gateway, "10.77.0.1/32", "eth0"),
+            ("10.77.0.128/25", ConflictWith::Attached, "10.77.0.0/24", "eth0"),
+            ("10.77.0.77/32", ConflictWith::Attached, "10.77.0.0/24", "eth0"),
+            (
+                "172.16.0.0/12",
+                ConflictWith::Attached,
+                "172.17.0.0/16",
+                "docker0",
+            ),
+            ("10.60.0.0/16", ConflictWith::Routed, "10.60.0.0/24", "eth0"),
+            ("10.66.0.0/16", ConflictWith::NameServer, "10.66.0.53/32", ""),
+        ] {
+            let Refusal::Conflicts(found) = refusal(range).await else {
+                panic!("{range}")
+            };
+            let first = found.first().expect("a conflict");
+            assert_eq!(
+                (
+                    first.with,
+                    first.route.to_string().as_str(),
+                    first.device.as_str()
+                ),
+                (with, route, device),
+                "{range}"
+            );
+        }
+        assert_eq!(laptop.trace(), before, "a refusal changes nothing");
+        let up = connect()
+            .await
+            .up(&plan(&["10.96.0.0/12", "8.8.8.8", "10.60.1.0/24"]), None)
+            .await;
+        let up = up.expect("and what is left is routed");
+        let Refusal::Conflicts(found) = refusal("10.100.0.0/16").await else {
+            panic!("two sessions, one range")
+        };
+        assert_eq!(
+            (found[0].with, found[0].device.as_str()),
+            (ConflictWith::Session, "slipway0")
+        );
+        drop(up);
+    });
+}
+
+#[test]
+fn a_range_that_is_never_right_is_no_message() {
+    on_a_laptop(|laptop| async move {
+        let _helper = laptop.helper();
+        let before = laptop.trace();
+        for range in [
+            "0.0.0.0/0",
+            "0.0.0.0/1",
+            "127.0.0.0/8",
+            "169.254.169.254/32",
+            "224.0.0.0/24",
+            "10.1.2.3/8",
+            "eth0",
+        ] {
+            let mut stream = greeted();
+            say(
+                &mut stream,
+                &format!(r#"{{"up":{{"routes":["{range}"],"dns":null,"prefer":null}}}}"#),
+            );
+            assert_eq!(rest(&mut stream), "", "{range}: closed without a word");
+        }
+        assert_eq!(laptop.trace(), before);
+        let _still_serving = connect().await;
+    });
+}
+
+#[test]
+fn only_the_named_user_is_served() {
+    on_a_laptop(|laptop| async move {
+        let _helper = laptop.helper_with(&["--allow-uid", "4242"]);
+        let refused = Client::connect(DEFAULT_SOCKET).await.expect_err("we are user 0");
+        let ClientError::Refused(refusal) = refused else {
+            panic!("{refused}")
+        };
+        assert_eq!(
+            refusal,
+            Refusal::NotAuthorised {
+                uid: 0,
+                why: Stranger::OtherUser { allowed: 4242 }
+            }
+        );
+        let mode = std::fs::metadata(DEFAULT_SOCKET)
+            .expect("socket")
+            .permissions()
+            .mode();
+        assert_eq!(
+            mode & 0o777,
+            0o666,
+            "the peer's user decides, not the file's mode"
+        );
+    });
+}
+
+#[test]
+fn another_version_is_told_what_to_do() {
+    on_a_laptop(|laptop| async move {
+        let _helper = laptop.helper();
+        let ours = Version::OURS;
+        for version in [
+            Version {
+                epoch: ours.epoch + 1,
+                ..ours
+            },
+            Version {
+                epoch: ours.epoch - 1,
+                ..ours
+            },
+            Version {
+                revision: ours.revision + 1,
+                ..ours
+            },
+        ] {
+            let stream = tokio::net::UnixStream::connect(DEFAULT_SOCKET)
+                .await
+                .expect("connected");
+            let refused = Client::greet(stream, version).await.expect_err("another version");
+            let ClientError::Refused(Refusal::VersionMismatch { client, helper, .. }) = &refused else {
+                panic!("{refused}")
+            };
+            assert_eq!((*client, *helper), (version, ours));
+            assert!(
+                refused.to_string().contains("systemctl restart slipway-helper"),
+                "{refused}"
+            );
+        }
+    });
+}
+
+#[test]
+fn what_is_no_message_ends_the_connection_and_nothing_else() {
+    on_a_laptop(|laptop| async move {
+        let _helper = laptop.helper();
+        let up = connect()
+            .await
+            .up(&plan(&["10.96.0.0/16"]), None)
+            .await
+            .expect("a lease");
+        let before = laptop.trace();
+
+        let mut oversize = greeted();
+        oversize.write_all(&65537u32.to_be_bytes()).expect("sent");
+        assert_eq!(rest(&mut oversize), "");
+        let mut garbage = greeted();
+        say(&mut garbage, "\u{0}not json");
+        assert_eq!(rest(&mut garbage), "");
+        let mut shell = greeted();
+        say(&mut shell, r#"{"run":"/bin/sh"}"#);
+        assert_eq!(rest(&mut shell), "");
+        let mut impatient = UnixStream::connect(DEFAULT_SOCKET).expect("connected");
+        say(&mut impatient, r#""status""#);
+        assert!(rest(&mut impatient).contains("out_of_order"));
+        let mut silent = UnixStream::connect(DEFAULT_SOCKET).expect("connected");
+        silent
+            .set_read_timeout(Some(Duration::from_secs(8)))
+            .expect("timeout");
+        assert_eq!(rest(&mut silent), "", "who does not say Hello is not waited for");
+
+        assert_eq!(laptop.trace(), before, "another's lease is not touched");
+        drop(up);
+    });
+}
+
+#[test]
+fn a_user_has_eight_leases_and_the_ninth_waits_for_one_to_end() {
+    on_a_laptop(|laptop| async move {
+        let _helper = laptop.helper();
+        let mut held = Vec::new();
+        for n in 0..8 {
+            held.push(
+                connect()
+                    .await
+                    .up(&plan(&[&format!("10.{n}.0.0/16")]), None)
+                    .await
+                    .expect("a lease"),
+            );
+        }
+        let UpError::Refused { refusal, client } = connect()
+            .await
+            .up(&plan(&["10.8.0.0/16"]), None)
+            .await
+            .expect_err("eight is enough")
+        else {
+            panic!("lost")
+        };
+        assert_eq!(refusal, Refusal::TooManyLeases { limit: 8 });
+        held.remove(3).lease.down().await.expect("down");
+        let again = client.up(&plan(&["10.8.0.0/16"]), None).await.expect("a lease");
+        assert_eq!(again.lease.granted().slot.get(), 3);
+    });
+}
+
+#[test]
+fn connections_are_limited_and_come_back() {
+    on_a_laptop(|laptop| async move {
+        let _helper = laptop.helper();
+        let mut held = Vec::new();
+        for _ in 0..16 {
+            held.push(connect().await);
+        }
+        let refused = Client::connect(DEFAULT_SOCKET).await.expect_err("too many");
+        assert!(
+            matches!(refused, ClientError::Refused(Refusal::Busy)),
+            "{refused}"
+        );
+        held.clear();
+        let served = async {
+            while Client::connect(DEFAULT_SOCKET).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(WAIT, served).await.expect("served again");
+    });
+}
+
+#[test]
+fn what_others_made_stays_and_what_we_left_is_swept() {
+    on_a_laptop(|laptop| async move {
+        run("ip tuntap add dev slipway0 mode tun");
+        run("ip addr add 198.18.0.1/30 dev slipway0");
+        run("ip link set slipway0 up");
+        run("ip route add 10.50.0.0/16 dev slipway0 proto static");
+        run("ip rule add pref 5000 fwmark 0x1 lookup 52");
+        run("ip route add 10.51.0.0/16 dev eth0 table 52");
+        let others = laptop.trace();
+        run("ip route add 10.52.0.0/16 dev eth0 proto 201");
+        run("ip route add 10.53.0.0/16 dev eth0 table 53 proto 201");
+        run("ip -6 route add fd00:52::/64 dev eth0 proto 201");
+        run("ip rule add pref 5001 lookup 53 protocol 201");
+        assert_ne!(laptop.trace(), others);
+        let mut helper = laptop.helper();
+        assert_eq!(
+            laptop.trace(),
+            others,
+            "ours is gone before anybody is served, theirs is not"
+        );
+
+        let up = connect()
+            .await
+            .up(&redirect_plan(&["10.96.0.0/16"], 5353), None)
+            .await
+            .expect("a lease");
+        assert_eq!(
+            up.lease.granted().tun_name,
+            "slipway1",
+            "a device that is there is not taken over"
+        );
+        assert_eq!(
+            up.lease.granted().address.to_string(),
+            "198.18.64.1",
+            "nor its addresses"
+        );
+        up.lease.down().await.expect("down");
+        laptop.looks_like(&others).await;
+        helper.signal(Signal::SIGTERM);
+        assert_eq!(laptop.trace(), others);
+    });
+}
+
+#[test]
+fn only_one_capability_is_kept_however_it_is_started() {
+    on_a_laptop(|laptop| async move {
+        let as_user = laptop.helper();
+        assert_eq!(
+            kept(&as_user),
+            (
+                "0000000000001000".to_owned(),
+                "1".to_owned(),
+                HELPER_UID.to_string()
+            )
+        );
+        drop(as_user);
+        let as_root = Helper::start(Command::new(helper_path()).args(["--allow-uid", "0"]));
+        assert_eq!(
+            kept(&as_root),
+            ("0000000000001000".to_owned(), "1".to_owned(), "0".to_owned())
+        );
+        let up = connect()
+            .await
+            .up(&redirect_plan(&["10.96.0.0/16"], 5353), None)
+            .await
+            .expect("it is enough");
+        drop(up);
+        let status = std::fs::read_to_string(format!("/proc/{}/status", as_root.pid())).expect("status");
+        assert!(status.contains("CapBnd:\t0000000000001000"), "{status}");
+
+        drop(as_root);
+        let without = Command::new("setpriv")
+            .args(["--bounding-set=-net_admin", "--inh-caps=-all"])
+            .arg(helper_path())
+            .output();
+        let said = String::from_utf8(without.expect("ran").stderr).expect("text");
+        assert!(said.contains("needs CAP_NET_ADMIN"), "{said}");
+    });
+}
+
+#[test]
+fn a_second_helper_does_not_take_the_first_ones_place() {
+    on_a_laptop(|laptop| async move {
+        let mut first = laptop.helper();
+        let second = Command::new(helper_path())
+            .args(["--allow-uid", "0"])
+            .output()
+            .expect("ran");
+        assert!(!second.status.success());
+        assert!(String::from_utf8_lossy(&second.stderr).contains("another slipway-helper listens"));
+        let _client = connect().await;
+        first.signal(Signal::SIGKILL);
+        let _after_a_crash = laptop.helper();
+        let _client = connect().await;
+    });
+}
+
+/// What a lease for that range is refused with.
+async fn refusal(range: &str) -> Refusal {
+    match connect().await.up(&plan(&[range]), None).await {
+        Ok(_) => panic!("{range} was granted"),
+        Err(UpError::Refused { refusal, .. }) => refusal,
+        Err(UpError::Lost(error)) => panic!("{range}: {error}"),
+    }
+}
+
+/// Capabilities, no_new_privs and user of a running helper.
+fn kept(helper: &Helper) -> (String, String, String) {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", helper.pid())).expect("status");
+    let field = |name: &str| {
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .expect("a line");
+        line.split_whitespace().next().expect("a value").to_owned()
+    };
+    assert_eq!(field("CapEff:"), field("CapPrm:"));
+    (field("CapEff:"), field("NoNewPrivs:"), field("Uid:"))
+}
+
+/// A connection that has said Hello, to say other things on than a client would.
+fn greeted() -> UnixStream {
+    let mut stream = UnixStream::connect(DEFAULT_SOCKET).expect("connected");
+    stream.set_read_timeout(Some(WAIT)).expect("timeout");
+    say(
+        &mut stream,
+        r#"{"hello":{"epoch":1,"revision":1,"build":"test"}}"#,
+    );
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).expect("a reply");
+    let mut reply = vec![0; u32::from_be_bytes(length) as usize];
+    stream.read_exact(&mut reply).expect("a reply");
+    assert!(reply.starts_with(br#"{"welcome""#));
+    stream
+}
+
+fn say(stream: &mut UnixStream, body: &str) {
+    stream
+        .write_all(&u32::try_from(body.len()).expect("short").to_be_bytes())
+        .expect("sent");
+    stream.write_all(body.as_bytes()).expect("sent");
+}
+
+/// Everything until the helper closes the connection.
+fn rest(stream: &mut UnixStream) -> String {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).expect("closed in time");
+    String::from_utf8_lossy(&bytes).into_owned()
+}

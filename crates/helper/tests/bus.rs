@@ -1,0 +1,362 @@
+//! What needs a system bus: names through systemd-resolved, and polkit's word on who may connect.
+
+mod laptop;
+
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use laptop::{HELPER_UID, Laptop, WAIT, connect, on_a_laptop, plan, ranges, run};
+use slipway_helper_api::{Client, DEFAULT_SOCKET, DnsPlan, Plan, Rung, RungChoice};
+
+/// An ordinary user of the test laptop.
+const DEV_UID: u32 = 1000;
+const PACKAGING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging");
+
+#[test]
+fn resolved_is_told_about_the_sessions_names_and_nothing_else() {
+    on_a_laptop(|laptop| async move {
+        let Some(_bus) = Bus::start(&laptop) else { return };
+        laptop.set_resolv_conf("nameserver 127.0.0.53\n");
+        std::fs::create_dir_all("/run/systemd/resolve").expect("folder");
+        std::fs::write("/run/systemd/resolve/resolv.conf", "nameserver 10.77.0.1\n").expect("file");
+        let _helper = laptop.helper();
+        let status = connect().await.status().await.expect("status");
+        assert_eq!(status.names, Ok(Rung::Redirect), "resolved is not there yet");
+
+        let told = Told::default();
+        let resolved = scripted_resolved(&told).await;
+        let up = connect()
+            .await
+            .up(&names_plan(RungChoice::Auto), None)
+            .await
+            .expect("a lease");
+        let dns = up.lease.granted().dns.clone().expect("names");
+        assert_eq!(dns.rung, Rung::Resolved);
+        assert!(laptop.trace().tables.is_empty(), "nothing is redirected");
+        assert!(
+            up.upstreams
+                .iter()
+                .all(|upstream| upstream.server.to_string() == "10.77.0.1:53"),
+            "not the stub"
+        );
+        let index = index_of(&up.lease.granted().tun_name);
+        let expected = settings(index, up.lease.granted().resolver);
+        assert_eq!(told.take(), expected);
+
+        // resolved is restarted and has forgotten everything.
+        drop(resolved);
+        let _resolved = scripted_resolved(&told).await;
+        told.wait_for(expected.len()).await;
+        assert_eq!(told.take(), expected);
+
+        up.lease.down().await.expect("down");
+        assert_eq!(
+            told.take(),
+            [format!("RevertLink {index}"), "FlushCaches".to_owned()]
+        );
+    });
+}
+
+#[test]
+fn polkit_decides_who_may_connect() {
+    on_a_laptop(|laptop| async move {
+        let Some(_bus) = Bus::start(&laptop) else { return };
+        let Some(_polkit) = start_polkit(&laptop, "") else {
+            return;
+        };
+        let _helper = laptop.helper_with(&[]);
+        let before = laptop.trace();
+        let said = as_user(DEV_UID);
+        assert!(
+            said.contains("polkit did not allow dev.slipway.helper.connect"),
+            "nobody has said yes: {said}"
+        );
+        assert!(said.contains("status is open to all"), "{said}");
+        assert_eq!(laptop.trace(), before);
+    });
+}
+
+#[test]
+fn who_polkit_allows_gets_a_lease() {
+    on_a_laptop(|laptop| async move {
+        let Some(_bus) = Bus::start(&laptop) else { return };
+        let rule = "polkit.addRule(function (action, subject) {
+            if (action.id === 'dev.slipway.helper.connect' && subject.user === 'dev') { return polkit.Result.YES; }
+        });";
+        let Some(_polkit) = start_polkit(&laptop, rule) else {
+            return;
+        };
+        let _helper = laptop.helper_with(&[]);
+        let said = as_user(DEV_UID);
+        assert!(said.contains("the lease is up"), "{said}");
+        let said = as_user(DEV_UID + 1);
+        assert!(said.contains("polkit did not allow"), "{said}");
+    });
+}
+
+#[test]
+fn without_polkit_nobody_but_root_gets_a_lease() {
+    on_a_laptop(|laptop| async move {
+        let _helper = laptop.helper_with(&[]);
+        let said = as_user(DEV_UID);
+        assert!(said.contains("polkit could not be asked"), "{said}");
+        let _up = connect()
+            .await
+            .up(&plan(&["10.96.0.0/16"]), None)
+            .await
+            .expect("root may change the network anyway");
+    });
+}
+
+/// The session of the tests above, in a process of another user: not a test by itself.
+#[test]
+#[ignore = "is run by other tests, in their namespaces"]
+fn a_session_of_another_user() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("runtime");
+    runtime.block_on(async {
+        let mut client = Client::connect(DEFAULT_SOCKET).await.expect("Hello is for all");
+        client.status().await.expect("status");
+        println!("status is open to all");
+        match client.up(&plan(&["10.96.0.0/16"]), None).await {
+            Ok(_) => println!("the lease is up"),
+            Err(error) => println!("{error}"),
+        }
+    });
+}
+
+fn as_user(uid: u32) -> String {
+    let copy = "/run/session-under-test";
+    std::fs::copy(std::env::current_exe().expect("this test"), copy).expect("copy");
+    let uid = uid.to_string();
+    let output = Command::new("setpriv")
+        .args([
+            "--reuid",
+            &uid,
+            "--regid",
+            &uid,
+            "--clear-groups",
+            "--inh-caps=-all",
+            copy,
+        ])
+        .args(["--ignored", "--exact", "a_session_of_another_user", "--nocapture"])
+        .output()
+        .expect("a session");
+    String::from_utf8(output.stdout).expect("text") + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn names_plan(rung: RungChoice) -> Plan {
+    let suffixes = |texts: &[&str]| {
+        texts
+            .iter()
+            .map(|text| text.parse().expect("suffix"))
+            .collect::<Vec<_>>()
+    };
+    let zones = suffixes(&["cluster.local", "svc", "default.svc.cluster.local"]);
+    let search = suffixes(&["default.svc.cluster.local", "svc.cluster.local"]);
+    let dns = DnsPlan::new(zones, search, 5353.try_into().expect("port"), rung).expect("plan");
+    Plan::new(ranges(&["10.96.0.0/16"]), Some(dns)).expect("plan")
+}
+
+/// What [`names_plan`] comes to: search domains first, each domain once.
+fn settings(index: i32, resolver: std::net::Ipv4Addr) -> Vec<String> {
+    vec![
+        format!("SetLinkDefaultRoute {index} false"),
+        format!("SetLinkLLMNR {index} no"),
+        format!("SetLinkMulticastDNS {index} no"),
+        format!("SetLinkDNSSEC {index} no"),
+        format!("SetLinkDNSOverTLS {index} no"),
+        format!("SetLinkDomains {index} default.svc.cluster.local svc.cluster.local ~cluster.local ~svc"),
+        format!("SetLinkDNS {index} {resolver}"),
+        "FlushCaches".to_owned(),
+    ]
+}
+
+fn index_of(device: &str) -> i32 {
+    nix::net::if_::if_nametoindex(device)
+        .expect("a device")
+        .try_into()
+        .expect("small")
+}
+
+/// What a resolved was told, in order.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<String>>>);
+
+impl Told {
+    fn add(&self, words: String) {
+        self.0.lock().expect("whole").push(words);
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().expect("whole"))
+    }
+
+    async fn wait_for(&self, count: usize) {
+        let enough = async {
+            while self.0.lock().expect("whole").len() < count {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(WAIT, enough).await.expect("told in time");
+    }
+}
+
+/// A resolved that writes down what it is told.
+async fn scripted_resolved(told: &Told) -> zbus::Connection {
+    zbus::connection::Builder::system()
+        .expect("bus")
+        .serve_at("/org/freedesktop/resolve1", ScriptedResolved(told.clone()))
+        .expect("object")
+        .name("org.freedesktop.resolve1")
+        .expect("name")
+        .build()
+        .await
+        .expect("resolved starts")
+}
+
+struct ScriptedResolved(Told);
+
+#[zbus::interface(name = "org.freedesktop.resolve1.Manager")]
+impl ScriptedResolved {
+    #[zbus(name = "SetLinkDNS")]
+    fn set_link_dns(&self, index: i32, addresses: Vec<(i32, Vec<u8>)>) {
+        let text = |(family, bytes): &(i32, Vec<u8>)| {
+            assert_eq!(*family, libc::AF_INET);
+            bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(".")
+        };
+        let addresses: Vec<_> = addresses.iter().map(text).collect();
+        self.0.add(format!("SetLinkDNS {index} {}", addresses.join(" ")));
+    }
+
+    fn set_link_domains(&self, index: i32, domains: Vec<(String, bool)>) {
+        let text = |(name, routes): &(String, bool)| if *routes { format!("~{name}") } else { name.clone() };
+        let domains: Vec<_> = domains.iter().map(text).collect();
+        self.0
+            .add(format!("SetLinkDomains {index} {}", domains.join(" ")));
+    }
+
+    fn set_link_default_route(&self, index: i32, enable: bool) {
+        self.0.add(format!("SetLinkDefaultRoute {index} {enable}"));
+    }
+
+    #[zbus(name = "SetLinkLLMNR")]
+    fn set_link_llmnr(&self, index: i32, mode: &str) {
+        self.0.add(format!("SetLinkLLMNR {index} {mode}"));
+    }
+
+    #[zbus(name = "SetLinkMulticastDNS")]
+    fn set_link_multicast_dns(&self, index: i32, mode: &str) {
+        self.0.add(format!("SetLinkMulticastDNS {index} {mode}"));
+    }
+
+    #[zbus(name = "SetLinkDNSSEC")]
+    fn set_link_dnssec(&self, index: i32, mode: &str) {
+        self.0.add(format!("SetLinkDNSSEC {index} {mode}"));
+    }
+
+    #[zbus(name = "SetLinkDNSOverTLS")]
+    fn set_link_dns_over_tls(&self, index: i32, mode: &str) {
+        self.0.add(format!("SetLinkDNSOverTLS {index} {mode}"));
+    }
+
+    fn revert_link(&self, index: i32) {
+        self.0.add(format!("RevertLink {index}"));
+    }
+
+    fn flush_caches(&self) {
+        self.0.add("FlushCaches".to_owned());
+    }
+}
+
+/// A process of the laptop's, ended with the test.
+struct Service(Child);
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A system bus of the laptop's own.
+struct Bus(Service);
+
+impl Bus {
+    fn start(laptop: &Laptop) -> Option<Self> {
+        laptop.add_users(&[
+            ("slipway-helper", HELPER_UID),
+            ("dev", DEV_UID),
+            ("guest", DEV_UID + 1),
+        ]);
+        std::fs::create_dir_all("/run/dbus").expect("folder");
+        let config = "<busconfig><type>system</type><listen>unix:path=/run/dbus/system_bus_socket</listen>\
+            <auth>EXTERNAL</auth><policy context='default'><allow user='*'/><allow own='*'/>\
+            <allow send_type='method_call'/><allow send_type='signal'/><allow send_requested_reply='true'/>\
+            <allow receive_type='method_call'/><allow receive_type='signal'/><allow receive_requested_reply='true'/>\
+            </policy></busconfig>";
+        std::fs::write("/run/bus.conf", config).expect("file");
+        let daemon = Command::new("dbus-daemon")
+            .args([
+                "--config-file=/run/bus.conf",
+                "--nofork",
+                "--nopidfile",
+                "--nosyslog",
+            ])
+            .stderr(Stdio::null())
+            .spawn();
+        let Ok(daemon) = daemon else {
+            println!("skipped: there is no dbus-daemon here");
+            return None;
+        };
+        laptop::wait_until("the bus", || {
+            std::os::unix::net::UnixStream::connect("/run/dbus/system_bus_socket").is_ok()
+        });
+        Some(Self(Service(daemon)))
+    }
+}
+
+/// The real polkit, with the package's action and rule, and one rule more.
+fn start_polkit(laptop: &Laptop, rule: &str) -> Option<Service> {
+    let daemon = "/usr/lib/polkit-1/polkitd";
+    if !std::path::Path::new(daemon).exists() {
+        println!("skipped: there is no polkitd here");
+        return None;
+    }
+    for folder in [
+        "/usr/share/polkit-1/rules.d",
+        "/usr/share/polkit-1/actions",
+        "/etc/polkit-1/rules.d",
+    ] {
+        laptop.empty_folder(folder);
+    }
+    run(&format!(
+        "cp {PACKAGING}/polkit/dev.slipway.helper.policy /usr/share/polkit-1/actions/"
+    ));
+    run(&format!(
+        "cp {PACKAGING}/polkit/slipway-helper.rules /usr/share/polkit-1/rules.d/50-slipway-helper.rules"
+    ));
+    std::fs::write("/etc/polkit-1/rules.d/10-test.rules", rule).expect("file");
+    let polkit = Command::new(daemon)
+        .arg("--no-debug")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let polkit = Service(polkit.expect("polkitd starts"));
+    laptop::wait_until("polkit", || {
+        let owner = Command::new("dbus-send")
+            .args([
+                "--system",
+                "--print-reply",
+                "--dest=org.freedesktop.DBus",
+                "/",
+                "org.freedesktop.DBus.GetNameOwner",
+            ])
+            .arg("string:org.freedesktop.PolicyKit1")
+            .output();
+        owner.expect("dbus-send").status.success()
+    });
+    Some(polkit)
+}

@@ -1,0 +1,357 @@
+//! What a lease gives, and that nothing is left of it, with the real helper on a laptop of its own.
+
+mod laptop;
+
+use std::net::{Ipv4Addr, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+
+use laptop::{Laptop, WAIT, connect, on_a_laptop, plan, ranges, redirect_plan};
+use nix::sys::signal::Signal;
+use slipway_helper_api::{ClientError, Handover, Plan, Rung, TunnelCidr};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+#[test]
+fn packets_go_in_and_out_of_the_device() {
+    on_a_laptop(|laptop| async move {
+        let _helper = laptop.helper();
+        let before = UdpSocket::bind("0.0.0.0:0").expect("UDP");
+        before
+            .connect("10.96.0.10:80")
+            .expect("the default route leads there");
+        assert_eq!(
+            before.local_addr().expect("address").ip(),
+            Ipv4Addr::new(10, 77, 0, 2),
+            "not reachable yet"
+        );
+
+        let up = connect()
+            .await
+            .up(&plan(&["10.96.0.0/16"]), None)
+            .await
+            .expect("a lease");
+        let granted = up.lease.granted();
+        assert_eq!(
+            (granted.address, granted.prefix),
+            (Ipv4Addr::new(198, 18, 0, 1), 30)
+        );
+        assert_eq!(granted.resolver, Ipv4Addr::new(198, 18, 0, 2));
+        assert_eq!((granted.tun_name.as_str(), granted.mtu), ("slipway0", 65535));
+        let trace = laptop.trace();
+        assert!(
+            trace.has_route("10.96.0.0/16 dev slipway0 proto 201 scope link"),
+            "{trace:#?}"
+        );
+        assert!(
+            trace.addresses.iter().any(|line| line.contains("198.18.0.1/30")),
+            "{trace:#?}"
+        );
+
+        let program = UdpSocket::bind("0.0.0.0:0").expect("UDP");
+        program.connect("10.96.0.10:80").expect("route");
+        program.send(b"ping").expect("sent");
+        let tun = AsyncFd::with_interest(up.tun, Interest::READABLE).expect("non-blocking");
+        let packet = loop {
+            let packet = read_packet(&tun).await;
+            if packet[0] >> 4 == 4 && packet[16..20] == [10, 96, 0, 10] {
+                break packet;
+            }
+        };
+        assert_eq!(packet[12..16], [198, 18, 0, 1]);
+        assert_eq!(&packet[28..], b"ping");
+
+        nix::unistd::write(tun.get_ref(), &answer_to(&packet)).expect("written");
+        program.set_read_timeout(Some(WAIT)).expect("timeout");
+        let mut answer = [0; 16];
+        let length = program.recv(&mut answer).expect("an answer");
+        assert_eq!(&answer[..length], b"ping");
+    });
+}
+
+#[test]
+fn down_leaves_nothing() {
+    on_a_laptop(|laptop| async move {
+        let _helper = laptop.helper();
+        let before = laptop.trace();
+        let Handover {
+            lease,
+            tun,
+            upstreams,
+        } = full_lease(&laptop).await;
+        let tally = lease.down().await.expect("down");
+        assert_eq!(tally.routes, 2);
+        // The session's descriptors are still open: nothing hangs on them.
+        laptop.looks_like(&before).await;
+        drop((tun, upstreams));
+    });
+}
+
+#[test]
+fn a_closed_connection_leaves_nothing() {
+    on_a_laptop(|laptop| async move {
+        let _helper = laptop.helper();
+        let before = laptop.trace();
+        let Handover {
+            lease,
+            tun,
+            upstreams,
+        } = full_lease(&laptop).await;
+        drop(lease);
+        laptop.looks_like(&before).await;
+        drop((tun, upstreams));
+    });
+}
+
+#[test]
+fn a_killed_session_leaves_nothing() {
+    on_a_laptop(|laptop| async move {
+        let _helper = laptop.helper();
+        let before = laptop.trace();
+        let mut session = Command::new(std::env::current_exe().expect("this test"))
+            .args([
+                "--ignored",
+                "--exact",
+                "a_session_in_a_process_of_its_own",
+                "--nocapture",
+            ])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a session");
+        let mut said = std::io::BufReader::new(session.stdout.take().expect("its output"));
+        let mut line = String::new();
+        while !line.contains("the lease is up") {
+            line.clear();
+            assert_ne!(
+                std::io::BufRead::read_line(&mut said, &mut line).expect("its output"),
+                0,
+                "it ended early"
+            );
+        }
+        assert!(laptop.trace().has_route("10.96.0.0/16 dev slipway0"));
+        session.kill().expect("SIGKILL");
+        session.wait().expect("dead");
+        laptop.looks_like(&before).await;
+    });
+}
+
+/// The session of [`a_killed_session_leaves_nothing`]: not a test by itself.
+#[test]
+#[ignore = "is run by another test, in its namespaces"]
+fn a_session_in_a_process_of_its_own() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("runtime");
+    runtime.block_on(async {
+        let _up = connect()
+            .await
+            .up(&redirect_plan(&["10.96.0.0/16"], 5353), None)
+            .await
+            .expect("a lease");
+        println!("the lease is up");
+        std::io::Read::read(&mut std::io::stdin(), &mut [0]).expect("killed before");
+    });
+}
+
+#[test]
+fn a_killed_helper_is_noticed_and_leaves_nothing_once_the_device_is_closed() {
+    on_a_laptop(|laptop| async move {
+        let mut helper = laptop.helper();
+        let before = laptop.trace();
+        let Handover {
+            lease,
+            tun,
+            upstreams,
+        } = full_lease(&laptop).await;
+        helper.signal(Signal::SIGKILL);
+        tokio::time::timeout(WAIT, lease.closed()).await.expect("noticed");
+        let after = laptop.trace();
+        assert_eq!(
+            after.tables, before.tables,
+            "the kernel unloads the table by itself"
+        );
+        assert!(
+            after.has_route("10.96.0.0/16 dev slipway0"),
+            "the descriptor keeps the routes, so the session must let go"
+        );
+        drop((tun, upstreams));
+        laptop.looks_like(&before).await;
+
+        let granted = lease.granted().clone();
+        let _helper = laptop.helper();
+        let again = connect()
+            .await
+            .up(lease.plan(), Some(granted.slot))
+            .await
+            .expect("a lease");
+        assert_eq!(
+            again.lease.granted().address,
+            granted.address,
+            "open connections go on"
+        );
+    });
+}
+
+#[test]
+fn a_helper_that_is_told_to_stop_leaves_nothing() {
+    on_a_laptop(|laptop| async move {
+        let mut helper = laptop.helper();
+        let before = laptop.trace();
+        let up = full_lease(&laptop).await;
+        helper.signal(Signal::SIGTERM);
+        up.lease.closed().await;
+        laptop.looks_like(&before).await;
+        assert!(
+            !std::path::Path::new(slipway_helper_api::DEFAULT_SOCKET).exists(),
+            "nor its socket"
+        );
+    });
+}
+
+#[test]
+fn an_update_changes_what_differs_and_all_or_nothing() {
+    on_a_laptop(|laptop| async move {
+        let _helper = laptop.helper();
+        let mut up = connect()
+            .await
+            .up(&plan(&["10.96.0.0/16", "10.244.0.0/16"]), None)
+            .await
+            .expect("a lease");
+        up.lease
+            .update(&plan(&["10.96.0.0/16", "10.112.0.0/16"]))
+            .await
+            .expect("updated");
+        let trace = laptop.trace();
+        assert!(
+            trace.has_route("10.96.0.0/16 dev slipway0") && trace.has_route("10.112.0.0/16 dev slipway0")
+        );
+        assert!(!trace.has_route("10.244.0.0/16"));
+
+        // 10.77.0.0/24 is the LAN's.
+        let refused = up.lease.update(&plan(&["10.200.0.0/16", "10.76.0.0/15"])).await;
+        assert!(matches!(refused, Err(ClientError::Refused(_))), "{refused:?}");
+        let after = laptop.trace();
+        assert!(!after.has_route("10.200.0.0/16") && !after.has_route("10.76.0.0/15"));
+        assert_eq!(
+            up.lease.plan().routes().iter().copied().collect::<Vec<_>>(),
+            ranges(&["10.96.0.0/16", "10.112.0.0/16"])
+        );
+        assert_eq!(after, trace);
+    });
+}
+
+#[test]
+fn four_thousand_learned_addresses_fit() {
+    on_a_laptop(|laptop| async move {
+        let _helper = laptop.helper();
+        let learned = |count: u32| {
+            (0..count)
+                .map(|n| Ipv4Addr::from_bits(0x0a60_0000 + 2 * n).to_string())
+                .collect::<Vec<_>>()
+        };
+        let routes = |texts: Vec<String>| {
+            texts
+                .iter()
+                .map(|text| text.parse::<TunnelCidr>().expect("address"))
+                .collect::<Vec<_>>()
+        };
+        let full = Plan::new(routes(learned(4096)), None).expect("plan");
+        let started = std::time::Instant::now();
+        let mut up = connect().await.up(&full, None).await.expect("a lease");
+        println!("4096 addresses up in {:?}", started.elapsed());
+        let count = laptop
+            .trace()
+            .routes
+            .iter()
+            .filter(|route| route.contains("dev slipway0 proto 201"))
+            .count();
+        assert_eq!(count, 4096);
+
+        up.lease
+            .update(&Plan::new(routes(learned(4095)), None).expect("plan"))
+            .await
+            .expect("one dropped");
+        let started = std::time::Instant::now();
+        up.lease
+            .add(["10.128.0.1".parse().expect("address")])
+            .await
+            .expect("one learned");
+        println!("one more in {:?}", started.elapsed());
+        let refused = up.lease.add(["10.128.0.2".parse().expect("address")]).await;
+        assert!(matches!(refused, Err(ClientError::Refused(_))), "{refused:?}");
+    });
+}
+
+#[test]
+fn ipv6_networks_are_routed_too() {
+    on_a_laptop(|laptop| async move {
+        let _helper = laptop.helper();
+        let up = connect()
+            .await
+            .up(&plan(&["fd00:10:96::/112"]), None)
+            .await
+            .expect("a lease");
+        let address = up.lease.granted().address6.expect("IPv6 is on");
+        assert!(
+            laptop
+                .trace()
+                .has_route("fd00:10:96::/112 dev slipway0 proto 201"),
+            "{:#?}",
+            laptop.trace()
+        );
+        let program = UdpSocket::bind("[::]:0").expect("UDP");
+        program.connect("[fd00:10:96::a]:80").expect("route");
+        assert_eq!(program.local_addr().expect("address").ip(), address);
+        program.send(b"ping").expect("sent");
+        let tun = AsyncFd::with_interest(up.tun, Interest::READABLE).expect("non-blocking");
+        let packet = read_packet(&tun).await;
+        assert_eq!(
+            (packet[0] >> 4, &packet[48..]),
+            (6, &b"ping"[..]),
+            "and nothing of the kernel's own before it"
+        );
+    });
+}
+
+async fn full_lease(laptop: &Laptop) -> Handover {
+    let up = connect()
+        .await
+        .up(&redirect_plan(&["10.96.0.0/16", "10.244.3.9"], 5353), None)
+        .await
+        .expect("a lease");
+    let trace = laptop.trace();
+    assert!(
+        trace.has_route("10.96.0.0/16 dev slipway0") && trace.has_route("10.244.3.9 dev slipway0"),
+        "{trace:#?}"
+    );
+    assert!(trace.tables.contains("slipway-0"), "{trace:#?}");
+    assert_eq!(
+        up.lease.granted().dns.as_ref().map(|dns| dns.rung),
+        Some(Rung::Redirect)
+    );
+    up
+}
+
+async fn read_packet(tun: &AsyncFd<OwnedFd>) -> Vec<u8> {
+    let mut packet = vec![0; 65536];
+    let read = |tun: &OwnedFd| Ok(nix::unistd::read(tun, &mut packet)?);
+    let length = tokio::time::timeout(WAIT, tun.async_io(Interest::READABLE, read))
+        .await
+        .expect("a packet")
+        .expect("read");
+    packet.truncate(length);
+    packet
+}
+
+/// The UDP packet sent back: addresses and ports swapped, which leaves the checksums right.
+fn answer_to(packet: &[u8]) -> Vec<u8> {
+    let mut answer = packet.to_vec();
+    let (source, destination) = (packet[12..16].to_vec(), packet[16..20].to_vec());
+    answer[12..16].copy_from_slice(&destination);
+    answer[16..20].copy_from_slice(&source);
+    answer[20..22].copy_from_slice(&packet[22..24]);
+    answer[22..24].copy_from_slice(&packet[20..22]);
+    answer
+}

@@ -1,0 +1,51 @@
+//! The files that the package puts around the helper.
+
+use std::process::Command;
+
+const UNIT: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../packaging/systemd/slipway-helper.service"
+);
+
+#[test]
+fn the_unit_is_exposed_to_two_of_ten_at_most() {
+    let analyzed = Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--no-pager", UNIT])
+        .output();
+    let Ok(analyzed) = analyzed else {
+        println!("skipped: there is no systemd-analyze here");
+        return;
+    };
+    let said = String::from_utf8(analyzed.stdout).expect("text");
+    let line = said
+        .lines()
+        .find(|line| line.contains("Overall exposure level"))
+        .expect("a score");
+    let score: f64 = line
+        .split(':')
+        .next_back()
+        .and_then(|rest| rest.split_whitespace().next())
+        .expect("a score")
+        .parse()
+        .expect("a number");
+    assert!(score <= 2.0, "{line}");
+}
+
+#[test]
+fn the_unit_does_not_silence_the_sockets_that_sessions_were_handed() {
+    let unit = std::fs::read_to_string(UNIT).expect("the unit");
+    let sets = |key: &str| unit.lines().any(|line| line.starts_with(key));
+    assert!(sets("AmbientCapabilities=CAP_NET_ADMIN") && sets("CapabilityBoundingSet=CAP_NET_ADMIN"));
+    assert!(
+        sets("RuntimeDirectoryMode=0755"),
+        "every user must reach the socket"
+    );
+    for breaking in [
+        "IPAddressDeny",
+        "PrivateNetwork",
+        "PrivateUsers",
+        "PrivateDevices",
+    ] {
+        assert!(!sets(breaking), "{breaking}");
+    }
+}

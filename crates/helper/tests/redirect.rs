@@ -1,0 +1,294 @@
+//! Names by redirect: the laptop's queries reach the session, the session's reach the laptop's name server.
+
+mod laptop;
+
+use std::net::{SocketAddr, UdpSocket};
+
+use laptop::{
+    NAME_SERVER, answer_as, ask_on, ask_tcp, ask_udp, connect, on_a_laptop, plan, redirect_plan, run,
+};
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType};
+use slipway_helper_api::{DnsTrouble, Plan, Protocol, Refusal, Rung, UpError, Upstream};
+
+#[test]
+fn queries_land_at_the_session_and_its_own_reach_the_name_server() {
+    on_a_laptop(|laptop| async move {
+        let _helper = laptop.helper();
+        let port = session_resolver("session");
+        assert_eq!(
+            ask_udp(server()).as_deref(),
+            Some("lan:who"),
+            "not redirected yet"
+        );
+        assert_eq!(ask_tcp(server()).as_deref(), Some("lan:who"));
+
+        let up = connect()
+            .await
+            .up(&redirect_plan(&["10.96.0.0/16"], port), None)
+            .await
+            .expect("a lease");
+        let dns = up.lease.granted().dns.clone().expect("names");
+        assert_eq!(dns.rung, Rung::Redirect);
+        assert_eq!(dns.laptop_search, ["lan.example".parse().expect("suffix")]);
+        assert_eq!(ask_udp(server()).as_deref(), Some("session:who"));
+        assert_eq!(ask_tcp(server()).as_deref(), Some("session:who"));
+        assert_eq!(
+            ask_udp("10.77.0.1:54".parse().expect("address")),
+            None,
+            "no other port"
+        );
+
+        let (udp, tcp): (Vec<_>, Vec<_>) = up
+            .upstreams
+            .into_iter()
+            .partition(|upstream| upstream.protocol == Protocol::Udp);
+        assert_eq!((udp.len(), tcp.len()), (4, 2));
+        assert!(udp.iter().chain(&tcp).all(|upstream| upstream.server == server()));
+        let ports: Vec<_> = udp
+            .into_iter()
+            .map(|upstream| {
+                let socket = UdpSocket::from(upstream.socket);
+                assert_eq!(
+                    ask_on(&socket).as_deref(),
+                    Some("lan:who"),
+                    "the mark lets it pass"
+                );
+                socket.local_addr().expect("address").port()
+            })
+            .collect();
+        assert!(
+            ports.windows(2).all(|pair| pair[0] != pair[1]),
+            "a source port each: {ports:?}"
+        );
+        for upstream in tcp {
+            assert_eq!(ask_tcp_on(upstream).as_deref(), Some("lan:who"));
+        }
+
+        up.lease.down().await.expect("down");
+        assert_eq!(ask_udp(server()).as_deref(), Some("lan:who"), "as before");
+        assert_eq!(
+            std::fs::read_to_string("/etc/resolv.conf").expect("file"),
+            "search lan.example\nnameserver 10.77.0.1\n"
+        );
+    });
+}
+
+#[test]
+fn the_youngest_session_hears_first_and_none_hears_itself() {
+    on_a_laptop(|laptop| async move {
+        let _helper = laptop.helper();
+        let first = connect()
+            .await
+            .up(&redirect_plan(&[], session_resolver("first")), None)
+            .await
+            .expect("a lease");
+        let second = connect()
+            .await
+            .up(&redirect_plan(&[], session_resolver("second")), None)
+            .await
+            .expect("a lease");
+        let third = connect()
+            .await
+            .up(&redirect_plan(&[], session_resolver("third")), None)
+            .await
+            .expect("a lease");
+        let slots = [&first, &second, &third].map(|up| up.lease.granted().slot.get());
+        assert_eq!(slots, [0, 1, 2]);
+        assert_eq!(ask_udp(server()).as_deref(), Some("third:who"));
+        let heard = |mut upstreams: Vec<Upstream>| ask_on(&UdpSocket::from(upstreams.remove(0).socket));
+        assert_eq!(heard(third.upstreams).as_deref(), Some("second:who"));
+        assert_eq!(heard(second.upstreams).as_deref(), Some("first:who"));
+        assert_eq!(
+            heard(first.upstreams).as_deref(),
+            Some("lan:who"),
+            "public names do not go round in circles"
+        );
+
+        second.lease.down().await.expect("down");
+        assert_eq!(ask_udp(server()).as_deref(), Some("third:who"));
+        third.lease.down().await.expect("down");
+        assert_eq!(ask_udp(server()).as_deref(), Some("first:who"));
+    });
+}
+
+#[test]
+fn a_name_server_without_a_route_is_heard_all_the_same() {
+    on_a_laptop(|laptop| async move {
+        laptop.set_resolv_conf("nameserver 172.29.0.53\nnameserver 127.0.0.1\nnameserver fd00::53\n");
+        run("ip route del default");
+        let _helper = laptop.helper();
+        let lost: SocketAddr = "172.29.0.53:53".parse().expect("address");
+        assert_eq!(ask_udp(lost), None, "no route, so not even the redirect sees it");
+        let port = session_resolver("session");
+        let six = answer_as("session", SocketAddr::new("::1".parse().expect("address"), port));
+        assert_eq!(six, port);
+
+        let mut up = connect()
+            .await
+            .up(&redirect_plan(&[], port), None)
+            .await
+            .expect("a lease");
+        let trace = laptop.trace();
+        assert!(
+            trace.has_route("172.29.0.53 dev slipway0") && trace.has_route("fd00::53 dev slipway0"),
+            "{trace:#?}"
+        );
+        assert_eq!(ask_udp(lost).as_deref(), Some("session:who"));
+        assert_eq!(
+            ask_udp("[fd00::53]:53".parse().expect("address")).as_deref(),
+            Some("session:who")
+        );
+        assert_eq!(
+            ask_udp("127.0.0.1:53".parse().expect("address")).as_deref(),
+            Some("session:who")
+        );
+        assert!(
+            up.upstreams
+                .iter()
+                .all(|upstream| upstream.server.ip().is_loopback()),
+            "{:?}",
+            up.upstreams
+        );
+
+        // The laptop comes to a network where the server can be reached.
+        run("ip route add default via 10.77.0.1");
+        laptop.set_resolv_conf(&format!("nameserver {NAME_SERVER}\n"));
+        let upstreams = up.lease.refresh_dns().await.expect("read again");
+        assert!(upstreams.iter().all(|upstream| upstream.server == server()) && upstreams.len() == 6);
+        assert!(!laptop.trace().has_route("172.29.0.53"));
+        assert_eq!(ask_udp(server()).as_deref(), Some("session:who"));
+    });
+}
+
+#[test]
+fn names_can_be_turned_on_and_off_while_the_lease_lives() {
+    on_a_laptop(|laptop| async move {
+        let _helper = laptop.helper();
+        let mut up = connect()
+            .await
+            .up(&plan(&["10.96.0.0/16"]), None)
+            .await
+            .expect("a lease");
+        assert_eq!(
+            (up.upstreams.len(), ask_udp(server()).as_deref()),
+            (0, Some("lan:who"))
+        );
+        let named = redirect_plan(&["10.96.0.0/16"], session_resolver("session"));
+        assert_eq!(up.lease.update(&named).await.expect("on").len(), 6);
+        assert_eq!(ask_udp(server()).as_deref(), Some("session:who"));
+        let elsewhere = redirect_plan(&["10.96.0.0/16"], session_resolver("elsewhere"));
+        up.lease.update(&elsewhere).await.expect("another port");
+        assert_eq!(ask_udp(server()).as_deref(), Some("elsewhere:who"));
+        up.lease.update(&plan(&["10.96.0.0/16"])).await.expect("off");
+        assert_eq!(ask_udp(server()).as_deref(), Some("lan:who"));
+    });
+}
+
+#[test]
+fn others_can_neither_delete_nor_change_the_table() {
+    on_a_laptop(|laptop| async move {
+        let _helper = laptop.helper();
+        assert_eq!(delete_table("slipway-0"), Err(Errno::ENOENT));
+        let _up = connect()
+            .await
+            .up(&redirect_plan(&[], session_resolver("session")), None)
+            .await
+            .expect("a lease");
+        assert_eq!(delete_table("slipway-0"), Err(Errno::EPERM), "not even root");
+        assert_eq!(ask_udp(server()).as_deref(), Some("session:who"));
+    });
+}
+
+#[test]
+fn resolved_is_not_pretended() {
+    on_a_laptop(|laptop| async move {
+        let _helper = laptop.helper();
+        let dns = redirect_plan(&[], 5353).dns().cloned().expect("names");
+        let dns = slipway_helper_api::DnsPlan::new(
+            dns.zones().to_vec(),
+            dns.search().to_vec(),
+            dns.redirect_port(),
+            slipway_helper_api::RungChoice::Resolved,
+        );
+        let before = laptop.trace();
+        let plan = Plan::new([], Some(dns.expect("plan"))).expect("plan");
+        let refused = connect()
+            .await
+            .up(&plan, None)
+            .await
+            .expect_err("there is no resolved");
+        let UpError::Refused { refusal, mut client } = refused else {
+            panic!("{refused}")
+        };
+        assert!(
+            matches!(refusal, Refusal::DnsUnavailable(DnsTrouble::NoResolved { .. })),
+            "{refusal}"
+        );
+        assert_eq!(laptop.trace(), before, "all or nothing");
+        let status = client.status().await.expect("status");
+        assert_eq!((status.names, status.all), (Ok(Rung::Redirect), 0));
+        assert_eq!(status.name_servers, [std::net::IpAddr::V4(NAME_SERVER)]);
+    });
+}
+
+fn server() -> SocketAddr {
+    SocketAddr::new(NAME_SERVER.into(), 53)
+}
+
+fn session_resolver(name: &'static str) -> u16 {
+    answer_as(name, "127.0.0.1:0".parse().expect("address"))
+}
+
+fn ask_tcp_on(upstream: Upstream) -> Option<String> {
+    use std::io::{Read as _, Write as _};
+    let socket = socket2::Socket::from(upstream.socket);
+    socket
+        .connect_timeout(&upstream.server.into(), laptop::WAIT)
+        .ok()?;
+    socket.set_nonblocking(false).ok()?;
+    let mut stream = std::net::TcpStream::from(socket);
+    stream.write_all(b"who").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
+/// Deletes a table of the family inet as `nft delete table` would.
+fn delete_table(name: &str) -> Result<(), Errno> {
+    let fd = nix::sys::socket::socket(
+        AddressFamily::Netlink,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::NetlinkNetFilter,
+    )?;
+    let message = |kind: u16, flags: u16, sequence: u32, family: u8, resource: u16, body: &[u8]| {
+        let mut bytes = Vec::new();
+        bytes.extend((20 + body.len() as u32).to_ne_bytes());
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(flags.to_ne_bytes());
+        bytes.extend(sequence.to_ne_bytes());
+        bytes.extend([0, 0, 0, 0, family, 0]);
+        bytes.extend(resource.to_be_bytes());
+        bytes.extend(body);
+        bytes
+    };
+    let mut body = Vec::new();
+    body.extend((5 + name.len() as u16).to_ne_bytes());
+    body.extend(1u16.to_ne_bytes());
+    body.extend(name.as_bytes());
+    body.resize((body.len() + 1).next_multiple_of(4), 0);
+    let batch = [
+        message(16, 1, 0, 0, 10, &[]),
+        message((10 << 8) | 2, 5, 1, 1, 0, &body),
+        message(17, 1, 2, 0, 10, &[]),
+    ];
+    let raw = std::os::fd::AsRawFd::as_raw_fd(&fd);
+    nix::sys::socket::sendto(raw, &batch.concat(), &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
+    let mut answer = [0; 1024];
+    nix::sys::socket::recv(raw, &mut answer, MsgFlags::MSG_DONTWAIT)?;
+    match i32::from_ne_bytes([answer[16], answer[17], answer[18], answer[19]]) {
+        0 => Ok(()),
+        errno => Err(Errno::from_raw(-errno)),
+    }
+}
