@@ -129,6 +129,11 @@ impl Publisher {
         });
     }
 
+    /// The status as it changes, for whoever runs in this process.
+    pub fn watch(&self) -> watch::Receiver<SessionStatus> {
+        self.status.subscribe()
+    }
+
     /// The status as it is.
     pub fn status(&self) -> SessionStatus {
         self.status.borrow().clone()

@@ -254,7 +254,7 @@ pub struct Grace(u32);
 
 impl Grace {
     /// Shortest grace in seconds: less would end the agent in an ordinary change of network.
-    pub const MIN_SECONDS: u32 = 10;
+    pub const MIN_SECONDS: u32 = 5;
     /// Longest grace in seconds: one day.
     pub const MAX_SECONDS: u32 = 86_400;
 
@@ -277,7 +277,7 @@ impl TryFrom<u32> for Grace {
             return Err(InvalidValue::new(
                 "grace",
                 seconds,
-                "it must be 10 to 86400 seconds",
+                "it must be 5 to 86400 seconds",
             ));
         }
         Ok(Self(seconds))

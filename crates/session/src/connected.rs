@@ -1,0 +1,112 @@
+//! Connected: programs reach the cluster, until something changes.
+
+use std::time::Duration;
+
+use slipway_cluster::placement::watch_gone;
+use slipway_control::{Health, State};
+use slipway_tunnel::frame::Farewell;
+use slipway_tunnel::{ResetCause, Stats, TunnelEvent};
+
+use crate::carriers::Report;
+use crate::connecting::Live;
+use crate::error::SessionError;
+use crate::run::{Context, Holdings, Left};
+
+/// How often the figures in the status are renewed.
+const HEALTH_EVERY: Duration = Duration::from_secs(1);
+
+/// What makes a session leave its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// No carrier is left.
+    NoCarrier,
+    /// There is a carrier again.
+    Back,
+    /// The agent is gone, or another run of it took its place.
+    AgentLost,
+}
+
+pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<Change, Left> {
+    context.publisher.enter(State::Connected);
+    until_change(context, holdings, Change::NoCarrier).await
+}
+
+/// Waits for a carrier to come back, or for the last one to go, as asked; for the loss of the agent in any case.
+pub(crate) async fn until_change(
+    context: &Context,
+    holdings: &mut Holdings,
+    awaited: Change,
+) -> Result<Change, Left> {
+    let (Some(prepared), Some(placed), Some(live)) =
+        (&mut holdings.prepared, &holdings.placed, &mut holdings.live)
+    else {
+        return Err(Left::Stopped);
+    };
+    let tunnel = prepared.way.tunnel.clone();
+    let mut counted = tunnel.carriers();
+    let carriers = async {
+        let enough = |count: &usize| (*count == 0) == (awaited == Change::NoCarrier);
+        drop(counted.wait_for(enough).await);
+    };
+    let pod = async {
+        match watch_gone(&prepared.way.client, &placed.agent).await {
+            Ok(gone) => tracing::warn!("{gone}"),
+            Err(error) => {
+                // Its carriers tell as well, only later.
+                tracing::info!(%error, "the agent's pod is not watched");
+                std::future::pending().await
+            }
+        }
+    };
+    let mut carriers = std::pin::pin!(carriers);
+    let mut pod = std::pin::pin!(pod);
+    let Live {
+        carriers: kept,
+        instance,
+        method,
+    } = live;
+    let mut ended = std::pin::pin!(method.ended());
+    let mut health = tokio::time::interval(HEALTH_EVERY);
+    loop {
+        tokio::select! {
+            () = &mut carriers => return Ok(awaited),
+            () = &mut pod => return Ok(Change::AgentLost),
+            end = &mut ended => return Err(SessionError::Ended(end).into()),
+            Some(report) = kept.reports.recv() => match report {
+                Report::Up { instance: now } if now != *instance => {
+                    tracing::warn!("another run of the agent answers");
+                    *instance = now;
+                    tunnel.fail_streams(ResetCause::AgentLost);
+                }
+                Report::Up { .. } => {}
+                Report::Down(trouble) if trouble.is_lost_agent() => return Ok(Change::AgentLost),
+                Report::Down(_) => {}
+            },
+            Some(event) = prepared.events.recv() => match event {
+                TunnelEvent::Goodbye(Farewell::AgentEnds) => return Ok(Change::AgentLost),
+                other => method.deliver(other),
+            },
+            _ = health.tick() => {
+                let figures = figures(tunnel.stats());
+                context.publisher.update(|status| status.health = Some(figures));
+            }
+        }
+    }
+}
+
+/// Gives up what cannot outlive the agent. The laptop stays connected, for the one that takes its place.
+pub(crate) fn lose_agent(holdings: &mut Holdings) {
+    if let Some(prepared) = &holdings.prepared {
+        prepared.way.tunnel.fail_streams(ResetCause::AgentLost);
+    }
+}
+
+fn figures(stats: Stats) -> Health {
+    let rtt = stats.rtt.map_or(0, |rtt| rtt.as_millis());
+    Health {
+        rtt_ms: u32::try_from(rtt).unwrap_or(u32::MAX),
+        up_bytes: stats.sent,
+        down_bytes: stats.received,
+        open_connections: u32::try_from(stats.streams).unwrap_or(u32::MAX),
+    }
+}

@@ -1,0 +1,212 @@
+//! Connecting: carriers to the agent, then the laptop.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use slipway_carrier::CarrierError;
+use slipway_control::{NameEvent, State};
+use slipway_names::{Label, Name, Outcome, Scope};
+use slipway_profile::AlsoProxy;
+use slipway_tunnel::{ResetCause, TunnelEvent};
+use slipway_vpn_tcp::{VpnTcp, Wanted};
+
+use crate::carriers::{Carriers, Report, Trouble};
+use crate::desk::answerer;
+use crate::error::SessionError;
+use crate::placing;
+use crate::preparing::{Prepared, step};
+use crate::run::{Context, Holdings, Left};
+
+/// How long the first carrier may take, new attempts included.
+const FIRST_CARRIER: Duration = Duration::from_secs(30);
+
+/// The domain of a cluster whose administrator chose no other.
+const CLUSTER_DOMAIN: &str = "cluster.local";
+
+/// What a connected session has.
+pub(crate) struct Live {
+    pub(crate) carriers: Carriers,
+    /// Names the run of the agent.
+    pub(crate) instance: u64,
+    pub(crate) method: VpnTcp,
+}
+
+pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<(), Left> {
+    context.publisher.enter(State::Connecting);
+    step(context, "Connecting to the agent");
+    let (carriers, instance) = reach_agent(context, holdings).await?;
+    let Some(prepared) = &mut holdings.prepared else {
+        return Ok(());
+    };
+    let method = match holdings.live.take() {
+        Some(before) => {
+            // Another agent: the far ends of all connections went with the old one.
+            prepared.way.tunnel.fail_streams(ResetCause::AgentLost);
+            before.method.forget_answers();
+            before.method
+        }
+        None => {
+            step(context, "Connecting the laptop");
+            let wanted = wanted(context, prepared)?;
+            VpnTcp::start(wanted, prepared.way.tunnel.clone())
+                .await
+                .map_err(SessionError::from)?
+        }
+    };
+    while let Ok(event) = prepared.events.try_recv() {
+        // What an agent that is gone said on its way out does not concern the one that came.
+        if !matches!(event, TunnelEvent::Goodbye(_)) {
+            method.deliver(event);
+        }
+    }
+    for warning in method.warnings() {
+        tracing::warn!("{warning}");
+    }
+    context.desk.set_explainer(Some(method.explainer()));
+    context.publisher.update(|status| {
+        status.state = State::Connected;
+        status.step = None;
+        status.problem = None;
+        status.routes = method.routes().iter().map(ToString::to_string).collect();
+        status.dns = Some(method.names_by());
+    });
+    holdings.live = Some(Live {
+        carriers,
+        instance,
+        method,
+    });
+    Ok(())
+}
+
+/// Waits for the first carrier. An agent of the last session that turns out to be gone is replaced, once.
+async fn reach_agent(context: &Context, holdings: &mut Holdings) -> Result<(Carriers, u64), Left> {
+    loop {
+        let (Some(prepared), Some(placed)) = (&holdings.prepared, &holdings.placed) else {
+            return Err(Left::Stopped);
+        };
+        let mut carriers =
+            Carriers::start(&prepared.way, &placed.agent, &placed.key).map_err(SessionError::from)?;
+        let found = placed.found;
+        let error = match tokio::time::timeout(FIRST_CARRIER, first(&mut carriers)).await {
+            Ok(Ok(instance)) => return Ok((carriers, instance)),
+            Ok(Err(error)) => error,
+            Err(_) => SessionError::AgentSilent {
+                seconds: FIRST_CARRIER.as_secs(),
+            },
+        };
+        if !found {
+            return Err(error.into());
+        }
+        tracing::info!(%error, "the agent of the last session is of no use");
+        drop(carriers);
+        placing::run(context, holdings).await?;
+        context.publisher.enter(State::Connecting);
+    }
+}
+
+async fn first(carriers: &mut Carriers) -> Result<u64, SessionError> {
+    while let Some(report) = carriers.reports.recv().await {
+        match report {
+            Report::Up { instance } => return Ok(instance),
+            Report::Down(Trouble::Open(error)) if is_final(&error) => return Err(error.into()),
+            Report::Down(trouble) if trouble.is_lost_agent() => {
+                return Err(match trouble {
+                    Trouble::Open(error) => error.into(),
+                    Trouble::Proof(error) => error.into(),
+                    Trouble::Ended(_) | Trouble::Unwatched | Trouble::Slow => SessionError::AgentSilent {
+                        seconds: FIRST_CARRIER.as_secs(),
+                    },
+                });
+            }
+            Report::Down(_) => {}
+        }
+    }
+    Err(SessionError::AgentSilent {
+        seconds: FIRST_CARRIER.as_secs(),
+    })
+}
+
+/// Whether another attempt cannot help while the user does nothing.
+fn is_final(error: &CarrierError) -> bool {
+    matches!(
+        error,
+        CarrierError::Forbidden { .. } | CarrierError::Unauthorized { .. } | CarrierError::Credentials { .. }
+    )
+}
+
+fn wanted(context: &Context, prepared: &Prepared) -> Result<Wanted, SessionError> {
+    let profile = &context.options.profile;
+    let name = |text: &str| {
+        text.parse::<Name>().map_err(|_| SessionError::Name {
+            name: text.to_owned(),
+        })
+    };
+    let label = |text: &str| {
+        Label::from_bytes(text.as_bytes()).ok_or_else(|| SessionError::Name {
+            name: text.to_owned(),
+        })
+    };
+    let mut ranges: Vec<IpNet> = prepared
+        .ranges
+        .services
+        .iter()
+        .chain(&prepared.ranges.pods)
+        .copied()
+        .collect();
+    let mut scope = Scope::new(name(CLUSTER_DOMAIN)?, label(&prepared.target.namespace)?);
+    scope.namespaces = prepared.namespaces.clone();
+    scope.reverse.clone_from(&ranges);
+    scope.profile = context
+        .options
+        .saved
+        .then(|| label(profile.name.as_str()))
+        .transpose()?;
+    let mut zones = Vec::new();
+    for suffix in &profile.dns.suffixes {
+        scope.suffixes.push(name(suffix.as_str())?);
+        zones.push(suffix.to_string());
+    }
+    for extra in &profile.also_proxy {
+        match extra {
+            AlsoProxy::Host(host) => {
+                scope.hosts.insert(name(host.as_str())?);
+                zones.push(host.to_string());
+            }
+            AlsoProxy::Ip(address) => ranges.push((*address).into()),
+            AlsoProxy::Cidr(range) => ranges.push(*range),
+        }
+    }
+    let publisher = context.publisher.clone();
+    let observer = Box::new(move |event: slipway_names::Event| publisher.name(name_event(&event)));
+    Ok(Wanted {
+        helper: context.options.helper.clone(),
+        ranges,
+        own_way: prepared.own_way.clone(),
+        scope,
+        zones,
+        observer,
+    })
+}
+
+fn name_event(event: &slipway_names::Event) -> NameEvent {
+    let problem = match event.outcome {
+        Outcome::Found | Outcome::NoData => None,
+        Outcome::NxDomain => Some(("name-not-found", "Nobody knows this name.")),
+        Outcome::ServFail => Some(("name-server-failed", "The name server failed.")),
+        Outcome::TimedOut => Some(("name-server-silent", "The name server did not answer in time.")),
+    };
+    NameEvent {
+        at: Timestamp::now(),
+        name: event.name.to_string(),
+        kind: event.kind.to_string(),
+        program: None,
+        answer: Vec::new(),
+        answered_by: answerer(event.answerer),
+        took_ms: u32::try_from(event.took.as_millis()).unwrap_or(u32::MAX),
+        problem: problem.map(|(code, cause)| {
+            let remedy = format!("Run `slipway explain {}`.", event.name);
+            slipway_control::Problem::new(code, cause, remedy)
+        }),
+    }
+}

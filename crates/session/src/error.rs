@@ -1,0 +1,117 @@
+//! Why a session did not come about, or ended.
+
+use slipway_carrier::CarrierError;
+use slipway_cluster::api::ApiError;
+use slipway_cluster::keys::KeyError;
+use slipway_cluster::kubeconfig::{ConnectError, KubeconfigError};
+use slipway_cluster::placement::PlaceError;
+use slipway_control::Problem;
+use slipway_profile::MethodNotYet;
+use slipway_tunnel::ProofError;
+use slipway_vpn_tcp::{Ended, VpnTcpError};
+
+/// Why a session did not come about, or ended without being asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The profile's method cannot be connected.
+    #[error(transparent)]
+    Method(#[from] MethodNotYet),
+    /// The kubeconfig cannot be used.
+    #[error(transparent)]
+    Kubeconfig(#[from] KubeconfigError),
+    /// The API server cannot be used.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// A request to the API server failed.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The session's key cannot be kept.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The agent cannot be placed.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The agent cannot be reached.
+    #[error("the agent in the cluster cannot be reached: {0}")]
+    Carrier(#[from] CarrierError),
+    /// What answers in the pod is not this session's agent.
+    #[error("the agent in the cluster was not accepted: {0}")]
+    Proof(#[from] ProofError),
+    /// The agent did not answer in time.
+    #[error("the agent in the cluster did not answer within {seconds} s")]
+    AgentSilent {
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// The laptop cannot be connected.
+    #[error(transparent)]
+    VpnTcp(#[from] VpnTcpError),
+    /// The laptop was connected and is not any more.
+    #[error("{0}")]
+    Ended(std::sync::Arc<Ended>),
+    /// A name that is not one, in the profile or the kubeconfig.
+    #[error("`{name}` is not a name that DNS can hold")]
+    Name {
+        /// What was given.
+        name: String,
+    },
+}
+
+impl SessionError {
+    /// A word for scripts that never changes.
+    pub fn code(&self) -> &'static str {
+        match self {
+            SessionError::Method(error) => error.code(),
+            SessionError::Kubeconfig(error) => error.code(),
+            SessionError::Connect(error) => error.code(),
+            SessionError::Api(error) => error.code(),
+            SessionError::Key(error) => error.code(),
+            SessionError::Place(error) => error.code(),
+            SessionError::Carrier(_) => "carrier",
+            SessionError::Proof(_) => "agent-proof",
+            SessionError::AgentSilent { .. } => "agent-silent",
+            SessionError::VpnTcp(error) => error.code(),
+            SessionError::Ended(end) => match **end {
+                Ended::HelperGone(_) => "helper-gone",
+                Ended::NamespaceGone => "namespace-gone",
+            },
+            SessionError::Name { .. } => "bad-name",
+        }
+    }
+
+    /// What the user can do.
+    pub fn remedy(&self) -> String {
+        match self {
+            SessionError::Method(error) => error.remedy().to_owned(),
+            SessionError::Kubeconfig(error) => error.remedy(),
+            SessionError::Connect(error) => error.remedy(),
+            SessionError::Api(error) => error.remedy(),
+            SessionError::Key(error) => error.remedy(),
+            SessionError::Place(error) => error.remedy(),
+            SessionError::Carrier(CarrierError::Forbidden { .. }) => {
+                "Ask for a Role that allows it: `slipway doctor` prints one that would do.".to_owned()
+            }
+            SessionError::Carrier(_) => {
+                "Check that `kubectl port-forward` to a pod of this namespace works, then connect again."
+                    .to_owned()
+            }
+            SessionError::Proof(_) => {
+                "Run `slipway cleanup` to remove agents of other sessions, then connect again.".to_owned()
+            }
+            SessionError::AgentSilent { .. } => {
+                "See what the agent says with `kubectl logs -l app.kubernetes.io/name=slipway-agent`."
+                    .to_owned()
+            }
+            SessionError::VpnTcp(error) => error.remedy().to_owned(),
+            SessionError::Ended(_) => {
+                "Connect again; `slipway doctor` shows whether the helper runs.".to_owned()
+            }
+            SessionError::Name { .. } => "Correct the name in the profile or on the command line.".to_owned(),
+        }
+    }
+
+    /// The same for whoever reads a session's status.
+    pub fn problem(&self) -> Problem {
+        Problem::new(self.code(), self.to_string(), self.remedy())
+    }
+}

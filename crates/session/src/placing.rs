@@ -1,0 +1,141 @@
+//! Placing: the agent that the last session of this profile left is found, or a new one is put into the cluster.
+
+use std::time::Duration;
+
+use slipway_agent_binary::AGENT;
+use slipway_cluster::keys::{Kept, KeyStore, SessionKey, Slot};
+use slipway_cluster::placement::{self, Agent, DEFAULT_IMAGE, Placement, Progress};
+use slipway_control::{AgentInfo, State};
+use slipway_tunnel::Key;
+use uuid::Uuid;
+
+use crate::error::SessionError;
+use crate::preparing::{Prepared, step};
+use crate::run::{Context, Holdings, Left};
+
+/// How long an agent waits for a client that went away, where the profile does not say.
+const DEFAULT_GRACE: Duration = Duration::from_secs(90);
+
+/// The agent and what proves us to it.
+pub(crate) struct Placed {
+    pub(crate) agent: Agent,
+    pub(crate) key: Key,
+    /// Whether it was there before this session.
+    pub(crate) found: bool,
+}
+
+pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<(), Left> {
+    let Some(prepared) = &holdings.prepared else {
+        return Ok(());
+    };
+    context.publisher.enter(State::Placing);
+    let store = KeyStore::of_user().map_err(SessionError::from)?;
+    let profile = profile_identity(context);
+    let slot = Slot {
+        server: &prepared.target.server,
+        namespace: &prepared.target.namespace,
+        profile: &profile,
+    };
+    // Without the previous agent: it was found once and turned out to be gone or not ours.
+    let lost = holdings.placed.take().is_some();
+    let placed = match kept(&store, &slot, prepared).await? {
+        Some(placed) if !lost => placed,
+        Some(_) | None => place(context, prepared, &store, &slot).await?,
+    };
+    context.publisher.update(|status| {
+        let Agent { pod, node, .. } = placed.agent.clone();
+        status.agent = Some(AgentInfo { pod, node });
+    });
+    holdings.placed = Some(placed);
+    Ok(())
+}
+
+async fn kept(store: &KeyStore, slot: &Slot<'_>, prepared: &Prepared) -> Result<Option<Placed>, Left> {
+    let Some(kept) = store.load(slot).map_err(SessionError::from)? else {
+        return Ok(None);
+    };
+    let found = placement::find(&prepared.way.client, slot.namespace, kept.session)
+        .await
+        .map_err(SessionError::from)?;
+    Ok(found.map(|agent| {
+        tracing::info!(pod = agent.pod, "the agent of the last session still runs");
+        Placed {
+            agent,
+            key: Key::from_bytes(*kept.key.as_bytes()),
+            found: true,
+        }
+    }))
+}
+
+async fn place(
+    context: &Context,
+    prepared: &Prepared,
+    store: &KeyStore,
+    slot: &Slot<'_>,
+) -> Result<Placed, Left> {
+    step(context, "Starting the agent");
+    let profile = &context.options.profile;
+    let session = Uuid::new_v4();
+    let key = SessionKey::generate().map_err(SessionError::from)?;
+    let placement = Placement {
+        namespace: slot.namespace.to_owned(),
+        session,
+        image: profile
+            .agent
+            .image
+            .as_ref()
+            .map_or_else(|| DEFAULT_IMAGE.to_owned(), ToString::to_string),
+        pull_secrets: Vec::new(),
+        grace: profile
+            .agent
+            .grace
+            .map_or(DEFAULT_GRACE, |grace| grace.duration()),
+        key: key.clone(),
+        binary: AGENT,
+    };
+    // Before the pod: were we killed in between, the next session would still know whose it is.
+    store
+        .save(
+            slot,
+            &Kept {
+                session,
+                key: key.clone(),
+            },
+        )
+        .map_err(SessionError::from)?;
+    let progress = |progress: Progress| match progress {
+        Progress::Creating => step(context, "Starting the agent"),
+        Progress::WaitingForPod { reason } => {
+            step(context, &format!("Waiting for the agent's pod ({reason})"))
+        }
+        Progress::Uploading { sent, total } => {
+            context.publisher.update(|status| {
+                status.step = Some(format!("Sending the agent ({} %)", sent * 100 / total.max(1)));
+            });
+        }
+        Progress::Started => {}
+    };
+    let agent = placement::place(&prepared.way.client, &placement, &progress)
+        .await
+        .map_err(|error| {
+            if let Err(error) = store.forget(slot) {
+                tracing::debug!(%error, "the key of an agent that was not placed is left");
+            }
+            SessionError::from(error)
+        })?;
+    Ok(Placed {
+        agent,
+        key: Key::from_bytes(*key.as_bytes()),
+        found: false,
+    })
+}
+
+/// Under what name the agent and its key are kept for the next session.
+fn profile_identity(context: &Context) -> String {
+    let name = context.options.profile.name.as_str();
+    if context.options.saved {
+        format!("profile/{name}")
+    } else {
+        "unsaved".to_owned()
+    }
+}

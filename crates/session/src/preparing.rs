@@ -1,0 +1,131 @@
+//! Preparing: the kubeconfig is read, the API server asked, its ranges and namespaces learned.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use slipway_carrier::Ladder;
+use slipway_cluster::kubeconfig::{Choice, Sources, Target, choose};
+use slipway_cluster::list;
+use slipway_cluster::ranges::{self, Ranges};
+use slipway_control::State;
+use slipway_names::{Label, Namespaces};
+use slipway_tunnel::{Limits, Tunnel, TunnelEvent};
+use tokio::sync::mpsc;
+
+use crate::carriers::Way;
+use crate::error::SessionError;
+use crate::run::{Context, Left};
+
+/// What is known before anything was made.
+pub(crate) struct Prepared {
+    pub(crate) target: Target,
+    pub(crate) way: Way,
+    pub(crate) events: mpsc::Receiver<TunnelEvent>,
+    pub(crate) ranges: Ranges,
+    pub(crate) namespaces: Namespaces,
+    /// Addresses that carry the session itself and so must never go through it.
+    pub(crate) own_way: Vec<IpAddr>,
+}
+
+pub(crate) async fn run(context: &Context) -> Result<Prepared, Left> {
+    context.publisher.enter(State::Preparing);
+    let profile = &context.options.profile;
+    profile.method.ready().map_err(SessionError::from)?;
+
+    step(context, "Reading the kubeconfig");
+    let file = profile
+        .cluster
+        .kubeconfig
+        .as_ref()
+        .map(|path| path.resolve(&context.options.home));
+    let choice = Choice {
+        context: profile.cluster.context.as_ref().map(ToString::to_string),
+        namespace: profile.cluster.namespace.as_ref().map(ToString::to_string),
+        terminal: context.options.terminal,
+    };
+    let target = choose(&Sources::from_environment(file), &choice)
+        .await
+        .map_err(SessionError::from)?;
+    context.publisher.update(|status| {
+        status.context = Some(target.context.clone());
+        status.namespace = Some(target.namespace.clone());
+    });
+
+    step(context, "Asking the API server");
+    let client = client(&target).await?;
+    let namespaces = [target.namespace.clone()];
+    // Whoever may not list namespaces, or learn ranges, goes on without: names and addresses are learned as they are used.
+    let (version, ranges, listed, own_way) = tokio::join!(
+        target.probe(&client),
+        ranges::learn(&client, &namespaces),
+        list::namespaces(&client),
+        own_way(&target),
+    );
+    let version = version.map_err(SessionError::from)?;
+    tracing::info!(version = version.version, ?ranges, "the API server answers");
+    let namespaces = listed.map_or(Namespaces::Unknown, |listed| {
+        let labels: BTreeSet<Label> = listed
+            .iter()
+            .filter_map(|namespace| Label::from_bytes(namespace.name.as_bytes()))
+            .collect();
+        Namespaces::Known(labels)
+    });
+
+    let (tunnel, events) = Tunnel::client(Limits::default());
+    let run = uuid::Uuid::new_v4().as_u64_pair().0;
+    let way = Way {
+        client,
+        ladder: Arc::new(Ladder::new(None)),
+        tunnel,
+        run,
+    };
+    Ok(Prepared {
+        target,
+        way,
+        events,
+        ranges,
+        namespaces,
+        own_way,
+    })
+}
+
+async fn client(target: &Target) -> Result<kube::Client, Left> {
+    let config = target.config.clone();
+    // Credential plugins are run with blocking calls. The task has no I/O of ours; its runtime is found by handle.
+    let runtime = tokio::runtime::Handle::current();
+    let built = tokio::task::spawn_blocking(move || {
+        let _entered = runtime.enter();
+        slipway_carrier::client(config)
+    })
+    .await;
+    match built {
+        Ok(client) => Ok(client.map_err(SessionError::from)?),
+        Err(_) => Err(Left::Stopped),
+    }
+}
+
+/// The addresses of the API server, or of the proxy before it.
+async fn own_way(target: &Target) -> Vec<IpAddr> {
+    let url = target
+        .config
+        .proxy_url
+        .as_ref()
+        .unwrap_or(&target.config.cluster_url);
+    let Some(host) = url.host() else { return Vec::new() };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    match tokio::net::lookup_host((host, 443)).await {
+        Ok(found) => found.map(|address| address.ip()).collect(),
+        Err(error) => {
+            tracing::debug!(%error, host, "the API server's own address is not known");
+            Vec::new()
+        }
+    }
+}
+
+pub(crate) fn step(context: &Context, text: &str) {
+    tracing::info!("{text}");
+    context
+        .publisher
+        .update(|status| status.step = Some(text.to_owned()));
+}

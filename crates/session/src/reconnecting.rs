@@ -1,0 +1,17 @@
+//! Reconnecting: no carrier is left; open connections are kept, and new ones wait.
+
+use slipway_control::State;
+
+use crate::connected::{Change, until_change};
+use crate::preparing::step;
+use crate::run::{Context, Holdings, Left};
+
+pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<Change, Left> {
+    context.publisher.enter(State::Reconnecting);
+    step(context, "Waiting for the network. Open connections are kept");
+    let change = until_change(context, holdings, Change::Back).await?;
+    if let Some(live) = &holdings.live {
+        live.method.forget_answers();
+    }
+    Ok(change)
+}

@@ -1,0 +1,107 @@
+//! The states in their order.
+
+use slipway_control::{Publisher, State};
+use tokio_util::sync::CancellationToken;
+
+use crate::connected::{self, Change};
+use crate::connecting::{self, Live};
+use crate::desk::Desk;
+use crate::ending;
+use crate::error::SessionError;
+use crate::options::Options;
+use crate::placing::{self, Placed};
+use crate::preparing::{self, Prepared};
+use crate::reconnecting;
+
+/// What every state is given.
+pub(crate) struct Context {
+    pub(crate) options: Options,
+    pub(crate) publisher: Publisher,
+    pub(crate) desk: Desk,
+    pub(crate) stop: CancellationToken,
+}
+
+/// Why the way from state to state was left.
+#[derive(Debug)]
+pub(crate) enum Left {
+    /// Somebody asked the session to end.
+    Stopped,
+    /// It cannot go on.
+    Failed(SessionError),
+}
+
+impl<E: Into<SessionError>> From<E> for Left {
+    fn from(error: E) -> Left {
+        Left::Failed(error.into())
+    }
+}
+
+/// What a session has at a moment; all of it is gone when this is dropped.
+#[derive(Default)]
+pub(crate) struct Holdings {
+    pub(crate) prepared: Option<Prepared>,
+    pub(crate) placed: Option<Placed>,
+    pub(crate) live: Option<Live>,
+}
+
+/// Runs a session from connect to clean-up: until [`Desk::stop`] is cancelled, or it cannot go on.
+///
+/// Progress, state and what is wrong go to `publisher`.
+///
+/// # Errors
+///
+/// [`SessionError`] when it did not end because somebody asked it to. Nothing on the laptop is left then either.
+pub async fn run(options: Options, publisher: Publisher, desk: Desk) -> Result<(), SessionError> {
+    let context = Context {
+        options,
+        publisher,
+        stop: desk.stop(),
+        desk,
+    };
+    let mut holdings = Holdings::default();
+    let left = go(&context, &mut holdings).await;
+    let outcome = match left {
+        Left::Stopped => Ok(()),
+        Left::Failed(error) => Err(error),
+    };
+    if let Err(error) = &outcome {
+        tracing::error!(code = error.code(), %error, "the session ends");
+    }
+    ending::run(&context, holdings).await;
+    context.publisher.update(|status| {
+        status.state = State::Ended;
+        status.step = None;
+        status.problem = outcome.as_ref().err().map(SessionError::problem);
+    });
+    outcome
+}
+
+async fn go(context: &Context, holdings: &mut Holdings) -> Left {
+    let way = async {
+        holdings.prepared = Some(preparing::run(context).await?);
+        placing::run(context, holdings).await?;
+        connecting::run(context, holdings).await?;
+        loop {
+            let change = match connected::run(context, holdings).await? {
+                Change::NoCarrier => reconnecting::run(context, holdings).await?,
+                other => other,
+            };
+            match change {
+                Change::NoCarrier | Change::Back => {}
+                Change::AgentLost => {
+                    connected::lose_agent(holdings);
+                    placing::run(context, holdings).await?;
+                    connecting::run(context, holdings).await?;
+                }
+            }
+        }
+    };
+    let outcome: Result<std::convert::Infallible, Left> = tokio::select! {
+        biased;
+        () = context.stop.cancelled() => Err(Left::Stopped),
+        outcome = way => outcome,
+    };
+    match outcome {
+        Err(left) => left,
+    }
+}

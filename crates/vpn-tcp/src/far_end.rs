@@ -1,0 +1,182 @@
+//! The agent as capture's far end: flows and echo requests under the short names that the tunnel carries.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use slipway_capture::{Echo, FarEnd, Flow, Refusal, Replies};
+use slipway_tunnel::{Stream, Tunnel, TunnelEvent, splice};
+use tokio::net::TcpStream;
+
+/// Echo requests that may be waiting for their reply; older ones are lost, as any ping may be.
+const MOST_ECHOES: u32 = 1024;
+
+/// What capture asks goes to the agent.
+#[derive(Clone, Debug)]
+pub(crate) struct Agent {
+    tunnel: Tunnel,
+    names: Arc<Mutex<Names>>,
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    next_flow: u32,
+    flows: HashMap<u32, Flow>,
+    ids: HashMap<Flow, u32>,
+    next_echo: u32,
+    echoes: HashMap<u32, Echo>,
+}
+
+impl Agent {
+    pub(crate) fn new(tunnel: Tunnel) -> Agent {
+        Agent {
+            tunnel,
+            names: Arc::default(),
+        }
+    }
+
+    /// Gives to the program what came back for it.
+    pub(crate) fn deliver(&self, event: TunnelEvent, replies: &Replies) {
+        match event {
+            TunnelEvent::Delivery(datagram) => {
+                let flow = self.names().flows.get(&datagram.flow).copied();
+                if let Some(flow) = flow {
+                    replies.datagram(flow, &datagram.payload);
+                }
+            }
+            TunnelEvent::Undeliverable { flow, refusal: _ } => {
+                let flow = self.names().forget(flow);
+                if let Some(flow) = flow {
+                    replies.unreachable(flow);
+                }
+            }
+            TunnelEvent::Echoed { id, payload } => {
+                let request = self.names().echoes.remove(&id);
+                if let Some(request) = request {
+                    replies.echo(&Echo { payload, ..request });
+                }
+            }
+            TunnelEvent::Goodbye(_) => {}
+        }
+    }
+
+    fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FarEnd for Agent {
+    type Opened = Stream;
+
+    async fn open(&self, to: SocketAddr) -> Result<Stream, Refusal> {
+        self.tunnel.open(to).await.map_err(refusal)
+    }
+
+    async fn carry(&self, opened: Stream, program: TcpStream) {
+        splice(opened, program).await;
+    }
+
+    fn datagram(&self, flow: Flow, payload: &[u8]) {
+        let id = self.names().id_of(flow);
+        self.tunnel
+            .send_datagram(id, flow.to, Bytes::copy_from_slice(payload));
+    }
+
+    fn datagrams_ended(&self, flow: Flow) {
+        let mut names = self.names();
+        if let Some(id) = names.ids.get(&flow).copied() {
+            names.forget(id);
+        }
+    }
+
+    fn echo(&self, request: Echo) {
+        let (to, payload) = (request.to, request.payload.clone());
+        let id = self.names().expect_echo(request);
+        self.tunnel.echo(id, to, payload);
+    }
+}
+
+impl Names {
+    fn id_of(&mut self, flow: Flow) -> u32 {
+        if let Some(id) = self.ids.get(&flow) {
+            return *id;
+        }
+        self.next_flow = self.next_flow.wrapping_add(1);
+        let id = self.next_flow;
+        self.ids.insert(flow, id);
+        self.flows.insert(id, flow);
+        id
+    }
+
+    fn forget(&mut self, id: u32) -> Option<Flow> {
+        let flow = self.flows.remove(&id)?;
+        self.ids.remove(&flow);
+        Some(flow)
+    }
+
+    fn expect_echo(&mut self, request: Echo) -> u32 {
+        self.next_echo = self.next_echo.wrapping_add(1);
+        let id = self.next_echo;
+        self.echoes.remove(&id.wrapping_sub(MOST_ECHOES));
+        self.echoes.insert(id, request);
+        id
+    }
+}
+
+fn refusal(refusal: slipway_tunnel::Refusal) -> Refusal {
+    match refusal {
+        slipway_tunnel::Refusal::Refused => Refusal::Refused,
+        slipway_tunnel::Refusal::HostUnreachable | slipway_tunnel::Refusal::Exhausted => {
+            Refusal::HostUnreachable
+        }
+        slipway_tunnel::Refusal::NetworkUnreachable | slipway_tunnel::Refusal::TunnelEnded => {
+            Refusal::NetworkUnreachable
+        }
+        slipway_tunnel::Refusal::TimedOut => Refusal::TimedOut,
+        slipway_tunnel::Refusal::Prohibited => Refusal::Prohibited,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(port: u16) -> Flow {
+        Flow {
+            from: SocketAddr::from(([198, 18, 0, 1], port)),
+            to: SocketAddr::from(([10, 96, 0, 10], 53)),
+        }
+    }
+
+    #[test]
+    fn a_flow_keeps_its_name_until_it_is_over() {
+        let mut names = Names::default();
+        let first = names.id_of(flow(1));
+        let second = names.id_of(flow(2));
+        assert_ne!(first, second);
+        assert_eq!(names.id_of(flow(1)), first);
+        assert_eq!(names.forget(first), Some(flow(1)));
+        assert_ne!(
+            names.id_of(flow(1)),
+            first,
+            "a late reply to the old flow must not reach the new one"
+        );
+    }
+
+    #[test]
+    fn echoes_that_nobody_answers_are_forgotten() {
+        let mut names = Names::default();
+        let request = Echo {
+            from: [198, 18, 0, 1].into(),
+            to: [10, 244, 0, 9].into(),
+            ident: 1,
+            seq: 1,
+            payload: Bytes::new(),
+        };
+        for _ in 0..MOST_ECHOES * 2 {
+            names.expect_echo(request.clone());
+        }
+        assert_eq!(names.echoes.len() as u32, MOST_ECHOES);
+    }
+}

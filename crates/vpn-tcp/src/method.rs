@@ -1,0 +1,233 @@
+//! One connection's worth of the whole laptop, from start to stop.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use slipway_capture::{Capture, Lost};
+use slipway_helper_api::{ClientError, DnsPlan, Granted, RedirectPort, RungChoice};
+use slipway_names::{Explanation, Name, Observer, Scope};
+use slipway_tunnel::{Tunnel, TunnelEvent};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::asks::SessionAsks;
+use crate::error::{Ended, VpnTcpError};
+use crate::far_end::Agent;
+use crate::lease::{Ask, Fresh, Keeper, obtain};
+use crate::listener::Listener;
+use crate::plan::{Warning, routable, suffixes};
+use crate::resolver::Resolver;
+use crate::self_test::names_reach_us;
+
+/// The name under which a session's own names stand; only we answer it.
+const OWN_ZONE: &str = "slipway.internal";
+
+/// What the resolver may be waiting for at one time.
+const NEEDS: usize = 64;
+
+/// What the whole laptop is to be connected to.
+pub struct Wanted {
+    /// The helper's socket.
+    pub helper: PathBuf,
+    /// The networks that are known to be the cluster's, or to be reached through it.
+    pub ranges: Vec<IpNet>,
+    /// Addresses that must never go there, whatever range they lie in: they carry the tunnel itself.
+    pub own_way: Vec<IpAddr>,
+    /// The rules about names. The laptop's own search domains are filled in from the helper's answer.
+    pub scope: Scope,
+    /// Domains, besides the cluster's own, whose names the laptop is to ask us for.
+    pub zones: Vec<String>,
+    /// Hears of every answered question.
+    pub observer: Observer,
+}
+
+/// The connected laptop.
+pub struct VpnTcp {
+    capture: Arc<Capture>,
+    resolver: Resolver,
+    agent: Agent,
+    granted: Granted,
+    warnings: Vec<Warning>,
+    routes: Vec<IpNet>,
+    ended: watch::Receiver<Option<Arc<Ended>>>,
+    tasks: JoinSet<()>,
+}
+
+impl VpnTcp {
+    /// Connects the laptop. When this returns, programs reach the cluster by name.
+    ///
+    /// # Errors
+    ///
+    /// [`VpnTcpError`]; nothing is left then.
+    pub async fn start(wanted: Wanted, tunnel: Tunnel) -> Result<VpnTcp, VpnTcpError> {
+        let listener = Listener::bind().await.map_err(VpnTcpError::Listener)?;
+        let (routes, mut warnings) = routable(&wanted.ranges, &wanted.own_way);
+        let dns = dns_plan(&wanted, listener.port())?;
+        let own_way = wanted.own_way;
+        let mut ask = Ask {
+            socket: wanted.helper,
+            routes,
+            dns: Some(dns),
+        };
+        let Fresh {
+            lease,
+            tun,
+            upstreams,
+            warnings: more,
+        } = obtain(&mut ask, None).await?;
+        warnings.extend(more);
+        let granted = lease.granted().clone();
+
+        let (needs, needed) = mpsc::channel(NEEDS);
+        let asks = SessionAsks::new(tunnel.clone(), needs);
+        asks.set_laptop(upstreams);
+        let mut scope = wanted.scope;
+        scope.laptop_search = laptop_search(&granted);
+        let resolver = Resolver(slipway_names::Resolver::new(scope, asks, wanted.observer));
+        let agent = Agent::new(tunnel);
+        let addresses = [IpAddr::V4(granted.resolver)];
+        let capture = Arc::new(Capture::start(tun, &addresses, agent.clone(), resolver.clone()).await?);
+
+        let mut tasks = JoinSet::new();
+        tasks.spawn(listener.serve(resolver.clone()));
+        let (end, ended) = watch::channel(None);
+        let routes = ask.routes.iter().map(|route| route.net()).collect();
+        let keeper = Keeper {
+            ask,
+            lease,
+            capture: capture.clone(),
+            resolver: resolver.clone(),
+            own_way,
+            needs: needed,
+            learned: Vec::new(),
+        };
+        tasks.spawn(watch_over(keeper, capture.clone(), end));
+
+        let method = VpnTcp {
+            capture,
+            resolver,
+            agent,
+            granted,
+            warnings,
+            routes,
+            ended,
+            tasks,
+        };
+        if !names_reach_us().await {
+            let way = method.names_by();
+            method.stop().await;
+            return Err(VpnTcpError::NamesDoNotArrive { way });
+        }
+        Ok(method)
+    }
+
+    /// Gives to the programs what the agent said without being asked.
+    pub fn deliver(&self, event: TunnelEvent) {
+        self.agent.deliver(event, &self.capture.replies());
+    }
+
+    /// The networks that go to the cluster.
+    pub fn routes(&self) -> &[IpNet] {
+        &self.routes
+    }
+
+    /// What could not be had, and why.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// How the laptop's names reach us, in words for people.
+    pub fn names_by(&self) -> String {
+        self.granted
+            .dns
+            .as_ref()
+            .map_or_else(|| "nothing".to_owned(), |dns| dns.rung.to_string())
+    }
+
+    /// Forgets answers, as after the way to the cluster was lost.
+    pub fn forget_answers(&self) {
+        self.resolver.0.flush();
+    }
+
+    /// Asks both sides about a name, now, and says why it answers as it does.
+    pub async fn explain(&self, name: Name) -> Explanation {
+        self.resolver.0.explain(&name).await
+    }
+
+    /// What explains names for as long as it is held, apart from this value.
+    pub fn explainer(&self) -> Explainer {
+        Explainer(self.resolver.clone())
+    }
+
+    /// Waits until the laptop is not connected any more, for a reason of its own.
+    pub async fn ended(&self) -> Arc<Ended> {
+        let mut ended = self.ended.clone();
+        match ended.wait_for(Option::is_some).await.map(|end| (*end).clone()) {
+            Ok(Some(end)) => end,
+            Ok(None) | Err(_) => Arc::new(Ended::NamespaceGone),
+        }
+    }
+
+    /// Takes everything away and waits until it is gone.
+    pub async fn stop(mut self) {
+        // With its keeper the lease ends: device, routes and names go before the namespace behind them does.
+        self.tasks.shutdown().await;
+        match Arc::try_unwrap(self.capture) {
+            Ok(capture) => capture.stop().await,
+            Err(shared) => drop(shared),
+        }
+    }
+}
+
+/// Explains names of a connected laptop.
+#[derive(Clone)]
+pub struct Explainer(Resolver);
+
+impl Explainer {
+    /// Asks both sides about a name, now, and says why it answers as it does.
+    pub async fn explain(&self, name: Name) -> Explanation {
+        self.0.0.explain(&name).await
+    }
+}
+
+fn dns_plan(wanted: &Wanted, port: u16) -> Result<DnsPlan, VpnTcpError> {
+    let unexpected = |_| VpnTcpError::Helper(ClientError::Unexpected);
+    let cluster = wanted.scope.cluster_domain.to_string();
+    let cluster = cluster.trim_end_matches('.');
+    let search = [
+        format!("{}.svc.{cluster}", wanted.scope.namespace),
+        format!("svc.{cluster}"),
+        cluster.to_owned(),
+    ];
+    let zones = [cluster, OWN_ZONE]
+        .into_iter()
+        .chain(wanted.zones.iter().map(String::as_str));
+    let port = RedirectPort::try_from(port).map_err(unexpected)?;
+    DnsPlan::new(
+        suffixes(zones),
+        suffixes(search.iter().map(String::as_str)),
+        port,
+        RungChoice::Auto,
+    )
+    .map_err(unexpected)
+}
+
+fn laptop_search(granted: &Granted) -> Vec<Name> {
+    let search = granted.dns.iter().flat_map(|dns| &dns.laptop_search);
+    search.filter_map(|suffix| suffix.as_str().parse().ok()).collect()
+}
+
+async fn watch_over(keeper: Keeper, capture: Arc<Capture>, end: watch::Sender<Option<Arc<Ended>>>) {
+    let lost_namespace = async {
+        while capture.lost().await != Lost::Namespace {
+            // A device that broke belongs to a helper that ended, which its keeper deals with.
+        }
+    };
+    let ended = tokio::select! {
+        error = keeper.keep() => Ended::HelperGone(error),
+        () = lost_namespace => Ended::NamespaceGone,
+    };
+    end.send_replace(Some(Arc::new(ended)));
+}

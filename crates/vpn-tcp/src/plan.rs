@@ -1,0 +1,173 @@
+//! What to ask of the helper: pure, so that every rule can be shown without one.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use slipway_helper_api::{Conflict, DnsSuffix, RangeTrouble, Refusal, TunnelCidr};
+
+/// A network, or a part of one, that does not go to the cluster, and why. The session goes on without it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Warning {
+    /// The laptop itself uses it.
+    InUse(Conflict),
+    /// Rules of this laptop keep it out.
+    KeptOut {
+        /// The network.
+        range: IpNet,
+        /// Which rule, in words for people.
+        why: String,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Warning::InUse(conflict) => {
+                write!(f, "{conflict}. Addresses in that range do not go to the cluster")
+            }
+            Warning::KeptOut { range, why } => write!(f, "{range} does not go to the cluster: {why}"),
+        }
+    }
+}
+
+/// The networks that may be asked for at all, without the addresses that carry the tunnel itself.
+pub(crate) fn routable(ranges: &[IpNet], own_way: &[IpAddr]) -> (BTreeSet<TunnelCidr>, Vec<Warning>) {
+    let mut routes = BTreeSet::new();
+    let mut warnings = Vec::new();
+    for range in ranges {
+        match TunnelCidr::try_from(*range) {
+            Ok(route) => routes.extend(without(route, own_way)),
+            Err(why) => warnings.push(Warning::KeptOut {
+                range: *range,
+                why: why.to_string(),
+            }),
+        }
+    }
+    (routes, warnings)
+}
+
+fn without(route: TunnelCidr, own_way: &[IpAddr]) -> Vec<TunnelCidr> {
+    own_way.iter().fold(vec![route], |parts, address| {
+        parts
+            .iter()
+            .flat_map(|part| part.without((*address).into()))
+            .collect()
+    })
+}
+
+/// The networks without what the helper refused, and why; `None` where the refusal is not about networks.
+pub(crate) fn narrowed(
+    routes: &BTreeSet<TunnelCidr>,
+    refusal: &Refusal,
+) -> Option<(BTreeSet<TunnelCidr>, Vec<Warning>)> {
+    match refusal {
+        Refusal::Conflicts(conflicts) => {
+            let mut left = routes.clone();
+            for conflict in conflicts {
+                let overlapping: Vec<TunnelCidr> = left
+                    .iter()
+                    .copied()
+                    .filter(|route| route.overlaps(conflict.route))
+                    .collect();
+                for route in overlapping {
+                    left.remove(&route);
+                    left.extend(route.without(conflict.route));
+                }
+            }
+            let warnings = conflicts.iter().cloned().map(Warning::InUse).collect();
+            (left != *routes).then_some((left, warnings))
+        }
+        Refusal::RangeRefused { range, why } => {
+            let mut left = routes.clone();
+            let was_there = left.remove(range);
+            let warning = Warning::KeptOut {
+                range: range.net(),
+                why: why.to_string(),
+            };
+            // IPv6 that is switched off is no news to anybody; addresses of it are simply not used.
+            let warnings = if *why == RangeTrouble::NoIpv6 {
+                Vec::new()
+            } else {
+                vec![warning]
+            };
+            was_there.then_some((left, warnings))
+        }
+        Refusal::NotAuthorised { .. }
+        | Refusal::VersionMismatch { .. }
+        | Refusal::TooManyLeases { .. }
+        | Refusal::NoFreeSlot
+        | Refusal::TooManyRoutes { .. }
+        | Refusal::NoTunDevice { .. }
+        | Refusal::Kernel { .. }
+        | Refusal::DnsUnavailable(_)
+        | Refusal::OutOfOrder
+        | Refusal::LeaseExists
+        | Refusal::NoLease
+        | Refusal::Busy
+        | Refusal::Defect => None,
+    }
+}
+
+/// Those of the names that the helper takes as suffixes; others cannot be sent to us by suffix.
+pub(crate) fn suffixes<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<DnsSuffix> {
+    let mut suffixes: Vec<DnsSuffix> = Vec::new();
+    for name in names {
+        match name.parse() {
+            Ok(suffix) if !suffixes.contains(&suffix) => suffixes.push(suffix),
+            Ok(_) => {}
+            Err(error) => tracing::debug!(name, %error, "a suffix is left out"),
+        }
+    }
+    suffixes
+}
+
+#[cfg(test)]
+mod tests {
+    use slipway_helper_api::ConflictWith;
+
+    use super::*;
+
+    fn set(ranges: &[&str]) -> BTreeSet<TunnelCidr> {
+        ranges.iter().map(|range| range.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_network_in_use_is_left_to_the_laptop_and_the_rest_is_kept() {
+        let conflict = Conflict {
+            range: "10.0.0.0/14".parse().unwrap(),
+            route: "10.1.0.0/16".parse().unwrap(),
+            device: "wlan0".to_owned(),
+            with: ConflictWith::Attached,
+        };
+        let refusal = Refusal::Conflicts(vec![conflict.clone()]);
+        let (left, warnings) = narrowed(&set(&["10.0.0.0/14", "10.96.0.0/16"]), &refusal).unwrap();
+        assert_eq!(left, set(&["10.0.0.0/16", "10.2.0.0/15", "10.96.0.0/16"]));
+        assert_eq!(warnings, [Warning::InUse(conflict)]);
+        assert_eq!(
+            narrowed(&left, &refusal),
+            None,
+            "asking again would change nothing, so it ends"
+        );
+    }
+
+    #[test]
+    fn networks_that_can_never_be_routed_are_named_and_left_out() {
+        let ranges = ["10.96.0.0/16", "169.254.0.0/16"].map(|range| range.parse().unwrap());
+        let (routes, warnings) = routable(&ranges, &[]);
+        assert_eq!(routes, set(&["10.96.0.0/16"]));
+        assert!(matches!(&warnings[..], [Warning::KeptOut { range, .. }] if *range == ranges[1]));
+    }
+
+    #[test]
+    fn the_api_servers_address_is_cut_out_of_a_range_around_it() {
+        let (routes, _) = routable(&["10.0.0.0/30".parse().unwrap()], &["10.0.0.1".parse().unwrap()]);
+        assert_eq!(routes, set(&["10.0.0.0/32", "10.0.0.2/31"]));
+    }
+
+    #[test]
+    fn a_refusal_that_is_not_about_networks_is_final() {
+        assert_eq!(narrowed(&set(&["10.96.0.0/16"]), &Refusal::NoFreeSlot), None);
+    }
+}
