@@ -12,14 +12,30 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let crates = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("..");
-    for watched in ["agent/Cargo.toml", "agent/src", "tunnel/Cargo.toml", "tunnel/src", "../Cargo.lock"] {
+    for watched in [
+        "agent/Cargo.toml",
+        "agent/src",
+        "tunnel/Cargo.toml",
+        "tunnel/src",
+        "../Cargo.lock",
+    ] {
         println!("cargo::rerun-if-changed={}", crates.join(watched).display());
     }
 
-    let folder = target_folder(&out).ok_or("OUT_DIR is not in a target folder")?.join("agent");
+    let folder = target_folder(&out)
+        .ok_or("OUT_DIR is not in a target folder")?
+        .join("agent");
     let mut cargo = Command::new(env::var("CARGO")?);
     cargo
-        .args(["build", "--release", "--locked", "--bin", "slipway-agent", "--target", TARGET])
+        .args([
+            "build",
+            "--release",
+            "--locked",
+            "--bin",
+            "slipway-agent",
+            "--target",
+            TARGET,
+        ])
         .arg("--manifest-path")
         .arg(crates.join("agent/Cargo.toml"))
         .arg("--target-dir")

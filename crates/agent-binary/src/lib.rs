@@ -16,12 +16,18 @@ mod tests {
     fn the_agent_needs_nothing_of_the_image_it_runs_in() {
         assert_eq!(&AGENT[..5], b"\x7fELF\x02", "a 64-bit executable");
         let number = |at: usize, length: usize| {
-            AGENT[at..at + length].iter().rev().fold(0, |value, byte| value << 8 | usize::from(*byte))
+            AGENT[at..at + length]
+                .iter()
+                .rev()
+                .fold(0, |value, byte| value << 8 | usize::from(*byte))
         };
         // ELF-64: e_phoff at 32, e_phentsize at 54, e_phnum at 56; p_type is the first field of an entry.
         let (start, size, count) = (number(32, 8), number(54, 2), number(56, 2));
         let kinds: Vec<usize> = (0..count).map(|entry| number(start + entry * size, 4)).collect();
         assert!(!kinds.is_empty());
-        assert!(!kinds.contains(&(PT_INTERP as usize)), "no dynamic loader is asked for");
+        assert!(
+            !kinds.contains(&(PT_INTERP as usize)),
+            "no dynamic loader is asked for"
+        );
     }
 }

@@ -32,7 +32,11 @@ pub(crate) struct Datagrams {
 
 impl Datagrams {
     pub(crate) fn new(tunnel: Tunnel) -> Datagrams {
-        Datagrams { tunnel, flows: HashMap::new(), tasks: JoinSet::new() }
+        Datagrams {
+            tunnel,
+            flows: HashMap::new(),
+            tasks: JoinSet::new(),
+        }
     }
 
     /// Sends a datagram of a flow, which begins with its first one.
@@ -60,13 +64,18 @@ impl Datagrams {
         }
         let socket = Arc::new(connect(to)?);
         self.flows.insert(flow, Arc::downgrade(&socket));
-        self.tasks.spawn(return_answers(self.tunnel.clone(), flow, socket.clone()));
+        self.tasks
+            .spawn(return_answers(self.tunnel.clone(), flow, socket.clone()));
         Ok(socket)
     }
 }
 
 fn connect(to: SocketAddr) -> io::Result<UdpSocket> {
-    let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let any: IpAddr = if to.is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    };
     let socket = Socket::new(Domain::for_address(to), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     socket.bind(&SocketAddr::new(any, 0).into())?;

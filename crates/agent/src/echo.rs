@@ -42,7 +42,8 @@ struct Waiting {
 
 impl Echoes {
     pub(crate) fn start(tunnel: Tunnel, tasks: &mut JoinSet<()>) -> Echoes {
-        let mut start = |domain, protocol, request, reply| match Pinger::new(domain, protocol, request, reply) {
+        let mut start = |domain, protocol, request, reply| match Pinger::new(domain, protocol, request, reply)
+        {
             Ok(pinger) => {
                 let pinger = Arc::new(pinger);
                 tasks.spawn(pinger.clone().return_replies(tunnel.clone()));
@@ -73,7 +74,12 @@ impl Pinger {
         let socket = Socket::new(domain, Type::DGRAM, Some(protocol))?;
         socket.set_nonblocking(true)?;
         let socket = UdpSocket::from_std(socket.into())?;
-        Ok(Pinger { socket, request, reply, waiting: Mutex::default() })
+        Ok(Pinger {
+            socket,
+            request,
+            reply,
+            waiting: Mutex::default(),
+        })
     }
 
     fn send(&self, echo: &Echo) {
@@ -103,7 +109,9 @@ impl Pinger {
                     continue;
                 }
             };
-            let Some((head, payload)) = packet[..length].split_first_chunk::<HEAD>() else { continue };
+            let Some((head, payload)) = packet[..length].split_first_chunk::<HEAD>() else {
+                continue;
+            };
             let sequence = u16::from_be_bytes([head[6], head[7]]);
             let asked = {
                 let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);

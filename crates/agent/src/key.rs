@@ -29,7 +29,10 @@ pub(crate) fn take(dir: &Path, expected: &Fingerprint) -> anyhow::Result<Key> {
     let text = fs::read_to_string(&path).with_context(|| format!("Failed to read {}", path.display()))?;
     fs::remove_file(&path).with_context(|| format!("Failed to remove {}", path.display()))?;
     let key = Key::from_bytes(from_hex(text.trim_end())?);
-    ensure!(key.fingerprint() == expected.0, "The key is not the one that this pod was made for");
+    ensure!(
+        key.fingerprint() == expected.0,
+        "The key is not the one that this pod was made for"
+    );
     Ok(key)
 }
 

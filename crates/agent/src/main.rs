@@ -31,7 +31,11 @@ use clap::{Parser, Subcommand};
 const THREADS: usize = 4;
 
 #[derive(Parser)]
-#[command(name = "slipway-agent", version, about = "Slipway's agent in the cluster; started by a session")]
+#[command(
+    name = "slipway-agent",
+    version,
+    about = "Slipway's agent in the cluster; started by a session"
+)]
 struct Arguments {
     #[command(subcommand)]
     task: Task,
@@ -63,7 +67,10 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::INFO).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing::Level::INFO)
+        .init();
     match run(Arguments::parse().task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -74,10 +81,20 @@ fn main() -> ExitCode {
 }
 
 fn run(task: Task) -> anyhow::Result<()> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    let threads = std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(THREADS);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()?;
     match task {
-        Task::Serve { dir, key_sha256, port, grace } => {
+        Task::Serve {
+            dir,
+            key_sha256,
+            port,
+            grace,
+        } => {
             let key = key::take(&dir, &key_sha256)?;
             let outcome = runtime.block_on(serve::serve(key, port, Duration::from_secs(grace)));
             runtime.shutdown_background();

@@ -59,8 +59,11 @@ impl NameServers {
 }
 
 async fn ask_one(server: SocketAddr, message: &[u8]) -> io::Result<Bytes> {
-    let any: IpAddr =
-        if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let any: IpAddr = if server.is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    };
     // A socket for each question: its port is as hard to guess as the kernel makes it.
     let socket = UdpSocket::bind((any, 0)).await?;
     socket.connect(server).await?;
@@ -83,7 +86,9 @@ async fn ask_one(server: SocketAddr, message: &[u8]) -> io::Result<Bytes> {
 async fn ask_by_tcp(server: SocketAddr, message: &[u8]) -> io::Result<Bytes> {
     let length = u16::try_from(message.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let mut socket = TcpStream::connect(server).await?;
-    socket.write_all(&[&length.to_be_bytes(), message].concat()).await?;
+    socket
+        .write_all(&[&length.to_be_bytes(), message].concat())
+        .await?;
     let mut answer = vec![0; socket.read_u16().await?.into()];
     socket.read_exact(&mut answer).await?;
     Ok(answer.into())
@@ -96,8 +101,12 @@ fn is_truncated(answer: &[u8]) -> bool {
 fn parse(resolv_conf: &str) -> Vec<SocketAddr> {
     let server = |line: &str| {
         let mut words = line.split_whitespace();
-        let address: IpAddr =
-            words.next().filter(|word| *word == "nameserver").and_then(|_| words.next())?.parse().ok()?;
+        let address: IpAddr = words
+            .next()
+            .filter(|word| *word == "nameserver")
+            .and_then(|_| words.next())?
+            .parse()
+            .ok()?;
         Some(SocketAddr::new(address, 53))
     };
     resolv_conf.lines().filter_map(server).collect()
@@ -151,7 +160,10 @@ mod tests {
             let (mut socket, _) = by_tcp.accept().await.unwrap();
             let mut asked = vec![0; socket.read_u16().await.unwrap().into()];
             socket.read_exact(&mut asked).await.unwrap();
-            socket.write_all(&[&1500u16.to_be_bytes()[..], &[7; 1500]].concat()).await.unwrap();
+            socket
+                .write_all(&[&1500u16.to_be_bytes()[..], &[7; 1500]].concat())
+                .await
+                .unwrap();
             asked
         };
         let (answer, asked) = tokio::join!(names.ask(QUESTION), answering);

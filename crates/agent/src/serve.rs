@@ -138,7 +138,11 @@ impl Agent {
         tracing::info!(again = session.is_some(), "a session begins");
         let (tunnel, requests) = Tunnel::agent(limits());
         let serving = act_on(tunnel.clone(), requests, self.names.clone(), self.over.clone());
-        *session = Some(Session { id, tunnel: tunnel.clone(), serving: tokio::spawn(serving).abort_handle() });
+        *session = Some(Session {
+            id,
+            tunnel: tunnel.clone(),
+            serving: tokio::spawn(serving).abort_handle(),
+        });
         tunnel
     }
 
@@ -147,7 +151,10 @@ impl Agent {
         let mut carriers = self.carriers.subscribe();
         loop {
             drop(carriers.wait_for(|count| *count == 0).await);
-            if tokio::time::timeout(grace, carriers.wait_for(|count| *count > 0)).await.is_err() {
+            if tokio::time::timeout(grace, carriers.wait_for(|count| *count > 0))
+                .await
+                .is_err()
+            {
                 return;
             }
         }

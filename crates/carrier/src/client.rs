@@ -1,28 +1,23 @@
 //! A `kube::Client` whose connections are fit to be carriers.
 
-use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderValue, Uri};
-use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::rt::{Read, Write};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::client::legacy::connect::{Connection, HttpConnector};
+use hyper_util::rt::TokioExecutor;
 use kube::Config;
 use kube::client::retry::RetryPolicy;
 use kube::client::{Body, ClientBuilder, ConfigExt as _};
 use percent_encoding::percent_decode_str;
-use socket2::SockRef;
-use tokio::net::TcpStream;
 use tower::retry::RetryLayer;
 use tower::timeout::Timeout;
-use tower::util::{BoxCloneSyncService, MapResponse};
-use tower::{BoxError, Service, ServiceBuilder, ServiceExt as _};
+use tower::util::BoxCloneSyncService;
+use tower::{BoxError, Service, ServiceBuilder};
 
 use crate::error::CarrierError;
 use crate::upgrade::with_causes;
@@ -39,15 +34,8 @@ pub const USER_TIMEOUT: Duration = Duration::from_secs(20);
 /// questions.
 pub const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// How many bytes the kernel takes beyond what is under way (TCP_NOTSENT_LOWAT). What it holds
-/// cannot be overtaken: more would only make the tunnel's urgent frames late.
-const NOT_SENT_LOW_WATER: u32 = 128 * 1024;
-
-/// rustls reads 4 KiB at a time; this many are taken from the kernel at once, bytes.
-const READ_AHEAD: usize = 64 * 1024;
-
 /// A client for `config` like kube's own (credentials, TLS, proxy, retries), except that its
-/// connections have socket options that a carrier needs, a bounded time to connect, and read ahead.
+/// connections have the socket options that a carrier needs and a bounded time to connect.
 ///
 /// Unlike kube's, it sets no `valid_until`, and leaves the configuration's read and write timeouts
 /// alone: they would end a carrier that is idle, and the kernel's [`USER_TIMEOUT`] bounds writes.
@@ -63,7 +51,6 @@ pub fn client(config: Config) -> Result<kube::Client, CarrierError> {
     tcp.set_tcp_user_timeout(Some(USER_TIMEOUT));
     // So that one dead address of several leaves time for the next.
     tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    let tcp: Tcp = tcp.map_response(ReadAhead::over as fn(_) -> _);
 
     let Some(proxy) = config.proxy_url.clone() else {
         return over(tcp, &config);
@@ -85,8 +72,6 @@ pub fn client(config: Config) -> Result<kube::Client, CarrierError> {
         }),
     }
 }
-
-type Tcp = MapResponse<HttpConnector, fn(TokioIo<TcpStream>) -> ReadAhead>;
 
 /// The layers of kube's default client around `connector`.
 fn over<C>(connector: C, config: &Config) -> Result<kube::Client, CarrierError>
@@ -142,86 +127,5 @@ fn tunnel<C>(proxy: &Uri, connector: C) -> Result<Tunnel<C>, CarrierError> {
 fn unusable(error: kube::Error) -> CarrierError {
     CarrierError::Config {
         cause: with_causes(&error),
-    }
-}
-
-/// A TCP connection that takes more from the kernel than it is asked for.
-///
-/// A download costs one system call for each [`READ_AHEAD`] bytes instead of one for each 4 KiB.
-struct ReadAhead {
-    tcp: TokioIo<TcpStream>,
-    buffer: Box<[u8]>,
-    filled: std::ops::Range<usize>,
-}
-
-impl ReadAhead {
-    fn over(tcp: TokioIo<TcpStream>) -> Self {
-        if let Err(error) = SockRef::from(tcp.inner()).set_tcp_notsent_lowat(NOT_SENT_LOW_WATER) {
-            tracing::debug!(%error, "TCP_NOTSENT_LOWAT is not set");
-        }
-        Self {
-            tcp,
-            buffer: vec![0; READ_AHEAD].into_boxed_slice(),
-            filled: 0..0,
-        }
-    }
-}
-
-impl Read for ReadAhead {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        mut buf: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.filled.is_empty() {
-            if buf.remaining() >= this.buffer.len() {
-                return Pin::new(&mut this.tcp).poll_read(cx, buf);
-            }
-            let mut ahead = tokio::io::ReadBuf::new(&mut this.buffer);
-            ready!(tokio::io::AsyncRead::poll_read(
-                Pin::new(this.tcp.inner_mut()),
-                cx,
-                &mut ahead
-            ))?;
-            this.filled = 0..ahead.filled().len();
-        }
-        let piece = &this.buffer[this.filled.clone()];
-        let piece = &piece[..piece.len().min(buf.remaining())];
-        buf.put_slice(piece);
-        this.filled.start += piece.len();
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Write for ReadAhead {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
-    }
-}
-
-impl Connection for ReadAhead {
-    fn connected(&self) -> Connected {
-        self.tcp.connected()
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Needs the test bed (`cargo xtask cluster up`) and root. Each test starts this program again on the
 //! bed's plain laptop, as its ordinary user with a developer's permissions, and there does what it
-//! says. Without a bed it prints `skipped` and why.
+//! says. Without a bed it prints `skipped` and why. `SLIPWAY_BED` names a bed other than the default.
 
 #![expect(
     clippy::unwrap_used,
@@ -331,7 +331,7 @@ where
         Ok(program) => program,
         Err(reason) => return println!("skipped: {reason}"),
     };
-    let bed = Bed::attach(&BedName::default()).unwrap();
+    let bed = Bed::attach(&bed_name().unwrap()).unwrap();
     let laptop = bed.laptop(LaptopKind::Plain).unwrap();
     let output = laptop
         .command(program, ["--exact", name, "--nocapture"])
@@ -347,11 +347,15 @@ where
     );
 }
 
+fn bed_name() -> anyhow::Result<BedName> {
+    std::env::var("SLIPWAY_BED").map_or_else(|_unset| Ok(BedName::default()), |name| name.parse())
+}
+
 /// This program on the laptop; why not, if there is no bed.
 fn installed() -> Result<PathBuf, String> {
     static INSTALLED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let install = || {
-        let bed = Bed::attach(&BedName::default())?;
+        let bed = Bed::attach(&bed_name()?)?;
         let laptop = bed
             .laptop(LaptopKind::Plain)
             .ok_or_else(|| anyhow::anyhow!("the bed has no plain laptop"))?;

@@ -3,13 +3,17 @@
 use anyhow::{Context as _, bail};
 use caps::{CapSet, Capability, CapsHashSet};
 
-/// Gives up everything but CAP_NET_ADMIN, for good. Capabilities belong to threads, so this comes before the second one.
-pub(crate) fn shed() -> anyhow::Result<()> {
-    let permitted =
-        caps::read(None, CapSet::Permitted).context("Failed to read this process's capabilities")?;
-    if !permitted.contains(&Capability::CAP_NET_ADMIN) {
+/// Ends early where nothing could work, before anything is touched.
+pub(crate) fn require() -> anyhow::Result<()> {
+    if !permitted()?.contains(&Capability::CAP_NET_ADMIN) {
         bail!("slipway-helper needs CAP_NET_ADMIN: start it through its systemd unit, or with sudo");
     }
+    Ok(())
+}
+
+/// Gives up everything but CAP_NET_ADMIN, for good. Capabilities belong to threads, so this comes before the second one.
+pub(crate) fn shed() -> anyhow::Result<()> {
+    let permitted = permitted()?;
     nix::sys::prctl::set_no_new_privs().context("Failed to set no_new_privs")?;
     let kept = CapsHashSet::from([Capability::CAP_NET_ADMIN]);
     if permitted == kept {

@@ -15,7 +15,7 @@ const PACKAGING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging");
 #[test]
 fn resolved_is_told_about_the_sessions_names_and_nothing_else() {
     on_a_laptop(|laptop| async move {
-        let Some(_bus) = Bus::start(&laptop) else { return };
+        let Some(_bus) = start_bus(&laptop) else { return };
         laptop.set_resolv_conf("nameserver 127.0.0.53\n");
         std::fs::create_dir_all("/run/systemd/resolve").expect("folder");
         std::fs::write("/run/systemd/resolve/resolv.conf", "nameserver 10.77.0.1\n").expect("file");
@@ -60,7 +60,7 @@ fn resolved_is_told_about_the_sessions_names_and_nothing_else() {
 #[test]
 fn polkit_decides_who_may_connect() {
     on_a_laptop(|laptop| async move {
-        let Some(_bus) = Bus::start(&laptop) else { return };
+        let Some(_bus) = start_bus(&laptop) else { return };
         let Some(_polkit) = start_polkit(&laptop, "") else {
             return;
         };
@@ -79,7 +79,7 @@ fn polkit_decides_who_may_connect() {
 #[test]
 fn who_polkit_allows_gets_a_lease() {
     on_a_laptop(|laptop| async move {
-        let Some(_bus) = Bus::start(&laptop) else { return };
+        let Some(_bus) = start_bus(&laptop) else { return };
         let rule = "polkit.addRule(function (action, subject) {
             if (action.id === 'dev.slipway.helper.connect' && subject.user === 'dev') { return polkit.Result.YES; }
         });";
@@ -128,8 +128,8 @@ fn a_session_of_another_user() {
 }
 
 fn as_user(uid: u32) -> String {
-    let copy = "/run/session-under-test";
-    std::fs::copy(std::env::current_exe().expect("this test"), copy).expect("copy");
+    let this = std::env::current_exe().expect("this test");
+    let program = laptop::open_to_all(&this, "/run/session-under-test");
     let uid = uid.to_string();
     let output = Command::new("setpriv")
         .args([
@@ -281,41 +281,37 @@ impl Drop for Service {
     }
 }
 
-/// A system bus of the laptop's own.
-struct Bus(Service);
-
-impl Bus {
-    fn start(laptop: &Laptop) -> Option<Self> {
-        laptop.add_users(&[
-            ("slipway-helper", HELPER_UID),
-            ("dev", DEV_UID),
-            ("guest", DEV_UID + 1),
-        ]);
-        std::fs::create_dir_all("/run/dbus").expect("folder");
-        let config = "<busconfig><type>system</type><listen>unix:path=/run/dbus/system_bus_socket</listen>\
+/// Starts a system bus of the laptop's own.
+fn start_bus(laptop: &Laptop) -> Option<Service> {
+    laptop.add_users(&[
+        ("slipway-helper", HELPER_UID),
+        ("dev", DEV_UID),
+        ("guest", DEV_UID + 1),
+    ]);
+    std::fs::create_dir_all("/run/dbus").expect("folder");
+    let config = "<busconfig><type>system</type><listen>unix:path=/run/dbus/system_bus_socket</listen>\
             <auth>EXTERNAL</auth><policy context='default'><allow user='*'/><allow own='*'/>\
             <allow send_type='method_call'/><allow send_type='signal'/><allow send_requested_reply='true'/>\
             <allow receive_type='method_call'/><allow receive_type='signal'/><allow receive_requested_reply='true'/>\
             </policy></busconfig>";
-        std::fs::write("/run/bus.conf", config).expect("file");
-        let daemon = Command::new("dbus-daemon")
-            .args([
-                "--config-file=/run/bus.conf",
-                "--nofork",
-                "--nopidfile",
-                "--nosyslog",
-            ])
-            .stderr(Stdio::null())
-            .spawn();
-        let Ok(daemon) = daemon else {
-            println!("skipped: there is no dbus-daemon here");
-            return None;
-        };
-        laptop::wait_until("the bus", || {
-            std::os::unix::net::UnixStream::connect("/run/dbus/system_bus_socket").is_ok()
-        });
-        Some(Self(Service(daemon)))
-    }
+    std::fs::write("/run/bus.conf", config).expect("file");
+    let daemon = Command::new("dbus-daemon")
+        .args([
+            "--config-file=/run/bus.conf",
+            "--nofork",
+            "--nopidfile",
+            "--nosyslog",
+        ])
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(daemon) = daemon else {
+        println!("skipped: there is no dbus-daemon here");
+        return None;
+    };
+    laptop::wait_until("the bus", || {
+        std::os::unix::net::UnixStream::connect("/run/dbus/system_bus_socket").is_ok()
+    });
+    Some(Service(daemon))
 }
 
 /// The real polkit, with the package's action and rule, and one rule more.

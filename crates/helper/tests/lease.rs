@@ -3,14 +3,13 @@
 mod laptop;
 
 use std::net::{Ipv4Addr, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
 
 use laptop::{Laptop, WAIT, connect, on_a_laptop, plan, ranges, redirect_plan};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use slipway_helper_api::{ClientError, Handover, Plan, Rung, TunnelCidr};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 #[test]
 fn packets_go_in_and_out_of_the_device() {
@@ -51,9 +50,9 @@ fn packets_go_in_and_out_of_the_device() {
         let program = UdpSocket::bind("0.0.0.0:0").expect("UDP");
         program.connect("10.96.0.10:80").expect("route");
         program.send(b"ping").expect("sent");
-        let tun = AsyncFd::with_interest(up.tun, Interest::READABLE).expect("non-blocking");
+        let tun = up.tun;
         let packet = loop {
-            let packet = read_packet(&tun).await;
+            let packet = read_packet(&tun);
             if packet[0] >> 4 == 4 && packet[16..20] == [10, 96, 0, 10] {
                 break packet;
             }
@@ -61,7 +60,7 @@ fn packets_go_in_and_out_of_the_device() {
         assert_eq!(packet[12..16], [198, 18, 0, 1]);
         assert_eq!(&packet[28..], b"ping");
 
-        nix::unistd::write(tun.get_ref(), &answer_to(&packet)).expect("written");
+        nix::unistd::write(&tun, &answer_to(&packet)).expect("written");
         program.set_read_timeout(Some(WAIT)).expect("timeout");
         let mut answer = [0; 16];
         let length = program.recv(&mut answer).expect("an answer");
@@ -305,8 +304,8 @@ fn ipv6_networks_are_routed_too() {
         program.connect("[fd00:10:96::a]:80").expect("route");
         assert_eq!(program.local_addr().expect("address").ip(), address);
         program.send(b"ping").expect("sent");
-        let tun = AsyncFd::with_interest(up.tun, Interest::READABLE).expect("non-blocking");
-        let packet = read_packet(&tun).await;
+        let tun = up.tun;
+        let packet = read_packet(&tun);
         assert_eq!(
             (packet[0] >> 4, &packet[48..]),
             (6, &b"ping"[..]),
@@ -334,13 +333,12 @@ async fn full_lease(laptop: &Laptop) -> Handover {
     up
 }
 
-async fn read_packet(tun: &AsyncFd<OwnedFd>) -> Vec<u8> {
+fn read_packet(tun: &OwnedFd) -> Vec<u8> {
+    let mut ready = [PollFd::new(tun.as_fd(), PollFlags::POLLIN)];
+    let wait = PollTimeout::try_from(WAIT).expect("short");
+    assert_eq!(poll(&mut ready, wait), Ok(1), "a packet in time");
     let mut packet = vec![0; 65536];
-    let read = |tun: &OwnedFd| Ok(nix::unistd::read(tun, &mut packet)?);
-    let length = tokio::time::timeout(WAIT, tun.async_io(Interest::READABLE, read))
-        .await
-        .expect("a packet")
-        .expect("read");
+    let length = nix::unistd::read(tun, &mut packet).expect("a packet");
     packet.truncate(length);
     packet
 }

@@ -26,6 +26,7 @@ mod cache;
 mod event;
 mod explain;
 mod flight;
+mod limits;
 mod message;
 mod name;
 mod question;
@@ -37,11 +38,12 @@ mod serve;
 pub use asks::{AskError, Asks};
 pub use event::{Answerer, Event, Observer, Outcome, channel};
 pub use explain::{Cause, EXPLAIN_WITHIN, Explanation, Finding};
+pub use limits::{
+    CLUSTER_WITHIN, HEDGE, LAPTOP_WITHIN, NEIGHBOURS_WITHIN, NOBODY_WITHIN, PATIENCE, ROUTES_WITHIN,
+    STALE_AFTER,
+};
 pub use name::{Label, MAX_LABEL, MAX_NAME, Name, NameError};
 pub use question::{Question, RecordType};
-pub use resolver::{
-    CLUSTER_WITHIN, HEDGE, LAPTOP_WITHIN, NEIGHBOURS_WITHIN, NOBODY_WITHIN, PATIENCE, ROUTES_WITHIN,
-    Resolver, STALE_AFTER, Transport,
-};
+pub use resolver::{Resolver, Transport};
 pub use scope::{CHECK_ADDRESS, Decision, Namespaces, Order, Own, Refusal, Rule, Ruling, Scope};
 pub use serve::{TCP_IDLE, TCP_PIPELINE, UDP_AT_ONCE};

@@ -322,16 +322,41 @@ pub(crate) fn unreadable(query: &[u8], rcode: Rcode) -> Vec<u8> {
     ]
 }
 
-/// Cuts an answer that a datagram cannot carry: no records, and a mark that makes the client ask over TCP.
+/// Cuts an answer to what a datagram can carry: the answer records that fit, and a mark that makes the client ask over
+/// TCP. A client without TCP, such as musl before 1.2.4, makes do with them.
 pub(crate) fn cut(query: &Query<'_>, answer: &[u8]) -> Vec<u8> {
     let mut short = empty(query, Rcode::NoError);
-    if let (Some(&[flags0, flags1]), Some(into)) = (
-        answer.get(2..4).and_then(|flags| flags.first_chunk()),
-        short.get_mut(2..4),
-    ) {
-        into.copy_from_slice(&[flags0 | 0x02, flags1]);
+    let at = HEADER + query.name.len() + 4;
+    let (kept, end) = records_within(answer, at, query.udp_limit().saturating_sub(short.len() - at));
+    if let (Some(records), [_, _, flags0, flags1, ..]) = (answer.get(at..end), answer) {
+        short.splice(at..at, records.iter().copied());
+        short[2..4].copy_from_slice(&[flags0 | 0x02, *flags1]);
+        short[6..8].copy_from_slice(&kept.to_be_bytes());
     }
     short
+}
+
+/// How many records of the answer section, which begins at `start`, end before `limit`, and where.
+fn records_within(answer: &[u8], start: usize, limit: usize) -> (u16, usize) {
+    let all = answer
+        .get(6..8)
+        .and_then(|count| count.first_chunk())
+        .map_or(0, |count| u16::from_be_bytes(*count));
+    let (mut kept, mut end) = (0, start);
+    while kept < all {
+        let Some(next) = skip_name(answer, end).and_then(|at| {
+            let &[length0, length1] = answer.get(at + 8..)?.first_chunk()?;
+            Some(at + 10 + usize::from(u16::from_be_bytes([length0, length1])))
+        }) else {
+            break;
+        };
+        if next > limit || next > answer.len() {
+            break;
+        }
+        kept += 1;
+        end = next;
+    }
+    (kept, end)
 }
 
 /// A query of our own, as for an explanation.
@@ -415,6 +440,41 @@ mod tests {
     }
 
     #[test]
+    fn a_cut_answer_holds_what_fits_with_edns_behind_it() {
+        for edns in [false, true] {
+            let mut bytes = asked(WEB, edns);
+            if edns {
+                let size = bytes.len() - 8;
+                bytes[size..size + 2].copy_from_slice(&600_u16.to_be_bytes());
+            }
+            let query = Query::parse(&bytes).unwrap();
+            let mut long = empty(&query, Rcode::NoError);
+            long[7] = 40;
+            let at = HEADER + query.name.len() + 4;
+            long.splice(
+                at..at,
+                (0..40).flat_map(|last| [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 30, 0, 4, 10, 1, 1, last]),
+            );
+            let short = cut(&query, &long);
+            let limit = query.udp_limit();
+            assert!(
+                short.len() <= limit && short.len() + 16 > limit,
+                "{} of {limit}",
+                short.len()
+            );
+            let message = Message::from_vec(&short).unwrap();
+            assert_eq!(
+                (message.edns.is_some(), message.metadata.truncation),
+                (edns, true)
+            );
+            assert_eq!(
+                message.answers.len(),
+                (limit - empty(&query, Rcode::NoError).len()) / 16
+            );
+        }
+    }
+
+    #[test]
     fn a_cut_answer_keeps_id_question_and_code_and_says_so() {
         let bytes = asked(WEB, true);
         let query = Query::parse(&bytes).unwrap();
@@ -439,6 +499,7 @@ mod tests {
                 answer.write(&query, Duration::from_secs(1), &mut out);
                 prop_assert!(answers(&out, &query));
             }
+            prop_assert!(answers(&cut(&query, &theirs), &query));
             let _ = rename(&theirs, &"a.b".parse().unwrap(), &query);
         }
     }

@@ -1,52 +1,27 @@
 //! Asks, waits, remembers. It always answers, and within a bounded time.
 
 use std::collections::HashSet;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesOrdered;
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
+use self::cluster::FromCluster;
+use self::reply::Reply;
 use crate::asks::{AskError, Asks};
 use crate::cache::{Cache, Entry};
 use crate::event::{Answerer, Event, Observer, Outcome};
-use crate::flight::{Flights, Landed};
+use crate::flight::Flights;
+use crate::limits::{LAPTOP_WITHIN, NEIGHBOURS_WITHIN, ROUTES_WITHIN};
 use crate::message::{self, Answer, Rcode};
 use crate::name::Name;
-use crate::question::{KEY, Query, QueryError, RecordType};
-use crate::race::{Said, Verdict, settle};
-use crate::scope::{CHECK_ADDRESS, Decision, Order, Own, Refusal, Rule, Scope};
+use crate::question::{KEY, Query, QueryError};
+use crate::scope::{Decision, Refusal, Rule, Scope};
 
-/// How long the cluster may take. Over a slow line a lookup there takes two or three round trips.
-pub const CLUSTER_WITHIN: Duration = Duration::from_millis(1500);
-
-/// How long a name without dots may take that nobody knows: below the 2 s after which people think a program hangs.
-pub const NOBODY_WITHIN: Duration = Duration::from_millis(1800);
-
-/// How long the laptop's name servers may take. They go through all servers and more than one round within it.
-pub const LAPTOP_WITHIN: Duration = Duration::from_secs(8);
-
-/// How long the side that counts may keep silent before the other's answer is taken.
-pub const PATIENCE: Duration = Duration::from_millis(800);
-
-/// How long the side that counts may keep silent before the other is asked at all.
-pub const HEDGE: Duration = Duration::from_millis(150);
-
-/// How long the cluster may keep silent before an answer of a moment ago is given instead.
-pub const STALE_AFTER: Duration = Duration::from_millis(500);
-
-/// How long routes to the addresses of an answer may take.
-pub const ROUTES_WITHIN: Duration = Duration::from_secs(1);
-
-/// How long the other sessions may take together.
-pub const NEIGHBOURS_WITHIN: Duration = Duration::from_millis(150);
-
-/// How many names we remember as the laptop's, so that a slow moment of its name servers gives none of them away.
-const LAPTOP_NAMES: usize = 1024;
+mod cluster;
+mod either;
+mod reply;
 
 /// How a query came, which bounds the size of its answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -77,22 +52,6 @@ struct Memory {
     laptops: HashSet<Name>,
     /// Counts flushes: what was asked before one is not stored after it.
     era: u64,
-}
-
-/// An answer and what to say about it.
-struct Reply {
-    bytes: Vec<u8>,
-    answerer: Answerer,
-    outcome: Outcome,
-    candidates: Arc<[Name]>,
-}
-
-/// What the cluster, or our memory of it, says.
-struct FromCluster {
-    answer: Arc<Answer>,
-    /// `Some` of how long it may be remembered when it is new; else it is this old.
-    lifetime: Option<Duration>,
-    age: Duration,
 }
 
 /// One question on its way through: the query and what belongs to it.
@@ -286,7 +245,7 @@ impl<A: Asks> Resolver<A> {
         let ruling = self.scope().classify(&question);
         let reply = match ruling.decision {
             Decision::Us(own) => return Reply::own(&asked.query, own),
-            Decision::Laptop => return self.via_laptop(asked).await,
+            Decision::Laptop => self.via_laptop(asked).await,
             Decision::Refuse(Refusal::Transfer) => {
                 return Reply::ours(&asked.query, Rcode::Refused, Outcome::ServFail);
             }
@@ -330,108 +289,6 @@ impl<A: Asks> Resolver<A> {
         }
     }
 
-    /// Asks both sides, the one that counts less a little later or when the other has not got the name.
-    async fn via_either(&self, asked: &Asked<'_>, candidates: Arc<[Name]>, order: Order) -> Reply {
-        let first_has_spoken = Notify::new();
-        let its_turn = async |second: bool| {
-            if second {
-                let _ = timeout(HEDGE, first_has_spoken.notified()).await;
-            }
-        };
-        let mut cluster = pin!(async {
-            its_turn(order == Order::LaptopFirst).await;
-            let heard = self.ask_cluster(asked, &candidates).await;
-            first_has_spoken.notify_one();
-            heard
-        });
-        let mut laptop = pin!(async {
-            its_turn(order == Order::ClusterFirst).await;
-            let limit = if order == Order::ClusterFirst {
-                NOBODY_WITHIN
-            } else {
-                LAPTOP_WITHIN
-            };
-            let heard = self.ask_laptop(asked, limit).await;
-            first_has_spoken.notify_one();
-            heard
-        });
-        let known_as_laptops = order != Order::ClusterFirst && self.memory().laptops.contains(&asked.name);
-        let mut patience = pin!(sleep(if known_as_laptops { LAPTOP_WITHIN } else { PATIENCE }));
-        let mut limit = pin!(sleep(if order == Order::ClusterFirst {
-            NOBODY_WITHIN
-        } else {
-            LAPTOP_WITHIN
-        }));
-        let (mut patient, mut from_cluster, mut from_laptop) = (true, None, None);
-        let verdict = loop {
-            let (cluster_said, laptop_said) = (
-                cluster_said(from_cluster.as_ref()),
-                laptop_said(from_laptop.as_ref()),
-            );
-            if let Some(verdict) = settle(order, cluster_said, laptop_said, patient) {
-                break verdict;
-            }
-            tokio::select! {
-                biased;
-                heard = &mut laptop, if from_laptop.is_none() => from_laptop = Some(heard),
-                heard = &mut cluster, if from_cluster.is_none() => from_cluster = Some(heard),
-                () = &mut patience, if patient => patient = false,
-                () = &mut limit => {
-                    from_cluster.get_or_insert(Err(AskError::TimedOut));
-                    from_laptop.get_or_insert(Err(AskError::TimedOut));
-                }
-            }
-        };
-        self.by_verdict(
-            asked,
-            Arc::clone(&candidates),
-            order,
-            verdict,
-            from_cluster,
-            from_laptop,
-        )
-        .await
-    }
-
-    async fn by_verdict(
-        &self,
-        asked: &Asked<'_>,
-        candidates: Arc<[Name]>,
-        order: Order,
-        verdict: Verdict,
-        cluster: Option<Result<FromCluster, AskError>>,
-        laptop: Option<Result<Answer, AskError>>,
-    ) -> Reply {
-        let query = &asked.query;
-        match (verdict, cluster, laptop) {
-            (Verdict::Cluster, Some(Ok(found)), _) => self.hand_out(asked, found, candidates).await,
-            (Verdict::Laptop, _, Some(Ok(answer))) => {
-                self.remember_as_laptops(&asked.name);
-                Reply::passed(query, answer, Answerer::Laptop, candidates)
-            }
-            (Verdict::NoSuchName, Some(Ok(found)), Some(Ok(_))) if order == Order::ClusterFirst => {
-                self.hand_out(asked, found, candidates).await
-            }
-            // The laptop's own words, as before the session.
-            (Verdict::NoSuchName, _, Some(Ok(answer))) => {
-                Reply::passed(query, answer, Answerer::Laptop, candidates)
-            }
-            (Verdict::NoSuchName, Some(Ok(found)), _) => self.hand_out(asked, found, candidates).await,
-            (_failure, cluster, laptop) => {
-                let errors = [cluster.and_then(Result::err), laptop.and_then(Result::err)];
-                Reply::failed(query, errors.into_iter().flatten(), candidates)
-            }
-        }
-    }
-
-    fn remember_as_laptops(&self, name: &Name) {
-        let mut memory = self.memory();
-        if memory.laptops.len() >= LAPTOP_NAMES {
-            memory.laptops.clear();
-        }
-        memory.laptops.insert(name.clone());
-    }
-
     /// Makes an answer of the cluster usable, remembers it and gives it out.
     async fn hand_out(&self, asked: &Asked<'_>, found: FromCluster, candidates: Arc<[Name]>) -> Reply {
         let addresses = &found.answer.addresses;
@@ -466,182 +323,8 @@ impl<A: Asks> Resolver<A> {
         Answer::read(bytes.into(), &asked.query)
     }
 
-    /// Asks the cluster, or remembers what it said a moment ago when it keeps silent or fails.
-    async fn ask_cluster(
-        &self,
-        asked: &Asked<'_>,
-        candidates: &Arc<[Name]>,
-    ) -> Result<FromCluster, AskError> {
-        let stale = self.memory().cache.stale(asked.key(), Instant::now()).cloned();
-        let flight = self.inner.flights.join(asked.key(), || {
-            fly(Arc::clone(&self.inner), asked.raw.clone(), Arc::clone(candidates))
-        });
-        let limit = if stale.is_some() {
-            STALE_AFTER
-        } else {
-            CLUSTER_WITHIN
-        };
-        let landed = timeout(limit, flight).await.unwrap_or(Err(AskError::TimedOut));
-        let failed = landed
-            .as_ref()
-            .map_or(true, |(answer, _)| answer.outcome == Outcome::ServFail);
-        if failed && let Some(stale) = stale {
-            return Ok(FromCluster {
-                age: stale.age(Instant::now()),
-                answer: stale.answer,
-                lifetime: None,
-            });
-        }
-        landed.map(|(answer, lifetime)| FromCluster {
-            answer,
-            lifetime: Some(lifetime),
-            age: Duration::ZERO,
-        })
-    }
-
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.inner.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Asks the cluster for all candidates at once; the first in order that exists is the answer.
-async fn fly<A: Asks>(inner: Arc<Inner<A>>, raw: Bytes, candidates: Arc<[Name]>) -> Landed {
-    let query = Query::parse(&raw).map_err(|_| AskError::Garbled)?;
-    let mut asking: FuturesOrdered<_> = candidates
-        .iter()
-        .map(|candidate| ask_candidate(&inner.asks, &query, candidate))
-        .collect();
-    let mut worst: Option<Result<Answer, AskError>> = None;
-    while let Some(heard) = asking.next().await {
-        worst = Some(match (heard, worst) {
-            (Ok(answer), _) if answer.outcome.exists() => return Ok(remembered_for(answer)),
-            (_, Some(Err(error))) | (Err(error), _) => Err(error),
-            (Ok(failed), Some(Ok(earlier)))
-                if earlier.outcome == Outcome::NxDomain && failed.outcome == Outcome::ServFail =>
-            {
-                Ok(failed)
-            }
-            (Ok(_), Some(Ok(earlier))) => Ok(earlier),
-            (Ok(answer), None) => Ok(answer),
-        });
-    }
-    worst.unwrap_or(Err(AskError::NoServer)).map(remembered_for)
-}
-
-fn remembered_for(mut answer: Answer) -> (Arc<Answer>, Duration) {
-    let lifetime = answer.limit_ttls();
-    (Arc::new(answer), lifetime)
-}
-
-async fn ask_candidate<A: Asks>(asks: &A, query: &Query<'_>, candidate: &Name) -> Result<Answer, AskError> {
-    let asked = message::in_place_of(query, candidate);
-    let bytes = asks.cluster(asked.clone()).await?;
-    let onward = Query::parse(&asked).map_err(|_| AskError::Garbled)?;
-    if !message::answers(&bytes, &onward) || message::is_truncated(&bytes) {
-        return Err(AskError::Garbled);
-    }
-    if candidate.wire().eq_ignore_ascii_case(query.name) {
-        return Answer::read(bytes.into(), query);
-    }
-    Answer::read(message::rename(&bytes, candidate, query)?, query)
-}
-
-fn cluster_said(heard: Option<&Result<FromCluster, AskError>>) -> Said {
-    match heard {
-        None => Said::Nothing,
-        Some(Ok(found)) => said(found.answer.outcome),
-        Some(Err(_)) => Said::Failed,
-    }
-}
-
-fn laptop_said(heard: Option<&Result<Answer, AskError>>) -> Said {
-    match heard {
-        None => Said::Nothing,
-        Some(Ok(answer)) => said(answer.outcome),
-        Some(Err(AskError::NoServer)) => Said::NoSuchName,
-        Some(Err(AskError::Unreachable | AskError::TimedOut | AskError::Garbled)) => Said::Failed,
-    }
-}
-
-fn said(outcome: Outcome) -> Said {
-    match outcome {
-        Outcome::Found | Outcome::NoData => Said::Exists,
-        Outcome::NxDomain => Said::NoSuchName,
-        Outcome::ServFail | Outcome::TimedOut => Said::Failed,
-    }
-}
-
-impl Reply {
-    fn cluster(query: &Query<'_>, found: &FromCluster, candidates: Arc<[Name]>) -> Self {
-        let mut bytes = Vec::new();
-        found.answer.write(query, found.age, &mut bytes);
-        let answerer = if found.lifetime.is_some() {
-            Answerer::Cluster
-        } else {
-            Answerer::Cache
-        };
-        Self {
-            bytes,
-            answerer,
-            outcome: found.answer.outcome,
-            candidates,
-        }
-    }
-
-    fn passed(query: &Query<'_>, answer: Answer, answerer: Answerer, candidates: Arc<[Name]>) -> Self {
-        let Answer {
-            mut bytes, outcome, ..
-        } = answer;
-        message::address_to(query, &mut bytes);
-        Self {
-            bytes,
-            answerer,
-            outcome,
-            candidates,
-        }
-    }
-
-    fn failed(
-        query: &Query<'_>,
-        errors: impl IntoIterator<Item = AskError>,
-        candidates: Arc<[Name]>,
-    ) -> Self {
-        let timed_out = errors.into_iter().any(|error| error == AskError::TimedOut);
-        let outcome = if timed_out {
-            Outcome::TimedOut
-        } else {
-            Outcome::ServFail
-        };
-        Self {
-            bytes: message::empty(query, Rcode::ServFail),
-            answerer: Answerer::Nobody,
-            outcome,
-            candidates,
-        }
-    }
-
-    fn ours(query: &Query<'_>, rcode: Rcode, outcome: Outcome) -> Self {
-        Self {
-            bytes: message::empty(query, rcode),
-            answerer: Answerer::Us,
-            outcome,
-            candidates: Arc::new([]),
-        }
-    }
-
-    fn own(query: &Query<'_>, own: Own) -> Self {
-        match own {
-            Own::Check if query.kind() == RecordType::A => {
-                let bytes = message::address(query, CHECK_ADDRESS);
-                Self {
-                    bytes,
-                    answerer: Answerer::Us,
-                    outcome: Outcome::Found,
-                    candidates: Arc::new([]),
-                }
-            }
-            Own::Check | Own::Empty => Self::ours(query, Rcode::NoError, Outcome::NoData),
-        }
     }
 }
 

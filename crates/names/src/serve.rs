@@ -13,7 +13,8 @@ use tokio::time::timeout;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 use crate::asks::Asks;
-use crate::resolver::{LAPTOP_WITHIN, Resolver, Transport};
+use crate::limits::LAPTOP_WITHIN;
+use crate::resolver::{Resolver, Transport};
 
 /// How long a stream may be idle: longer than any answer takes, so that a slow one ends no connection.
 pub const TCP_IDLE: Duration = Duration::from_secs(LAPTOP_WITHIN.as_secs() + 4);

@@ -197,10 +197,9 @@ impl Core {
             return;
         };
         for frame in carrier.into_unacknowledged().rev() {
-            match frame {
-                Frame::Data { .. } | Frame::Fin { .. } => self.again.push_front(frame),
-                other => self.urgent.push_front(other),
-            }
+            let is_data = matches!(frame, Frame::Data { .. });
+            let queue = if is_data { &mut self.again } else { &mut self.urgent };
+            queue.push_front(frame);
         }
         self.rouse_all();
     }

@@ -32,28 +32,36 @@ pub(crate) fn make(cache: &Cache, programs: &Programs, busybox: &Path) -> Result
         shell = shell.link(&format!("bin/{applet}"), "busybox")?;
     }
     [
-        archive(cache, BUSYBOX, shell, &["sh"]),
+        archive(cache, BUSYBOX, shell, Start::Command(&["sh"])),
         archive(
             cache,
             COREDNS,
             Root::empty().program("coredns", &programs.coredns)?,
-            &["/coredns"],
+            Start::Entrypoint(&["/coredns"]),
         ),
         archive(
             cache,
             ECHO,
             Root::empty().program("echo", &programs.echo)?,
-            &["/echo", "serve"],
+            Start::Entrypoint(&["/echo", "serve"]),
         ),
         archive(
             cache,
             PAUSE,
             Root::empty().program("echo", &programs.echo)?,
-            &["/echo", "pause"],
+            Start::Entrypoint(&["/echo", "pause"]),
         ),
     ]
     .into_iter()
     .collect()
+}
+
+/// What a container of an image runs.
+enum Start<'a> {
+    /// Always, with what the pod says as its arguments.
+    Entrypoint(&'a [&'a str]),
+    /// If the pod says nothing.
+    Command(&'a [&'a str]),
 }
 
 /// A file system, as one layer.
@@ -135,14 +143,18 @@ impl Blob {
 }
 
 /// An archive of an OCI layout (image-spec, image-layout.md) with the one image `name`.
-fn archive(cache: &Cache, name: &str, root: Root, entrypoint: &[&str]) -> Result<PathBuf> {
+fn archive(cache: &Cache, name: &str, root: Root, start: Start<'_>) -> Result<PathBuf> {
     let layer = Blob::new("layer.v1.tar", root.0.into_inner()?);
+    let settings = match start {
+        Start::Entrypoint(words) => json!({ "Entrypoint": words, "Env": ["PATH=/bin"] }),
+        Start::Command(words) => json!({ "Cmd": words, "Env": ["PATH=/bin"] }),
+    };
     let config = Blob::json(
         "config.v1+json",
         &json!({
             "architecture": match std::env::consts::ARCH { "x86_64" => "amd64", "aarch64" => "arm64", other => other },
             "os": "linux",
-            "config": { "Entrypoint": entrypoint, "Env": ["PATH=/bin"] },
+            "config": settings,
             "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", layer.digest)] },
         }),
     )?;

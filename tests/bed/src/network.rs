@@ -70,6 +70,12 @@ pub(crate) fn prepare_node(node: &Machine, addresses: Addresses, folder: &Path) 
         add_address(name, "lo", Ipv4Addr::new(a, b, c, host), 32)?;
     }
     add_address(name, "lo", Addresses::BESIDE_CLUSTER, 32)?;
+    // The kernel looks for a route before kube-proxy's rules translate a service's address, and there is no other.
+    let (services, source) = (
+        format!("{}/16", addresses.services()),
+        addresses.node().to_string(),
+    );
+    ip(&["-n", name, "route", "add", &services, "dev", "lo", "src", &source])?;
     let rules = folder.join("node.nft");
     fs::write(&rules, filter(addresses))?;
     node.run("nft", &["-f", &rules.display().to_string()])?;
@@ -85,8 +91,9 @@ fn filter(addresses: Addresses) -> String {
     format!(
         "table inet slipway-bed {{
     chain laptops {{
-        type filter hook prerouting priority raw; policy accept;
+        type filter hook prerouting priority mangle; policy accept;
         iifname != \"{BRIDGE}\" accept
+        ct state established,related accept
         meta nfproto ipv6 drop
         ip daddr {node} tcp dport {{ {api}, 53, 80, 7000-7003 }} accept
         ip daddr {node} udp dport {{ 53, 7000 }} accept

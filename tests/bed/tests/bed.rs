@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use slipway_bed::{Addresses, Bed, BedName, Laptop, LaptopKind, Silent};
 
-/// The default bed; left up, as other tests use it.
+/// The default bed, or the one that `SLIPWAY_BED` names; left up, as other tests use it.
 fn bed() -> Option<&'static Bed> {
     static BED: OnceLock<Option<Bed>> = OnceLock::new();
     BED.get_or_init(|| {
@@ -21,7 +21,9 @@ fn bed() -> Option<&'static Bed> {
             println!("skipped: a bed needs root");
             return None;
         }
-        Some(Bed::up(&BedName::default(), &mut Silent).unwrap())
+        let name =
+            std::env::var("SLIPWAY_BED").map_or_else(|_| BedName::default(), |name| name.parse().unwrap());
+        Some(Bed::up(&name, &mut Silent).unwrap())
     })
     .as_ref()
 }
@@ -31,10 +33,11 @@ fn output(mut command: Command) -> Output {
 }
 
 fn text(command: Command) -> String {
+    let asked = format!("{command:?}");
     let output = output(command);
     assert!(
         output.status.success(),
-        "{}\n{}",
+        "{asked}: {}\n{}",
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );
@@ -141,9 +144,9 @@ fn a_developer_reaches_the_api_server_exec_and_port_forward() {
                 .unwrap(),
         );
         let mut line = String::new();
-        BufReader::new(forward.0.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        // Kept: kubectl writes more, and ends if nobody can read it.
+        let mut lines = BufReader::new(forward.0.stdout.take().unwrap());
+        lines.read_line(&mut line).unwrap();
         let local = line.split(' ').nth(2).unwrap_or_else(|| panic!("{line:?}"));
         let url = format!("http://{local}/");
         let greeting = text(laptop.command("curl", ["--silent", "--max-time", "10", &url]));
@@ -208,31 +211,46 @@ fn a_laptop_reaches_nothing_of_the_cluster_but_the_api_server_even_by_a_route_of
             "{address}:{port}: {seen:?}"
         );
     }
-    for laptop in bed.laptops() {
-        let _alone = laptop.lock().unwrap();
-        assert!(connects(laptop, &node, 6443));
-        assert!(!connects(laptop, "198.51.100.1", 80), "there is a way out");
-        for (address, port) in inside {
-            assert!(
-                !connects(laptop, address, port),
-                "{} reaches {address}:{port}",
-                laptop.kind()
-            );
+    // Each attempt takes its whole time: all laptops at once.
+    std::thread::scope(|scope| {
+        for laptop in bed.laptops() {
+            let (node, inside) = (&node, &inside);
+            scope.spawn(move || reaches_the_api_server_only(laptop, node, inside));
         }
-        let routes = ["10.0.0.0/8", "198.51.100.0/24"];
-        for route in routes {
-            text(laptop.command_as_root("ip", ["route", "add", route, "via", &node]));
-        }
-        for (address, port) in inside.into_iter().chain([(&"198.51.100.1".to_owned(), 80)]) {
-            assert!(
-                !connects(laptop, address, port),
-                "{} reaches {address}:{port} by a route",
-                laptop.kind()
-            );
-        }
-        for route in routes {
-            text(laptop.command_as_root("ip", ["route", "delete", route]));
-        }
+    });
+}
+
+fn reaches_the_api_server_only(laptop: &Laptop, node: &str, inside: &[(&String, u16)]) {
+    let _alone = laptop.lock().unwrap();
+    let kind = laptop.kind();
+    assert!(
+        connects(laptop, node, 6443),
+        "{kind} does not reach the API server"
+    );
+    let outside = ("198.51.100.1", 80);
+    assert!(!connects(laptop, outside.0, outside.1), "{kind} has a way out");
+    for (address, port) in inside {
+        assert!(
+            !connects(laptop, address, *port),
+            "{kind} reaches {address}:{port}"
+        );
+    }
+    let routes = ["10.0.0.0/8", "198.51.100.0/24"];
+    for route in routes {
+        text(laptop.command_as_root("ip", ["route", "add", route, "via", node]));
+    }
+    for (address, port) in inside
+        .iter()
+        .map(|(address, port)| (address.as_str(), *port))
+        .chain([outside])
+    {
+        assert!(
+            !connects(laptop, address, port),
+            "{kind} reaches {address}:{port} by a route"
+        );
+    }
+    for route in routes {
+        text(laptop.command_as_root("ip", ["route", "delete", route]));
     }
 }
 

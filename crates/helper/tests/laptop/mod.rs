@@ -252,13 +252,24 @@ fn log() -> Stdio {
     }
 }
 
-/// A copy that the helper's user can run: the build folder may be closed to it.
+/// The helper where its user can run it: the build folder may be closed to it.
 pub(crate) fn helper_path() -> &'static Path {
-    let copy = Path::new("/run/slipway-helper-under-test");
-    if !copy.exists() {
-        std::fs::copy(env!("CARGO_BIN_EXE_slipway-helper"), copy).expect("copy");
+    open_to_all(
+        Path::new(env!("CARGO_BIN_EXE_slipway-helper")),
+        "/run/slipway-helper-under-test",
+    )
+}
+
+/// Shows a program at a place that every user can reach. Not a copy: while another thread starts a program, a file that
+/// was just written may count as busy.
+pub(crate) fn open_to_all(program: &Path, place: &'static str) -> &'static Path {
+    let place = Path::new(place);
+    if !place.exists() {
+        std::fs::write(place, "").expect("file");
+        let none: Option<&str> = None;
+        mount(Some(program), place, none, MsFlags::MS_BIND, none).expect("bind mount");
     }
-    copy
+    place
 }
 
 pub(crate) async fn connect() -> Client {

@@ -37,7 +37,9 @@ impl Explanation {
                 silence(self.laptop.as_ref())
             ),
             Cause::OtherSession => {
-                format!("`{name}` belongs to another session, which is not connected. Connect its profile.")
+                format!(
+                    "`{name}` names another session. Connect its profile, or check how the profile is written."
+                )
             }
             Cause::Never if self.rule == Rule::SpecialUse => {
                 format!("`{name}` ends in `invalid`, which is kept for names that never exist.")

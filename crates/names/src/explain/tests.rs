@@ -158,7 +158,7 @@ async fn every_cause_is_told_apart_and_said_in_words() {
             "web.prod.slipway.internal",
             Answerer::Nobody,
             Cause::OtherSession,
-            "`web.prod.slipway.internal` belongs to another session, which is not connected. Connect its profile.",
+            "`web.prod.slipway.internal` names another session. Connect its profile, or check how the profile is written.",
         ),
         (
             "example.invalid",

@@ -8,9 +8,13 @@ use hickory_proto::op::{Message, ResponseCode};
 use proptest::prelude::*;
 use tokio::sync::mpsc;
 
+use tokio::time::sleep;
+
 use super::*;
 use crate::event::channel;
-use crate::scope::Namespaces;
+use crate::limits::{PATIENCE, STALE_AFTER};
+use crate::question::RecordType;
+use crate::scope::{CHECK_ADDRESS, Namespaces};
 
 /// What a side says to a question for a name.
 #[derive(Clone, Copy, Debug)]
@@ -512,7 +516,10 @@ async fn answers_too_long_for_a_datagram_are_cut_and_whole_over_tcp() {
     bench.script.laptop.says("many.example.org", Say::Long, 0);
     for name in ["many.shop.svc", "many.example.org"] {
         let cut = bench.raw(name, RecordType::A, Transport::Udp).await;
-        assert!(cut.metadata.truncation && cut.answers.is_empty(), "{name}");
+        assert!(
+            cut.metadata.truncation && (20..40).contains(&cut.answers.len()),
+            "{name}"
+        );
         let whole = bench.raw(name, RecordType::A, Transport::Tcp).await;
         assert!(!whole.metadata.truncation, "{name}");
         assert_eq!(whole.answers.len(), 40, "{name}");
@@ -555,11 +562,13 @@ async fn a_name_that_this_session_has_not_got_is_asked_of_the_next() {
         .script
         .neighbours
         .says("www.example.org", Say::Address(PUBLIC), 10);
-    for name in ["orders", "web.prod.slipway.internal"] {
+    // The last is perhaps an extra host of theirs.
+    for name in ["orders", "web.prod.slipway.internal", "www.example.org"] {
         bench.finds(name, PUBLIC).await;
         assert_eq!(bench.event(), (Answerer::Neighbour, Outcome::Found), "{name}");
     }
-    assert_eq!(bench.ask("www.example.org").await.code, ResponseCode::NXDomain);
+    bench.script.laptop.says("www.example.org", Say::Address(SVC), 0);
+    bench.finds("www.example.org", SVC).await;
     assert_eq!(bench.ask("nosuch").await.code, ResponseCode::NXDomain);
 
     let neighbour = |name: &str| {
