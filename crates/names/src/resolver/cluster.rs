@@ -1,0 +1,103 @@
+//! Asking the cluster, in flights that whoever asks the same shares.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesOrdered;
+use tokio::time::{Instant, timeout};
+
+use super::{Asked, Inner, Resolver};
+use crate::asks::{AskError, Asks};
+use crate::event::Outcome;
+use crate::flight::Landed;
+use crate::limits::{CLUSTER_WITHIN, STALE_AFTER};
+use crate::message::{self, Answer};
+use crate::name::Name;
+use crate::question::Query;
+
+/// What the cluster, or our memory of it, says.
+pub(super) struct FromCluster {
+    pub(super) answer: Arc<Answer>,
+    /// `Some` of how long it may be remembered when it is new; else it is this old.
+    pub(super) lifetime: Option<Duration>,
+    pub(super) age: Duration,
+}
+
+impl<A: Asks> Resolver<A> {
+    /// Asks the cluster, or remembers what it said a moment ago when it keeps silent or fails.
+    pub(super) async fn ask_cluster(
+        &self,
+        asked: &Asked<'_>,
+        candidates: &Arc<[Name]>,
+    ) -> Result<FromCluster, AskError> {
+        let stale = self.memory().cache.stale(asked.key(), Instant::now()).cloned();
+        let flight = self.inner.flights.join(asked.key(), || {
+            fly(Arc::clone(&self.inner), asked.raw.clone(), Arc::clone(candidates))
+        });
+        let limit = if stale.is_some() {
+            STALE_AFTER
+        } else {
+            CLUSTER_WITHIN
+        };
+        let landed = timeout(limit, flight).await.unwrap_or(Err(AskError::TimedOut));
+        let failed = landed
+            .as_ref()
+            .map_or(true, |(answer, _)| answer.outcome == Outcome::ServFail);
+        if failed && let Some(stale) = stale {
+            return Ok(FromCluster {
+                age: stale.age(Instant::now()),
+                answer: stale.answer,
+                lifetime: None,
+            });
+        }
+        landed.map(|(answer, lifetime)| FromCluster {
+            answer,
+            lifetime: Some(lifetime),
+            age: Duration::ZERO,
+        })
+    }
+}
+
+/// Asks the cluster for all candidates at once; the first in order that exists is the answer.
+async fn fly<A: Asks>(inner: Arc<Inner<A>>, raw: Bytes, candidates: Arc<[Name]>) -> Landed {
+    let query = Query::parse(&raw).map_err(|_| AskError::Garbled)?;
+    let mut asking: FuturesOrdered<_> = candidates
+        .iter()
+        .map(|candidate| ask_candidate(&inner.asks, &query, candidate))
+        .collect();
+    let mut worst: Option<Result<Answer, AskError>> = None;
+    while let Some(heard) = asking.next().await {
+        worst = Some(match (heard, worst) {
+            (Ok(answer), _) if answer.outcome.exists() => return Ok(remembered_for(answer)),
+            (_, Some(Err(error))) | (Err(error), _) => Err(error),
+            (Ok(failed), Some(Ok(earlier)))
+                if earlier.outcome == Outcome::NxDomain && failed.outcome == Outcome::ServFail =>
+            {
+                Ok(failed)
+            }
+            (Ok(_), Some(Ok(earlier))) => Ok(earlier),
+            (Ok(answer), None) => Ok(answer),
+        });
+    }
+    worst.unwrap_or(Err(AskError::NoServer)).map(remembered_for)
+}
+
+async fn ask_candidate<A: Asks>(asks: &A, query: &Query<'_>, candidate: &Name) -> Result<Answer, AskError> {
+    let asked = message::in_place_of(query, candidate);
+    let bytes = asks.cluster(asked.clone()).await?;
+    let onward = Query::parse(&asked).map_err(|_| AskError::Garbled)?;
+    if !message::answers(&bytes, &onward) || message::is_truncated(&bytes) {
+        return Err(AskError::Garbled);
+    }
+    if candidate.wire().eq_ignore_ascii_case(query.name) {
+        return Answer::read(bytes.into(), query);
+    }
+    Answer::read(message::rename(&bytes, candidate, query)?, query)
+}
+
+fn remembered_for(mut answer: Answer) -> (Arc<Answer>, Duration) {
+    let lifetime = answer.limit_ttls();
+    (Arc::new(answer), lifetime)
+}

@@ -1,0 +1,98 @@
+//! An answer and what to say about it.
+
+use std::sync::Arc;
+
+use super::cluster::FromCluster;
+use crate::asks::AskError;
+use crate::event::{Answerer, Outcome};
+use crate::message::{self, Answer, Rcode};
+use crate::name::Name;
+use crate::question::{Query, RecordType};
+use crate::scope::{CHECK_ADDRESS, Own};
+
+/// An answer and what to say about it.
+pub(super) struct Reply {
+    pub(super) bytes: Vec<u8>,
+    pub(super) answerer: Answerer,
+    pub(super) outcome: Outcome,
+    pub(super) candidates: Arc<[Name]>,
+}
+
+impl Reply {
+    pub(super) fn cluster(query: &Query<'_>, found: &FromCluster, candidates: Arc<[Name]>) -> Self {
+        let mut bytes = Vec::new();
+        found.answer.write(query, found.age, &mut bytes);
+        let answerer = if found.lifetime.is_some() {
+            Answerer::Cluster
+        } else {
+            Answerer::Cache
+        };
+        Self {
+            bytes,
+            answerer,
+            outcome: found.answer.outcome,
+            candidates,
+        }
+    }
+
+    pub(super) fn passed(
+        query: &Query<'_>,
+        answer: Answer,
+        answerer: Answerer,
+        candidates: Arc<[Name]>,
+    ) -> Self {
+        let Answer {
+            mut bytes, outcome, ..
+        } = answer;
+        message::address_to(query, &mut bytes);
+        Self {
+            bytes,
+            answerer,
+            outcome,
+            candidates,
+        }
+    }
+
+    pub(super) fn failed(
+        query: &Query<'_>,
+        errors: impl IntoIterator<Item = AskError>,
+        candidates: Arc<[Name]>,
+    ) -> Self {
+        let timed_out = errors.into_iter().any(|error| error == AskError::TimedOut);
+        let outcome = if timed_out {
+            Outcome::TimedOut
+        } else {
+            Outcome::ServFail
+        };
+        Self {
+            bytes: message::empty(query, Rcode::ServFail),
+            answerer: Answerer::Nobody,
+            outcome,
+            candidates,
+        }
+    }
+
+    pub(super) fn ours(query: &Query<'_>, rcode: Rcode, outcome: Outcome) -> Self {
+        Self {
+            bytes: message::empty(query, rcode),
+            answerer: Answerer::Us,
+            outcome,
+            candidates: Arc::new([]),
+        }
+    }
+
+    pub(super) fn own(query: &Query<'_>, own: Own) -> Self {
+        match own {
+            Own::Check if query.kind() == RecordType::A => {
+                let bytes = message::address(query, CHECK_ADDRESS);
+                Self {
+                    bytes,
+                    answerer: Answerer::Us,
+                    outcome: Outcome::Found,
+                    candidates: Arc::new([]),
+                }
+            }
+            Own::Check | Own::Empty => Self::ours(query, Rcode::NoError, Outcome::NoData),
+        }
+    }
+}
