@@ -1,0 +1,120 @@
+//! Places a stand-in for the agent, measures each step, and watches Job and pod vanish after it ended.
+//!
+//! ```text
+//! cargo run -p slipway-cluster --example place -- --namespace shop --size 5000000 --lives 3
+//! ```
+//!
+//! Without `--binary` the stand-in is a shell script, padded to `--size` bytes, that ends by itself after `--lives`
+//! seconds.
+
+#![expect(clippy::print_stdout, reason = "an example's output is what it is for")]
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::Parser;
+use slipway_cluster::keys::SessionKey;
+use slipway_cluster::kubeconfig::{Choice, Sources, choose};
+use slipway_cluster::placement::{DEFAULT_IMAGE, Placement, Progress, find, place, watch_gone};
+use uuid::Uuid;
+
+#[derive(Parser)]
+struct Arguments {
+    #[arg(long)]
+    kubeconfig: Option<PathBuf>,
+    #[arg(long)]
+    context: Option<String>,
+    #[arg(long)]
+    namespace: Option<String>,
+    #[arg(long, default_value = DEFAULT_IMAGE)]
+    image: String,
+    #[arg(long)]
+    binary: Option<PathBuf>,
+    #[arg(long, default_value_t = 5_000_000)]
+    size: usize,
+    #[arg(long, default_value_t = 3)]
+    lives: u64,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let binary = match &arguments.binary {
+        Some(path) => std::fs::read(path).with_context(|| path.display().to_string())?,
+        None => stand_in(arguments.lives, arguments.size),
+    };
+    let choice = Choice {
+        context: arguments.context,
+        namespace: arguments.namespace,
+        terminal: true,
+    };
+    let target = choose(&Sources::from_environment(arguments.kubeconfig), &choice).await?;
+    let client = target.client().await?;
+    println!("{}: {:?}", target.server, target.probe(&client).await?);
+
+    let placement = Placement {
+        namespace: target.namespace.clone(),
+        session: Uuid::new_v4(),
+        image: arguments.image,
+        pull_secrets: Vec::new(),
+        grace: Duration::from_secs(30),
+        key: SessionKey::generate()?,
+        binary: &binary,
+    };
+    let began = Instant::now();
+    let uploading = Mutex::new(None);
+    let report = |progress: Progress| {
+        let at = began.elapsed();
+        match &progress {
+            Progress::Uploading { sent, .. } => {
+                // The lock is poisoned only when this closure has panicked.
+                let Ok(mut uploading) = uploading.lock() else {
+                    return;
+                };
+                if *sent == 0 {
+                    println!("{at:>9.3?} runs, uploading");
+                    *uploading = Some(at);
+                }
+            }
+            Progress::Creating | Progress::WaitingForPod { .. } | Progress::Started => {
+                println!("{at:>9.3?} {progress:?}")
+            }
+        }
+    };
+    let agent = place(&client, &placement, &report)
+        .await
+        .map_err(|error| anyhow::anyhow!("{error} [{}]\n{}", error.code(), error.remedy()))?;
+    let placed = began.elapsed();
+    let upload = uploading
+        .lock()
+        .ok()
+        .and_then(|at| *at)
+        .map(|at| placed.saturating_sub(at));
+    println!(
+        "placed in {placed:.3?}, of which the upload of {} bytes {upload:.3?}: {agent:?}",
+        binary.len()
+    );
+
+    println!("{:>9.3?} {}", began.elapsed(), watch_gone(&client, &agent).await?);
+    let ended = Instant::now();
+    while find(&client, &agent.namespace, placement.session)
+        .await?
+        .is_some()
+    {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    println!(
+        "{:>9.3?} not found any more, {:.3?} after that",
+        began.elapsed(),
+        ended.elapsed()
+    );
+    Ok(())
+}
+
+fn stand_in(lives: u64, size: usize) -> Vec<u8> {
+    let mut script = format!("#!/bin/sh\nsleep {lives}\nexit 0\n#").into_bytes();
+    script.resize(size.max(script.len()), b'.');
+    script
+}

@@ -1,0 +1,681 @@
+//! Placing, permissions and ranges in a real cluster, from a laptop that reaches nothing but its API server.
+//!
+//! Needs the test bed (`cargo xtask cluster up`) and root. Each test starts this program again on the bed's plain
+//! laptop, as its ordinary user, in a new namespace that enforces the restricted Pod Security Standard and in which the
+//! developer may do exactly what [`permissions::role_yaml`] says. Without a bed it prints `skipped` and why.
+//! `SLIPWAY_BED` names a bed other than the default.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "the helpers of tests are tests too"
+)]
+
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::path::PathBuf;
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Namespace, Pod, ResourceQuota, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::Client;
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use slipway_bed::{Bed, BedName, LaptopKind};
+use slipway_cluster::api::{Access, CertificateProblem};
+use slipway_cluster::keys::SessionKey;
+use slipway_cluster::kubeconfig::{Choice, Sources, Target, choose};
+use slipway_cluster::permissions::{self, check, missing};
+use slipway_cluster::placement::{
+    Agent, DEFAULT_IMAGE, Gone, Owner, PlaceError, Placement, Progress, cleanup, find, leftovers, place,
+    remove, watch_gone,
+};
+use slipway_cluster::ranges::learn;
+use slipway_cluster::{api::ApiError, list};
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+const ON_LAPTOP: &str = "SLIPWAY_TEST_ON_LAPTOP";
+
+/// How long anything here may take until it is a failure.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often a state that has no event of its own is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// As large as a real agent, roughly.
+const SIZE: usize = 5_000_000;
+
+#[test]
+fn an_agent_runs_under_the_restricted_standard_and_vanishes_by_itself() {
+    on_a_laptop(
+        "an_agent_runs_under_the_restricted_standard_and_vanishes_by_itself",
+        async |room| {
+            let binary = stand_in("sleep 2");
+            let placement = room.placement(&binary);
+            assert_eq!(
+                find(&room.developer, &room.namespace, placement.session)
+                    .await
+                    .unwrap(),
+                None
+            );
+
+            let began = Instant::now();
+            let uploading = Mutex::new(None);
+            let progress = |progress| {
+                if matches!(progress, Progress::Uploading { sent: 0, .. }) {
+                    *uploading.lock().unwrap() = Some(began.elapsed());
+                }
+            };
+            let agent = place(&room.developer, &placement, &progress).await.unwrap();
+            let (placed, running) = (began.elapsed(), uploading.lock().unwrap().unwrap());
+            println!(
+                "running after {running:.3?}, {SIZE} bytes uploaded in {:.3?}",
+                placed - running
+            );
+            assert!(matches!(agent.owner, Owner::Job(_)));
+            assert_eq!(
+                find(&room.developer, &room.namespace, placement.session)
+                    .await
+                    .unwrap(),
+                Some(agent.clone())
+            );
+            assert!(
+                leftovers(&room.developer, &room.namespace)
+                    .await
+                    .unwrap()
+                    .is_empty(),
+                "a running agent is none"
+            );
+
+            let gone = timeout(PATIENCE, watch_gone(&room.developer, &agent))
+                .await
+                .unwrap()
+                .unwrap();
+            let ended = Instant::now();
+            let reason = "Completed".to_owned();
+            assert!(
+                gone == Gone::Deleted || gone == Gone::Ended { exit_code: 0, reason },
+                "{gone:?}"
+            );
+            room.until_empty().await;
+            println!("Job and pod gone {:.3?} after the process ended", ended.elapsed());
+        },
+    );
+}
+
+#[test]
+fn a_removed_agent_is_gone_with_its_job() {
+    on_a_laptop("a_removed_agent_is_gone_with_its_job", async |room| {
+        let agent = room.placed("sleep 600").await;
+        let watched = watch_gone(&room.developer, &agent);
+        let (gone, removed) = timeout(PATIENCE, async {
+            tokio::join!(watched, async {
+                // Not before the watch has seen it alive.
+                sleep(LOOK).await;
+                remove(&room.developer, &agent).await
+            })
+        })
+        .await
+        .unwrap();
+        removed.unwrap();
+        // The agent may be seen to end by the kill or to be deleted, whichever is said first.
+        println!("{}", gone.unwrap());
+        room.until_empty().await;
+        remove(&room.developer, &agent)
+            .await
+            .expect("removing twice is no error");
+    });
+}
+
+#[test]
+fn where_jobs_are_forbidden_a_bare_pod_serves_and_is_cleaned_up() {
+    on_a_laptop(
+        "where_jobs_are_forbidden_a_bare_pod_serves_and_is_cleaned_up",
+        async |room| {
+            let mut role = room.role();
+            let rules = role.rules.as_mut().unwrap();
+            rules.retain(|rule| !rule.resources.iter().flatten().any(|resource| resource == "jobs"));
+            for rule in rules
+                .iter_mut()
+                .filter(|rule| rule.resources.iter().flatten().any(|one| one == "pods"))
+            {
+                rule.verbs.extend(["create".to_owned(), "delete".to_owned()]);
+            }
+            room.grant(role).await;
+            assert!(missing(&check(&room.developer, &room.namespace).await.unwrap()).is_empty());
+
+            let agent = room.placed("exit 0").await;
+            assert_eq!(agent.owner, Owner::Bare);
+            let gone = timeout(PATIENCE, watch_gone(&room.developer, &agent))
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(
+                gone,
+                Gone::Ended {
+                    exit_code: 0,
+                    reason: "Completed".to_owned()
+                }
+            );
+            let found = loop {
+                let found = leftovers(&room.developer, &room.namespace).await.unwrap();
+                if !found.is_empty() {
+                    break found;
+                }
+                sleep(LOOK).await;
+            };
+            assert_eq!(found[0].name, agent.pod);
+            assert_eq!(cleanup(&room.developer, &room.namespace).await.unwrap().len(), 1);
+            room.until_empty().await;
+        },
+    );
+}
+
+#[test]
+fn each_missing_verb_is_named_before_anything_is_created() {
+    on_a_laptop(
+        "each_missing_verb_is_named_before_anything_is_created",
+        async |room| {
+            assert!(
+                missing(&check(&room.developer, &room.namespace).await.unwrap()).is_empty(),
+                "the Role is enough"
+            );
+            for (verb, group, resource) in [
+                ("list", "", "pods"),
+                ("watch", "", "pods"),
+                ("get", "", "pods/exec"),
+                ("create", "", "pods/exec"),
+                ("get", "", "pods/portforward"),
+                ("create", "", "pods/portforward"),
+                ("create", "batch", "jobs"),
+            ] {
+                room.grant_without(verb, resource).await;
+                let verdicts = check(&room.developer, &room.namespace).await.unwrap();
+                assert_eq!(
+                    missing(&verdicts),
+                    [&Access::within(&room.namespace, verb, group, resource)]
+                );
+            }
+            let binary = stand_in("exit 0");
+            let error = place(&room.developer, &room.placement(&binary), &|_| ())
+                .await
+                .unwrap_err();
+            let expected = format!("you may not create jobs (batch) in namespace {}", room.namespace);
+            assert_eq!(error.to_string(), expected);
+            assert!(error.remedy().contains(&permissions::role_yaml(&room.namespace)));
+            room.until_empty().await;
+        },
+    );
+}
+
+#[test]
+fn a_placement_that_fails_half_way_leaves_nothing() {
+    on_a_laptop("a_placement_that_fails_half_way_leaves_nothing", async |room| {
+        room.grant_without("get", "pods/exec").await;
+        let binary = stand_in("exit 0");
+        let error = place(&room.developer, &room.placement(&binary), &|_| ())
+            .await
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("you may not get pods/exec in namespace"),
+            "{error}"
+        );
+        room.until_empty().await;
+    });
+}
+
+#[test]
+fn a_quota_that_counts_limits_is_satisfied_and_a_full_one_is_told() {
+    on_a_laptop(
+        "a_quota_that_counts_limits_is_satisfied_and_a_full_one_is_told",
+        async |room| {
+            room.quota("counting", json!({"limits.cpu": "4", "limits.memory": "1Gi"}))
+                .await;
+            let agent = room.placed("sleep 600").await;
+            remove(&room.developer, &agent).await.unwrap();
+            room.until_empty().await;
+
+            room.quota("full", json!({"pods": "0"})).await;
+            let binary = stand_in("exit 0");
+            let began = Instant::now();
+            let error = place(&room.developer, &room.placement(&binary), &|_| ())
+                .await
+                .unwrap_err();
+            println!("{error} [{}] after {:.3?}", error.code(), began.elapsed());
+            assert!(
+                matches!(&error, PlaceError::Quota { message } if message.contains("full")),
+                "{error}"
+            );
+            room.until_empty().await;
+
+            // Without events the same is found by a dry run, for which creating pods must be allowed.
+            let mut role = room.role();
+            for rule in role.rules.as_mut().unwrap() {
+                if rule
+                    .resources
+                    .iter()
+                    .flatten()
+                    .any(|resource| resource == "events")
+                {
+                    rule.resources = Some(vec!["pods".to_owned()]);
+                    rule.verbs.push("create".to_owned());
+                }
+            }
+            room.grant(role).await;
+            let error = place(&room.developer, &room.placement(&binary), &|_| ())
+                .await
+                .unwrap_err();
+            assert!(
+                matches!(&error, PlaceError::Quota { message } if message.contains("full")),
+                "{error}"
+            );
+            room.until_empty().await;
+        },
+    );
+}
+
+#[test]
+fn an_image_that_is_not_there_is_told_with_the_nodes_words() {
+    on_a_laptop(
+        "an_image_that_is_not_there_is_told_with_the_nodes_words",
+        async |room| {
+            let binary = stand_in("exit 0");
+            let placement = Placement {
+                image: "registry.invalid/nobody/nothing:1".to_owned(),
+                ..room.placement(&binary)
+            };
+            let began = Instant::now();
+            let error = place(&room.developer, &placement, &|_| ()).await.unwrap_err();
+            println!("{error} [{}] after {:.3?}", error.code(), began.elapsed());
+            assert!(
+                matches!(&error, PlaceError::Image { image, .. } if image.contains("registry.invalid")),
+                "{error}"
+            );
+            room.until_empty().await;
+        },
+    );
+}
+
+#[test]
+fn an_agent_that_cannot_run_is_missed_with_its_exit_code() {
+    on_a_laptop(
+        "an_agent_that_cannot_run_is_missed_with_its_exit_code",
+        async |room| {
+            // A bare pod stays, so that its end can be seen for certain.
+            let agent = room.placed("exit 3").await;
+            match timeout(PATIENCE, watch_gone(&room.developer, &agent))
+                .await
+                .unwrap()
+                .unwrap()
+            {
+                Gone::Ended { exit_code, .. } => assert_eq!(exit_code, 3),
+                Gone::Deleted => println!("the cluster was faster than the watch"),
+                gone @ Gone::Evicted { .. } => panic!("{gone}"),
+            }
+            room.until_empty().await;
+        },
+    );
+}
+
+#[test]
+fn ranges_are_learned_with_little_and_with_much_permission() {
+    on_a_laptop(
+        "ranges_are_learned_with_little_and_with_much_permission",
+        async |room| {
+            let began = Instant::now();
+            let all = learn(&room.admin, &[]).await;
+            println!("as administrator in {:.3?}: {all:?}", began.elapsed());
+            assert_eq!(all.services, ["10.96.0.0/16".parse().unwrap()]);
+            assert!(
+                !all.pods.is_empty()
+                    && all.pods.iter().all(|range| {
+                        let cluster: std::net::IpAddr = "10.244.0.1".parse().unwrap();
+                        range.contains(&cluster) || range.addr().to_string().starts_with("10.244.")
+                    }),
+                "{all:?}"
+            );
+
+            let began = Instant::now();
+            let some = learn(&room.developer, &["shop".to_owned()]).await;
+            println!("as developer of shop in {:.3?}: {some:?}", began.elapsed());
+            assert!(!some.complete);
+            let web = list::services(&room.developer, "shop").await.unwrap();
+            let address = web
+                .iter()
+                .find(|service| service.name == "web")
+                .unwrap()
+                .addresses[0]
+                .clone();
+            let address: std::net::IpAddr = address.parse().unwrap();
+            assert!(
+                some.services.iter().any(|range| range.contains(&address)),
+                "{address} in {some:?}"
+            );
+            assert!(
+                some.services
+                    .iter()
+                    .chain(&some.pods)
+                    .all(|range| range.prefix_len() >= 16),
+                "{some:?}"
+            );
+
+            let none = learn(&room.developer, std::slice::from_ref(&room.namespace)).await;
+            assert!(
+                none.services.is_empty() && none.pods.is_empty() && !none.complete,
+                "{none:?}"
+            );
+        },
+    );
+}
+
+#[test]
+fn a_wrong_authority_and_wrong_credentials_are_told_apart() {
+    on_a_laptop(
+        "a_wrong_authority_and_wrong_credentials_are_told_apart",
+        async |room| {
+            let version = room.target.probe(&room.developer).await.unwrap();
+            assert!(version.version.starts_with("v1."), "{version:?}");
+
+            let mut stranger = room.target.clone();
+            stranger.config.root_cert = None;
+            let error = stranger
+                .probe(&stranger.client().await.unwrap())
+                .await
+                .unwrap_err();
+            assert!(
+                matches!(
+                    &error.cause,
+                    ApiError::Certificate {
+                        problem: CertificateProblem::UnknownIssuer,
+                        ..
+                    }
+                ),
+                "{error}"
+            );
+
+            let mut expired = room.target.clone();
+            expired.config.auth_info = serde_json::from_value(json!({"token": "expired"})).unwrap();
+            let error = expired.probe(&expired.client().await.unwrap()).await.unwrap_err();
+            assert_eq!(error.code(), "credentials-refused", "{error}");
+
+            let mut elsewhere = room.target.clone();
+            elsewhere.config.cluster_url = "https://no-such-name.invalid:6443".parse().unwrap();
+            let error = elsewhere
+                .probe(&elsewhere.client().await.unwrap())
+                .await
+                .unwrap_err();
+            assert_eq!(error.code(), "api-name-unknown", "{error}");
+        },
+    );
+}
+
+#[test]
+fn what_there_is_to_choose_from_is_listed() {
+    on_a_laptop("what_there_is_to_choose_from_is_listed", async |room| {
+        let namespaces = list::namespaces(&room.admin).await.unwrap();
+        assert!(namespaces.iter().any(|namespace| namespace.name == "shop"));
+        assert_eq!(
+            list::namespaces(&room.developer).await.unwrap_err().code(),
+            "forbidden"
+        );
+        let found = list::workloads(&room.admin, "shop").await.unwrap();
+        let web = found
+            .workloads
+            .iter()
+            .find(|workload| workload.name == "web")
+            .unwrap();
+        assert_eq!((web.wanted, web.containers[0].ports[0].port), (2, 8080));
+    });
+}
+
+/// A namespace of one test's, and both users.
+struct Room {
+    target: Target,
+    admin: Client,
+    developer: Client,
+    namespace: String,
+}
+
+impl Room {
+    async fn open() -> Self {
+        let home = PathBuf::from(std::env::var_os("HOME").unwrap());
+        let target = |name: &str| {
+            let sources = Sources {
+                file: Some(home.join(".kube").join(name)),
+                ..Sources::default()
+            };
+            async move { choose(&sources, &Choice::default()).await.unwrap() }
+        };
+        let (admin, developer) = (target("admin").await, target("config").await);
+        let namespace = format!("slipway-test-{}", Uuid::new_v4().simple());
+        let room = Self {
+            admin: admin.client().await.unwrap(),
+            developer: developer.client().await.unwrap(),
+            target: developer,
+            namespace,
+        };
+        let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
+        let namespaces: Api<Namespace> = Api::all(room.admin.clone());
+        create(
+            &namespaces,
+            json!({"metadata": {"name": room.namespace, "labels": labels}}),
+        )
+        .await;
+        let bindings: Api<RoleBinding> = Api::namespaced(room.admin.clone(), &room.namespace);
+        create(
+            &bindings,
+            json!({
+                "metadata": {"name": "slipway"},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "slipway"},
+                "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "developer"}],
+            }),
+        )
+        .await;
+        // Pods are not admitted before it is there.
+        let accounts: Api<ServiceAccount> = Api::namespaced(room.admin.clone(), &room.namespace);
+        let account = async {
+            while accounts.get_opt("default").await.unwrap().is_none() {
+                sleep(LOOK).await;
+            }
+        };
+        timeout(PATIENCE, account).await.unwrap();
+        room.grant(room.role()).await;
+        room
+    }
+
+    /// The Role that the crate shows to those who are missing something.
+    fn role(&self) -> Role {
+        serde_saphyr::from_str(&permissions::role_yaml(&self.namespace)).unwrap()
+    }
+
+    /// Gives the developer this Role instead of the one before, and waits until the API server knows.
+    async fn grant(&self, role: Role) {
+        let roles: Api<Role> = Api::namespaced(self.admin.clone(), &self.namespace);
+        let params = DeleteParams::default();
+        if roles.get_opt("slipway").await.unwrap().is_some() {
+            roles.delete("slipway", &params).await.unwrap();
+        }
+        self.until(|_| false).await;
+        let allowed = role.rules.clone().unwrap();
+        roles.create(&PostParams::default(), &role).await.unwrap();
+        self.until(|access| {
+            allowed.iter().any(|rule| {
+                let names =
+                    |list: &Option<Vec<String>>, word: &str| list.iter().flatten().any(|one| one == word);
+                names(&rule.resources, access.resource) && rule.verbs.iter().any(|verb| verb == access.verb)
+            })
+        })
+        .await;
+    }
+
+    async fn grant_without(&self, verb: &str, resource: &str) {
+        let mut role = self.role();
+        let mut split = Vec::new();
+        for rule in role.rules.take().unwrap() {
+            for one in rule.resources.iter().flatten() {
+                let mut rule = rule.clone();
+                rule.resources = Some(vec![one.clone()]);
+                rule.verbs.retain(|word| !(word == verb && one == resource));
+                split.push(rule);
+            }
+        }
+        role.rules = Some(split);
+        self.grant(role).await;
+    }
+
+    /// Waits until the API server allows of the Role's own permissions just those that are expected.
+    async fn until(&self, expected: impl Fn(&Access) -> bool) {
+        let settled = async {
+            loop {
+                let verdicts = check(&self.developer, &self.namespace).await.unwrap();
+                let mut of_role = verdicts
+                    .iter()
+                    .filter(|verdict| verdict.access.namespace.is_some());
+                if of_role.all(|verdict| verdict.allowed == expected(&verdict.access)) {
+                    return;
+                }
+                sleep(LOOK).await;
+            }
+        };
+        timeout(PATIENCE, settled)
+            .await
+            .expect("the API server never knew the new Role");
+    }
+
+    async fn quota(&self, name: &str, hard: serde_json::Value) {
+        let quotas: Api<ResourceQuota> = Api::namespaced(self.admin.clone(), &self.namespace);
+        create(
+            &quotas,
+            json!({"metadata": {"name": name}, "spec": {"hard": hard}}),
+        )
+        .await;
+        let counted = async {
+            while quotas
+                .get(name)
+                .await
+                .unwrap()
+                .status
+                .and_then(|status| status.hard)
+                .is_none()
+            {
+                sleep(LOOK).await;
+            }
+        };
+        timeout(PATIENCE, counted).await.expect("nobody counts the quota");
+    }
+
+    fn placement<'a>(&self, binary: &'a [u8]) -> Placement<'a> {
+        Placement {
+            namespace: self.namespace.clone(),
+            session: Uuid::new_v4(),
+            image: DEFAULT_IMAGE.to_owned(),
+            pull_secrets: Vec::new(),
+            grace: Duration::from_secs(30),
+            key: SessionKey::generate().unwrap(),
+            binary,
+        }
+    }
+
+    async fn placed(&self, script: &str) -> Agent {
+        let binary = stand_in(script);
+        place(&self.developer, &self.placement(&binary), &|_| ())
+            .await
+            .unwrap()
+    }
+
+    /// Waits until neither a Job nor a pod is left.
+    async fn until_empty(&self) {
+        let jobs: Api<Job> = Api::namespaced(self.admin.clone(), &self.namespace);
+        let pods: Api<Pod> = Api::namespaced(self.admin.clone(), &self.namespace);
+        let all = ListParams::default();
+        let empty = async {
+            while !(jobs.list(&all).await.unwrap().items.is_empty()
+                && pods.list(&all).await.unwrap().items.is_empty())
+            {
+                sleep(LOOK).await;
+            }
+        };
+        timeout(PATIENCE, empty).await.expect("something stays behind");
+    }
+
+    async fn close(&self) {
+        let namespaces: Api<Namespace> = Api::all(self.admin.clone());
+        namespaces
+            .delete(&self.namespace, &DeleteParams::background())
+            .await
+            .unwrap();
+    }
+}
+
+async fn create<K>(api: &Api<K>, object: serde_json::Value)
+where
+    K: Clone + DeserializeOwned + Serialize + std::fmt::Debug,
+{
+    api.create(&PostParams::default(), &serde_json::from_value(object).unwrap())
+        .await
+        .unwrap();
+}
+
+/// Stands for the agent: a script of an agent's size.
+fn stand_in(script: &str) -> Vec<u8> {
+    let mut binary = format!("#!/bin/sh\n{script}\nexit\n#").into_bytes();
+    binary.resize(SIZE, b'.');
+    binary
+}
+
+/// Runs `body` on a laptop of the bed: this call on the host starts the test called `name` again there.
+fn on_a_laptop(name: &str, body: impl AsyncFnOnce(&Room)) {
+    if std::env::var_os(ON_LAPTOP).is_some() {
+        return tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let room = Room::open().await;
+            let ended = AssertUnwindSafe(body(&room)).catch_unwind().await;
+            room.close().await;
+            ended.unwrap_or_else(|panic| resume_unwind(panic));
+        });
+    }
+    let program = match installed() {
+        Ok(program) => program,
+        Err(reason) => return println!("skipped: {reason}"),
+    };
+    let bed = Bed::attach(&bed_name().unwrap()).unwrap();
+    let laptop = bed.laptop(LaptopKind::Plain).unwrap();
+    let output = laptop
+        .command(program, ["--exact", name, "--nocapture"])
+        .env(ON_LAPTOP, "1")
+        .output()
+        .unwrap();
+    let (said, errors) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    print!("{said}");
+    assert!(output.status.success(), "on the laptop: {errors}");
+    assert!(said.contains("1 passed"), "nothing was tested: {errors}");
+}
+
+fn bed_name() -> anyhow::Result<BedName> {
+    std::env::var("SLIPWAY_BED").map_or_else(|_unset| Ok(BedName::default()), |name| name.parse())
+}
+
+/// This program on the laptop; why not, if there is no bed.
+fn installed() -> Result<PathBuf, String> {
+    static INSTALLED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let install = || {
+        let bed = Bed::attach(&bed_name()?)?;
+        let laptop = bed
+            .laptop(LaptopKind::Plain)
+            .ok_or_else(|| anyhow::anyhow!("the bed has no plain laptop"))?;
+        laptop.install(&std::env::current_exe()?, "cluster-real-cluster")
+    };
+    INSTALLED
+        .get_or_init(|| install().map_err(|error| format!("{error:#}")))
+        .clone()
+}
