@@ -135,7 +135,7 @@ pub enum Rung {
     /// Port-forward over plain SPDY/3.1: the fastest, and as old as port-forward. Some proxies do
     /// not let it through.
     Spdy,
-    /// Port-forward over SPDY/3.1 inside a WebSocket; Kubernetes 1.31 and later. About a third slower,
+    /// Port-forward over SPDY/3.1 inside a WebSocket; Kubernetes 1.31 and later. A fifth slower or so,
     /// because a client must mask what it sends and the API server unwraps it.
     WebSocket,
     /// A command's standard input and output. Slow, needs `pods/exec`, and goes on working where a
