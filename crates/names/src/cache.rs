@@ -90,6 +90,11 @@ impl Cache {
         }
     }
 
+    /// Forgets one answer.
+    pub(crate) fn forget(&mut self, key: &[u8]) {
+        self.entries.remove(key);
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         self.entries.clear();

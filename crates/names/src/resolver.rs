@@ -16,7 +16,7 @@ use crate::flight::Flights;
 use crate::limits::{LAPTOP_WITHIN, NEIGHBOURS_WITHIN, ROUTES_WITHIN};
 use crate::message::{self, Answer, Rcode};
 use crate::name::Name;
-use crate::question::{KEY, Query, QueryError};
+use crate::question::{KEY, Query, QueryError, Question};
 use crate::scope::{Decision, Refusal, Rule, Scope};
 
 mod cluster;
@@ -58,7 +58,7 @@ struct Memory {
 struct Asked<'a> {
     raw: &'a Bytes,
     query: Query<'a>,
-    name: Name,
+    question: Question,
     key: ([u8; KEY], usize),
     era: u64,
 }
@@ -183,7 +183,7 @@ impl<A: Asks> Resolver<A> {
         } = reply;
         let kind = parsed.kind();
         (self.inner.observer)(Event {
-            name: asked.name,
+            name: asked.question.name,
             kind,
             answerer,
             outcome,
@@ -200,7 +200,7 @@ impl<A: Asks> Resolver<A> {
     pub async fn answer_neighbour(&self, query: Bytes) -> Option<Bytes> {
         let asked = self.asked(&query, Query::parse(&query).ok()?)?;
         let (Decision::Cluster { candidates } | Decision::Both { candidates, .. }) =
-            self.scope().classify(&asked.query.question()?).decision
+            self.scope().classify(&asked.question).decision
         else {
             return None;
         };
@@ -209,18 +209,23 @@ impl<A: Asks> Resolver<A> {
         if !found.answer.outcome.exists() {
             return None;
         }
+        // Not remembered: for our own programs, the laptop's word on this name may count instead.
+        let found = FromCluster {
+            lifetime: None,
+            ..found
+        };
         let reply = self.hand_out(&asked, found, candidates).await;
         reply.outcome.exists().then(|| reply.bytes.into())
     }
 
     fn asked<'a>(&self, raw: &'a Bytes, query: Query<'a>) -> Option<Asked<'a>> {
-        let name = Name::from_wire(query.name).ok()?;
+        let question = query.question()?;
         let mut key = [0; KEY];
         let length = query.key(&mut key);
         Some(Asked {
             raw,
             query,
-            name,
+            question,
             key: (key, length),
             era: self.memory().era,
         })
@@ -239,10 +244,7 @@ impl<A: Asks> Resolver<A> {
 
     /// Asks whom the rules say.
     async fn find(&self, asked: &Asked<'_>) -> Reply {
-        let Some(question) = asked.query.question() else {
-            return Reply::ours(&asked.query, Rcode::FormErr, Outcome::ServFail);
-        };
-        let ruling = self.scope().classify(&question);
+        let ruling = self.scope().classify(&asked.question);
         let reply = match ruling.decision {
             Decision::Us(own) => return Reply::own(&asked.query, own),
             Decision::Laptop => self.via_laptop(asked).await,
@@ -269,6 +271,8 @@ impl<A: Asks> Resolver<A> {
         };
         match Answer::read(bytes.into(), &asked.query) {
             Ok(answer) if answer.outcome.exists() => {
+                // What this cluster has not got must not be remembered as absent.
+                self.memory().cache.forget(asked.key());
                 Reply::passed(&asked.query, answer, Answerer::Neighbour, reply.candidates)
             }
             Ok(_) | Err(_) => reply,

@@ -46,7 +46,8 @@ impl<A: Asks> Resolver<A> {
             first_has_spoken.notify_one();
             heard
         });
-        let known_as_laptops = order != Order::ClusterFirst && self.memory().laptops.contains(&asked.name);
+        let known_as_laptops =
+            order != Order::ClusterFirst && self.memory().laptops.contains(&asked.question.name);
         let mut patience = pin!(sleep(if known_as_laptops { LAPTOP_WITHIN } else { PATIENCE }));
         let mut limit = pin!(sleep(if order == Order::ClusterFirst {
             NOBODY_WITHIN
@@ -97,7 +98,7 @@ impl<A: Asks> Resolver<A> {
         match (verdict, cluster, laptop) {
             (Verdict::Cluster, Some(Ok(found)), _) => self.hand_out(asked, found, candidates).await,
             (Verdict::Laptop, _, Some(Ok(answer))) => {
-                self.remember_as_laptops(&asked.name);
+                self.remember_as_laptops(&asked.question.name);
                 Reply::passed(query, answer, Answerer::Laptop, candidates)
             }
             (Verdict::NoSuchName, Some(Ok(found)), Some(Ok(_))) if order == Order::ClusterFirst => {

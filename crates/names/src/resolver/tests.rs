@@ -562,8 +562,8 @@ async fn a_name_that_this_session_has_not_got_is_asked_of_the_next() {
         .script
         .neighbours
         .says("www.example.org", Say::Address(PUBLIC), 10);
-    // The last is perhaps an extra host of theirs.
-    for name in ["orders", "web.prod.slipway.internal", "www.example.org"] {
+    // The last is perhaps an extra host of theirs. "Not here" is not remembered as "nowhere".
+    for name in ["orders", "orders", "web.prod.slipway.internal", "www.example.org"] {
         bench.finds(name, PUBLIC).await;
         assert_eq!(bench.event(), (Answerer::Neighbour, Outcome::Found), "{name}");
     }
@@ -576,6 +576,13 @@ async fn a_name_that_this_session_has_not_got_is_asked_of_the_next() {
         bench.resolver.answer_neighbour(query.into())
     };
     assert!(neighbour("web").await.is_some());
+    bench
+        .script
+        .cluster
+        .says("shopify.dev.svc.cluster.local", Say::Address(SVC), 0);
+    bench.script.laptop.says("shopify.dev", Say::Address(PUBLIC), 0);
+    assert!(neighbour("shopify.dev").await.is_some());
+    bench.finds("shopify.dev", PUBLIC).await;
     assert!(neighbour("orders").await.is_none());
     assert!(neighbour("www.example.org").await.is_none());
 }
@@ -622,12 +629,49 @@ async fn an_answer_of_the_cluster_to_something_else_is_not_believed() {
     }
 }
 
-/// Counts how often the cluster was asked while every answer is garbage.
-struct Noise(Vec<u8>, AtomicUsize);
+/// A cluster on this very laptop, whose DNS asks the laptop's resolver, which is us.
+#[derive(Default)]
+struct Loop {
+    resolver: std::sync::OnceLock<Resolver<Arc<Loop>>>,
+    asked: AtomicUsize,
+}
+
+impl Asks for Arc<Loop> {
+    async fn cluster(&self, query: Bytes) -> Result<Bytes, AskError> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let resolver = self.resolver.get().unwrap().clone();
+        tokio::spawn(async move { resolver.answer(query, Transport::Udp).await })
+            .await
+            .map_err(|_| AskError::Garbled)
+    }
+    async fn laptop(&self, _query: Bytes) -> Result<Bytes, AskError> {
+        Err(AskError::NoServer)
+    }
+    async fn before_answer(&self, _addresses: &[IpAddr]) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_asks_us_back_ends_in_one_failure_and_no_storm() {
+    let asks = Arc::new(Loop::default());
+    let scope = Scope {
+        hosts: ["db.partner.example".parse().unwrap()].into(),
+        ..scope()
+    };
+    let resolver = Resolver::new(scope, Arc::clone(&asks), channel(8).0);
+    assert!(asks.resolver.set(resolver.clone()).is_ok());
+    let start = Instant::now();
+    let query = message::query(&"db.partner.example".parse().unwrap(), RecordType::A);
+    let answer = resolver.answer(query.into(), Transport::Udp).await;
+    assert_eq!(message::rcode(&answer), Some(2));
+    assert_eq!(asks.asked.load(Ordering::Relaxed), 1);
+    assert!(start.elapsed() < Duration::from_secs(2));
+}
+
+/// Every answer is garbage.
+struct Noise(Vec<u8>);
 
 impl Asks for Noise {
     async fn cluster(&self, query: Bytes) -> Result<Bytes, AskError> {
-        self.1.fetch_add(1, Ordering::Relaxed);
         let mut answer = [&query, &self.0[..]].concat();
         answer[2] |= 0x80;
         // How many records it claims to hold is noise too.
@@ -659,7 +703,7 @@ proptest! {
             query
         };
         let (observer, _events) = channel(8);
-        let resolver = Resolver::new(scope(), Noise(noise, AtomicUsize::new(0)), observer);
+        let resolver = Resolver::new(scope(), Noise(noise), observer);
         prop_assert!(!resolver.try_answer(&query, &mut Vec::new()));
         let answer = runtime.block_on(resolver.answer(query.clone().into(), Transport::Udp));
         if query.len() >= 12 && query[2] & 0x80 == 0 {
