@@ -108,12 +108,14 @@ impl Report for Progress {
 
 fn status(name: &BedName, json: bool) -> Result<ExitCode> {
     let status = Bed::status(name)?;
-    let mut out = io::stdout().lock();
+    let mut text = Vec::new();
     if json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&status)?)?;
+        writeln!(text, "{}", serde_json::to_string_pretty(&status)?)?;
     } else {
-        show(&mut out, &status)?;
+        show(&mut text, &status)?;
     }
+    // A reader that has seen enough, as `head` has, is no error.
+    let _ = io::stdout().write_all(&text);
     Ok(if status.up {
         ExitCode::SUCCESS
     } else {

@@ -92,3 +92,25 @@ impl Addresses {
     /// The "public" hosts of the bed, a /24 (a documentation range, RFC 5737). Laptops have a route to it.
     pub const PUBLIC: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 0);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_beds_share_a_range() {
+        let beds: Vec<_> = (0..Addresses::MOST_BEDS)
+            .map(|index| Addresses::of_bed(index).unwrap())
+            .collect();
+        assert!(Addresses::of_bed(Addresses::MOST_BEDS).is_err());
+        let mut starts: Vec<_> = beds
+            .iter()
+            .flat_map(|bed| [bed.laptops().0, bed.pods(), bed.services()])
+            .collect();
+        starts.sort();
+        let all = starts.len();
+        starts.dedup();
+        assert_eq!(starts.len(), all);
+        assert!(starts.iter().all(|start| start.is_private()), "{starts:?}");
+    }
+}

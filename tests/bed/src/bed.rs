@@ -141,7 +141,7 @@ impl Bed {
             return Ok(bed);
         }
         clear(&cache, name)?;
-        let index = free_index(&cache, name)?;
+        let index = take_index(&cache, name)?;
         Maker {
             cache,
             name: name.clone(),
@@ -277,23 +277,30 @@ fn lock(cache: &Cache, name: &BedName) -> Result<File> {
     Ok(file)
 }
 
-/// The lowest index that no other bed uses; 0 is kept for the default bed, whose addresses are then always the same.
-fn free_index(cache: &Cache, name: &BedName) -> Result<u8> {
-    if *name == BedName::default() {
-        return Ok(0);
+/// Where a bed's index is written down, from before anything is made with it.
+const INDEX: &str = "index";
+
+/// Takes the lowest index that no other bed has. 0 is kept for the default bed, whose addresses are then always the
+/// same.
+fn take_index(cache: &Cache, name: &BedName) -> Result<u8> {
+    let guard = File::create(cache.beds().join(".index.lock"))?;
+    guard.lock().context("wait for another up")?;
+    let mut taken = BTreeSet::new();
+    if *name != BedName::default() {
+        taken.insert(0);
     }
-    let mut taken = BTreeSet::from([0]);
     for entry in fs::read_dir(cache.beds())? {
-        let Ok(other) = entry?.file_name().to_string_lossy().parse::<BedName>() else {
-            continue;
-        };
-        if let Ok(bed) = Bed::load(cache, &other) {
-            taken.insert(bed.index);
-        }
+        let index: Option<u8> = fs::read_to_string(entry?.path().join(INDEX))
+            .ok()
+            .and_then(|index| index.parse().ok());
+        taken.extend(index);
     }
-    (0..Addresses::MOST_BEDS)
+    let index = (0..Addresses::MOST_BEDS)
         .find(|index| !taken.contains(index))
-        .context("too many beds: take one down")
+        .context("too many beds: take one down")?;
+    fs::create_dir_all(folder(cache, name))?;
+    fs::write(folder(cache, name).join(INDEX), index.to_string())?;
+    Ok(index)
 }
 
 /// Ends and removes everything of a bed, found by the names it uses rather than by records, which a crash leaves
@@ -446,4 +453,19 @@ fn workspace() -> Result<PathBuf> {
         .nth(2)
         .map(Path::to_owned)
         .context("the crate is not in a checkout")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_would_not_fit_or_would_be_taken_for_another_is_refused() {
+        for name in ["", "Default", "a-b", "a/b", "..", "sixteen0sixteen00"] {
+            assert!(name.parse::<BedName>().is_err(), "{name}");
+        }
+        // No prefix of one bed is the beginning of another's.
+        let (one, other): (BedName, BedName) = ("a".parse().unwrap(), "ab".parse().unwrap());
+        assert!(!other.prefix().starts_with(&one.prefix()));
+    }
 }
