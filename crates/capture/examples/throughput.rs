@@ -245,6 +245,7 @@ impl Resolver for Answerer {
     }
 
     async fn serve_tcp(&self, program: tokio::net::TcpStream) {
-        std::future::ready(drop(program)).await;
+        drop(program);
+        std::future::ready(()).await;
     }
 }

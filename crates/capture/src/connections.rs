@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use lru::LruCache;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::DropGuard;
 
 use crate::dropped::Dropped;
 use crate::held::{HeldConnections, Ticket, Verdict};
@@ -60,8 +60,8 @@ pub(crate) enum Towards {
 
 struct Listeners {
     namespace: PrivateNamespace,
-    /// Dropping a guard ends the task that accepts, and with it closes the port.
-    open: LruCache<u16, DropGuard>,
+    /// The tasks that accept. The end of one closes its port.
+    open: LruCache<u16, JoinHandle<()>>,
 }
 
 impl<F: FarEnd, R: Resolver> Connections<F, R> {
@@ -161,7 +161,8 @@ impl<F: FarEnd, R: Resolver> Connections<F, R> {
         }
     }
 
-    fn refuse(&self, syn: &[u8], refusal: Refusal) {
+    /// Answers a SYN that is not let in.
+    pub(crate) fn refuse(&self, syn: &[u8], refusal: Refusal) {
         let mut answer = Vec::new();
         let written = match refusal {
             Refusal::Refused => packet::write_reset(&mut answer, syn),
@@ -182,11 +183,13 @@ impl<F: FarEnd, R: Resolver> Connections<F, R> {
             return Ok(());
         }
         let listener = listeners.namespace.listener(port).await?;
-        let end = self.tasks.child_end();
         let this = Arc::clone(self);
-        self.tasks
-            .spawn_until(end.clone(), async move { this.accept(listener).await });
-        drop(listeners.open.push(port, end.drop_guard()));
+        let accepting = self.tasks.spawn(async move { this.accept(listener).await });
+        if let Some((_, oldest)) = listeners.open.push(port, accepting) {
+            oldest.abort();
+            // Its port can be listened on again only when it is closed.
+            let _ = oldest.await;
+        }
         Ok(())
     }
 

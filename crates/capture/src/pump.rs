@@ -22,7 +22,7 @@ use crate::packet::{self, Content, Packet, Tcp, Unreadable};
 use crate::questions::Questions;
 use crate::replies::Datagrams;
 use crate::tun::{LaptopTun, MAX_PACKET, Tun};
-use crate::{Echo, FarEnd, Flow, Resolver};
+use crate::{Echo, FarEnd, Flow, Refusal, Resolver};
 
 const DNS_PORT: u16 = 53;
 /// Packets read at a time before looking whether the pump is to stop.
@@ -112,10 +112,10 @@ impl<F: FarEnd, R: Resolver> Inwards<F, R> {
     fn take_tcp(&self, packet: &Packet<'_>, tcp: Tcp, bytes: &[u8]) {
         if tcp.opens() {
             let flow = packet.flow(tcp.from_port, tcp.to_port);
-            let towards = if self.is_resolver(flow.to.ip()) && flow.to.port() == DNS_PORT {
-                Towards::Resolver
-            } else {
-                Towards::FarEnd
+            let towards = match (self.is_resolver(flow.to.ip()), flow.to.port()) {
+                (false, _) => Towards::FarEnd,
+                (true, DNS_PORT) => Towards::Resolver,
+                (true, _) => return self.connections.refuse(bytes, Refusal::Refused),
             };
             if !self.connections.syn(flow, towards, tcp.seq, bytes) {
                 return;
@@ -149,7 +149,7 @@ impl<F: FarEnd, R: Resolver> Inwards<F, R> {
     /// Whether an address is one host's. What the laptop's kernel says to the link itself is not for the far end.
     fn is_carried(&self, address: IpAddr) -> bool {
         match address {
-            IpAddr::V4(v4) => !v4.is_multicast() && !v4.is_broadcast() && !v4.is_link_local(),
+            IpAddr::V4(v4) => !v4.is_multicast() && !v4.is_broadcast(),
             IpAddr::V6(v6) => !v6.is_multicast() && !v6.is_unicast_link_local(),
         }
     }

@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,25 +26,12 @@ impl Tasks {
     }
 
     /// Runs a task until it is done or all are ended.
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.spawn_until(self.end.clone(), task);
-    }
-
-    /// Runs a task until it is done, `end` comes, or all are ended. `end` is one of [`Tasks::child_end`].
-    pub(crate) fn spawn_until(
-        &self,
-        end: CancellationToken,
-        task: impl Future<Output = ()> + Send + 'static,
-    ) {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        let end = self.end.clone();
         let task = async move {
             end.run_until_cancelled_owned(task).await;
         };
-        self.running.spawn_on(task, &self.runtime);
-    }
-
-    /// An end for some of the tasks, which also comes with the end of all.
-    pub(crate) fn child_end(&self) -> CancellationToken {
-        self.end.child_token()
+        self.running.spawn_on(task, &self.runtime)
     }
 
     /// Ends all tasks, soon.

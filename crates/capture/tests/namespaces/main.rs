@@ -2,6 +2,13 @@
 //! far end. It needs root to make the laptop; the captures themselves run as an ordinary user.
 //!
 //! It has its own `main`, because the private namespace's process is this same program.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test, though without the attributes that say so"
+)]
 
 mod far;
 mod laptop;
@@ -46,6 +53,7 @@ const CASES: &[Case] = cases![
     promises::pings_are_answered_by_the_far_end_alone,
     promises::questions_are_answered_over_udp_and_tcp,
     promises::an_open_connection_outlives_its_tun,
+    promises::a_deleted_tun_is_told_and_can_be_replaced,
     remains::after_the_stop_nothing_is_reachable_and_nothing_is_left,
     remains::a_drop_ends_all_that_a_stop_ends,
     remains::a_killed_session_leaves_nothing,

@@ -1,9 +1,10 @@
 //! What a program sees while a capture runs.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use slipway_capture::Lost;
 use slipway_capture::packet::Checksum;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -289,7 +290,7 @@ pub(crate) async fn pings_are_answered_by_the_far_end_alone() {
 }
 
 pub(crate) async fn questions_are_answered_over_udp_and_tcp() {
-    let (capture, _far) = start().await;
+    let (capture, far) = start().await;
     let resolver = format!("{}:53", laptop::RESOLVER);
     assert_eq!(exchange(&resolver, b"now").await.unwrap(), b"won");
     assert_eq!(exchange(&resolver, b"later").await.unwrap(), b"retal");
@@ -298,6 +299,12 @@ pub(crate) async fn questions_are_answered_over_udp_and_tcp() {
         .await
         .unwrap_err();
     assert_eq!(other.kind(), ErrorKind::ConnectionRefused);
+
+    let other = TcpStream::connect(format!("{}:54", laptop::RESOLVER))
+        .await
+        .unwrap_err();
+    assert_eq!(other.kind(), ErrorKind::ConnectionRefused);
+    assert_eq!(far.seen(), [], "the resolver's address is nothing to the far end");
 
     let mut program = connect(&resolver).await;
     program.write_all(b"over tcp").await.unwrap();
@@ -329,6 +336,17 @@ pub(crate) async fn an_open_connection_outlives_its_tun() {
     as_root(|| ip(&format!("link set {TUN} down name gone0")));
     capture.replace_tun(Some(laptop::make_tun())).unwrap();
     assert_echo(&mut program, b"still").await;
+    capture.stop().await;
+}
+
+pub(crate) async fn a_deleted_tun_is_told_and_can_be_replaced() {
+    let (capture, _far) = start().await;
+    let mut program = connect("10.96.0.10:80").await;
+    assert!(timeout(SHORT, capture.lost()).await.is_err());
+    as_root(|| ip(&format!("link delete {TUN}")));
+    assert_eq!(capture.lost().await, Lost::Tun);
+    capture.replace_tun(Some(laptop::make_tun())).unwrap();
+    assert_echo(&mut program, b"goes on").await;
     capture.stop().await;
 }
 
@@ -384,18 +402,14 @@ async fn ping(to: IpAddr, seq: u8) -> bool {
     }
     socket.send(&message).unwrap();
     let answered = tokio::task::spawn_blocking(move || {
-        let mut buffer = [std::mem::MaybeUninit::uninit(); 2048];
+        let mut buffer = [0; 2048];
         let deadline = Instant::now() + SHORT;
         while Instant::now() < deadline {
-            let Ok(len) = socket.recv(&mut buffer) else {
+            let Ok(len) = (&socket).read(&mut buffer) else {
                 continue;
             };
-            let bytes = initialised(&buffer[..len]);
-            let message = if bytes[0] >> 4 == 4 && reply == 0 {
-                &bytes[20..]
-            } else {
-                &bytes[..]
-            };
+            // A raw socket shows the header of IPv4, but not that of IPv6.
+            let message = &buffer[if reply == 0 { 20 } else { 0 }..len];
             if message[0] == reply && message[4..] == [&[0x12, 0x34, 0, seq][..], b"some data"].concat() {
                 return true;
             }
@@ -403,12 +417,6 @@ async fn ping(to: IpAddr, seq: u8) -> bool {
         false
     });
     answered.await.unwrap()
-}
-
-fn initialised(bytes: &[std::mem::MaybeUninit<u8>]) -> Vec<u8> {
-    #[expect(unsafe_code, reason = "socket2 receives into memory that is not initialised")]
-    // SAFETY: the caller cut the buffer to the length that was received into it.
-    bytes.iter().map(|byte| unsafe { byte.assume_init() }).collect()
 }
 
 fn canonical(address: SocketAddr) -> SocketAddr {
