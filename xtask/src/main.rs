@@ -1,6 +1,9 @@
 //! Developer commands: `cargo xtask COMMAND`. One file for each.
 
 mod cluster;
+mod machine;
+mod test;
+mod toolbox;
 
 use std::process::ExitCode;
 
@@ -18,10 +21,19 @@ enum Command {
     /// The test bed: a real Kubernetes, and laptops without a way out
     #[command(subcommand)]
     Cluster(cluster::Command),
+    /// Every test and check, with what took how long
+    Test(test::Test),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Cluster(command) => cluster::run(command),
+        Command::Test(arguments) => test::run(&arguments),
     }
+}
+
+/// Tells the developer something.
+#[expect(clippy::print_stdout, reason = "what a command of this kind is for")]
+fn say(line: &str) {
+    println!("{line}");
 }

@@ -1,0 +1,439 @@
+//! What a user sees, on a real Kubernetes: a laptop of the test bed with Slipway's programs on it.
+//!
+//! Every test takes a laptop for itself, starts a helper there, and steers Slipway by its command line alone. What a
+//! session should make reachable is first shown not to be, and again when it is over.
+//!
+//! `SLIPWAY_BED` names another bed than the default one. Without root the tests say that they were skipped.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::panic,
+    reason = "what a test cannot have ends it"
+)]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+pub use slipway_bed::LaptopKind;
+use slipway_bed::{Bed, BedName, Laptop, LaptopLock, Silent};
+
+/// The test of the name, once on each kind of laptop.
+#[macro_export]
+macro_rules! on_each_laptop {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            #[test]
+            fn plain() {
+                $crate::with_laptop($crate::LaptopKind::Plain, super::$name);
+            }
+
+            #[test]
+            fn resolved() {
+                $crate::with_laptop($crate::LaptopKind::Resolved, super::$name);
+            }
+
+            #[test]
+            fn firewall() {
+                $crate::with_laptop($crate::LaptopKind::Firewall, super::$name);
+            }
+        }
+    )+};
+}
+
+/// The test of the name, on the plain laptop.
+#[macro_export]
+macro_rules! on_the_plain_laptop {
+    ($($name:ident),+ $(,)?) => {
+        mod plain {
+            $(#[test]
+            fn $name() {
+                $crate::with_laptop($crate::LaptopKind::Plain, super::$name);
+            })+
+        }
+    };
+}
+
+/// How long anything may take that should take a moment.
+pub const MOMENT: Duration = Duration::from_secs(10);
+
+/// How long connecting may take on a machine that does other things too.
+pub const CONNECTING: Duration = Duration::from_secs(60);
+
+/// Where the helper of a test listens.
+const HELPER_SOCKET: &str = "/tmp/slipway-test-helper.sock";
+
+/// Runs a test with a laptop of its own and a helper on it, and shows that nothing of it is left.
+pub fn with_laptop(kind: LaptopKind, test: fn(&Desk<'_>)) {
+    let Some(bed) = bed() else {
+        println!("skipped: a bed needs root");
+        return;
+    };
+    let laptop = bed.laptop(kind).unwrap();
+    let lock = laptop.lock().unwrap();
+    let before = Traces::of(laptop);
+    let desk = Desk {
+        bed,
+        laptop,
+        helper: std::cell::RefCell::new(start_helper(laptop)),
+        _lock: lock,
+    };
+    test(&desk);
+    drop(desk);
+    until("nothing is left on the laptop", || Traces::of(laptop) == before)
+        .unwrap_or_else(|_| panic!("left behind:\n{:#?}\nbefore:\n{before:#?}", Traces::of(laptop)));
+}
+
+fn bed() -> Option<&'static Bed> {
+    static BED: OnceLock<Option<Bed>> = OnceLock::new();
+    BED.get_or_init(|| {
+        if !nix::unistd::Uid::effective().is_root() {
+            return None;
+        }
+        let name =
+            std::env::var("SLIPWAY_BED").map_or_else(|_| BedName::default(), |name| name.parse().unwrap());
+        Some(Bed::up(&name, &mut Silent).unwrap())
+    })
+    .as_ref()
+}
+
+/// A built program of this workspace: in the folder that tests themselves are built into.
+pub fn program(name: &str) -> PathBuf {
+    let here = std::env::current_exe().unwrap();
+    let found = here
+        .ancestors()
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file());
+    found.unwrap_or_else(|| {
+        panic!("{name} is not built: run `cargo xtask test`, or `cargo build --workspace`")
+    })
+}
+
+/// A laptop, as a person sits before it.
+pub struct Desk<'a> {
+    /// The bed that it belongs to.
+    pub bed: &'a Bed,
+    /// The laptop itself.
+    pub laptop: &'a Laptop,
+    helper: std::cell::RefCell<Running>,
+    _lock: LaptopLock,
+}
+
+impl Desk<'_> {
+    /// A command of the person's.
+    pub fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = self.laptop.command(program, arguments);
+        command
+            .env("SLIPWAY_HELPER_SOCKET", HELPER_SOCKET)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn output(&self, program: &str, arguments: &[&str]) -> Output {
+        self.command(program, arguments).output().unwrap()
+    }
+
+    /// What a command prints; it must succeed.
+    pub fn text(&self, program: &str, arguments: &[&str]) -> String {
+        let output = self.output(program, arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            output.status.success(),
+            "{program} {arguments:?}: {}\n{said}",
+            output.status
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// `slipway` with these arguments.
+    pub fn slipway(&self, arguments: &[&str]) -> Command {
+        self.command(program("slipway").to_str().unwrap(), arguments)
+    }
+
+    /// Connects, with an agent that does not wait long, and returns when programs reach the cluster.
+    pub fn connect(&self, arguments: &[&str]) -> Session<'_> {
+        let arguments = [&["connect", "--agent-grace", "5"], arguments].concat();
+        let running = Running::start(self.slipway(&arguments));
+        let session = Session { desk: self, running };
+        let connected = until_within(CONNECTING, "the session is connected", || {
+            assert!(
+                session.running.is_alive(),
+                "the session ended: {}",
+                session.running.said()
+            );
+            session.state().as_deref() == Some("connected")
+        });
+        connected.unwrap_or_else(|why| panic!("{why}: {}", session.running.said()));
+        session
+    }
+
+    /// The sessions, as `slipway status --json` tells them.
+    pub fn status(&self) -> Vec<serde_json::Value> {
+        let output = self.slipway(&["status", "--json"]).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    }
+
+    /// The page at a URL, or `None` where there is none within two seconds.
+    pub fn page(&self, url: &str) -> Option<String> {
+        let output = self.output(
+            "curl",
+            &["--silent", "--fail", "--max-time", "2", "--noproxy", "*", url],
+        );
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8(output.stdout).unwrap())
+    }
+
+    /// Whether getaddrinfo finds a name.
+    pub fn resolves(&self, name: &str) -> bool {
+        self.output("timeout", &["8", "getent", "ahosts", name])
+            .status
+            .success()
+    }
+
+    /// Ends the helper as the kernel would, and starts another one after `pause`.
+    pub fn replace_helper(&self, pause: Duration) {
+        self.helper.borrow_mut().kill();
+        std::thread::sleep(pause);
+        *self.helper.borrow_mut() = start_helper(self.laptop);
+    }
+
+    /// Ends the helper as the kernel would.
+    pub fn kill_helper(&self) {
+        self.helper.borrow_mut().kill();
+    }
+
+    /// What `kubectl` prints, asked as the cluster's administrator.
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        let output = self.bed.kubectl(arguments).stdin(Stdio::null()).output().unwrap();
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// An address of the cluster.
+    pub fn address(&self, what: &str, path: &str) -> String {
+        let path = format!("--output=jsonpath={path}");
+        let address = self.kubectl(&["--namespace", "shop", "get", what, &path]);
+        assert!(!address.is_empty(), "{what} has no address");
+        address
+    }
+}
+
+/// A running session.
+pub struct Session<'a> {
+    desk: &'a Desk<'a>,
+    /// Its process.
+    pub running: Running,
+}
+
+impl Session<'_> {
+    /// Its state, as scripts see it.
+    pub fn state(&self) -> Option<String> {
+        self.status()?.get("state")?.as_str().map(str::to_owned)
+    }
+
+    /// What scripts see of it.
+    pub fn status(&self) -> Option<serde_json::Value> {
+        self.desk.status().into_iter().next()
+    }
+
+    /// Ends it as a person would, by Ctrl-C.
+    pub fn disconnect(mut self) {
+        self.running.signal(Signal::SIGINT);
+        let code = self.running.wait();
+        assert_eq!(
+            code,
+            Some(0),
+            "a session ended by Ctrl-C succeeds: {}",
+            self.running.said()
+        );
+    }
+
+    /// Ends it as the kernel would.
+    pub fn kill(mut self) {
+        self.running.kill();
+    }
+}
+
+/// A process of a test, ended with it.
+pub struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    said: std::cell::RefCell<String>,
+}
+
+impl Running {
+    /// Starts a command and keeps what it says on both outputs.
+    pub fn start(mut command: Command) -> Running {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = mpsc::channel();
+        let outputs: [Box<dyn std::io::Read + Send>; 2] = [
+            Box::new(child.stdout.take().unwrap()),
+            Box::new(child.stderr.take().unwrap()),
+        ];
+        for output in outputs {
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(output).lines().map_while(Result::ok) {
+                    let _test_is_over = sender.send(line);
+                }
+            });
+        }
+        Running {
+            child,
+            lines,
+            said: std::cell::RefCell::default(),
+        }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).unwrap())
+    }
+
+    /// Everything that it said so far.
+    pub fn said(&self) -> String {
+        let mut said = self.said.borrow_mut();
+        for line in self.lines.try_iter() {
+            said.push_str(&line);
+            said.push('\n');
+        }
+        said.clone()
+    }
+
+    /// Whether it runs.
+    pub fn is_alive(&self) -> bool {
+        // A zombie counts as dead; signal 0 would find it alive.
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        stat.rsplit(") ")
+            .next()
+            .is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap();
+    }
+
+    /// Its exit code; `None` where a signal ended it. It must end within a moment.
+    pub fn wait(&mut self) -> Option<i32> {
+        until("the process ends", || self.child.try_wait().unwrap().is_some())
+            .unwrap_or_else(|why| panic!("{why}: {}", self.said()));
+        self.child.wait().unwrap().code()
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        let _already_dead = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.is_alive() {
+            let _already_dead = kill(self.pid(), Signal::SIGTERM);
+            let _timed_out = until("the process ends", || !self.is_alive());
+        }
+        self.kill();
+    }
+}
+
+fn start_helper(laptop: &Laptop) -> Running {
+    let path = program("slipway-helper");
+    let arguments = ["--socket", HELPER_SOCKET, "--allow-uid", "2000"];
+    let helper = Running::start(laptop.command_as_helper(path.to_str().unwrap(), arguments));
+    until("the helper listens", || {
+        assert!(helper.is_alive(), "the helper ended: {}", helper.said());
+        helper.said().contains("Ready")
+    })
+    .unwrap_or_else(|why| panic!("{why}: {}", helper.said()));
+    helper
+}
+
+/// Everything on a laptop that a session may have changed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Traces(Vec<String>);
+
+impl Traces {
+    /// As they are now.
+    pub fn of(laptop: &Laptop) -> Traces {
+        let look = |program: &str, arguments: &[&str]| {
+            let output = laptop
+                .command_as_root(program, arguments)
+                .stdin(Stdio::null())
+                .output()
+                .unwrap();
+            format!(
+                "{program} {arguments:?}:\n{}",
+                String::from_utf8_lossy(&output.stdout)
+            )
+        };
+        let mut traces = vec![
+            look("ip", &["-brief", "link"]),
+            look("ip", &["-brief", "address"]),
+            look("ip", &["route", "show", "table", "all"]),
+            look("ip", &["-6", "route", "show"]),
+            look("ip", &["rule"]),
+            look("nft", &["list", "ruleset"]),
+            look("cat", &["/etc/resolv.conf"]),
+            look(
+                "find",
+                &["/run/user", "/tmp", "-name", "*.sock", "-path", "*/slipway/*"],
+            ),
+        ];
+        if laptop.kind() == LaptopKind::Resolved {
+            traces.push(look("resolvectl", &["domain"]));
+            traces.push(look("resolvectl", &["dns"]));
+        }
+        Traces(traces)
+    }
+}
+
+/// Waits a moment for something.
+///
+/// # Errors
+///
+/// What was waited for, when it did not come about.
+pub fn until(what: &str, met: impl FnMut() -> bool) -> Result<(), String> {
+    until_within(MOMENT, what, met)
+}
+
+/// Waits so long for something.
+///
+/// # Errors
+///
+/// What was waited for, when it did not come about.
+pub fn until_within(limit: Duration, what: &str, mut met: impl FnMut() -> bool) -> Result<(), String> {
+    let deadline = Instant::now() + limit;
+    loop {
+        if met() {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(format!("it did not happen within {limit:?} that {what}"));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A path as text.
+pub fn path_text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}

@@ -1,0 +1,79 @@
+//! What a machine must have: looked up once, installed where we may.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, ensure};
+
+/// Debian's names of what building and testing needs beside Rust, Node and Go. None of them runs a service.
+const PACKAGES: &[&str] = &[
+    "bind9-dnsutils",
+    "build-essential",
+    "curl",
+    "dbus-daemon",
+    "iproute2",
+    "iputils-ping",
+    "libgtk-3-dev",
+    "librsvg2-dev",
+    "libwebkit2gtk-4.1-dev",
+    "musl-tools",
+    "nftables",
+    "pkg-config",
+    "python3",
+    "xvfb",
+];
+
+/// Whether this is root, which namespaces, the test bed and installing need.
+pub(crate) fn is_root() -> bool {
+    nix::unistd::Uid::effective().is_root()
+}
+
+/// Installs what is missing. Without root it says what that is and goes on.
+///
+/// # Errors
+///
+/// When installing fails.
+pub(crate) fn ensure_packages() -> anyhow::Result<()> {
+    let missing: Vec<&str> = PACKAGES
+        .iter()
+        .copied()
+        .filter(|package| !is_installed(package))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    if !is_root() {
+        crate::say(&format!(
+            "Missing packages: {list}. Install them with: sudo apt-get install {list}"
+        ));
+        return Ok(());
+    }
+    crate::say(&format!("Installing {list}"));
+    apt(&["update"])?;
+    apt(&[&["install", "--yes", "--no-install-recommends"], &missing[..]].concat())
+}
+
+fn is_installed(package: &str) -> bool {
+    let query = Command::new("dpkg-query")
+        .args(["--show", "--showformat=${db:Status-Abbrev}", package])
+        .stderr(Stdio::null())
+        .output();
+    query.is_ok_and(|output| output.stdout.starts_with(b"ii"))
+}
+
+fn apt(arguments: &[&str]) -> anyhow::Result<()> {
+    let output = Command::new("apt-get")
+        .args(["--quiet", "--quiet"])
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .output()
+        .context("Failed to start apt-get")?;
+    ensure!(
+        output.status.success(),
+        "apt-get {} failed:\n{}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}

@@ -1,0 +1,257 @@
+//! `cargo xtask test`: everything that must hold, with what took how long, and a count at the end.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use anyhow::Context;
+use clap::Args;
+
+use crate::{machine, say, toolbox};
+
+/// Which of the tests to run.
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// Only this package's tests, without the checks of style and dependencies
+    #[arg(long, short)]
+    package: Option<String>,
+    /// Only tests whose name holds this
+    filter: Option<String>,
+}
+
+/// What came of tests.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Count {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+    /// Tests that said they were skipped and that their runner has not counted yet.
+    pending: usize,
+}
+
+/// One step of the run, and what came of it.
+struct Step {
+    name: String,
+    seconds: f32,
+    count: Count,
+}
+
+pub(crate) fn run(arguments: &Test) -> anyhow::Result<ExitCode> {
+    machine::ensure_packages()?;
+    let mut steps = Vec::new();
+    if arguments.package.is_none() && arguments.filter.is_none() {
+        steps.push(check("format", cargo(&["fmt", "--all", "--check"]))?);
+        let lints = [
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--",
+            "-D",
+            "warnings",
+        ];
+        steps.push(check("lints", cargo(&lints))?);
+        steps.push(check("documentation", documentation())?);
+        let deny = toolbox::cargo_deny()?;
+        let mut command = Command::new(deny);
+        command.args(["check", "bans", "licenses", "sources"]);
+        steps.push(check("dependencies", command)?);
+    }
+    // The programs that the tests of the cluster and the desktop run.
+    steps.push(check(
+        "build",
+        cargo(&["build", "--workspace", "--bins", "--locked"]),
+    )?);
+    for package in packages(arguments.package.as_deref())? {
+        let mut command = cargo(&["test", "--locked", "--no-fail-fast", "--package", &package, "--"]);
+        command.args(["--show-output"]).args(&arguments.filter);
+        steps.push(tests(&package, command)?);
+    }
+    Ok(report(&steps))
+}
+
+fn documentation() -> Command {
+    let mut command = cargo(&[
+        "doc",
+        "--workspace",
+        "--no-deps",
+        "--locked",
+        "--document-private-items",
+    ]);
+    command.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links");
+    command
+}
+
+/// Cargo, with a target folder that survives this checkout.
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(arguments);
+    if let (Ok(cache), None) = (cache(), std::env::var_os("CARGO_TARGET_DIR")) {
+        command.env("CARGO_TARGET_DIR", cache.join("target"));
+    }
+    command
+}
+
+/// The packages in the order in which they are tested: those that start a whole cluster come last.
+fn packages(only: Option<&str>) -> anyhow::Result<Vec<String>> {
+    if let Some(only) = only {
+        return Ok(vec![only.to_owned()]);
+    }
+    let output = cargo(&["metadata", "--no-deps", "--format-version", "1"]).output()?;
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let packages = metadata["packages"]
+        .as_array()
+        .context("cargo metadata names no packages")?;
+    let mut names: Vec<String> = packages
+        .iter()
+        .filter_map(|package| package["name"].as_str())
+        .map(str::to_owned)
+        .collect();
+    let needs_bed = |name: &str| ["slipway-cluster-tests", "slipway-bed", "slipway-desktop"].contains(&name);
+    names.sort_by_key(|name| (needs_bed(name), name.clone()));
+    Ok(names)
+}
+
+/// A step that is either right or wrong; what it says is shown where it is wrong.
+fn check(name: &str, mut command: Command) -> anyhow::Result<Step> {
+    say(&format!("== {name}"));
+    let begun = Instant::now();
+    let status = command
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("Failed to start {command:?}"))?;
+    let right = status.success();
+    let count = Count {
+        passed: usize::from(right),
+        failed: usize::from(!right),
+        ..Count::default()
+    };
+    Ok(Step {
+        name: name.to_owned(),
+        seconds: begun.elapsed().as_secs_f32(),
+        count,
+    })
+}
+
+/// Runs tests, passes on what they say and counts them.
+fn tests(package: &str, mut command: Command) -> anyhow::Result<Step> {
+    say(&format!("== {package}"));
+    let begun = Instant::now();
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("Failed to start {command:?}"))?;
+    let mut count = Count::default();
+    for line in child
+        .stdout
+        .take()
+        .into_iter()
+        .flat_map(|output| BufReader::new(output).lines())
+    {
+        let line = line?;
+        count.read(&line);
+        say(&line);
+    }
+    let status = child.wait()?;
+    if !status.success() && count.failed == 0 {
+        // It did not build, or a test ended its whole process.
+        count.failed = 1;
+    }
+    Ok(Step {
+        name: package.to_owned(),
+        seconds: begun.elapsed().as_secs_f32(),
+        count,
+    })
+}
+
+impl Count {
+    /// Reads a line of a test runner: `test result: ok. 3 passed; 0 failed; ...`, or a test's own `skipped: why`.
+    fn read(&mut self, line: &str) {
+        if line.trim_start().starts_with("skipped: ") {
+            self.pending += 1;
+            return;
+        }
+        let Some(result) = line.strip_prefix("test result: ") else {
+            return;
+        };
+        // Its runner counts a test that said so among those that passed.
+        let skipped = std::mem::take(&mut self.pending);
+        self.skipped += skipped;
+        for part in result.split([';', '.']) {
+            match part.trim().split_once(' ') {
+                Some((number, "passed")) => {
+                    self.passed += number.parse::<usize>().unwrap_or(0).saturating_sub(skipped);
+                }
+                Some((number, "failed")) => self.failed += number.parse::<usize>().unwrap_or(0),
+                Some((number, "ignored")) => self.skipped += number.parse::<usize>().unwrap_or(0),
+                Some(_) | None => {}
+            }
+        }
+    }
+}
+
+fn report(steps: &[Step]) -> ExitCode {
+    say("\n== what took how long");
+    let mut all = Count::default();
+    for Step { name, seconds, count } in steps {
+        let Count {
+            passed,
+            failed,
+            skipped,
+            pending: _,
+        } = count;
+        say(&format!(
+            "{seconds:7.1} s  {name:<28} {passed} passed, {failed} failed, {skipped} skipped"
+        ));
+        all.passed += passed;
+        all.failed += failed;
+        all.skipped += skipped;
+    }
+    say(&format!(
+        "\n{} passed, {} failed, {} skipped",
+        all.passed, all.failed, all.skipped
+    ));
+    if all.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// The folder of caches that survive between runs.
+pub(crate) fn cache() -> anyhow::Result<PathBuf> {
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || std::env::home_dir().map(|home| home.join(".cache"));
+    Ok(base
+        .or_else(home)
+        .context("Neither XDG_CACHE_HOME nor HOME is set")?
+        .join("slipway"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_are_counted_as_their_runner_says_and_skipped_ones_apart() {
+        let mut count = Count::default();
+        let lines = [
+            "running 3 tests",
+            "test a ... ok",
+            "skipped: a bed needs root",
+            "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.57s",
+            "test result: FAILED. 2 passed; 4 failed; 0 ignored; 0 measured; 0 filtered out",
+        ];
+        lines.iter().for_each(|line| count.read(line));
+        assert_eq!(
+            count,
+            Count {
+                passed: 4,
+                failed: 4,
+                skipped: 2,
+                pending: 0
+            }
+        );
+    }
+}

@@ -1,0 +1,42 @@
+//! Tools that are built once and kept beside the other caches.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+
+use crate::{say, test};
+
+/// The version that the project's `deny.toml` is written for.
+const CARGO_DENY: &str = "0.20.2";
+
+/// `cargo-deny`, built if it is not there.
+///
+/// # Errors
+///
+/// When it cannot be built.
+pub(crate) fn cargo_deny() -> anyhow::Result<PathBuf> {
+    let root = test::cache()?
+        .join("tools")
+        .join(format!("cargo-deny-{CARGO_DENY}"));
+    let program = root.join("bin/cargo-deny");
+    if program.is_file() {
+        return Ok(program);
+    }
+    say(&format!("Building cargo-deny {CARGO_DENY}, once"));
+    let status = Command::new(env!("CARGO"))
+        .args([
+            "install",
+            "--locked",
+            "--no-default-features",
+            "--version",
+            CARGO_DENY,
+            "cargo-deny",
+            "--root",
+        ])
+        .arg(&root)
+        .status()
+        .context("Failed to start cargo")?;
+    ensure!(status.success(), "cargo-deny could not be built");
+    Ok(program)
+}
