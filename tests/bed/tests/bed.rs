@@ -431,3 +431,37 @@ fn only_the_firewall_keeps_strangers_out() {
         assert_eq!(seen.stdout == b"ok", lets_in, "{kind}: {seen:?}");
     }
 }
+
+#[test]
+fn the_echo_pod_answers_as_benchmarks_and_half_closed_connections_need() {
+    let Some(bed) = bed() else { return };
+    let pod = pod_address(bed);
+    // socat is not everywhere; bash cannot close one half; Python can.
+    let script = format!(
+        "import hashlib, socket
+def ask(port, kind=socket.SOCK_STREAM):
+    s = socket.socket(socket.AF_INET, kind); s.settimeout(10); s.connect(('{pod}', port)); return s
+def rest(s):
+    s.shutdown(socket.SHUT_WR); got = b''
+    while more := s.recv(65536): got += more
+    return got
+data = bytes(range(256)) * 4096
+s = ask(7001); s.sendall(data); assert rest(s) == b'1048576\\n'
+s = ask(7003); s.sendall(data); assert rest(s).decode().strip() == hashlib.sha256(data).hexdigest()
+s = ask(7000); s.sendall(b'hello'); assert rest(s) == b'hello'
+s = ask(7002); assert len(s.makefile('rb').read(1000000)) == 1000000
+s = ask(7000, socket.SOCK_DGRAM); s.send(b'datagram'); assert s.recv(100) == b'datagram'
+print('all')"
+    );
+    assert_eq!(text(bed.command_on_node("python3", ["-c", &script])), "all\n");
+}
+
+#[test]
+fn a_program_installed_on_a_laptop_is_run_there_by_name_and_not_on_the_host() {
+    let Some(bed) = bed() else { return };
+    let laptop = bed.laptop(LaptopKind::Plain).unwrap();
+    let path = laptop.install("/usr/bin/env".as_ref(), "bed-proof-env").unwrap();
+    assert!(text(laptop.command("bed-proof-env", ["id", "--user"])).starts_with("2000"));
+    assert!(!path.exists(), "{} is on the host", path.display());
+    text(laptop.command_as_root("rm", [&path]));
+}
