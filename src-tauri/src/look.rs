@@ -24,16 +24,16 @@ pub enum Glyph {
 /// The icon for a picture.
 pub fn glyph(picture: &Picture) -> Glyph {
     let any = |holds: fn(&SessionStatus) -> bool| picture.sessions.values().any(holds);
-    if !picture.problems.is_empty() || any(|status| status.word() == Word::NeedsYou) {
+    if !picture.problems.is_empty() || any(|status| words::word(status) == Word::NeedsYou) {
         return Glyph::Attention;
     }
-    if any(|status| status.word() == Word::Reconnecting || is_ailing(status)) {
+    if any(|status| words::word(status) == Word::Reconnecting || is_ailing(status)) {
         return Glyph::Degraded;
     }
-    if !picture.starting.is_empty() || any(|status| is_on_its_way(status.word())) {
+    if !picture.starting.is_empty() || any(|status| is_on_its_way(words::word(status))) {
         return Glyph::Connecting;
     }
-    if any(|status| status.word() == Word::Connected) {
+    if any(|status| words::word(status) == Word::Connected) {
         return Glyph::Connected;
     }
     Glyph::Disconnected
@@ -53,7 +53,7 @@ pub(crate) fn tellings(picture: &Picture) -> Vec<String> {
     let mut lines = Vec::new();
     for status in picture.sessions.values() {
         let health = match status.health {
-            Some(health) if status.word() == Word::Connected => format!(", {} ms", health.rtt_ms),
+            Some(health) if words::word(status) == Word::Connected => format!(", {} ms", health.rtt_ms),
             Some(_) | None => String::new(),
         };
         lines.push(format!("{}: {}{health}", status.title(), words::state(status)));
@@ -72,7 +72,7 @@ pub(crate) fn tellings(picture: &Picture) -> Vec<String> {
 }
 
 fn is_ailing(status: &SessionStatus) -> bool {
-    status.word() == Word::Connected && status.problem.is_some()
+    words::word(status) == Word::Connected && status.problem.is_some()
 }
 
 fn is_on_its_way(word: Word) -> bool {

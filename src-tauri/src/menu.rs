@@ -253,7 +253,7 @@ fn summary(picture: &Picture) -> String {
     let connected = picture
         .sessions
         .values()
-        .filter(|status| status.word() == Word::Connected)
+        .filter(|status| words::word(status) == Word::Connected)
         .count();
     match (tellings.len(), connected) {
         (0, _) => Word::NotConnected.to_string(),
@@ -404,8 +404,11 @@ mod tests {
 
     #[test]
     fn without_profiles_the_contexts_are_offered() {
-        let mut picture = Picture::default();
-        picture.contexts = vec!["kind-dev".parse().unwrap(), "staging".parse().unwrap()];
+        let contexts = vec!["kind-dev".parse().unwrap(), "staging".parse().unwrap()];
+        let mut picture = Picture {
+            contexts,
+            ..Picture::default()
+        };
         add(&mut picture, "", State::Connected, |status| {
             status.context = Some("staging".into())
         });
@@ -494,6 +497,20 @@ mod tests {
             |s| s.problem = Some(Problem::new("x", "It broke.", "Mend it.")),
             Glyph::Attention,
         );
+    }
+
+    #[test]
+    fn a_session_that_has_ended_is_shown_as_going_until_it_is_gone() {
+        let mut picture = profiles(&["shop"]);
+        add(&mut picture, "shop", State::Ended, |_| {});
+        assert_snapshot!(seen(&picture), @"
+        icon: Connecting; tooltip: shop: Disconnecting
+          shop: Disconnecting
+        ---
+          shop (Disconnecting)
+        ---
+        > Quit Slipway, stay connected
+        ");
     }
 
     #[test]

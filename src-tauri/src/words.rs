@@ -7,9 +7,21 @@ const LINE: usize = 64;
 /// Most lines that a sentence may take in a menu.
 const LINES: usize = 4;
 
+/// The word for a session that is still there: one that has ended is about to go.
+pub(crate) fn word(status: &SessionStatus) -> Word {
+    match status.word() {
+        Word::NotConnected => Word::Disconnecting,
+        word @ (Word::Connecting
+        | Word::Connected
+        | Word::Reconnecting
+        | Word::NeedsYou
+        | Word::Disconnecting) => word,
+    }
+}
+
 /// A session's state with what helps right now: the step while it connects.
 pub(crate) fn state(status: &SessionStatus) -> String {
-    match (status.word(), &status.step) {
+    match (word(status), &status.step) {
         (word @ Word::Connecting, Some(step)) => format!("{word}: {step}"),
         (
             word @ (Word::NotConnected

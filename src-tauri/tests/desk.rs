@@ -1,0 +1,292 @@
+//! The desk against real profiles, real processes and real control sockets; only the tray is missing.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "in a test's helper a failure is the test's"
+)]
+
+mod support;
+
+use std::path::Path;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use slipway_control::{Problem, State};
+use slipway_desktop::desk::{self, Surroundings};
+use slipway_desktop::{Click, Entry, Glyph, Picture, Program, Target, View};
+use support::{FORBIDDEN, LIMIT, User};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// Plays `slipway` for the other tests; alone it does nothing.
+#[test]
+fn false_slipway() {
+    support::play_slipway();
+}
+
+#[tokio::test]
+async fn a_profile_is_connected_and_disconnected() {
+    let user = User::new();
+    user.save("shop");
+    let mut desk = Desk::start(&user, Program::at(user.program()));
+    desk.until(|view| texts(view).contains(&"Connect shop".into()))
+        .await;
+    assert_eq!(desk.view().glyph, Glyph::Disconnected);
+
+    desk.click("profile:shop").await;
+    let view = desk.until(|view| view.glyph == Glyph::Connected).await;
+    assert!(
+        texts(&view).contains(&"Disconnect shop (Connected)".into()),
+        "{:?}",
+        texts(&view)
+    );
+
+    desk.click("profile:shop").await;
+    let view = desk.until(|view| view.glyph == Glyph::Disconnected).await;
+    assert!(
+        texts(&view).contains(&"Connect shop".into()),
+        "{:?}",
+        texts(&view)
+    );
+}
+
+#[tokio::test]
+async fn a_failed_connect_says_why_below_the_profile_until_it_is_dismissed() {
+    let user = User::new();
+    user.save(FORBIDDEN);
+    let mut desk = Desk::start(&user, Program::at(user.program()));
+    desk.until(|view| texts(view).contains(&format!("Connect {FORBIDDEN}")))
+        .await;
+    desk.click(&format!("profile:{FORBIDDEN}")).await;
+    let view = desk.until(|view| view.glyph == Glyph::Attention).await;
+    let texts_then = texts(&view);
+    let row = texts_then
+        .iter()
+        .position(|text| *text == format!("Connect {FORBIDDEN}"))
+        .unwrap();
+    assert_eq!(
+        texts_then[row + 1].trim(),
+        "Your account may not create pods in shop."
+    );
+    assert_eq!(texts_then[row + 2].trim(), "Ask for a Role.");
+
+    desk.click("dismiss").await;
+    let view = desk.until(|view| view.glyph == Glyph::Disconnected).await;
+    assert!(!texts(&view).iter().any(|text| text.contains("Role")));
+}
+
+#[tokio::test]
+async fn what_a_session_says_of_its_failure_counts_more_than_its_starter() {
+    let user = User::new();
+    user.save("shop");
+    let session = user.session(Some("shop"), "staging");
+    let mut desk = Desk::start(&user, Program::at(user.program()));
+    desk.until(|view| texts(view).contains(&"Disconnect shop (Connecting)".into()))
+        .await;
+    session
+        .end(Some(Problem::new(
+            "gone",
+            "The cluster is gone.",
+            "Ask who took it.",
+        )))
+        .await;
+    let view = desk.until(|view| view.glyph == Glyph::Attention).await;
+    assert!(
+        texts(&view)
+            .iter()
+            .any(|text| text.trim() == "The cluster is gone."),
+        "{:?}",
+        texts(&view)
+    );
+}
+
+#[tokio::test]
+async fn sessions_from_a_terminal_appear_change_and_go() {
+    let user = User::new();
+    user.save("shop");
+    let mut desk = Desk::start(&user, Program::at(user.program()));
+    desk.until(|view| texts(view).contains(&"Connect shop".into()))
+        .await;
+
+    let mut session = user.session(None, "prod@eu");
+    desk.until(|view| texts(view).contains(&"Disconnect prod@eu (Connecting)".into()))
+        .await;
+    session.publisher.enter(State::Connected);
+    desk.until(|view| view.glyph == Glyph::Connected).await;
+    session.publisher.enter(State::Reconnecting);
+    desk.until(|view| view.glyph == Glyph::Degraded).await;
+
+    let slot = format!("session:{}", session.publisher.status().id);
+    desk.click(&slot).await;
+    timeout(LIMIT, session.disconnects.recv()).await.unwrap().unwrap();
+    session.end(None).await;
+    desk.until(|view| view.glyph == Glyph::Disconnected).await;
+}
+
+#[tokio::test]
+async fn all_are_disconnected_by_one_click() {
+    let user = User::new();
+    let mut a = user.session(None, "a");
+    let mut b = user.session(None, "b");
+    let mut desk = Desk::start(&user, Program::at(user.program()));
+    desk.until(|view| view.menu.item("disconnect-all").is_some())
+        .await;
+    desk.click("disconnect-all").await;
+    timeout(LIMIT, a.disconnects.recv()).await.unwrap().unwrap();
+    timeout(LIMIT, b.disconnects.recv()).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn quitting_ends_no_session() {
+    let user = User::new();
+    let mut session = user.session(None, "staging");
+    let mut desk = Desk::start(&user, Program::at(user.program()));
+    desk.until(|view| !view.menu.entries.is_empty() && view.glyph == Glyph::Connecting)
+        .await;
+    desk.click("quit").await;
+    timeout(LIMIT, desk.task).await.unwrap().unwrap().unwrap();
+    assert!(
+        session.disconnects.try_recv().is_err(),
+        "the session was asked to end"
+    );
+    let running = slipway_control::sessions(&user.folder()).await.unwrap();
+    assert_eq!(running, [session.publisher.status()]);
+}
+
+#[tokio::test]
+async fn profiles_that_are_saved_changed_or_deleted_show_at_once() {
+    let user = User::new();
+    let mut desk = Desk::start(&user, Program::at(user.program()));
+    let view = desk
+        .until(|view| texts(view).contains(&"Connect kind-dev".into()))
+        .await;
+    assert!(texts(&view).contains(&"Connect staging".into()));
+
+    user.save("shop");
+    let view = desk
+        .until(|view| texts(view).contains(&"Connect shop".into()))
+        .await;
+    assert!(
+        !texts(&view).contains(&"Connect staging".into()),
+        "contexts are for those without a profile"
+    );
+
+    std::fs::write(user.store().folder().join("shop.toml"), "version = 1\nnope = 1\n").unwrap();
+    desk.until(|view| texts(view).contains(&"shop (cannot be read)".into()))
+        .await;
+
+    user.store().delete(&"shop".parse().unwrap()).unwrap();
+    desk.until(|view| texts(view).contains(&"Connect kind-dev".into()))
+        .await;
+}
+
+#[tokio::test]
+async fn a_missing_slipway_is_a_problem_with_a_remedy() {
+    let user = User::new();
+    user.save("shop");
+    let mut desk = Desk::start(&user, Program::at("/nonexistent/slipway"));
+    desk.until(|view| texts(view).contains(&"Connect shop".into()))
+        .await;
+    desk.click("profile:shop").await;
+    let view = desk.until(|view| view.glyph == Glyph::Attention).await;
+    assert!(
+        texts(&view)
+            .iter()
+            .any(|text| text.contains("/nonexistent/slipway")),
+        "{:?}",
+        texts(&view)
+    );
+}
+
+#[tokio::test]
+async fn a_second_click_does_not_start_a_second_session() {
+    let user = User::new();
+    user.save("shop");
+    let starts = user.home().join("starts");
+    let script = format!("#!/bin/sh\necho $$ >> '{}'\nexec sleep 300\n", starts.display());
+    let mut desk = Desk::start(&user, Program::at(user.script(&script)));
+    desk.until(|view| texts(view).contains(&"Connect shop".into()))
+        .await;
+    let connect = Click::Connect(Target::Profile("shop".parse().unwrap()));
+    desk.clicks.send(connect.clone()).await.unwrap();
+    desk.clicks.send(connect).await.unwrap();
+    desk.until(|view| texts(view).contains(&"shop (Connecting)".into()))
+        .await;
+    // The quit is taken after both clicks: what they started was started.
+    desk.click("quit").await;
+    timeout(LIMIT, desk.task).await.unwrap().unwrap().unwrap();
+    let pids = until_started(&starts).await;
+    for pid in &pids {
+        kill(Pid::from_raw(*pid), Signal::SIGKILL).unwrap();
+    }
+    assert_eq!(pids.len(), 1);
+}
+
+/// Waits until the script ran, and returns the processes that did.
+async fn until_started(starts: &Path) -> Vec<i32> {
+    let started = async {
+        loop {
+            let text = tokio::fs::read_to_string(starts).await.unwrap_or_default();
+            if text.ends_with('\n') {
+                return text.lines().map(|pid| pid.parse().unwrap()).collect();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LIMIT, started).await.unwrap()
+}
+
+struct Desk {
+    clicks: mpsc::Sender<Click>,
+    view: watch::Receiver<View>,
+    task: JoinHandle<Result<(), desk::Error>>,
+}
+
+impl Desk {
+    fn start(user: &User, program: Program) -> Self {
+        let (clicks, clicked) = mpsc::channel(4);
+        let (shown, view) = watch::channel(View::of(&Picture::default()));
+        let surroundings = Surroundings {
+            store: user.store(),
+            folder: user.folder(),
+            program,
+        };
+        Self {
+            clicks,
+            view,
+            task: tokio::spawn(desk::run(surroundings, clicked, shown)),
+        }
+    }
+
+    fn view(&self) -> View {
+        self.view.borrow().clone()
+    }
+
+    async fn until(&mut self, wanted: impl Fn(&View) -> bool) -> View {
+        let shown = timeout(LIMIT, self.view.wait_for(|view| wanted(view))).await;
+        if let Ok(view) = shown.map(|view| view.unwrap().clone()) {
+            return view;
+        }
+        panic!(
+            "the desk does not come to show it; last: {:#?}",
+            texts(&self.view())
+        )
+    }
+
+    async fn click(&mut self, slot: &str) {
+        let item = self.view().menu.item(slot).cloned();
+        let click = item
+            .and_then(|item| item.click)
+            .unwrap_or_else(|| panic!("{slot} cannot be clicked"));
+        self.clicks.send(click).await.unwrap();
+    }
+}
+
+fn texts(view: &View) -> Vec<String> {
+    let text = |entry: &Entry| match entry {
+        Entry::Item(item) => Some(item.text.clone()),
+        Entry::Separator => None,
+    };
+    view.menu.entries.iter().filter_map(text).collect()
+}

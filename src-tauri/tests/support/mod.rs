@@ -1,0 +1,227 @@
+//! What the tests of the desk and of the tray share: a user's folders, and a `slipway` whose sessions speak
+//! the real control protocol.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use slipway_control::{
+    Answerer, Explanation, Handler, LogRing, Problem, Publisher, RuntimeFolder, Server, SessionId,
+    SessionStatus, State,
+};
+use slipway_profile::{Method, Profile, Store};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+/// Far above what any step takes; reached only when a promise is broken.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+/// The profile that the false `slipway` is not allowed to connect.
+pub(crate) const FORBIDDEN: &str = "forbidden";
+
+/// What the false `slipway` finds in the kubeconfig.
+const CONTEXTS: &str = r#"[{"name":"kind-dev","current":true},{"name":"staging"}]"#;
+/// Carries the arguments of the false `slipway` to the test that plays it.
+const ARGUMENTS: &str = "FALSE_SLIPWAY_ARGUMENTS";
+/// Tells that test to be the session itself.
+const SESSION: &str = "FALSE_SLIPWAY_SESSION";
+
+/// A user of the test's own: home, settings, runtime folder.
+pub(crate) struct User {
+    dir: TempDir,
+}
+
+impl User {
+    pub(crate) fn new() -> Self {
+        let user = Self {
+            dir: tempfile::tempdir().unwrap(),
+        };
+        for folder in [user.home(), user.runtime_dir()] {
+            fs::create_dir(&folder).unwrap();
+            fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+        }
+        user
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
+        self.dir.path().join("home")
+    }
+
+    pub(crate) fn runtime_dir(&self) -> PathBuf {
+        self.dir.path().join("run")
+    }
+
+    pub(crate) fn store(&self) -> Store {
+        Store::at(self.home().join(".config/slipway/profiles"))
+    }
+
+    pub(crate) fn save(&self, name: &str) {
+        self.store().save(&Profile::new(name.parse().unwrap())).unwrap();
+    }
+
+    pub(crate) fn folder(&self) -> RuntimeFolder {
+        RuntimeFolder::at(self.runtime_dir().join("slipway")).unwrap()
+    }
+
+    /// A `slipway` that is played by the test `false_slipway` of this test binary.
+    pub(crate) fn program(&self) -> PathBuf {
+        // The test harness writes on standard output; a list has to come from the script itself.
+        let script = format!(
+            "#!/bin/sh\n\
+             if [ \"$*\" = 'list contexts --json' ]; then echo '{CONTEXTS}'; exit; fi\n\
+             XDG_RUNTIME_DIR='{}' {ARGUMENTS}=\"$*\" exec '{}' --exact false_slipway --nocapture\n",
+            self.runtime_dir().display(),
+            std::env::current_exe().unwrap().display(),
+        );
+        self.script(&script)
+    }
+
+    /// A program of the user's: a script.
+    pub(crate) fn script(&self, text: &str) -> PathBuf {
+        let path = self.dir.path().join("slipway");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    /// A session as from a terminal, steered by the test.
+    pub(crate) fn session(&self, profile: Option<&str>, context: &str) -> Session {
+        let id = SessionId::fresh(profile.unwrap_or(context));
+        let mut status = SessionStatus::preparing(id, profile.map(Into::into), Method::VpnTcp);
+        status.context = Some(context.into());
+        Session::serve(&self.folder(), status)
+    }
+}
+
+/// A session that speaks the real protocol.
+pub(crate) struct Session {
+    pub(crate) server: Server,
+    pub(crate) publisher: Publisher,
+    pub(crate) disconnects: mpsc::UnboundedReceiver<()>,
+}
+
+impl Session {
+    fn serve(folder: &RuntimeFolder, status: SessionStatus) -> Self {
+        let (asked, disconnects) = mpsc::unbounded_channel();
+        let (server, publisher) = Server::bind(folder, status, LogRing::new(), Asked(asked)).unwrap();
+        Self {
+            server,
+            publisher,
+            disconnects,
+        }
+    }
+
+    pub(crate) async fn end(self, problem: Option<Problem>) {
+        self.publisher.update(|status| {
+            status.state = State::Ended;
+            status.problem = problem;
+        });
+        self.server.end().await;
+    }
+}
+
+struct Asked(mpsc::UnboundedSender<()>);
+
+impl Handler for Asked {
+    fn disconnect(&self) {
+        let _ = self.0.send(());
+    }
+
+    async fn explain(&self, name: &str) -> Explanation {
+        Explanation {
+            name: name.into(),
+            answered_by: Answerer::Nobody,
+            answer: Vec::new(),
+            cause: "Nothing is asked here.".into(),
+            remedy: None,
+            steps: Vec::new(),
+        }
+    }
+}
+
+/// Plays `slipway` if this process was started as one. Its sessions run in processes of their own, as the
+/// real ones do, and end when they are asked to.
+#[expect(
+    clippy::print_stderr,
+    reason = "it is a program here, and that is where programs complain"
+)]
+pub(crate) fn play_slipway() {
+    if let Ok(profile) = std::env::var(SESSION) {
+        play_session(&profile);
+        std::process::exit(0);
+    }
+    let Ok(arguments) = std::env::var(ARGUMENTS) else {
+        return;
+    };
+    let code = match arguments.split(' ').collect::<Vec<_>>().as_slice() {
+        ["connect", "--detach", "--profile", FORBIDDEN] => {
+            eprintln!("error: Your account may not create pods in shop.\n  remedy: Ask for a Role.");
+            1
+        }
+        ["connect", "--detach", "--profile", name] => detach_session(name),
+        other => {
+            eprintln!("error: the false slipway does not know {other:?}");
+            2
+        }
+    };
+    std::process::exit(code);
+}
+
+/// Starts the session's process and waits until its socket is there.
+#[expect(
+    clippy::zombie_processes,
+    reason = "the session outlives its starter, as the real one does"
+)]
+fn detach_session(profile: &str) -> i32 {
+    let folder = RuntimeFolder::of_user().unwrap();
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "false_slipway"])
+        .env(SESSION, profile)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let began = Instant::now();
+    while began.elapsed() < LIMIT {
+        if sockets(folder.path())
+            .iter()
+            .any(|socket| socket.contains(profile))
+        {
+            return 0;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    1
+}
+
+fn play_session(profile: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let folder = RuntimeFolder::of_user().unwrap();
+        let status =
+            SessionStatus::preparing(SessionId::fresh(profile), Some(profile.into()), Method::VpnTcp);
+        let mut session = Session::serve(&folder, status);
+        for state in [State::Placing, State::Connecting, State::Connected] {
+            session.publisher.enter(state);
+        }
+        // A test that fails leaves nobody to ask: the session does not outlive it for long.
+        let _ = tokio::time::timeout(LIMIT * 2, session.disconnects.recv()).await;
+        session.publisher.enter(State::Ending);
+        session.end(None).await;
+    });
+}
+
+fn sockets(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap();
+    names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|n| n.ends_with(".sock"))
+        .collect()
+}

@@ -1,0 +1,91 @@
+//! A session bus and a screen for one test.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+/// How long a server may take to say where it is.
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// A session bus of its own; ends when dropped.
+#[derive(Debug)]
+pub struct SessionBus {
+    /// As in `DBUS_SESSION_BUS_ADDRESS`.
+    pub address: String,
+    _daemon: Child,
+}
+
+impl SessionBus {
+    /// Starts a bus.
+    ///
+    /// # Errors
+    /// If `dbus-daemon` is not there or does not start.
+    pub async fn start() -> Result<Self> {
+        let mut command = Command::new("dbus-daemon");
+        command.args(["--session", "--nofork", "--nopidfile", "--print-address=1"]);
+        let (daemon, address) = start(command, "dbus-daemon").await?;
+        Ok(Self {
+            address,
+            _daemon: daemon,
+        })
+    }
+}
+
+/// An X screen of its own that nobody sees; ends when dropped.
+#[derive(Debug)]
+pub struct Display {
+    /// As in `DISPLAY`.
+    pub name: String,
+    _server: Child,
+}
+
+impl Display {
+    /// Starts a screen.
+    ///
+    /// # Errors
+    /// If `Xvfb` is not there or does not start.
+    pub async fn start() -> Result<Self> {
+        let mut command = Command::new("Xvfb");
+        command.args([
+            "-displayfd",
+            "1",
+            "-screen",
+            "0",
+            "640x480x24",
+            "-nolisten",
+            "tcp",
+        ]);
+        let (server, number) = start(command, "Xvfb").await?;
+        Ok(Self {
+            name: format!(":{number}"),
+            _server: server,
+        })
+    }
+}
+
+/// Starts a server that says where it is in its first line.
+async fn start(mut command: Command, name: &str) -> Result<(Child, String)> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("Failed to start {name}"))?;
+    let stdout = child
+        .stdout
+        .take()
+        .with_context(|| format!("{name} has no standard output"))?;
+    let mut line = String::new();
+    timeout(START_LIMIT, BufReader::new(stdout).read_line(&mut line))
+        .await
+        .with_context(|| format!("{name} did not say where it is"))??;
+    match line.trim() {
+        "" => bail!("{name} ended at once"),
+        place => Ok((child, place.to_owned())),
+    }
+}
