@@ -37,6 +37,18 @@ pub trait Asks: Send + Sync + 'static {
     /// Called with every address of a cluster answer before that is handed out, as routes may have to be made first.
     fn before_answer(&self, addresses: &[IpAddr]) -> impl Future<Output = ()> + Send;
 
+    /// The address that programs are given for one of the cluster, which is another when something else on the laptop has
+    /// the cluster's ranges. Called before [`before_answer`](Self::before_answer), which sees these; an address of the
+    /// other family is not taken.
+    fn outward(&self, address: IpAddr) -> IpAddr {
+        address
+    }
+
+    /// The cluster's address for one that programs were given: [`outward`](Self::outward) backwards, for reverse names.
+    fn inward(&self, address: IpAddr) -> IpAddr {
+        address
+    }
+
     /// Asks other sessions for a name that neither the cluster nor the laptop has; `None` if they have not either.
     ///
     /// A session asked by another answers with [`Resolver::answer_neighbour`](crate::Resolver::answer_neighbour), which

@@ -56,6 +56,8 @@ pub(crate) struct Answer {
     pub(crate) outcome: Outcome,
     /// All addresses in it, of any section.
     pub(crate) addresses: Vec<IpAddr>,
+    /// Where they are, in the same order.
+    places: Vec<usize>,
     /// Where the TTLs are.
     ttls: Vec<usize>,
 }
@@ -85,6 +87,30 @@ impl Answer {
             shortest = shortest.min(ttl);
         }
         shortest
+    }
+
+    /// Puts other addresses of the same family in their places.
+    pub(crate) fn replace_addresses(&mut self, replace: impl Fn(IpAddr) -> IpAddr) {
+        for (address, at) in self.addresses.iter_mut().zip(&self.places) {
+            let rest = self.bytes.get_mut(*at..).unwrap_or_default();
+            match (*address, replace(*address)) {
+                (IpAddr::V4(_), IpAddr::V4(other)) => {
+                    let Some(field) = rest.first_chunk_mut() else {
+                        continue;
+                    };
+                    *field = other.octets();
+                    *address = other.into();
+                }
+                (IpAddr::V6(_), IpAddr::V6(other)) => {
+                    let Some(field) = rest.first_chunk_mut() else {
+                        continue;
+                    };
+                    *field = other.octets();
+                    *address = other.into();
+                }
+                (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {}
+            }
+        }
     }
 
     /// Writes the answer for `query`, which has the same key, `age` after it was limited.
@@ -158,7 +184,7 @@ fn walk(bytes: &[u8], query: &Query<'_>) -> Option<Answer> {
     let in_answer = count(6)?;
     let all = in_answer + count(8)? + count(10)?;
     let mut at = HEADER + query.name.len() + 4;
-    let mut addresses = Vec::new();
+    let (mut addresses, mut places) = (Vec::new(), Vec::new());
     let mut ttls = Vec::new();
     let mut found = false;
     for index in 0..all {
@@ -170,10 +196,14 @@ fn walk(bytes: &[u8], query: &Query<'_>) -> Option<Answer> {
         if kind != OPT {
             ttls.push(at + 4);
         }
-        match (RecordType(kind), data.len()) {
-            (RecordType::A, 4) => addresses.push(Ipv4Addr::from(*data.first_chunk()?).into()),
-            (RecordType::AAAA, 16) => addresses.push(Ipv6Addr::from(*data.first_chunk()?).into()),
-            _other => {}
+        let address = match (RecordType(kind), data.len()) {
+            (RecordType::A, 4) => Some(Ipv4Addr::from(*data.first_chunk()?).into()),
+            (RecordType::AAAA, 16) => Some(Ipv6Addr::from(*data.first_chunk()?).into()),
+            _other => None,
+        };
+        if let Some(address) = address {
+            addresses.push(address);
+            places.push(at + 10);
         }
         found |= index < in_answer && (RecordType(kind) == query.kind() || query.kind() == RecordType::ANY);
         at += 10 + length;
@@ -188,6 +218,7 @@ fn walk(bytes: &[u8], query: &Query<'_>) -> Option<Answer> {
         bytes: Vec::new(),
         outcome,
         addresses,
+        places,
         ttls,
     })
 }

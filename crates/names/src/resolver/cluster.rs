@@ -85,16 +85,24 @@ async fn fly<A: Asks>(inner: Arc<Inner<A>>, raw: Bytes, candidates: Arc<[Name]>)
 }
 
 async fn ask_candidate<A: Asks>(asks: &A, query: &Query<'_>, candidate: &Name) -> Result<Answer, AskError> {
+    let inward = candidate
+        .reverse_address()
+        .map(|address| Name::of_address(asks.inward(address)));
+    let candidate = inward.as_ref().unwrap_or(candidate);
     let asked = message::in_place_of(query, candidate);
     let bytes = asks.cluster(asked.clone()).await?;
     let onward = Query::parse(&asked).map_err(|_| AskError::Garbled)?;
     if !message::answers(&bytes, &onward) || message::is_truncated(&bytes) {
         return Err(AskError::Garbled);
     }
-    if candidate.wire().eq_ignore_ascii_case(query.name) {
-        return Answer::read(bytes.into(), query);
-    }
-    Answer::read(message::rename(&bytes, candidate, query)?, query)
+    let bytes: Vec<u8> = if candidate.wire().eq_ignore_ascii_case(query.name) {
+        bytes.into()
+    } else {
+        message::rename(&bytes, candidate, query)?
+    };
+    let mut answer = Answer::read(bytes, query)?;
+    answer.replace_addresses(|address| asks.outward(address));
+    Ok(answer)
 }
 
 fn remembered_for(mut answer: Answer) -> (Arc<Answer>, Duration) {

@@ -629,6 +629,64 @@ async fn an_answer_of_the_cluster_to_something_else_is_not_believed() {
     }
 }
 
+/// A session whose cluster has 10.96/16, as the laptop's VPN has.
+struct Mapped(Script);
+
+impl Asks for Mapped {
+    async fn cluster(&self, query: Bytes) -> Result<Bytes, AskError> {
+        self.0.cluster.answer(&query).await
+    }
+    async fn laptop(&self, _query: Bytes) -> Result<Bytes, AskError> {
+        Err(AskError::NoServer)
+    }
+    async fn before_answer(&self, addresses: &[IpAddr]) {
+        self.0.routed.lock().unwrap().extend(addresses);
+    }
+    fn outward(&self, address: IpAddr) -> IpAddr {
+        if address == IpAddr::V4(SVC) {
+            MAPPED.into()
+        } else {
+            address
+        }
+    }
+    fn inward(&self, address: IpAddr) -> IpAddr {
+        if address == IpAddr::V4(MAPPED) {
+            SVC.into()
+        } else {
+            address
+        }
+    }
+}
+
+const MAPPED: Ipv4Addr = Ipv4Addr::new(198, 18, 4, 7);
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_the_laptop_uses_otherwise_is_handed_out_as_another_and_found_back() {
+    let script = Script::default();
+    script
+        .cluster
+        .says("web.shop.svc.cluster.local", Say::Address(SVC), 0);
+    script.cluster.says("7.0.96.10.in-addr.arpa", Say::NoData, 0);
+    let scope = Scope {
+        reverse: vec!["198.18.0.0/15".parse().unwrap()],
+        ..scope()
+    };
+    let resolver = Resolver::new(scope, Mapped(script), channel(8).0);
+    let ask = async |name: Name, kind| {
+        let answer = resolver
+            .answer(message::query(&name, kind).into(), Transport::Udp)
+            .await;
+        Message::from_vec(&answer).unwrap()
+    };
+    let answer = ask("web".parse().unwrap(), RecordType::A).await;
+    assert_eq!(answer.answers[0].data.ip_addr(), Some(MAPPED.into()));
+    assert_eq!(*resolver.asks().0.routed.lock().unwrap(), [IpAddr::V4(MAPPED)]);
+    let name = Name::of_address(MAPPED.into());
+    let reverse = ask(name.clone(), RecordType::PTR).await;
+    assert_eq!(reverse.metadata.response_code, ResponseCode::NoError);
+    assert_eq!(reverse.queries[0].name.to_ascii(), format!("{name}."));
+}
+
 /// A cluster on this very laptop, whose DNS asks the laptop's resolver, which is us.
 #[derive(Default)]
 struct Loop {
