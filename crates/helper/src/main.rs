@@ -9,6 +9,9 @@
 //! have. [`network`] (rtnetlink), [`tun`], [`redirect`] (nftables), [`resolved`] (D-Bus) and [`upstream`] are the hands;
 //! [`names`] picks between redirect and resolved.
 //!
+//! The nftables messages are written out in [`redirect`]: the libraries for them are bindings to C, run `nft`, are under
+//! the GPL, or bring more code into this process than all the rest of it together.
+//!
 //! # How it ends
 //! A lease ends with its connection. The helper then removes the device, and with it every address and route, whoever
 //! still holds its descriptor. If the helper itself is killed, nothing here runs: the kernel removes nft tables with the

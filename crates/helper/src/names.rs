@@ -143,14 +143,9 @@ impl Names {
             Ok(done) => done,
             Err(refusal) => {
                 unroute(network, place, &routed).await?;
-                for route in &routed_before {
-                    network
-                        .add_route(place.index, route.net())
-                        .await
-                        .map_err(|_| Refusal::Defect)?;
-                }
                 if let Some(names) = before {
                     names.routed = routed_before;
+                    names.restore(place, network).await?;
                 }
                 return Err(refusal);
             }
@@ -161,18 +156,20 @@ impl Names {
             upstreams: upstreams.names,
         };
         match (way, before.as_mut()) {
-            (Some(way), _) => {
-                if let Some(old) = before.replace(Self { plan, way, routed })
-                    && rung == Rung::Redirect
-                {
-                    old.end().await;
-                }
-            }
             (None, Some(names)) => {
                 names.plan = plan;
                 names.routed = routed;
             }
             (None, None) => return Err(Refusal::Defect),
+            (Some(way), _) => {
+                let old = before.replace(Self { plan, way, routed });
+                // From resolved to resolved, the new settings have replaced the old on the same link.
+                if let Some(old) = old
+                    && rung == Rung::Redirect
+                {
+                    old.end().await;
+                }
+            }
         }
         Ok((granted, upstreams.sockets))
     }
@@ -200,6 +197,21 @@ impl Names {
                 link.map(|link| Some(Way::Resolved(link)))
                     .map_err(Refusal::DnsUnavailable)
             }
+        }
+    }
+
+    /// Goes the old way again, after another was tried.
+    async fn restore(&self, place: Place, network: &Network) -> Result<(), Refusal> {
+        for route in &self.routed {
+            network
+                .add_route(place.index, route.net())
+                .await
+                .map_err(|_| Refusal::Defect)?;
+        }
+        match &self.way {
+            // It is changed at once or not at all.
+            Way::Redirect(_) => Ok(()),
+            Way::Resolved(link) => link.restore().await.map_err(|_| Refusal::Defect),
         }
     }
 

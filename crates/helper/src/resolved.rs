@@ -2,6 +2,7 @@
 //! (org.freedesktop.resolve1(5)).
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -15,7 +16,7 @@ use zbus::fdo::DBusProxy;
 #[derive(Debug)]
 pub(crate) struct ResolvedLink {
     manager: ManagerProxy<'static>,
-    index: i32,
+    settings: Arc<Settings>,
     /// Applies the settings again when resolved was restarted.
     _watch: JoinSet<()>,
 }
@@ -23,7 +24,7 @@ pub(crate) struct ResolvedLink {
 impl ResolvedLink {
     /// Has resolved ask `resolver` about the plan's domains over the link.
     pub(crate) async fn apply(index: u32, resolver: Ipv4Addr, plan: &DnsPlan) -> Result<Self, DnsTrouble> {
-        let settings = Settings::new(index, resolver, plan)?;
+        let settings = Arc::new(Settings::new(index, resolver, plan)?);
         let bus = timeout(CALL_WAIT, Connection::system())
             .await
             .map_err(|_| silent())?
@@ -35,37 +36,48 @@ impl ResolvedLink {
             .receive_name_owner_changed_with_args(&[(0, SERVICE)])
             .await
             .map_err(|error| absent(&error))?;
-        settings.apply(&manager).await?;
-        let index = settings.index;
+        if let Err(trouble) = settings.apply(&manager).await {
+            revert(&manager, settings.index).await;
+            return Err(trouble);
+        }
         let mut watch = JoinSet::new();
-        let again = manager.clone();
+        let (again, wanted) = (manager.clone(), Arc::clone(&settings));
         watch.spawn(async move {
             while let Some(change) = owners.next().await {
                 let started = change.args().is_ok_and(|args| args.new_owner().is_some());
-                if started && let Err(trouble) = settings.apply(&again).await {
+                if started && let Err(trouble) = wanted.apply(&again).await {
                     tracing::warn!(%trouble, "resolved was restarted and did not take the settings again");
                 }
             }
         });
         Ok(Self {
             manager,
-            index,
+            settings,
             _watch: watch,
         })
     }
 
+    /// Sets again what was set, after others were tried on the same link.
+    pub(crate) async fn restore(&self) -> Result<(), DnsTrouble> {
+        self.settings.apply(&self.manager).await
+    }
+
     /// Ends the settings.
     pub(crate) async fn revert(self) {
-        let end = async {
-            self.manager.revert_link(self.index).await?;
-            self.manager.flush_caches().await
-        };
-        match timeout(CALL_WAIT, end).await {
-            Ok(Ok(())) => {}
-            // They end with the link in any case.
-            Ok(Err(error)) => tracing::debug!(%error, "resolved did not revert the link"),
-            Err(_) => tracing::debug!("resolved did not answer"),
-        }
+        revert(&self.manager, self.settings.index).await;
+    }
+}
+
+async fn revert(manager: &ManagerProxy<'_>, index: i32) {
+    let end = async {
+        manager.revert_link(index).await?;
+        manager.flush_caches().await
+    };
+    match timeout(CALL_WAIT, end).await {
+        Ok(Ok(())) => {}
+        // They end with the link in any case.
+        Ok(Err(error)) => tracing::debug!(%error, "resolved did not revert the link"),
+        Err(_) => tracing::debug!("resolved did not answer"),
     }
 }
 

@@ -1,15 +1,26 @@
 //! What needs a system bus: names through systemd-resolved, and polkit's word on who may connect.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "helpers of tests are tests"
+)]
+
 mod laptop;
 
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use laptop::{HELPER_UID, Laptop, WAIT, connect, on_a_laptop, plan, ranges, run};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use slipway_helper_api::{Client, DEFAULT_SOCKET, DnsPlan, Plan, Rung, RungChoice};
 
 /// An ordinary user of the test laptop.
-const DEV_UID: u32 = 1000;
+const DEV_UID: u32 = 59_001;
 const PACKAGING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging");
 
 #[test]
@@ -25,7 +36,7 @@ fn resolved_is_told_about_the_sessions_names_and_nothing_else() {
 
         let told = Told::default();
         let resolved = scripted_resolved(&told).await;
-        let up = connect()
+        let mut up = connect()
             .await
             .up(&names_plan(RungChoice::Auto), None)
             .await
@@ -49,11 +60,59 @@ fn resolved_is_told_about_the_sessions_names_and_nothing_else() {
         told.wait_for(expected.len()).await;
         assert_eq!(told.take(), expected);
 
+        let reverted = [format!("RevertLink {index}"), "FlushCaches".to_owned()];
+        up.lease
+            .update(&names_plan(RungChoice::Redirect))
+            .await
+            .expect("the other way");
+        assert_eq!(told.take(), reverted);
+        assert!(laptop.trace().tables.contains("slipway-0"));
+        up.lease
+            .update(&names_plan(RungChoice::Resolved))
+            .await
+            .expect("and back");
+        assert_eq!(told.take(), expected);
+        assert!(laptop.trace().tables.is_empty());
+
         up.lease.down().await.expect("down");
+        assert_eq!(told.take(), reverted);
+    });
+}
+
+#[test]
+fn the_real_resolved_asks_the_session_about_its_names_only() {
+    on_a_laptop(|laptop| async move {
+        let Some(_bus) = start_bus(&laptop) else { return };
+        // Only the package's rule lets the helper's user do this.
+        let Some(_polkit) = start_polkit(&laptop, "") else {
+            return;
+        };
+        let Some(_resolved) = start_resolved(&laptop) else {
+            return;
+        };
+        let _helper = laptop.helper();
+        let up = connect()
+            .await
+            .up(&names_plan(RungChoice::Resolved), None)
+            .await
+            .expect("a lease");
+        let resolver = up.lease.granted().resolver.octets();
+        let asked = |name: &str| {
+            let program = std::net::UdpSocket::bind("127.0.0.1:0").expect("UDP");
+            program.send_to(&question(name), "127.0.0.53:53").expect("sent");
+            next_query(&up.tun, resolver)
+        };
         assert_eq!(
-            told.take(),
-            [format!("RevertLink {index}"), "FlushCaches".to_owned()]
+            asked("web.default.svc.cluster.local"),
+            Some("web.default.svc.cluster.local".to_owned())
         );
+        assert_eq!(
+            asked("www.example.com"),
+            None,
+            "public names stay where they were"
+        );
+        assert_eq!(asked("db.svc"), Some("db.svc".to_owned()));
+        up.lease.down().await.expect("down");
     });
 }
 
@@ -81,7 +140,7 @@ fn who_polkit_allows_gets_a_lease() {
     on_a_laptop(|laptop| async move {
         let Some(_bus) = start_bus(&laptop) else { return };
         let rule = "polkit.addRule(function (action, subject) {
-            if (action.id === 'dev.slipway.helper.connect' && subject.user === 'dev') { return polkit.Result.YES; }
+            if (action.id === 'dev.slipway.helper.connect' && subject.user === 'developer') { return polkit.Result.YES; }
         });";
         let Some(_polkit) = start_polkit(&laptop, rule) else {
             return;
@@ -139,8 +198,8 @@ fn as_user(uid: u32) -> String {
             &uid,
             "--clear-groups",
             "--inh-caps=-all",
-            copy,
         ])
+        .arg(program)
         .args(["--ignored", "--exact", "a_session_of_another_user", "--nocapture"])
         .output()
         .expect("a session");
@@ -285,8 +344,9 @@ impl Drop for Service {
 fn start_bus(laptop: &Laptop) -> Option<Service> {
     laptop.add_users(&[
         ("slipway-helper", HELPER_UID),
-        ("dev", DEV_UID),
+        ("developer", DEV_UID),
         ("guest", DEV_UID + 1),
+        ("systemd-resolve", 59_003),
     ]);
     std::fs::create_dir_all("/run/dbus").expect("folder");
     let config = "<busconfig><type>system</type><listen>unix:path=/run/dbus/system_bus_socket</listen>\
@@ -314,6 +374,81 @@ fn start_bus(laptop: &Laptop) -> Option<Service> {
     Some(Service(daemon))
 }
 
+/// A DNS question for the address of a name (RFC 1035 section 4.1).
+fn question(name: &str) -> Vec<u8> {
+    let mut message = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.split('.') {
+        message.push(u8::try_from(label.len()).expect("short"));
+        message.extend(label.as_bytes());
+    }
+    message.extend([0, 0, 1, 0, 1]);
+    message
+}
+
+/// The name in the next DNS query to the resolver that comes out of the device.
+fn next_query(tun: &OwnedFd, resolver: [u8; 4]) -> Option<String> {
+    loop {
+        let mut ready = [PollFd::new(tun.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut ready, PollTimeout::from(2000u16)) == Ok(0) {
+            return None;
+        }
+        let mut packet = [0; 2048];
+        let length = nix::unistd::read(tun, &mut packet).expect("a packet");
+        if packet[9] != 17 || packet[16..20] != resolver || packet[22..24] != [0, 53] {
+            continue;
+        }
+        let mut rest = &packet[40..length];
+        let mut labels = Vec::new();
+        while let [size, after @ ..] = rest
+            && *size > 0
+        {
+            let (label, next) = after.split_at(usize::from(*size));
+            labels.push(String::from_utf8_lossy(label).into_owned());
+            rest = next;
+        }
+        return Some(labels.join("."));
+    }
+}
+
+/// Where resolved is: on the system, or in a package that was unpacked somewhere.
+fn resolved_root() -> PathBuf {
+    std::env::var_os("SLIPWAY_TEST_RESOLVED").map_or(PathBuf::from("/"), PathBuf::from)
+}
+
+/// The real systemd-resolved, from the system or from a package that was unpacked somewhere.
+fn start_resolved(laptop: &Laptop) -> Option<Service> {
+    let place = resolved_root().join("lib/systemd/systemd-resolved");
+    if !place.exists() {
+        println!(
+            "skipped: there is no {}; SLIPWAY_TEST_RESOLVED may name an unpacked package",
+            place.display()
+        );
+        return None;
+    }
+    laptop.set_resolv_conf("nameserver 127.0.0.53\n");
+    std::fs::create_dir_all("/run/systemd/system").expect("folder");
+    run("install -d -o systemd-resolve -g 59003 /run/systemd/resolve");
+    let resolved = Command::new(place)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let resolved = Service(resolved.expect("resolved starts"));
+    laptop::wait_until("resolved", || {
+        let owner = Command::new("dbus-send")
+            .args([
+                "--system",
+                "--print-reply",
+                "--dest=org.freedesktop.DBus",
+                "/",
+                "org.freedesktop.DBus.GetNameOwner",
+            ])
+            .arg("string:org.freedesktop.resolve1")
+            .output();
+        owner.expect("dbus-send").status.success()
+    });
+    Some(resolved)
+}
+
 /// The real polkit, with the package's action and rule, and one rule more.
 fn start_polkit(laptop: &Laptop, rule: &str) -> Option<Service> {
     let daemon = "/usr/lib/polkit-1/polkitd";
@@ -321,6 +456,8 @@ fn start_polkit(laptop: &Laptop, rule: &str) -> Option<Service> {
         println!("skipped: there is no polkitd here");
         return None;
     }
+    let resolved = resolved_root().join("usr/share/polkit-1/actions/org.freedesktop.resolve1.policy");
+    let resolved = std::fs::read(resolved).unwrap_or_default();
     for folder in [
         "/usr/share/polkit-1/rules.d",
         "/usr/share/polkit-1/actions",
@@ -334,6 +471,11 @@ fn start_polkit(laptop: &Laptop, rule: &str) -> Option<Service> {
     run(&format!(
         "cp {PACKAGING}/polkit/slipway-helper.rules /usr/share/polkit-1/rules.d/50-slipway-helper.rules"
     ));
+    std::fs::write(
+        "/usr/share/polkit-1/actions/org.freedesktop.resolve1.policy",
+        resolved,
+    )
+    .expect("file");
     std::fs::write("/etc/polkit-1/rules.d/10-test.rules", rule).expect("file");
     let polkit = Command::new(daemon)
         .arg("--no-debug")

@@ -1,5 +1,13 @@
 //! What a lease gives, and that nothing is left of it, with the real helper on a laptop of its own.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "helpers of tests are tests"
+)]
+
 mod laptop;
 
 use std::net::{Ipv4Addr, UdpSocket};

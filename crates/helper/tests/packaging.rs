@@ -1,5 +1,13 @@
 //! The files that the package puts around the helper.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "helpers of tests are tests"
+)]
+
 use std::process::Command;
 
 const UNIT: &str = concat!(

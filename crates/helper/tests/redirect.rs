@@ -1,5 +1,13 @@
 //! Names by redirect: the laptop's queries reach the session, the session's reach the laptop's name server.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "helpers of tests are tests"
+)]
+
 mod laptop;
 
 use std::net::{SocketAddr, UdpSocket};

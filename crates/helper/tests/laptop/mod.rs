@@ -20,7 +20,7 @@ use nix::sys::socket::{
 use slipway_helper_api::{Client, DEFAULT_SOCKET, DnsPlan, Plan, RungChoice, TunnelCidr};
 
 /// The helper's own user on the test laptop.
-pub(crate) const HELPER_UID: u32 = 990;
+pub(crate) const HELPER_UID: u32 = 59_990;
 /// How long anything may take.
 pub(crate) const WAIT: Duration = Duration::from_secs(10);
 /// The laptop's name server, out on its LAN.
