@@ -272,7 +272,7 @@ impl Scope {
             return ruling(Rule::ClusterDomain, vec![name.clone()]);
         }
         if let Some(address) = name.reverse_address() {
-            let within = self.reverse.iter().any(|range| range.contains(&address));
+            let within = self.is_cluster_address(address);
             return if within {
                 ruling(Rule::Reverse, vec![name.clone()])
             } else {
