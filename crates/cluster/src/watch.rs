@@ -124,3 +124,78 @@ where
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Pod;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api::script::{Script, event, failure, list, rbac};
+
+    const PODS: &str = "/api/v1/namespaces/dev/pods";
+
+    fn follow(script: &Script) -> Follow<Pod> {
+        Follow::new(
+            Api::namespaced(script.client(), "dev"),
+            "dev",
+            "pods",
+            Selection::default(),
+        )
+    }
+
+    fn pods(names: &[&str]) -> Value {
+        let pods: Vec<_> = names.iter().map(|name| pod(name)).collect();
+        list("PodList", "v1", &pods)
+    }
+
+    fn pod(name: &str) -> Value {
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}})
+    }
+
+    async fn names(follow: &mut Follow<Pod>) -> Vec<String> {
+        follow.next().await.unwrap().keys().cloned().collect()
+    }
+
+    #[tokio::test]
+    async fn what_is_there_comes_first_and_then_each_change() {
+        let changes = [event("ADDED", &pod("c")), event("DELETED", &pod("a"))];
+        let script = Script::new()
+            .on("GET", PODS, 200, pods(&["a", "b"]))
+            .on_watch(PODS, &changes);
+        let mut follow = follow(&script);
+        assert_eq!(names(&mut follow).await, ["a", "b"]);
+        assert_eq!(names(&mut follow).await, ["a", "b", "c"]);
+        assert_eq!(names(&mut follow).await, ["b", "c"]);
+        assert!(
+            script.seen("GET", PODS)[1].query.contains("resourceVersion=7"),
+            "the watch begins where the list ended"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_forgotten_starting_point_means_listing_again() {
+        let forgotten = event("ERROR", &failure(410, "Expired", "too old resource version"));
+        let script = Script::new()
+            .on("GET", PODS, 200, pods(&["a"]))
+            .on("GET", PODS, 200, pods(&["b"]))
+            .on_watch(PODS, &[forgotten]);
+        let mut follow = follow(&script);
+        assert_eq!(names(&mut follow).await, ["a"]);
+        assert_eq!(names(&mut follow).await, ["b"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_may_not_be_is_an_error_with_its_verb() {
+        let refused = event("ERROR", &rbac("watch", "pods", "", "dev"));
+        let script = Script::new()
+            .on("GET", PODS, 200, pods(&["a"]))
+            .on_watch(PODS, &[refused]);
+        let mut follow = follow(&script);
+        assert_eq!(names(&mut follow).await, ["a"]);
+        assert_eq!(
+            follow.next().await.unwrap_err().to_string(),
+            "you may not watch pods in namespace dev"
+        );
+    }
+}

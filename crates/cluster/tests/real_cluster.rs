@@ -193,6 +193,7 @@ fn each_missing_verb_is_named_before_anything_is_created() {
                 ("create", "", "pods/exec"),
                 ("get", "", "pods/portforward"),
                 ("create", "", "pods/portforward"),
+                ("delete", "batch", "jobs"),
                 ("create", "batch", "jobs"),
             ] {
                 room.grant_without(verb, resource).await;

@@ -133,7 +133,9 @@ pub async fn place(
     }
 }
 
-/// Finds the running agent of a session.
+/// Finds the running pod of a session, for a restarted session to go on with. Whether an agent is in it shows when a
+/// carrier connects: a session that died during the upload has left a pod that still waits. Then [`remove`] it and
+/// [`place`] anew.
 ///
 /// # Errors
 /// [`ApiError`] where pods cannot be listed.
