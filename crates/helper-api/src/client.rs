@@ -1,29 +1,19 @@
 //! The side that asks.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::time::Duration;
 
-use tokio::io::Interest;
 use tokio::net::UnixStream;
-use tokio::time::timeout;
 
-use crate::frame::{Decoder, FrameError, encode};
+use crate::connection::{ANSWER_WAIT, ClientError, Connection, UP_WAIT};
 use crate::message::{
     Build, DnsChange, DnsGranted, Granted, Hello, Protocol, Reply, Request, Slot, Status, Tally, Up,
     UpstreamName, Version, Welcome,
 };
 use crate::plan::Plan;
-use crate::{Change, Refusal, TunnelCidr, rights};
-
-/// How long the helper may take for its answer to anything but [`Request::Up`].
-const ANSWER_WAIT: Duration = Duration::from_secs(10);
-
-/// How long it may take for that one: polkit may be asking the user for a password.
-const UP_WAIT: Duration = Duration::from_secs(130);
+use crate::{Change, Refusal, TunnelCidr};
 
 /// A connection to the helper that has no lease.
 #[derive(Debug)]
@@ -50,11 +40,7 @@ impl Client {
     /// # Errors
     /// As [`Client::connect`].
     pub async fn greet(stream: UnixStream, version: Version) -> Result<Self, ClientError> {
-        let mut connection = Connection {
-            stream,
-            decoder: Decoder::default(),
-            fds: Vec::new(),
-        };
+        let mut connection = Connection::new(stream);
         let hello = Hello {
             epoch: version.epoch,
             revision: version.revision,
@@ -306,33 +292,6 @@ impl Upstream {
     }
 }
 
-/// Why the helper could not be spoken with, or what it said.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// Nobody listens at the socket.
-    #[error(
-        "slipway-helper does not run ({0}): start it with `sudo systemctl start slipway-helper`, or install Slipway's package"
-    )]
-    NoHelper(#[source] io::Error),
-    /// It listened and is gone.
-    #[error("slipway-helper is gone ({0}): `journalctl -u slipway-helper` says why")]
-    Gone(#[source] io::Error),
-    /// It does not answer.
-    #[error("slipway-helper does not answer: restart it with `sudo systemctl restart slipway-helper`")]
-    Silent,
-    /// What came is not of this protocol.
-    #[error("slipway-helper was not understood: reinstall Slipway, so that all its parts are of one version")]
-    Garbled(#[from] FrameError),
-    /// It answered something else than what was asked.
-    #[error(
-        "slipway-helper answered out of order: reinstall Slipway, so that all its parts are of one version"
-    )]
-    Unexpected,
-    /// It understood and refused. The connection is as it was.
-    #[error(transparent)]
-    Refused(Refusal),
-}
-
 /// Why there is no lease.
 #[derive(Debug, thiserror::Error)]
 pub enum UpError {
@@ -347,98 +306,4 @@ pub enum UpError {
     /// The connection is lost.
     #[error(transparent)]
     Lost(ClientError),
-}
-
-#[derive(Debug)]
-struct Connection {
-    stream: UnixStream,
-    decoder: Decoder,
-    fds: Vec<OwnedFd>,
-}
-
-impl Connection {
-    /// One request, one reply. After an error other than a refusal, or when dropped half-way, the next answer would be to
-    /// the wrong question, so the stream is shut.
-    async fn ask(&mut self, request: &Request, wait: Duration) -> Result<Reply, ClientError> {
-        let frame = encode(request)?;
-        let mut unanswered = Unanswered {
-            stream: Some(&self.stream),
-        };
-        let (decoder, fds) = (&mut self.decoder, &mut self.fds);
-        let exchange = async {
-            fds.clear();
-            let sent = rights::send(&self.stream, &frame, &[]).await;
-            // A helper that has no room says so and hangs up, without waiting to be spoken to.
-            match (sent, read_reply(&self.stream, decoder, fds).await) {
-                (Err(error), Err(_)) => Err(ClientError::Gone(error)),
-                (Ok(()) | Err(_), reply) => reply,
-            }
-        };
-        let reply = timeout(wait, exchange).await.map_err(|_| ClientError::Silent)??;
-        unanswered.stream = None;
-        match reply {
-            Reply::Refused(refusal) => Err(ClientError::Refused(refusal)),
-            Reply::Welcome(_) | Reply::Up(_) | Reply::Updated(_) | Reply::Down(_) | Reply::Status(_) => {
-                Ok(reply)
-            }
-        }
-    }
-
-    async fn status(&mut self) -> Result<Status, ClientError> {
-        match self.ask(&Request::Status, ANSWER_WAIT).await? {
-            Reply::Status(status) => Ok(status),
-            Reply::Welcome(_) | Reply::Up(_) | Reply::Updated(_) | Reply::Down(_) | Reply::Refused(_) => {
-                Err(ClientError::Unexpected)
-            }
-        }
-    }
-
-    fn take_fds(&mut self) -> Vec<OwnedFd> {
-        std::mem::take(&mut self.fds)
-    }
-
-    /// Between requests the helper says nothing, so whatever makes the stream readable is its end.
-    async fn closed(&self) {
-        let peek = || {
-            use std::os::fd::AsRawFd;
-            let flags = nix::sys::socket::MsgFlags::MSG_PEEK | nix::sys::socket::MsgFlags::MSG_DONTWAIT;
-            Ok(nix::sys::socket::recv(self.stream.as_raw_fd(), &mut [0], flags)?)
-        };
-        let _end: io::Result<usize> = self.stream.async_io(Interest::READABLE, peek).await;
-    }
-}
-
-async fn read_reply(
-    stream: &UnixStream,
-    decoder: &mut Decoder,
-    fds: &mut Vec<OwnedFd>,
-) -> Result<Reply, ClientError> {
-    let mut bytes = [0; 8 * 1024];
-    loop {
-        if let Some(reply) = decoder.message()? {
-            return Ok(reply);
-        }
-        let read = rights::receive(stream, &mut bytes, fds)
-            .await
-            .map_err(ClientError::Gone)?;
-        if read == 0 {
-            return Err(ClientError::Gone(io::ErrorKind::UnexpectedEof.into()));
-        }
-        decoder.push(bytes.get(..read).unwrap_or_default());
-    }
-}
-
-/// Shuts the stream unless the answer came.
-struct Unanswered<'a> {
-    stream: Option<&'a UnixStream>,
-}
-
-impl Drop for Unanswered<'_> {
-    fn drop(&mut self) {
-        if let Some(stream) = self.stream {
-            use std::os::fd::AsRawFd;
-            // A stream that cannot be shut is shut already.
-            let _ = nix::sys::socket::shutdown(stream.as_raw_fd(), nix::sys::socket::Shutdown::Both);
-        }
-    }
 }

@@ -30,6 +30,7 @@
 //! holds its descriptor, so when [`Lease::closed`] resolves, drop the descriptor at once.
 
 mod client;
+mod connection;
 pub mod frame;
 mod message;
 mod plan;
@@ -38,7 +39,8 @@ mod refusal;
 pub mod rights;
 mod suffix;
 
-pub use client::{Client, ClientError, Handover, Lease, UpError, Upstream};
+pub use client::{Client, Handover, Lease, UpError, Upstream};
+pub use connection::ClientError;
 pub use message::{
     Build, Change, DnsChange, DnsGranted, Granted, Hello, Leased, Protocol, Reply, Request, Slot, Status,
     Tally, Unslotted, Up, UpstreamName, Version, Welcome,

@@ -36,6 +36,7 @@ mod slots;
 mod tun;
 mod upstream;
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -72,6 +73,7 @@ fn main() -> anyhow::Result<()> {
         )
         // journald has its own.
         .without_time()
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     privilege::require()?;
     // Before powers go: started with sudo, the folder may be anybody's.
