@@ -97,19 +97,29 @@ fn a_pod_resolves_and_reaches_services_neighbours_and_public_hosts() {
         wget -q -O - http://db-1.db:8080/hostname
         wget -q -O - http://warehouse.vpc.internal/
         wget -q -O - http://www.public.test/";
-    let name = format!(
-        "--namespace=shop run asker-{} --rm --stdin --quiet --restart=Never",
-        std::process::id()
-    );
-    let words = name.split(' ').chain([
+    let pod = format!("asker-{}", std::process::id());
+    let run = [
+        "--namespace=shop",
+        "run",
+        &pod,
+        "--restart=Never",
         "--image=busybox",
         "--image-pull-policy=IfNotPresent",
-        "--",
-        "sh",
-        "-c",
-        script,
-    ]);
-    let answers = text(bed.kubectl(words));
+    ];
+    text(bed.kubectl(run.into_iter().chain(["--", "sh", "-c", script])));
+    // Not attached to: what a short program says can be over before anyone listens.
+    let wait = [
+        "wait",
+        "--for=jsonpath={.status.phase}=Succeeded",
+        "--timeout=30s",
+        "--namespace=shop",
+        "pod",
+        &pod,
+    ];
+    let ended = output(bed.kubectl(wait));
+    let answers = text(bed.kubectl(["--namespace=shop", "logs", &pod]));
+    text(bed.kubectl(["--namespace=shop", "delete", "pod", &pod, "--now", "--wait=false"]));
+    assert!(ended.status.success(), "{ended:?}: {answers}");
     let greetings: Vec<_> = answers
         .lines()
         .map(|line| line.trim_start_matches("hello from "))
