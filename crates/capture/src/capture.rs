@@ -136,7 +136,8 @@ impl Capture {
         Ok(capture)
     }
 
-    /// Where answers of the far end that are packets go in.
+    /// Where answers of the far end that are packets go in. The far end exists before its capture, so whoever
+    /// starts both hands this on.
     pub fn replies(&self) -> Replies {
         self.datagrams.replies()
     }
