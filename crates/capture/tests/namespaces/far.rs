@@ -1,12 +1,12 @@
 //! A scripted far end: what it does depends on the port alone.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use slipway_capture::{Answer, Echo, FarEnd, Flow, Refusal, Replies, Resolver};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 /// Refuses as its name says.
 pub(crate) const REFUSED: u16 = 1;
@@ -28,14 +28,14 @@ pub(crate) const NO_DATAGRAMS: u16 = 20;
 /// Only these answer pings.
 pub(crate) const ALIVE: [&str; 2] = ["10.96.0.10", "fd00:96::10"];
 
-/// The far end. What needs a server has one on loopback.
+/// The far end. A port without a name of its own is an echo.
 #[derive(Clone)]
 pub(crate) struct Far {
     inner: Arc<Inner>,
 }
 
+#[derive(Default)]
 struct Inner {
-    echo_server: SocketAddr,
     replies: OnceLock<Replies>,
     seen: Mutex<Vec<Seen>>,
 }
@@ -49,30 +49,10 @@ pub(crate) enum Seen {
     DatagramsEnded(Flow),
 }
 
-pub(crate) enum Opened {
-    Served(TcpStream),
-    Scripted(u16),
-}
-
 impl Far {
-    pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let echo_server = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                tokio::spawn(async move {
-                    let (mut read, mut write) = stream.split();
-                    let _ = tokio::io::copy(&mut read, &mut write).await;
-                });
-            }
-        });
-        let inner = Inner {
-            echo_server,
-            replies: OnceLock::new(),
-            seen: Mutex::default(),
-        };
+    pub(crate) fn new() -> Self {
         Self {
-            inner: Arc::new(inner),
+            inner: Arc::default(),
         }
     }
 
@@ -90,9 +70,9 @@ impl Far {
 }
 
 impl FarEnd for Far {
-    type Opened = Opened;
+    type Opened = u16;
 
-    async fn open(&self, to: SocketAddr) -> Result<Opened, Refusal> {
+    async fn open(&self, to: SocketAddr) -> Result<u16, Refusal> {
         self.see(Seen::Open(to));
         match to.port() {
             REFUSED => Err(Refusal::Refused),
@@ -100,20 +80,13 @@ impl FarEnd for Far {
             NETWORK_UNREACHABLE => Err(Refusal::NetworkUnreachable),
             PROHIBITED => Err(Refusal::Prohibited),
             SILENT => std::future::pending().await,
-            scripted @ (NAMES | AFTER_END | GREETS) => Ok(Opened::Scripted(scripted)),
-            _ => {
-                let server = TcpStream::connect(self.inner.echo_server).await;
-                server.map(Opened::Served).map_err(|_| Refusal::Refused)
-            }
+            open => Ok(open),
         }
     }
 
-    async fn carry(&self, opened: Opened, mut program: TcpStream) {
-        match opened {
-            Opened::Served(mut server) => {
-                let _ = tokio::io::copy_bidirectional(&mut program, &mut server).await;
-            }
-            Opened::Scripted(NAMES) => {
+    async fn carry(&self, port: u16, mut program: TcpStream) {
+        match port {
+            NAMES => {
                 let names = format!(
                     "{} {}",
                     program.local_addr().unwrap(),
@@ -121,17 +94,22 @@ impl FarEnd for Far {
                 );
                 program.write_all(names.as_bytes()).await.unwrap();
             }
-            Opened::Scripted(AFTER_END) => {
+            AFTER_END => {
                 let mut all = Vec::new();
                 program.read_to_end(&mut all).await.unwrap();
                 program.write_all(&all).await.unwrap();
             }
-            Opened::Scripted(_) => {
+            GREETS => {
                 program.write_all(GREETING).await.unwrap();
                 program.shutdown().await.unwrap();
                 let mut all = Vec::new();
                 program.read_to_end(&mut all).await.unwrap();
                 self.see(Seen::Took(all));
+            }
+            _ => {
+                let (mut read, mut write) = program.split();
+                // A program that goes away without a word ends it, too.
+                let _ = tokio::io::copy(&mut read, &mut write).await;
             }
         }
     }

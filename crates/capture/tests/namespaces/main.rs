@@ -129,7 +129,7 @@ fn main() -> ExitCode {
 
 /// A capture of a new TUN, with its far end.
 async fn start() -> (Capture, Far) {
-    let far = Far::start().await;
+    let far = Far::new();
     let capture = start_on(laptop::make_tun(), &far).await;
     (capture, far)
 }

@@ -33,7 +33,7 @@ pub(crate) async fn nothing_is_reachable_before_the_start_and_everything_capture
             "{place} is reachable already"
         );
     }
-    let far = far::Far::start().await;
+    let far = far::Far::new();
     let capture = start_on(tun, &far).await;
     for place in places {
         assert_echo(&mut connect(place).await, place.as_bytes()).await;

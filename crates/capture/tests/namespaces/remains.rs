@@ -22,7 +22,7 @@ pub(crate) const REFUSED: &str = "--refused";
 const SHORT: Duration = Duration::from_millis(300);
 
 pub(crate) async fn after_the_stop_nothing_is_reachable_and_nothing_is_left() {
-    let far = Far::start().await;
+    let far = Far::new();
     // What the runtime opens on first use is not the capture's.
     tokio::task::spawn_blocking(|| {}).await.unwrap();
     let before = open_files();
@@ -56,7 +56,7 @@ pub(crate) async fn after_the_stop_nothing_is_reachable_and_nothing_is_left() {
 }
 
 pub(crate) async fn a_drop_ends_all_that_a_stop_ends() {
-    let far = Far::start().await;
+    let far = Far::new();
     tokio::task::spawn_blocking(|| {}).await.unwrap();
     let before = open_files();
     let capture = start_on(laptop::make_tun(), &far).await;
@@ -118,7 +118,7 @@ pub(crate) fn be_a_victim() {
         let tun = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
         let null = std::fs::File::open("/dev/null").unwrap();
         nix::unistd::dup2_stdin(null).unwrap();
-        let far = Far::start().await;
+        let far = Far::new();
         let _capture = start_on(tun, &far).await;
         println!("ready");
         std::future::pending::<()>().await;
@@ -176,9 +176,7 @@ pub(crate) fn be_refused() {
         .unwrap();
     runtime.block_on(async {
         let tun = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
-        let error = Capture::start(tun, &[], Far::start().await, Reverser)
-            .await
-            .unwrap_err();
+        let error = Capture::start(tun, &[], Far::new(), Reverser).await.unwrap_err();
         assert!(
             matches!(error, CaptureError::NamespacesRefused { .. }),
             "{error:?}"
