@@ -1,5 +1,7 @@
 //! The actor that owns the picture.
 
+use std::collections::BTreeMap;
+
 use slipway_control::{Client, FolderWatch, Problem, RuntimeFolder, SessionId, Watcher};
 use slipway_profile::{Context, Listed, Profile, Store};
 use tokio::sync::{mpsc, watch};
@@ -49,6 +51,8 @@ pub async fn run(
         surroundings,
         picture: Picture::default(),
         tasks: JoinSet::new(),
+        attempts: BTreeMap::new(),
+        attempt: 0,
     };
     desk.read_profiles();
     loop {
@@ -76,6 +80,10 @@ pub async fn run(
 struct Desk {
     surroundings: Surroundings,
     picture: Picture,
+    /// The attempts to connect that nobody gave up, by number: one that was given up may still fail, later,
+    /// and that is no problem then.
+    attempts: BTreeMap<Target, u64>,
+    attempt: u64,
     /// What takes time. Dropped with the desk; a session that is being started goes on.
     tasks: JoinSet<Done>,
 }
@@ -84,7 +92,7 @@ struct Desk {
 enum Done {
     Profiles(Result<Vec<Listed>, slipway_profile::Error>),
     Contexts(Result<Vec<Context>, Problem>),
-    Connect(Target, Result<(), Problem>),
+    Connect(Target, u64, Result<(), Problem>),
     Disconnect(Target, Result<(), slipway_control::Error>),
 }
 
@@ -109,10 +117,13 @@ impl Desk {
             return;
         }
         self.picture.problems.remove(&target);
+        self.attempt += 1;
+        let attempt = self.attempt;
+        self.attempts.insert(target.clone(), attempt);
         let program = self.surroundings.program.clone();
         self.tasks.spawn(async move {
             let connected = program.connect(&target).await;
-            Done::Connect(target, connected)
+            Done::Connect(target, attempt, connected)
         });
     }
 
@@ -121,11 +132,17 @@ impl Desk {
             return;
         };
         let target = self.picture.target_of(status);
+        self.give_up(&target);
         let folder = self.surroundings.folder.clone();
         self.tasks.spawn(async move {
             let asked = async { Client::connect(&folder, &id).await?.request_disconnect().await };
             Done::Disconnect(target, asked.await)
         });
+    }
+
+    fn give_up(&mut self, target: &Target) {
+        self.attempts.remove(target);
+        self.picture.starting.remove(target);
     }
 
     fn read_profiles(&mut self) {
@@ -153,8 +170,11 @@ impl Desk {
                 tracing::warn!(code = problem.code, cause = problem.cause, "no contexts to offer");
                 self.picture.contexts.clear();
             }
-            Done::Connect(target, connected) => {
-                self.picture.starting.remove(&target);
+            Done::Connect(target, attempt, connected) => {
+                if self.attempts.get(&target) != Some(&attempt) {
+                    return;
+                }
+                self.give_up(&target);
                 if let Err(problem) = connected {
                     tracing::warn!(%target, code = problem.code, cause = problem.cause, "could not connect");
                     // The session itself knows better than the program that started it.

@@ -18,6 +18,8 @@ use crate::picture::Target;
 const LIST_LIMIT: Duration = Duration::from_secs(20);
 /// The most that is read of what a failed program wrote.
 const MAX_STDERR: u64 = 16 * 1024;
+/// What `slipway` begins its complaints with.
+const SAYS: &str = "slipway: ";
 /// Names another program than the one beside this one.
 const OVERRIDE: &str = "SLIPWAY_BIN";
 
@@ -58,7 +60,7 @@ impl Program {
         let mut command = Command::new(&self.path);
         command.args(["connect", "--detach"]);
         match target {
-            Target::Profile(name) => command.arg("--profile").arg(name.as_str()),
+            Target::Profile(name) => command.arg(name.as_str()),
             Target::Context(context) => command.arg("--context").arg(context.as_str()),
             Target::Other(_) => return Err(nothing_to_start(target)),
         };
@@ -135,28 +137,38 @@ fn read_bounded(file: &mut File) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The problem in what a failed program wrote: as data if it wrote data, else its own words.
+/// The problem in what a failed `slipway` wrote: the cause, the remedy below it, the code in brackets at the
+/// end.
 fn problem_in(said: &str, target: &Target) -> Problem {
-    if let Some(problem) = said
+    let mut lines: Vec<_> = said
         .lines()
-        .rev()
-        .find_map(|line| serde_json::from_str(line.trim()).ok())
-    {
-        return problem;
-    }
-    let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
-    let cause = match lines.next() {
-        Some(line) => line.strip_prefix("error:").unwrap_or(line).trim().to_owned(),
-        None => format!("Connecting {target} failed without a word."),
-    };
-    let remedy: Vec<_> = lines
-        .map(|line| line.strip_prefix("remedy:").unwrap_or(line).trim())
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
         .collect();
-    let remedy = match remedy.join(" ") {
-        none if none.is_empty() => "Connect in a terminal to see more: `slipway connect`.".into(),
-        remedy => remedy,
+    let code = lines
+        .last()
+        .and_then(|line| line.strip_prefix('(')?.strip_suffix(')'))
+        .map(str::to_owned);
+    if code.is_some() {
+        lines.pop();
+    }
+    // What comes before is the log, if any.
+    let first = lines.iter().rposition(|line| line.starts_with(SAYS)).unwrap_or(0);
+    let (cause, remedy) = match lines.get(first..).and_then(<[_]>::split_first) {
+        Some((cause, remedy)) => (
+            cause.strip_prefix(SAYS).unwrap_or(cause).to_owned(),
+            remedy.join(" "),
+        ),
+        None => (
+            format!("Connecting {target} failed without a word."),
+            String::new(),
+        ),
     };
-    Problem::new("connect-failed", cause, remedy)
+    let remedy = match remedy.as_str() {
+        "" => "Connect in a terminal to see more: `slipway connect`.".into(),
+        _ => remedy,
+    };
+    Problem::new(code.unwrap_or_else(|| "connect-failed".into()), cause, remedy)
 }
 
 fn nothing_to_start(target: &Target) -> Problem {
@@ -188,18 +200,23 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_that_comes_as_data_is_taken_as_it_is() {
-        let said = "connecting...\n{\"code\":\"rbac\",\"cause\":\"No.\",\"remedy\":\"Ask.\"}\n";
-        assert_eq!(problem_in(said, &target()), Problem::new("rbac", "No.", "Ask."));
+    fn what_slipway_says_is_taken_as_cause_remedy_and_code() {
+        let said = "INFO asking\nslipway: You may not.\n  Ask for this Role:\n  kind: Role\n  (rbac-pods)\n";
+        let expected = Problem::new("rbac-pods", "You may not.", "Ask for this Role: kind: Role");
+        assert_eq!(problem_in(said, &target()), expected);
     }
 
     #[test]
-    fn words_are_taken_as_cause_and_remedy() {
-        let problem = problem_in("error: no such context\n  remedy: look at kubectl\n", &target());
+    fn a_program_that_says_less_is_still_a_problem() {
+        let problem = problem_in("slipway: no such context\n", &target());
         assert_eq!(
-            (problem.cause.as_str(), problem.remedy.as_str()),
-            ("no such context", "look at kubectl")
+            (problem.code.as_str(), problem.cause.as_str()),
+            ("connect-failed", "no such context")
         );
         assert!(problem_in("", &target()).cause.contains("shop"));
+        assert_eq!(
+            problem_in("Segmentation fault\n", &target()).cause,
+            "Segmentation fault"
+        );
     }
 }

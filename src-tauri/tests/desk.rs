@@ -200,6 +200,51 @@ async fn a_missing_slipway_is_a_problem_with_a_remedy() {
 }
 
 #[tokio::test]
+async fn giving_up_while_connecting_is_no_problem() {
+    let user = User::new();
+    user.save("shop");
+    // Each attempt fails when it is told to.
+    let script = format!(
+        "#!/bin/sh\ncd '{}'\necho start >> starts\nn=$(wc -l < starts)\ntouch started.$n\n\
+         while [ -e starts -a ! -e go.$n ]; do sleep 0.02; done\n\
+         echo \"slipway: Attempt $n ended.\" >&2; touch ended.$n; exit 255\n",
+        user.home().display()
+    );
+    let mut desk = Desk::start(&user, Program::at(user.script(&script)));
+    desk.until(|view| texts(view).contains(&"Connect shop".into()))
+        .await;
+    desk.click("profile:shop").await;
+    desk.until(|view| texts(view).contains(&"shop (Connecting)".into()))
+        .await;
+    until_exists(&user.home().join("started.1")).await;
+    let mut session = user.session(Some("shop"), "staging");
+    desk.until(|view| texts(view).contains(&"Disconnect shop (Connecting)".into()))
+        .await;
+    desk.click("profile:shop").await;
+    timeout(LIMIT, session.disconnects.recv()).await.unwrap().unwrap();
+    session.end(None).await;
+    desk.until(|view| texts(view).contains(&"Connect shop".into()))
+        .await;
+
+    // The next attempt is on its way when the one before fails: only its own failure is told.
+    desk.click("profile:shop").await;
+    desk.until(|view| texts(view).contains(&"shop (Connecting)".into()))
+        .await;
+    until_exists(&user.home().join("started.2")).await;
+    tokio::fs::write(user.home().join("go.1"), "").await.unwrap();
+    until_exists(&user.home().join("ended.1")).await;
+    tokio::fs::write(user.home().join("go.2"), "").await.unwrap();
+    let view = desk.until(|view| view.glyph == Glyph::Attention).await;
+    assert!(
+        texts(&view).iter().any(|text| text.trim() == "Attempt 2 ended."),
+        "{:?}",
+        texts(&view)
+    );
+    desk.click("dismiss").await;
+    desk.until(|view| view.glyph == Glyph::Disconnected).await;
+}
+
+#[tokio::test]
 async fn a_second_click_does_not_start_a_second_session() {
     let user = User::new();
     user.save("shop");
@@ -221,6 +266,15 @@ async fn a_second_click_does_not_start_a_second_session() {
         kill(Pid::from_raw(*pid), Signal::SIGKILL).unwrap();
     }
     assert_eq!(pids.len(), 1);
+}
+
+async fn until_exists(path: &Path) {
+    let exists = async {
+        while !path.exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LIMIT, exists).await.unwrap();
 }
 
 /// Waits until the script ran, and returns the processes that did.

@@ -158,13 +158,13 @@ pub(crate) fn play_slipway() {
         return;
     };
     let code = match arguments.split(' ').collect::<Vec<_>>().as_slice() {
-        ["connect", "--detach", "--profile", FORBIDDEN] => {
-            eprintln!("error: Your account may not create pods in shop.\n  remedy: Ask for a Role.");
+        ["connect", "--detach", FORBIDDEN] => {
+            eprintln!("slipway: Your account may not create pods in shop.\n  Ask for a Role.\n  (rbac-pods)");
             1
         }
-        ["connect", "--detach", "--profile", name] => detach_session(name),
+        ["connect", "--detach", name] => detach_session(name),
         other => {
-            eprintln!("error: the false slipway does not know {other:?}");
+            eprintln!("slipway: the false slipway does not know {other:?}");
             2
         }
     };
