@@ -91,7 +91,7 @@ fn up(name: &BedName) -> Result<ExitCode> {
 
 /// Prints steps as they begin and end.
 #[derive(Default)]
-struct Progress {
+pub(crate) struct Progress {
     steps: Vec<(String, Duration)>,
 }
 

@@ -1,6 +1,7 @@
 //! Developer commands: `cargo xtask COMMAND`. One file for each.
 
 mod cluster;
+mod demo;
 mod machine;
 mod test;
 mod toolbox;
@@ -21,6 +22,8 @@ enum Command {
     /// The test bed: a real Kubernetes, and laptops without a way out
     #[command(subcommand)]
     Cluster(cluster::Command),
+    /// A throw-away Kubernetes, a laptop, a click in the tray, a page by its full name
+    Demo(demo::Demo),
     /// Every test and check, with what took how long
     Test(test::Test),
 }
@@ -28,6 +31,7 @@ enum Command {
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Cluster(command) => cluster::run(command),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
     }
 }

@@ -7,8 +7,12 @@ use std::time::Instant;
 
 use anyhow::Context;
 use clap::Args;
+use slipway_bed::{Bed, BedName};
 
 use crate::{machine, say, toolbox};
+
+/// The bed that tests make for themselves, beside a developer's.
+const BED: &str = "test";
 
 /// Which of the tests to run.
 #[derive(Debug, Args)]
@@ -63,12 +67,20 @@ pub(crate) fn run(arguments: &Test) -> anyhow::Result<ExitCode> {
         "build",
         cargo(&["build", "--workspace", "--bins", "--locked"]),
     )?);
+    let bed: BedName = BED.parse()?;
+    // One that an earlier run left half-made would fail this one for no fault of its own.
+    take_down(&bed)?;
     for package in packages(arguments.package.as_deref())? {
         let mut command = cargo(&["test", "--locked", "--no-fail-fast", "--package", &package, "--"]);
-        command.args(["--show-output"]).args(&arguments.filter);
+        command.args(["--show-output"]).args(&arguments.filter).env("SLIPWAY_BED", BED);
         steps.push(tests(&package, command)?);
     }
+    take_down(&bed)?;
     Ok(report(&steps))
+}
+
+fn take_down(bed: &BedName) -> anyhow::Result<()> {
+    if machine::is_root() { Bed::down(bed) } else { Ok(()) }
 }
 
 fn documentation() -> Command {
@@ -84,13 +96,21 @@ fn documentation() -> Command {
 }
 
 /// Cargo, with a target folder that survives this checkout.
-fn cargo(arguments: &[&str]) -> Command {
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command.args(arguments);
-    if let (Ok(cache), None) = (cache(), std::env::var_os("CARGO_TARGET_DIR")) {
-        command.env("CARGO_TARGET_DIR", cache.join("target"));
+    if let Ok(folder) = target_folder() {
+        command.env("CARGO_TARGET_DIR", folder);
     }
     command
+}
+
+/// Where Cargo builds for us: where its user wants it, else beside the other caches.
+pub(crate) fn target_folder() -> anyhow::Result<PathBuf> {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(folder) => Ok(std::path::absolute(folder)?),
+        None => Ok(cache()?.join("target")),
+    }
 }
 
 /// The packages in the order in which they are tested: those that start a whole cluster come last.

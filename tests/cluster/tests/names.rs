@@ -31,7 +31,7 @@ fn every_form_of_a_name_resolves(desk: &Desk<'_>) {
         "web.shop.svc.cluster.local",
         "orders.shop-test",
         "orders.shop-test.svc.cluster.local",
-        "db",
+        "db.shop",
         "db-0.db",
         "db-1.db.shop.svc.cluster.local",
         "a.dev.svc",
