@@ -84,7 +84,10 @@ pub(crate) async fn until_change(
             },
             Some(event) = prepared.events.recv() => match event {
                 TunnelEvent::Goodbye(Farewell::AgentEnds) => return Ok(Change::AgentLost),
-                other => method.deliver(other),
+                said @ (TunnelEvent::Delivery(_)
+                | TunnelEvent::Undeliverable { .. }
+                | TunnelEvent::Echoed { .. }
+                | TunnelEvent::Goodbye(Farewell::SessionEnds | Farewell::SessionLeaves)) => method.deliver(said),
             },
             _ = health.tick() => {
                 let figures = figures(tunnel.stats());

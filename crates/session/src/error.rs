@@ -21,7 +21,7 @@ pub enum SessionError {
     Kubeconfig(#[from] KubeconfigError),
     /// The API server cannot be used.
     #[error(transparent)]
-    Connect(#[from] ConnectError),
+    Connect(Box<ConnectError>),
     /// A request to the API server failed.
     #[error(transparent)]
     Api(#[from] ApiError),
@@ -55,6 +55,12 @@ pub enum SessionError {
         /// What was given.
         name: String,
     },
+}
+
+impl From<ConnectError> for SessionError {
+    fn from(error: ConnectError) -> SessionError {
+        SessionError::Connect(Box::new(error))
+    }
 }
 
 impl SessionError {

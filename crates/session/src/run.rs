@@ -84,7 +84,7 @@ async fn go(context: &Context, holdings: &mut Holdings) -> Left {
         loop {
             let change = match connected::run(context, holdings).await? {
                 Change::NoCarrier => reconnecting::run(context, holdings).await?,
-                other => other,
+                change @ (Change::Back | Change::AgentLost) => change,
             };
             match change {
                 Change::NoCarrier | Change::Back => {}
