@@ -140,6 +140,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::value::Grace;
 
     fn name() -> ProfileName {
         "shop".parse().unwrap()
@@ -257,7 +258,7 @@ mod tests {
             context in proptest::option::of("[^-\\pC]\\PC{0,40}"),
             namespace in proptest::option::of("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"),
             image in proptest::option::of("[a-z0-9./:@]{1,40}"),
-            grace in proptest::option::of(10u32..=86_400),
+            grace in proptest::option::of(Grace::MIN_SECONDS..=Grace::MAX_SECONDS),
             suffixes in proptest::collection::vec("[a-z]{1,10}(\\.[a-z]{1,10}){0,3}", 0..4),
         ) -> Profile {
             Profile {

@@ -380,7 +380,8 @@ mod tests {
     #[test]
     fn grace_has_a_floor_and_a_ceiling() {
         assert_eq!(Grace::try_from(120).unwrap().duration(), Duration::from_secs(120));
-        assert!(Grace::try_from(9).is_err());
-        assert!(Grace::try_from(86_401).is_err());
+        assert!(Grace::try_from(Grace::MIN_SECONDS).is_ok());
+        assert!(Grace::try_from(Grace::MIN_SECONDS - 1).is_err());
+        assert!(Grace::try_from(Grace::MAX_SECONDS + 1).is_err());
     }
 }
