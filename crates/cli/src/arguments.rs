@@ -1,11 +1,16 @@
-//! What can be written on the command line.
+//! What can be written on the command line: the commands, and the arguments that several of them share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use slipway_profile::{AlsoProxy, Context as ContextName, Image, Namespace, Profile, ProfileName, Store};
+use slipway_cluster::kubeconfig::{Choice, Sources};
+use slipway_profile::{
+    AlsoProxy, Context as ContextName, Image, KubeconfigPath, Method, Namespace, Profile, ProfileName, Store,
+};
 use slipway_session::Options;
+
+use crate::command;
 
 /// Puts this laptop in a Kubernetes cluster.
 #[derive(Debug, Parser)]
@@ -18,32 +23,30 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Connect this laptop to a cluster, until Ctrl-C or `slipway disconnect`
-    Connect(command_connect::Connect),
+    Connect(command::connect::Connect),
+    /// Connect, run a command, pass on its exit code, disconnect
+    Run(command::run::Run),
+    /// Show what is connected
+    Status(command::status::Status),
+    /// End sessions and wait until they are gone
+    Disconnect(command::disconnect::Disconnect),
+    /// Say whose name it is, who answered, and why it failed
+    Explain(command::explain::Explain),
+    /// Show a session's log
+    Logs(command::logs::Logs),
+    /// List what can be chosen from: contexts, namespaces, workloads, services, ports
+    List(command::list::List),
+    /// Show and change saved profiles
+    Profiles(command::profiles::Profiles),
+    /// Check whether this laptop and account can connect, with a remedy for each thing that fails
+    Doctor(command::doctor::Doctor),
+    /// Remove what sessions left behind, in the cluster and on this laptop
+    Cleanup(command::cleanup::Cleanup),
 }
 
-pub(crate) mod command_connect {
-    use super::Session;
-
-    /// Arguments of `slipway connect`.
-    #[derive(Debug, clap::Args)]
-    pub(crate) struct Connect {
-        #[command(flatten)]
-        pub(crate) session: Session,
-        /// Return once connected; the session goes on in the background
-        #[arg(long)]
-        pub(crate) detach: bool,
-        /// Write the session's log to standard error (twice: in detail)
-        #[arg(short, long, action = clap::ArgAction::Count)]
-        pub(crate) verbose: u8,
-    }
-}
-
-/// Which cluster, and how; the command line goes before the profile.
-#[derive(Debug, Args)]
-pub(crate) struct Session {
-    /// A saved profile; without one, kubeconfig's current context
-    #[arg(value_name = "PROFILE")]
-    pub(crate) profile: Option<ProfileName>,
+/// Which cluster and namespace; goes before what a profile says.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Place {
     /// Context of the kubeconfig
     #[arg(long)]
     pub(crate) context: Option<ContextName>,
@@ -53,15 +56,57 @@ pub(crate) struct Session {
     /// Kubeconfig file
     #[arg(long, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
+}
+
+impl Place {
+    /// Writes the place into a profile, over what it says.
+    pub(crate) fn onto(self, profile: &mut Profile) -> anyhow::Result<()> {
+        if let Some(context) = self.context {
+            profile.cluster.context = Some(context);
+        }
+        if let Some(namespace) = self.namespace {
+            profile.cluster.namespace = Some(namespace);
+        }
+        if let Some(file) = self.kubeconfig {
+            profile.cluster.kubeconfig = Some(kubeconfig(&file)?);
+        }
+        Ok(())
+    }
+}
+
+/// Which cluster, and how; the command line goes before the profile.
+#[derive(Debug, Args)]
+pub(crate) struct Session {
+    /// A saved profile; without one, kubeconfig's current context
+    #[arg(value_name = "PROFILE", conflicts_with = "profile_option")]
+    profile: Option<ProfileName>,
+    /// The same as PROFILE
+    #[arg(long = "profile", value_name = "PROFILE")]
+    profile_option: Option<ProfileName>,
+    #[command(flatten)]
+    place: Place,
+    /// How programs on the laptop are caught
+    #[arg(long)]
+    method: Option<Method>,
     /// Reach this through the cluster too; may be given several times
     #[arg(long, value_name = "HOST|IP|CIDR")]
-    pub(crate) also_proxy: Vec<AlsoProxy>,
+    also_proxy: Vec<AlsoProxy>,
     /// Image that the agent runs in
     #[arg(long, value_name = "IMAGE")]
-    pub(crate) agent_image: Option<Image>,
+    agent_image: Option<Image>,
     /// Seconds that the agent waits for a client that went away
     #[arg(long, value_name = "SECONDS", value_parser = grace)]
-    pub(crate) agent_grace: Option<slipway_profile::Grace>,
+    agent_grace: Option<slipway_profile::Grace>,
+    #[command(flatten)]
+    helper: Helper,
+    /// Write the session's log to standard error (twice: in detail)
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// Where the privileged helper is.
+#[derive(Debug, Args)]
+pub(crate) struct Helper {
     /// The privileged helper's socket
     #[arg(
         long,
@@ -79,23 +124,15 @@ impl Session {
     ///
     /// When the profile cannot be read, or a path is not text.
     pub(crate) fn options(self, terminal: bool) -> anyhow::Result<Options> {
-        let saved = self.profile.is_some();
-        let mut profile = match &self.profile {
+        let named = self.profile.or(self.profile_option);
+        let saved = named.is_some();
+        let mut profile = match &named {
             Some(name) => Store::of_user()?.load(name)?,
             None => Profile::new("unsaved".parse()?),
         };
-        if let Some(context) = self.context {
-            profile.cluster.context = Some(context);
-        }
-        if let Some(namespace) = self.namespace {
-            profile.cluster.namespace = Some(namespace);
-        }
-        if let Some(file) = self.kubeconfig {
-            let file = std::path::absolute(&file)?;
-            let text = file
-                .to_str()
-                .with_context(|| format!("{} is not text", file.display()))?;
-            profile.cluster.kubeconfig = Some(text.parse()?);
+        self.place.onto(&mut profile)?;
+        if let Some(method) = self.method {
+            profile.method = method;
         }
         if let Some(image) = self.agent_image {
             profile.agent.image = Some(image);
@@ -108,18 +145,105 @@ impl Session {
                 profile.also_proxy.push(extra);
             }
         }
-        let home = std::env::home_dir().context("There is no home folder: set HOME")?;
         Ok(Options {
             profile,
             saved,
-            helper: self.helper_socket,
+            helper: self.helper.helper_socket,
             terminal,
-            home,
+            home: home()?,
         })
     }
 }
 
-fn grace(text: &str) -> anyhow::Result<slipway_profile::Grace> {
+/// Where a profile's kubeconfig is, and which cluster it chooses from it.
+pub(crate) fn chosen(profile: &Profile, terminal: bool) -> anyhow::Result<(Sources, Choice)> {
+    let home = home()?;
+    let file = profile
+        .cluster
+        .kubeconfig
+        .as_ref()
+        .map(|path| path.resolve(&home));
+    let choice = Choice {
+        context: profile.cluster.context.as_ref().map(ToString::to_string),
+        namespace: profile.cluster.namespace.as_ref().map(ToString::to_string),
+        terminal,
+    };
+    Ok((Sources::from_environment(file), choice))
+}
+
+/// A kubeconfig's path, as a profile keeps it: from any folder the same file.
+pub(crate) fn kubeconfig(file: &Path) -> anyhow::Result<KubeconfigPath> {
+    let file = std::path::absolute(file)?;
+    let text = file
+        .to_str()
+        .with_context(|| format!("{} is not text", file.display()))?;
+    Ok(text.parse()?)
+}
+
+/// Reads a grace time in seconds.
+pub(crate) fn grace(text: &str) -> anyhow::Result<slipway_profile::Grace> {
     let seconds: u32 = text.parse().context("expected a number of seconds")?;
     Ok(slipway_profile::Grace::try_from(seconds)?)
+}
+
+fn home() -> anyhow::Result<PathBuf> {
+    std::env::home_dir().context("There is no home folder: set HOME")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_hang_together() {
+        Arguments::command().debug_assert();
+    }
+
+    fn session(arguments: &[&str]) -> Session {
+        let parsed = Arguments::try_parse_from([&["slipway", "connect"], arguments].concat()).unwrap();
+        let Command::Connect(connect) = parsed.command else {
+            panic!("connect is connect");
+        };
+        connect.session
+    }
+
+    #[test]
+    fn a_profile_is_named_with_and_without_its_option() {
+        for arguments in [&["shop"][..], &["--profile", "shop"]] {
+            let session = session(arguments);
+            let named = session.profile.or(session.profile_option);
+            assert_eq!(named.unwrap().as_str(), "shop");
+        }
+        assert!(Arguments::try_parse_from(["slipway", "connect", "a", "--profile", "b"]).is_err());
+    }
+
+    #[test]
+    fn the_command_line_goes_before_the_profile() {
+        let options = session(&[
+            "--namespace",
+            "shop",
+            "--also-proxy",
+            "10.3.0.0/16",
+            "--method",
+            "vpn-tcp",
+        ])
+        .options(false)
+        .unwrap();
+        assert_eq!(options.profile.cluster.namespace.unwrap().as_str(), "shop");
+        assert_eq!(options.profile.also_proxy.len(), 1);
+        assert!(!options.saved);
+    }
+
+    #[test]
+    fn what_comes_after_the_dashes_is_the_command() {
+        let parsed =
+            Arguments::try_parse_from(["slipway", "run", "shop", "--", "curl", "--profile", "x"]).unwrap();
+        let Command::Run(run) = parsed.command else {
+            panic!("run is run");
+        };
+        assert_eq!(run.command, ["curl", "--profile", "x"]);
+        assert!(Arguments::try_parse_from(["slipway", "run", "shop"]).is_err());
+    }
 }

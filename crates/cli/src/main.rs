@@ -1,12 +1,22 @@
 //! The command line: `slipway`.
 //!
-//! One file for each command in `command/`; what they share of the arguments is in `arguments`, what they say when
-//! they fail in `failure`. A session runs in the process of `connect` or `run`; every other command reads and steers
-//! sessions over their control sockets, or looks at the cluster and the laptop without a session.
+//! One file for each command in `command/`, its own arguments in it; what they share of the arguments is in
+//! `arguments`, what they say when they fail in `failure`. A session runs in the process of `connect` or `run`
+//! (`hosting`); every other command reads and steers sessions over their control sockets (`sessions`), or looks at the
+//! cluster and the laptop without a session. What is printed is made by pure functions from data to text, in a folder
+//! beside the command.
+//!
+//! Exit codes: 0 done, and a session that was ended by Ctrl-C or SIGTERM; 2 wrong usage; 255 our own failures; `run`
+//! passes on its command's.
 
 mod arguments;
 mod command;
 mod failure;
+mod hosting;
+mod narration;
+mod output;
+mod sessions;
+mod table;
 
 use std::process::ExitCode;
 
@@ -27,5 +37,25 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
         Command::Connect(arguments) => command::connect::run(arguments),
+        Command::Run(arguments) => command::run::run(arguments),
+        Command::Status(arguments) => blocking(command::status::run(&arguments)),
+        Command::Disconnect(arguments) => blocking(command::disconnect::run(&arguments)),
+        Command::Explain(arguments) => blocking(command::explain::run(&arguments)),
+        Command::Logs(arguments) => blocking(command::logs::run(&arguments)),
+        Command::List(arguments) => blocking(command::list::run(arguments)),
+        Command::Profiles(arguments) => command::profiles::run(arguments),
+        Command::Doctor(arguments) => blocking(command::doctor::run(arguments)),
+        Command::Cleanup(arguments) => blocking(command::cleanup::run(arguments)),
     }
+}
+
+/// Runs a command that hosts no session.
+fn blocking(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(command);
+    // A credential plugin or a getaddrinfo that still waits must not hold up the end.
+    runtime.shutdown_background();
+    outcome
 }

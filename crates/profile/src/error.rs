@@ -133,7 +133,7 @@ impl Error {
         match self {
             Self::NoConfigHome => "set HOME to your home folder".into(),
             Self::Name(_) => "use 1 to 63 lower-case letters, digits and '-', like shop-staging".into(),
-            Self::Missing(_) => "`slipway list profiles` shows what is saved".into(),
+            Self::Missing(_) => "`slipway profiles list` shows what is saved".into(),
             Self::Exists(name) => format!("choose another name, or delete {name} first"),
             Self::Invalid { .. } => "correct the file in an editor; nothing else is affected".into(),
             Self::Version { .. } => {

@@ -134,10 +134,24 @@ impl Store {
     /// # Errors
     /// [`Error::Io`] if the file cannot be written.
     pub fn save(&self, profile: &Profile) -> Result<(), Error> {
+        self.replace(&profile.name, &profile.to_toml()?)
+    }
+
+    /// Saves a profile as somebody wrote it, with comments and order, over the one of that name if there is one.
+    ///
+    /// # Errors
+    /// Those of [`Profile::from_toml`], and [`Error::Io`] if the file cannot be written.
+    pub fn save_text(&self, name: &ProfileName, text: &str) -> Result<Profile, Error> {
+        let profile = Profile::from_toml(name.clone(), text)?;
+        self.replace(name, text)?;
+        Ok(profile)
+    }
+
+    fn replace(&self, name: &ProfileName, text: &str) -> Result<(), Error> {
         // A link (many keep their settings in a repository) stays one: its target is replaced.
-        let path = self.path(&profile.name);
+        let path = self.path(name);
         let path = fs::canonicalize(&path).unwrap_or(path);
-        self.write(&path, &profile.to_toml()?)?
+        self.write(&path, text)?
             .persist(&path)
             .map_err(|error| io_error("written", &path)(error.error))?;
         sync_folder_of(&path)
@@ -360,6 +374,20 @@ mod tests {
                 ("latin", Err("profile-io")),
             ]
         );
+    }
+
+    #[test]
+    fn a_text_is_kept_with_its_comments_and_refused_if_it_is_no_profile() {
+        let Fixture {
+            store,
+            folder: _folder,
+        } = fixture();
+        store.create(&profile("shop")).unwrap();
+        let text = "# ours\nversion = 1\nprotected = true\n";
+        assert!(store.save_text(&name("shop"), text).unwrap().protected);
+        assert_eq!(fs::read_to_string(store.path(&name("shop"))).unwrap(), text);
+        assert!(store.save_text(&name("shop"), "version = 1\nnope = 1\n").is_err());
+        assert_eq!(fs::read_to_string(store.path(&name("shop"))).unwrap(), text);
     }
 
     #[test]

@@ -1,165 +1,68 @@
-//! `slipway connect`: a session in the foreground, or one that this process starts and leaves running.
+//! `slipway connect`: a session in the foreground, or one that goes on in the background.
 
-use std::io::{self, BufRead, BufReader, IsTerminal, Write};
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode, Stdio};
+mod detached;
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
-use slipway_control::{LogRing, RuntimeFolder, Server, SessionId, SessionStatus, State};
-use slipway_session::{Desk, Options, SessionError};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::Layer;
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
+use slipway_control::State;
 
-use crate::arguments::command_connect::Connect;
+use crate::arguments::Session;
+use crate::hosting::{Hosted, Signals, host};
+use crate::narration::{Otherwise, Teller};
 
-/// Set for the process that a detached session runs in: it says `connected` on standard output and lets go of it.
-const DETACHED: &str = "SLIPWAY_DETACHED_SESSION";
+/// How long a blocking call that still waits (getaddrinfo, a credential plugin) may hold up the end.
+const LAST_CALLS: Duration = Duration::from_millis(200);
 
-/// What a detached session says when programs reach the cluster.
-const CONNECTED: &str = "connected";
+/// Arguments of `slipway connect`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Connect {
+    #[command(flatten)]
+    pub(crate) session: Session,
+    /// Return once connected; the session goes on in the background
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
 
+/// Connects, and in the foreground stays until the session is over.
 pub(crate) fn run(arguments: Connect) -> anyhow::Result<ExitCode> {
-    if arguments.detach && std::env::var_os(DETACHED).is_none() {
-        return detach();
+    let verbose = arguments.session.verbose;
+    if arguments.detach {
+        return match detached::role() {
+            detached::Role::Starter => detached::start(arguments.session),
+            detached::Role::Session => detached::run(arguments.session),
+        };
     }
-    let detached = arguments.detach;
-    let verbose = arguments.verbose;
-    let terminal = !detached && io::stdin().is_terminal();
-    let options = arguments.session.options(terminal)?;
+    let options = arguments.session.options(io::stdin().is_terminal())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(session(options, verbose, |status| announce(status, detached)));
-    // A getaddrinfo that still waits must not hold up the end.
-    runtime.shutdown_timeout(Duration::from_millis(200));
-    match outcome? {
+    let outcome = runtime.block_on(async {
+        let signals = Signals::new()?;
+        host(options, verbose, |hosted| foreground(hosted, signals, verbose)).await
+    });
+    runtime.shutdown_timeout(LAST_CALLS);
+    match outcome?.0 {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => Err(error.problem().into()),
     }
 }
 
-/// Runs a session in this process, until it ends by itself or by a signal.
-pub(crate) async fn session(
-    options: Options,
-    verbose: u8,
-    mut tell: impl FnMut(&SessionStatus),
-) -> anyhow::Result<Result<(), SessionError>> {
-    let logs = LogRing::new();
-    log_to(&logs, verbose);
-    let folder = RuntimeFolder::of_user()?;
-    let named = options.saved.then(|| options.profile.name.to_string());
-    let context = options.profile.cluster.context.as_ref().map(ToString::to_string);
-    let id = SessionId::fresh(named.as_deref().or(context.as_deref()).unwrap_or("session"));
-    let initial = SessionStatus::preparing(id, named, options.profile.method);
-    let desk = Desk::default();
-    let stop = desk.stop();
-    let (server, publisher) = Server::bind(&folder, initial, logs, desk.clone())?;
-
-    let mut signals = Signals::new()?;
-    let mut changes = publisher.watch();
-    let mut session = std::pin::pin!(slipway_session::run(options, publisher, desk));
-    let outcome = loop {
+async fn foreground(mut hosted: Hosted, mut signals: Signals, verbose: u8) {
+    let mut teller = Teller::new(verbose, Otherwise::Stdout);
+    let mut hinted = false;
+    loop {
+        let status = hosted.changes.borrow_and_update().clone();
+        teller.tell(&status);
+        if status.state == State::Connected && !hinted {
+            hinted = true;
+            teller.line("Press Ctrl-C to disconnect.");
+        }
+        if status.state == State::Ended {
+            return;
+        }
         tokio::select! {
-            outcome = &mut session => break outcome,
-            Ok(()) = changes.changed() => tell(&changes.borrow_and_update().clone()),
-            () = signals.any() => stop.cancel(),
-        }
-    };
-    tell(&changes.borrow_and_update().clone());
-    server.end().await;
-    Ok(outcome)
-}
-
-/// Ctrl-C, an end asked for by the system, and a terminal that went away.
-struct Signals([Signal; 3]);
-
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        let kinds = [
-            SignalKind::interrupt(),
-            SignalKind::terminate(),
-            SignalKind::hangup(),
-        ];
-        let [a, b, c] = kinds.map(signal);
-        Ok(Signals([a?, b?, c?]))
-    }
-
-    async fn any(&mut self) {
-        let [a, b, c] = &mut self.0;
-        tokio::select! {
-            _ = a.recv() => {}
-            _ = b.recv() => {}
-            _ = c.recv() => {}
+            changed = hosted.changes.changed() => if changed.is_err() { return },
+            _ = signals.next() => hosted.stop.cancel(),
         }
     }
-}
-
-fn log_to(logs: &LogRing, verbose: u8) {
-    let ring = {
-        let logs = logs.clone();
-        tracing_subscriber::fmt::layer()
-            .with_ansi(false)
-            .with_writer(move || logs.writer())
-    };
-    let shown = match verbose {
-        0 => LevelFilter::OFF,
-        1 => LevelFilter::INFO,
-        _ => LevelFilter::DEBUG,
-    };
-    let terminal = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
-        .with_filter(shown);
-    let _already_set = tracing_subscriber::registry()
-        .with(ring.with_filter(LevelFilter::INFO))
-        .with(terminal)
-        .try_init();
-}
-
-/// Shows progress while connecting, and each change of state after it.
-fn announce(status: &SessionStatus, detached: bool) {
-    if detached {
-        if status.state == State::Connected {
-            let _starter_is_gone = writeln!(io::stdout(), "{CONNECTED}");
-            let _starter_is_gone = io::stdout().flush();
-        }
-        return;
-    }
-    if let Some(step) = &status.step {
-        let _ = writeln!(io::stderr(), "{}: {step}", status.state);
-    } else {
-        let _ = writeln!(io::stderr(), "{}", status.state);
-    }
-}
-
-/// Starts this program once more, in a session of its own, and waits until that is connected.
-fn detach() -> anyhow::Result<ExitCode> {
-    let mut command = Command::new(std::env::current_exe().context("Failed to find this program")?);
-    command
-        .args(std::env::args_os().skip(1))
-        .env(DETACHED, "1")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0);
-    let mut child = command.spawn().context("Failed to start the session")?;
-    let said = child.stdout.take().map(BufReader::new);
-    let connected = said
-        .into_iter()
-        .flat_map(BufRead::lines)
-        .map_while(Result::ok)
-        .any(|line| line == CONNECTED);
-    if connected {
-        return Ok(ExitCode::SUCCESS);
-    }
-    let output = child
-        .wait_with_output()
-        .context("Failed to wait for the session")?;
-    io::stderr().write_all(&output.stderr)?;
-    Ok(output
-        .status
-        .code()
-        .and_then(|code| u8::try_from(code).ok())
-        .map_or(ExitCode::FAILURE, ExitCode::from))
 }

@@ -1,3 +1,12 @@
 //! One file for each command.
 
+pub(crate) mod cleanup;
 pub(crate) mod connect;
+pub(crate) mod disconnect;
+pub(crate) mod doctor;
+pub(crate) mod explain;
+pub(crate) mod list;
+pub(crate) mod logs;
+pub(crate) mod profiles;
+pub(crate) mod run;
+pub(crate) mod status;

@@ -1,0 +1,65 @@
+//! `slipway disconnect`: ends sessions and waits until they are gone.
+
+use std::process::ExitCode;
+
+use futures_util::future::join_all;
+use slipway_control::{Client, Problem, RuntimeFolder, SessionStatus};
+
+use crate::narration::place;
+use crate::{failure, output, sessions};
+
+/// Arguments of `slipway disconnect`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Disconnect {
+    /// Its id, its profile, or the beginning of one; not needed if only one session runs
+    #[arg(conflicts_with = "all")]
+    session: Option<String>,
+    /// Every session
+    #[arg(long)]
+    all: bool,
+}
+
+/// Ends one session or all. That none runs is no failure, unless one was named.
+pub(crate) async fn run(arguments: &Disconnect) -> anyhow::Result<ExitCode> {
+    let running = sessions::all().await?;
+    if running.is_empty() && arguments.session.is_none() {
+        output::print("Nothing is connected.\n")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !arguments.all {
+        let last = sessions::client(arguments.session.as_deref())
+            .await?
+            .disconnect()
+            .await?;
+        output::print(&farewell(last.as_ref()))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let folder = RuntimeFolder::of_user()?;
+    let end = |session: SessionStatus| {
+        let folder = folder.clone();
+        async move { Client::connect(&folder, &session.id).await?.disconnect().await }
+    };
+    let mut code = ExitCode::SUCCESS;
+    for ended in join_all(running.into_iter().map(end)).await {
+        match ended {
+            Ok(last) => output::print(&farewell(last.as_ref()))?,
+            // It ended by itself meanwhile.
+            Err(slipway_control::Error::NoSession(_)) => {}
+            Err(error) => code = failure::report(&error.into()),
+        }
+    }
+    Ok(code)
+}
+
+fn farewell(last: Option<&SessionStatus>) -> String {
+    match last {
+        Some(last) => {
+            let mut text = format!("Disconnected {} ({}).\n", last.title(), place(last));
+            if let Some(Problem { cause, .. }) = &last.problem {
+                text.push_str(&format!("It ended with a problem: {cause}\n"));
+            }
+            text
+        }
+        None => "Disconnected.\n".to_owned(),
+    }
+}

@@ -1,0 +1,173 @@
+//! `slipway explain`: whose name it is, who answered, why it failed.
+
+use std::process::ExitCode;
+
+use futures_util::future::join_all;
+use serde::Serialize;
+use slipway_control::{Answerer, Client, Explanation, RuntimeFolder, SessionId};
+
+use crate::{output, sessions};
+
+/// Arguments of `slipway explain`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Explain {
+    /// The name, as a program would ask for it
+    name: String,
+    /// Ask this session only
+    #[arg(long)]
+    session: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is printed: an explanation, and whose.
+#[derive(Debug, Serialize)]
+struct Explained {
+    session: SessionId,
+    #[serde(flatten)]
+    explanation: Explanation,
+}
+
+/// Asks every session, or the one that was named, and shows the answer that counts.
+pub(crate) async fn run(arguments: &Explain) -> anyhow::Result<ExitCode> {
+    let running = sessions::all().await?;
+    let asked = match &arguments.session {
+        Some(wanted) => vec![sessions::pick(&running, Some(wanted))?.id.clone()],
+        None => running.into_iter().map(|session| session.id).collect(),
+    };
+    let folder = RuntimeFolder::of_user()?;
+    let ask = |id: SessionId| {
+        let folder = &folder;
+        async move {
+            let explanation = Client::connect(folder, &id)
+                .await?
+                .explain(&arguments.name)
+                .await?;
+            Ok::<_, slipway_control::Error>(Explained {
+                session: id,
+                explanation,
+            })
+        }
+    };
+    let mut said = Vec::new();
+    let mut failed = None;
+    for answer in join_all(asked.into_iter().map(ask)).await {
+        match answer {
+            Ok(explained) => said.push(explained),
+            Err(error) => failed = Some(error),
+        }
+    }
+    let Some(explained) = decisive(said) else {
+        return Err(failed.map_or_else(|| sessions::nothing().into(), anyhow::Error::from));
+    };
+    if arguments.json {
+        output::print_json(&explained)?;
+    } else {
+        output::print(&in_words(&explained.explanation))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The oldest session that has an answer counts, for a program as well; else what the oldest says.
+fn decisive(mut said: Vec<Explained>) -> Option<Explained> {
+    let place = said
+        .iter()
+        .position(|one| one.explanation.answered_by == Answerer::Cluster)
+        .or_else(|| {
+            said.iter()
+                .position(|one| one.explanation.answered_by != Answerer::Nobody)
+        })
+        .unwrap_or(0);
+    (place < said.len()).then(|| said.swap_remove(place))
+}
+
+fn in_words(explanation: &Explanation) -> String {
+    let by = match explanation.answered_by {
+        Answerer::Cluster => "the cluster",
+        Answerer::Laptop => "the laptop's name servers",
+        Answerer::Nobody => "nobody",
+    };
+    let mut text = format!("{}\nAnswered by {by}", explanation.cause);
+    if explanation.answer.is_empty() {
+        text.push_str(".\n");
+    } else {
+        text.push_str(&format!(": {}\n", explanation.answer.join(", ")));
+    }
+    if let Some(remedy) = &explanation.remedy {
+        text.push_str(&format!("{remedy}\n"));
+    }
+    for step in &explanation.steps {
+        text.push_str(&format!("  {step}\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn explained(session: &str, answered_by: Answerer) -> Explained {
+        Explained {
+            session: session.parse().unwrap(),
+            explanation: Explanation {
+                name: "orders".into(),
+                answered_by,
+                answer: Vec::new(),
+                cause: "`orders` was not found in namespace shop, nor by the laptop's name servers.".into(),
+                remedy: Some("Perhaps `orders.shop-test` was meant.".into()),
+                steps: vec!["The cluster does not know it (asked for orders.shop.svc, 2 ms)".into()],
+            },
+        }
+    }
+
+    #[test]
+    fn the_cause_comes_first_then_who_answered_then_the_remedy_then_what_was_looked_at() {
+        insta::assert_snapshot!(in_words(&explained("a", Answerer::Nobody).explanation), @r"
+        `orders` was not found in namespace shop, nor by the laptop's name servers.
+        Answered by nobody.
+        Perhaps `orders.shop-test` was meant.
+          The cluster does not know it (asked for orders.shop.svc, 2 ms)
+        ");
+    }
+
+    #[test]
+    fn scripts_find_the_session_beside_the_explanation() {
+        insta::assert_json_snapshot!(explained("shop-a1", Answerer::Nobody), @r#"
+        {
+          "session": "shop-a1",
+          "name": "orders",
+          "answered_by": "nobody",
+          "answer": [],
+          "cause": "`orders` was not found in namespace shop, nor by the laptop's name servers.",
+          "remedy": "Perhaps `orders.shop-test` was meant.",
+          "steps": [
+            "The cluster does not know it (asked for orders.shop.svc, 2 ms)"
+          ]
+        }
+        "#);
+    }
+
+    #[test]
+    fn a_session_that_knows_the_name_goes_before_one_that_does_not() {
+        let session = |said| decisive(said).map(|one| one.session.to_string());
+        assert_eq!(session(Vec::new()), None);
+        let several = |first, second| vec![explained("a", first), explained("b", second)];
+        assert_eq!(
+            session(several(Answerer::Nobody, Answerer::Cluster)),
+            Some("b".into())
+        );
+        assert_eq!(
+            session(several(Answerer::Laptop, Answerer::Cluster)),
+            Some("b".into())
+        );
+        assert_eq!(
+            session(several(Answerer::Cluster, Answerer::Cluster)),
+            Some("a".into())
+        );
+        assert_eq!(
+            session(several(Answerer::Nobody, Answerer::Nobody)),
+            Some("a".into())
+        );
+    }
+}

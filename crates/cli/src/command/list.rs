@@ -1,0 +1,152 @@
+//! `slipway list`: what can be chosen from.
+
+mod text;
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
+use serde::Serialize;
+use slipway_cluster::api::ApiError;
+use slipway_cluster::kubeconfig::{self, Target, choose, contexts};
+use slipway_cluster::list::{self, Namespace};
+use slipway_profile::{Profile, Store};
+
+use self::text::ListedPort;
+use crate::arguments::{Place, chosen};
+use crate::output;
+
+/// Arguments of `slipway list`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    /// What to list
+    what: What,
+    #[command(flatten)]
+    place: Place,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    /// Contexts of the kubeconfig; asks no cluster
+    Contexts,
+    /// Namespaces; where they may not be listed, those that kubeconfig and profiles name
+    Namespaces,
+    /// Deployments, stateful sets and daemon sets of the namespace
+    Workloads,
+    /// Services of the namespace
+    Services,
+    /// Ports of the namespace's services and workloads
+    Ports,
+}
+
+/// Prints the list.
+pub(crate) async fn run(arguments: List) -> anyhow::Result<ExitCode> {
+    let mut profile = Profile::new("unsaved".parse()?);
+    arguments.place.onto(&mut profile)?;
+    let (sources, choice) = chosen(&profile, true)?;
+    let print = Print(arguments.json);
+    if arguments.what == What::Contexts {
+        let listed = contexts(&sources)?;
+        return print.out(&listed, text::contexts);
+    }
+    let target = choose(&sources, &choice).await?;
+    let client = target.client().await?;
+    let failed = |error| target.failed(error);
+    match arguments.what {
+        What::Contexts => Ok(ExitCode::SUCCESS),
+        What::Namespaces => {
+            let listed = match list::namespaces(&client).await {
+                Err(error @ ApiError::Forbidden { .. }) => {
+                    output::note(&format!(
+                        "slipway: {error}; these are the namespaces that kubeconfig and profiles name"
+                    ));
+                    let contexts = contexts(&sources)?;
+                    named_namespaces(&target, &contexts, &profiles())
+                }
+                other => other.map_err(failed)?,
+            };
+            print.out(&listed, |listed| text::namespaces(listed))
+        }
+        What::Workloads => {
+            let listed = list::workloads(&client, &target.namespace)
+                .await
+                .map_err(failed)?;
+            print.out(&listed, text::workloads)
+        }
+        What::Services => {
+            let listed = list::services(&client, &target.namespace).await.map_err(failed)?;
+            print.out(&listed, |listed| text::services(listed))
+        }
+        What::Ports => {
+            let (services, workloads) = tokio::join!(
+                list::services(&client, &target.namespace),
+                list::workloads(&client, &target.namespace)
+            );
+            // Each half is worth showing without the other.
+            let services = match services {
+                Err(error @ ApiError::Forbidden { .. }) => {
+                    output::note(&format!("slipway: {error}"));
+                    Vec::new()
+                }
+                other => other.map_err(failed)?,
+            };
+            let workloads = workloads.map_err(failed)?;
+            let listed: Vec<ListedPort> = text::ports_of(&services, &workloads.workloads);
+            print.out(&listed, |listed| text::ports(listed))
+        }
+    }
+}
+
+/// Whether as JSON.
+struct Print(bool);
+
+impl Print {
+    fn out<T: Serialize>(&self, listed: &T, in_words: impl FnOnce(&T) -> String) -> anyhow::Result<ExitCode> {
+        if self.0 {
+            output::print_json(listed)?;
+        } else {
+            output::print(&in_words(listed))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn profiles() -> Vec<Profile> {
+    let listed = Store::of_user()
+        .and_then(|store| store.list())
+        .unwrap_or_default();
+    listed.into_iter().filter_map(|one| one.profile.ok()).collect()
+}
+
+/// The namespaces that are named for the same cluster, and the one that would be chosen.
+fn named_namespaces(
+    target: &Target,
+    contexts: &[kubeconfig::Context],
+    profiles: &[Profile],
+) -> Vec<Namespace> {
+    let of_cluster: Vec<&kubeconfig::Context> = contexts
+        .iter()
+        .filter(|context| context.cluster == target.cluster)
+        .collect();
+    let from_contexts = of_cluster.iter().filter_map(|context| context.namespace.clone());
+    let from_profiles = profiles
+        .iter()
+        .filter(|profile| {
+            profile
+                .cluster
+                .context
+                .as_ref()
+                .is_some_and(|name| of_cluster.iter().any(|context| context.name == name.as_str()))
+        })
+        .filter_map(|profile| profile.cluster.namespace.as_ref().map(ToString::to_string));
+    let names: BTreeSet<String> = std::iter::once(target.namespace.clone())
+        .chain(from_contexts)
+        .chain(from_profiles)
+        .collect();
+    names
+        .into_iter()
+        .map(|name| Namespace { name, ending: false })
+        .collect()
+}

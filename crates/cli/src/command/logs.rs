@@ -1,0 +1,39 @@
+//! `slipway logs`: what a session logged.
+
+use std::process::ExitCode;
+
+use crate::{output, sessions};
+
+/// Arguments of `slipway logs`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Logs {
+    /// Its id, its profile, or the beginning of one; not needed if only one session runs
+    session: Option<String>,
+    /// Go on with every new line
+    #[arg(short, long)]
+    follow: bool,
+}
+
+/// Prints the lines that the session kept.
+pub(crate) async fn run(arguments: &Logs) -> anyhow::Result<ExitCode> {
+    let client = sessions::client(arguments.session.as_deref()).await?;
+    let (failed, mut failure) = tokio::sync::oneshot::channel();
+    let mut failed = Some(failed);
+    let each = |line: &str| {
+        if let Err(error) = output::print(&format!("{line}\n"))
+            && let Some(failed) = failed.take()
+        {
+            let _we_ended = failed.send(error);
+        }
+    };
+    // The session would go on telling a reader that is gone.
+    tokio::select! {
+        told = client.logs(arguments.follow, each) => told?,
+        Ok(error) = &mut failure => return Err(error),
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    match failure.try_recv() {
+        Ok(error) => Err(error),
+        Err(_) => Ok(ExitCode::SUCCESS),
+    }
+}

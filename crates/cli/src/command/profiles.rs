@@ -1,0 +1,186 @@
+//! `slipway profiles`: saved profiles.
+
+mod edit;
+mod text;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use slipway_profile::{AlsoProxy, Colour, DomainName, Grace, Image, Method, Profile, ProfileName, Store};
+
+use crate::arguments::{Place, grace};
+use crate::output;
+
+/// Arguments of `slipway profiles`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Profiles {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// List the saved profiles
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one profile
+    Show {
+        /// The profile
+        name: ProfileName,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Save a new profile
+    Create(Box<Create>),
+    /// Change a profile in $VISUAL or $EDITOR
+    Edit {
+        /// The profile
+        name: ProfileName,
+    },
+    /// Delete a profile; a session of it goes on
+    Delete {
+        /// The profile
+        name: ProfileName,
+    },
+    /// Save a file that a colleague exported
+    Import {
+        /// The file
+        file: PathBuf,
+        /// Save it under this name instead of the file's
+        #[arg(long)]
+        name: Option<ProfileName>,
+    },
+    /// Write a profile to standard output, or to a file
+    Export {
+        /// The profile
+        name: ProfileName,
+        /// The file; must not exist
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Create {
+    /// The new profile's name
+    name: ProfileName,
+    #[command(flatten)]
+    place: Place,
+    /// How programs on the laptop are caught
+    #[arg(long, default_value_t)]
+    method: Method,
+    /// Reach this through the cluster too; may be given several times
+    #[arg(long, value_name = "HOST|IP|CIDR")]
+    also_proxy: Vec<AlsoProxy>,
+    /// Ask the cluster for every name at or below this; may be given several times
+    #[arg(long, value_name = "DOMAIN")]
+    dns_suffix: Vec<DomainName>,
+    /// Image that the agent runs in
+    #[arg(long, value_name = "IMAGE")]
+    agent_image: Option<Image>,
+    /// Seconds that the agent waits for a client that went away
+    #[arg(long, value_name = "SECONDS", value_parser = grace)]
+    agent_grace: Option<Grace>,
+    /// The colour that marks it
+    #[arg(long, value_parser = colour)]
+    colour: Option<Colour>,
+    /// Mark it as one where mistakes are expensive
+    #[arg(long)]
+    protected: bool,
+}
+
+/// Does what was asked with the profiles.
+pub(crate) fn run(arguments: Profiles) -> anyhow::Result<ExitCode> {
+    let store = Store::of_user()?;
+    match arguments.what {
+        What::List { json } => {
+            let listed = store.list()?;
+            if json {
+                output::print_json(&text::list_json(&listed)?)?;
+            } else {
+                output::print(&text::list(&listed))?;
+            }
+        }
+        What::Show { name, json } => {
+            let profile = store.load(&name)?;
+            if json {
+                output::print_json(&profile)?;
+            } else {
+                output::print(&profile.to_toml()?)?;
+            }
+        }
+        What::Create(create) => {
+            let profile = create.profile()?;
+            store.create(&profile)?;
+            said("Created", &profile.name)?;
+        }
+        What::Edit { name } => match edit::run(&store, &name)? {
+            edit::Edited::Saved => said("Saved", &name)?,
+            edit::Edited::Unchanged => output::print(&format!("{name} is as it was.\n"))?,
+        },
+        What::Delete { name } => {
+            store.delete(&name)?;
+            said("Deleted", &name)?;
+        }
+        What::Import { file, name } => {
+            let profile = store.import_file(&file, name)?;
+            said("Imported", &profile.name)?;
+        }
+        What::Export { name, output } => {
+            let text = store.export(&name)?;
+            match output {
+                Some(file) => export(&file, &text)?,
+                None => output::print(&text)?,
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Create {
+    fn profile(self) -> anyhow::Result<Profile> {
+        let mut profile = Profile::new(self.name);
+        self.place.onto(&mut profile)?;
+        profile.method = self.method;
+        profile.also_proxy = self.also_proxy;
+        profile.dns.suffixes = self.dns_suffix;
+        profile.agent.image = self.agent_image;
+        profile.agent.grace = self.agent_grace;
+        profile.colour = self.colour;
+        profile.protected = self.protected;
+        Ok(profile)
+    }
+}
+
+fn said(done: &str, name: &ProfileName) -> anyhow::Result<()> {
+    output::print(&format!("{done} {name}.\n"))
+}
+
+fn export(file: &std::path::Path, text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+
+    use anyhow::Context;
+
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::File::create_new(file)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    write().with_context(|| format!("Failed to write {}", file.display()))
+}
+
+/// Reads a colour by the word that a profile has for it.
+fn colour(text: &str) -> Result<Colour, String> {
+    let word = |colour: Colour| text::word(&colour);
+    Colour::ALL
+        .into_iter()
+        .find(|colour| word(*colour) == text)
+        .ok_or_else(|| {
+            let words: Vec<String> = Colour::ALL.into_iter().map(word).collect();
+            format!("the colours are {}", words.join(", "))
+        })
+}

@@ -1,0 +1,100 @@
+//! `slipway profiles edit`: a copy in the person's editor, saved when it is a profile.
+
+use std::io::{self, BufRead, IsTerminal, Read, Seek, Write};
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use slipway_profile::{MAX_FILE_BYTES, ProfileName, Store};
+
+use crate::output;
+
+/// How an edit ended.
+pub(super) enum Edited {
+    Saved,
+    Unchanged,
+}
+
+/// Opens a copy, and again while it is no profile and the person wants to.
+pub(super) fn run(store: &Store, name: &ProfileName) -> anyhow::Result<Edited> {
+    let before = current(store, name)?;
+    let mut copy = tempfile::Builder::new()
+        .prefix(&format!("{name}-"))
+        .suffix(".toml")
+        .tempfile()
+        .context("Failed to make a copy to edit")?;
+    copy.write_all(before.as_bytes())?;
+    copy.flush()?;
+    loop {
+        open(copy.path())?;
+        let after = read(copy.path())?;
+        if after == before {
+            return Ok(Edited::Unchanged);
+        }
+        let error = match store.save_text(name, &after) {
+            Ok(_) => return Ok(Edited::Saved),
+            Err(error) => error,
+        };
+        output::note(&format!("slipway: {error}"));
+        if !again()? {
+            // The work is not lost with the copy.
+            let (_, kept) = copy.keep().context("Failed to keep the copy")?;
+            return Err(anyhow::Error::from(error)
+                .context(format!("Nothing was saved; the text is in {}", kept.display())));
+        }
+    }
+}
+
+/// The file's own text, also if it is no profile: that is when it needs an edit most.
+fn current(store: &Store, name: &ProfileName) -> anyhow::Result<String> {
+    let path = store.path(name);
+    if !path.exists() {
+        return Err(slipway_profile::Error::Missing(name.clone()).into());
+    }
+    read(&path)
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    // Opened anew each time: many editors replace the file.
+    let mut file = std::fs::File::open(path).with_context(|| format!("Failed to read {}", path.display()))?;
+    file.rewind()?;
+    let mut text = String::new();
+    file.take(MAX_FILE_BYTES + 1)
+        .read_to_string(&mut text)
+        .with_context(|| format!("Failed to read {}", path.display()))?;
+    Ok(text)
+}
+
+fn open(path: &Path) -> anyhow::Result<()> {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+    let editor = set("VISUAL")
+        .or_else(|| set("EDITOR"))
+        .unwrap_or_else(|| "vi".to_owned());
+    // By a shell, as everywhere: people set these to commands with options.
+    let status = Command::new("sh")
+        .args(["-c", &format!("{editor} \"$1\""), "sh"])
+        .arg(path)
+        .status()
+        .with_context(|| format!("Failed to start the editor `{editor}`"))?;
+    if !status.success() {
+        bail!(
+            "The editor `{editor}` failed ({status}); nothing was saved. Set VISUAL or EDITOR to another one"
+        );
+    }
+    Ok(())
+}
+
+/// Whether to open it once more. Without a terminal there is nobody to ask.
+fn again() -> anyhow::Result<bool> {
+    if !io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    let mut err = io::stderr().lock();
+    write!(err, "Edit again? [Y/n] ")?;
+    err.flush()?;
+    let mut answer = String::new();
+    if io::stdin().lock().read_line(&mut answer)? == 0 {
+        return Ok(false);
+    }
+    Ok(!matches!(answer.trim(), "n" | "N" | "no"))
+}

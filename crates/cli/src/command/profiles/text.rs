@@ -1,0 +1,88 @@
+//! Profiles as people and scripts read them.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use slipway_profile::Listed;
+
+use crate::table::table;
+
+/// A table of profiles, and what is wrong with broken files under it.
+pub(super) fn list(listed: &[Listed]) -> String {
+    if listed.is_empty() {
+        return "No profile is saved. Save one with `slipway profiles create NAME`.\n".to_owned();
+    }
+    let mut broken = String::new();
+    let mut rows = Vec::new();
+    for entry in listed {
+        match &entry.profile {
+            Ok(profile) => {
+                let or_default = |text: Option<String>| text.unwrap_or_else(|| "(kubeconfig's)".to_owned());
+                rows.push([
+                    entry.stem.clone(),
+                    or_default(profile.cluster.context.as_ref().map(ToString::to_string)),
+                    or_default(profile.cluster.namespace.as_ref().map(ToString::to_string)),
+                    profile.method.to_string(),
+                    if profile.protected { "protected" } else { "" }.to_owned(),
+                ]);
+            }
+            Err(error) => {
+                broken.push_str(&format!("\n{}: {error}\n  {}\n", entry.stem, error.remedy()));
+            }
+        }
+    }
+    table(["PROFILE", "CONTEXT", "NAMESPACE", "METHOD", ""], &rows) + &broken
+}
+
+/// The same for scripts: each profile as an object; a broken file with `name` and `problem`.
+pub(super) fn list_json(listed: &[Listed]) -> Result<Vec<Value>, serde_json::Error> {
+    let value = |entry: &Listed| match &entry.profile {
+        Ok(profile) => serde_json::to_value(profile),
+        Err(error) => Ok(json!({
+            "name": entry.stem,
+            "problem": {"code": error.code(), "cause": error.to_string(), "remedy": error.remedy()},
+        })),
+    };
+    listed.iter().map(value).collect()
+}
+
+/// The word by which a value is written in JSON.
+pub(super) fn word(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(word)) => word,
+        Ok(_) | Err(_) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slipway_profile::Profile;
+
+    use super::*;
+
+    fn listed() -> Vec<Listed> {
+        let read = |stem: &str, text: &str| Listed {
+            stem: stem.into(),
+            profile: Profile::from_toml(stem.parse().unwrap(), text),
+        };
+        vec![
+            read("plain", "version = 1\n"),
+            read(
+                "shop",
+                "version = 1\nprotected = true\ncolour = \"blue\"\nalso-proxy = [\"10.3.0.0/16\"]\n\
+                 [cluster]\ncontext = \"staging\"\nnamespace = \"shop\"\n",
+            ),
+            read("broken", "version = 1\nnope = 1\n"),
+        ]
+    }
+
+    #[test]
+    fn a_broken_file_is_shown_with_its_place_beside_the_others() {
+        insta::assert_snapshot!(list(&listed()));
+        assert!(list(&[]).contains("profiles create"));
+    }
+
+    #[test]
+    fn scripts_find_profiles_and_problems() {
+        insta::assert_json_snapshot!(list_json(&listed()).unwrap());
+    }
+}

@@ -1,0 +1,192 @@
+//! `slipway run -- CMD`: a session around one command.
+//!
+//! The command is started once programs reach the cluster, with our standard input and outputs and in our process
+//! group, so that a terminal's Ctrl-C and Ctrl-Z reach it as they reach any command. Its exit code is ours; 128+N if
+//! signal N ended it. If connecting fails, it never runs and the exit code is 255; if a signal N ends us before it
+//! runs, 128+N. A session that ends while the command runs takes it along: without the cluster it would go on against
+//! whatever else answers at the same names. It gets SIGTERM, after ten seconds SIGKILL, and the exit code is 255.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitCode, ExitStatus};
+use std::time::Duration;
+
+use anyhow::Context;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use slipway_control::State;
+use tokio::process::{Child, Command};
+
+use crate::arguments::Session;
+use crate::failure::OURS;
+use crate::hosting::{Hosted, Signals, host};
+use crate::narration::{Otherwise, Teller};
+use crate::output;
+
+/// How long the command may take to end when the session is over.
+const FAREWELL: Duration = Duration::from_secs(10);
+/// How long a blocking call that still waits may hold up the end.
+const LAST_CALLS: Duration = Duration::from_millis(200);
+
+/// Arguments of `slipway run`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) session: Session,
+    /// The command, after `--`
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// What became of the command.
+#[derive(Debug)]
+enum Guest {
+    /// The session ended before.
+    NeverRan,
+    /// A signal came before.
+    Interrupted(Signal),
+    /// The system could not start it.
+    NotStarted(io::Error),
+    /// It ended.
+    Ended(ExitStatus),
+    /// The session ended before it.
+    Outlived,
+}
+
+/// Connects, runs the command, disconnects.
+pub(crate) fn run(arguments: Run) -> anyhow::Result<ExitCode> {
+    let verbose = arguments.session.verbose;
+    let options = arguments.session.options(io::stdin().is_terminal())?;
+    let command = arguments.command;
+    let name = command.first().cloned().unwrap_or_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        let signals = Signals::new()?;
+        host(options, verbose, |hosted| {
+            beside(hosted, signals, command, verbose)
+        })
+        .await
+    });
+    runtime.shutdown_timeout(LAST_CALLS);
+    let (session, guest) = outcome?;
+    match guest {
+        Guest::Ended(status) => Ok(ExitCode::from(code(status))),
+        Guest::NotStarted(error) => Err(error).with_context(|| format!("Failed to start {}", name.display())),
+        Guest::Interrupted(signal) if session.is_ok() => Ok(ExitCode::from(signalled(signal as i32))),
+        Guest::Interrupted(_) | Guest::NeverRan | Guest::Outlived => match session {
+            Ok(()) => Ok(ExitCode::from(OURS)),
+            Err(error) => Err(error.problem().into()),
+        },
+    }
+}
+
+async fn beside(mut hosted: Hosted, mut signals: Signals, command: Vec<OsString>, verbose: u8) -> Guest {
+    let mut teller = Teller::new(verbose, Otherwise::Silence);
+    let mut interrupted = None;
+    loop {
+        let state = {
+            let status = hosted.changes.borrow_and_update();
+            teller.tell(&status);
+            status.state
+        };
+        match state {
+            State::Connected if interrupted.is_none() => break,
+            State::Ended => return interrupted.map_or(Guest::NeverRan, Guest::Interrupted),
+            State::Connected
+            | State::Preparing
+            | State::Placing
+            | State::Connecting
+            | State::Reconnecting
+            | State::Ending => {}
+        }
+        tokio::select! {
+            changed = hosted.changes.changed() => if changed.is_err() { return Guest::NeverRan },
+            signal = signals.next() => {
+                interrupted = Some(signal);
+                hosted.stop.cancel();
+            }
+        }
+    }
+    let guest = match start(&command) {
+        Ok(mut child) => attend(&mut child, &mut hosted, &mut signals, &mut teller).await,
+        Err(error) => Guest::NotStarted(error),
+    };
+    hosted.stop.cancel();
+    guest
+}
+
+fn start(command: &[OsString]) -> io::Result<Child> {
+    let (program, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    Command::new(program).args(arguments).spawn()
+}
+
+/// Waits for the command, passing on what it would not get by itself.
+async fn attend(child: &mut Child, hosted: &mut Hosted, signals: &mut Signals, teller: &mut Teller) -> Guest {
+    let has_terminal = io::stdin().is_terminal();
+    loop {
+        tokio::select! {
+            ended = child.wait() => return match ended {
+                Ok(status) => Guest::Ended(status),
+                Err(error) => Guest::NotStarted(error),
+            },
+            signal = signals.next() => {
+                // The terminal sends its own signals to every process of the group, the command among them.
+                if signal == Signal::SIGTERM || !has_terminal {
+                    send(child, signal);
+                }
+            }
+            changed = hosted.changes.changed() => {
+                let status = hosted.changes.borrow_and_update().clone();
+                let over = changed.is_err() || matches!(status.state, State::Ending | State::Ended);
+                if over {
+                    output::note("slipway: the session ended while the command was running; the command is ended too");
+                    end(child).await;
+                    return Guest::Outlived;
+                }
+                teller.tell(&status);
+            }
+        }
+    }
+}
+
+async fn end(child: &mut Child) {
+    send(child, Signal::SIGTERM);
+    if tokio::time::timeout(FAREWELL, child.wait()).await.is_err() {
+        // Nothing more can be done about one that cannot be killed.
+        let _unkillable = child.start_kill();
+    }
+}
+
+fn send(child: &Child, signal: Signal) {
+    if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
+        // Not waited for yet, so the number is still the command's.
+        let _ended = kill(Pid::from_raw(pid), signal);
+    }
+}
+
+/// The exit code that a shell would give.
+fn code(status: ExitStatus) -> u8 {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => u8::try_from(code).unwrap_or(OURS),
+        (None, Some(signal)) => signalled(signal),
+        (None, None) => OURS,
+    }
+}
+
+fn signalled(signal: i32) -> u8 {
+    u8::try_from(128 + signal).unwrap_or(OURS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_a_shells() {
+        assert_eq!(code(ExitStatus::from_raw(3 << 8)), 3);
+        assert_eq!(code(ExitStatus::from_raw(0)), 0);
+        assert_eq!(code(ExitStatus::from_raw(9)), 137);
+        assert_eq!(signalled(Signal::SIGTERM as i32), 143);
+    }
+}

@@ -1,0 +1,81 @@
+//! `slipway status`: what is connected.
+
+mod text;
+
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+use slipway_control::{RuntimeFolder, SessionStatus, Watcher};
+
+use crate::{output, sessions};
+
+/// Arguments of `slipway status`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Status {
+    /// Its id, its profile, or the beginning of one; without it, every session
+    session: Option<String>,
+    /// As JSON: an array with an object for each session
+    #[arg(long)]
+    json: bool,
+    /// Go on, with every change; with --json, an array on a line of its own each
+    #[arg(long)]
+    watch: bool,
+}
+
+/// Shows the sessions once, or until Ctrl-C.
+pub(crate) async fn run(arguments: &Status) -> anyhow::Result<ExitCode> {
+    if arguments.watch {
+        return watch(arguments).await;
+    }
+    let running = sessions::all().await?;
+    let shown = match &arguments.session {
+        Some(wanted) => vec![sessions::pick(&running, Some(wanted))?.clone()],
+        None => running,
+    };
+    if arguments.json {
+        output::print_json(&shown)?;
+    } else {
+        output::print(&in_words(arguments, &shown))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn watch(arguments: &Status) -> anyhow::Result<ExitCode> {
+    let mut watcher = Watcher::start(RuntimeFolder::of_user()?)?;
+    let mut last = None;
+    loop {
+        let picture = tokio::select! {
+            picture = watcher.next() => picture,
+            _ = tokio::signal::ctrl_c() => None,
+        };
+        let Some(picture) = picture else {
+            return Ok(ExitCode::SUCCESS);
+        };
+        let mut running: Vec<SessionStatus> = picture.sessions.into_values().collect();
+        running.sort_by(|a, b| (a.since, &a.id).cmp(&(b.since, &b.id)));
+        if let Some(wanted) = &arguments.session {
+            // One that ended meanwhile is shown by its absence.
+            running = sessions::pick(&running, Some(wanted))
+                .map(|session| vec![session.clone()])
+                .unwrap_or_default();
+        }
+        // A picture is also taken for a name that was asked for, which is not shown here.
+        if last.as_ref() == Some(&running) {
+            continue;
+        }
+        if arguments.json {
+            output::print_json_line(&running)?;
+        } else {
+            output::print_picture(&in_words(arguments, &running))?;
+        }
+        last = Some(running);
+    }
+}
+
+fn in_words(arguments: &Status, shown: &[SessionStatus]) -> String {
+    let now = Timestamp::now();
+    match (shown, &arguments.session) {
+        ([one], Some(_)) => text::one(one, now),
+        _ => text::all(shown, now),
+    }
+}

@@ -1,0 +1,205 @@
+//! Sessions as people read them.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use slipway_control::{Health, SessionStatus};
+
+use crate::narration::place;
+use crate::table::table;
+
+/// A table of sessions, what is wrong with them under it.
+pub(super) fn all(sessions: &[SessionStatus], now: Timestamp) -> String {
+    if sessions.is_empty() {
+        return "Not connected.\n".to_owned();
+    }
+    let rows: Vec<_> = sessions
+        .iter()
+        .map(|session| {
+            [
+                session.word().to_string(),
+                session.title().to_owned(),
+                place(session),
+                session.method.to_string(),
+                since(session.since, now),
+                doing(session),
+                session.id.to_string(),
+            ]
+        })
+        .collect();
+    let mut text = table(
+        [
+            "STATE",
+            "NAME",
+            "CONTEXT / NAMESPACE",
+            "METHOD",
+            "SINCE",
+            "HEALTH",
+            "SESSION",
+        ],
+        &rows,
+    );
+    for session in sessions {
+        if let Some(problem) = &session.problem {
+            let _infallible = write!(
+                text,
+                "\n{}: {}\n  {}\n",
+                session.title(),
+                problem.cause,
+                problem.remedy
+            );
+        }
+    }
+    text
+}
+
+/// Everything about one session.
+pub(super) fn one(session: &SessionStatus, now: Timestamp) -> String {
+    let mut rows = vec![
+        ("State", session.word().to_string()),
+        ("Since", since(session.since, now)),
+        ("Place", place(session)),
+        ("Method", session.method.to_string()),
+    ];
+    if let Some(step) = &session.step {
+        rows.push(("Doing", step.clone()));
+    }
+    if let Some(figures) = &session.health {
+        rows.push(("Health", health(figures)));
+    }
+    if let Some(agent) = &session.agent {
+        let node = agent.node.as_ref().map(|node| format!(" on {node}"));
+        rows.push(("Agent", format!("{}{}", agent.pod, node.unwrap_or_default())));
+    }
+    if !session.routes.is_empty() {
+        rows.push(("Routes", session.routes.join(", ")));
+    }
+    if let Some(dns) = &session.dns {
+        rows.push(("Names", dns.clone()));
+    }
+    rows.push(("Session", format!("{} (process {})", session.id, session.pid)));
+    if let Some(problem) = &session.problem {
+        rows.push(("Problem", problem.cause.clone()));
+        rows.push(("", problem.remedy.clone()));
+    }
+    let mut text = format!("{}\n", session.title());
+    for (what, said) in rows {
+        let _infallible = writeln!(text, "  {what:8} {said}");
+    }
+    text
+}
+
+fn doing(session: &SessionStatus) -> String {
+    match (&session.step, &session.health) {
+        (Some(step), _) => step.clone(),
+        (None, Some(figures)) => health(figures),
+        (None, None) => String::new(),
+    }
+}
+
+fn health(figures: &Health) -> String {
+    format!(
+        "{} ms, up {}, down {}, {} open",
+        figures.rtt_ms,
+        bytes(figures.up_bytes),
+        bytes(figures.down_bytes),
+        figures.open_connections
+    )
+}
+
+/// A size in the largest unit that leaves something before the point.
+fn bytes(count: u64) -> String {
+    let mut rest = count;
+    let mut tenths = 0;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if rest < 1024 {
+            return match unit {
+                "B" => format!("{rest} B"),
+                unit => format!("{rest}.{tenths} {unit}"),
+            };
+        }
+        tenths = rest % 1024 * 10 / 1024;
+        rest /= 1024;
+    }
+    format!("{rest}.{tenths} TiB")
+}
+
+/// How long ago, in the largest whole unit.
+fn since(then: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(then).as_secs().max(0);
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..86_400 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slipway_control::{AgentInfo, Problem, State};
+    use slipway_profile::Method;
+
+    use super::*;
+
+    fn sessions() -> (Vec<SessionStatus>, Timestamp) {
+        let then: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+        let now: Timestamp = "2026-03-01T12:47:11Z".parse().unwrap();
+        let mut shop = SessionStatus::preparing(
+            "shop-a1b2c3".parse().unwrap(),
+            Some("shop".into()),
+            Method::VpnTcp,
+        );
+        shop.pid = 4711;
+        shop.since = then;
+        shop.context = Some("staging".into());
+        shop.namespace = Some("shop".into());
+        shop.state = State::Connected;
+        shop.health = Some(Health {
+            rtt_ms: 12,
+            up_bytes: 1_300,
+            down_bytes: 5_400_000,
+            open_connections: 3,
+        });
+        shop.agent = Some(AgentInfo {
+            pod: "slipway-agent-x".into(),
+            node: Some("node-1".into()),
+        });
+        shop.routes = vec!["10.96.0.0/16".into(), "10.244.0.0/16".into()];
+        shop.dns = Some("redirect of port 53".into());
+        let mut new = SessionStatus::preparing("session-d4e5f6".parse().unwrap(), None, Method::VpnTcp);
+        new.pid = 4712;
+        new.since = now;
+        new.step = Some("Reading the kubeconfig".into());
+        new.problem = Some(Problem::new("x", "The kubeconfig is empty.", "Write one."));
+        (vec![shop, new], now)
+    }
+
+    #[test]
+    fn a_table_shows_each_session_and_what_is_wrong() {
+        let (sessions, now) = sessions();
+        insta::assert_snapshot!(all(&sessions, now));
+        assert_eq!(all(&[], now), "Not connected.\n");
+    }
+
+    #[test]
+    fn one_session_is_shown_with_everything_it_says() {
+        let (sessions, now) = sessions();
+        insta::assert_snapshot!(one(&sessions[0], now));
+    }
+
+    #[test]
+    fn the_json_that_scripts_rely_on_stays_as_it_is() {
+        let (sessions, _) = sessions();
+        insta::assert_json_snapshot!(sessions);
+    }
+
+    #[test]
+    fn sizes_keep_their_largest_unit() {
+        let shown = [0, 1023, 1024, 1536, 5 << 20, 3 << 40].map(bytes);
+        assert_eq!(
+            shown,
+            ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "5.0 MiB", "3.0 TiB"]
+        );
+    }
+}

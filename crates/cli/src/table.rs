@@ -1,0 +1,46 @@
+//! Columns of text.
+
+/// What stands between two columns.
+const GAP: &str = "  ";
+
+/// Rows under a header, each column as wide as its widest cell; nothing at the end of lines.
+pub(crate) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
+    let header = header.map(str::to_owned);
+    let widths: [usize; N] = std::array::from_fn(|column| {
+        std::iter::once(&header)
+            .chain(rows)
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or_default()
+    });
+    let mut text = String::new();
+    for row in std::iter::once(&header).chain(rows) {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        text.push_str(cells.join(GAP).trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [
+            ["Connected".to_owned(), "shöp".to_owned()],
+            ["No".to_owned(), String::new()],
+        ];
+        insta::assert_snapshot!(table(["STATE", "NAME"], &rows), @r"
+        STATE      NAME
+        Connected  shöp
+        No
+        ");
+    }
+}
