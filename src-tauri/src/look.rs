@@ -48,16 +48,14 @@ pub fn tooltip(picture: &Picture) -> String {
     lines.join("\n")
 }
 
-/// One line for everything that is not simply off: name, state, and the round trip where it is known.
+/// One line for everything that is not simply off. Health is not told here: it changes every few seconds, and
+/// each change would wake the panel for a line that nobody looks at.
 pub(crate) fn tellings(picture: &Picture) -> Vec<String> {
-    let mut lines = Vec::new();
-    for status in picture.sessions.values() {
-        let health = match status.health {
-            Some(health) if words::word(status) == Word::Connected => format!(", {} ms", health.rtt_ms),
-            Some(_) | None => String::new(),
-        };
-        lines.push(format!("{}: {}{health}", status.title(), words::state(status)));
-    }
+    let mut lines: Vec<_> = picture
+        .sessions
+        .values()
+        .map(|status| format!("{}: {}", status.title(), words::state(status)))
+        .collect();
     for target in &picture.starting {
         if picture.sessions_of(target).is_empty() {
             lines.push(format!("{target}: {}", Word::Connecting));
