@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use slipway_tunnel::{Refusal, Tunnel};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 
@@ -48,7 +48,8 @@ impl Datagrams {
             Ok(socket) => socket,
             Err(error) => return self.tunnel.undeliverable(flow, refusal(&error)),
         };
-        if let Err(error) = socket.try_send(&payload)
+        // Not by tokio's `try_send`: a socket that was just made counts as not ready until its first event.
+        if let Err(error) = SockRef::from(&*socket).send(&payload)
             && error.kind() != io::ErrorKind::WouldBlock
         {
             self.tunnel.undeliverable(flow, refusal(&error));

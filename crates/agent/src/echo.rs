@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use slipway_tunnel::{Echo, Tunnel};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 
@@ -94,7 +94,9 @@ impl Pinger {
         let mut packet = vec![self.request, 0, 0, 0, 0, 0];
         packet.extend_from_slice(&sequence.to_be_bytes());
         packet.extend_from_slice(&echo.payload);
-        if let Err(error) = self.socket.try_send_to(&packet, SocketAddr::new(echo.to, 0)) {
+        // Not by tokio's `try_send_to`: a socket that was just made counts as not ready until its first event.
+        let to = SocketAddr::new(echo.to, 0).into();
+        if let Err(error) = SockRef::from(&self.socket).send_to(&packet, &to) {
             tracing::debug!(%error, to = %echo.to, "a ping was not sent");
         }
     }

@@ -88,7 +88,7 @@ async fn reach_agent(context: &Context, holdings: &mut Holdings) -> Result<(Carr
         let mut carriers =
             Carriers::start(&prepared.way, &placed.agent, &placed.key).map_err(SessionError::from)?;
         let found = placed.found;
-        let error = match tokio::time::timeout(FIRST_CARRIER, first(&mut carriers)).await {
+        let error = match tokio::time::timeout(FIRST_CARRIER, first(&mut carriers, found)).await {
             Ok(Ok(instance)) => return Ok((carriers, instance)),
             Ok(Err(error)) => error,
             Err(_) => SessionError::AgentSilent {
@@ -105,11 +105,13 @@ async fn reach_agent(context: &Context, holdings: &mut Holdings) -> Result<(Carr
     }
 }
 
-async fn first(carriers: &mut Carriers) -> Result<u64, SessionError> {
+/// The first carrier of an agent that was found, or has just been started and may not listen yet.
+async fn first(carriers: &mut Carriers, found: bool) -> Result<u64, SessionError> {
     while let Some(report) = carriers.reports.recv().await {
         match report {
             Report::Up { instance } => return Ok(instance),
             Report::Down(Trouble::Open(error)) if is_final(&error) => return Err(error.into()),
+            Report::Down(Trouble::Open(CarrierError::PortRefused { .. })) if !found => {}
             Report::Down(trouble) if trouble.is_lost_agent() => {
                 return Err(match trouble {
                     Trouble::Open(error) => error.into(),

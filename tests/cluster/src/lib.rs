@@ -78,6 +78,7 @@ pub fn with_laptop(kind: LaptopKind, test: fn(&Desk<'_>)) {
     let laptop = bed.laptop(kind).unwrap();
     let lock = laptop.lock().unwrap();
     let before = Traces::of(laptop);
+    let _rule = (kind == LaptopKind::Resolved).then(|| PolkitRule::install(laptop));
     let desk = Desk {
         bed,
         laptop,
@@ -87,7 +88,7 @@ pub fn with_laptop(kind: LaptopKind, test: fn(&Desk<'_>)) {
     test(&desk);
     drop(desk);
     until("nothing is left on the laptop", || Traces::of(laptop) == before)
-        .unwrap_or_else(|_| panic!("left behind:\n{:#?}\nbefore:\n{before:#?}", Traces::of(laptop)));
+        .unwrap_or_else(|why| panic!("{why}:\n{}", Traces::of(laptop).beside(&before)));
 }
 
 fn bed() -> Option<&'static Bed> {
@@ -367,6 +368,50 @@ fn start_helper(laptop: &Laptop) -> Running {
     helper
 }
 
+/// The package's rule for polkit, on a laptop for as long as this lives.
+struct PolkitRule<'a>(&'a Laptop);
+
+impl PolkitRule<'_> {
+    const PLACE: &'static str = "/etc/polkit-1/rules.d/49-slipway-helper.rules";
+
+    fn install(laptop: &Laptop) -> PolkitRule<'_> {
+        let source = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../packaging/polkit/slipway-helper.rules"
+        );
+        laptop
+            .write(PolkitRule::PLACE, &std::fs::read_to_string(source).unwrap())
+            .unwrap();
+        let rule = PolkitRule(laptop);
+        until("polkit reads the rule", || rule.holds()).unwrap();
+        rule
+    }
+
+    /// Whether polkit lets the helper change a link. The loopback's setting is the same before and after.
+    fn holds(&self) -> bool {
+        let manager = [
+            "org.freedesktop.resolve1",
+            "/org/freedesktop/resolve1",
+            "org.freedesktop.resolve1.Manager",
+        ];
+        let call = [&["call"], &manager[..], &["SetLinkDNSSEC", "is", "2", "no"]].concat();
+        let output = self
+            .0
+            .command_as_helper("busctl", call)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        output.status.success()
+    }
+}
+
+impl Drop for PolkitRule<'_> {
+    fn drop(&mut self) {
+        let _gone = self.0.command_as_root("rm", ["-f", PolkitRule::PLACE]).status();
+        let _forgotten = until("polkit forgets the rule", || !self.holds());
+    }
+}
+
 /// Everything on a laptop that a session may have changed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Traces(Vec<String>);
@@ -393,16 +438,22 @@ impl Traces {
             look("ip", &["rule"]),
             look("nft", &["list", "ruleset"]),
             look("cat", &["/etc/resolv.conf"]),
-            look(
-                "find",
-                &["/run/user", "/tmp", "-name", "*.sock", "-path", "*/slipway/*"],
-            ),
         ];
         if laptop.kind() == LaptopKind::Resolved {
             traces.push(look("resolvectl", &["domain"]));
             traces.push(look("resolvectl", &["dns"]));
         }
         Traces(traces)
+    }
+}
+
+impl Traces {
+    /// What differs from what was before, in words for people.
+    fn beside(&self, before: &Traces) -> String {
+        let pairs = self.0.iter().zip(&before.0).filter(|(now, then)| now != then);
+        pairs
+            .map(|(now, then)| format!("--- before: {then}\n--- now: {now}\n"))
+            .collect()
     }
 }
 

@@ -50,7 +50,10 @@ fn connect_tells_the_truth(desk: &Desk<'_>) {
     );
     // An address of the pods' range that no pod has.
     let unreachable = connect_error(desk, "10.244.0.254", 80);
-    assert!(["EHOSTUNREACH", "ENETUNREACH"].contains(&unreachable.as_str()), "{unreachable}");
+    assert!(
+        ["EHOSTUNREACH", "ENETUNREACH"].contains(&unreachable.as_str()),
+        "{unreachable}"
+    );
     session.disconnect();
     assert_ne!(
         connect_error(desk, &pod, 7000),

@@ -77,7 +77,7 @@ fn public_and_company_names_answer_as_before(desk: &Desk<'_>) {
 }
 
 fn a_service_made_while_connected_resolves_within_ten_seconds(desk: &Desk<'_>) {
-    let service = format!("late-{}", std::process::id());
+    let service = format!("late-on-{}", desk.laptop.kind().name());
     let session = desk.connect(&[]);
     assert!(!desk.resolves(&service));
     let create = [
