@@ -1,5 +1,6 @@
 //! Developer commands: `cargo xtask COMMAND`. One file for each.
 
+mod build;
 mod cluster;
 mod demo;
 mod machine;

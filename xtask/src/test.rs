@@ -1,7 +1,6 @@
 //! `cargo xtask test`: everything that must hold, with what took how long, and a count at the end.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
@@ -9,7 +8,7 @@ use anyhow::Context;
 use clap::Args;
 use slipway_bed::{Bed, BedName};
 
-use crate::{machine, say, toolbox};
+use crate::{build, machine, say, toolbox};
 
 /// The bed that tests make for themselves, beside a developer's.
 const BED: &str = "test";
@@ -45,7 +44,7 @@ pub(crate) fn run(arguments: &Test) -> anyhow::Result<ExitCode> {
     machine::ensure_packages()?;
     let mut steps = Vec::new();
     if arguments.package.is_none() && arguments.filter.is_none() {
-        steps.push(check("format", cargo(&["fmt", "--all", "--check"]))?);
+        steps.push(check("format", build::cargo(&["fmt", "--all", "--check"]))?);
         let lints = [
             "clippy",
             "--workspace",
@@ -55,82 +54,55 @@ pub(crate) fn run(arguments: &Test) -> anyhow::Result<ExitCode> {
             "-D",
             "warnings",
         ];
-        steps.push(check("lints", cargo(&lints))?);
-        steps.push(check("documentation", documentation())?);
-        let deny = toolbox::cargo_deny()?;
-        let mut command = Command::new(deny);
-        command.args(["check", "bans", "licenses", "sources"]);
-        steps.push(check("dependencies", command)?);
+        steps.push(check("lints", build::cargo(&lints))?);
+        let mut deny = Command::new(toolbox::cargo_deny()?);
+        deny.args(["check", "bans", "licenses", "sources"]);
+        steps.push(check("dependencies", deny)?);
     }
-    // The programs that the tests of the cluster and the desktop run.
-    steps.push(check(
-        "build",
-        cargo(&["build", "--workspace", "--bins", "--locked"]),
-    )?);
+    steps.push(check("build", build::everything())?);
     let bed: BedName = BED.parse()?;
     // One that an earlier run left half-made would fail this one for no fault of its own.
     take_down(&bed)?;
-    for package in packages(arguments.package.as_deref())? {
-        let mut command = cargo(&["test", "--locked", "--no-fail-fast", "--package", &package, "--"]);
-        command.args(["--show-output"]).args(&arguments.filter).env("SLIPWAY_BED", BED);
-        steps.push(tests(&package, command)?);
+    let mut binaries = build::tests()?;
+    if let Some(only) = &arguments.package {
+        binaries.retain(|binary| binary.package == *only);
+    }
+    // Those that need a whole cluster come last: what fails before them explains why they do.
+    binaries.sort_by_key(|binary| {
+        (
+            needs_bed(&binary.package),
+            binary.package.clone(),
+            binary.target.clone(),
+        )
+    });
+    for binary in &binaries {
+        let mut command = binary.command();
+        command
+            .args(["--show-output"])
+            .args(&arguments.filter)
+            .env("SLIPWAY_BED", BED);
+        steps.push(tests(&format!("{} {}", binary.package, binary.target), command)?);
     }
     take_down(&bed)?;
     Ok(report(&steps))
 }
 
+fn needs_bed(package: &str) -> bool {
+    [
+        "slipway-bed",
+        "slipway-carrier",
+        "slipway-cluster",
+        "slipway-cluster-tests",
+    ]
+    .contains(&package)
+}
+
 fn take_down(bed: &BedName) -> anyhow::Result<()> {
-    if machine::is_root() { Bed::down(bed) } else { Ok(()) }
-}
-
-fn documentation() -> Command {
-    let mut command = cargo(&[
-        "doc",
-        "--workspace",
-        "--no-deps",
-        "--locked",
-        "--document-private-items",
-    ]);
-    command.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links");
-    command
-}
-
-/// Cargo, with a target folder that survives this checkout.
-pub(crate) fn cargo(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO"));
-    command.args(arguments);
-    if let Ok(folder) = target_folder() {
-        command.env("CARGO_TARGET_DIR", folder);
+    if machine::is_root() {
+        Bed::down(bed)
+    } else {
+        Ok(())
     }
-    command
-}
-
-/// Where Cargo builds for us: where its user wants it, else beside the other caches.
-pub(crate) fn target_folder() -> anyhow::Result<PathBuf> {
-    match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(folder) => Ok(std::path::absolute(folder)?),
-        None => Ok(cache()?.join("target")),
-    }
-}
-
-/// The packages in the order in which they are tested: those that start a whole cluster come last.
-fn packages(only: Option<&str>) -> anyhow::Result<Vec<String>> {
-    if let Some(only) = only {
-        return Ok(vec![only.to_owned()]);
-    }
-    let output = cargo(&["metadata", "--no-deps", "--format-version", "1"]).output()?;
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    let packages = metadata["packages"]
-        .as_array()
-        .context("cargo metadata names no packages")?;
-    let mut names: Vec<String> = packages
-        .iter()
-        .filter_map(|package| package["name"].as_str())
-        .map(str::to_owned)
-        .collect();
-    let needs_bed = |name: &str| ["slipway-cluster-tests", "slipway-bed", "slipway-desktop"].contains(&name);
-    names.sort_by_key(|name| (needs_bed(name), name.clone()));
-    Ok(names)
 }
 
 /// A step that is either right or wrong; what it says is shown where it is wrong.
@@ -222,7 +194,7 @@ fn report(steps: &[Step]) -> ExitCode {
             pending: _,
         } = count;
         say(&format!(
-            "{seconds:7.1} s  {name:<28} {passed} passed, {failed} failed, {skipped} skipped"
+            "{seconds:7.1} s  {name:<44} {passed} passed, {failed} failed, {skipped} skipped"
         ));
         all.passed += passed;
         all.failed += failed;
@@ -237,16 +209,6 @@ fn report(steps: &[Step]) -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
-}
-
-/// The folder of caches that survive between runs.
-pub(crate) fn cache() -> anyhow::Result<PathBuf> {
-    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || std::env::home_dir().map(|home| home.join(".cache"));
-    Ok(base
-        .or_else(home)
-        .context("Neither XDG_CACHE_HOME nor HOME is set")?
-        .join("slipway"))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
-use crate::{say, test};
+use crate::{build, say};
 
 /// The version that the project's `deny.toml` is written for.
 const CARGO_DENY: &str = "0.20.2";
@@ -16,7 +16,7 @@ const CARGO_DENY: &str = "0.20.2";
 ///
 /// When it cannot be built.
 pub(crate) fn cargo_deny() -> anyhow::Result<PathBuf> {
-    let root = test::cache()?
+    let root = build::cache()?
         .join("tools")
         .join(format!("cargo-deny-{CARGO_DENY}"));
     let program = root.join("bin/cargo-deny");

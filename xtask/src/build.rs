@@ -1,0 +1,135 @@
+//! Building the workspace, always with the same features, so that nothing is built twice.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, ensure};
+
+/// A built test program.
+#[derive(Debug)]
+pub(crate) struct TestBinary {
+    /// The package that it tests.
+    pub(crate) package: String,
+    /// The target in it: the library, a program, or a file of `tests/`.
+    pub(crate) target: String,
+    program: PathBuf,
+    manifest: PathBuf,
+}
+
+/// Cargo, with a target folder that survives this checkout.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(arguments);
+    if let Ok(folder) = target_folder() {
+        command.env("CARGO_TARGET_DIR", folder);
+    }
+    command
+}
+
+/// Builds every program, test and example. Part of a workspace would be built with other features of what it depends
+/// on than the whole, and so everything twice.
+pub(crate) fn everything() -> Command {
+    cargo(&["build", "--workspace", "--all-targets", "--locked"])
+}
+
+/// The test programs of the workspace.
+///
+/// # Errors
+///
+/// When they cannot be built.
+pub(crate) fn tests() -> anyhow::Result<Vec<TestBinary>> {
+    let output = cargo(&[
+        "test",
+        "--workspace",
+        "--no-run",
+        "--locked",
+        "--message-format",
+        "json",
+    ])
+    .stderr(Stdio::inherit())
+    .output()
+    .context("Failed to start cargo")?;
+    ensure!(output.status.success(), "the tests could not be built");
+    let messages = output
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty());
+    messages
+        .map(|line| serde_json::from_slice(line).context("cargo said something that is not JSON"))
+        .filter_map(|message| message.map(|message| test_binary(&message)).transpose())
+        .collect()
+}
+
+fn test_binary(message: &serde_json::Value) -> Option<TestBinary> {
+    let is_test = message["profile"]["test"].as_bool()?;
+    let program = message["executable"].as_str().filter(|_| is_test)?;
+    let manifest = Path::new(message["manifest_path"].as_str()?);
+    // `path+file:///checkout/crates/tunnel#slipway-tunnel@0.1.0`, or `...#0.1.0` where the folder has the name.
+    let (path, name) = message["package_id"].as_str()?.split_once('#')?;
+    let package = name
+        .split_once('@')
+        .map_or_else(|| path.rsplit('/').next().unwrap_or(path), |(name, _)| name);
+    Some(TestBinary {
+        package: package.to_owned(),
+        target: message["target"]["name"].as_str()?.to_owned(),
+        program: program.into(),
+        manifest: manifest.into(),
+    })
+}
+
+impl TestBinary {
+    /// Runs it as cargo would.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        let folder = self.manifest.parent().unwrap_or(Path::new("."));
+        command
+            .current_dir(folder)
+            .env("CARGO_MANIFEST_DIR", folder)
+            .env("CARGO_PKG_NAME", &self.package)
+            .env("CARGO", env!("CARGO"));
+        command
+    }
+}
+
+/// Where Cargo builds for us: where its user wants it, else beside the other caches.
+pub(crate) fn target_folder() -> anyhow::Result<PathBuf> {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(folder) => Ok(std::path::absolute(folder)?),
+        None => Ok(cache()?.join("target")),
+    }
+}
+
+/// The folder of caches that survive between runs.
+pub(crate) fn cache() -> anyhow::Result<PathBuf> {
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || std::env::home_dir().map(|home| home.join(".cache"));
+    Ok(base
+        .or_else(home)
+        .context("Neither XDG_CACHE_HOME nor HOME is set")?
+        .join("slipway"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_test_programs_are_run_as_tests() {
+        let message = |test: bool, executable: &str| {
+            serde_json::json!({
+                "package_id": "path+file:///w/crates/tunnel#slipway-tunnel@0.1.0",
+                "manifest_path": "/w/crates/tunnel/Cargo.toml",
+                "target": {"name": "slipway_tunnel"},
+                "profile": {"test": test},
+                "executable": executable,
+            })
+        };
+        let binary = test_binary(&message(true, "/t/slipway_tunnel-1")).expect("a test");
+        assert_eq!(
+            (binary.package.as_str(), binary.target.as_str()),
+            ("slipway-tunnel", "slipway_tunnel")
+        );
+        assert!(test_binary(&message(false, "/t/slipway")).is_none());
+        assert!(test_binary(&serde_json::json!({"reason": "build-finished"})).is_none());
+    }
+}

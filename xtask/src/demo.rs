@@ -1,0 +1,151 @@
+//! `cargo xtask demo`: a throw-away Kubernetes, a laptop, a click in the tray, a page by its full name.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use slipway_bed::{Bed, BedName, Laptop, LaptopKind};
+
+use crate::{build, machine, say};
+
+/// The page that is fetched: a service by its fully qualified name.
+const PAGE: &str = "http://web.shop.svc.cluster.local/";
+
+/// Where the helper listens on the laptop.
+const HELPER_SOCKET: &str = "/tmp/slipway-demo-helper.sock";
+
+/// How long the helper may take to listen.
+const HELPER_WITHIN: Duration = Duration::from_secs(10);
+
+/// How the demo is shown.
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Without a screen: the clicks are made over D-Bus, and the page is printed
+    #[arg(long)]
+    headless: bool,
+}
+
+pub(crate) fn run(arguments: &Demo) -> anyhow::Result<ExitCode> {
+    ensure!(
+        machine::is_root(),
+        "The demo makes network namespaces and runs a Kubernetes in them, which needs root: run it with sudo"
+    );
+    machine::ensure_packages()?;
+    let begun = Instant::now();
+    say("Building Slipway");
+    ensure!(
+        build::everything().status()?.success(),
+        "Slipway could not be built"
+    );
+    let bed = Bed::up(&BedName::default(), &mut crate::cluster::Progress::default())?;
+    let laptop = bed
+        .laptop(LaptopKind::Plain)
+        .context("The bed has no plain laptop")?;
+    let _alone = laptop.lock()?;
+    let _helper = Helper::start(laptop)?;
+    let outcome = if arguments.headless {
+        click_through(laptop)?
+    } else {
+        sit_down(laptop)?
+    };
+    say(&format!(
+        "\nThe demo took {} s. `cargo xtask cluster down` ends its Kubernetes.",
+        begun.elapsed().as_secs()
+    ));
+    Ok(outcome)
+}
+
+fn click_through(laptop: &Laptop) -> anyhow::Result<ExitCode> {
+    let driver = program("slipway-tray-driver")?;
+    let desktop = program("slipway-desktop")?;
+    let arguments = [
+        "--desktop".as_ref(),
+        desktop.as_os_str(),
+        "--page".as_ref(),
+        PAGE.as_ref(),
+    ];
+    let status = laptop
+        .command(&driver, arguments)
+        .env("SLIPWAY_HELPER_SOCKET", HELPER_SOCKET)
+        .stdin(Stdio::null())
+        .status()
+        .context("Failed to start the driver on the laptop")?;
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// A shell on the laptop, for whoever wants to try by hand.
+fn sit_down(laptop: &Laptop) -> anyhow::Result<ExitCode> {
+    let slipway = program("slipway")?;
+    let folder = slipway.parent().context("The programs are in no folder")?;
+    say(&format!(
+        "\nThis shell is on a laptop that reaches nothing but an API server. Try:\n\n  \
+         slipway-desktop &     the tray, where this machine has one (click Connect)\n  \
+         slipway connect &     the same from a terminal\n  curl {PAGE}\n\nLeave with `exit`."
+    ));
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut shell = laptop.command("bash", ["--norc"]);
+    shell
+        .env("SLIPWAY_HELPER_SOCKET", HELPER_SOCKET)
+        .env("PATH", format!("{}:{path}", folder.display()));
+    for passed_on in [
+        "DISPLAY",
+        "WAYLAND_DISPLAY",
+        "XAUTHORITY",
+        "DBUS_SESSION_BUS_ADDRESS",
+        "TERM",
+    ] {
+        if let Some(value) = std::env::var_os(passed_on) {
+            shell.env(passed_on, value);
+        }
+    }
+    shell.status().context("Failed to start a shell on the laptop")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn program(name: &str) -> anyhow::Result<PathBuf> {
+    Ok(build::target_folder()?.join("debug").join(name))
+}
+
+/// The helper on the laptop, ended with the demo.
+struct Helper(Child);
+
+impl Helper {
+    fn start(laptop: &Laptop) -> anyhow::Result<Helper> {
+        let arguments = ["--socket", HELPER_SOCKET, "--allow-uid", "2000"];
+        let child = laptop
+            .command_as_helper(program("slipway-helper")?, arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .context("Failed to start the helper on the laptop")?;
+        let mut helper = Helper(child);
+        let deadline = Instant::now() + HELPER_WITHIN;
+        while !listens(laptop)? {
+            ensure!(helper.0.try_wait()?.is_none(), "The helper ended");
+            ensure!(
+                Instant::now() < deadline,
+                "The helper does not listen within {HELPER_WITHIN:?}"
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(helper)
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        let _ended_already = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+fn listens(laptop: &Laptop) -> anyhow::Result<bool> {
+    let mut test: Command = laptop.command("test", ["-S", HELPER_SOCKET]);
+    Ok(test.status()?.success())
+}
