@@ -25,8 +25,10 @@ use clap::Parser;
 use crate::arguments::{Arguments, Command};
 
 fn main() -> ExitCode {
-    // Before any thread: the capture's private namespace is a re-executed copy of this program.
+    // Before any thread: the capture's private namespace is a re-executed copy of this program, and so is the doctor's
+    // trial of one.
     slipway_capture::private_namespace::child_main_if_asked();
+    command::doctor::try_if_asked();
     let arguments = Arguments::parse();
     match run(arguments) {
         Ok(code) => code,

@@ -103,6 +103,30 @@ pub struct Kept {
     pub key: SessionKey,
 }
 
+/// Which agent a file of the store is about; without the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The API server's address.
+    pub server: String,
+    /// The namespace of the agent.
+    pub namespace: String,
+    /// The profile's identity.
+    pub profile: String,
+    /// The session that placed the agent.
+    pub session: Uuid,
+}
+
+impl Owner {
+    /// The slot of the file.
+    pub fn slot(&self) -> Slot<'_> {
+        Slot {
+            server: &self.server,
+            namespace: &self.namespace,
+            profile: &self.profile,
+        }
+    }
+}
+
 /// What can go wrong with keys.
 #[derive(Debug, Error)]
 pub enum KeyError {
@@ -209,6 +233,39 @@ impl KeyStore {
             session: file.session,
             key,
         }))
+    }
+
+    /// Of every agent that something is kept of, which it is. Files that are not readable as ours are left out.
+    pub fn owners(&self) -> Result<Vec<Owner>, KeyError> {
+        let failed = |source| KeyError::File {
+            path: self.folder.clone(),
+            source,
+        };
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(failed(source)),
+        };
+        let mut owners = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(failed)?.path();
+            let file = fs::read_to_string(&path)
+                .ok()
+                .and_then(|text| serde_json::from_str::<File>(&text).ok())
+                .filter(|file| file.version == VERSION);
+            let Some(file) = file else { continue };
+            let owner = Owner {
+                server: file.server,
+                namespace: file.namespace,
+                profile: file.profile,
+                session: file.session,
+            };
+            // One under another name is found by no session.
+            if self.path(&owner.slot()) == path {
+                owners.push(owner);
+            }
+        }
+        Ok(owners)
     }
 
     /// Keeps a key, replacing the slot's former one. The file is complete or absent, also after a power cut.
@@ -340,6 +397,19 @@ mod tests {
         ] {
             assert_eq!(store.load(&other).unwrap(), None, "{other:?}");
         }
+    }
+
+    #[test]
+    fn what_is_kept_can_be_listed_without_its_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = KeyStore::at(folder.path().join("agents"));
+        assert!(store.owners().unwrap().is_empty());
+        store.save(&SLOT, &kept()).unwrap();
+        fs::write(folder.path().join("agents/other.json"), "{}").unwrap();
+        fs::copy(store.path(&SLOT), folder.path().join("agents/copy.json")).unwrap();
+        let owners = store.owners().unwrap();
+        assert_eq!(owners.len(), 1);
+        assert_eq!((owners[0].slot(), owners[0].session), (SLOT, kept().session));
     }
 
     #[test]

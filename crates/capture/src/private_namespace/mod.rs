@@ -211,7 +211,8 @@ fn explain(step: Step, source: io::Error) -> CaptureError {
     }
 }
 
-fn remedy(source: &io::Error) -> NamespaceRemedy {
+/// What would make the kernel allow a user and network namespace that it refused with `source`.
+pub fn remedy(source: &io::Error) -> NamespaceRemedy {
     let setting = |name: &str| {
         std::fs::read_to_string(format!("/proc/sys/{name}"))
             .map(|value| value.trim().to_owned())

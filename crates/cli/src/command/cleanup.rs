@@ -1,9 +1,307 @@
-//! `slipway cleanup`.
+//! `slipway cleanup`: what sessions left behind, in the cluster and on this laptop.
+//!
+//! In the cluster: agents that ended or never came to run, of anybody, in one namespace. On the laptop: control sockets
+//! that nobody serves, and keys of agents that are gone. What belongs to a running session is never touched.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-/// Arguments.
+use std::time::Duration;
+
+use slipway_cluster::keys::{KeyStore, Owner};
+use slipway_cluster::kubeconfig::{Target, choose};
+use slipway_cluster::placement::{self, Leftover, LeftoverKind};
+use slipway_control::{RuntimeFolder, SessionStatus, State};
+use slipway_profile::Profile;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use crate::arguments::{Place, chosen};
+use crate::{failure, output, sessions};
+
+/// How long a socket may take to say whether it is served.
+const SOCKET_PATIENCE: Duration = Duration::from_secs(1);
+/// From which age on a socket that was not finished never will be.
+const UNFINISHED: Duration = Duration::from_secs(60);
+
+/// Arguments of `slipway cleanup`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Cleanup {}
-pub(crate) async fn run(_: Cleanup) -> anyhow::Result<ExitCode> {
-    tokio::task::yield_now().await;
-    Ok(ExitCode::SUCCESS)
+pub(crate) struct Cleanup {
+    #[command(flatten)]
+    place: Place,
+    /// Remove without asking
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// Lists, asks, removes. A cluster that cannot be asked does not keep the laptop from being cleaned.
+pub(crate) async fn run(arguments: Cleanup) -> anyhow::Result<ExitCode> {
+    let folder = RuntimeFolder::of_user()?;
+    // First: to ask for sessions removes sockets that nobody serves.
+    let sockets = stale_sockets(folder.path()).await?;
+    let running = sessions::all().await?;
+    let mut profile = Profile::new("unsaved".parse()?);
+    arguments.place.onto(&mut profile)?;
+    let mut code = ExitCode::SUCCESS;
+    let cluster = match look(&profile, &running).await {
+        Ok(cluster) => Some(cluster),
+        Err(error) => {
+            code = failure::report(&error.context("The cluster cannot be looked at"));
+            None
+        }
+    };
+    let text = in_words(cluster.as_ref(), &sockets);
+    if text.is_empty() {
+        output::print("Nothing is left over.\n")?;
+        return Ok(code);
+    }
+    output::print(&text)?;
+    if !arguments.yes && !agreed()? {
+        output::print("Nothing was removed. To remove it: slipway cleanup --yes\n")?;
+        return Ok(code);
+    }
+    for socket in &sockets {
+        remove(socket)?;
+    }
+    if let Some(cluster) = cluster {
+        cluster.remove().await?;
+    }
+    output::print("Removed.\n")?;
+    Ok(code)
+}
+
+/// What is left over of one cluster.
+struct Cluster {
+    target: Target,
+    client: kube::Client,
+    leftovers: Vec<Leftover>,
+    store: KeyStore,
+    keys: Vec<Owner>,
+}
+
+async fn look(profile: &Profile, running: &[SessionStatus]) -> anyhow::Result<Cluster> {
+    let (sources, choice) = chosen(profile, true)?;
+    let target = choose(&sources, &choice).await?;
+    let client = target.client().await?;
+    let leftovers = placement::leftovers(&client, &target.namespace)
+        .await
+        .map_err(|error| target.failed(error))?;
+    let store = KeyStore::of_user()?;
+    let mut keys = Vec::new();
+    for owner in store.owners()? {
+        if owner.server != target.server || is_used(&owner, running) {
+            continue;
+        }
+        // Where pods may not be listed, it is not known whether the agent is gone, and the key stays.
+        if let Ok(None) = placement::find(&client, &owner.namespace, owner.session).await {
+            keys.push(owner);
+        }
+    }
+    Ok(Cluster {
+        target,
+        client,
+        leftovers,
+        store,
+        keys,
+    })
+}
+
+impl Cluster {
+    async fn remove(self) -> anyhow::Result<()> {
+        if !self.leftovers.is_empty() {
+            placement::cleanup(&self.client, &self.target.namespace)
+                .await
+                .map_err(|error| self.target.failed(error))?;
+        }
+        let running = sessions::all().await?;
+        for owner in self.keys.iter().filter(|owner| !is_used(owner, &running)) {
+            self.store.forget(&owner.slot())?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a key may be of a running session; one that does not say yet where it is may be of any place.
+fn is_used(owner: &Owner, running: &[SessionStatus]) -> bool {
+    running
+        .iter()
+        .filter(|session| session.state != State::Ended)
+        .any(|session| {
+            let identity = match &session.profile {
+                Some(profile) => format!("profile/{profile}"),
+                None => "unsaved".to_owned(),
+            };
+            let same_namespace = session
+                .namespace
+                .as_ref()
+                .is_none_or(|namespace| *namespace == owner.namespace);
+            identity == owner.profile && same_namespace
+        })
+}
+
+/// Control sockets without a process behind them.
+async fn stale_sockets(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut stale = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        // Gone meanwhile is as good.
+        let Ok(metadata) = entry.metadata() else { continue };
+        if !metadata.file_type().is_socket() {
+            continue;
+        }
+        // One that is being made does not listen yet.
+        let unfinished = entry.file_name().to_string_lossy().starts_with('.');
+        let age = metadata.modified().ok().and_then(|made| made.elapsed().ok());
+        if unfinished && age.is_none_or(|age| age < UNFINISHED) {
+            continue;
+        }
+        let path = entry.path();
+        if let Ok(Err(error)) = timeout(SOCKET_PATIENCE, UnixStream::connect(&path)).await
+            && error.kind() == io::ErrorKind::ConnectionRefused
+        {
+            stale.push(path);
+        }
+    }
+    stale.sort();
+    Ok(stale)
+}
+
+fn remove(socket: &Path) -> io::Result<()> {
+    match std::fs::remove_file(socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Without a terminal there is nobody to ask, and nobody agreed.
+fn agreed() -> anyhow::Result<bool> {
+    if !io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    let mut err = io::stderr().lock();
+    write!(err, "Remove all of it? [y/N] ")?;
+    err.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// A line for each thing that is left over; empty if there is none.
+fn in_words(cluster: Option<&Cluster>, sockets: &[PathBuf]) -> String {
+    let mut text = String::new();
+    for socket in sockets {
+        text.push_str(&format!(
+            "On this laptop: {}, which no session serves\n",
+            socket.display()
+        ));
+    }
+    let Some(cluster) = cluster else { return text };
+    text.push_str(&of_keys(&cluster.keys));
+    text.push_str(&of_leftovers(
+        &cluster.target.context,
+        &cluster.target.namespace,
+        &cluster.leftovers,
+    ));
+    text
+}
+
+fn of_keys(keys: &[Owner]) -> String {
+    keys.iter()
+        .map(|owner| {
+            format!(
+                "On this laptop: the key of an agent in namespace {} of {}, which is gone ({})\n",
+                owner.namespace, owner.server, owner.profile
+            )
+        })
+        .collect()
+}
+
+fn of_leftovers(context: &str, namespace: &str, leftovers: &[Leftover]) -> String {
+    leftovers
+        .iter()
+        .map(|leftover| {
+            let kind = match leftover.kind {
+                LeftoverKind::Job => "Job",
+                LeftoverKind::Pod => "pod",
+            };
+            let how = if leftover.ended {
+                "ended"
+            } else {
+                "never came to run"
+            };
+            let minutes = leftover.age_seconds / 60;
+            format!(
+                "In {context} / {namespace}: {kind} {}, which {how} ({minutes} min old)\n",
+                leftover.name
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use slipway_profile::Method;
+
+    use super::*;
+
+    fn owner(profile: &str) -> Owner {
+        Owner {
+            server: "https://10.0.0.1:6443/".into(),
+            namespace: "shop".into(),
+            profile: profile.into(),
+            session: "00000000-0000-0000-0000-000000000007".parse().unwrap(),
+        }
+    }
+
+    fn session(profile: Option<&str>, namespace: Option<&str>) -> SessionStatus {
+        let mut session =
+            SessionStatus::preparing("a-1".parse().unwrap(), profile.map(str::to_owned), Method::VpnTcp);
+        session.namespace = namespace.map(str::to_owned);
+        session
+    }
+
+    #[test]
+    fn a_running_session_keeps_its_key() {
+        assert!(is_used(
+            &owner("profile/shop"),
+            &[session(Some("shop"), Some("shop"))]
+        ));
+        assert!(is_used(&owner("profile/shop"), &[session(Some("shop"), None)]));
+        assert!(is_used(&owner("unsaved"), &[session(None, Some("shop"))]));
+        assert!(!is_used(
+            &owner("profile/shop"),
+            &[session(Some("blog"), Some("shop"))]
+        ));
+        assert!(!is_used(
+            &owner("profile/shop"),
+            &[session(Some("shop"), Some("blog"))]
+        ));
+        assert!(!is_used(&owner("profile/shop"), &[]));
+    }
+
+    #[test]
+    fn what_is_left_over_is_named_with_its_place() {
+        let leftover = Leftover {
+            kind: LeftoverKind::Pod,
+            name: "slipway-agent-x".into(),
+            session: None,
+            age_seconds: 7_260,
+            ended: true,
+        };
+        insta::assert_snapshot!(
+            of_keys(&[owner("profile/shop")]) + &of_leftovers("staging", "shop", &[leftover])
+        );
+    }
+
+    #[tokio::test]
+    async fn only_a_socket_that_nobody_serves_is_stale() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let _served = std::os::unix::net::UnixListener::bind(at("served.sock")).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(at("dead.sock")).unwrap());
+        drop(std::os::unix::net::UnixListener::bind(at(".new")).unwrap());
+        std::fs::write(at("notes.sock"), "").unwrap();
+        assert_eq!(stale_sockets(folder.path()).await.unwrap(), [at("dead.sock")]);
+    }
 }

@@ -1,9 +1,93 @@
-//! `slipway doctor`.
+//! `slipway doctor`: whether this laptop and this account can connect.
+//!
+//! Every check is a row of [`Finding`]s; each that fails says what to do about it. Nothing is changed, on the laptop or
+//! in the cluster, and every wait is bounded.
+
+mod cluster;
+mod finding;
+mod laptop;
+mod namespaces;
+mod routes;
+
 use std::process::ExitCode;
-/// Arguments.
+use std::time::Duration;
+
+use slipway_profile::{Profile, ProfileName, Store};
+
+use self::finding::{Finding, Verdict, in_words};
+use crate::arguments::{Helper, Place};
+use crate::failure::OURS;
+use crate::output;
+
+pub(crate) use self::namespaces::try_if_asked;
+
+/// How long after one round of `--watch` the next begins.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Arguments of `slipway doctor`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Doctor {}
-pub(crate) async fn run(_: Doctor) -> anyhow::Result<ExitCode> {
-    tokio::task::yield_now().await;
+pub(crate) struct Doctor {
+    /// Check for this profile; without one, for kubeconfig's current context
+    #[arg(conflicts_with = "profile_option")]
+    profile: Option<ProfileName>,
+    /// The same as PROFILE
+    #[arg(long = "profile", value_name = "PROFILE")]
+    profile_option: Option<ProfileName>,
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    helper: Helper,
+    /// As JSON: an array with an object for each finding
+    #[arg(long)]
+    json: bool,
+    /// Check again every ten seconds; with --json, an array on a line of its own each
+    #[arg(long)]
+    watch: bool,
+}
+
+/// Checks once, or until Ctrl-C. The exit code says whether anything failed.
+pub(crate) async fn run(arguments: Doctor) -> anyhow::Result<ExitCode> {
+    let mut profile = match arguments.profile.as_ref().or(arguments.profile_option.as_ref()) {
+        Some(name) => Store::of_user()?.load(name)?,
+        None => Profile::new("unsaved".parse()?),
+    };
+    arguments.place.onto(&mut profile)?;
+    let helper = &arguments.helper.helper_socket;
+    if arguments.watch {
+        loop {
+            let findings = tokio::select! {
+                findings = check(&profile, helper) => findings?,
+                _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
+            };
+            if arguments.json {
+                output::print_json_line(&findings)?;
+            } else {
+                output::print_picture(&in_words(&findings))?;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE) => {}
+                _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
+            }
+        }
+    }
+    let findings = check(&profile, helper).await?;
+    if arguments.json {
+        output::print_json(&findings)?;
+    } else {
+        output::print(&in_words(&findings))?;
+    }
+    if findings.iter().any(|finding| finding.verdict == Verdict::Fail) {
+        return Ok(ExitCode::from(OURS));
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn check(profile: &Profile, helper: &std::path::Path) -> anyhow::Result<Vec<Finding>> {
+    let (kernel, helper, cluster) =
+        tokio::join!(laptop::kernel(), laptop::helper(helper), cluster::check(profile));
+    let mut findings = kernel;
+    findings.extend(helper);
+    findings.extend(laptop::resolver());
+    findings.extend(cluster?);
+    Ok(findings)
 }

@@ -1,13 +1,12 @@
 //! `slipway profiles edit`: a copy in the person's editor, saved when it is a profile.
 
-use std::io::{self, BufRead, IsTerminal, Read, Seek, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, bail};
+use slipway_control::Problem;
 use slipway_profile::{MAX_FILE_BYTES, ProfileName, Store};
-
-use crate::output;
 
 /// How an edit ended.
 pub(super) enum Edited {
@@ -35,12 +34,11 @@ pub(super) fn run(store: &Store, name: &ProfileName) -> anyhow::Result<Edited> {
             Ok(_) => return Ok(Edited::Saved),
             Err(error) => error,
         };
-        output::note(&format!("slipway: {error}"));
-        if !again()? {
+        if !again(&error)? {
             // The work is not lost with the copy.
             let (_, kept) = copy.keep().context("Failed to keep the copy")?;
-            return Err(anyhow::Error::from(error)
-                .context(format!("Nothing was saved; the text is in {}", kept.display())));
+            let remedy = format!("Nothing was saved. The text is in {}.", kept.display());
+            return Err(Problem::new(error.code(), error.to_string(), remedy).into());
         }
     }
 }
@@ -56,8 +54,7 @@ fn current(store: &Store, name: &ProfileName) -> anyhow::Result<String> {
 
 fn read(path: &Path) -> anyhow::Result<String> {
     // Opened anew each time: many editors replace the file.
-    let mut file = std::fs::File::open(path).with_context(|| format!("Failed to read {}", path.display()))?;
-    file.rewind()?;
+    let file = std::fs::File::open(path).with_context(|| format!("Failed to read {}", path.display()))?;
     let mut text = String::new();
     file.take(MAX_FILE_BYTES + 1)
         .read_to_string(&mut text)
@@ -84,13 +81,13 @@ fn open(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether to open it once more. Without a terminal there is nobody to ask.
-fn again() -> anyhow::Result<bool> {
+/// Shows what is wrong, and asks whether to open it once more. Without a terminal there is nobody to ask.
+fn again(error: &slipway_profile::Error) -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() {
         return Ok(false);
     }
     let mut err = io::stderr().lock();
-    write!(err, "Edit again? [Y/n] ")?;
+    write!(err, "{error}\nEdit again? [Y/n] ")?;
     err.flush()?;
     let mut answer = String::new();
     if io::stdin().lock().read_line(&mut answer)? == 0 {

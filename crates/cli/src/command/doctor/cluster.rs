@@ -1,0 +1,206 @@
+//! The cluster's side: kubeconfig, API server, permissions, ranges.
+
+use std::fs;
+
+use ipnet::IpNet;
+use slipway_cluster::kubeconfig::{Target, choose};
+use slipway_cluster::permissions::{self, Feature, Verdict as Allowed};
+use slipway_cluster::ranges::{self, Ranges};
+use slipway_profile::Profile;
+
+use super::finding::{Check, Finding};
+use super::routes::{self, Route, overlapping};
+use crate::arguments::chosen;
+
+/// Everything that can be known; ends where what comes next needs what failed.
+pub(super) async fn check(profile: &Profile) -> anyhow::Result<Vec<Finding>> {
+    let mut findings = vec![match profile.method.ready() {
+        Ok(()) => Finding::ok(Check::Method, format!("{} is ready.", profile.method)),
+        Err(error) => Finding::fail(Check::Method, format!("{error}."), error.remedy()),
+    }];
+    let (sources, choice) = chosen(profile, true)?;
+    let target = match choose(&sources, &choice).await {
+        Ok(target) => target,
+        Err(error) => {
+            findings.push(Finding::fail(
+                Check::Kubeconfig,
+                format!("{error}."),
+                error.remedy(),
+            ));
+            return Ok(findings);
+        }
+    };
+    findings.push(Finding::ok(
+        Check::Kubeconfig,
+        format!("Context {}, namespace {}.", target.context, target.namespace),
+    ));
+    findings.extend(ask(&target).await);
+    Ok(findings)
+}
+
+async fn ask(target: &Target) -> Vec<Finding> {
+    let answered = async {
+        let client = target.client().await?;
+        let version = target.probe(&client).await?;
+        Ok::<_, slipway_cluster::kubeconfig::ConnectError>((client, version))
+    };
+    let (client, version) = match answered.await {
+        Ok(answered) => answered,
+        Err(error) => {
+            return vec![Finding::fail(
+                Check::ApiServer,
+                format!("{error}."),
+                error.remedy(),
+            )];
+        }
+    };
+    let mut findings = vec![Finding::ok(
+        Check::ApiServer,
+        format!("{} answers: Kubernetes {}.", target.server, version.version),
+    )];
+    let namespaces = [target.namespace.clone()];
+    let (allowed, ranges) = tokio::join!(
+        permissions::check(&client, &target.namespace),
+        ranges::learn(&client, &namespaces)
+    );
+    match allowed {
+        Ok(allowed) => findings.extend(of_permissions(&target.namespace, &allowed)),
+        Err(error) => findings.push(Finding::warn(
+            Check::Permission,
+            format!("Your permissions are not known: {error}."),
+            error.remedy(),
+        )),
+    }
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let mut laptop = routes::of_v4(&read("/proc/net/route"));
+    laptop.extend(routes::of_v6(&read("/proc/net/ipv6_route")));
+    findings.extend(of_ranges(&ranges, &laptop));
+    findings
+}
+
+/// A line for each verb, and a Role that would do if something needed is missing.
+fn of_permissions(namespace: &str, allowed: &[Allowed]) -> Vec<Finding> {
+    let missing = permissions::missing(allowed);
+    let mut findings: Vec<Finding> = allowed
+        .iter()
+        .map(|one| {
+            let access = &one.access;
+            if one.allowed {
+                return Finding::ok(Check::Permission, format!("You may {access}."));
+            }
+            let detail = if one.reason.is_empty() {
+                format!("You may not {access}.")
+            } else {
+                format!("You may not {access}: {}.", one.reason)
+            };
+            if missing.contains(&access) {
+                Finding::fail(
+                    Check::Permission,
+                    detail,
+                    "A session needs it; see the Role below.",
+                )
+            } else {
+                Finding::warn(Check::Permission, detail, without(one.feature))
+            }
+        })
+        .collect();
+    if !missing.is_empty() {
+        findings.push(Finding::fail(
+            Check::Permission,
+            format!("No session is possible in namespace {namespace} with these permissions."),
+            format!("Ask for this Role:\n{}", permissions::role_yaml(namespace)),
+        ));
+    }
+    findings
+}
+
+/// How it goes without what a feature wants.
+fn without(feature: Feature) -> &'static str {
+    match feature {
+        Feature::Agent => {
+            "The agent is placed as a bare pod instead; `slipway cleanup` removes what stays of it."
+        }
+        Feature::BareAgent => "Not needed: the agent is placed as a Job.",
+        Feature::Tunnel => "A session needs it.",
+        Feature::Explain => "Not needed; when an agent does not start, the reason is found with kubectl.",
+        Feature::Choose => "Not needed; names are typed instead of chosen from a list.",
+        Feature::Ranges => "Not needed; addresses are learned one by one as names are asked for.",
+    }
+}
+
+fn of_ranges(ranges: &Ranges, laptop: &[Route]) -> Vec<Finding> {
+    let all: Vec<&IpNet> = ranges.services.iter().chain(&ranges.pods).collect();
+    if all.is_empty() {
+        return vec![Finding::ok(
+            Check::Range,
+            "The cluster's ranges are not known; addresses are learned one by one as names are asked for.",
+        )];
+    }
+    let finding = |range: &IpNet| {
+        let overlaps = overlapping(range, laptop);
+        if overlaps.is_empty() {
+            return Finding::ok(Check::Range, format!("{range} is free on this laptop."));
+        }
+        let owners: Vec<String> = overlaps
+            .iter()
+            .map(|route| format!("{} ({})", route.device, route.network))
+            .collect();
+        Finding::warn(
+            Check::Range,
+            format!("{range} is also used by {}.", owners.join(", ")),
+            "Names still work; addresses in both go where they go without Slipway. Leave the other network if they \
+             are to go to the cluster.",
+        )
+    };
+    all.into_iter().map(finding).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use slipway_cluster::api::Access;
+
+    use super::*;
+    use crate::command::doctor::finding::in_words;
+
+    fn verdict(feature: Feature, verb: &'static str, resource: &'static str, allowed: bool) -> Allowed {
+        Allowed {
+            feature,
+            access: Access::within("shop", verb, "", resource),
+            allowed,
+            reason: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_missing_verb_fails_with_the_role_and_a_spare_one_warns() {
+        let findings = of_permissions(
+            "shop",
+            &[
+                verdict(Feature::Agent, "list", "pods", true),
+                verdict(Feature::Tunnel, "create", "pods/portforward", false),
+                verdict(Feature::Choose, "list", "services", false),
+            ],
+        );
+        insta::assert_snapshot!(in_words(&findings));
+    }
+
+    #[test]
+    fn with_everything_allowed_no_role_is_shown() {
+        let findings = of_permissions("shop", &[verdict(Feature::Agent, "list", "pods", true)]);
+        assert_eq!(findings.len(), 1);
+    }
+
+    #[test]
+    fn an_overlap_names_who_has_the_range() {
+        let route = Route {
+            network: "10.96.4.0/24".parse().unwrap(),
+            device: "wg0".into(),
+        };
+        let ranges = Ranges {
+            services: vec!["10.96.0.0/16".parse().unwrap()],
+            pods: vec!["10.244.0.0/16".parse().unwrap()],
+            ..Ranges::default()
+        };
+        insta::assert_snapshot!(in_words(&of_ranges(&ranges, &[route])));
+    }
+}

@@ -1,0 +1,245 @@
+//! The laptop's side: kernel, TUN, helper, resolver.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use slipway_capture::private_namespace::remedy;
+use slipway_helper_api::{Client, ClientError, Status, Welcome};
+use tokio::time::timeout;
+
+use super::finding::{Check, Finding};
+use super::namespaces;
+
+/// How long the helper may take to say how it is.
+const HELPER_PATIENCE: Duration = Duration::from_secs(5);
+/// Through which every TUN is made.
+const TUN: &str = "/dev/net/tun";
+
+pub(super) async fn kernel() -> Vec<Finding> {
+    let namespaces = match namespaces::attempt().await {
+        Ok(Ok(())) => Finding::ok(Check::Kernel, "You may make user and network namespaces."),
+        Ok(Err(error)) => Finding::fail(
+            Check::Kernel,
+            format!("The kernel refuses you a user and network namespace: {error}."),
+            format!("{}.", remedy(&error)),
+        ),
+        Err(error) => Finding::warn(
+            Check::Kernel,
+            format!("Whether you may make namespaces could not be tried: {error:#}."),
+            "Connect and see.",
+        ),
+    };
+    vec![
+        namespaces,
+        tun(OpenOptions::new().read(true).write(true).open(TUN).err()),
+    ]
+}
+
+fn tun(error: Option<io::Error>) -> Finding {
+    let Some(error) = error else {
+        return Finding::ok(Check::Tun, format!("{TUN} opens."));
+    };
+    let remedy = match error.kind() {
+        io::ErrorKind::PermissionDenied => format!("Its usual mode lets everybody: sudo chmod 0666 {TUN}"),
+        _ => "Load the kernel's module: sudo modprobe tun".to_owned(),
+    };
+    Finding::fail(Check::Tun, format!("{TUN} does not open: {error}."), remedy)
+}
+
+pub(super) async fn helper(socket: &Path) -> Vec<Finding> {
+    let asked = async {
+        let mut client = Client::connect(socket).await?;
+        let status = client.status().await?;
+        Ok((client.hello().clone(), status))
+    };
+    match timeout(HELPER_PATIENCE, asked).await {
+        Ok(Ok((welcome, status))) => of_helper(&welcome, &status),
+        Ok(Err(error)) => vec![without_helper(socket, &error)],
+        Err(_elapsed) => vec![without_helper(socket, &ClientError::Silent)],
+    }
+}
+
+fn of_helper(welcome: &Welcome, status: &Status) -> Vec<Finding> {
+    let build = &welcome.build;
+    let own = Finding::ok(
+        Check::Helper,
+        format!(
+            "slipway-helper {build} serves you; {} of its leases are yours.",
+            status.yours
+        ),
+    );
+    let names = match &status.names {
+        Ok(rung) => Finding::ok(Check::Helper, format!("Names would reach a session by {rung}.")),
+        Err(trouble) => Finding::fail(
+            Check::Helper,
+            "Cluster names cannot be made to work on this laptop.",
+            format!("{trouble}."),
+        ),
+    };
+    let servers = if status.name_servers.is_empty() {
+        Finding::warn(
+            Check::Helper,
+            "The laptop has no name servers.",
+            "Cluster names work without; for all others, connect the laptop to a network.",
+        )
+    } else {
+        let servers: Vec<String> = status.name_servers.iter().map(ToString::to_string).collect();
+        Finding::ok(
+            Check::Helper,
+            format!("The laptop's name servers: {}.", servers.join(", ")),
+        )
+    };
+    vec![own, names, servers]
+}
+
+/// The error's own text has the remedy behind a colon.
+fn without_helper(socket: &Path, error: &ClientError) -> Finding {
+    let text = error.to_string();
+    let (cause, remedy) = match text.rsplit_once(": ") {
+        Some((cause, remedy)) => (cause.to_owned(), format!("To mend it: {remedy}.")),
+        None => (text, "Reinstall Slipway.".to_owned()),
+    };
+    Finding::fail(
+        Check::Helper,
+        format!("At {}: {cause}.", socket.display()),
+        remedy,
+    )
+}
+
+pub(super) fn resolver() -> Vec<Finding> {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    vec![
+        switch(&read("/etc/nsswitch.conf"), Path::new("/etc/mdns.allow").exists()),
+        resolv_conf(&read("/etc/resolv.conf")),
+    ]
+}
+
+/// The `hosts:` line of nsswitch.conf(5). Cluster names end in `.local`, which mDNS takes for its own: a full `mdns`
+/// module that ends the search (`[NOTFOUND=return]`) hides them. The `_minimal` ones pass on what has more than two
+/// labels, unless /etc/mdns.allow says otherwise (nss-mdns, README).
+fn switch(text: &str, has_mdns_allow: bool) -> Finding {
+    let sources = text
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default())
+        .find_map(|line| line.trim().strip_prefix("hosts:"))
+        .unwrap_or("files dns");
+    let words: Vec<&str> = sources.split_whitespace().collect();
+    let asks_dns = words.iter().any(|word| matches!(*word, "dns" | "resolve"));
+    let shown = words.join(" ");
+    if !asks_dns {
+        return Finding::fail(
+            Check::Resolver,
+            format!("Programs never ask DNS: the line `hosts: {shown}` of /etc/nsswitch.conf has no `dns`."),
+            "Add `dns` at the end of that line.",
+        );
+    }
+    let before_dns = words
+        .iter()
+        .take_while(|word| !matches!(**word, "dns" | "resolve"));
+    let mut hiding = None;
+    for word in before_dns {
+        if word.starts_with("mdns") {
+            let takes_all = !word.contains("minimal") || has_mdns_allow;
+            hiding = takes_all.then_some(*word);
+        } else if word.starts_with('[') {
+            let ends = word.to_ascii_lowercase().contains("notfound=return");
+            if let (Some(module), true) = (hiding, ends) {
+                return Finding::warn(
+                    Check::Resolver,
+                    format!(
+                        "`{module} {word}` in /etc/nsswitch.conf hides names that end in .local from DNS."
+                    ),
+                    "Use names without it, as in web.shop.svc; or write `mdns4_minimal [NOTFOUND=return]` there.",
+                );
+            }
+        } else {
+            hiding = None;
+        }
+    }
+    Finding::ok(Check::Resolver, format!("Programs ask in this order: {shown}."))
+}
+
+fn resolv_conf(text: &str) -> Finding {
+    let servers: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("nameserver"))
+        .map(str::trim)
+        .filter(|server| !server.is_empty())
+        .collect();
+    if servers.is_empty() {
+        return Finding::warn(
+            Check::Resolver,
+            "/etc/resolv.conf names no name server, so programs ask 127.0.0.1.",
+            "Connect the laptop to a network, or restore the file.",
+        );
+    }
+    Finding::ok(
+        Check::Resolver,
+        format!("/etc/resolv.conf sends programs to {}.", servers.join(", ")),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::doctor::finding::Verdict;
+
+    fn hosts(line: &str, has_mdns_allow: bool) -> Verdict {
+        let text = format!("passwd: files\nhosts: {line} # comment\nnetworks: files\n");
+        switch(&text, has_mdns_allow).verdict
+    }
+
+    #[test]
+    fn full_mdns_before_dns_hides_cluster_names() {
+        assert_eq!(hosts("files mdns4 [NOTFOUND=return] dns", false), Verdict::Warn);
+        assert_eq!(
+            hosts("files mdns [notfound=return] resolve dns", false),
+            Verdict::Warn
+        );
+        assert_eq!(
+            hosts("files mdns4_minimal [NOTFOUND=return] dns", true),
+            Verdict::Warn
+        );
+    }
+
+    #[test]
+    fn usual_lines_are_good() {
+        assert_eq!(hosts("files dns", false), Verdict::Ok);
+        assert_eq!(
+            hosts("files mdns4_minimal [NOTFOUND=return] dns", false),
+            Verdict::Ok
+        );
+        assert_eq!(hosts("files mdns4 dns", false), Verdict::Ok);
+        assert_eq!(
+            hosts("mymachines resolve [!UNAVAIL=return] files dns", false),
+            Verdict::Ok
+        );
+        assert_eq!(switch("", false).verdict, Verdict::Ok);
+    }
+
+    #[test]
+    fn a_laptop_whose_programs_never_ask_dns_cannot_be_connected() {
+        assert_eq!(hosts("files", false), Verdict::Fail);
+    }
+
+    #[test]
+    fn name_servers_are_named() {
+        let finding = resolv_conf("# x\nnameserver 192.168.1.1\nnameserver\tfd00::1\nsearch corp\n");
+        assert!(
+            finding.detail.contains("192.168.1.1, fd00::1"),
+            "{}",
+            finding.detail
+        );
+        assert_eq!(resolv_conf("search corp\n").verdict, Verdict::Warn);
+    }
+
+    #[test]
+    fn a_missing_device_and_a_forbidden_one_have_different_remedies() {
+        let remedy = |kind: io::ErrorKind| tun(Some(kind.into())).remedy.unwrap();
+        assert!(remedy(io::ErrorKind::NotFound).contains("modprobe"));
+        assert!(remedy(io::ErrorKind::PermissionDenied).contains("chmod"));
+        assert_eq!(tun(None).verdict, Verdict::Ok);
+    }
+}
