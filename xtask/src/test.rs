@@ -67,6 +67,9 @@ pub(crate) fn run(arguments: &Test) -> anyhow::Result<ExitCode> {
     if let Some(only) = &arguments.package {
         binaries.retain(|binary| binary.package == *only);
     }
+    if machine::is_root() && binaries.iter().any(|binary| needs_bed(&binary.package)) {
+        steps.push(bring_up(&bed));
+    }
     // Those that need a whole cluster come last: what fails before them explains why they do.
     binaries.sort_by_key(|binary| {
         (
@@ -97,6 +100,20 @@ fn needs_bed(package: &str) -> bool {
     .contains(&package)
 }
 
+fn bring_up(bed: &BedName) -> Step {
+    say("== bed");
+    let begun = Instant::now();
+    let up = Bed::up(bed, &mut crate::cluster::Progress::default());
+    if let Err(error) = &up {
+        say(&format!("{error:#}"));
+    }
+    Step {
+        name: "bed".to_owned(),
+        seconds: begun.elapsed().as_secs_f32(),
+        count: Count::of(up.is_ok()),
+    }
+}
+
 fn take_down(bed: &BedName) -> anyhow::Result<()> {
     if machine::is_root() {
         Bed::down(bed)
@@ -114,15 +131,10 @@ fn check(name: &str, mut command: Command) -> anyhow::Result<Step> {
         .status()
         .with_context(|| format!("Failed to start {command:?}"))?;
     let right = status.success();
-    let count = Count {
-        passed: usize::from(right),
-        failed: usize::from(!right),
-        ..Count::default()
-    };
     Ok(Step {
         name: name.to_owned(),
         seconds: begun.elapsed().as_secs_f32(),
-        count,
+        count: Count::of(right),
     })
 }
 
@@ -158,6 +170,15 @@ fn tests(package: &str, mut command: Command) -> anyhow::Result<Step> {
 }
 
 impl Count {
+    /// What a step counts as that is either right or wrong.
+    fn of(right: bool) -> Count {
+        Count {
+            passed: usize::from(right),
+            failed: usize::from(!right),
+            ..Count::default()
+        }
+    }
+
     /// Reads a line of a test runner: `test result: ok. 3 passed; 0 failed; ...`, or a test's own `skipped: why`.
     fn read(&mut self, line: &str) {
         if line.trim_start().starts_with("skipped: ") {

@@ -198,7 +198,11 @@ impl Core {
         };
         for frame in carrier.into_unacknowledged().rev() {
             let is_data = matches!(frame, Frame::Data { .. });
-            let queue = if is_data { &mut self.again } else { &mut self.urgent };
+            let queue = if is_data {
+                &mut self.again
+            } else {
+                &mut self.urgent
+            };
             queue.push_front(frame);
         }
         self.rouse_all();

@@ -68,9 +68,10 @@ impl Drop for Conversation {
 fn an_open_connection_outlives_the_api_connection(desk: &Desk<'_>) {
     let session = desk.connect(&[]);
     let mut conversation = Conversation::begin(desk);
+    let node = desk.laptop.node().to_string();
     let cut = desk
         .laptop
-        .command_as_root("ss", ["-K", "dst", "192.168.77.1", "dport", "=", "6443"])
+        .command_as_root("ss", ["-K", "dst", &node, "dport", "=", "6443"])
         .output();
     assert!(
         String::from_utf8_lossy(&cut.unwrap().stdout).contains("6443"),

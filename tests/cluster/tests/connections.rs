@@ -13,6 +13,12 @@ on_the_plain_laptop!(
 
 const POD: &str = "{.items[?(@.metadata.labels.app==\"echo\")].status.podIP}";
 
+/// An address beside a pod's that no pod has.
+fn unassigned(pod: &str) -> String {
+    let (network, _host) = pod.rsplit_once('.').unwrap();
+    format!("{network}.254")
+}
+
 /// Runs a few lines of Python on the laptop and returns what they print.
 fn python(desk: &Desk<'_>, program: &str) -> String {
     desk.text("timeout", &["20", "python3", "-c", program])
@@ -49,7 +55,7 @@ fn connect_tells_the_truth(desk: &Desk<'_>) {
         "refused is refused at once"
     );
     // An address of the pods' range that no pod has.
-    let unreachable = connect_error(desk, "10.244.0.254", 80);
+    let unreachable = connect_error(desk, &unassigned(&pod), 80);
     assert!(
         ["EHOSTUNREACH", "ENETUNREACH"].contains(&unreachable.as_str()),
         "{unreachable}"
@@ -112,7 +118,7 @@ fn a_ping_is_answered_by_the_pod_alone(desk: &Desk<'_>) {
     let session = desk.connect(&[]);
     assert!(answered(&pod));
     assert!(
-        !answered("10.244.0.254"),
+        !answered(&unassigned(&pod)),
         "an address that no pod has does not answer"
     );
     session.disconnect();

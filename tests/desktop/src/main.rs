@@ -39,7 +39,10 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> Result<()> {
     let Arguments { desktop, page } = Arguments::parse();
-    ensure!(fetch(&page).await.is_err(), "{page} is reachable before connecting");
+    ensure!(
+        fetch(&page).await.is_err(),
+        "{page} is reachable before connecting"
+    );
     say("The page is not reachable. Starting the desktop in a tray.");
 
     let bus = SessionBus::start().await?;
@@ -55,7 +58,10 @@ async fn main() -> Result<()> {
         .spawn()
         .context("Failed to start the desktop")?;
 
-    let item = host.item(ITEM, SHOWN_WITHIN).await.context("The desktop does not appear in the tray")?;
+    let item = host
+        .item(ITEM, SHOWN_WITHIN)
+        .await
+        .context("The desktop does not appear in the tray")?;
     let clicked = item.click("Connect ", SHOWN_WITHIN).await?;
     say(&format!("Clicked \"{clicked}\"."));
     let shown = item
@@ -71,11 +77,15 @@ async fn main() -> Result<()> {
     item.wait(SHOWN_WITHIN, |shown| shown.tooltip.ends_with(": Not connected"))
         .await
         .context("The tray does not come to show that it disconnected")?;
-    ensure!(fetch(&page).await.is_err(), "{page} is reachable after disconnecting");
+    ensure!(
+        fetch(&page).await.is_err(),
+        "{page} is reachable after disconnecting"
+    );
     say("Disconnected. The page is not reachable any more.");
     item.click("Quit", SHOWN_WITHIN).await?;
-    let ended: ExitStatus =
-        timeout(SHOWN_WITHIN, desktop.wait()).await.context("The desktop does not quit")??;
+    let ended: ExitStatus = timeout(SHOWN_WITHIN, desktop.wait())
+        .await
+        .context("The desktop does not quit")??;
     ensure!(ended.success(), "the desktop ended with {ended}");
     host.stop().await
 }
@@ -83,17 +93,32 @@ async fn main() -> Result<()> {
 async fn fetch(page: &str) -> Result<String> {
     let limit = PAGE_WITHIN.as_secs().to_string();
     let output = Command::new("curl")
-        .args(["--silent", "--show-error", "--fail", "--noproxy", "*", "--max-time", &limit, page])
+        .args([
+            "--silent",
+            "--show-error",
+            "--fail",
+            "--noproxy",
+            "*",
+            "--max-time",
+            &limit,
+            page,
+        ])
         .output()
         .await
         .context("Failed to start curl")?;
     if !output.status.success() {
-        bail!("{}", String::from_utf8_lossy(&output.stderr).trim_end().to_owned());
+        bail!(
+            "{}",
+            String::from_utf8_lossy(&output.stderr).trim_end().to_owned()
+        );
     }
     Ok(String::from_utf8(output.stdout)?)
 }
 
-#[expect(clippy::print_stderr, reason = "what the driver does is told to whoever watches")]
+#[expect(
+    clippy::print_stderr,
+    reason = "what the driver does is told to whoever watches"
+)]
 fn say(line: &str) {
     eprintln!("{line}");
 }

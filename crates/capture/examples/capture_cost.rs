@@ -3,7 +3,7 @@
 //! It makes a network namespace of its own, so it needs root and disturbs nothing:
 //!
 //! ```text
-//! cargo run --release -p slipway-capture --example throughput -- [SECONDS]
+//! cargo run --release -p slipway-capture --example capture_cost -- [SECONDS]
 //! ```
 #![expect(clippy::print_stdout, reason = "figures are what it is for")]
 
