@@ -142,6 +142,14 @@ impl Teller {
         }
     }
 
+    /// Writes a line of a log to standard error, where the moving line may be.
+    pub(crate) fn log(&self, line: &str) {
+        match &self.way {
+            Way::Spinner(spinner) => spinner.suspend(|| output::note(line)),
+            Way::Stderr | Way::Stdout | Way::Silence => output::note(line),
+        }
+    }
+
     /// Writes a line that is not about a change.
     pub(crate) fn line(&self, text: &str) {
         match &self.way {

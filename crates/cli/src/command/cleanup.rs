@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
 use slipway_cluster::keys::{KeyStore, Owner};
 use slipway_cluster::kubeconfig::{Target, choose};
 use slipway_cluster::placement::{self, Leftover, LeftoverKind};
@@ -18,7 +19,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::arguments::{Place, chosen};
-use crate::{failure, output, sessions};
+use crate::{output, sessions};
 
 /// How long a socket may take to say whether it is served.
 const SOCKET_PATIENCE: Duration = Duration::from_secs(1);
@@ -37,38 +38,41 @@ pub(crate) struct Cleanup {
 
 /// Lists, asks, removes. A cluster that cannot be asked does not keep the laptop from being cleaned.
 pub(crate) async fn run(arguments: Cleanup) -> anyhow::Result<ExitCode> {
-    let folder = RuntimeFolder::of_user()?;
-    // First: to ask for sessions removes sockets that nobody serves.
-    let sockets = stale_sockets(folder.path()).await?;
+    // Nobody needs to be asked about these: every command that looks for sessions removes them.
+    let sockets = stale_sockets(RuntimeFolder::of_user()?.path()).await?;
+    for socket in &sockets {
+        remove(socket)?;
+        output::print(&format!(
+            "Removed {}, which no session served.\n",
+            socket.display()
+        ))?;
+    }
     let running = sessions::all().await?;
     let mut profile = Profile::new("unsaved".parse()?);
     arguments.place.onto(&mut profile)?;
-    let mut code = ExitCode::SUCCESS;
-    let cluster = match look(&profile, &running).await {
-        Ok(cluster) => Some(cluster),
-        Err(error) => {
-            code = failure::report(&error.context("The cluster cannot be looked at"));
-            None
-        }
-    };
-    let text = in_words(cluster.as_ref(), &sockets);
+    let cluster = look(&profile, &running)
+        .await
+        .context("The cluster cannot be looked at")?;
+    let text = of_keys(&cluster.keys)
+        + &of_leftovers(
+            &cluster.target.context,
+            &cluster.target.namespace,
+            &cluster.leftovers,
+        );
     if text.is_empty() {
-        output::print("Nothing is left over.\n")?;
-        return Ok(code);
+        if sockets.is_empty() {
+            output::print("Nothing is left over.\n")?;
+        }
+        return Ok(ExitCode::SUCCESS);
     }
     output::print(&text)?;
     if !arguments.yes && !agreed()? {
-        output::print("Nothing was removed. To remove it: slipway cleanup --yes\n")?;
-        return Ok(code);
+        output::print("It was not removed. To remove it: slipway cleanup --yes\n")?;
+        return Ok(ExitCode::SUCCESS);
     }
-    for socket in &sockets {
-        remove(socket)?;
-    }
-    if let Some(cluster) = cluster {
-        cluster.remove().await?;
-    }
+    cluster.remove().await?;
     output::print("Removed.\n")?;
-    Ok(code)
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What is left over of one cluster.
@@ -187,31 +191,16 @@ fn agreed() -> anyhow::Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// A line for each thing that is left over; empty if there is none.
-fn in_words(cluster: Option<&Cluster>, sockets: &[PathBuf]) -> String {
-    let mut text = String::new();
-    for socket in sockets {
-        text.push_str(&format!(
-            "On this laptop: {}, which no session serves\n",
-            socket.display()
-        ));
-    }
-    let Some(cluster) = cluster else { return text };
-    text.push_str(&of_keys(&cluster.keys));
-    text.push_str(&of_leftovers(
-        &cluster.target.context,
-        &cluster.target.namespace,
-        &cluster.leftovers,
-    ));
-    text
-}
-
 fn of_keys(keys: &[Owner]) -> String {
     keys.iter()
         .map(|owner| {
+            let whose = match owner.profile.strip_prefix("profile/") {
+                Some(profile) => format!("profile {profile}"),
+                None => "no profile".to_owned(),
+            };
             format!(
-                "On this laptop: the key of an agent in namespace {} of {}, which is gone ({})\n",
-                owner.namespace, owner.server, owner.profile
+                "On this laptop: the key of an agent in namespace {} of {}, which is gone ({whose})\n",
+                owner.namespace, owner.server
             )
         })
         .collect()

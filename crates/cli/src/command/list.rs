@@ -49,7 +49,7 @@ pub(crate) async fn run(arguments: List) -> anyhow::Result<ExitCode> {
     let print = Print(arguments.json);
     if arguments.what == What::Contexts {
         let listed = contexts(&sources)?;
-        return print.out(&listed, text::contexts);
+        return print.out(&listed, |listed| text::contexts(listed));
     }
     let target = choose(&sources, &choice).await?;
     let client = target.client().await?;

@@ -3,14 +3,16 @@
 //! ```text
 //! starter ── spawns, SLIPWAY_DETACHED_SESSION=1 ──► session (a login session of its own, no terminal)
 //!         ◄── its status, a line of JSON for each change, on its standard output, until connected ──
+//!         ◄── its log (`-v`), and what goes wrong before there is a session, on its standard error ──
 //! ```
 //!
-//! The session's standard error is the starter's until it is connected, for a log (`-v`) and what goes wrong before
-//! there is a session. After that it holds nothing of the starter's.
+//! Both are pipes: neither the session nor a process that it starts ever holds the starter's terminal or outputs, so
+//! whoever waits for these to be closed goes on when the starter ends. Once connected, the session lets go of the pipes.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::process::{ExitCode, Stdio};
+use std::time::Duration;
 
 use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
@@ -27,6 +29,9 @@ use crate::narration::{Otherwise, Teller};
 
 /// Set for the process that a detached session lives in.
 const DETACHED: &str = "SLIPWAY_DETACHED_SESSION";
+
+/// How long after the session's process ended its pipe is read.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Which of the two processes this is.
 pub(super) enum Role {
@@ -59,6 +64,7 @@ pub(super) fn start(session: Session) -> anyhow::Result<ExitCode> {
             .env(DETACHED, "1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .context("Failed to start the session")?;
         follow(child, signals, verbose).await
@@ -127,14 +133,16 @@ fn let_go() -> io::Result<()> {
 
 async fn follow(mut child: Child, mut signals: Signals, verbose: u8) -> anyhow::Result<ExitCode> {
     let mut teller = Teller::new(verbose, Otherwise::Stdout);
-    let said = child.stdout.take().context("Failed to read from the session")?;
-    let mut lines = BufReader::new(said).lines();
+    let unread = "Failed to read from the session";
+    let mut lines = BufReader::new(child.stdout.take().context(unread)?).lines();
+    let mut log = BufReader::new(child.stderr.take().context(unread)?).lines();
+    let mut log_ended = false;
     let mut last: Option<SessionStatus> = None;
     let mut asked_to_end = false;
     loop {
         tokio::select! {
             line = lines.next_line() => {
-                let Some(line) = line.context("Failed to read from the session")? else { break };
+                let Some(line) = line.context(unread)? else { break };
                 let Ok(status) = serde_json::from_str::<SessionStatus>(&line) else { continue };
                 teller.tell(&status);
                 if status.state == State::Connected {
@@ -143,6 +151,10 @@ async fn follow(mut child: Child, mut signals: Signals, verbose: u8) -> anyhow::
                 }
                 last = Some(status);
             }
+            line = log.next_line(), if !log_ended => match line.context(unread)? {
+                Some(line) => teller.log(&line),
+                None => log_ended = true,
+            },
             _ = signals.next() => {
                 asked_to_end = true;
                 if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
@@ -152,8 +164,15 @@ async fn follow(mut child: Child, mut signals: Signals, verbose: u8) -> anyhow::
             }
         }
     }
-    drop(teller);
     let status = child.wait().await.context("Failed to wait for the session")?;
+    let last_words = async {
+        while let Ok(Some(line)) = log.next_line().await {
+            teller.log(&line);
+        }
+    };
+    // A process that the session started may be ending still, and hold the pipe.
+    let _said_enough = tokio::time::timeout(LAST_WORDS, last_words).await;
+    drop(teller);
     if let Some(problem) = last.and_then(|status| status.problem) {
         return Err(problem.into());
     }

@@ -41,9 +41,10 @@ fn tun(error: Option<io::Error>) -> Finding {
     let Some(error) = error else {
         return Finding::ok(Check::Tun, format!("{TUN} opens."));
     };
-    let remedy = match error.kind() {
-        io::ErrorKind::PermissionDenied => format!("Its usual mode lets everybody: sudo chmod 0666 {TUN}"),
-        _ => "Load the kernel's module: sudo modprobe tun".to_owned(),
+    let remedy = if error.kind() == io::ErrorKind::PermissionDenied {
+        format!("Its usual mode lets everybody: sudo chmod 0666 {TUN}")
+    } else {
+        "Load the kernel's module: sudo modprobe tun".to_owned()
     };
     Finding::fail(Check::Tun, format!("{TUN} does not open: {error}."), remedy)
 }

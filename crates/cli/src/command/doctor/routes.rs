@@ -25,7 +25,7 @@ pub(super) fn of_v4(text: &str) -> Vec<Route> {
         let destination = address_v4(fields.next()?)?;
         let flags = u32::from_str_radix(fields.nth(1)?, 16).ok()?;
         let mask = address_v4(fields.nth(3)?)?;
-        let network = IpNet::with_netmask(destination.into(), mask.into()).ok()?;
+        let network = IpNet::with_netmask(destination, mask).ok()?;
         (flags & REJECT == 0).then(|| Route {
             network,
             device: device.to_owned(),

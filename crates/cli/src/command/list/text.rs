@@ -43,7 +43,7 @@ pub(super) fn ports_of(services: &[Service], workloads: &[Workload]) -> Vec<List
     of_services.chain(of_workloads).collect()
 }
 
-pub(super) fn contexts(contexts: &Vec<Context>) -> String {
+pub(super) fn contexts(contexts: &[Context]) -> String {
     let rows: Vec<_> = contexts
         .iter()
         .map(|context| {
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn lists_are_tables() {
-        let contexts = contexts(&vec![
+        let contexts = contexts(&[
             Context {
                 name: "staging".into(),
                 cluster: "one".into(),

@@ -1,0 +1,234 @@
+//! What scripts rely on, without a cluster: exit codes, which output says what, and saved profiles.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::process::{Command, Output, Stdio};
+
+/// A user of their own, with a kubeconfig whose API server refuses connections.
+struct User {
+    home: tempfile::TempDir,
+}
+
+const KUBECONFIG: &str = "\
+apiVersion: v1
+kind: Config
+current-context: nowhere
+clusters: [{name: nowhere, cluster: {server: 'http://127.0.0.1:1'}}]
+users: [{name: dev, user: {token: sesame}}]
+contexts: [{name: nowhere, context: {cluster: nowhere, user: dev, namespace: shop}}]
+";
+
+impl User {
+    fn new() -> User {
+        let home = tempfile::tempdir().unwrap();
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(home.path().join("run"))
+            .unwrap();
+        fs::write(home.path().join("kubeconfig"), KUBECONFIG).unwrap();
+        User { home }
+    }
+
+    fn slipway(&self, arguments: &[&str]) -> Output {
+        self.with("EDITOR", "true", arguments)
+    }
+
+    fn with(&self, name: &str, value: &str, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_slipway"))
+            .args(arguments)
+            .env_clear()
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            .env("HOME", self.home.path())
+            .env("XDG_RUNTIME_DIR", self.home.path().join("run"))
+            .env("KUBECONFIG", self.home.path().join("kubeconfig"))
+            .env("SLIPWAY_HELPER_SOCKET", self.home.path().join("no-helper.sock"))
+            .env(name, value)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+#[test]
+fn wrong_usage_is_told_from_our_own_failures() {
+    let user = User::new();
+    for wrong in [&["connect", "--nope"][..], &["run", "shop"], &["list"], &[]] {
+        assert_eq!(code(&user.slipway(wrong)), 2, "{wrong:?}");
+    }
+    for failing in [
+        &["connect", "--profile", "nope"][..],
+        &["status", "nope"],
+        &["disconnect", "nope"],
+        &["explain", "web"],
+        &["logs"],
+    ] {
+        let output = user.slipway(failing);
+        assert_eq!(code(&output), 255, "{failing:?}");
+        assert!(
+            stderr(&output).starts_with("slipway: "),
+            "{failing:?}: {}",
+            stderr(&output)
+        );
+        assert_eq!(stdout(&output), "", "{failing:?}");
+    }
+}
+
+#[test]
+fn without_a_session_status_is_an_empty_array_and_disconnecting_is_done() {
+    let user = User::new();
+    let status = user.slipway(&["status", "--json"]);
+    assert_eq!((code(&status), stdout(&status)), (0, "[]\n"));
+    assert_eq!(code(&user.slipway(&["disconnect"])), 0);
+    assert_eq!(code(&user.slipway(&["disconnect", "--all"])), 0);
+}
+
+#[test]
+fn a_session_that_fails_says_why_on_standard_error_alone_in_front_and_behind() {
+    let user = User::new();
+    for arguments in [
+        &["connect"][..],
+        &["connect", "--detach"],
+        &["run", "--", "touch", "ran"],
+    ] {
+        let output = user.slipway(arguments);
+        assert_eq!(code(&output), 255, "{arguments:?}: {}", stderr(&output));
+        let said = stderr(&output);
+        assert!(said.starts_with("slipway: "), "{arguments:?}: {said}");
+        assert!(said.contains("http://127.0.0.1:1/"), "{arguments:?}: {said}");
+        assert!(said.contains("(api-unreachable)"), "{arguments:?}: {said}");
+    }
+    assert_eq!(stdout(&user.slipway(&["status", "--json"])), "[]\n");
+}
+
+#[test]
+fn a_command_does_not_run_without_a_session() {
+    let user = User::new();
+    let mark = user.home.path().join("ran");
+    let output = user.slipway(&["run", "--", "touch", mark.to_str().unwrap()]);
+    assert_eq!(code(&output), 255);
+    assert!(!mark.exists(), "the command ran");
+    assert_eq!(
+        stdout(&output),
+        "",
+        "the command's output is not ours to write on"
+    );
+}
+
+#[test]
+fn contexts_are_listed_without_a_cluster() {
+    let user = User::new();
+    let listed = user.slipway(&["list", "contexts", "--json"]);
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(listed[0]["name"], "nowhere");
+    assert_eq!(listed[0]["current"], true);
+}
+
+#[test]
+fn the_doctor_fails_and_says_at_every_failure_what_to_do() {
+    let user = User::new();
+    let output = user.slipway(&["doctor", "--json"]);
+    assert_eq!(code(&output), 255);
+    let findings: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let failed: Vec<&str> = findings
+        .iter()
+        .filter(|finding| finding["verdict"] == "fail")
+        .map(|finding| {
+            assert!(
+                finding["remedy"]
+                    .as_str()
+                    .is_some_and(|remedy| !remedy.is_empty()),
+                "{finding}"
+            );
+            finding["check"].as_str().unwrap()
+        })
+        .collect();
+    assert!(failed.contains(&"helper"), "{failed:?}");
+    assert!(failed.contains(&"api-server"), "{failed:?}");
+}
+
+#[test]
+fn a_profile_lives_from_create_to_delete() {
+    let user = User::new();
+    let done = |arguments: &[&str]| {
+        let output = user.slipway(arguments);
+        assert_eq!(code(&output), 0, "{arguments:?}: {}", stderr(&output));
+        stdout(&output).to_owned()
+    };
+    done(&[
+        "profiles",
+        "create",
+        "shop",
+        "--namespace",
+        "shop",
+        "--also-proxy",
+        "10.3.0.0/16",
+    ]);
+    assert_eq!(code(&user.slipway(&["profiles", "create", "shop"])), 255);
+    let exported = user.home.path().join("other.toml");
+    done(&["profiles", "export", "shop", "-o", exported.to_str().unwrap()]);
+    done(&["profiles", "import", exported.to_str().unwrap()]);
+    let listed: Vec<serde_json::Value> =
+        serde_json::from_str(&done(&["profiles", "list", "--json"])).unwrap();
+    let names: Vec<_> = listed
+        .iter()
+        .map(|profile| profile["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["other", "shop"]);
+    assert_eq!(listed[0]["also-proxy"], listed[1]["also-proxy"]);
+    done(&["profiles", "delete", "other"]);
+    assert_eq!(code(&user.slipway(&["profiles", "show", "other"])), 255);
+}
+
+#[test]
+fn an_edit_is_saved_as_written_or_not_at_all() {
+    let user = User::new();
+    assert_eq!(code(&user.slipway(&["profiles", "create", "shop"])), 0);
+    let file = user.home.path().join(".config/slipway/profiles/shop.toml");
+    let edit = |editor: &str| user.with("VISUAL", editor, &["profiles", "edit", "shop"]);
+
+    assert_eq!(code(&edit("sed -i '1i # ours'")), 0);
+    let good = fs::read_to_string(&file).unwrap();
+    assert!(good.starts_with("# ours\nversion = 1\n"), "{good}");
+
+    let refused = edit("sed -i '1i nope = 1'");
+    assert_eq!(code(&refused), 255);
+    assert!(stderr(&refused).contains("nope"), "{}", stderr(&refused));
+    assert_eq!(fs::read_to_string(&file).unwrap(), good);
+
+    assert_eq!(code(&edit("false")), 255);
+    assert_eq!(fs::read_to_string(&file).unwrap(), good);
+}
+
+#[test]
+fn the_laptop_is_cleaned_up_although_the_cluster_cannot_be_looked_at() {
+    let user = User::new();
+    let folder = user.home.path().join("run/slipway");
+    fs::DirBuilder::new().mode(0o700).create(&folder).unwrap();
+    let dead = folder.join("shop-a1b2c3.sock");
+    drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());
+    let listed = user.slipway(&["cleanup"]);
+    assert!(
+        stdout(&listed).contains("shop-a1b2c3.sock"),
+        "{}",
+        stdout(&listed)
+    );
+    assert!(!dead.exists());
+    assert_eq!(code(&listed), 255);
+    assert!(
+        stderr(&listed).contains("(api-unreachable)"),
+        "{}",
+        stderr(&listed)
+    );
+}
