@@ -1,5 +1,7 @@
 //! What scripts rely on, without a cluster: exit codes, which output says what, and saved profiles.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::process::{Command, Output, Stdio};

@@ -141,13 +141,22 @@ fn of_ranges(ranges: &Ranges, laptop: &[Route]) -> Vec<Finding> {
         if overlaps.is_empty() {
             return Finding::ok(Check::Range, format!("{range} is free on this laptop."));
         }
-        let owners: Vec<String> = overlaps
-            .iter()
-            .map(|route| format!("{} ({})", route.device, route.network))
-            .collect();
+        let owners = |routes: &[&Route]| {
+            let owners: Vec<String> = routes
+                .iter()
+                .map(|route| format!("{} ({})", route.device, route.network))
+                .collect();
+            owners.join(", ")
+        };
+        let (sessions, others): (Vec<&Route>, Vec<&Route>) =
+            overlaps.into_iter().partition(|route| route.is_ours());
+        if others.is_empty() {
+            let detail = format!("{range} goes to the session that has {}.", owners(&sessions));
+            return Finding::ok(Check::Range, detail);
+        }
         Finding::warn(
             Check::Range,
-            format!("{range} is also used by {}.", owners.join(", ")),
+            format!("{range} is also used by {}.", owners(&others)),
             "Names still work; addresses in both go where they go without Slipway. Leave the other network if they \
              are to go to the cluster.",
         )
@@ -192,15 +201,20 @@ mod tests {
 
     #[test]
     fn an_overlap_names_who_has_the_range() {
-        let route = Route {
-            network: "10.96.4.0/24".parse().unwrap(),
-            device: "wg0".into(),
+        let route = |network: &str, device: &str| Route {
+            network: network.parse().unwrap(),
+            device: device.into(),
         };
+        let laptop = [
+            route("10.96.4.0/24", "wg0"),
+            route("10.96.0.0/16", "slipway0"),
+            route("10.100.0.0/16", "slipway0"),
+        ];
         let ranges = Ranges {
-            services: vec!["10.96.0.0/16".parse().unwrap()],
+            services: vec!["10.96.0.0/16".parse().unwrap(), "10.100.0.0/16".parse().unwrap()],
             pods: vec!["10.244.0.0/16".parse().unwrap()],
             ..Ranges::default()
         };
-        insta::assert_snapshot!(in_words(&of_ranges(&ranges, &[route])));
+        insta::assert_snapshot!(in_words(&of_ranges(&ranges, &laptop)));
     }
 }
