@@ -20,6 +20,16 @@ pub(crate) struct TestBinary {
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command.args(arguments);
+    // Set by the Cargo that runs us; build scripts that look at them would run, and all that depends on them be built,
+    // anew each time somebody calls Cargo in another way.
+    for (name, _) in std::env::vars_os() {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+        {
+            command.env_remove(name);
+        }
+    }
     if let Ok(folder) = target_folder() {
         command.env("CARGO_TARGET_DIR", folder);
     }

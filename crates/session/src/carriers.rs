@@ -13,13 +13,16 @@ use tokio::time::Instant;
 /// Carriers at one time: one for conversations, one for bulk data, and neither waits for the other.
 const COUNT: usize = 2;
 
-/// How long one attempt to open a carrier may take. An API server that is back is found by the next attempt, so this
+/// How long an attempt to open a carrier may take. An API server that is back is found by the next attempt, so this
 /// bounds how late that may be noticed.
-const PER_ATTEMPT: Duration = Duration::from_secs(4);
+const BRISK: Duration = Duration::from_secs(3);
+
+/// How long every fourth attempt may take, for networks on which the others are too short.
+const PATIENT: Duration = Duration::from_secs(12);
 
 /// The pause after a failed attempt: the first, and the longest it grows to.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// A carrier that lived this long was a good one: the next attempt comes at once.
 const GOOD_LIFE: Duration = Duration::from_secs(1);
@@ -49,8 +52,8 @@ pub(crate) enum Trouble {
     #[error("the session ends")]
     Unwatched,
     /// Nothing came of it in time.
-    #[error("nothing came of it within {PER_ATTEMPT:?}")]
-    Slow,
+    #[error("nothing came of it within {0:?}")]
+    Slow(Duration),
 }
 
 /// The tasks that keep carriers open. Dropping this ends them.
@@ -80,8 +83,14 @@ impl Carriers {
         let endpoint = Endpoint::new(&agent.namespace, &agent.pod, AGENT_PORT)?;
         let (report, reports) = mpsc::channel(64);
         let mut tasks = JoinSet::new();
-        for _ in 0..COUNT {
-            tasks.spawn(keep(way.clone(), endpoint.clone(), key.clone(), report.clone()));
+        for place in 0..COUNT {
+            tasks.spawn(keep(
+                place,
+                way.clone(),
+                endpoint.clone(),
+                key.clone(),
+                report.clone(),
+            ));
         }
         Ok(Carriers {
             _tasks: tasks,
@@ -90,16 +99,20 @@ impl Carriers {
     }
 }
 
-async fn keep(way: Way, endpoint: Endpoint, key: Key, report: mpsc::Sender<Report>) {
+async fn keep(place: usize, way: Way, endpoint: Endpoint, key: Key, report: mpsc::Sender<Report>) {
     let mut pause = FIRST_PAUSE;
+    // Places are patient in turn, so that one of them always looks again soon.
+    let mut attempt = place * 2;
     loop {
         let begun = Instant::now();
-        let trouble = carry(&way, &endpoint, &key, &report).await;
+        let limit = if attempt % 4 == 3 { PATIENT } else { BRISK };
+        let trouble = carry(&way, &endpoint, &key, &report, limit).await;
+        attempt += 1;
         tracing::info!(%trouble, "no carrier");
         if report.send(Report::Down(trouble)).await.is_err() {
             return;
         }
-        if begun.elapsed() >= GOOD_LIFE + PER_ATTEMPT {
+        if begun.elapsed() >= GOOD_LIFE + PATIENT {
             pause = FIRST_PAUSE;
         }
         tokio::time::sleep(pause).await;
@@ -107,7 +120,13 @@ async fn keep(way: Way, endpoint: Endpoint, key: Key, report: mpsc::Sender<Repor
     }
 }
 
-async fn carry(way: &Way, endpoint: &Endpoint, key: &Key, report: &mpsc::Sender<Report>) -> Trouble {
+async fn carry(
+    way: &Way,
+    endpoint: &Endpoint,
+    key: &Key,
+    report: &mpsc::Sender<Report>,
+    limit: Duration,
+) -> Trouble {
     let opening = async {
         let pipe = way
             .ladder
@@ -115,8 +134,8 @@ async fn carry(way: &Way, endpoint: &Endpoint, key: &Key, report: &mpsc::Sender<
             .await
             .map_err(Trouble::Open)?;
         let (mut reader, mut writer) = pipe.into_split();
-        let limit = Limits::default().proof;
-        let instance = proof::prove_to_agent(key, way.run, &mut reader, &mut writer, limit)
+        let proof_limit = Limits::default().proof;
+        let instance = proof::prove_to_agent(key, way.run, &mut reader, &mut writer, proof_limit)
             .await
             .map_err(|error| match &error {
                 ProofError::Broken(broken) => match CarrierError::of(broken) {
@@ -131,10 +150,10 @@ async fn carry(way: &Way, endpoint: &Endpoint, key: &Key, report: &mpsc::Sender<
             })?;
         Ok((reader, writer, instance))
     };
-    let (reader, writer, instance) = match tokio::time::timeout(PER_ATTEMPT, opening).await {
+    let (reader, writer, instance) = match tokio::time::timeout(limit, opening).await {
         Ok(Ok(opened)) => opened,
         Ok(Err(trouble)) => return trouble,
-        Err(_) => return Trouble::Slow,
+        Err(_) => return Trouble::Slow(limit),
     };
     if report.send(Report::Up { instance }).await.is_err() {
         return Trouble::Unwatched;
@@ -154,9 +173,11 @@ impl Trouble {
             Trouble::Proof(ProofError::WrongKey | ProofError::NotATunnel | ProofError::Version { .. }) => {
                 true
             }
-            Trouble::Open(_) | Trouble::Proof(_) | Trouble::Ended(_) | Trouble::Unwatched | Trouble::Slow => {
-                false
-            }
+            Trouble::Open(_)
+            | Trouble::Proof(_)
+            | Trouble::Ended(_)
+            | Trouble::Unwatched
+            | Trouble::Slow(_) => false,
         }
     }
 }

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use slipway_cluster::placement::watch_gone;
-use slipway_control::{Health, State};
+use slipway_control::{Health, Problem, State};
+use slipway_profile::AlsoProxy;
 use slipway_tunnel::frame::Farewell;
 use slipway_tunnel::{ResetCause, Stats, TunnelEvent};
+use slipway_vpn_tcp::Explainer;
 
 use crate::carriers::Report;
 use crate::connecting::Live;
@@ -64,11 +66,22 @@ pub(crate) async fn until_change(
         carriers: kept,
         instance,
         method,
+        hosts_checked,
     } = live;
     let mut ended = std::pin::pin!(method.ended());
     let mut health = tokio::time::interval(HEALTH_EVERY);
+    let mut unknown = std::pin::pin!(unknown_hosts(context, method.explainer()));
     loop {
         tokio::select! {
+            unknown = &mut unknown, if !*hosts_checked => {
+                *hosts_checked = true;
+                if let Some(problem) = unknown {
+                    tracing::warn!("{}", problem.cause);
+                    context.publisher.update(|status| {
+                        status.problem.get_or_insert(problem);
+                    });
+                }
+            }
             () = &mut carriers => return Ok(awaited),
             () = &mut pod => return Ok(Change::AgentLost),
             end = &mut ended => return Err(SessionError::Ended(end).into()),
@@ -95,6 +108,30 @@ pub(crate) async fn until_change(
             }
         }
     }
+}
+
+/// Asks the cluster for the extra hosts of the profile, and says which of them it does not know.
+async fn unknown_hosts(context: &Context, explainer: Explainer) -> Option<Problem> {
+    let mut unknown = Vec::new();
+    for extra in &context.options.profile.also_proxy {
+        let AlsoProxy::Host(host) = extra else { continue };
+        let Ok(name) = host.as_str().parse() else { continue };
+        let found = explainer.explain(name).await.cluster;
+        if !found.is_some_and(|finding| finding.outcome.exists()) {
+            unknown.push(host.as_str());
+        }
+    }
+    let [first, rest @ ..] = &unknown[..] else {
+        return None;
+    };
+    let names = rest
+        .iter()
+        .fold(format!("`{first}`"), |names, name| format!("{names}, `{name}`"));
+    Some(Problem::new(
+        "also-proxy-unknown",
+        format!("The cluster's DNS does not know {names}, so it is not reached through the cluster."),
+        "Correct the name in the profile, or leave it out.",
+    ))
 }
 
 /// Gives up what cannot outlive the agent. The laptop stays connected, for the one that takes its place.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use slipway_carrier::CarrierError;
-use slipway_control::{NameEvent, State};
+use slipway_control::{NameEvent, Problem, State};
 use slipway_names::{Label, Name, Outcome, Scope};
 use slipway_profile::AlsoProxy;
 use slipway_tunnel::{ResetCause, TunnelEvent};
@@ -30,6 +30,8 @@ pub(crate) struct Live {
     /// Names the run of the agent.
     pub(crate) instance: u64,
     pub(crate) method: VpnTcp,
+    /// Whether the cluster was asked for the profile's extra hosts.
+    pub(crate) hosts_checked: bool,
 }
 
 pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<(), Left> {
@@ -67,7 +69,10 @@ pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<()
     context.publisher.update(|status| {
         status.state = State::Connected;
         status.step = None;
-        status.problem = None;
+        status.problem = method.warnings().first().map(|warning| {
+            let remedy = "Names still work. Run `slipway doctor` for the networks and who uses them.";
+            Problem::new("range-not-routed", warning.to_string(), remedy)
+        });
         status.routes = method.routes().iter().map(ToString::to_string).collect();
         status.dns = Some(method.names_by());
     });
@@ -75,6 +80,7 @@ pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<()
         carriers,
         instance,
         method,
+        hosts_checked: false,
     });
     Ok(())
 }
@@ -116,7 +122,7 @@ async fn first(carriers: &mut Carriers, found: bool) -> Result<u64, SessionError
                 return Err(match trouble {
                     Trouble::Open(error) => error.into(),
                     Trouble::Proof(error) => error.into(),
-                    Trouble::Ended(_) | Trouble::Unwatched | Trouble::Slow => SessionError::AgentSilent {
+                    Trouble::Ended(_) | Trouble::Unwatched | Trouble::Slow(_) => SessionError::AgentSilent {
                         seconds: FIRST_CARRIER.as_secs(),
                     },
                 });
@@ -208,7 +214,7 @@ fn name_event(event: &slipway_names::Event) -> NameEvent {
         took_ms: u32::try_from(event.took.as_millis()).unwrap_or(u32::MAX),
         problem: problem.map(|(code, cause)| {
             let remedy = format!("Run `slipway explain {}`.", event.name);
-            slipway_control::Problem::new(code, cause, remedy)
+            Problem::new(code, cause, remedy)
         }),
     }
 }

@@ -11,6 +11,7 @@ use slipway_cluster::ranges::{self, Ranges};
 use slipway_control::State;
 use slipway_names::{Label, Namespaces};
 use slipway_tunnel::{Limits, Tunnel, TunnelEvent};
+use slipway_vpn_tcp::VpnTcp;
 use tokio::sync::mpsc;
 
 use crate::carriers::Way;
@@ -32,6 +33,10 @@ pub(crate) async fn run(context: &Context) -> Result<Prepared, Left> {
     context.publisher.enter(State::Preparing);
     let profile = &context.options.profile;
     profile.method.ready().map_err(SessionError::from)?;
+
+    VpnTcp::check(&context.options.helper)
+        .await
+        .map_err(SessionError::from)?;
 
     step(context, "Reading the kubeconfig");
     let file = profile

@@ -1,12 +1,12 @@
 //! One connection's worth of the whole laptop, from start to stop.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use slipway_capture::{Capture, Lost};
-use slipway_helper_api::{ClientError, DnsPlan, Granted, RedirectPort, RungChoice};
+use slipway_helper_api::{Client, ClientError, DnsPlan, Granted, RedirectPort, RungChoice};
 use slipway_names::{Explanation, Name, Observer, Scope};
 use slipway_tunnel::{Tunnel, TunnelEvent};
 use tokio::sync::{mpsc, watch};
@@ -56,6 +56,16 @@ pub struct VpnTcp {
 }
 
 impl VpnTcp {
+    /// Whether there is a helper that serves us. Cheap: to be asked before anything is made in the cluster.
+    ///
+    /// # Errors
+    ///
+    /// [`VpnTcpError`], as [`VpnTcp::start`] would fail.
+    pub async fn check(helper: &Path) -> Result<(), VpnTcpError> {
+        Client::connect(helper).await?;
+        Ok(())
+    }
+
     /// Connects the laptop. When this returns, programs reach the cluster by name.
     ///
     /// # Errors

@@ -58,11 +58,26 @@ pub(crate) fn open_namespace(name: &str) -> Result<File> {
     File::open(&path).with_context(|| format!("open {}", path.display()))
 }
 
+/// Locally administered, as no vendor's is.
+const BRIDGE_ADDRESS: &str = "02:53:4c:57:00:01";
+
 /// Gives the node its bridge to the laptops, its other addresses, and the filter between.
 pub(crate) fn prepare_node(node: &Machine, addresses: Addresses, folder: &Path) -> Result<()> {
     let name = node.name();
     let (_, prefix) = addresses.laptops();
-    ip(&["-n", name, "link", "add", BRIDGE, "type", "bridge"])?;
+    // With an address of its own: otherwise a bridge takes the lowest of its ports', and every laptop that joins may
+    // change it under the others, whose neighbour tables then lead nowhere for half a minute.
+    ip(&[
+        "-n",
+        name,
+        "link",
+        "add",
+        BRIDGE,
+        "address",
+        BRIDGE_ADDRESS,
+        "type",
+        "bridge",
+    ])?;
     add_address(name, BRIDGE, addresses.node(), prefix)?;
     ip(&["-n", name, "link", "set", BRIDGE, "up"])?;
     for host in PUBLIC_HOSTS {

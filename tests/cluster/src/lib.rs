@@ -158,9 +158,14 @@ impl Desk<'_> {
         self.command(program("slipway").to_str().unwrap(), arguments)
     }
 
-    /// Connects, with an agent that does not wait long, and returns when programs reach the cluster.
+    /// Connects and returns when programs reach the cluster. The agent does not wait long, unless the arguments say so.
     pub fn connect(&self, arguments: &[&str]) -> Session<'_> {
-        let arguments = [&["connect", "--agent-grace", "5"], arguments].concat();
+        let grace: &[&str] = if arguments.contains(&"--agent-grace") {
+            &[]
+        } else {
+            &["--agent-grace", "5"]
+        };
+        let arguments = [&["connect"], grace, arguments].concat();
         let running = Running::start(self.slipway(&arguments));
         let session = Session { desk: self, running };
         let connected = until_within(CONNECTING, "the session is connected", || {

@@ -1,9 +1,10 @@
 //! What goes wrong while connected, and what is left when everything was killed.
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::print_stdout, reason = "a figure that is worth seeing")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use slipway_cluster_tests::{Desk, on_each_laptop, on_the_plain_laptop, until, until_within};
@@ -11,6 +12,7 @@ use slipway_cluster_tests::{Desk, on_each_laptop, on_the_plain_laptop, until, un
 on_each_laptop!(a_killed_session_leaves_nothing, a_killed_helper_leaves_nothing);
 on_the_plain_laptop!(
     an_open_connection_outlives_the_api_connection,
+    an_open_connection_outlives_an_api_server_that_is_gone_for_twenty_seconds,
     a_helper_that_comes_back_keeps_open_connections,
     the_agent_goes_by_itself_when_nobody_comes_back,
     a_lost_agent_is_replaced,
@@ -83,6 +85,64 @@ fn an_open_connection_outlives_the_api_connection(desk: &Desk<'_>) {
     })
     .expect("again");
     session.disconnect();
+}
+
+fn an_open_connection_outlives_an_api_server_that_is_gone_for_twenty_seconds(desk: &Desk<'_>) {
+    let session = desk.connect(&["--agent-grace", "60"]);
+    let mut conversation = Conversation::begin(desk);
+    let gone = Gone::begin(desk);
+    let reconnecting = || session.state().as_deref() == Some("reconnecting");
+    until_within(Duration::from_secs(15), "the session reconnects", reconnecting).expect("reconnecting");
+    gone.last(Duration::from_secs(20));
+    let back = Instant::now();
+    until_within(Duration::from_secs(10), "the session is connected again", || {
+        session.state().as_deref() == Some("connected")
+    })
+    .expect("connected");
+    let took = back.elapsed();
+    conversation.say("still here");
+    println!("back {took:?} after the API server was");
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    session.disconnect();
+}
+
+/// The API server's side drops everything that comes from the laptop, which therefore sees no error.
+struct Gone<'a> {
+    desk: &'a Desk<'a>,
+    since: Instant,
+}
+
+impl Gone<'_> {
+    fn begin<'a>(desk: &'a Desk<'a>) -> Gone<'a> {
+        let from = desk.laptop.address();
+        let rules = format!(
+            "table ip gone {{ chain c {{ type filter hook prerouting priority -300; ip saddr {from} drop; }}; }}"
+        );
+        let added = desk
+            .bed
+            .command_on_node("nft", [rules.as_str()])
+            .output()
+            .unwrap();
+        assert!(added.status.success(), "{added:?}");
+        Gone {
+            desk,
+            since: Instant::now(),
+        }
+    }
+
+    fn last(self, so_long: Duration) {
+        std::thread::sleep(so_long.saturating_sub(self.since.elapsed()));
+    }
+}
+
+impl Drop for Gone<'_> {
+    fn drop(&mut self) {
+        let _removed = self
+            .desk
+            .bed
+            .command_on_node("nft", ["delete table ip gone"])
+            .output();
+    }
 }
 
 fn a_helper_that_comes_back_keeps_open_connections(desk: &Desk<'_>) {

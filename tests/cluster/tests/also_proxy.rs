@@ -1,0 +1,60 @@
+//! Hosts beside the cluster, reached through it.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use slipway_cluster_tests::{Desk, on_each_laptop, on_the_plain_laptop, until};
+
+on_each_laptop!(a_host_that_only_the_cluster_knows_is_reached_by_name);
+on_the_plain_laptop!(
+    an_address_beside_the_cluster_is_reached,
+    a_host_that_nobody_knows_does_not_stop_the_session,
+    the_api_servers_own_address_never_loops,
+);
+
+const HOST: &str = "warehouse.vpc.internal";
+const ADDRESS: &str = "http://10.20.0.5/";
+
+fn a_host_that_only_the_cluster_knows_is_reached_by_name(desk: &Desk<'_>) {
+    let page = format!("http://{HOST}/");
+    assert_eq!(desk.page(&page), None, "not reachable before");
+    let without = desk.connect(&[]);
+    assert_eq!(
+        desk.page(&page),
+        None,
+        "not reachable by a session that was not asked to"
+    );
+    without.disconnect();
+    let session = desk.connect(&["--also-proxy", HOST]);
+    assert!(desk.page(&page).is_some());
+    session.disconnect();
+    assert_eq!(desk.page(&page), None, "not reachable after");
+}
+
+fn an_address_beside_the_cluster_is_reached(desk: &Desk<'_>) {
+    for range in ["10.20.0.5", "10.20.0.0/24"] {
+        assert_eq!(desk.page(ADDRESS), None, "not reachable before");
+        let session = desk.connect(&["--also-proxy", range]);
+        assert!(desk.page(ADDRESS).is_some(), "{range}");
+        session.disconnect();
+    }
+}
+
+fn a_host_that_nobody_knows_does_not_stop_the_session(desk: &Desk<'_>) {
+    let session = desk.connect(&["--also-proxy", "nowhere.vpc.internal", "--also-proxy", HOST]);
+    assert!(desk.page(&format!("http://{HOST}/")).is_some());
+    assert!(!desk.resolves("nowhere.vpc.internal"));
+    let warned = || {
+        session
+            .status()
+            .is_some_and(|status| status["problem"]["code"] == "also-proxy-unknown")
+    };
+    until("the session warns of it", warned).unwrap();
+    session.disconnect();
+}
+
+fn the_api_servers_own_address_never_loops(desk: &Desk<'_>) {
+    // A range around the API server; the laptop's own network lies in it too.
+    let session = desk.connect(&["--also-proxy", "192.168.0.0/16"]);
+    assert!(desk.page("http://web.shop.svc.cluster.local").is_some());
+    assert_eq!(session.state().unwrap(), "connected");
+    session.disconnect();
+}

@@ -1,0 +1,127 @@
+//! What the commands do for people and scripts.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may panic"
+)]
+
+use slipway_cluster_tests::{Desk, on_the_plain_laptop, until};
+
+on_the_plain_laptop!(
+    run_passes_on_what_its_command_ended_with,
+    a_detached_session_goes_on_and_is_ended_by_name,
+    explain_says_who_answered,
+    a_profile_is_made_connected_and_deleted,
+    a_connection_without_a_helper_says_what_to_do_and_leaves_no_session,
+    an_unknown_context_is_named_beside_those_that_exist,
+);
+
+const PAGE: &str = "http://web.shop.svc.cluster.local";
+
+fn run_passes_on_what_its_command_ended_with(desk: &Desk<'_>) {
+    let code = |arguments: &[&str]| desk.slipway(arguments).output().unwrap().status.code();
+    assert_eq!(desk.page(PAGE), None, "not reachable before");
+    let fetch = format!("curl --silent --fail --max-time 5 {PAGE} >/dev/null && exit 37");
+    assert_eq!(
+        code(&["run", "--agent-grace", "5", "--", "sh", "-c", &fetch]),
+        Some(37)
+    );
+    assert_eq!(
+        code(&["run", "--agent-grace", "5", "--", "sh", "-c", "kill -TERM $$"]),
+        Some(128 + 15)
+    );
+    assert_eq!(
+        code(&["run", "--context", "nowhere", "--", "touch", "/tmp/it-ran"]),
+        Some(255)
+    );
+    assert!(
+        !desk.output("test", &["-e", "/tmp/it-ran"]).status.success(),
+        "nothing runs without a session"
+    );
+    assert_eq!(code(&["run"]), Some(2), "a usage error");
+    assert_eq!(desk.page(PAGE), None, "not reachable after");
+    assert!(desk.status().is_empty());
+}
+
+fn a_detached_session_goes_on_and_is_ended_by_name(desk: &Desk<'_>) {
+    let started = desk
+        .slipway(&["connect", "--detach", "--agent-grace", "5"])
+        .output()
+        .unwrap();
+    assert!(started.status.success(), "{started:?}");
+    assert!(desk.page(PAGE).is_some());
+    let sessions = desk.status();
+    assert_eq!(sessions.len(), 1);
+    for field in ["id", "pid", "profile", "method", "context", "namespace", "state"] {
+        assert!(
+            sessions[0].get(field).is_some(),
+            "{field} is missing: {sessions:?}"
+        );
+    }
+    let again = desk.slipway(&["connect"]).output().unwrap();
+    assert_eq!(again.status.code(), Some(255), "the same place is connected once");
+    assert!(
+        String::from_utf8_lossy(&again.stderr).contains("already-connected"),
+        "{again:?}"
+    );
+    let id = sessions[0]["id"].as_str().unwrap();
+    assert!(desk.slipway(&["disconnect", id]).status().unwrap().success());
+    assert_eq!(desk.page(PAGE), None);
+    assert!(desk.status().is_empty());
+}
+
+fn explain_says_who_answered(desk: &Desk<'_>) {
+    let session = desk.connect(&[]);
+    let explain = |name: &str| -> serde_json::Value {
+        let output = desk.slipway(&["explain", name, "--json"]).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    };
+    assert_eq!(explain("web")["answered_by"], "cluster");
+    assert_eq!(explain("www.public.test")["answered_by"], "laptop");
+    let nobody = explain("nobody-knows.this");
+    assert_eq!(nobody["answered_by"], "nobody");
+    assert!(!nobody["cause"].as_str().unwrap().is_empty());
+    session.disconnect();
+}
+
+fn a_profile_is_made_connected_and_deleted(desk: &Desk<'_>) {
+    let slipway = |arguments: &[&str]| {
+        let output = desk.slipway(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    slipway(&["profiles", "create", "staging", "--namespace", "shop"]);
+    assert!(slipway(&["profiles", "list"]).contains("staging"));
+    let session = desk.connect(&["staging"]);
+    assert_eq!(session.status().unwrap()["profile"], "staging");
+    assert!(desk.page(PAGE).is_some());
+    session.disconnect();
+    slipway(&["profiles", "delete", "staging"]);
+    assert!(!slipway(&["profiles", "list"]).contains("staging"));
+}
+
+fn a_connection_without_a_helper_says_what_to_do_and_leaves_no_session(desk: &Desk<'_>) {
+    let mut command = desk.slipway(&["connect", "--agent-grace", "5"]);
+    let output = command
+        .env("SLIPWAY_HELPER_SOCKET", "/nowhere/helper.sock")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(255), "{said}");
+    assert!(
+        said.contains("no-helper") && said.contains("systemctl start slipway-helper"),
+        "{said}"
+    );
+    until("no session is left", || desk.status().is_empty()).expect("none");
+}
+
+fn an_unknown_context_is_named_beside_those_that_exist(desk: &Desk<'_>) {
+    let output = desk
+        .slipway(&["connect", "--context", "nowhere"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(255), "{said}");
+    assert!(said.contains("nowhere") && said.contains("default"), "{said}");
+}
