@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use slipway_carrier::{CarrierError, Endpoint, Ladder};
-use slipway_cluster::placement::{AGENT_PORT, Agent};
+use slipway_cluster::placement::{AGENT_CONTAINER, AGENT_PORT, Agent, agent_command};
 use slipway_tunnel::{CarrierEnd, Key, Limits, ProofError, Tunnel, proof};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -80,7 +80,10 @@ impl Carriers {
     ///
     /// When the agent's pod has a name that no carrier can lead to.
     pub(crate) fn start(way: &Way, agent: &Agent, key: &Key) -> Result<Carriers, CarrierError> {
-        let endpoint = Endpoint::new(&agent.namespace, &agent.pod, AGENT_PORT)?;
+        let port = AGENT_PORT.to_string();
+        // Where port-forward does not get through, the agent's program joins its own standard input and output.
+        let endpoint = Endpoint::new(&agent.namespace, &agent.pod, AGENT_PORT)?
+            .with_command(AGENT_CONTAINER, agent_command(&["stdio", "--port", &port]));
         let (report, reports) = mpsc::channel(64);
         let mut tasks = JoinSet::new();
         for place in 0..COUNT {

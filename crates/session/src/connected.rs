@@ -10,9 +10,9 @@ use slipway_tunnel::{ResetCause, Stats, TunnelEvent};
 use slipway_vpn_tcp::Explainer;
 
 use crate::carriers::Report;
-use crate::connecting::Live;
+use crate::context::{Context, Left};
 use crate::error::SessionError;
-use crate::run::{Context, Holdings, Left};
+use crate::holdings::{Holdings, Live};
 
 /// How often the figures in the status are renewed.
 const HEALTH_EVERY: Duration = Duration::from_secs(1);

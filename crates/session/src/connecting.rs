@@ -12,11 +12,11 @@ use slipway_tunnel::{ResetCause, TunnelEvent};
 use slipway_vpn_tcp::{VpnTcp, Wanted};
 
 use crate::carriers::{Carriers, Report, Trouble};
+use crate::context::{Context, Left};
 use crate::desk::answerer;
 use crate::error::SessionError;
+use crate::holdings::{Holdings, Live, Prepared};
 use crate::placing;
-use crate::preparing::{Prepared, step};
-use crate::run::{Context, Holdings, Left};
 
 /// How long the first carrier may take, new attempts included.
 const FIRST_CARRIER: Duration = Duration::from_secs(30);
@@ -24,19 +24,9 @@ const FIRST_CARRIER: Duration = Duration::from_secs(30);
 /// The domain of a cluster whose administrator chose no other.
 const CLUSTER_DOMAIN: &str = "cluster.local";
 
-/// What a connected session has.
-pub(crate) struct Live {
-    pub(crate) carriers: Carriers,
-    /// Names the run of the agent.
-    pub(crate) instance: u64,
-    pub(crate) method: VpnTcp,
-    /// Whether the cluster was asked for the profile's extra hosts.
-    pub(crate) hosts_checked: bool,
-}
-
 pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<(), Left> {
     context.publisher.enter(State::Connecting);
-    step(context, "Connecting to the agent");
+    context.step("Connecting to the agent");
     let (carriers, instance) = reach_agent(context, holdings).await?;
     let Some(prepared) = &mut holdings.prepared else {
         return Ok(());
@@ -49,7 +39,7 @@ pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<()
             before.method
         }
         None => {
-            step(context, "Connecting the laptop");
+            context.step("Connecting the laptop");
             let wanted = wanted(context, prepared)?;
             VpnTcp::start(wanted, prepared.way.tunnel.clone())
                 .await

@@ -1,10 +1,10 @@
 //! Ending: the laptop becomes what it was. The agent stays for its grace time, for a session that comes back soon.
 
+use crate::context::Context;
+use crate::holdings::Holdings;
 use std::time::Duration;
 
 use slipway_control::State;
-
-use crate::run::{Context, Holdings};
 
 /// How long the laptop's side may take; after that it is dropped, which the kernel cleans up.
 const LAPTOP: Duration = Duration::from_secs(5);

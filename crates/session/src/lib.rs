@@ -1,6 +1,6 @@
 //! One session, from connect to clean-up.
 //!
-//! A session is a state machine with one file for each state (in [`state`](self)), and every state is a function
+//! A session is a state machine with one file for each state, and every state is a function
 //! that ends in the next one or in an error:
 //!
 //! ```text
@@ -16,9 +16,11 @@
 mod carriers;
 mod connected;
 mod connecting;
+mod context;
 mod desk;
 mod ending;
 mod error;
+mod holdings;
 mod options;
 mod placing;
 mod preparing;

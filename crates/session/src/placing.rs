@@ -9,20 +9,12 @@ use slipway_control::{AgentInfo, State};
 use slipway_tunnel::Key;
 use uuid::Uuid;
 
+use crate::context::{Context, Left};
 use crate::error::SessionError;
-use crate::preparing::{Prepared, step};
-use crate::run::{Context, Holdings, Left};
+use crate::holdings::{Holdings, Placed, Prepared};
 
 /// How long an agent waits for a client that went away, where the profile does not say.
 const DEFAULT_GRACE: Duration = Duration::from_secs(90);
-
-/// The agent and what proves us to it.
-pub(crate) struct Placed {
-    pub(crate) agent: Agent,
-    pub(crate) key: Key,
-    /// Whether it was there before this session.
-    pub(crate) found: bool,
-}
 
 pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<(), Left> {
     let Some(prepared) = &holdings.prepared else {
@@ -30,7 +22,7 @@ pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<()
     };
     context.publisher.enter(State::Placing);
     let store = KeyStore::of_user().map_err(SessionError::from)?;
-    let profile = profile_identity(context);
+    let profile = agent_identity(context);
     let slot = Slot {
         server: &prepared.target.server,
         namespace: &prepared.target.namespace,
@@ -73,23 +65,15 @@ async fn place(
     store: &KeyStore,
     slot: &Slot<'_>,
 ) -> Result<Placed, Left> {
-    step(context, "Starting the agent");
-    let profile = &context.options.profile;
+    context.step("Starting the agent");
     let session = Uuid::new_v4();
     let key = SessionKey::generate().map_err(SessionError::from)?;
     let placement = Placement {
         namespace: slot.namespace.to_owned(),
         session,
-        image: profile
-            .agent
-            .image
-            .as_ref()
-            .map_or_else(|| DEFAULT_IMAGE.to_owned(), ToString::to_string),
+        image: image(context),
         pull_secrets: Vec::new(),
-        grace: profile
-            .agent
-            .grace
-            .map_or(DEFAULT_GRACE, |grace| grace.duration()),
+        grace: grace(context),
         key: key.clone(),
         binary: AGENT,
     };
@@ -104,9 +88,9 @@ async fn place(
         )
         .map_err(SessionError::from)?;
     let progress = |progress: Progress| match progress {
-        Progress::Creating => step(context, "Starting the agent"),
+        Progress::Creating => context.step("Starting the agent"),
         Progress::WaitingForPod { reason } => {
-            step(context, &format!("Waiting for the agent's pod ({reason})"))
+            context.step(&format!("Waiting for the agent's pod ({reason})"))
         }
         Progress::Uploading { sent, total } => {
             context.publisher.update(|status| {
@@ -130,12 +114,32 @@ async fn place(
     })
 }
 
-/// Under what name the agent and its key are kept for the next session.
-fn profile_identity(context: &Context) -> String {
-    let name = context.options.profile.name.as_str();
-    if context.options.saved {
-        format!("profile/{name}")
+/// Under what name the agent and its key are kept for the next session: one that wants another image or grace time wants
+/// another agent.
+fn agent_identity(context: &Context) -> String {
+    let profile = &context.options.profile;
+    let name = if context.options.saved {
+        profile.name.as_str()
     } else {
-        "unsaved".to_owned()
-    }
+        ""
+    };
+    format!(
+        "{name} image={} grace={}",
+        image(context),
+        grace(context).as_secs()
+    )
+}
+
+fn image(context: &Context) -> String {
+    let image = context.options.profile.agent.image.as_ref();
+    image.map_or_else(|| DEFAULT_IMAGE.to_owned(), ToString::to_string)
+}
+
+fn grace(context: &Context) -> Duration {
+    context
+        .options
+        .profile
+        .agent
+        .grace
+        .map_or(DEFAULT_GRACE, |grace| grace.duration())
 }

@@ -7,38 +7,23 @@ use std::sync::Arc;
 use slipway_carrier::Ladder;
 use slipway_cluster::kubeconfig::{Choice, Sources, Target, choose};
 use slipway_cluster::list;
-use slipway_cluster::ranges::{self, Ranges};
+use slipway_cluster::ranges;
 use slipway_control::State;
 use slipway_names::{Label, Namespaces};
-use slipway_tunnel::{Limits, Tunnel, TunnelEvent};
+use slipway_tunnel::{Limits, Tunnel};
 use slipway_vpn_tcp::VpnTcp;
-use tokio::sync::mpsc;
 
 use crate::carriers::Way;
+use crate::context::{Context, Left};
 use crate::error::SessionError;
-use crate::run::{Context, Left};
-
-/// What is known before anything was made.
-pub(crate) struct Prepared {
-    pub(crate) target: Target,
-    pub(crate) way: Way,
-    pub(crate) events: mpsc::Receiver<TunnelEvent>,
-    pub(crate) ranges: Ranges,
-    pub(crate) namespaces: Namespaces,
-    /// Addresses that carry the session itself and so must never go through it.
-    pub(crate) own_way: Vec<IpAddr>,
-}
+use crate::holdings::Prepared;
 
 pub(crate) async fn run(context: &Context) -> Result<Prepared, Left> {
     context.publisher.enter(State::Preparing);
     let profile = &context.options.profile;
     profile.method.ready().map_err(SessionError::from)?;
 
-    VpnTcp::check(&context.options.helper)
-        .await
-        .map_err(SessionError::from)?;
-
-    step(context, "Reading the kubeconfig");
+    context.step("Reading the kubeconfig");
     let file = profile
         .cluster
         .kubeconfig
@@ -57,7 +42,11 @@ pub(crate) async fn run(context: &Context) -> Result<Prepared, Left> {
         status.namespace = Some(target.namespace.clone());
     });
 
-    step(context, "Asking the API server");
+    VpnTcp::check(&context.options.helper)
+        .await
+        .map_err(SessionError::from)?;
+
+    context.step("Asking the API server");
     let client = client(&target).await?;
     let namespaces = [target.namespace.clone()];
     // Whoever may not list namespaces, or learn ranges, goes on without: names and addresses are learned as they are used.
@@ -126,11 +115,4 @@ async fn own_way(target: &Target) -> Vec<IpAddr> {
             Vec::new()
         }
     }
-}
-
-pub(crate) fn step(context: &Context, text: &str) {
-    tracing::info!("{text}");
-    context
-        .publisher
-        .update(|status| status.step = Some(text.to_owned()));
 }

@@ -3,12 +3,12 @@
 use slipway_control::State;
 
 use crate::connected::{Change, until_change};
-use crate::preparing::step;
-use crate::run::{Context, Holdings, Left};
+use crate::context::{Context, Left};
+use crate::holdings::Holdings;
 
 pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<Change, Left> {
     context.publisher.enter(State::Reconnecting);
-    step(context, "Waiting for the network. Open connections are kept");
+    context.step("Waiting for the network. Open connections are kept");
     let change = until_change(context, holdings, Change::Back).await?;
     if let Some(live) = &holdings.live {
         live.method.forget_answers();

@@ -1,48 +1,18 @@
 //! The states in their order.
 
 use slipway_control::{Publisher, State};
-use tokio_util::sync::CancellationToken;
 
 use crate::connected::{self, Change};
-use crate::connecting::{self, Live};
+use crate::connecting;
+use crate::context::{Context, Left};
 use crate::desk::Desk;
 use crate::ending;
 use crate::error::SessionError;
+use crate::holdings::Holdings;
 use crate::options::Options;
-use crate::placing::{self, Placed};
-use crate::preparing::{self, Prepared};
+use crate::placing;
+use crate::preparing;
 use crate::reconnecting;
-
-/// What every state is given.
-pub(crate) struct Context {
-    pub(crate) options: Options,
-    pub(crate) publisher: Publisher,
-    pub(crate) desk: Desk,
-    pub(crate) stop: CancellationToken,
-}
-
-/// Why the way from state to state was left.
-#[derive(Debug)]
-pub(crate) enum Left {
-    /// Somebody asked the session to end.
-    Stopped,
-    /// It cannot go on.
-    Failed(SessionError),
-}
-
-impl<E: Into<SessionError>> From<E> for Left {
-    fn from(error: E) -> Left {
-        Left::Failed(error.into())
-    }
-}
-
-/// What a session has at a moment; all of it is gone when this is dropped.
-#[derive(Default)]
-pub(crate) struct Holdings {
-    pub(crate) prepared: Option<Prepared>,
-    pub(crate) placed: Option<Placed>,
-    pub(crate) live: Option<Live>,
-}
 
 /// Runs a session from connect to clean-up: until [`Desk::stop`] is cancelled, or it cannot go on.
 ///

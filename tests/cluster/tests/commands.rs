@@ -123,5 +123,8 @@ fn an_unknown_context_is_named_beside_those_that_exist(desk: &Desk<'_>) {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(255), "{said}");
-    assert!(said.contains("nowhere") && said.contains("default"), "{said}");
+    assert!(
+        said.contains("nowhere") && said.contains(&desk.bed.name().to_string()),
+        "{said}"
+    );
 }

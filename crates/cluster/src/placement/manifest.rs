@@ -32,7 +32,8 @@ pub const AGENT_PORT: u16 = 7600;
 /// How long a pod waits for its agent before it ends itself, so that a laptop which went away leaves nothing.
 pub const UPLOAD_GRACE: Duration = Duration::from_secs(300);
 
-pub(super) const CONTAINER: &str = "agent";
+/// The name of the agent's container in its pod.
+pub const AGENT_CONTAINER: &str = "agent";
 pub(super) const NAME_LABEL: &str = "app.kubernetes.io/name";
 pub(super) const SESSION_LABEL: &str = "slipway.dev/session";
 pub(super) const NAME: &str = "slipway-agent";
@@ -189,7 +190,7 @@ fn pod_spec(placement: &Placement<'_>, shape: &Shape) -> PodSpec {
 
 fn container(placement: &Placement<'_>, shape: &Shape) -> Container {
     Container {
-        name: CONTAINER.to_owned(),
+        name: AGENT_CONTAINER.to_owned(),
         image: Some(placement.image.clone()),
         image_pull_policy: Some("IfNotPresent".to_owned()),
         command: Some(vec!["sh".to_owned(), "-c".to_owned(), script(placement)]),

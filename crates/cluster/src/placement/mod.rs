@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 pub use cleanup::{Leftover, LeftoverKind, STUCK_AFTER, cleanup, leftovers};
 pub use error::{PlaceError, UploadError};
-pub use manifest::{AGENT_FOLDER, AGENT_IN_IMAGE, AGENT_PORT, DEFAULT_IMAGE, UPLOAD_GRACE};
+pub use manifest::{AGENT_CONTAINER, AGENT_FOLDER, AGENT_IN_IMAGE, AGENT_PORT, DEFAULT_IMAGE, UPLOAD_GRACE};
 pub use removed::{Gone, watch_gone};
 
 use crate::api::{Access, ApiError, ask};
@@ -58,6 +58,20 @@ pub struct Placement<'a> {
     pub key: SessionKey,
     /// The agent's program, static, for linux/amd64. Not sent where the image holds one at [`AGENT_IN_IMAGE`].
     pub binary: &'a [u8],
+}
+
+/// A command that runs the agent's program in its container once more, wherever that program is.
+#[must_use]
+pub fn agent_command(arguments: &[&str]) -> Vec<String> {
+    let find = format!(
+        "for p in {AGENT_IN_IMAGE} {AGENT_FOLDER}/agent; do [ -x $p ] && exec $p \"$@\"; done; exit 127"
+    );
+    let shell = ["/bin/sh", "-c", &find, "agent"];
+    shell
+        .iter()
+        .chain(arguments)
+        .map(|word| (*word).to_owned())
+        .collect()
 }
 
 /// How far a placement is.

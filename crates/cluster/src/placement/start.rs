@@ -10,7 +10,7 @@ use kube::Client;
 use kube::api::{Api, PostParams};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::manifest::{self, CONTAINER, Shape};
+use super::manifest::{self, AGENT_CONTAINER, Shape};
 use super::{Created, PlaceError, Placement, Progress, START_PATIENCE, refusal};
 use crate::api::{Access, ApiError, ask};
 use crate::watch::{Follow, Selection};
@@ -358,14 +358,14 @@ fn ended(terminated: &ContainerStateTerminated) -> PlaceError {
 
 fn container(pod: &Pod) -> Option<&ContainerStatus> {
     let statuses = pod.status.as_ref()?.container_statuses.as_deref()?;
-    statuses.iter().find(|status| status.name == CONTAINER)
+    statuses.iter().find(|status| status.name == AGENT_CONTAINER)
 }
 
 fn image(pod: &Pod) -> String {
     let spec = pod
         .spec
         .as_ref()
-        .and_then(|spec| spec.containers.iter().find(|one| one.name == CONTAINER));
+        .and_then(|spec| spec.containers.iter().find(|one| one.name == AGENT_CONTAINER));
     spec.and_then(|container| container.image.clone())
         .unwrap_or_default()
 }

@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::manifest::{AGENT_FOLDER, AGENT_IN_IMAGE, CONTAINER};
+use super::manifest::{AGENT_CONTAINER, AGENT_FOLDER, AGENT_IN_IMAGE};
 use super::{Agent, Placement, Progress, UploadError};
 use crate::api::{Access, ApiError, ask};
 
@@ -38,7 +38,7 @@ pub(super) async fn upload(
 ) -> Result<(), UploadError> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), &agent.namespace);
     let params = AttachParams::default()
-        .container(CONTAINER)
+        .container(AGENT_CONTAINER)
         .stdin(true)
         .max_stdin_buf_size(CHUNK);
     let command = ["sh".to_owned(), "-c".to_owned(), script(placement.binary.len())];

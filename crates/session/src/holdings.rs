@@ -1,0 +1,50 @@
+//! What a session has: each state adds to it or takes from it, and all of it is gone when this is dropped.
+
+use std::net::IpAddr;
+
+use slipway_cluster::kubeconfig::Target;
+use slipway_cluster::placement::Agent;
+use slipway_cluster::ranges::Ranges;
+use slipway_names::Namespaces;
+use slipway_tunnel::{Key, TunnelEvent};
+use slipway_vpn_tcp::VpnTcp;
+use tokio::sync::mpsc;
+
+use crate::carriers::{Carriers, Way};
+
+/// What a session has at a moment; all of it is gone when this is dropped.
+#[derive(Default)]
+pub(crate) struct Holdings {
+    pub(crate) prepared: Option<Prepared>,
+    pub(crate) placed: Option<Placed>,
+    pub(crate) live: Option<Live>,
+}
+
+/// What is known before anything was made.
+pub(crate) struct Prepared {
+    pub(crate) target: Target,
+    pub(crate) way: Way,
+    pub(crate) events: mpsc::Receiver<TunnelEvent>,
+    pub(crate) ranges: Ranges,
+    pub(crate) namespaces: Namespaces,
+    /// Addresses that carry the session itself and so must never go through it.
+    pub(crate) own_way: Vec<IpAddr>,
+}
+
+/// The agent and what proves us to it.
+pub(crate) struct Placed {
+    pub(crate) agent: Agent,
+    pub(crate) key: Key,
+    /// Whether it was there before this session.
+    pub(crate) found: bool,
+}
+
+/// What a connected session has.
+pub(crate) struct Live {
+    pub(crate) carriers: Carriers,
+    /// Names the run of the agent.
+    pub(crate) instance: u64,
+    pub(crate) method: VpnTcp,
+    /// Whether the cluster was asked for the profile's extra hosts.
+    pub(crate) hosts_checked: bool,
+}
