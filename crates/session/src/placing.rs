@@ -118,13 +118,13 @@ async fn place(
 /// another agent.
 fn agent_identity(context: &Context) -> String {
     let profile = &context.options.profile;
-    let name = if context.options.saved {
-        profile.name.as_str()
+    let whose = if context.options.saved {
+        format!("profile/{}", profile.name)
     } else {
-        ""
+        "unsaved".to_owned()
     };
     format!(
-        "{name} image={} grace={}",
+        "{whose} image={} grace={}",
         image(context),
         grace(context).as_secs()
     )

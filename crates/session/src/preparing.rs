@@ -42,10 +42,6 @@ pub(crate) async fn run(context: &Context) -> Result<Prepared, Left> {
         status.namespace = Some(target.namespace.clone());
     });
 
-    VpnTcp::check(&context.options.helper)
-        .await
-        .map_err(SessionError::from)?;
-
     context.step("Asking the API server");
     let client = client(&target).await?;
     let namespaces = [target.namespace.clone()];
@@ -58,6 +54,10 @@ pub(crate) async fn run(context: &Context) -> Result<Prepared, Left> {
     );
     let version = version.map_err(SessionError::from)?;
     tracing::info!(version = version.version, ?ranges, "the API server answers");
+    // Before anything is made in the cluster.
+    VpnTcp::check(&context.options.helper)
+        .await
+        .map_err(SessionError::from)?;
     let namespaces = listed.map_or(Namespaces::Unknown, |listed| {
         let labels: BTreeSet<Label> = listed
             .iter()

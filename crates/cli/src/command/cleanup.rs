@@ -140,8 +140,13 @@ fn is_used(owner: &Owner, running: &[SessionStatus]) -> bool {
                 .namespace
                 .as_ref()
                 .is_none_or(|namespace| *namespace == owner.namespace);
-            identity == owner.profile && same_namespace
+            identity == whose(owner) && same_namespace
         })
+}
+
+/// The first word of a key's identity; what follows is what kind of agent it is for.
+fn whose(owner: &Owner) -> &str {
+    owner.profile.split(' ').next().unwrap_or_default()
 }
 
 /// Control sockets without a process behind them.
@@ -194,12 +199,12 @@ fn agreed() -> anyhow::Result<bool> {
 fn of_keys(keys: &[Owner]) -> String {
     keys.iter()
         .map(|owner| {
-            let whose = match owner.profile.strip_prefix("profile/") {
+            let of = match whose(owner).strip_prefix("profile/") {
                 Some(profile) => format!("profile {profile}"),
                 None => "no profile".to_owned(),
             };
             format!(
-                "On this laptop: the key of an agent in namespace {} of {}, which is gone ({whose})\n",
+                "On this laptop: the key of an agent in namespace {} of {}, which is gone ({of})\n",
                 owner.namespace, owner.server
             )
         })
@@ -256,6 +261,11 @@ mod tests {
             &owner("profile/shop"),
             &[session(Some("shop"), Some("shop"))]
         ));
+        let kind = owner("profile/shop image=busybox grace=90");
+        assert!(
+            is_used(&kind, &[session(Some("shop"), None)]),
+            "whatever its agent is like"
+        );
         assert!(is_used(&owner("profile/shop"), &[session(Some("shop"), None)]));
         assert!(is_used(&owner("unsaved"), &[session(None, Some("shop"))]));
         assert!(!is_used(
