@@ -387,6 +387,8 @@ fn on_a_laptop(test: impl AsyncFnOnce(&Laptop, Vec<Program>) + Send + 'static) {
 /// Serves while `test` runs.
 async fn while_serving(serving: impl Future<Output = io::Result<()>>, test: impl Future<Output = ()>) {
     tokio::select! {
+        // In this order: a program that is started first asks before anybody listens.
+        biased;
         ended = serving => panic!("the server ended with {ended:?}"),
         () = test => {}
     }

@@ -385,10 +385,25 @@ impl PolkitRule<'_> {
             "/../../packaging/polkit/slipway-helper.rules"
         );
         laptop
-            .write(PolkitRule::PLACE, &std::fs::read_to_string(source).unwrap())
+            .write(
+                "/tmp/slipway-helper.rules",
+                &std::fs::read_to_string(source).unwrap(),
+            )
             .unwrap();
         let rule = PolkitRule(laptop);
-        until("polkit reads the rule", || rule.holds()).unwrap();
+        let read = (0..5).any(|_| {
+            // polkitd may look at a file before it is written, and merges events of one place that come soon after one
+            // another: so the rule comes whole, and comes again where it was not seen.
+            let copied = laptop
+                .command_as_root("cp", ["/tmp/slipway-helper.rules", "/tmp/slipway-helper.copy"])
+                .status();
+            let moved = laptop
+                .command_as_root("mv", ["/tmp/slipway-helper.copy", PolkitRule::PLACE])
+                .status();
+            assert!(copied.unwrap().success() && moved.unwrap().success());
+            until_within(Duration::from_secs(4), "polkit reads the rule", || rule.holds()).is_ok()
+        });
+        assert!(read, "polkit does not read the rule");
         rule
     }
 
