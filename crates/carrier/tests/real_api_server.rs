@@ -14,20 +14,17 @@
 
 use std::future::poll_fn;
 use std::io::IoSlice;
-use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::{Client, Config};
-use slipway_bed::{Bed, BedName, LaptopKind};
+use slipway_bed::Again;
 use slipway_carrier::{CarrierError, Endpoint, Ladder, Pipe, Rung, open};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const ON_LAPTOP: &str = "SLIPWAY_TEST_ON_LAPTOP";
 const NAMESPACE: &str = "shop";
 const ECHO: u16 = 7000;
 const COUNT: u16 = 7001;
@@ -320,48 +317,15 @@ fn on_a_laptop<F>(name: &str, body: impl FnOnce(Client) -> F)
 where
     F: Future<Output = ()>,
 {
-    if std::env::var_os(ON_LAPTOP).is_some() {
+    if Again::is_there() {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         return runtime.block_on(async {
             let config = Config::infer().await.unwrap();
             body(slipway_carrier::client(config).unwrap()).await;
         });
     }
-    let program = match installed() {
-        Ok(program) => program,
-        Err(reason) => return println!("skipped: {reason}"),
-    };
-    let bed = Bed::attach(&bed_name().unwrap()).unwrap();
-    let laptop = bed.laptop(LaptopKind::Plain).unwrap();
-    let output = laptop
-        .command(program, ["--exact", name, "--nocapture"])
-        .env(ON_LAPTOP, "1")
-        .output()
-        .unwrap();
-    print!("{}", String::from_utf8_lossy(&output.stdout));
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "on the laptop: {errors}");
-    assert!(
-        String::from_utf8_lossy(&output.stdout).contains("1 passed"),
-        "nothing was tested: {errors}"
-    );
-}
-
-fn bed_name() -> anyhow::Result<BedName> {
-    std::env::var("SLIPWAY_BED").map_or_else(|_unset| Ok(BedName::default()), |name| name.parse())
-}
-
-/// This program on the laptop; why not, if there is no bed.
-fn installed() -> Result<PathBuf, String> {
-    static INSTALLED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let install = || {
-        let bed = Bed::attach(&bed_name()?)?;
-        let laptop = bed
-            .laptop(LaptopKind::Plain)
-            .ok_or_else(|| anyhow::anyhow!("the bed has no plain laptop"))?;
-        laptop.install(&std::env::current_exe()?, "carrier-real-api-server")
-    };
-    INSTALLED
-        .get_or_init(|| install().map_err(|error| format!("{error:#}")))
-        .clone()
+    match Again::on_plain_laptop("carrier-real-api-server", name).unwrap() {
+        Again::Passed(said) => print!("{said}"),
+        Again::NoBed(reason) => println!("skipped: {reason}"),
+    }
 }

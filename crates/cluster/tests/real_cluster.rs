@@ -14,7 +14,7 @@
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::PathBuf;
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -26,7 +26,7 @@ use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use slipway_bed::{Bed, BedName, LaptopKind};
+use slipway_bed::Again;
 use slipway_cluster::api::{Access, CertificateProblem};
 use slipway_cluster::keys::SessionKey;
 use slipway_cluster::kubeconfig::{Choice, Sources, Target, choose};
@@ -39,8 +39,6 @@ use slipway_cluster::ranges::learn;
 use slipway_cluster::{api::ApiError, list};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
-
-const ON_LAPTOP: &str = "SLIPWAY_TEST_ON_LAPTOP";
 
 /// How long anything here may take until it is a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -640,7 +638,7 @@ fn stand_in(script: &str) -> Vec<u8> {
 
 /// Runs `body` on a laptop of the bed: this call on the host starts the test called `name` again there.
 fn on_a_laptop(name: &str, body: impl AsyncFnOnce(&Room)) {
-    if std::env::var_os(ON_LAPTOP).is_some() {
+    if Again::is_there() {
         return tokio::runtime::Runtime::new().unwrap().block_on(async {
             let room = Room::open().await;
             let ended = AssertUnwindSafe(body(&room)).catch_unwind().await;
@@ -648,41 +646,8 @@ fn on_a_laptop(name: &str, body: impl AsyncFnOnce(&Room)) {
             ended.unwrap_or_else(|panic| resume_unwind(panic));
         });
     }
-    let program = match installed() {
-        Ok(program) => program,
-        Err(reason) => return println!("skipped: {reason}"),
-    };
-    let bed = Bed::attach(&bed_name().unwrap()).unwrap();
-    let laptop = bed.laptop(LaptopKind::Plain).unwrap();
-    let output = laptop
-        .command(program, ["--exact", name, "--nocapture"])
-        .env(ON_LAPTOP, "1")
-        .output()
-        .unwrap();
-    let (said, errors) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    print!("{said}");
-    assert!(output.status.success(), "on the laptop: {errors}");
-    assert!(said.contains("1 passed"), "nothing was tested: {errors}");
-}
-
-fn bed_name() -> anyhow::Result<BedName> {
-    std::env::var("SLIPWAY_BED").map_or_else(|_unset| Ok(BedName::default()), |name| name.parse())
-}
-
-/// This program on the laptop; why not, if there is no bed.
-fn installed() -> Result<PathBuf, String> {
-    static INSTALLED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let install = || {
-        let bed = Bed::attach(&bed_name()?)?;
-        let laptop = bed
-            .laptop(LaptopKind::Plain)
-            .ok_or_else(|| anyhow::anyhow!("the bed has no plain laptop"))?;
-        laptop.install(&std::env::current_exe()?, "cluster-real-cluster")
-    };
-    INSTALLED
-        .get_or_init(|| install().map_err(|error| format!("{error:#}")))
-        .clone()
+    match Again::on_plain_laptop("cluster-real-cluster", name).unwrap() {
+        Again::Passed(said) => print!("{said}"),
+        Again::NoBed(reason) => println!("skipped: {reason}"),
+    }
 }

@@ -139,6 +139,11 @@ impl Publisher {
         self.status.borrow().clone()
     }
 
+    /// Whether anybody would hear of a name now: names come by the thousand, and few people watch.
+    pub fn names_are_watched(&self) -> bool {
+        self.names.receiver_count() > 0
+    }
+
     /// Tells of a name that was asked for.
     pub fn name(&self, event: NameEvent) {
         // Nobody watching is no failure.

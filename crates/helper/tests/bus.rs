@@ -433,7 +433,13 @@ fn start_resolved(laptop: &Laptop) -> Option<Service> {
         .stderr(Stdio::null())
         .spawn();
     let resolved = Service(resolved.expect("resolved starts"));
-    laptop::wait_until("resolved", || {
+    wait_for_owner("org.freedesktop.resolve1");
+    Some(resolved)
+}
+
+/// Waits until somebody owns a name on the system bus.
+fn wait_for_owner(name: &str) {
+    laptop::wait_until(name, || {
         let owner = Command::new("dbus-send")
             .args([
                 "--system",
@@ -442,11 +448,10 @@ fn start_resolved(laptop: &Laptop) -> Option<Service> {
                 "/",
                 "org.freedesktop.DBus.GetNameOwner",
             ])
-            .arg("string:org.freedesktop.resolve1")
+            .arg(format!("string:{name}"))
             .output();
         owner.expect("dbus-send").status.success()
     });
-    Some(resolved)
 }
 
 /// The real polkit, with the package's action and rule, and one rule more.
@@ -483,18 +488,6 @@ fn start_polkit(laptop: &Laptop, rule: &str) -> Option<Service> {
         .stderr(Stdio::null())
         .spawn();
     let polkit = Service(polkit.expect("polkitd starts"));
-    laptop::wait_until("polkit", || {
-        let owner = Command::new("dbus-send")
-            .args([
-                "--system",
-                "--print-reply",
-                "--dest=org.freedesktop.DBus",
-                "/",
-                "org.freedesktop.DBus.GetNameOwner",
-            ])
-            .arg("string:org.freedesktop.PolicyKit1")
-            .output();
-        owner.expect("dbus-send").status.success()
-    });
+    wait_for_owner("org.freedesktop.PolicyKit1");
     Some(polkit)
 }

@@ -33,7 +33,7 @@ pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<()
     };
     let method = match holdings.live.take() {
         Some(before) => {
-            // Another agent: the far ends of all connections went with the old one.
+            // Once more than when the old agent was lost: its last carriers gave back what they had not got across.
             prepared.way.tunnel.fail_streams(ResetCause::AgentLost);
             before.method.forget_answers();
             before.method
@@ -176,7 +176,11 @@ fn wanted(context: &Context, prepared: &Prepared) -> Result<Wanted, SessionError
         }
     }
     let publisher = context.publisher.clone();
-    let observer = Box::new(move |event: slipway_names::Event| publisher.name(name_event(&event)));
+    let observer = Box::new(move |event: slipway_names::Event| {
+        if publisher.names_are_watched() {
+            publisher.name(name_event(&event));
+        }
+    });
     Ok(Wanted {
         helper: context.options.helper.clone(),
         ranges,

@@ -161,11 +161,6 @@ impl VpnTcp {
         self.resolver.0.flush();
     }
 
-    /// Asks both sides about a name, now, and says why it answers as it does.
-    pub async fn explain(&self, name: Name) -> Explanation {
-        self.resolver.0.explain(&name).await
-    }
-
     /// What explains names for as long as it is held, apart from this value.
     pub fn explainer(&self) -> Explainer {
         Explainer(self.resolver.clone())

@@ -71,6 +71,14 @@ impl fmt::Display for BedName {
 }
 
 impl BedName {
+    /// The bed that tests are to use: the one that `SLIPWAY_BED` names, else the default one.
+    ///
+    /// # Errors
+    /// If it names none.
+    pub fn of_tests() -> Result<Self> {
+        std::env::var("SLIPWAY_BED").map_or_else(|_unset| Ok(Self::default()), |name| name.parse())
+    }
+
     /// What its namespaces' names begin with. No other bed's do: names have no hyphen.
     fn prefix(&self) -> String {
         format!("slw-{self}-")

@@ -18,6 +18,7 @@
 //! The bed knows nothing of Slipway: it imports none of its crates.
 
 mod addresses;
+mod again;
 mod bed;
 mod cache;
 mod images;
@@ -33,6 +34,7 @@ mod report;
 mod resolved;
 
 pub use addresses::Addresses;
+pub use again::Again;
 pub use bed::{Bed, BedName, Status};
 pub use laptop::{Laptop, LaptopKind, LaptopLock};
 pub use report::{Report, Silent};

@@ -21,9 +21,7 @@ fn bed() -> Option<&'static Bed> {
             println!("skipped: a bed needs root");
             return None;
         }
-        let name =
-            std::env::var("SLIPWAY_BED").map_or_else(|_| BedName::default(), |name| name.parse().unwrap());
-        Some(Bed::up(&name, &mut Silent).unwrap())
+        Some(Bed::up(&BedName::of_tests().unwrap(), &mut Silent).unwrap())
     })
     .as_ref()
 }

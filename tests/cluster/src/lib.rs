@@ -97,9 +97,7 @@ fn bed() -> Option<&'static Bed> {
         if !nix::unistd::Uid::effective().is_root() {
             return None;
         }
-        let name =
-            std::env::var("SLIPWAY_BED").map_or_else(|_| BedName::default(), |name| name.parse().unwrap());
-        Some(Bed::up(&name, &mut Silent).unwrap())
+        Some(Bed::up(&BedName::of_tests().unwrap(), &mut Silent).unwrap())
     })
     .as_ref()
 }
