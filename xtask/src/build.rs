@@ -5,6 +5,15 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
+/// What is released, and what measures it.
+const RELEASED: [&str; 5] = [
+    "slipway",
+    "slipway-helper",
+    "slipway-desktop",
+    "slipway-tray-driver",
+    "slipway-load",
+];
+
 /// A built test program.
 #[derive(Debug)]
 pub(crate) struct TestBinary {
@@ -40,6 +49,15 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 /// on than the whole, and so everything twice.
 pub(crate) fn everything() -> Command {
     cargo(&["build", "--workspace", "--all-targets", "--locked"])
+}
+
+/// Builds the programs as they are released, and what measures them.
+pub(crate) fn release() -> Command {
+    let mut command = cargo(&["build", "--workspace", "--release", "--locked"]);
+    for program in RELEASED {
+        command.args(["--bin", program]);
+    }
+    command
 }
 
 /// The test programs of the workspace.

@@ -1,23 +1,18 @@
 //! `cargo xtask demo`: a throw-away Kubernetes, a laptop, a click in the tray, a page by its full name.
 
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{ExitCode, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use clap::Args;
 use slipway_bed::{Bed, BedName, Laptop, LaptopKind};
 
+use crate::laptop_helper::{HELPER_SOCKET, LaptopHelper};
 use crate::{build, machine, say};
 
 /// The page that is fetched: a service by its fully qualified name.
 const PAGE: &str = "http://web.shop.svc.cluster.local/";
-
-/// Where the helper listens on the laptop.
-const HELPER_SOCKET: &str = "/tmp/slipway-demo-helper.sock";
-
-/// How long the helper may take to listen.
-const HELPER_WITHIN: Duration = Duration::from_secs(10);
 
 /// How the demo is shown.
 #[derive(Debug, Args)]
@@ -44,7 +39,7 @@ pub(crate) fn run(arguments: &Demo) -> anyhow::Result<ExitCode> {
         .laptop(LaptopKind::Plain)
         .context("The bed has no plain laptop")?;
     let _alone = laptop.lock()?;
-    let _helper = Helper::start(laptop)?;
+    let _helper = LaptopHelper::start(laptop, &program("slipway-helper")?)?;
     let outcome = if arguments.headless {
         click_through(laptop)?
     } else {
@@ -110,42 +105,4 @@ fn sit_down(laptop: &Laptop) -> anyhow::Result<ExitCode> {
 
 fn program(name: &str) -> anyhow::Result<PathBuf> {
     Ok(build::target_folder()?.join("debug").join(name))
-}
-
-/// The helper on the laptop, ended with the demo.
-struct Helper(Child);
-
-impl Helper {
-    fn start(laptop: &Laptop) -> anyhow::Result<Helper> {
-        let arguments = ["--socket", HELPER_SOCKET, "--allow-uid", "2000"];
-        let child = laptop
-            .command_as_helper(program("slipway-helper")?, arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .context("Failed to start the helper on the laptop")?;
-        let mut helper = Helper(child);
-        let deadline = Instant::now() + HELPER_WITHIN;
-        while !listens(laptop)? {
-            ensure!(helper.0.try_wait()?.is_none(), "The helper ended");
-            ensure!(
-                Instant::now() < deadline,
-                "The helper does not listen within {HELPER_WITHIN:?}"
-            );
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Ok(helper)
-    }
-}
-
-impl Drop for Helper {
-    fn drop(&mut self) {
-        let _ended_already = self.0.kill();
-        let _reaped = self.0.wait();
-    }
-}
-
-fn listens(laptop: &Laptop) -> anyhow::Result<bool> {
-    let mut test: Command = laptop.command("test", ["-S", HELPER_SOCKET]);
-    Ok(test.status()?.success())
 }

@@ -1,8 +1,10 @@
 //! Developer commands: `cargo xtask COMMAND`. One file for each.
 
+mod bench;
 mod build;
 mod cluster;
 mod demo;
+mod laptop_helper;
 mod machine;
 mod test;
 mod toolbox;
@@ -20,6 +22,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Times Slipway on the test bed beside what it is measured against
+    Bench(bench::Bench),
     /// The test bed: a real Kubernetes, and laptops without a way out
     #[command(subcommand)]
     Cluster(cluster::Command),
@@ -31,6 +35,7 @@ enum Command {
 
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Cluster(command) => cluster::run(command),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),

@@ -1,6 +1,7 @@
 //! What a session says about itself.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,9 @@ pub struct SessionStatus {
     /// How the laptop's names reach us, in words for people.
     #[serde(default)]
     pub dns: Option<String>,
+    /// Where the session answers questions about names, for those who ask it themselves.
+    #[serde(default)]
+    pub resolver: Option<IpAddr>,
 }
 
 impl SessionStatus {
@@ -68,6 +72,7 @@ impl SessionStatus {
             agent: None,
             routes: Vec::new(),
             dns: None,
+            resolver: None,
         }
     }
 

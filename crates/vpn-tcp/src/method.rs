@@ -156,6 +156,11 @@ impl VpnTcp {
             .map_or_else(|| "nothing".to_owned(), |dns| dns.rung.to_string())
     }
 
+    /// Where questions about names are answered.
+    pub fn resolver(&self) -> IpAddr {
+        IpAddr::V4(self.granted.resolver)
+    }
+
     /// Forgets answers, as after the way to the cluster was lost.
     pub fn forget_answers(&self) {
         self.resolver.0.flush();

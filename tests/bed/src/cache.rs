@@ -51,15 +51,22 @@ impl Cache {
         if folder.is_dir() {
             return Ok(folder);
         }
-        let unfinished = self
-            .root
-            .join(kind)
-            .join(format!(".{name}-{}.{}", key.short(), std::process::id()));
+        let begun = self.root.join(kind).join(format!(".{name}-{}", key.short()));
+        fs::create_dir_all(self.root.join(kind))?;
+        // Beds that come up at one time wait for what one of them makes, rather than make it at half the speed each.
+        let lock = fs::File::create(begun.with_extension("lock"))?;
+        lock.lock().with_context(|| format!("wait for another {name}"))?;
+        if folder.is_dir() {
+            return Ok(folder);
+        }
+        let unfinished = begun.with_extension("unfinished");
+        if unfinished.is_dir() {
+            // Of a run that was ended in the middle.
+            fs::remove_dir_all(&unfinished)?;
+        }
         fs::create_dir_all(&unfinished).with_context(|| format!("make {}", unfinished.display()))?;
-        let made = make(&unfinished).and_then(|()| match fs::rename(&unfinished, &folder) {
-            // Somebody else was faster, with the same inputs.
-            Err(_) if folder.is_dir() => Ok(()),
-            result => result.with_context(|| format!("rename to {}", folder.display())),
+        let made = make(&unfinished).and_then(|()| {
+            fs::rename(&unfinished, &folder).with_context(|| format!("rename to {}", folder.display()))
         });
         if unfinished.is_dir() {
             fs::remove_dir_all(&unfinished).with_context(|| format!("remove {}", unfinished.display()))?;

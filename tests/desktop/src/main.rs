@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
-use slipway_tray_host::{Display, SessionBus, TrayHost};
+use slipway_tray_host::{Display, Item, SessionBus, TrayHost};
+use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -32,18 +33,23 @@ struct Arguments {
     #[arg(long)]
     desktop: PathBuf,
     /// The page to fetch while connected
-    #[arg(long)]
-    page: String,
+    #[arg(long, required_unless_present = "only_show")]
+    page: Option<String>,
+    /// Only show the desktop in a tray, say so on standard output, and end it with our standard input
+    #[arg(long, conflicts_with = "page")]
+    only_show: bool,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let Arguments { desktop, page } = Arguments::parse();
-    ensure!(
-        fetch(&page).await.is_err(),
-        "{page} is reachable before connecting"
-    );
-    say("The page is not reachable. Starting the desktop in a tray.");
+    let Arguments { desktop, page, .. } = Arguments::parse();
+    if let Some(page) = &page {
+        ensure!(
+            fetch(page).await.is_err(),
+            "{page} is reachable before connecting"
+        );
+        say("The page is not reachable. Starting the desktop in a tray.");
+    }
 
     let bus = SessionBus::start().await?;
     let display = Display::start().await?;
@@ -62,6 +68,27 @@ async fn main() -> Result<()> {
         .item(ITEM, SHOWN_WITHIN)
         .await
         .context("The desktop does not appear in the tray")?;
+    match &page {
+        Some(page) => fetch_by_clicks(&item, page).await?,
+        None => show().await?,
+    }
+    item.click("Quit", SHOWN_WITHIN).await?;
+    let ended: ExitStatus = timeout(SHOWN_WITHIN, desktop.wait())
+        .await
+        .context("The desktop does not quit")??;
+    ensure!(ended.success(), "the desktop ended with {ended}");
+    host.stop().await
+}
+
+/// Leaves the desktop as it is until nobody holds our standard input any more.
+async fn show() -> Result<()> {
+    print_page("shown\n");
+    let mut nothing = Vec::new();
+    tokio::io::stdin().read_to_end(&mut nothing).await?;
+    Ok(())
+}
+
+async fn fetch_by_clicks(item: &Item, page: &str) -> Result<()> {
     let clicked = item.click("Connect ", SHOWN_WITHIN).await?;
     say(&format!("Clicked \"{clicked}\"."));
     let shown = item
@@ -69,7 +96,7 @@ async fn main() -> Result<()> {
         .await
         .context("The tray does not come to show a connection")?;
     say(&format!("The tray says \"{}\". Fetching {page}", shown.tooltip));
-    let text = fetch(&page).await?;
+    let text = fetch(page).await?;
     print_page(&text);
 
     let clicked = item.click("Disconnect ", SHOWN_WITHIN).await?;
@@ -78,16 +105,11 @@ async fn main() -> Result<()> {
         .await
         .context("The tray does not come to show that it disconnected")?;
     ensure!(
-        fetch(&page).await.is_err(),
+        fetch(page).await.is_err(),
         "{page} is reachable after disconnecting"
     );
     say("Disconnected. The page is not reachable any more.");
-    item.click("Quit", SHOWN_WITHIN).await?;
-    let ended: ExitStatus = timeout(SHOWN_WITHIN, desktop.wait())
-        .await
-        .context("The desktop does not quit")??;
-    ensure!(ended.success(), "the desktop ended with {ended}");
-    host.stop().await
+    Ok(())
 }
 
 async fn fetch(page: &str) -> Result<String> {

@@ -1,0 +1,198 @@
+//! What goes next on which carrier, and who is roused for it.
+
+use std::time::Instant;
+
+use super::{Core, Opening, StreamId, rouse, wake, wire_length};
+use crate::carrier::{CarrierId, CarrierState};
+use crate::frame::{Frame, MAX_DATA};
+
+/// Bytes that a writer takes at one time: enough to fill a carrier, little enough to be overtaken soon.
+const BATCH: u64 = 128 * 1024;
+
+/// Frames that a writer takes at one time: what one vectored write takes, head and payload each.
+const BATCH_FRAMES: usize = 256;
+
+/// Bytes of one stream at one time while others wait.
+const QUANTUM: usize = 16 * 1024;
+
+/// Bytes of datagrams in one batch, so that a flood of them does not hold connections up.
+const LOOSE_BATCH: u64 = 32 * 1024;
+
+/// What conversations may send beyond the room of a carrier that is full of bulk data.
+const CONVERSATION_SLACK: u64 = 64 * 1024;
+
+/// Which of its two queues a stream waits in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    Conversations,
+    Bulk,
+}
+
+impl Core {
+    /// Fills `frames` with what goes next on a carrier and returns their bytes on the wire.
+    ///
+    /// With nothing to send it marks the carrier idle, and whoever makes something to send rouses it.
+    pub(crate) fn next_batch(&mut self, id: CarrierId, now: Instant, frames: &mut Vec<Frame>) -> u64 {
+        // The first carrier is kept free of bulk data as long as there is another one for it.
+        let express = self.carriers.len() > 1 && self.carriers.keys().next() == Some(&id);
+        let mut bytes = 0;
+        let mut loose = 0;
+        while bytes < BATCH && frames.len() < BATCH_FRAMES {
+            let Some(carrier) = self.carriers.get_mut(&id) else {
+                break;
+            };
+            let room = carrier.room(&self.limits, 0);
+            let talk = carrier.room(&self.limits, CONVERSATION_SLACK);
+            let frame = if let Some(frame) = carrier.own_frame(now, &self.limits, false) {
+                frame
+            } else if let Some(frame) = self.urgent.pop_front() {
+                frame
+            } else if let Some(frame) = (loose < LOOSE_BATCH).then(|| self.loose.pop_front()).flatten() {
+                loose += wire_length(&frame);
+                frame
+            } else if let Some(frame) = (room > 0).then(|| self.again.pop_front()).flatten() {
+                frame
+            } else if let Some(frame) = (talk > 0).then(|| self.next_of(Lane::Conversations)).flatten() {
+                frame
+            } else if let Some(frame) = (room > 0 && !express).then(|| self.next_of(Lane::Bulk)).flatten() {
+                frame
+            } else {
+                break;
+            };
+            bytes += self.note(id, now, &frame);
+            frames.push(frame);
+        }
+        let Some(carrier) = self.carriers.get_mut(&id) else {
+            return bytes;
+        };
+        if let Some(ack) = carrier.own_frame(now, &self.limits, bytes > 0) {
+            bytes += self.note(id, now, &ack);
+            frames.push(ack);
+        }
+        if bytes == 0
+            && let Some(carrier) = self.carriers.get_mut(&id)
+        {
+            carrier.idle = true;
+        }
+        bytes
+    }
+
+    pub(super) fn note(&mut self, id: CarrierId, now: Instant, frame: &Frame) -> u64 {
+        let length = wire_length(frame);
+        if let Frame::Data { payload, .. } = frame {
+            self.sent += payload.len() as u64;
+        }
+        if let Some(carrier) = self.carriers.get_mut(&id) {
+            carrier.note_sent(now, length, is_worth_keeping(frame).then(|| frame.clone()));
+        }
+        length
+    }
+
+    /// The next frame of the stream whose turn it is.
+    pub(super) fn next_of(&mut self, lane: Lane) -> Option<Frame> {
+        loop {
+            let others = !self.conversations.is_empty() || self.bulk.len() > 1;
+            let id = match lane {
+                Lane::Conversations => self.conversations.pop_front()?,
+                Lane::Bulk => self.bulk.pop_front()?,
+            };
+            let Some(stream) = self.streams.get_mut(&id) else {
+                continue;
+            };
+            stream.send.scheduled = false;
+            if stream.reset.is_some() || stream.opening != Opening::Open {
+                continue;
+            }
+            let frame = match stream.send.take(if others { QUANTUM } else { MAX_DATA }) {
+                Some((offset, payload)) => Some(Frame::Data {
+                    stream: id,
+                    offset,
+                    payload,
+                }),
+                None => stream
+                    .send
+                    .take_fin()
+                    .map(|offset| Frame::Fin { stream: id, offset }),
+            };
+            if stream.send.room(self.limits.send_buffer) > 0 {
+                wake(&mut stream.send.waker);
+            }
+            self.schedule(id);
+            self.remove_if_over(id);
+            if frame.is_some() {
+                return frame;
+            }
+        }
+    }
+
+    /// Puts a stream that has something to send at the end of its lane.
+    pub(super) fn schedule(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        if stream.send.scheduled || stream.opening != Opening::Open || !stream.send.is_ready() {
+            return;
+        }
+        stream.send.scheduled = true;
+        if stream.send.is_conversation() {
+            self.conversations.push_back(id);
+        } else {
+            self.bulk.push_back(id);
+        }
+    }
+
+    /// Rouses one idle writer: the express carrier's for what is urgent, another one's for bulk data.
+    pub(super) fn rouse(&mut self, lane: Lane) {
+        let idle = |carrier: &&mut CarrierState| carrier.idle;
+        let chosen = match lane {
+            Lane::Conversations => self.carriers.values_mut().find(idle),
+            Lane::Bulk => self.carriers.values_mut().rev().find(idle),
+        };
+        if let Some(carrier) = chosen {
+            rouse(carrier);
+        }
+    }
+
+    pub(super) fn rouse_all(&mut self) {
+        self.carriers.values_mut().for_each(rouse);
+    }
+
+    pub(super) fn send_urgent(&mut self, frame: Frame) {
+        self.urgent.push_back(frame);
+        self.rouse(Lane::Conversations);
+    }
+
+    pub(super) fn schedule_and_rouse(&mut self, id: StreamId) {
+        let waiting = self.bulk.len();
+        self.schedule(id);
+        self.rouse(if self.bulk.len() > waiting {
+            Lane::Bulk
+        } else {
+            Lane::Conversations
+        });
+    }
+}
+
+/// Frames about one carrier, and those that may be lost, are not sent again over another one.
+fn is_worth_keeping(frame: &Frame) -> bool {
+    match frame {
+        Frame::Open { .. }
+        | Frame::Opened { .. }
+        | Frame::Refused { .. }
+        | Frame::Data { .. }
+        | Frame::Credit { .. }
+        | Frame::Fin { .. }
+        | Frame::Reset { .. }
+        | Frame::Ask { .. }
+        | Frame::Answer { .. } => true,
+        Frame::Datagram { .. }
+        | Frame::Delivery { .. }
+        | Frame::Undeliverable { .. }
+        | Frame::Echo { .. }
+        | Frame::Echoed { .. }
+        | Frame::Ping { .. }
+        | Frame::Pong { .. }
+        | Frame::Ack { .. }
+        | Frame::Goodbye { .. } => false,
+    }
+}

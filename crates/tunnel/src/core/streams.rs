@@ -1,0 +1,217 @@
+//! What the shell does with streams.
+
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::schedule::Lane;
+use super::{Core, Opening, StreamState};
+use crate::frame::{Frame, Refusal, ResetCause, StreamId};
+
+/// Under this, round trips are a matter of the scheduler and not of the path.
+const SHORTEST_TRIP: Duration = Duration::from_millis(2);
+
+impl Core {
+    /// Begins a stream to `to`; `None` when there are too many.
+    pub(crate) fn open(&mut self, to: std::net::SocketAddr) -> Option<StreamId> {
+        if self.streams.len() >= self.limits.streams || self.next_stream == u32::MAX {
+            return None;
+        }
+        let id = StreamId(self.next_stream);
+        self.next_stream += 1;
+        self.streams.insert(id, StreamState::new(&self.limits));
+        self.send_urgent(Frame::Open {
+            stream: id,
+            to,
+            credit: self.limits.first_credit,
+        });
+        Some(id)
+    }
+
+    /// The answer to [`Core::open`], or `None` and a waker kept while there is none.
+    pub(crate) fn opening(&mut self, id: StreamId, waker: &Waker) -> Option<Result<(), Refusal>> {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Some(Err(Refusal::TunnelEnded));
+        };
+        match stream.opening {
+            Opening::Open => Some(Ok(())),
+            Opening::Refused(refusal) => Some(Err(refusal)),
+            Opening::Pending if stream.reset.is_some() => Some(Err(Refusal::TunnelEnded)),
+            Opening::Pending => {
+                stream.receive.waker = Some(waker.clone());
+                None
+            }
+        }
+    }
+
+    /// Tells the client that its stream stands.
+    pub(crate) fn accept(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        stream.opening = Opening::Open;
+        if stream.reset.is_none() {
+            self.send_urgent(Frame::Opened {
+                stream: id,
+                credit: self.limits.first_credit,
+            });
+            self.schedule_and_rouse(id);
+        }
+    }
+
+    /// Tells the client that its stream could not be made.
+    pub(crate) fn refuse(&mut self, id: StreamId, refusal: Refusal) {
+        if let Some(stream) = self.streams.remove(&id)
+            && stream.reset.is_none()
+        {
+            self.send_urgent(Frame::Refused { stream: id, refusal });
+        }
+    }
+
+    /// Whether the client gave a stream up that was not answered yet.
+    pub(crate) fn is_reset(&mut self, id: StreamId, waker: &Waker) -> bool {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return true;
+        };
+        stream.receive.waker = Some(waker.clone());
+        stream.reset.is_some()
+    }
+
+    /// The next bytes in order, `Ok(None)` at the end; `None` and a waker kept while there is nothing.
+    pub(crate) fn read(
+        &mut self,
+        id: StreamId,
+        now: Instant,
+        waker: &Waker,
+    ) -> Option<Result<Option<Bytes>, ResetCause>> {
+        let rtt = self.rtt().unwrap_or_default().max(SHORTEST_TRIP);
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Some(Err(ResetCause::Cancelled));
+        };
+        if let Some(cause) = stream.reset {
+            return Some(Err(cause));
+        }
+        let Some(bytes) = stream.receive.take() else {
+            if stream.receive.is_done() {
+                return Some(Ok(None));
+            }
+            stream.receive.waker = Some(waker.clone());
+            return None;
+        };
+        self.held = self.held.saturating_sub(bytes.len() as u64);
+        let full = self.held > self.limits.receive_budget;
+        let most = if full {
+            self.limits.first_credit.into()
+        } else {
+            self.limits.most_credit
+        };
+        if let Some(limit) = stream.receive.grant(now, rtt, most) {
+            self.send_urgent(Frame::Credit { stream: id, limit });
+        }
+        Some(Ok(Some(bytes)))
+    }
+
+    /// How many bytes may be written; `None` and a waker kept while there is no room.
+    pub(crate) fn room(&mut self, id: StreamId, waker: &Waker) -> Option<Result<usize, ResetCause>> {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Some(Err(ResetCause::Cancelled));
+        };
+        if let Some(cause) = stream.reset {
+            return Some(Err(cause));
+        }
+        let room = stream.send.room(self.limits.send_buffer);
+        if room == 0 {
+            stream.send.waker = Some(waker.clone());
+            return None;
+        }
+        Some(Ok(room))
+    }
+
+    /// Writes bytes, which may be more than the room by what one read gives.
+    pub(crate) fn write(&mut self, id: StreamId, bytes: Bytes) -> Result<(), ResetCause> {
+        let stream = self.streams.get_mut(&id).ok_or(ResetCause::Cancelled)?;
+        if let Some(cause) = stream.reset {
+            return Err(cause);
+        }
+        if !stream.send.write(bytes) {
+            return Err(ResetCause::Cancelled);
+        }
+        self.schedule_and_rouse(id);
+        Ok(())
+    }
+
+    /// Says that no byte follows.
+    pub(crate) fn finish(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        stream.send.finish();
+        self.schedule_and_rouse(id);
+    }
+
+    /// Ends a stream in both directions, at both ends.
+    pub(crate) fn reset(&mut self, id: StreamId, cause: ResetCause) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        if stream.reset.is_some() {
+            return;
+        }
+        let refused = matches!(stream.opening, Opening::Refused(_));
+        stream.fail(cause);
+        self.remove_if_over(id);
+        if !refused {
+            self.send_urgent(Frame::Reset { stream: id, cause });
+        }
+    }
+
+    /// The handle of a stream is gone: what was finished goes on to its end, anything else is given up.
+    pub(crate) fn detach(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        stream.detached = true;
+        if stream.reset.is_none() && !(stream.receive.is_complete() && stream.is_finishing()) {
+            self.reset(id, ResetCause::Cancelled);
+        }
+        self.remove_if_over(id);
+    }
+
+    /// Ends all streams, here only: their other ends are gone.
+    pub(crate) fn fail_all(&mut self, cause: ResetCause) {
+        for stream in self.streams.values_mut() {
+            stream.fail(cause);
+        }
+        self.streams.retain(|_, stream| !stream.detached);
+        self.held = 0;
+        self.urgent.clear();
+        self.again.clear();
+        self.loose.clear();
+    }
+
+    pub(crate) fn send_message(&mut self, frame: Frame) {
+        self.send_urgent(frame);
+    }
+
+    /// Sends a frame that may be lost; the oldest of them is, when too many wait.
+    pub(crate) fn send_loose(&mut self, frame: Frame) {
+        if self.loose.len() >= self.limits.datagrams {
+            self.loose.pop_front();
+            self.dropped_datagrams += 1;
+        }
+        self.loose.push_back(frame);
+        self.rouse(Lane::Conversations);
+    }
+
+    pub(super) fn remove_if_over(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get(&id) else {
+            return;
+        };
+        let over = stream.reset.is_some() || stream.send.is_done();
+        if stream.detached && over {
+            self.held = self.held.saturating_sub(stream.receive.held());
+            self.streams.remove(&id);
+        }
+    }
+}

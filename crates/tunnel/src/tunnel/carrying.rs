@@ -1,0 +1,137 @@
+//! The loops that move a carrier's bytes: one reads, one writes, one listens for silence.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::Notify;
+
+use super::{CarrierEnd, Shared, now};
+use crate::carrier::{CarrierId, Life};
+use crate::frame::{Frame, HEAD};
+
+/// Bytes read from a carrier at one time.
+const READ: usize = 128 * 1024;
+
+/// How often a carrier's silence is judged.
+const TICK: Duration = Duration::from_millis(500);
+
+pub(super) async fn read_frames<R: AsyncRead + Unpin>(
+    shared: &Arc<Shared>,
+    id: CarrierId,
+    mut reader: R,
+) -> CarrierEnd {
+    let mut buffer = BytesMut::with_capacity(READ);
+    let mut frames = Vec::new();
+    let mut events = Vec::new();
+    loop {
+        if buffer.capacity() - buffer.len() < READ / 4 {
+            buffer.reserve(READ);
+        }
+        match reader.read_buf(&mut buffer).await {
+            Ok(0) => return CarrierEnd::Closed,
+            Ok(_) => {}
+            Err(error) => return error.into(),
+        }
+        let decoded = loop {
+            match Frame::decode(&mut buffer) {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        {
+            let now = now();
+            let mut core = shared.core();
+            for frame in frames.drain(..) {
+                if core.receive(id, frame, now, &mut events).is_err() {
+                    return CarrierEnd::Breach;
+                }
+            }
+        }
+        events.drain(..).for_each(|event| shared.dispatch(event));
+        if let Err(error) = decoded {
+            return error.into();
+        }
+    }
+}
+
+pub(super) async fn write_frames<W: AsyncWrite + Unpin>(
+    shared: &Shared,
+    id: CarrierId,
+    mut writer: W,
+    wake: &Notify,
+) -> CarrierEnd {
+    let mut frames = Vec::new();
+    let mut heads = BytesMut::new();
+    let mut ends = Vec::new();
+    loop {
+        if shared.core().next_batch(id, now(), &mut frames) == 0 {
+            wake.notified().await;
+            continue;
+        }
+        encode_heads(&frames, &mut heads, &mut ends);
+        if let Err(error) = write_batch(&mut writer, &frames, &heads, &ends).await {
+            return error.into();
+        }
+        frames.clear();
+        heads.clear();
+        ends.clear();
+    }
+}
+
+async fn write_batch<W: AsyncWrite + Unpin>(
+    writer: &mut W,
+    frames: &[Frame],
+    heads: &[u8],
+    ends: &[usize],
+) -> io::Result<()> {
+    let mut slices = Vec::with_capacity(frames.len() * 2);
+    let mut start = 0;
+    let mut run = 0;
+    for (frame, &end) in frames.iter().zip(ends) {
+        // Heads without a payload between them lie behind one another and go as one slice.
+        if let Some(payload) = frame.payload() {
+            slices.push(IoSlice::new(&heads[run..end]));
+            slices.push(IoSlice::new(payload));
+            run = end;
+        }
+        start = end;
+    }
+    if start > run {
+        slices.push(IoSlice::new(&heads[run..start]));
+    }
+    let mut rest = &mut slices[..];
+    IoSlice::advance_slices(&mut rest, 0);
+    while !rest.is_empty() {
+        let written = writer.write_vectored(rest).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        IoSlice::advance_slices(&mut rest, written);
+    }
+    writer.flush().await
+}
+
+pub(super) async fn judge_silence(shared: &Shared, id: CarrierId) -> CarrierEnd {
+    let dead_after = shared.core().limits().dead_after;
+    let mut ticks = tokio::time::interval(TICK);
+    loop {
+        ticks.tick().await;
+        match shared.core().tick(id, now()) {
+            Life::Alive | Life::Ask => {}
+            Life::Dead => return CarrierEnd::Silent(dead_after),
+        }
+    }
+}
+
+/// Writes the heads of frames one behind the other; returns where each ends.
+fn encode_heads(frames: &[Frame], heads: &mut BytesMut, ends: &mut Vec<usize>) {
+    heads.reserve(frames.len() * (HEAD + 24));
+    for frame in frames {
+        frame.encode_head(heads);
+        ends.push(heads.len());
+    }
+}

@@ -1,0 +1,99 @@
+//! New connections: how long one takes, and how many there can be in a second.
+
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde::Serialize;
+
+use crate::{connect, milliseconds, quantile};
+
+/// Connections before those that count.
+const FIRST: usize = 20;
+
+#[derive(Debug, Args)]
+pub(crate) struct Connect {
+    /// A port that sends back
+    #[arg(long)]
+    to: SocketAddr,
+    #[arg(long, default_value_t = 500)]
+    count: usize,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Latency {
+    p50_ms: f64,
+    p99_ms: f64,
+}
+
+impl Connect {
+    pub(crate) fn run(&self) -> Result<Latency> {
+        let mut taken = Vec::with_capacity(self.count);
+        for attempt in 0..FIRST + self.count {
+            let begun = Instant::now();
+            converse(self.to)?;
+            if attempt >= FIRST {
+                taken.push(milliseconds(begun.elapsed()));
+            }
+        }
+        taken.sort_by(f64::total_cmp);
+        Ok(Latency {
+            p50_ms: quantile(&taken, 0.5),
+            p99_ms: quantile(&taken, 0.99),
+        })
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Burst {
+    /// A port that sends back
+    #[arg(long)]
+    to: SocketAddr,
+    #[arg(long, default_value_t = 2000)]
+    count: usize,
+    #[arg(long, default_value_t = 32)]
+    parallel: usize,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Rate {
+    per_second: f64,
+    failed: usize,
+}
+
+impl Burst {
+    pub(crate) fn run(&self) -> Result<Rate> {
+        let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let begun = Instant::now();
+        thread::scope(|scope| {
+            for _ in 0..self.parallel {
+                scope.spawn(|| {
+                    while next.fetch_add(1, Ordering::Relaxed) < self.count {
+                        if converse(self.to).is_err() {
+                            failed.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+        let per_second = self.count as f64 / begun.elapsed().as_secs_f64();
+        Ok(Rate {
+            per_second,
+            failed: failed.into_inner(),
+        })
+    }
+}
+
+/// Connects, sends a byte and has it back.
+fn converse(to: SocketAddr) -> Result<()> {
+    let mut stream = connect(to).context("connect")?;
+    stream.write_all(b"x")?;
+    let mut back = [0];
+    stream.read_exact(&mut back).context("the byte comes back")?;
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! Whether an answer that comes after our end of a connection arrives whole.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::{CHUNK, connect};
+
+#[derive(Debug, Args)]
+pub(crate) struct HalfClose {
+    /// A port that says the SHA-256 of all that came, once it came
+    #[arg(long)]
+    to: SocketAddr,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Answer {
+    whole: bool,
+}
+
+impl HalfClose {
+    pub(crate) fn run(&self) -> Result<Answer> {
+        let mut stream = connect(self.to).context("connect")?;
+        let sent: Vec<u8> = (0..CHUNK * 8)
+            .map(|place| u8::try_from(place % 251).unwrap_or(0))
+            .collect();
+        stream.write_all(&sent)?;
+        stream.shutdown(Shutdown::Write)?;
+        let mut answer = String::new();
+        let expected: String = Sha256::digest(&sent)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let whole = stream.read_to_string(&mut answer).is_ok() && answer.trim() == expected;
+        Ok(Answer { whole })
+    }
+}

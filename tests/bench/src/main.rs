@@ -1,0 +1,124 @@
+//! One measure at a time: `slipway-load MEASURE ...` makes a load, and prints what came of it as one JSON object.
+//!
+//! It runs where a program would, on a laptop of the test bed or on its node, and knows nothing of the way that its
+//! bytes take: `cargo xtask bench` runs it over one way after the other and compares. Its far end is the bed's `echo`
+//! pod. Clients are plain threads with blocking sockets, as most programs are; only the raw carrier, which is the limit
+//! for what a tunnel over it can reach, is asynchronous.
+
+mod bulk;
+mod connections;
+mod dns;
+mod gap;
+mod half_close;
+mod raw;
+mod relay;
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use serde::Serialize;
+
+/// Makes one load and prints what came of it.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    measure: Measure,
+}
+
+#[derive(Debug, Subcommand)]
+enum Measure {
+    /// Bytes a second of one or more connections
+    Bulk(bulk::Bulk),
+    /// The same of one carrier without a tunnel on it
+    Raw(raw::Raw),
+    /// Milliseconds from connect() to the first byte back, one connection after the other
+    Connect(connections::Connect),
+    /// New connections a second, several at one time
+    Burst(connections::Burst),
+    /// Whether an answer that comes after our end of a connection arrives whole
+    HalfClose(half_close::HalfClose),
+    /// Answers a second, and the milliseconds that each took
+    Dns(dns::Dns),
+    /// The longest silence of a conversation
+    Gap(gap::Gap),
+    /// Passes connections on, later; runs until it is ended
+    Relay(relay::Relay),
+}
+
+/// Which way bytes go, seen from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Direction {
+    /// To us.
+    Down,
+    /// From us.
+    Up,
+}
+
+/// How long before measuring a load runs, so that windows have grown.
+const WARM_UP: Duration = Duration::from_millis(700);
+
+/// How long one step of a client may take; longer is a failure of the way.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Bytes given to or taken from a socket at one time.
+const CHUNK: usize = 256 * 1024;
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().measure {
+        Measure::Bulk(bulk) => say(&bulk.run()?),
+        Measure::Raw(raw) => say(&raw.run()?),
+        Measure::Connect(connect) => say(&connect.run()?),
+        Measure::Burst(burst) => say(&burst.run()?),
+        Measure::HalfClose(half_close) => say(&half_close.run()?),
+        Measure::Dns(dns) => say(&dns.run()?),
+        Measure::Gap(gap) => say(&gap.run()?),
+        Measure::Relay(relay) => relay.run(),
+    }
+}
+
+fn say(outcome: &impl Serialize) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer(&mut out, outcome)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+fn connect(to: SocketAddr) -> std::io::Result<std::net::TcpStream> {
+    let stream = std::net::TcpStream::connect_timeout(&to, PATIENCE)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// The value below which `share` of the sorted ones lie.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "an index into a list of measurements"
+    )]
+    let place = (sorted.len().saturating_sub(1) as f64 * share).round() as usize;
+    sorted.get(place).copied().unwrap_or(f64::NAN)
+}
+
+fn milliseconds(span: Duration) -> f64 {
+    span.as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_values_that_were_measured() {
+        let sorted: Vec<f64> = (1..=100).map(f64::from).collect();
+        assert!((quantile(&sorted, 0.5) - 51.0).abs() < 1.0);
+        assert!((quantile(&sorted, 0.99) - 99.0).abs() < 1.0);
+        assert!((quantile(&[7.0], 0.99) - 7.0).abs() < f64::EPSILON);
+        assert!(quantile(&[], 0.5).is_nan());
+    }
+}

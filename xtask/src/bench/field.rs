@@ -1,0 +1,344 @@
+//! Where it is played: the test bed's plain laptop, with a helper on it, and ways to the `echo` pod.
+
+use std::io::{BufRead, BufReader};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use slipway_bed::{Bed, BedName, Laptop, LaptopKind, LaptopLock};
+
+use super::way::Way;
+use crate::build;
+use crate::laptop_helper::{HELPER_SOCKET, LaptopHelper};
+
+/// The namespace that everything is in.
+pub(crate) const NAMESPACE: &str = "shop";
+
+/// kubectl's local ports are the pod's and so many.
+const KUBECTL: u16 = 10_000;
+const KUBECTL_SPDY: u16 = 20_000;
+
+/// The pod's ports: back, count, pour, digest.
+pub(crate) const ECHO: u16 = 7000;
+pub(crate) const COUNT: u16 = 7001;
+pub(crate) const POUR: u16 = 7002;
+pub(crate) const DIGEST: u16 = 7003;
+
+/// Where the longer way to the API server begins on the laptop.
+const RELAY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 16_443);
+
+/// How long each byte takes on it, one way.
+const DELAY_MS: &str = "10";
+
+/// The kubeconfig of the longer way, on the laptop.
+const DELAYED: &str = "/home/dev/.kube/delayed";
+
+/// How long anything may take to come about.
+const MOMENT: Duration = Duration::from_secs(20);
+
+pub(crate) struct Field {
+    pub(crate) bed: Bed,
+    pub(crate) laptop: Laptop,
+    pub(crate) helper: LaptopHelper,
+    /// The `echo` pod.
+    pod: String,
+    address: IpAddr,
+    programs: PathBuf,
+    /// What stands in for the laptop's own kubeconfig.
+    kubeconfig: Option<&'static str>,
+    forwards: Vec<Ended>,
+    _lock: LaptopLock,
+}
+
+/// A process that ends with its value.
+pub(crate) struct Ended(pub(crate) Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _already_dead = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+/// A conversation that goes on.
+pub(crate) struct Conversation {
+    child: Ended,
+    output: BufReader<ChildStdout>,
+}
+
+impl Conversation {
+    fn line(&mut self) -> Result<Value> {
+        let mut line = String::new();
+        self.output.read_line(&mut line)?;
+        serde_json::from_str(&line).context("it ended")
+    }
+
+    /// What is said at its end about its longest silence.
+    pub(crate) fn silence(mut self) -> Result<Value> {
+        let silence = self.line().context("The conversation broke")?;
+        ensure!(self.child.0.wait()?.success(), "The conversation broke");
+        Ok(silence)
+    }
+}
+
+impl Field {
+    pub(crate) fn make() -> Result<Field> {
+        let bed = Bed::up(&BedName::default(), &mut crate::cluster::Progress::default())?;
+        let laptop = bed
+            .laptop(LaptopKind::Plain)
+            .context("The bed has no plain laptop")?
+            .clone();
+        let lock = laptop.lock()?;
+        let programs = build::target_folder()?.join("release");
+        let helper = LaptopHelper::start(&laptop, &programs.join("slipway-helper"))?;
+        let mut field = Field {
+            pod: String::new(),
+            address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            bed,
+            laptop,
+            helper,
+            programs,
+            kubeconfig: None,
+            forwards: Vec::new(),
+            _lock: lock,
+        };
+        field.pod = field.ask_cluster("{.items[0].metadata.name}")?;
+        field.address = field.ask_cluster("{.items[0].status.podIP}")?.parse()?;
+        Ok(field)
+    }
+
+    fn ask_cluster(&self, path: &str) -> Result<String> {
+        let path = format!("--output=jsonpath={path}");
+        let pods = ["--namespace", NAMESPACE, "get", "pods", "--selector=app=echo"];
+        let output = self
+            .bed
+            .kubectl(pods.into_iter().chain([path.as_str()]))
+            .output()?;
+        ensure!(output.status.success(), "kubectl found no echo pod");
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.programs.join(name)
+    }
+
+    /// A command of the person's on the laptop.
+    pub(crate) fn command(&self, program: &Path, arguments: &[&str]) -> Command {
+        let mut command = self.laptop.command(program, arguments);
+        command
+            .env("SLIPWAY_HELPER_SOCKET", HELPER_SOCKET)
+            .stdin(Stdio::null());
+        if let Some(file) = self.kubeconfig {
+            command.env("KUBECONFIG", file);
+        }
+        command
+    }
+
+    /// Where a port of the pod is, on a way that has addresses.
+    fn at(&self, way: Way, port: u16) -> Result<SocketAddr> {
+        let local = |port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
+        Ok(match way {
+            Way::Direct | Way::Slipway => SocketAddr::new(self.address, port),
+            Way::Kubectl => local(port + KUBECTL),
+            Way::KubectlSpdy => local(port + KUBECTL_SPDY),
+            Way::Raw | Way::RawWebSocket => bail!("a raw carrier is no place to connect to"),
+        })
+    }
+
+    /// Runs a measure of `slipway-load` over a way to a port of the pod.
+    pub(crate) fn load(&self, way: Way, measure: &str, port: u16, arguments: &[&str]) -> Result<Value> {
+        let to = self.at(way, port)?.to_string();
+        let arguments = [&[measure, "--to", &to], arguments].concat();
+        self.measure(way, &arguments)
+    }
+
+    /// Runs `slipway-load` where a way begins.
+    pub(crate) fn measure(&self, way: Way, arguments: &[&str]) -> Result<Value> {
+        let program = self.program("slipway-load");
+        let mut command = if way == Way::Direct {
+            self.bed.command_on_node(&program, arguments)
+        } else {
+            self.command(&program, arguments)
+        };
+        outcome(command.stdin(Stdio::null()))
+    }
+
+    /// Begins a conversation of so many seconds over a connected session.
+    pub(crate) fn converse(&self, seconds: &str) -> Result<Conversation> {
+        let to = self.at(Way::Slipway, ECHO)?.to_string();
+        let mut child = self
+            .command(
+                &self.program("slipway-load"),
+                &["gap", "--to", &to, "--seconds", seconds],
+            )
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let output = child.stdout.take().context("a conversation without output")?;
+        let mut conversation = Conversation {
+            child: Ended(child),
+            output: BufReader::new(output),
+        };
+        conversation.line().context("The conversation does not begin")?;
+        Ok(conversation)
+    }
+
+    /// Bytes a second of one carrier.
+    pub(crate) fn raw(&self, way: Way, direction: &str, seconds: &str) -> Result<Value> {
+        let rung = if way == Way::RawWebSocket {
+            "web-socket"
+        } else {
+            "spdy"
+        };
+        self.measure(
+            way,
+            &[
+                "raw",
+                "--namespace",
+                NAMESPACE,
+                "--pod",
+                &self.pod,
+                "--direction",
+                direction,
+                "--seconds",
+                seconds,
+                "--rung",
+                rung,
+            ],
+        )
+    }
+
+    /// Connects and returns how long it took until programs reached the cluster.
+    pub(crate) fn connect(&self, arguments: &[&str]) -> Result<Duration> {
+        let begun = Instant::now();
+        let mut command = self.command(
+            &self.program("slipway"),
+            &[&["connect", "--detach"], arguments].concat(),
+        );
+        let output = command.output()?;
+        ensure!(
+            output.status.success(),
+            "slipway connect: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(begun.elapsed())
+    }
+
+    pub(crate) fn disconnect(&self) -> Result<()> {
+        let mut command = self.command(&self.program("slipway"), &["disconnect", "--all"]);
+        ensure!(command.output()?.status.success(), "slipway disconnect failed");
+        Ok(())
+    }
+
+    /// What the session says of itself.
+    pub(crate) fn status(&self) -> Result<Value> {
+        let status = outcome(&mut self.command(&self.program("slipway"), &["status", "--json"]))?;
+        status.get(0).cloned().context("there is no session")
+    }
+
+    /// Waits until no agent is left in the cluster.
+    pub(crate) fn forget_agents(&self) -> Result<()> {
+        let delete = ["--namespace", NAMESPACE, "delete", "jobs", "--all", "--wait"];
+        ensure!(
+            self.bed.kubectl(delete).output()?.status.success(),
+            "no job could be deleted"
+        );
+        let left = ["--namespace", NAMESPACE, "get", "pods", "--output=name"];
+        wait_for("the agent is gone", || {
+            let pods = self.bed.kubectl(left).output()?;
+            Ok(!String::from_utf8_lossy(&pods.stdout).contains("slipway"))
+        })
+    }
+
+    /// `kubectl port-forward` on the laptop, for the ways of that name that are to be measured.
+    pub(crate) fn forward(&mut self, ways: &[Way]) -> Result<()> {
+        self.forwards.clear();
+        for (way, web_sockets, base) in [
+            (Way::Kubectl, "true", KUBECTL),
+            (Way::KubectlSpdy, "false", KUBECTL_SPDY),
+        ] {
+            if !ways.contains(&way) {
+                continue;
+            }
+            let ports: Vec<String> = [ECHO, COUNT, POUR, DIGEST]
+                .iter()
+                .map(|port| format!("{}:{port}", port + base))
+                .collect();
+            let pod = format!("pod/{}", self.pod);
+            let mut arguments = vec!["--namespace", NAMESPACE, "port-forward", &pod];
+            arguments.extend(ports.iter().map(String::as_str));
+            let child = self
+                .command(Path::new("kubectl"), &arguments)
+                .env("KUBECTL_PORT_FORWARD_WEBSOCKETS", web_sockets)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()?;
+            self.forwards.push(Ended(child));
+            wait_for("kubectl port-forward listens", || {
+                self.load(way, "connect", ECHO, &["--count", "1"])
+                    .map(|_| true)
+                    .or(Ok(false))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// A longer way to the API server for all that is started on the laptop from now on.
+    pub(crate) fn lengthen(&mut self) -> Result<Ended> {
+        let server = SocketAddr::new(self.laptop.node().into(), 6443).to_string();
+        let listen = RELAY.to_string();
+        let arguments = [
+            "relay",
+            "--listen",
+            &listen,
+            "--to",
+            &server,
+            "--delay-ms",
+            DELAY_MS,
+        ];
+        let relay = self.command(&self.program("slipway-load"), &arguments).spawn()?;
+        let own = std::fs::read_to_string(self.bed.kubeconfig("developer"))?;
+        let begin = format!("server: https://{server}");
+        ensure!(own.contains(&begin), "the kubeconfig names another API server");
+        let node = self.laptop.node();
+        let longer = own.replace(
+            &begin,
+            &format!("server: https://{RELAY}\n    tls-server-name: {node}"),
+        );
+        self.laptop.write(DELAYED, &longer)?;
+        self.kubeconfig = Some(DELAYED);
+        Ok(Ended(relay))
+    }
+}
+
+impl Drop for Field {
+    fn drop(&mut self) {
+        let _nothing_to_end = self.disconnect();
+    }
+}
+
+/// What a program prints as JSON; it must succeed.
+fn outcome(command: &mut Command) -> Result<Value> {
+    let output = command.stderr(Stdio::piped()).output()?;
+    ensure!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).with_context(|| format!("{command:?} says no JSON"))
+}
+
+/// Waits for something that nothing tells us of.
+pub(crate) fn wait_for(what: &str, mut met: impl FnMut() -> Result<bool>) -> Result<()> {
+    let deadline = Instant::now() + MOMENT;
+    while !met()? {
+        ensure!(
+            Instant::now() < deadline,
+            "It did not happen within {MOMENT:?} that {what}"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! The names of what is measured.
+
+use std::fmt;
+
+/// One kind of figure, of one unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Figure {
+    BulkDown,
+    BulkUp,
+    /// Eight flows at one time, in sum.
+    EightDown,
+    /// By how much the share of one of the eight is off its eighth, at the most.
+    EightUneven,
+    /// One flow while another connection's reader stands still.
+    BesideStalled,
+    DelayedDown,
+    DelayedUp,
+    ConnectMedian,
+    ConnectWorst,
+    Burst,
+    HalfClose,
+    DnsCached,
+    DnsAlone,
+    DnsCrowd,
+    ConnectedCold,
+    ConnectedKept,
+    CutGap,
+    GoneBack,
+    SessionMemory,
+    NamespaceMemory,
+    HelperMemory,
+    AgentMemory,
+    DesktopMemory,
+    BinarySize,
+}
+
+impl Figure {
+    /// In the order of the table's rows.
+    pub(crate) const ALL: [Figure; 24] = [
+        Figure::BulkDown,
+        Figure::BulkUp,
+        Figure::EightDown,
+        Figure::EightUneven,
+        Figure::BesideStalled,
+        Figure::DelayedDown,
+        Figure::DelayedUp,
+        Figure::ConnectMedian,
+        Figure::ConnectWorst,
+        Figure::Burst,
+        Figure::HalfClose,
+        Figure::DnsCached,
+        Figure::DnsAlone,
+        Figure::DnsCrowd,
+        Figure::ConnectedCold,
+        Figure::ConnectedKept,
+        Figure::CutGap,
+        Figure::GoneBack,
+        Figure::SessionMemory,
+        Figure::NamespaceMemory,
+        Figure::HelperMemory,
+        Figure::AgentMemory,
+        Figure::DesktopMemory,
+        Figure::BinarySize,
+    ];
+
+    /// What it is called in tables.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Figure::BulkDown => "bulk, one flow, down",
+            Figure::BulkUp => "bulk, one flow, up",
+            Figure::EightDown => "eight flows, down, in sum",
+            Figure::EightUneven => "eight flows, the most uneven share",
+            Figure::BesideStalled => "one flow, down, beside a stalled reader",
+            Figure::DelayedDown => "bulk with 20 ms on the carrier, down",
+            Figure::DelayedUp => "bulk with 20 ms on the carrier, up",
+            Figure::ConnectMedian => "connect and one byte back, p50",
+            Figure::ConnectWorst => "connect and one byte back, p99",
+            Figure::Burst => "2,000 new connections, 32 in parallel",
+            Figure::HalfClose => "an answer after our FIN",
+            Figure::DnsCached => "DNS, cached, 32 in flight",
+            Figure::DnsAlone => "DNS, uncached, one in flight, p50",
+            Figure::DnsCrowd => "DNS, uncached, 32 in flight, p50",
+            Figure::ConnectedCold => "connected, nothing in the cluster",
+            Figure::ConnectedKept => "connected, agent kept",
+            Figure::CutGap => "API connection killed, longest silence",
+            Figure::GoneBack => "API gone for 20 s, conversation back after",
+            Figure::SessionMemory => "resident memory, session",
+            Figure::NamespaceMemory => "resident memory, its private namespace",
+            Figure::HelperMemory => "resident memory, helper",
+            Figure::AgentMemory => "resident memory, agent",
+            Figure::DesktopMemory => "resident memory, tray",
+            Figure::BinarySize => "binary with the agent",
+        }
+    }
+
+    pub(crate) fn unit(self) -> &'static str {
+        match self {
+            Figure::BulkDown
+            | Figure::BulkUp
+            | Figure::EightDown
+            | Figure::BesideStalled
+            | Figure::DelayedDown
+            | Figure::DelayedUp => "MB/s",
+            Figure::EightUneven => "%",
+            Figure::ConnectMedian
+            | Figure::ConnectWorst
+            | Figure::DnsAlone
+            | Figure::DnsCrowd
+            | Figure::CutGap => "ms",
+            Figure::Burst | Figure::DnsCached => "a second",
+            Figure::HalfClose => "whole",
+            Figure::ConnectedCold | Figure::ConnectedKept | Figure::GoneBack => "s",
+            Figure::SessionMemory
+            | Figure::NamespaceMemory
+            | Figure::HelperMemory
+            | Figure::AgentMemory
+            | Figure::DesktopMemory
+            | Figure::BinarySize => "MB",
+        }
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.name(), self.unit())
+    }
+}

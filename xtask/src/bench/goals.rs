@@ -1,0 +1,121 @@
+//! What is to be reached.
+
+use super::figure::Figure;
+use super::results::{Results, median};
+use super::way::Way;
+
+/// Something that Slipway's figure is to reach.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Goal {
+    AtLeast(Figure, f64),
+    AtMost(Figure, f64),
+    /// So many times another way's figure.
+    Times(Figure, f64, (Figure, Way)),
+    /// Either of two.
+    Either(Figure, &'static Goal, &'static Goal),
+}
+
+/// All of them; a figure may have several.
+pub(crate) const ALL: [Goal; 26] = [
+    Goal::Times(Figure::BulkDown, 0.75, (Figure::BulkDown, Way::Raw)),
+    Goal::Times(Figure::BulkDown, 1.2, (Figure::BulkDown, Way::Kubectl)),
+    Goal::Times(Figure::BulkUp, 0.75, (Figure::BulkUp, Way::Raw)),
+    Goal::Times(Figure::BulkUp, 1.2, (Figure::BulkUp, Way::Kubectl)),
+    // Within the noise of one flow's figure.
+    Goal::Times(Figure::EightDown, 0.95, (Figure::BulkDown, Way::Slipway)),
+    Goal::AtMost(Figure::EightUneven, 20.0),
+    Goal::Times(Figure::BesideStalled, 0.9, (Figure::BulkDown, Way::Slipway)),
+    Goal::Either(
+        Figure::DelayedDown,
+        &Goal::AtLeast(Figure::DelayedDown, 150.0),
+        &Goal::Times(Figure::DelayedDown, 0.8, (Figure::DelayedDown, Way::Raw)),
+    ),
+    Goal::Either(
+        Figure::DelayedUp,
+        &Goal::AtLeast(Figure::DelayedUp, 150.0),
+        &Goal::Times(Figure::DelayedUp, 0.8, (Figure::DelayedUp, Way::Raw)),
+    ),
+    Goal::AtMost(Figure::ConnectMedian, 0.6),
+    Goal::AtMost(Figure::ConnectWorst, 2.5),
+    Goal::AtLeast(Figure::Burst, 4000.0),
+    Goal::AtLeast(Figure::HalfClose, 1.0),
+    Goal::AtLeast(Figure::DnsCached, 50_000.0),
+    Goal::AtMost(Figure::DnsAlone, 1.0),
+    Goal::AtMost(Figure::DnsCrowd, 1.0),
+    Goal::AtMost(Figure::ConnectedCold, 3.0),
+    Goal::AtMost(Figure::ConnectedKept, 0.5),
+    Goal::AtMost(Figure::CutGap, 500.0),
+    Goal::AtMost(Figure::GoneBack, 2.0),
+    Goal::AtMost(Figure::SessionMemory, 30.0),
+    Goal::AtMost(Figure::NamespaceMemory, 30.0),
+    Goal::AtMost(Figure::HelperMemory, 6.0),
+    Goal::AtMost(Figure::AgentMemory, 16.0),
+    Goal::AtMost(Figure::DesktopMemory, 60.0),
+    Goal::AtMost(Figure::BinarySize, 25.0),
+];
+
+impl Goal {
+    /// Whose it is.
+    pub(crate) fn figure(&self) -> Figure {
+        match self {
+            Goal::AtLeast(figure, _)
+            | Goal::AtMost(figure, _)
+            | Goal::Times(figure, ..)
+            | Goal::Either(figure, ..) => *figure,
+        }
+    }
+
+    /// In words.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Goal::AtLeast(Figure::HalfClose, _) => "whole".to_owned(),
+            Goal::AtLeast(_, least) => format!("at least {least}"),
+            Goal::AtMost(_, most) => format!("at most {most}"),
+            Goal::Times(figure, times, (other, way)) if figure == other => format!("{times} x {way}"),
+            Goal::Times(_, times, (other, _)) => format!("{times} x {}", other.name()),
+            Goal::Either(_, one, other) => format!("{}, or {}", one.words(), other.words()),
+        }
+    }
+
+    /// Whether it was reached, and for a ratio what it is; `None` where nothing was measured.
+    pub(crate) fn judge(&self, results: &Results) -> Option<(bool, Option<f64>)> {
+        match self {
+            Goal::AtLeast(figure, least) => {
+                let value = median(results.of(*figure, Way::Slipway))?;
+                Some((value >= *least, None))
+            }
+            Goal::AtMost(figure, most) => {
+                let value = median(results.of(*figure, Way::Slipway))?;
+                Some((value <= *most, None))
+            }
+            Goal::Times(figure, times, other) => {
+                let ratio = results.ratio((*figure, Way::Slipway), *other)?;
+                Some((ratio >= *times, Some(ratio)))
+            }
+            Goal::Either(_, one, other) => match (one.judge(results), other.judge(results)) {
+                (Some((one, _)), Some((other, ratio))) => Some((one || other, ratio)),
+                (one, other) => one.or(other),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn either_of_two_goals_is_enough() {
+        let mut results = Results::default();
+        let goal = ALL
+            .iter()
+            .find(|goal| goal.figure() == Figure::DelayedUp)
+            .unwrap();
+        assert_eq!(goal.judge(&results), None, "nothing was measured");
+        results.add(Figure::DelayedUp, Way::Slipway, 85.0);
+        assert_eq!(goal.judge(&results), Some((false, None)));
+        results.add(Figure::DelayedUp, Way::Raw, 100.0);
+        assert_eq!(goal.judge(&results), Some((true, Some(0.85))));
+        assert_eq!(goal.words(), "at least 150, or 0.8 x raw SPDY");
+    }
+}

@@ -1,0 +1,75 @@
+//! What came of it, round by round.
+
+use std::collections::BTreeMap;
+
+use super::figure::Figure;
+use super::way::Way;
+
+/// Every figure of every way, in the order of the rounds.
+#[derive(Debug, Default)]
+pub(crate) struct Results(BTreeMap<(Figure, Way), Vec<f64>>);
+
+impl Results {
+    pub(crate) fn add(&mut self, figure: Figure, way: Way, value: f64) {
+        self.0.entry((figure, way)).or_default().push(value);
+    }
+
+    pub(crate) fn of(&self, figure: Figure, way: Way) -> &[f64] {
+        self.0.get(&(figure, way)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The median of how one stands to the other within the same round.
+    pub(crate) fn ratio(&self, one: (Figure, Way), other: (Figure, Way)) -> Option<f64> {
+        let pairs = self.of(one.0, one.1).iter().zip(self.of(other.0, other.1));
+        median(&pairs.map(|(one, other)| one / other).collect::<Vec<_>>())
+    }
+
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        let rows = self.0.iter().map(|((figure, way), values)| {
+            serde_json::json!({
+                "figure": figure.name(),
+                "unit": figure.unit(),
+                "way": way.to_string(),
+                "rounds": values,
+                "median": median(values),
+            })
+        });
+        rows.collect()
+    }
+}
+
+/// The middle value; of an even number the mean of the two in the middle.
+pub(crate) fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let upper = *sorted.get(sorted.len() / 2)?;
+    let lower = *sorted.get((sorted.len() - 1) / 2)?;
+    Some(f64::midpoint(lower, upper))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_is_taken_within_rounds() {
+        let mut results = Results::default();
+        for (one, other) in [(10.0, 20.0), (100.0, 100.0), (30.0, 10.0)] {
+            results.add(Figure::BulkDown, Way::Slipway, one);
+            results.add(Figure::BulkDown, Way::Raw, other);
+        }
+        let ratio = results.ratio((Figure::BulkDown, Way::Slipway), (Figure::BulkDown, Way::Raw));
+        assert_eq!(ratio, Some(1.0), "0.5, 1 and 3; of the medians it would be 1.5");
+        assert_eq!(
+            results.ratio((Figure::BulkUp, Way::Slipway), (Figure::BulkDown, Way::Raw)),
+            None
+        );
+    }
+
+    #[test]
+    fn a_median_is_in_the_middle() {
+        assert_eq!(median(&[]), None);
+        assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
+    }
+}
