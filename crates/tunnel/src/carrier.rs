@@ -16,8 +16,9 @@ pub(crate) struct CarrierId(pub(crate) u32);
 /// How long a measured rate or round trip counts.
 const MEMORY: Duration = Duration::from_secs(5);
 
-/// What a carrier may hold beyond its round trips, so that a busy scheduler does not starve it.
-const SLACK: Duration = Duration::from_millis(4);
+/// What a carrier may hold beyond its round trips. On a busy machine each hop waits for its turn: with less, what may
+/// be under way falls with the measured rate, and the rate with what may be under way.
+const SLACK: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 pub(crate) struct CarrierState {
@@ -94,7 +95,7 @@ impl CarrierState {
     /// Bytes that may still be sent before some are acknowledged, `beyond` more than bulk data may.
     ///
     /// The hops in between would take megabytes; what lies there cannot be overtaken. So no more is under way
-    /// than one and a half round trips hold at the measured rate.
+    /// than one and a half round trips and [`SLACK`] hold at the measured rate.
     pub(crate) fn room(&self, limits: &Limits, beyond: u64) -> u64 {
         let trip = self.rtt().unwrap_or_default() * 3 / 2 + SLACK;
         let rate = self.fastest.best(std::cmp::Ordering::Greater).unwrap_or_default();
@@ -269,9 +270,9 @@ mod tests {
         assert_eq!(carrier.room(&limits(), 0), 100, "nothing is known yet");
         carrier.note_sent(start, 100, None);
         assert_eq!(carrier.room(&limits(), 0), 0);
-        // 100 bytes in 10 ms: 10,000 a second; in 1.5 * 10 ms + 4 ms that is 190 bytes.
+        // 100 bytes in 10 ms: 10,000 a second; in 1.5 * 10 ms + 10 ms that is 250 bytes.
         carrier.ack(start + Duration::from_millis(10), 100);
-        assert_eq!(carrier.room(&limits(), 0), 190);
+        assert_eq!(carrier.room(&limits(), 0), 250);
     }
 
     #[test]

@@ -9,8 +9,8 @@ use super::schedule::Lane;
 use super::{Core, Opening, StreamState};
 use crate::frame::{Frame, Refusal, ResetCause, StreamId};
 
-/// Under this, round trips are a matter of the scheduler and not of the path.
-const SHORTEST_TRIP: Duration = Duration::from_millis(2);
+/// Under this, round trips are a matter of how busy the hops are and not of the path.
+const SHORTEST_TRIP: Duration = Duration::from_millis(8);
 
 impl Core {
     /// Begins a stream to `to`; `None` when there are too many.
