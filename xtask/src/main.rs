@@ -1,6 +1,7 @@
 //! Developer commands: `cargo xtask COMMAND`. One file for each.
 
 mod build;
+mod cache;
 mod cluster;
 mod demo;
 mod machine;
@@ -27,6 +28,8 @@ enum Command {
     Demo(demo::Demo),
     /// Every test and check, with what took how long
     Test(test::Test),
+    /// What the caches hold
+    Cache(cache::Cache),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -34,6 +37,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Cluster(command) => cluster::run(command),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Cache(arguments) => cache::run(&arguments),
     }
 }
 
