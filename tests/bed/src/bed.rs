@@ -231,7 +231,8 @@ impl Bed {
             .command(Runner::Root, Path::new("/"), program, arguments)
     }
 
-    /// A kubeconfig on the host: `admin` or `developer`. Its server is reachable from laptops only.
+    /// A kubeconfig on the host: `admin`, `developer`, or `expired`, which was the developer's once. Its server is
+    /// reachable from laptops only.
     #[must_use]
     pub fn kubeconfig(&self, user: &str) -> PathBuf {
         Files::new(&self.folder).kubeconfig(user)

@@ -168,6 +168,10 @@ impl Files {
             )?;
             fs::write(self.kubeconfig(user), config)?;
         }
+        let expired = authority.expired_client("developer")?;
+        let server = addresses.api_server();
+        let config = pki::kubeconfig(bed, &server, &authority, "developer", &expired, "shop")?;
+        fs::write(self.kubeconfig("expired"), config)?;
         Ok(())
     }
 }
@@ -293,6 +297,8 @@ impl Node {
                 ("service-account-key-file", files.pki("tokens.pub")),
                 ("service-account-signing-key-file", files.pki("tokens.key")),
                 ("authorization-mode", "Node,RBAC".to_owned()),
+                // So that a namespace can say on which nodes its pods may run: on none, for a test.
+                ("enable-admission-plugins", "PodNodeSelector".to_owned()),
                 ("allow-privileged", "true".to_owned()),
             ],
         )?;
