@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(text(&Reply::Done), r#"{"reply":"done"}"#);
         assert_eq!(
             text(&Reply::Error(Problem::new("a", "B.", "C."))),
-            r#"{"reply":"error","value":{"code":"a","cause":"b","remedy":"c"}}"#
+            r#"{"reply":"error","value":{"code":"a","cause":"B.","remedy":"C."}}"#
         );
     }
 }

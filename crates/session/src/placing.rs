@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use slipway_agent_binary::AGENT;
+use slipway_cluster::api::{Access, ApiError};
 use slipway_cluster::keys::{Kept, KeyStore, SessionKey, Slot};
 use slipway_cluster::permissions;
 use slipway_cluster::placement::{self, Agent, DEFAULT_IMAGE, PlaceError, Placement, Progress};
@@ -51,9 +52,11 @@ async fn kept(store: &KeyStore, slot: &Slot<'_>, prepared: &Prepared) -> Result<
     let Some(kept) = store.load(slot).map_err(SessionError::from)? else {
         return Ok(None);
     };
-    let found = placement::find(&prepared.way.client, slot.namespace, kept.session)
-        .await
-        .map_err(SessionError::from)?;
+    let found = match placement::find(&prepared.way.client, slot.namespace, kept.session).await {
+        Ok(found) => found,
+        Err(ApiError::Forbidden { access, .. }) => return Err(forbidden(access, slot.namespace).into()),
+        Err(error) => return Err(SessionError::from(error).into()),
+    };
     Ok(found.map(|agent| {
         tracing::info!(pod = agent.pod, "the agent of the last session still runs");
         Placed {
@@ -125,16 +128,17 @@ async fn check_permissions(prepared: &Prepared) -> Result<(), SessionError> {
     let namespace = &prepared.target.namespace;
     match permissions::in_the_way(&prepared.way.client, namespace).await {
         Ok(None) => Ok(()),
-        Ok(Some(access)) => Err(PlaceError::Forbidden {
-            access,
-            role: permissions::role_yaml(namespace),
-        }
-        .into()),
+        Ok(Some(access)) => Err(forbidden(access, namespace)),
         Err(error) => {
             tracing::debug!(%error, "permissions are not known beforehand");
             Ok(())
         }
     }
+}
+
+fn forbidden(access: Access, namespace: &str) -> SessionError {
+    let role = permissions::role_yaml(namespace);
+    PlaceError::Forbidden { access, role }.into()
 }
 
 /// Takes back an agent that this session placed and that never served it. What cannot be removed ends by itself, after
