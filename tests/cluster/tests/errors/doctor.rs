@@ -1,12 +1,12 @@
 //! What the doctor finds on a laptop that is well, and on one whose names lead nowhere.
 
-use slipway_cluster_tests::{Desk, on_the_plain_laptop};
+use slipway_cluster_tests::{CONNECTING, Desk, on_the_plain_laptop, until};
 
-use crate::support::{Attempt, as_root};
+use crate::support::{AT_ONCE, Attempt, as_root, jobs_made};
 
 on_the_plain_laptop!(
     on_a_laptop_that_is_well_nothing_fails,
-    programs_that_never_ask_dns_are_found,
+    programs_that_never_ask_dns_are_found_and_the_agent_is_taken_back,
     a_resolver_that_cannot_be_led_to_us_is_found_before_anything_is_placed,
 );
 
@@ -56,7 +56,7 @@ impl Drop for Changed<'_> {
     }
 }
 
-fn programs_that_never_ask_dns_are_found(desk: &Desk<'_>) {
+fn programs_that_never_ask_dns_are_found_and_the_agent_is_taken_back(desk: &Desk<'_>) {
     let path = "/etc/nsswitch.conf";
     let _changed = Changed::new(desk, path, &["sed", "-i", "s/^hosts:.*/hosts: files/", path]);
     let findings = Attempt::new(desk, &["doctor", "--json"]).findings(true);
@@ -67,13 +67,27 @@ fn programs_that_never_ask_dns_are_found(desk: &Desk<'_>) {
         "{found:?}"
     );
     assert!(found[0]["remedy"].as_str().unwrap().contains("dns"), "{found:?}");
+
+    // A session finds it only when everything else is there, and takes back what it placed: at once, not when the agent
+    // has waited for a minute.
+    let jobs = jobs_made(desk);
+    let failure = Attempt::new(desk, &["connect", "--agent-grace", "60"]).fails(CONNECTING);
+    failure.is(
+        "dns-self-test",
+        &["do not ask Slipway for names"],
+        &["slipway doctor"],
+    );
+    until("the cluster tells that an agent was placed", || {
+        jobs_made(desk) > jobs
+    })
+    .unwrap();
 }
 
 fn a_resolver_that_cannot_be_led_to_us_is_found_before_anything_is_placed(desk: &Desk<'_>) {
     let path = "/etc/resolv.conf";
     // The helper runs as a user of its own, who may not read it then.
     let _changed = Changed::new(desk, path, &["chmod", "0600", path]);
-    let failure = Attempt::connect(desk, &[]).fails(crate::support::AT_ONCE);
+    let failure = Attempt::connect(desk, &[]).fails(AT_ONCE);
     failure.is(
         "dns-unavailable",
         &["/etc/resolv.conf cannot be read"],

@@ -1,24 +1,19 @@
 //! Laptops that lack something, or on which something is in the way.
 
-use std::time::Duration;
-
 use slipway_cluster_tests::{Desk, on_the_plain_laptop, until};
 
 use crate::other_helper::OtherHelper;
-use crate::support::{AT_ONCE, Attempt, LaptopFile, as_root};
+use crate::support::{AT_ONCE, Attempt, LaptopFile, as_root, jobs_made};
 
 on_the_plain_laptop!(
     without_a_helper_nothing_is_placed_and_both_ways_to_start_it_are_told,
     a_helper_of_another_version_asks_to_finish_the_update,
     without_a_tun_device_nothing_is_placed_and_the_module_is_named,
     a_tun_device_for_others_only_is_told_with_its_usual_mode,
-    a_helper_for_somebody_else_leaves_no_agent,
+    a_helper_for_somebody_else_says_so_before_anything_is_placed,
     a_range_of_another_vpn_stays_the_vpns_and_is_told,
     a_broken_profile_is_told_with_its_place,
 );
-
-/// What a failure may take that comes after the agent was placed.
-const AFTER_PLACING: Duration = Duration::from_secs(60);
 
 fn without_a_helper_nothing_is_placed_and_both_ways_to_start_it_are_told(desk: &Desk<'_>) {
     let nowhere = "/nowhere/helper.sock";
@@ -93,32 +88,18 @@ fn a_tun_device_for_others_only_is_told_with_its_usual_mode(desk: &Desk<'_>) {
         .one("tun", "fail", "no-tun-device");
 }
 
-/// Every agent's Job that the cluster remembers to have made, in its events.
-fn jobs_made(desk: &Desk<'_>) -> usize {
-    let events = desk.kubectl(&[
-        "--namespace",
-        "shop",
-        "get",
-        "events",
-        "--field-selector=involvedObject.kind=Job,reason=SuccessfulCreate",
-        "--output=name",
-    ]);
-    events.lines().count()
-}
-
-fn a_helper_for_somebody_else_leaves_no_agent(desk: &Desk<'_>) {
+fn a_helper_for_somebody_else_says_so_before_anything_is_placed(desk: &Desk<'_>) {
     let (socket, jobs) = ("/tmp/slipway-test-strangers.sock", jobs_made(desk));
     let helper = slipway_cluster_tests::program("slipway-helper");
     let arguments = ["--socket", socket, "--allow-uid", "4242"];
     let helper = desk.laptop.command_as_helper(helper, arguments);
     let helper = slipway_cluster_tests::Running::start(helper);
     until("the helper listens", || helper.said().contains("Ready")).unwrap();
-    // It is asked only when the agent runs, because the person may have to type a password.
-    let failure = Attempt::connect(desk, &["--agent-grace", "60"])
+    let failure = Attempt::connect(desk, &[])
         .with("SLIPWAY_HELPER_SOCKET", socket)
-        .fails(AFTER_PLACING);
+        .fails(AT_ONCE);
     failure.is("helper-not-authorised", &["2000", "4242"], &["--allow-uid"]);
-    assert!(jobs_made(desk) > jobs, "an agent was placed, and taken back");
+    assert_eq!(jobs_made(desk), jobs, "nothing was placed");
 }
 
 /// Another VPN: a device of its own, and a route into it.

@@ -67,6 +67,10 @@ fn the_role_that_is_told_is_enough(desk: &Desk<'_>) {
     room.add_text(&role.replace("name: slipway", "name: developer"));
     let session = desk.connect(&["--namespace", &room.name]);
     session.disconnect();
+    // A session that looks for the agent of the last one is told the same.
+    room.grant_without(&[("list", "pods")]);
+    let failure = Attempt::connect(desk, &["--namespace", &room.name]).fails(AT_ONCE);
+    failure.is("forbidden", &["list pods"], &["kind: Role", &room.name]);
 }
 
 fn a_quota_that_is_full_is_told_in_its_own_words(desk: &Desk<'_>) {
@@ -144,7 +148,11 @@ fn an_image_that_cannot_be_fetched_is_named_with_the_registrys_words(desk: &Desk
     let image = "registry.invalid/nobody/nothing:1";
     let arguments = ["--namespace", &room.name, "--agent-image", image];
     let failure = Attempt::connect(desk, &arguments).fails(SHOWN);
-    failure.is("agent-image", &[image, "no such host"], &["--agent-image"]);
+    failure.is(
+        "agent-image",
+        &[image, "failed to pull", "registry.invalid"],
+        &["--agent-image"],
+    );
 }
 
 fn without_a_node_for_it_the_schedulers_words_are_told(desk: &Desk<'_>) {

@@ -59,7 +59,7 @@ impl Caches {
         in_use.note(&json!({"filenames": [format!("/t/libserde-{USED}.rlib")]}));
         let sweep = Sweep {
             root,
-            cap: before - files * FILE,
+            cap: before.saturating_sub(files * FILE),
             since: self.now - Duration::from_secs(3600),
             in_use: &in_use,
         };
