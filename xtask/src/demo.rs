@@ -1,4 +1,7 @@
-//! `cargo xtask demo`: a throw-away Kubernetes, a laptop, a click in the tray, a page by its full name.
+//! `cargo xtask demo`: a throw-away Kubernetes, a laptop, a click in the tray, a page by its full name. With `--context`
+//! a cluster that there is already, and this machine as the laptop.
+
+mod existing;
 
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -25,9 +28,22 @@ pub(crate) struct Demo {
     /// Without a screen: the clicks are made over D-Bus, and the page is printed
     #[arg(long)]
     headless: bool,
+    /// A cluster that there is already, by its context in the kubeconfig, instead of a throw-away one. This machine is
+    /// connected to it
+    #[arg(long)]
+    context: Option<String>,
+    /// The kubeconfig that has the context
+    #[arg(long, value_name = "FILE", requires = "context")]
+    kubeconfig: Option<PathBuf>,
+    /// An image with busybox that the cluster can fetch: for the demo's page, and for the agent
+    #[arg(long, requires = "context", default_value = existing::IMAGE)]
+    image: String,
 }
 
 pub(crate) fn run(arguments: &Demo) -> anyhow::Result<ExitCode> {
+    if let Some(context) = &arguments.context {
+        return existing::run(context, arguments);
+    }
     ensure!(
         machine::is_root(),
         "The demo makes network namespaces and runs a Kubernetes in them, which needs root: run it with sudo"
@@ -44,7 +60,7 @@ pub(crate) fn run(arguments: &Demo) -> anyhow::Result<ExitCode> {
         .laptop(LaptopKind::Plain)
         .context("The bed has no plain laptop")?;
     let _alone = laptop.lock()?;
-    let _helper = Helper::start(laptop)?;
+    let _helper = Helper::start_on(laptop)?;
     let outcome = if arguments.headless {
         click_through(laptop)?
     } else {
@@ -93,6 +109,13 @@ fn sit_down(laptop: &Laptop) -> anyhow::Result<ExitCode> {
     shell
         .env("SLIPWAY_HELPER_SOCKET", HELPER_SOCKET)
         .env("PATH", format!("{}:{path}", folder.display()));
+    pass_on_screen(&mut shell);
+    shell.status().context("Failed to start a shell on the laptop")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lets a program show itself where this one could.
+fn pass_on_screen(command: &mut Command) {
     for passed_on in [
         "DISPLAY",
         "WAYLAND_DISPLAY",
@@ -101,11 +124,9 @@ fn sit_down(laptop: &Laptop) -> anyhow::Result<ExitCode> {
         "TERM",
     ] {
         if let Some(value) = std::env::var_os(passed_on) {
-            shell.env(passed_on, value);
+            command.env(passed_on, value);
         }
     }
-    shell.status().context("Failed to start a shell on the laptop")?;
-    Ok(ExitCode::SUCCESS)
 }
 
 fn program(name: &str) -> anyhow::Result<PathBuf> {
@@ -116,17 +137,25 @@ fn program(name: &str) -> anyhow::Result<PathBuf> {
 struct Helper(Child);
 
 impl Helper {
-    fn start(laptop: &Laptop) -> anyhow::Result<Helper> {
+    fn start_on(laptop: &Laptop) -> anyhow::Result<Helper> {
         let arguments = ["--socket", HELPER_SOCKET, "--allow-uid", "2000"];
-        let child = laptop
-            .command_as_helper(program("slipway-helper")?, arguments)
+        let helper = laptop.command_as_helper(program("slipway-helper")?, arguments);
+        Helper::start(helper, || {
+            let mut test: Command = laptop.command("test", ["-S", HELPER_SOCKET]);
+            Ok(test.status()?.success())
+        })
+    }
+
+    /// Starts it and waits until it listens.
+    fn start(mut helper: Command, listens: impl Fn() -> anyhow::Result<bool>) -> anyhow::Result<Helper> {
+        let child = helper
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
-            .context("Failed to start the helper on the laptop")?;
+            .context("Failed to start the helper")?;
         let mut helper = Helper(child);
         let deadline = Instant::now() + HELPER_WITHIN;
-        while !listens(laptop)? {
+        while !listens()? {
             ensure!(helper.0.try_wait()?.is_none(), "The helper ended");
             ensure!(
                 Instant::now() < deadline,
@@ -143,9 +172,4 @@ impl Drop for Helper {
         let _ended_already = self.0.kill();
         let _reaped = self.0.wait();
     }
-}
-
-fn listens(laptop: &Laptop) -> anyhow::Result<bool> {
-    let mut test: Command = laptop.command("test", ["-S", HELPER_SOCKET]);
-    Ok(test.status()?.success())
 }

@@ -34,11 +34,18 @@ struct Arguments {
     /// The page to fetch while connected
     #[arg(long)]
     page: String,
+    /// The profile or context to click; without one, the first in the menu
+    #[arg(long, default_value = "")]
+    target: String,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let Arguments { desktop, page } = Arguments::parse();
+    let Arguments {
+        desktop,
+        page,
+        target,
+    } = Arguments::parse();
     ensure!(
         fetch(&page).await.is_err(),
         "{page} is reachable before connecting"
@@ -62,7 +69,7 @@ async fn main() -> Result<()> {
         .item(ITEM, SHOWN_WITHIN)
         .await
         .context("The desktop does not appear in the tray")?;
-    let clicked = item.click("Connect ", SHOWN_WITHIN).await?;
+    let clicked = item.click(&format!("Connect {target}"), SHOWN_WITHIN).await?;
     say(&format!("Clicked \"{clicked}\"."));
     let shown = item
         .wait(CONNECTED_WITHIN, |shown| shown.tooltip.ends_with(": Connected"))
