@@ -142,7 +142,8 @@ fn documentation() -> Command {
         "--document-private-items",
         "--locked",
     ]);
-    command.env("RUSTDOCFLAGS", "-D warnings");
+    // Front pages lead to private parts too, which are documented here.
+    command.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links");
     command
 }
 
