@@ -87,12 +87,14 @@ fn a_resolver_that_cannot_be_led_to_us_is_found_before_anything_is_placed(desk: 
     let path = "/etc/resolv.conf";
     // The helper runs as a user of its own, who may not read it then.
     let _changed = Changed::new(desk, path, &["chmod", "0600", path]);
+    let jobs = jobs_made(desk);
     let failure = Attempt::connect(desk, &[]).fails(AT_ONCE);
     failure.is(
         "dns-unavailable",
         &["/etc/resolv.conf cannot be read"],
         &["Restore it"],
     );
+    assert_eq!(jobs_made(desk), jobs, "nothing was placed");
     let findings = Attempt::new(desk, &["doctor", "--json"]).findings(true);
     findings.one("helper", "fail", "dns-unavailable");
 }

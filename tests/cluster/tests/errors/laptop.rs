@@ -16,24 +16,26 @@ on_the_plain_laptop!(
 );
 
 fn without_a_helper_nothing_is_placed_and_both_ways_to_start_it_are_told(desk: &Desk<'_>) {
-    let nowhere = "/nowhere/helper.sock";
+    let (nowhere, jobs) = ("/nowhere/helper.sock", jobs_made(desk));
     let failure = Attempt::connect(desk, &[])
         .with("SLIPWAY_HELPER_SOCKET", nowhere)
         .fails(AT_ONCE);
     let remedy = ["sudo systemctl start slipway-helper", "--allow-uid"];
     failure.is("no-helper", &["slipway-helper does not run"], &remedy);
+    assert_eq!(jobs_made(desk), jobs, "nothing was placed");
     let findings = Attempt::new(desk, &["doctor", "--json", "--helper-socket", nowhere]).findings(true);
     let found = findings.one("helper", "fail", "no-helper");
     assert!(found["detail"].as_str().unwrap().contains(nowhere), "{found}");
 }
 
 fn a_helper_of_another_version_asks_to_finish_the_update(desk: &Desk<'_>) {
-    let helper = OtherHelper::of_the_next_epoch();
+    let (helper, jobs) = (OtherHelper::of_the_next_epoch(), jobs_made(desk));
     let failure = Attempt::connect(desk, &[])
         .with("SLIPWAY_HELPER_SOCKET", helper.socket())
         .fails(AT_ONCE);
     let remedy = ["Finish the update", "sudo systemctl restart slipway-helper"];
     failure.is("helper-version", &["99.0.0", "different versions"], &remedy);
+    assert_eq!(jobs_made(desk), jobs, "nothing was placed");
     let doctor = ["doctor", "--json", "--helper-socket", helper.socket()];
     Attempt::new(desk, &doctor)
         .findings(true)
@@ -77,12 +79,14 @@ fn without_a_tun_device_nothing_is_placed_and_the_module_is_named(desk: &Desk<'_
 
 fn a_tun_device_for_others_only_is_told_with_its_usual_mode(desk: &Desk<'_>) {
     let _closed = NoTun::closed(desk);
+    let jobs = jobs_made(desk);
     let failure = Attempt::connect(desk, &[]).fails(AT_ONCE);
     failure.is(
         "no-tun-device",
         &["/dev/net/tun"],
         &["sudo chmod 0666 /dev/net/tun"],
     );
+    assert_eq!(jobs_made(desk), jobs, "nothing was placed");
     Attempt::new(desk, &["doctor", "--json"])
         .findings(true)
         .one("tun", "fail", "no-tun-device");
