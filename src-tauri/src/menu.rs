@@ -464,7 +464,7 @@ mod tests {
           Not connected
         ---
           billing (cannot be read)
-              line 3, column 1: unknown field `colr`
+              Line 3, column 1: unknown field `colr`.
               Correct it.
         > Connect prod (protected)
         ---

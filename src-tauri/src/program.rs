@@ -211,12 +211,12 @@ mod tests {
         let problem = problem_in("slipway: no such context\n", &target());
         assert_eq!(
             (problem.code.as_str(), problem.cause.as_str()),
-            ("connect-failed", "no such context")
+            ("connect-failed", "No such context.")
         );
         assert!(problem_in("", &target()).cause.contains("shop"));
         assert_eq!(
             problem_in("Segmentation fault\n", &target()).cause,
-            "Segmentation fault"
+            "Segmentation fault."
         );
     }
 }

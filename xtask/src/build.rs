@@ -1,9 +1,14 @@
 //! Building the workspace, always with the same features, so that nothing is built twice.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, ensure};
+
+use crate::cache::InUse;
+
+/// Makes cargo speak to programs on its standard output, and to people on standard error.
+pub(crate) const MESSAGES: &str = "--message-format=json-render-diagnostics";
 
 /// What is released, and what measures it.
 const RELEASED: [&str; 5] = [
@@ -60,32 +65,43 @@ pub(crate) fn release() -> Command {
     command
 }
 
-/// The test programs of the workspace.
+/// The test programs of the workspace; what building them uses is noted.
 ///
 /// # Errors
 ///
 /// When they cannot be built.
-pub(crate) fn tests() -> anyhow::Result<Vec<TestBinary>> {
-    let output = cargo(&[
-        "test",
-        "--workspace",
-        "--no-run",
-        "--locked",
-        "--message-format",
-        "json",
-    ])
-    .stderr(Stdio::inherit())
-    .output()
-    .context("Failed to start cargo")?;
-    ensure!(output.status.success(), "the tests could not be built");
-    let messages = output
-        .stdout
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty());
-    messages
-        .map(|line| serde_json::from_slice(line).context("cargo said something that is not JSON"))
-        .filter_map(|message| message.map(|message| test_binary(&message)).transpose())
-        .collect()
+pub(crate) fn tests(in_use: &mut InUse) -> anyhow::Result<Vec<TestBinary>> {
+    let mut binaries = Vec::new();
+    let status = messages(
+        cargo(&["test", "--workspace", "--no-run", "--locked", MESSAGES]),
+        |message| {
+            in_use.note(message);
+            binaries.extend(test_binary(message));
+        },
+    )?;
+    ensure!(status.success(), "the tests could not be built");
+    Ok(binaries)
+}
+
+/// Runs cargo and hears what it says to programs; what it says to people is shown as ever.
+///
+/// # Errors
+///
+/// When it cannot be started or understood.
+pub(crate) fn messages(
+    mut cargo: Command,
+    mut hear: impl FnMut(&serde_json::Value),
+) -> anyhow::Result<ExitStatus> {
+    let output = cargo
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("Failed to start cargo")?;
+    let lines = output.stdout.split(|byte| *byte == b'\n');
+    for line in lines.filter(|line| !line.is_empty()) {
+        hear(&serde_json::from_slice(line).context("cargo said something that is not JSON")?);
+    }
+    Ok(output.status)
 }
 
 fn test_binary(message: &serde_json::Value) -> Option<TestBinary> {

@@ -3,17 +3,18 @@
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use slipway_bed::{Bed, BedName, LaptopKind, Report, Status};
+use slipway_bed::{Bed, BedName, Existing, LaptopKind, Report, Status};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Make the bed; nothing to do if it is up
-    Up(Which),
+    Up(Up),
     /// End the bed and whatever runs in it
     Down(Which),
     /// Say what there is of the bed
@@ -44,6 +45,19 @@ pub(crate) struct Which {
 }
 
 #[derive(Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    which: Which,
+    /// Laptops before a cluster that there is already (kind, k3d), instead of the bed's own. The workloads are put into
+    /// it and stay there
+    #[arg(long, value_name = "CONTEXT")]
+    use_context: Option<String>,
+    /// The kubeconfig that has the context
+    #[arg(long, value_name = "FILE", requires = "use_context")]
+    kubeconfig: Option<PathBuf>,
+}
+
+#[derive(Args)]
 pub(crate) struct Exec {
     #[command(flatten)]
     which: Which,
@@ -62,7 +76,7 @@ pub(crate) struct Exec {
 
 pub(crate) fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Up(which) => up(&which.name),
+        Command::Up(arguments) => up(arguments),
         Command::Down(which) => Bed::down(&which.name).map(|()| ExitCode::SUCCESS),
         Command::Status { which, json } => status(&which.name, json),
         Command::Exec(exec) => self::exec(exec),
@@ -70,10 +84,17 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
     }
 }
 
-fn up(name: &BedName) -> Result<ExitCode> {
+fn up(arguments: Up) -> Result<ExitCode> {
     let start = Instant::now();
     let mut progress = Progress::default();
-    let bed = Bed::up(name, &mut progress)?;
+    let name = &arguments.which.name;
+    let bed = match arguments.use_context {
+        None => Bed::up(name, &mut progress)?,
+        Some(context) => {
+            let kubeconfig = arguments.kubeconfig;
+            Bed::up_on(name, &Existing { context, kubeconfig }, &mut progress)?
+        }
+    };
     let mut out = io::stdout().lock();
     if progress.steps.is_empty() {
         writeln!(out, "bed {name} is up already")?;

@@ -1,4 +1,7 @@
-//! `cargo xtask demo`: a throw-away Kubernetes, a laptop, a click in the tray, a page by its full name.
+//! `cargo xtask demo`: a throw-away Kubernetes, a laptop, a click in the tray, a page by its full name. With `--context`
+//! a cluster that there is already, and this machine as the laptop.
+
+mod existing;
 
 use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
@@ -8,7 +11,7 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use slipway_bed::{Bed, BedName, Laptop, LaptopKind};
 
-use crate::laptop_helper::{HELPER_SOCKET, LaptopHelper};
+use crate::helper::{Helper, LAPTOP_SOCKET};
 use crate::{build, machine, say};
 
 /// The page that is fetched: a service by its fully qualified name.
@@ -20,9 +23,22 @@ pub(crate) struct Demo {
     /// Without a screen: the clicks are made over D-Bus, and the page is printed
     #[arg(long)]
     headless: bool,
+    /// A cluster that there is already, by its context in the kubeconfig, instead of a throw-away one. This machine is
+    /// connected to it
+    #[arg(long)]
+    context: Option<String>,
+    /// The kubeconfig that has the context
+    #[arg(long, value_name = "FILE", requires = "context")]
+    kubeconfig: Option<PathBuf>,
+    /// An image with busybox that the cluster can fetch: for the demo's page, and for the agent
+    #[arg(long, requires = "context", default_value = existing::IMAGE)]
+    image: String,
 }
 
 pub(crate) fn run(arguments: &Demo) -> anyhow::Result<ExitCode> {
+    if let Some(context) = &arguments.context {
+        return existing::run(context, arguments);
+    }
     ensure!(
         machine::is_root(),
         "The demo makes network namespaces and runs a Kubernetes in them, which needs root: run it with sudo"
@@ -39,7 +55,7 @@ pub(crate) fn run(arguments: &Demo) -> anyhow::Result<ExitCode> {
         .laptop(LaptopKind::Plain)
         .context("The bed has no plain laptop")?;
     let _alone = laptop.lock()?;
-    let _helper = LaptopHelper::start(laptop, &program("slipway-helper")?)?;
+    let _helper = Helper::start_on(laptop, &program("slipway-helper")?)?;
     let outcome = if arguments.headless {
         click_through(laptop)?
     } else {
@@ -63,7 +79,7 @@ fn click_through(laptop: &Laptop) -> anyhow::Result<ExitCode> {
     ];
     let status = laptop
         .command(&driver, arguments)
-        .env("SLIPWAY_HELPER_SOCKET", HELPER_SOCKET)
+        .env("SLIPWAY_HELPER_SOCKET", LAPTOP_SOCKET)
         .stdin(Stdio::null())
         .status()
         .context("Failed to start the driver on the laptop")?;
@@ -86,8 +102,15 @@ fn sit_down(laptop: &Laptop) -> anyhow::Result<ExitCode> {
     let path = std::env::var("PATH").unwrap_or_default();
     let mut shell = laptop.command("bash", ["--norc"]);
     shell
-        .env("SLIPWAY_HELPER_SOCKET", HELPER_SOCKET)
+        .env("SLIPWAY_HELPER_SOCKET", LAPTOP_SOCKET)
         .env("PATH", format!("{}:{path}", folder.display()));
+    pass_on_screen(&mut shell);
+    shell.status().context("Failed to start a shell on the laptop")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lets a program show itself where this one could.
+fn pass_on_screen(command: &mut Command) {
     for passed_on in [
         "DISPLAY",
         "WAYLAND_DISPLAY",
@@ -96,11 +119,9 @@ fn sit_down(laptop: &Laptop) -> anyhow::Result<ExitCode> {
         "TERM",
     ] {
         if let Some(value) = std::env::var_os(passed_on) {
-            shell.env(passed_on, value);
+            command.env(passed_on, value);
         }
     }
-    shell.status().context("Failed to start a shell on the laptop")?;
-    Ok(ExitCode::SUCCESS)
 }
 
 fn program(name: &str) -> anyhow::Result<PathBuf> {

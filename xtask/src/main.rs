@@ -2,9 +2,10 @@
 
 mod bench;
 mod build;
+mod cache;
 mod cluster;
 mod demo;
-mod laptop_helper;
+mod helper;
 mod machine;
 mod test;
 mod toolbox;
@@ -31,6 +32,8 @@ enum Command {
     Demo(demo::Demo),
     /// Every test and check, with what took how long
     Test(test::Test),
+    /// What the caches hold
+    Cache(cache::Cache),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -39,6 +42,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Cluster(command) => cluster::run(command),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Cache(arguments) => cache::run(&arguments),
     }
 }
 

@@ -1,13 +1,14 @@
 //! `cargo xtask test`: everything that must hold, with what took how long, and a count at the end.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, ExitCode, Stdio};
-use std::time::Instant;
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::time::{Instant, SystemTime};
 
 use anyhow::Context;
 use clap::Args;
 use slipway_bed::{Bed, BedName};
 
+use crate::cache::{self, InUse};
 use crate::{build, machine, say, toolbox};
 
 /// The bed that tests make for themselves, beside a developer's.
@@ -41,20 +42,27 @@ struct Step {
 }
 
 pub(crate) fn run(arguments: &Test) -> anyhow::Result<ExitCode> {
+    let begun = SystemTime::now();
     machine::ensure_packages()?;
     let mut steps = Vec::new();
-    if arguments.package.is_none() && arguments.filter.is_none() {
+    let mut in_use = InUse::default();
+    let everything = arguments.package.is_none() && arguments.filter.is_none();
+    if everything {
         steps.push(check("format", build::cargo(&["fmt", "--all", "--check"]))?);
         let lints = [
             "clippy",
             "--workspace",
             "--all-targets",
             "--locked",
+            build::MESSAGES,
             "--",
             "-D",
             "warnings",
         ];
-        steps.push(check("lints", build::cargo(&lints))?);
+        steps.push(step("lints", || {
+            build::messages(build::cargo(&lints), |message| in_use.note(message))
+        })?);
+        steps.push(check("documentation", documentation())?);
         let mut deny = Command::new(toolbox::cargo_deny()?);
         deny.args(["check", "bans", "licenses", "sources"]);
         steps.push(check("dependencies", deny)?);
@@ -63,7 +71,7 @@ pub(crate) fn run(arguments: &Test) -> anyhow::Result<ExitCode> {
     let bed: BedName = BED.parse()?;
     // One that an earlier run left half-made would fail this one for no fault of its own.
     take_down(&bed)?;
-    let mut binaries = build::tests()?;
+    let mut binaries = build::tests(&mut in_use)?;
     if let Some(only) = &arguments.package {
         binaries.retain(|binary| binary.package == *only);
     }
@@ -87,6 +95,9 @@ pub(crate) fn run(arguments: &Test) -> anyhow::Result<ExitCode> {
         steps.push(tests(&format!("{} {}", binary.package, binary.target), command)?);
     }
     take_down(&bed)?;
+    if everything {
+        cache::keep_within_cap(begun, &in_use)?;
+    }
     Ok(report(&steps))
 }
 
@@ -122,15 +133,34 @@ fn take_down(bed: &BedName) -> anyhow::Result<()> {
     }
 }
 
+/// What documentation says of code is checked, of private parts too: links that lead nowhere, examples that are none.
+fn documentation() -> Command {
+    let mut command = build::cargo(&[
+        "doc",
+        "--workspace",
+        "--no-deps",
+        "--document-private-items",
+        "--locked",
+    ]);
+    // Front pages lead to private parts too, which are documented here.
+    command.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links");
+    command
+}
+
 /// A step that is either right or wrong; what it says is shown where it is wrong.
 fn check(name: &str, mut command: Command) -> anyhow::Result<Step> {
+    step(name, || {
+        command
+            .stdin(Stdio::null())
+            .status()
+            .with_context(|| format!("Failed to start {command:?}"))
+    })
+}
+
+fn step(name: &str, run: impl FnOnce() -> anyhow::Result<ExitStatus>) -> anyhow::Result<Step> {
     say(&format!("== {name}"));
     let begun = Instant::now();
-    let status = command
-        .stdin(Stdio::null())
-        .status()
-        .with_context(|| format!("Failed to start {command:?}"))?;
-    let right = status.success();
+    let right = run()?.success();
     Ok(Step {
         name: name.to_owned(),
         seconds: begun.elapsed().as_secs_f32(),

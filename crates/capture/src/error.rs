@@ -7,7 +7,7 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
     /// The kernel refuses this user a user and network namespace. Capture by rewriting is what is left.
-    #[error("the kernel refused a private network namespace ({source}); {remedy}")]
+    #[error("the kernel refused a private network namespace ({source})")]
     NamespacesRefused {
         /// What switched them off, and so what switches them on.
         remedy: NamespaceRemedy,
@@ -15,23 +15,19 @@ pub enum CaptureError {
         source: io::Error,
     },
     /// There is no `/dev/net/tun`.
-    #[error("/dev/net/tun is missing ({source}); load the kernel's module with: modprobe tun")]
+    #[error("/dev/net/tun is missing ({source})")]
     TunDeviceMissing {
         /// The kernel's answer.
         source: io::Error,
     },
     /// `/dev/net/tun` is not for this user.
-    #[error(
-        "this user may not open /dev/net/tun ({source}); its usual mode lets everybody: chmod 0666 /dev/net/tun"
-    )]
+    #[error("this user may not open /dev/net/tun ({source})")]
     TunDeviceNotPermitted {
         /// The kernel's answer.
         source: io::Error,
     },
     /// The namespace was made, but could not be furnished.
-    #[error(
-        "the private network namespace could not be set up while {step} ({source}); the kernel lacks it or a policy forbids it"
-    )]
+    #[error("the private network namespace could not be set up while {step} ({source})")]
     NamespaceSetup {
         /// What was being done.
         step: &'static str,
@@ -39,27 +35,54 @@ pub enum CaptureError {
         source: io::Error,
     },
     /// The child process could not be run, or ended or stayed silent before it said anything.
-    #[error(
-        "the private namespace's process did not start ({source}); is this binary asking child_main_if_asked() first thing in main?"
-    )]
+    #[error("the private namespace's process did not start ({source})")]
     ChildNotStarted {
         /// What happened.
         source: io::Error,
     },
     /// The TUN that was given cannot be used.
-    #[error("the TUN cannot be used ({source}); it has to be an open TUN device without packet information")]
+    #[error("the TUN cannot be used ({source})")]
     Tun {
         /// The kernel's answer.
         source: io::Error,
     },
     /// A thread, an event or a socket could not be had from the system.
-    #[error(
-        "the system gives no more threads or files ({source}); raise this user's limits (ulimit -n, ulimit -u)"
-    )]
+    #[error("the system gives no more threads or files ({source})")]
     Resources {
         /// The kernel's answer.
         source: io::Error,
     },
+}
+
+impl CaptureError {
+    /// What the user can do.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::NamespacesRefused { remedy, .. } => remedy.to_string(),
+            Self::TunDeviceMissing { .. } => {
+                "load the kernel's module with `sudo modprobe tun`; in a container, pass /dev/net/tun in".to_owned()
+            }
+            Self::TunDeviceNotPermitted { .. } => {
+                "its usual mode lets everybody: `sudo chmod 0666 /dev/net/tun`".to_owned()
+            }
+            Self::NamespaceSetup { .. } => {
+                "the kernel lacks it or a policy forbids it: `slipway doctor` shows which part of the laptop is in the way"
+                    .to_owned()
+            }
+            Self::ChildNotStarted { .. } => {
+                "a program that captures has to ask child_main_if_asked() first thing in main; `slipway` does, so \
+                 reinstall it"
+                    .to_owned()
+            }
+            Self::Tun { .. } => {
+                "it has to be an open TUN device without packet information: reinstall Slipway, so that all its parts \
+                 are of one version"
+                    .to_owned()
+            }
+            Self::Resources { .. } => "raise this user's limits (ulimit -n, ulimit -u)".to_owned(),
+        }
+    }
 }
 
 /// What a user can do to be allowed namespaces.

@@ -1,6 +1,6 @@
 //! TUN devices: made, adopted, read and written one packet at a time, without waiting.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -25,12 +25,7 @@ pub(crate) struct Tun {
 impl Tun {
     /// Makes a TUN in the caller's network namespace. It goes when it is closed.
     pub(crate) fn create(name: &str) -> Result<Self, CreateError> {
-        let device = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
-            .open("/dev/net/tun")
-            .map_err(CreateError::Open)?;
+        let device = open().map_err(CreateError::Open)?;
         let mut request = interface_request();
         for (to, from) in request
             .ifr_name
@@ -78,6 +73,15 @@ impl AsFd for Tun {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.device.as_fd()
     }
+}
+
+/// What every TUN is made through. Until it is attached to a device, nothing is made.
+pub(crate) fn open() -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
+        .open("/dev/net/tun")
 }
 
 /// Makes a TUN that [`crate::Capture::start`] takes, in the caller's network namespace, for whoever may do that

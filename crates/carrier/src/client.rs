@@ -19,9 +19,6 @@ use tower::timeout::Timeout;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service, ServiceBuilder};
 
-use crate::error::CarrierError;
-use crate::upgrade::with_causes;
-
 /// Longest time for TCP and TLS, and the proxy's, to the API server. A shorter one in the
 /// configuration holds.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,9 +37,11 @@ pub const KEEPALIVE: Duration = Duration::from_secs(15);
 /// Unlike kube's, it sets no `valid_until`, and leaves the configuration's read and write timeouts
 /// alone: they would end a carrier that is idle, and the kernel's [`USER_TIMEOUT`] bounds writes.
 ///
+/// Like kube's, it runs the configuration's credential plugin, which blocks.
+///
 /// # Errors
-/// [`CarrierError::Config`] when certificates, keys, headers or the proxy of `config` are unusable.
-pub fn client(config: Config) -> Result<kube::Client, CarrierError> {
+/// kube's own, when certificates, keys, headers, the credential plugin or the proxy of `config` are unusable.
+pub fn client(config: Config) -> kube::Result<kube::Client> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
@@ -59,31 +58,24 @@ pub fn client(config: Config) -> Result<kube::Client, CarrierError> {
         Some("socks5") => over(SocksV5::new(proxy, tcp), &config),
         Some("http") => over(tunnel(&proxy, tcp)?, &config),
         Some("https") => {
-            let tls = config
-                .rustls_https_connector_with_connector(tcp)
-                .map_err(unusable)?;
+            let tls = config.rustls_https_connector_with_connector(tcp)?;
             over(tunnel(&proxy, tls)?, &config)
         }
-        Some(_) | None => Err(CarrierError::Config {
-            cause: format!(
-                "the proxy {} is neither socks5, http nor https",
-                proxy.host().unwrap_or_default()
-            ),
+        Some(_) | None => Err(kube::Error::ProxyProtocolUnsupported {
+            proxy_url: Box::new(proxy),
         }),
     }
 }
 
 /// The layers of kube's default client around `connector`.
-fn over<C>(connector: C, config: &Config) -> Result<kube::Client, CarrierError>
+fn over<C>(connector: C, config: &Config) -> kube::Result<kube::Client>
 where
     C: Service<Uri> + Clone + Send + Sync + 'static,
     C::Response: Connection + Read + Write + Send + Unpin + 'static,
     C::Future: Send + 'static,
     C::Error: Into<BoxError> + Send + 'static,
 {
-    let tls = config
-        .rustls_https_connector_with_connector(connector)
-        .map_err(unusable)?;
+    let tls = config.rustls_https_connector_with_connector(connector)?;
     let limit = config
         .connect_timeout
         .unwrap_or(CONNECT_TIMEOUT)
@@ -98,15 +90,15 @@ where
                 .default_retry
                 .then(|| RetryLayer::new(RetryPolicy::server_retry())),
         )
-        .option_layer(config.auth_layer().map_err(unusable)?)
-        .layer(config.extra_headers_layer().map_err(unusable)?)
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
         .map_err(BoxError::from)
         .service(http);
     Ok(ClientBuilder::new(service, config.default_namespace.clone()).build())
 }
 
 /// An HTTP CONNECT tunnel, with the proxy's user and password if its address has them.
-fn tunnel<C>(proxy: &Uri, connector: C) -> Result<Tunnel<C>, CarrierError> {
+fn tunnel<C>(proxy: &Uri, connector: C) -> kube::Result<Tunnel<C>> {
     let tunnel = Tunnel::new(proxy.clone(), connector);
     let Some((user, _host)) = proxy
         .authority()
@@ -115,17 +107,8 @@ fn tunnel<C>(proxy: &Uri, connector: C) -> Result<Tunnel<C>, CarrierError> {
         return Ok(tunnel);
     };
     let user: Vec<u8> = percent_decode_str(user).collect();
-    let mut value = HeaderValue::from_str(&format!("Basic {}", BASE64.encode(user))).map_err(|error| {
-        CarrierError::Config {
-            cause: with_causes(&error),
-        }
-    })?;
+    let mut value = HeaderValue::from_str(&format!("Basic {}", BASE64.encode(user)))
+        .map_err(|error| kube::Error::HttpError(error.into()))?;
     value.set_sensitive(true);
     Ok(tunnel.with_auth(value))
-}
-
-fn unusable(error: kube::Error) -> CarrierError {
-    CarrierError::Config {
-        cause: with_causes(&error),
-    }
 }

@@ -18,12 +18,6 @@ pub enum CarrierError {
         /// What it was.
         value: String,
     },
-    /// The client cannot be built from this cluster configuration (certificate, key, proxy).
-    #[error("the kubeconfig cannot be used: {cause}")]
-    Config {
-        /// What is wrong with it.
-        cause: String,
-    },
     /// The credentials could not be read or renewed; the request was not sent.
     #[error("no credentials for the cluster: {cause}; log in again, or check the kubeconfig's user")]
     Credentials {
@@ -177,9 +171,7 @@ impl CarrierError {
 impl From<CarrierError> for io::Error {
     fn from(error: CarrierError) -> Self {
         let kind = match &error {
-            CarrierError::InvalidEndpoint { .. } | CarrierError::Config { .. } | CarrierError::NoCommand => {
-                io::ErrorKind::InvalidInput
-            }
+            CarrierError::InvalidEndpoint { .. } | CarrierError::NoCommand => io::ErrorKind::InvalidInput,
             CarrierError::Credentials { .. }
             | CarrierError::Unauthorized { .. }
             | CarrierError::Forbidden { .. } => io::ErrorKind::PermissionDenied,

@@ -110,7 +110,6 @@ fn another_rung_may_help(error: &CarrierError) -> bool {
         | CarrierError::Lost { .. } => true,
         // Whom is asked, by whom, and for which pod stays the same.
         CarrierError::InvalidEndpoint { .. }
-        | CarrierError::Config { .. }
         | CarrierError::Credentials { .. }
         | CarrierError::Unauthorized { .. }
         | CarrierError::Unreachable { .. }

@@ -5,7 +5,7 @@
 //! (`kubectl port-forward` uses the same). This crate knows `kube::Client` and bytes. It must not
 //! know what the bytes mean: streams, names and sessions are built on top of it.
 //!
-//! [`client`] makes a client whose connections suit long-lived traffic. [`open`] opens a [`Pipe`] by
+//! [`client()`] makes a client whose connections suit long-lived traffic. [`open`] opens a [`Pipe`] by
 //! one way, a [`Rung`]; a [`Ladder`] tries them in turn and remembers what worked.
 //!
 //! ```text

@@ -32,7 +32,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 pub(crate) fn in_words(problem: &Problem) -> String {
     let mut text = format!("slipway: {}\n", problem.cause);
     for line in problem.remedy.lines() {
-        let _infallible = writeln!(text, "  {line}");
+        let _infallible = writeln!(text, "{}", format!("  {line}").trim_end());
     }
     let _infallible = writeln!(text, "  ({})", problem.code);
     text

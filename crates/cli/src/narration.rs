@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use slipway_control::{SessionStatus, State};
+use slipway_control::{Problem, SessionStatus, State};
 
 use crate::output;
 
@@ -30,6 +30,8 @@ pub(crate) struct Narrator {
     /// Whether the last line was that it is connected.
     is_connected: bool,
     last: Option<Said>,
+    /// What is wrong although it is connected.
+    trouble: Option<Problem>,
 }
 
 impl Narrator {
@@ -43,6 +45,17 @@ impl Narrator {
         }
         self.last = Some(said.clone());
         Some(said)
+    }
+
+    /// What does not work although the session is connected, with its remedy; nothing if it was said already.
+    pub(crate) fn trouble(&mut self, status: &SessionStatus) -> Option<String> {
+        // Why a session did not come about, or ended, is said by its failure.
+        if status.state != State::Connected || status.problem == self.trouble {
+            return None;
+        }
+        self.trouble.clone_from(&status.problem);
+        let Problem { cause, remedy, .. } = status.problem.as_ref()?;
+        Some(format!("Note: {cause}\n  {remedy}"))
     }
 
     fn words(&self, status: &SessionStatus) -> Option<Said> {
@@ -139,6 +152,9 @@ impl Teller {
             },
             Some(Said::Line(line)) => self.line(&line),
             None => {}
+        }
+        if let Some(trouble) = self.narrator.trouble(&status) {
+            self.line(&trouble);
         }
     }
 
@@ -265,5 +281,23 @@ mod tests {
         );
         let waiting = "Waiting for the agent's pod (Scheduling)";
         assert_eq!(without_percentage(waiting), waiting);
+    }
+
+    #[test]
+    fn what_does_not_work_is_said_once_and_only_while_connected() {
+        let problem = Problem::new("range-not-routed", "10.96.0.0/16 is in use.", "Names still work.");
+        let mut narrator = Narrator::default();
+        let mut now = status(State::Connecting, Some("Connecting the laptop"));
+        now.problem = Some(problem);
+        assert_eq!(narrator.trouble(&now), None);
+        now.state = State::Connected;
+        let said = narrator.trouble(&now);
+        assert_eq!(
+            said.as_deref(),
+            Some("Note: 10.96.0.0/16 is in use.\n  Names still work.")
+        );
+        assert_eq!(narrator.trouble(&now), None);
+        now.state = State::Ended;
+        assert_eq!(narrator.trouble(&now), None, "its failure says it");
     }
 }

@@ -110,6 +110,41 @@ pub async fn check(client: &Client, namespace: &str) -> Result<Vec<Verdict>, Api
     join_all(asked).await.into_iter().collect()
 }
 
+/// What certainly keeps a user from placing an agent; the first of it, if there is any. To be asked before anything is
+/// created. Narrower than [`missing`]: where one way of several is forbidden, the attempt shows whether another is left.
+///
+/// # Errors
+/// The first [`ApiError`]: then nothing is known.
+pub async fn in_the_way(client: &Client, namespace: &str) -> Result<Option<Access>, ApiError> {
+    let needed = wanted(namespace)
+        .into_iter()
+        .filter(|(_, access)| is_without_a_way_round(access) || is_creating(access));
+    let asked = needed.map(|(feature, access)| review(client, feature, access));
+    let verdicts: Vec<Verdict> = join_all(asked).await.into_iter().collect::<Result<_, _>>()?;
+    let nothing_may_be_created = !verdicts
+        .iter()
+        .any(|verdict| verdict.allowed && is_creating(&verdict.access));
+    let first = verdicts.into_iter().find(|verdict| {
+        let is_needed = is_without_a_way_round(&verdict.access)
+            || nothing_may_be_created && verdict.access.resource == "jobs";
+        is_needed && !verdict.allowed
+    });
+    Ok(first.map(|verdict| verdict.access))
+}
+
+/// An agent is a Job or a bare pod.
+fn is_creating(access: &Access) -> bool {
+    access.verb == "create" && matches!(access.resource, "jobs" | "pods")
+}
+
+/// Its pod is watched, and its program goes in over a WebSocket.
+fn is_without_a_way_round(access: &Access) -> bool {
+    matches!(
+        (access.verb, access.resource),
+        ("list" | "watch", "pods") | ("get", "pods/exec")
+    )
+}
+
 /// What is missing for a session: empty when it is possible. Where the Job is forbidden and the bare pod allowed,
 /// the Job is not missing.
 pub fn missing(verdicts: &[Verdict]) -> Vec<&Access> {
@@ -239,6 +274,40 @@ mod tests {
             check(&script.client(), "dev").await.unwrap_err().code(),
             "credentials-refused"
         );
+    }
+
+    /// Answers as an authorizer does that denies some of what it is asked.
+    async fn in_the_way_when_denied(denied: impl Fn(&str, &str) -> bool) -> Option<String> {
+        let mut script = Script::new();
+        for (_, access) in wanted("dev") {
+            if is_without_a_way_round(&access) || is_creating(&access) {
+                let allowed = !denied(access.verb, access.resource);
+                script = script.on(
+                    "POST",
+                    REVIEWS,
+                    201,
+                    json!({"spec": {}, "status": {"allowed": allowed}}),
+                );
+            }
+        }
+        let found = in_the_way(&script.client(), "dev").await.unwrap();
+        found.map(|access| access.to_string())
+    }
+
+    #[tokio::test]
+    async fn only_what_has_no_way_round_is_in_the_way() {
+        assert_eq!(in_the_way_when_denied(|_, _| false).await, None);
+        for (verb, resource) in [("list", "pods"), ("watch", "pods"), ("get", "pods/exec")] {
+            let found = in_the_way_when_denied(|v, r| (v, r) == (verb, resource)).await;
+            assert_eq!(found, Some(format!("{verb} {resource} in namespace dev")));
+        }
+        assert_eq!(
+            in_the_way_when_denied(|_, resource| resource == "jobs").await,
+            None,
+            "a bare pod does"
+        );
+        let neither = in_the_way_when_denied(|verb, _| verb == "create").await;
+        assert_eq!(neither.as_deref(), Some("create jobs (batch) in namespace dev"));
     }
 
     #[test]

@@ -88,7 +88,9 @@ impl Error {
                  folder of yours with mode 0700"
                     .into()
             }
-            Self::NotPrivate { folder } => format!("make it yours alone: chmod 700 {}", folder.display()),
+            Self::NotPrivate { folder } => {
+                format!("make it yours alone with `chmod 700 {}`", folder.display())
+            }
             Self::NoSession(_) => "`slipway status` shows what runs".into(),
             Self::TimedOut { id, .. } => {
                 format!("look at `slipway logs {id}`; if it hangs, end its process, and the helper cleans up")

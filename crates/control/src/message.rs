@@ -85,14 +85,30 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem of these three parts.
+    /// A problem of these three parts. Cause and remedy become sentences where they are not: errors begin small and end
+    /// without a full stop, because they stand within one another.
     pub fn new(code: impl Into<String>, cause: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             code: code.into(),
-            cause: cause.into(),
-            remedy: remedy.into(),
+            cause: sentence(cause.into()),
+            remedy: sentence(remedy.into()),
         }
     }
+}
+
+/// Begins with a capital, where it begins with a plain word, and ends with a full stop, where it ends in a line.
+fn sentence(mut text: String) -> String {
+    let first = text.split(' ').next().unwrap_or_default();
+    let is_plain = first
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte == b'\'' || byte == b',');
+    if is_plain && let Some(initial) = text.get_mut(..1) {
+        initial.make_ascii_uppercase();
+    }
+    if !text.is_empty() && !text.ends_with(['.', '?', '!', ':', '\n']) {
+        text.push('.');
+    }
+    text
 }
 
 /// One name that a program asked for.
@@ -156,6 +172,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_problem_is_told_in_sentences() {
+        for (said, sentence) in [
+            ("you may not list pods", "You may not list pods."),
+            (
+                "the kubeconfig has no context \"x\"",
+                "The kubeconfig has no context \"x\".",
+            ),
+            ("slipway-helper does not run", "slipway-helper does not run."),
+            ("https://10.0.0.1/ is away", "https://10.0.0.1/ is away."),
+            (
+                "`slipway status` shows what runs",
+                "`slipway status` shows what runs.",
+            ),
+            (
+                "Ask for this Role:\n\nkind: Role\n",
+                "Ask for this Role:\n\nkind: Role\n",
+            ),
+            ("Done.", "Done."),
+            ("", ""),
+        ] {
+            assert_eq!(Problem::new("x", said, said).cause, sentence);
+            assert_eq!(Problem::new("x", said, said).remedy, sentence);
+        }
+    }
+
+    #[test]
     fn requests_keep_their_form() {
         let text = |request: &Request| serde_json::to_string(request).unwrap();
         assert_eq!(text(&Request::Status), r#"{"do":"status"}"#);
@@ -176,8 +218,8 @@ mod tests {
         let text = |reply: &Reply| serde_json::to_string(reply).unwrap();
         assert_eq!(text(&Reply::Done), r#"{"reply":"done"}"#);
         assert_eq!(
-            text(&Reply::Error(Problem::new("a", "b", "c"))),
-            r#"{"reply":"error","value":{"code":"a","cause":"b","remedy":"c"}}"#
+            text(&Reply::Error(Problem::new("a", "B.", "C."))),
+            r#"{"reply":"error","value":{"code":"a","cause":"B.","remedy":"C."}}"#
         );
     }
 }

@@ -20,30 +20,65 @@ pub(crate) const ANSWER_WAIT: Duration = Duration::from_secs(10);
 pub(crate) const UP_WAIT: Duration = Duration::from_secs(130);
 
 /// Why the helper could not be spoken with, or what it said.
+///
+/// Its text is [`ClientError::cause`] and [`ClientError::remedy`].
 #[derive(Debug, thiserror::Error)]
+#[error("{}: {}", self.cause(), self.remedy())]
 pub enum ClientError {
     /// Nobody listens at the socket.
-    #[error(
-        "slipway-helper does not run ({0}): start it with `sudo systemctl start slipway-helper`, or install Slipway's package"
-    )]
     NoHelper(#[source] io::Error),
     /// It listened and is gone.
-    #[error("slipway-helper is gone ({0}): `journalctl -u slipway-helper` says why")]
     Gone(#[source] io::Error),
     /// It does not answer.
-    #[error("slipway-helper does not answer: restart it with `sudo systemctl restart slipway-helper`")]
     Silent,
     /// What came is not of this protocol.
-    #[error("slipway-helper was not understood: reinstall Slipway, so that all its parts are of one version")]
     Garbled(#[from] FrameError),
     /// It answered something else than what was asked.
-    #[error(
-        "slipway-helper answered out of order: reinstall Slipway, so that all its parts are of one version"
-    )]
     Unexpected,
     /// It understood and refused. The connection is as it was.
-    #[error(transparent)]
     Refused(Refusal),
+}
+
+impl ClientError {
+    /// A word for scripts that never changes.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoHelper(_) => "no-helper",
+            Self::Gone(_) | Self::Silent | Self::Garbled(_) | Self::Unexpected => "helper-failed",
+            Self::Refused(refusal) => refusal.code(),
+        }
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        match self {
+            Self::NoHelper(error) => format!("slipway-helper does not run ({error})"),
+            Self::Gone(error) => format!("slipway-helper is gone ({error})"),
+            Self::Silent => "slipway-helper does not answer".to_owned(),
+            Self::Garbled(_) => "slipway-helper was not understood".to_owned(),
+            Self::Unexpected => "slipway-helper answered out of order".to_owned(),
+            Self::Refused(refusal) => refusal.cause(),
+        }
+    }
+
+    /// What the user can do.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::NoHelper(_) => {
+                "start it with `sudo systemctl start slipway-helper`, or by hand with \
+                 `sudo slipway-helper --socket PATH --allow-uid UID` and SLIPWAY_HELPER_SOCKET=PATH"
+            }
+            Self::Gone(_) => "`journalctl -u slipway-helper` says why",
+            Self::Silent => "restart it with `sudo systemctl restart slipway-helper`",
+            Self::Garbled(_) | Self::Unexpected => {
+                "reinstall Slipway, so that all its parts are of one version"
+            }
+            Self::Refused(refusal) => refusal.remedy(),
+        }
+    }
 }
 
 #[derive(Debug)]

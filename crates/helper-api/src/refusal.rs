@@ -10,13 +10,12 @@ use crate::message::{Build, Version};
 
 /// Why the helper did not do what it was asked. Nothing was changed.
 ///
-/// The text says the cause and what the user can do. Texts of the system inside it (an interface's name, an error's) are
-/// for people; a program branches on the variant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+/// Its text is [`Refusal::cause`] and [`Refusal::remedy`]. Texts of the system inside it (an interface's name, an error's)
+/// are for people; a program branches on the variant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Refusal {
     /// The user may not have a lease.
-    #[error("user {uid} may not change this laptop's network: {why}")]
     NotAuthorised {
         /// Whose process asked.
         uid: u32,
@@ -24,10 +23,6 @@ pub enum Refusal {
         why: Stranger,
     },
     /// The client speaks another version than the helper.
-    #[error(
-        "this program ({client_build}, protocol {client}) and slipway-helper ({helper_build}, protocol {helper}) are of \
-         different versions: finish the update, then run `sudo systemctl restart slipway-helper` and connect again"
-    )]
     VersionMismatch {
         /// What the client speaks.
         client: Version,
@@ -39,18 +34,13 @@ pub enum Refusal {
         helper_build: Build,
     },
     /// The user has as many leases as one user may have.
-    #[error("you have {limit} connections already, as many as one user may have: disconnect one first")]
     TooManyLeases {
         /// How many that is.
         limit: usize,
     },
     /// Every slot is taken, or every address for one.
-    #[error("this laptop has no room for another connection: disconnect one first")]
     NoFreeSlot,
     /// More networks than a request or a lease may have.
-    #[error(
-        "{given} networks are more than the allowed {limit}: drop the oldest unused addresses, or give wider ranges"
-    )]
     TooManyRoutes {
         /// How many were asked for, with those there are.
         given: usize,
@@ -58,7 +48,6 @@ pub enum Refusal {
         limit: usize,
     },
     /// A network that this laptop's rules do not let into a tunnel.
-    #[error("{range} may not be routed into the cluster: {why}")]
     RangeRefused {
         /// The network.
         range: TunnelCidr,
@@ -67,25 +56,16 @@ pub enum Refusal {
     },
     /// Networks that would take from the laptop what it uses now. Ask again without the conflicting parts
     /// ([`TunnelCidr::without`]).
-    #[error("{}", conflicts_text(.0))]
     Conflicts(
         /// All of them, up to [`Refusal::MAX_CONFLICTS`].
         Vec<Conflict>,
     ),
     /// There is no `/dev/net/tun`, or it may not be opened.
-    #[error(
-        "the kernel's TUN device cannot be opened (errno {errno}): load it with `sudo modprobe tun`; in a container, pass \
-         /dev/net/tun in"
-    )]
     NoTunDevice {
         /// The system's error number.
         errno: i32,
     },
     /// The kernel did not do its part.
-    #[error(
-        "the kernel refused to {operation} ({}): `journalctl -u slipway-helper` says more",
-        nix::errno::Errno::from_raw(*.errno).desc()
-    )]
     Kernel {
         /// Which part.
         operation: Operation,
@@ -93,57 +73,165 @@ pub enum Refusal {
         errno: i32,
     },
     /// The laptop's programs cannot be made to ask the session for names.
-    #[error("cluster names cannot be made to work on this laptop: {0}")]
     DnsUnavailable(DnsTrouble),
     /// The first word was not Hello, or Hello came again.
-    #[error(
-        "the helper was spoken to out of order: reinstall Slipway, so that all its parts are of one version"
-    )]
     OutOfOrder,
     /// This connection has a lease already.
-    #[error("this connection has a lease already: open another connection for another lease")]
     LeaseExists,
     /// This connection has no lease to change.
-    #[error("this connection has no lease: ask for one first")]
     NoLease,
     /// The helper serves as many connections as it can, or this user has too many.
-    #[error("slipway-helper serves as many programs as it can: close one that is connected to it")]
     Busy,
     /// A defect of the helper. The connection ends.
-    #[error(
-        "slipway-helper met a defect of its own: `journalctl -u slipway-helper` says more; please report it"
-    )]
     Defect,
 }
 
 impl Refusal {
     /// Most conflicts that are told at once.
     pub const MAX_CONFLICTS: usize = 64;
+
+    /// A word for scripts that never changes.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotAuthorised { .. } => "helper-not-authorised",
+            Self::VersionMismatch { .. } => "helper-version",
+            Self::NoTunDevice { .. } => "no-tun-device",
+            Self::DnsUnavailable(_) => "dns-unavailable",
+            Self::TooManyLeases { .. }
+            | Self::NoFreeSlot
+            | Self::TooManyRoutes { .. }
+            | Self::RangeRefused { .. }
+            | Self::Conflicts(_)
+            | Self::Kernel { .. }
+            | Self::OutOfOrder
+            | Self::LeaseExists
+            | Self::NoLease
+            | Self::Busy
+            | Self::Defect => "helper-refused",
+        }
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        match self {
+            Self::NotAuthorised { uid, why } => {
+                format!("user {uid} may not change this laptop's network: {}", why.cause())
+            }
+            Self::VersionMismatch {
+                client,
+                client_build,
+                helper,
+                helper_build,
+            } => format!(
+                "this program ({client_build}, protocol {client}) and slipway-helper ({helper_build}, protocol {helper}) \
+                 are of different versions"
+            ),
+            Self::TooManyLeases { limit } => {
+                format!("you have {limit} connections already, as many as one user may have")
+            }
+            Self::NoFreeSlot => "this laptop has no room for another connection".to_owned(),
+            Self::TooManyRoutes { given, limit } => {
+                format!("{given} networks are more than the allowed {limit}")
+            }
+            Self::RangeRefused { range, why } => format!("{range} may not be routed into the cluster: {why}"),
+            Self::Conflicts(conflicts) => conflicts_text(conflicts),
+            Self::NoTunDevice { errno } => {
+                format!("the kernel's TUN device cannot be opened (errno {errno})")
+            }
+            Self::Kernel { operation, errno } => format!(
+                "the kernel refused to {operation} ({})",
+                nix::errno::Errno::from_raw(*errno).desc()
+            ),
+            Self::DnsUnavailable(trouble) => {
+                format!(
+                    "cluster names cannot be made to work on this laptop: {}",
+                    trouble.cause()
+                )
+            }
+            Self::OutOfOrder => "the helper was spoken to out of order".to_owned(),
+            Self::LeaseExists => "this connection has a lease already".to_owned(),
+            Self::NoLease => "this connection has no lease".to_owned(),
+            Self::Busy => "slipway-helper serves as many programs as it can".to_owned(),
+            Self::Defect => "slipway-helper met a defect of its own".to_owned(),
+        }
+    }
+
+    /// What the user can do.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::NotAuthorised { why, .. } => why.remedy(),
+            Self::VersionMismatch { .. } => {
+                "finish the update, then run `sudo systemctl restart slipway-helper` and connect again"
+            }
+            Self::TooManyLeases { .. } | Self::NoFreeSlot => "disconnect one first",
+            Self::TooManyRoutes { .. } => "drop the oldest unused addresses, or give wider ranges",
+            Self::RangeRefused { .. } => "leave it out of the profile",
+            Self::Conflicts(_) => "Leave these parts out of the profile's ranges, or leave the other network",
+            Self::NoTunDevice { .. } => {
+                "load it with `sudo modprobe tun`; in a container, pass /dev/net/tun in"
+            }
+            Self::Kernel { .. } => "`journalctl -u slipway-helper` says more",
+            Self::DnsUnavailable(trouble) => trouble.remedy(),
+            Self::OutOfOrder => "reinstall Slipway, so that all its parts are of one version",
+            Self::LeaseExists => "open another connection for another lease",
+            Self::NoLease => "ask for one first",
+            Self::Busy => "close one that is connected to it",
+            Self::Defect => "`journalctl -u slipway-helper` says more; please report it",
+        }
+    }
 }
 
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A list of conflicts has colons of its own.
+        let between = if matches!(self, Self::Conflicts(_)) {
+            "."
+        } else {
+            ":"
+        };
+        write!(f, "{}{between} {}", self.cause(), self.remedy())
+    }
+}
+
+impl std::error::Error for Refusal {}
+
 /// Why a user may not have a lease.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Stranger {
     /// The helper was started for one user.
-    #[error("slipway-helper was started for user {allowed} only; start it with --allow-uid for you")]
     OtherUser {
         /// For whom.
         allowed: u32,
     },
     /// polkit said no, or the user did not answer.
-    #[error(
-        "polkit did not allow dev.slipway.helper.connect; sign in at this computer, or ask its administrator"
-    )]
     Denied,
     /// polkit could not be asked.
-    #[error(
-        "polkit could not be asked ({reason}); install polkit, or start the helper by hand with --allow-uid"
-    )]
     NoPolkit {
         /// What went wrong, for people.
         reason: String,
     },
+}
+
+impl Stranger {
+    fn cause(&self) -> String {
+        match self {
+            Self::OtherUser { allowed } => format!("slipway-helper was started for user {allowed} only"),
+            Self::Denied => "polkit did not allow dev.slipway.helper.connect".to_owned(),
+            Self::NoPolkit { reason } => format!("polkit could not be asked ({reason})"),
+        }
+    }
+
+    fn remedy(&self) -> &'static str {
+        match self {
+            Self::OtherUser { .. } => "start it with --allow-uid for you",
+            Self::Denied => "sign in at this computer, or ask its administrator",
+            Self::NoPolkit { .. } => "install polkit, or start the helper by hand with --allow-uid",
+        }
+    }
 }
 
 /// A rule that keeps a network out of tunnels.
@@ -233,7 +321,6 @@ fn conflicts_text(conflicts: &[Conflict]) -> String {
         }
         text.push_str(&conflict.to_string());
     }
-    text.push_str(". Leave these parts out of the profile's ranges, or leave the other network");
     text
 }
 
@@ -272,34 +359,63 @@ impl fmt::Display for Operation {
 }
 
 /// Why the laptop's programs cannot be made to ask a session for names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum DnsTrouble {
     /// `/etc/resolv.conf` cannot be read.
-    #[error("/etc/resolv.conf cannot be read (errno {errno}); restore it")]
     NoResolvConf {
         /// The system's error number.
         errno: i32,
     },
     /// [`crate::RungChoice::Resolved`] was asked for, and programs do not ask systemd-resolved.
-    #[error(
-        "systemd-resolved does not answer this laptop's programs ({reason}); start it and link /etc/resolv.conf to \
-         /run/systemd/resolve/stub-resolv.conf, or use the redirect"
-    )]
     NoResolved {
         /// What speaks against it, for people.
         reason: String,
     },
     /// systemd-resolved is there and refused.
-    #[error(
-        "systemd-resolved refused to serve the tunnel ({reason}); the package's polkit rule for the user slipway-helper may \
-         be missing: reinstall it"
-    )]
     ResolvedRefused {
         /// What it answered, for people.
         reason: String,
     },
 }
+
+impl DnsTrouble {
+    /// What happened.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        match self {
+            Self::NoResolvConf { errno } => format!("/etc/resolv.conf cannot be read (errno {errno})"),
+            Self::NoResolved { reason } => {
+                format!("systemd-resolved does not answer this laptop's programs ({reason})")
+            }
+            Self::ResolvedRefused { reason } => {
+                format!("systemd-resolved refused to serve the tunnel ({reason})")
+            }
+        }
+    }
+
+    /// What the user can do.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::NoResolvConf { .. } => "restore it",
+            Self::NoResolved { .. } => {
+                "start it and link /etc/resolv.conf to /run/systemd/resolve/stub-resolv.conf, or use the redirect"
+            }
+            Self::ResolvedRefused { .. } => {
+                "the package's polkit rule for the user slipway-helper may be missing: reinstall it"
+            }
+        }
+    }
+}
+
+impl fmt::Display for DnsTrouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.cause(), self.remedy())
+    }
+}
+
+impl std::error::Error for DnsTrouble {}
 
 #[cfg(test)]
 mod tests {

@@ -108,7 +108,7 @@ impl SessionError {
                 "See what the agent says with `kubectl logs -l app.kubernetes.io/name=slipway-agent`."
                     .to_owned()
             }
-            SessionError::VpnTcp(error) => error.remedy().to_owned(),
+            SessionError::VpnTcp(error) => error.remedy(),
             SessionError::Ended(_) => {
                 "Connect again; `slipway doctor` shows whether the helper runs.".to_owned()
             }

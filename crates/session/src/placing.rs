@@ -3,15 +3,21 @@
 use std::time::Duration;
 
 use slipway_agent_binary::AGENT;
+use slipway_cluster::api::{Access, ApiError};
 use slipway_cluster::keys::{Kept, KeyStore, SessionKey, Slot};
-use slipway_cluster::placement::{self, Agent, DEFAULT_IMAGE, Placement, Progress};
+use slipway_cluster::permissions;
+use slipway_cluster::placement::{self, Agent, DEFAULT_IMAGE, PlaceError, Placement, Progress};
 use slipway_control::{AgentInfo, State};
 use slipway_tunnel::Key;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::context::{Context, Left};
 use crate::error::SessionError;
 use crate::holdings::{Holdings, Placed, Prepared};
+
+/// How long the removal of an agent may take that never served.
+const REMOVAL: Duration = Duration::from_secs(5);
 
 /// How long an agent waits for a client that went away, where the profile does not say.
 const DEFAULT_GRACE: Duration = Duration::from_secs(90);
@@ -46,9 +52,11 @@ async fn kept(store: &KeyStore, slot: &Slot<'_>, prepared: &Prepared) -> Result<
     let Some(kept) = store.load(slot).map_err(SessionError::from)? else {
         return Ok(None);
     };
-    let found = placement::find(&prepared.way.client, slot.namespace, kept.session)
-        .await
-        .map_err(SessionError::from)?;
+    let found = match placement::find(&prepared.way.client, slot.namespace, kept.session).await {
+        Ok(found) => found,
+        Err(ApiError::Forbidden { access, .. }) => return Err(forbidden(access, slot.namespace).into()),
+        Err(error) => return Err(SessionError::from(error).into()),
+    };
     Ok(found.map(|agent| {
         tracing::info!(pod = agent.pod, "the agent of the last session still runs");
         Placed {
@@ -65,6 +73,7 @@ async fn place(
     store: &KeyStore,
     slot: &Slot<'_>,
 ) -> Result<Placed, Left> {
+    check_permissions(prepared).await?;
     context.step("Starting the agent");
     let session = Uuid::new_v4();
     let key = SessionKey::generate().map_err(SessionError::from)?;
@@ -112,6 +121,49 @@ async fn place(
         key: Key::from_bytes(*key.as_bytes()),
         found: false,
     })
+}
+
+/// Finds out before anything is created what the user may not do. A cluster that cannot say it lets us try.
+async fn check_permissions(prepared: &Prepared) -> Result<(), SessionError> {
+    let namespace = &prepared.target.namespace;
+    match permissions::in_the_way(&prepared.way.client, namespace).await {
+        Ok(None) => Ok(()),
+        Ok(Some(access)) => Err(forbidden(access, namespace)),
+        Err(error) => {
+            tracing::debug!(%error, "permissions are not known beforehand");
+            Ok(())
+        }
+    }
+}
+
+fn forbidden(access: Access, namespace: &str) -> SessionError {
+    let role = permissions::role_yaml(namespace);
+    PlaceError::Forbidden { access, role }.into()
+}
+
+/// Takes back an agent that this session placed and that never served it. What cannot be removed ends by itself, after
+/// its grace time.
+pub(crate) async fn withdraw(context: &Context, holdings: &Holdings) {
+    let (Some(prepared), Some(placed)) = (&holdings.prepared, &holdings.placed) else {
+        return;
+    };
+    if placed.found {
+        return;
+    }
+    match timeout(REMOVAL, placement::remove(&prepared.way.client, &placed.agent)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return tracing::warn!(%error, "the agent stays until its grace time is over"),
+        Err(_elapsed) => return tracing::warn!(?REMOVAL, "the agent could not be removed in time"),
+    }
+    let profile = agent_identity(context);
+    let slot = Slot {
+        server: &prepared.target.server,
+        namespace: &prepared.target.namespace,
+        profile: &profile,
+    };
+    if let Err(error) = KeyStore::of_user().and_then(|store| store.forget(&slot)) {
+        tracing::debug!(%error, "the key of an agent that was removed is left");
+    }
 }
 
 /// Under what name the agent and its key are kept for the next session: one that wants another image or grace time wants

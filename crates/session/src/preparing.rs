@@ -43,16 +43,23 @@ pub(crate) async fn run(context: &Context) -> Result<Prepared, Left> {
     });
 
     context.step("Asking the API server");
-    let client = client(&target).await?;
+    let client = target
+        .client_by(slipway_carrier::client)
+        .await
+        .map_err(SessionError::from)?;
     let namespaces = [target.namespace.clone()];
     // Whoever may not list namespaces, or learn ranges, goes on without: names and addresses are learned as they are used.
-    let (version, ranges, listed, own_way) = tokio::join!(
-        target.probe(&client),
-        ranges::learn(&client, &namespaces),
-        list::namespaces(&client),
-        own_way(&target),
-    );
-    let version = version.map_err(SessionError::from)?;
+    let rest = async {
+        let rest = tokio::join!(
+            ranges::learn(&client, &namespaces),
+            list::namespaces(&client),
+            own_way(&target),
+        );
+        Ok(rest)
+    };
+    // Where the API server does not answer, none of the rest is waited for.
+    let (version, (ranges, listed, own_way)) =
+        tokio::try_join!(target.probe(&client), rest).map_err(SessionError::from)?;
     tracing::info!(version = version.version, ?ranges, "the API server answers");
     // Before anything is made in the cluster.
     VpnTcp::check(&context.options.helper)
@@ -82,21 +89,6 @@ pub(crate) async fn run(context: &Context) -> Result<Prepared, Left> {
         namespaces,
         own_way,
     })
-}
-
-async fn client(target: &Target) -> Result<kube::Client, Left> {
-    let config = target.config.clone();
-    // Credential plugins are run with blocking calls. The task has no I/O of ours; its runtime is found by handle.
-    let runtime = tokio::runtime::Handle::current();
-    let built = tokio::task::spawn_blocking(move || {
-        let _entered = runtime.enter();
-        slipway_carrier::client(config)
-    })
-    .await;
-    match built {
-        Ok(client) => Ok(client.map_err(SessionError::from)?),
-        Err(_) => Err(Left::Stopped),
-    }
 }
 
 /// The addresses of the API server, or of the proxy before it.

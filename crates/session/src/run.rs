@@ -36,6 +36,9 @@ pub async fn run(options: Options, publisher: Publisher, desk: Desk) -> Result<(
     };
     if let Err(error) = &outcome {
         tracing::error!(code = error.code(), %error, "the session ends");
+        if holdings.live.is_none() {
+            placing::withdraw(&context, &holdings).await;
+        }
     }
     ending::run(&context, holdings).await;
     context.publisher.update(|status| {

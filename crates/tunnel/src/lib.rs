@@ -14,7 +14,7 @@
 //! * `core` holds every decision, without I/O or clock: which frame goes next on which carrier, what may be sent,
 //!   what must be sent again.
 //! * [`Tunnel`] and [`Stream`] are the thin asynchronous shell that moves bytes between the core and carriers.
-//! * [`splice`] joins a stream with a TCP socket, keeping half-close and reset.
+//! * [`splice()`] joins a stream with a TCP socket, keeping half-close and reset.
 //!
 //! It must not know Kubernetes, packets, or how a carrier is made. The written form of the protocol is
 //! `docs/tunnel-protocol.md`.

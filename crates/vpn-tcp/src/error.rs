@@ -9,10 +9,10 @@ use slipway_helper_api::{ClientError, Refusal};
 #[derive(Debug, thiserror::Error)]
 pub enum VpnTcpError {
     /// The helper does not run, or could not be understood.
-    #[error(transparent)]
+    #[error("{}", .0.cause())]
     Helper(#[from] ClientError),
     /// The helper refused.
-    #[error(transparent)]
+    #[error("{}", .0.cause())]
     Refused(Refusal),
     /// Packets could not be captured.
     #[error(transparent)]
@@ -32,36 +32,27 @@ impl VpnTcpError {
     /// A word for scripts that never changes.
     pub fn code(&self) -> &'static str {
         match self {
-            VpnTcpError::Helper(ClientError::NoHelper(_)) => "no-helper",
-            VpnTcpError::Refused(Refusal::VersionMismatch { .. })
-            | VpnTcpError::Helper(ClientError::Refused(Refusal::VersionMismatch { .. })) => "helper-version",
-            VpnTcpError::Refused(Refusal::NotAuthorised { .. })
-            | VpnTcpError::Helper(ClientError::Refused(Refusal::NotAuthorised { .. })) => {
-                "helper-not-authorised"
-            }
-            VpnTcpError::Helper(_) => "helper-failed",
-            VpnTcpError::Refused(Refusal::NoTunDevice { .. }) => "no-tun-device",
-            VpnTcpError::Refused(Refusal::DnsUnavailable(_)) => "dns-unavailable",
-            VpnTcpError::Refused(_) => "helper-refused",
+            VpnTcpError::Helper(error) => error.code(),
+            VpnTcpError::Refused(refusal) => refusal.code(),
+            VpnTcpError::Capture(
+                CaptureError::TunDeviceMissing { .. } | CaptureError::TunDeviceNotPermitted { .. },
+            ) => "no-tun-device",
             VpnTcpError::Capture(_) => "capture-failed",
             VpnTcpError::Listener(_) => "no-dns-port",
             VpnTcpError::NamesDoNotArrive { .. } => "dns-self-test",
         }
     }
 
-    /// What the user can do where the message does not say it already.
-    pub fn remedy(&self) -> &'static str {
+    /// What the user can do.
+    pub fn remedy(&self) -> String {
         match self {
-            VpnTcpError::Helper(ClientError::NoHelper(_)) => {
-                "Start it with `sudo systemctl start slipway-helper`, or by hand with \
-                 `sudo slipway-helper --socket PATH --allow-uid UID` and SLIPWAY_HELPER_SOCKET=PATH."
-            }
-            VpnTcpError::Helper(_) | VpnTcpError::Refused(_) | VpnTcpError::Capture(_) => {
-                "Run `slipway doctor`: it shows which part of the laptop is in the way."
-            }
-            VpnTcpError::Listener(_) => "End a program that holds many ports, then connect again.",
+            VpnTcpError::Helper(error) => error.remedy().to_owned(),
+            VpnTcpError::Refused(refusal) => refusal.remedy().to_owned(),
+            VpnTcpError::Capture(error) => error.remedy(),
+            VpnTcpError::Listener(_) => "End a program that holds many ports, then connect again.".to_owned(),
             VpnTcpError::NamesDoNotArrive { .. } => {
                 "Another program answers names before us. Run `slipway doctor` for the resolver in use."
+                    .to_owned()
             }
         }
     }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use slipway_capture::private_namespace::check_tun;
 use slipway_capture::{Capture, Lost};
-use slipway_helper_api::{Client, ClientError, DnsPlan, Granted, RedirectPort, RungChoice};
+use slipway_helper_api::{Client, ClientError, DnsPlan, Granted, RedirectPort, Refusal, RungChoice};
 use slipway_names::{Explanation, Name, Observer, Scope};
 use slipway_tunnel::{Tunnel, TunnelEvent};
 use tokio::sync::{mpsc, watch};
@@ -56,14 +57,19 @@ pub struct VpnTcp {
 }
 
 impl VpnTcp {
-    /// Whether there is a helper that serves us. Cheap: to be asked before anything is made in the cluster.
+    /// Whether the laptop has what a connection needs: a TUN device, a helper of our version, a resolver that can be
+    /// led to us. Cheap: to be asked before anything is made in the cluster. Whether the user is allowed shows later.
     ///
     /// # Errors
     ///
     /// [`VpnTcpError`], as [`VpnTcp::start`] would fail.
     pub async fn check(helper: &Path) -> Result<(), VpnTcpError> {
-        Client::connect(helper).await?;
-        Ok(())
+        let mut client = Client::connect(helper).await?;
+        check_tun()?;
+        match client.status().await?.names {
+            Ok(_rung) => Ok(()),
+            Err(trouble) => Err(VpnTcpError::Refused(Refusal::DnsUnavailable(trouble))),
+        }
     }
 
     /// Connects the laptop. When this returns, programs reach the cluster by name.

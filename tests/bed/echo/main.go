@@ -1,6 +1,7 @@
 // The test bed's one small static program.
 //
 //	echo serve   the services that tests and benchmarks talk to
+//	echo relay   passes connections on from one socket to another, so that a namespace reaches what only the host does
 //	echo pause   waits for ever and reaps orphans: a pod's sandbox, and the first process of the node
 package main
 
@@ -15,17 +16,23 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 )
 
 func main() {
 	if len(os.Args) < 2 {
-		log.Fatal("usage: echo serve|pause")
+		log.Fatal("usage: echo serve|relay|pause")
 	}
 	switch os.Args[1] {
 	case "serve":
 		serve(os.Args[2:])
+	case "relay":
+		if len(os.Args) != 4 {
+			log.Fatal("usage: echo relay FROM TO, each tcp:HOST:PORT or unix:PATH")
+		}
+		relay(os.Args[2], os.Args[3])
 	case "pause":
 		pause()
 	default:
@@ -50,6 +57,37 @@ func pause() {
 			}
 		}
 	}
+}
+
+// Passes each connection on, both ways, and each end's FIN too.
+func relay(from, to string) {
+	network, address, _ := strings.Cut(from, ":")
+	listener, err := net.Listen(network, address)
+	if err != nil {
+		log.Fatal(err)
+	}
+	network, address, _ = strings.Cut(to, ":")
+	for {
+		near, err := listener.Accept()
+		if err != nil {
+			log.Fatal(err)
+		}
+		go func() {
+			far, err := net.Dial(network, address)
+			if err != nil {
+				log.Print(err)
+				near.Close()
+				return
+			}
+			go passOn(near, far)
+			passOn(far, near)
+		}()
+	}
+}
+
+func passOn(from, to net.Conn) {
+	io.Copy(to, from)
+	to.(interface{ CloseWrite() error }).CloseWrite()
 }
 
 func serve(args []string) {

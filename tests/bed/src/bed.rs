@@ -14,6 +14,7 @@ use nix::unistd::Uid;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::Cache;
+use crate::existing::Existing;
 use crate::laptop::{self, BedFiles, Laptop, LaptopKind};
 use crate::machine::{self, Machine, Plan, Runner};
 use crate::node::{self, Files, Node};
@@ -137,6 +138,16 @@ impl Bed {
     /// Half a bed, left by a crash, is cleared away first. When this fails, what was made is left for inspection
     /// until the next `up` or [`Bed::down`].
     pub fn up(name: &BedName, report: &mut dyn Report) -> Result<Self> {
+        Self::up_with(name, None, report)
+    }
+
+    /// The same, with laptops before a cluster that there is already. Its API server must be reachable from here. The
+    /// workloads are put into it, and stay there when the bed ends: it is meant for a cluster that is thrown away.
+    pub fn up_on(name: &BedName, existing: &Existing, report: &mut dyn Report) -> Result<Self> {
+        Self::up_with(name, Some(existing), report)
+    }
+
+    fn up_with(name: &BedName, existing: Option<&Existing>, report: &mut dyn Report) -> Result<Self> {
         ensure!(
             Uid::effective().is_root(),
             "a bed is made of namespaces: run this as root"
@@ -155,7 +166,7 @@ impl Bed {
             name: name.clone(),
             addresses: Addresses::of_bed(index)?,
         }
-        .make(report)
+        .make(existing, report)
     }
 
     /// The bed called `name`, if it is running.
@@ -231,7 +242,8 @@ impl Bed {
             .command(Runner::Root, Path::new("/"), program, arguments)
     }
 
-    /// A kubeconfig on the host: `admin` or `developer`. Its server is reachable from laptops only.
+    /// A kubeconfig on the host: `admin`, `developer`, or `expired`, which was the developer's once. Its server is
+    /// reachable from laptops only.
     #[must_use]
     pub fn kubeconfig(&self, user: &str) -> PathBuf {
         Files::new(&self.folder).kubeconfig(user)
@@ -339,34 +351,15 @@ struct Maker {
 }
 
 impl Maker {
-    fn make(self, report: &mut dyn Report) -> Result<Bed> {
+    fn make(self, existing: Option<&Existing>, report: &mut dyn Report) -> Result<Bed> {
         let folder = folder(&self.cache, &self.name);
         fs::create_dir_all(folder.join("scratch"))?;
         let programs = Programs::build(&self.cache, report)?;
-        let busybox = packages::BUSYBOX.unpack(&self.cache, report)?;
-        let archives = report::step(report, "images", || {
-            images::make(&self.cache, &programs, &busybox)
-        })?;
-        let node_layer = packages::NODE.unpack(&self.cache, report)?;
-
         let files = Files::new(&folder);
-        let mut node = report::step(report, "node", || {
-            files.write(&self.name.0, self.addresses, &self.name.cgroup())?;
-            let first = [programs.echo.as_os_str(), OsStr::new("pause")];
-            let machine = self.machine("node", &[node_layer], &folder, Some(&first))?;
-            network::prepare_node(&machine, self.addresses, &folder)?;
-            Ok(Node::new(machine, &files, &programs))
-        })?;
-        report::step(report, "control plane", || {
-            node.start_control_plane(self.addresses)?;
-            node.start_neighbours(&programs)
-        })?;
-        report::step(report, "load images", || node.load_images(&archives))?;
-        report::step(report, "API server", || {
-            node.start_cluster(self.addresses, &self.name.cgroup())
-        })?;
-        report::step(report, "apply workloads", || node.apply())?;
-
+        let node = match existing {
+            None => self.cluster(&programs, &files, &folder, report)?,
+            Some(existing) => self.before(existing, &programs, &files, &folder, report)?,
+        };
         let mut laptops = Vec::new();
         for kind in LaptopKind::ALL {
             let layers = self.layers(kind, report)?;
@@ -375,7 +368,12 @@ impl Maker {
             })?;
             laptops.push(laptop);
         }
-        report::step(report, "workloads ready", || node.wait_for_workloads())?;
+        report::step(report, "workloads ready", || match existing {
+            None => node.wait_for_workloads(),
+            Some(_) => node
+                .wait_for_shop()
+                .with_context(|| self.images_needed(&programs)),
+        })?;
         let bed = Bed {
             name: self.name,
             index: self.addresses.index(),
@@ -385,6 +383,89 @@ impl Maker {
         };
         bed.save()?;
         Ok(bed)
+    }
+
+    /// A cluster of the bed's own.
+    fn cluster(
+        &self,
+        programs: &Programs,
+        files: &Files,
+        folder: &Path,
+        report: &mut dyn Report,
+    ) -> Result<Node> {
+        let busybox = packages::BUSYBOX.unpack(&self.cache, report)?;
+        let archives = report::step(report, "images", || images::make(&self.cache, programs, &busybox))?;
+        let layer = packages::NODE.unpack(&self.cache, report)?;
+        let mut node = report::step(report, "node", || {
+            files.write(&self.name.0, self.addresses, &self.name.cgroup())?;
+            self.node(layer, programs, files, folder)
+        })?;
+        report::step(report, "control plane", || {
+            node.start_control_plane(self.addresses)?;
+            node.start_neighbours(programs)
+        })?;
+        report::step(report, "load images", || node.load_images(&archives))?;
+        report::step(report, "API server", || {
+            node.start_cluster(self.addresses, &self.name.cgroup())
+        })?;
+        report::step(report, "apply workloads", || node.apply())?;
+        Ok(node)
+    }
+
+    /// A node that is nothing but the way to a cluster that there is already.
+    fn before(
+        &self,
+        existing: &Existing,
+        programs: &Programs,
+        files: &Files,
+        folder: &Path,
+        report: &mut dyn Report,
+    ) -> Result<Node> {
+        let found = existing.find(&programs.kube)?;
+        let (bed, server) = (&self.name.0, self.addresses.api_server());
+        let layer = packages::NODE.unpack(&self.cache, report)?;
+        let mut node = report::step(report, "node", || {
+            files.write_neighbours(self.addresses)?;
+            files.put_kubeconfig("admin", &found.kubeconfig(bed, &server, "default", None)?)?;
+            self.node(layer, programs, files, folder)
+        })?;
+        report::step(report, "API server", || {
+            node.start_neighbours(programs)?;
+            node.start_relay(programs, self.addresses, &found.address)
+        })?;
+        report::step(report, "apply workloads", || {
+            let token = node.apply_workloads()?;
+            files.put_kubeconfig(
+                "developer",
+                &found.kubeconfig(bed, &server, "shop", Some(&token))?,
+            )?;
+            files.put_kubeconfig(
+                "expired",
+                &found.kubeconfig(bed, &server, "shop", Some("expired"))?,
+            )
+        })?;
+        Ok(node)
+    }
+
+    fn node(&self, layer: PathBuf, programs: &Programs, files: &Files, folder: &Path) -> Result<Node> {
+        let first = [programs.echo.as_os_str(), OsStr::new("pause")];
+        let machine = self.machine("node", &[layer], folder, Some(&first))?;
+        network::prepare_node(&machine, self.addresses, folder)?;
+        Ok(Node::new(machine, files, programs))
+    }
+
+    /// What an existing cluster cannot fetch, because it is made here.
+    fn images_needed(&self, programs: &Programs) -> String {
+        let archives = packages::BUSYBOX
+            .unpack(&self.cache, &mut report::Silent)
+            .and_then(|busybox| images::make(&self.cache, programs, &busybox))
+            .unwrap_or_default();
+        let archives: Vec<String> = archives.iter().map(|path| path.display().to_string()).collect();
+        format!(
+            "the workloads do not start in this cluster. Their images are made here; load them, as with `kind load \
+             image-archive FILE` or `k3d image import FILE`: {}",
+            archives.join(" ")
+        )
     }
 
     fn layers(&self, kind: LaptopKind, report: &mut dyn Report) -> Result<Vec<PathBuf>> {

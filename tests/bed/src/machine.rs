@@ -138,6 +138,21 @@ impl Machine {
         command
     }
 
+    /// A program that root runs with the machine's files and the caller's network.
+    pub(crate) fn command_outside(
+        &self,
+        program: impl AsRef<OsStr>,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .arg(format!("--target={}", self.holder.pid))
+            .args(["--mount", "--wdns=/", "--"])
+            .arg(program)
+            .args(arguments);
+        command
+    }
+
     /// Runs a program as root to its end, with `/` as its folder.
     pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> Result<String> {
         processes::run(&mut self.command(Runner::Root, Path::new("/"), program, arguments))

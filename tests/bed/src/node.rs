@@ -33,6 +33,13 @@ const NAME: &str = "node";
 /// How long one part may take to be ready. Generous: other builds may hold the processors.
 const READY_LIMIT: Duration = Duration::from_secs(120);
 
+/// What `workloads.yaml` makes.
+const WORKLOADS: [(&str, &[&str]); 3] = [
+    ("shop", &["deployment/web", "statefulset/db", "deployment/echo"]),
+    ("shop-test", &["deployment/orders"]),
+    ("dev", &["deployment/a"]),
+];
+
 const ETCD: &str = "http://127.0.0.1:2379";
 const CONTAINERD: &str = "/run/containerd/containerd.sock";
 
@@ -90,6 +97,11 @@ impl Files {
             self.config("resolv.conf"),
             format!("nameserver {}\n", addresses.node()),
         )?;
+        self.write_names(addresses)?;
+        self.write_manifests(addresses)
+    }
+
+    fn write_names(&self, addresses: Addresses) -> Result<()> {
         let big = (0..20)
             .map(|i| format!("\"{}\"", format!("{i:02}").repeat(100)))
             .collect::<Vec<_>>()
@@ -104,9 +116,14 @@ impl Files {
             self.config("laptops.zone").display()
         );
         fs::write(self.config("laptops.corefile"), names)?;
+        Ok(())
+    }
+
+    fn write_manifests(&self, addresses: Addresses) -> Result<()> {
         for (name, manifest) in [
             ("cluster.yaml", include_str!("../manifests/cluster.yaml")),
             ("workloads.yaml", include_str!("../manifests/workloads.yaml")),
+            ("existing.yaml", include_str!("../manifests/existing.yaml")),
         ] {
             let manifest = manifest
                 .replace("@COREDNS@", images::COREDNS)
@@ -168,6 +185,10 @@ impl Files {
             )?;
             fs::write(self.kubeconfig(user), config)?;
         }
+        let expired = authority.expired_client("developer")?;
+        let server = addresses.api_server();
+        let config = pki::kubeconfig(bed, &server, &authority, "developer", &expired, "shop")?;
+        fs::write(self.kubeconfig("expired"), config)?;
         Ok(())
     }
 }
@@ -242,6 +263,23 @@ fn kubelet_config(files: &Files, addresses: Addresses, cgroup: &str) -> Value {
     })
 }
 
+/// What the laptops need of the bed, whosever the cluster is.
+impl Files {
+    /// Writes what the laptops' name server reads, in place of all that a cluster of the bed's own would.
+    pub(crate) fn write_neighbours(&self, addresses: Addresses) -> Result<()> {
+        for name in ["pki", "kubeconfigs", "state", "config", "logs"] {
+            fs::create_dir_all(self.folder.join(name))?;
+        }
+        self.write_names(addresses)?;
+        self.write_manifests(addresses)
+    }
+
+    /// Writes a kubeconfig.
+    pub(crate) fn put_kubeconfig(&self, user: &str, config: &str) -> Result<()> {
+        fs::write(self.kubeconfig(user), config).context("write a kubeconfig")
+    }
+}
+
 impl Node {
     /// On a new machine.
     pub(crate) fn new(machine: Machine, files: &Files, programs: &Programs) -> Self {
@@ -293,6 +331,8 @@ impl Node {
                 ("service-account-key-file", files.pki("tokens.pub")),
                 ("service-account-signing-key-file", files.pki("tokens.key")),
                 ("authorization-mode", "Node,RBAC".to_owned()),
+                // So that a namespace can say on which nodes its pods may run: on none, for a test.
+                ("enable-admission-plugins", "PodNodeSelector".to_owned()),
                 ("allow-privileged", "true".to_owned()),
             ],
         )?;
@@ -371,6 +411,46 @@ impl Node {
         )
     }
 
+    /// Starts the way to an API server that the host reaches: into the node's network, and out of it by a socket, which
+    /// knows no network. The outer half is in the node's mounts, by which it is found when the bed ends.
+    pub(crate) fn start_relay(&mut self, programs: &Programs, addresses: Addresses, to: &str) -> Result<()> {
+        let socket = format!("unix:{}", self.files().state("api-server.sock"));
+        let mut outer = self
+            .machine
+            .command_outside(&programs.echo, ["relay", &socket, &format!("tcp:{to}")]);
+        let outer = Daemon::start("relay-outside", &self.files().logs(), &mut outer)?;
+        self.daemons.push(outer);
+        let inner = format!("tcp:{}:{}", addresses.node(), Addresses::API_PORT);
+        self.start("relay", &programs.echo, &["relay", &inner, &socket])?;
+        self.daemon("relay")?.wait_until("ready", READY_LIMIT, || {
+            self.asks_ok(&["get", "--raw", "/readyz"])
+        })
+    }
+
+    /// Applies the objects of the developer alone, and gives a token for one.
+    pub(crate) fn apply_workloads(&self) -> Result<String> {
+        let files = self.files();
+        for name in ["workloads.yaml", "existing.yaml"] {
+            let file = files.config(name).display().to_string();
+            // Another bed may have applied another version of them.
+            let apply = ["apply", "--server-side", "--force-conflicts", "-f", &file];
+            processes::run(&mut self.kubectl(apply))?;
+        }
+        let token = [
+            "create",
+            "token",
+            "developer",
+            "--namespace=shop",
+            "--duration=24h",
+        ];
+        Ok(processes::run(&mut self.kubectl(token))?.trim().to_owned())
+    }
+
+    /// Waits until the developer's workloads have all their pods.
+    pub(crate) fn wait_for_shop(&self) -> Result<()> {
+        self.wait_for(&WORKLOADS)
+    }
+
     /// Starts what is on the laptops' network beside the cluster: the name server, and the hosts it names.
     pub(crate) fn start_neighbours(&mut self, programs: &Programs) -> Result<()> {
         let names = self.files().config("laptops.corefile").display().to_string();
@@ -394,23 +474,16 @@ impl Node {
         kubelet.wait_until("Ready", READY_LIMIT, || {
             self.asks_ok(&["wait", "--for=condition=Ready", "node/node", "--timeout=5s"])
         })?;
+        self.wait_for(&[("kube-system", &["deployment/coredns"])])?;
+        self.wait_for(&WORKLOADS)
+    }
+
+    fn wait_for(&self, awaited: &[(&str, &[&str])]) -> Result<()> {
         let limit = format!("--timeout={}s", READY_LIMIT.as_secs());
-        for (namespace, workloads) in [
-            ("kube-system", &["deployment/coredns"][..]),
-            ("shop", &["deployment/web", "statefulset/db", "deployment/echo"]),
-            ("shop-test", &["deployment/orders"]),
-            ("dev", &["deployment/a"]),
-        ] {
-            for workload in workloads {
-                processes::run(&mut self.kubectl([
-                    "--namespace",
-                    namespace,
-                    "rollout",
-                    "status",
-                    workload,
-                    &limit,
-                ]))
-                .with_context(|| self.state_of_pods())?;
+        for (namespace, workloads) in awaited {
+            for workload in *workloads {
+                let status = ["--namespace", namespace, "rollout", "status", workload, &limit];
+                processes::run(&mut self.kubectl(status)).with_context(|| self.state_of_pods())?;
             }
         }
         Ok(())
@@ -418,6 +491,7 @@ impl Node {
 
     fn state_of_pods(&self) -> String {
         let pods = processes::run(&mut self.kubectl(["get", "pods", "--all-namespaces", "--output=wide"]));
+        // Where the cluster is somebody else's there is none.
         let kubelet = self.daemon("kubelet").map(Daemon::tail).unwrap_or_default();
         format!("{}\n{kubelet}", pods.unwrap_or_else(|error| error.to_string()))
     }

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    KeyUsagePurpose, SanType, date_time_ymd,
 };
 use serde_json::json;
 
@@ -44,12 +44,14 @@ impl Authority {
 
     /// Who Kubernetes takes for `user`, a member of `group`.
     pub(crate) fn client(&self, user: &str, group: Option<&str>) -> Result<Identity> {
-        let mut params = CertificateParams::new([])?;
-        params.distinguished_name.push(DnType::CommonName, user);
-        if let Some(group) = group {
-            params.distinguished_name.push(DnType::OrganizationName, group);
-        }
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(client_params(user, group)?)
+    }
+
+    /// Whom Kubernetes took for `user` once.
+    pub(crate) fn expired_client(&self, user: &str) -> Result<Identity> {
+        let mut params = client_params(user, None)?;
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2021, 1, 1);
         self.sign(params)
     }
 
@@ -74,6 +76,16 @@ impl Authority {
             key: key.serialize_pem(),
         })
     }
+}
+
+fn client_params(user: &str, group: Option<&str>) -> Result<CertificateParams> {
+    let mut params = CertificateParams::new([])?;
+    params.distinguished_name.push(DnType::CommonName, user);
+    if let Some(group) = group {
+        params.distinguished_name.push(DnType::OrganizationName, group);
+    }
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    Ok(params)
 }
 
 /// The key that service-account tokens are signed with: private and public PEM.

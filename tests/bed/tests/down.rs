@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use slipway_bed::{Bed, BedName, LaptopKind, Silent};
+use nix::sched::{CloneFlags, setns};
+use slipway_bed::{Bed, BedName, Existing, LaptopKind, Silent};
 
 /// Everything of bed `name` that the machine still shows: namespaces, mounts, control groups, files, processes.
 fn traces(name: &str) -> Vec<String> {
@@ -110,4 +111,72 @@ fn down_leaves_nothing_of_a_whole_bed_and_of_a_broken_one() {
     Bed::down(&name).unwrap();
     assert_eq!(traces(word), Vec::<String>::new());
     Bed::down(&name).unwrap();
+}
+
+/// The default bed is the cluster that there is already. Its laptops reach its API server, so the other bed is made from
+/// the network of one of them.
+#[test]
+fn laptops_before_an_existing_cluster_reach_it_by_the_relay_alone_and_leave_nothing() {
+    if !nix::unistd::Uid::effective().is_root() {
+        println!("skipped: a bed needs root");
+        return;
+    }
+    let first = Bed::up(&BedName::of_tests().unwrap(), &mut Silent).unwrap();
+    let word = "relayproof";
+    let name: BedName = word.parse().unwrap();
+    Bed::down(&name).unwrap();
+    let existing = Existing {
+        context: first.name().to_string(),
+        kubeconfig: Some(first.kubeconfig("admin")),
+    };
+    let from = fs::File::open(format!(
+        "/run/netns/{}",
+        first.laptop(LaptopKind::Plain).unwrap().namespace()
+    ))
+    .unwrap();
+    // A thread of its own enters that network, and ends with it.
+    let made = std::thread::scope(|scope| {
+        let make = || {
+            setns(&from, CloneFlags::CLONE_NEWNET).unwrap();
+            Bed::up_on(&name, &existing, &mut Silent)
+        };
+        scope.spawn(make).join().unwrap()
+    });
+    let bed = made.unwrap();
+    let relayed = traces(word)
+        .iter()
+        .filter(|trace| trace.starts_with("process") && trace.contains(" relay "))
+        .count();
+    assert!(
+        relayed >= 2,
+        "both halves of the relay are seen: {:?}",
+        traces(word)
+    );
+
+    let laptop = bed.laptop(LaptopKind::Plain).unwrap();
+    let asked = |arguments: &[&str]| laptop.command("kubectl", arguments).output().unwrap();
+    let pods = asked(&["get", "pods", "--output=name"]);
+    assert!(
+        String::from_utf8_lossy(&pods.stdout).contains("pod/web-"),
+        "{pods:?}"
+    );
+    let nodes = asked(&["get", "nodes"]);
+    assert!(!nodes.status.success(), "the developer is no administrator");
+    let service = format!("http://{}/", first.addresses().unwrap().kubernetes());
+    let reached = laptop
+        .command("curl", ["--silent", "--max-time", "2", &service])
+        .output()
+        .unwrap();
+    assert!(!reached.status.success(), "nothing but the API server is reached");
+
+    Bed::down(&name).unwrap();
+    assert_eq!(traces(word), Vec::<String>::new());
+    let pods = first
+        .kubectl(["get", "pods", "--namespace=shop", "--output=name"])
+        .output()
+        .unwrap();
+    assert!(
+        String::from_utf8_lossy(&pods.stdout).contains("pod/web-"),
+        "the cluster is not the bed's to end"
+    );
 }

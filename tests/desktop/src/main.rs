@@ -38,11 +38,19 @@ struct Arguments {
     /// Only show the desktop in a tray, say so on standard output, and end it with our standard input
     #[arg(long, conflicts_with = "page")]
     only_show: bool,
+    /// The profile or context to click; without one, the first in the menu
+    #[arg(long, default_value = "")]
+    target: String,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let Arguments { desktop, page, .. } = Arguments::parse();
+    let Arguments {
+        desktop,
+        page,
+        target,
+        only_show: _,
+    } = Arguments::parse();
     if let Some(page) = &page {
         ensure!(
             fetch(page).await.is_err(),
@@ -69,7 +77,7 @@ async fn main() -> Result<()> {
         .await
         .context("The desktop does not appear in the tray")?;
     match &page {
-        Some(page) => fetch_by_clicks(&item, page).await?,
+        Some(page) => fetch_by_clicks(&item, &target, page).await?,
         None => show().await?,
     }
     item.click("Quit", SHOWN_WITHIN).await?;
@@ -88,8 +96,8 @@ async fn show() -> Result<()> {
     Ok(())
 }
 
-async fn fetch_by_clicks(item: &Item, page: &str) -> Result<()> {
-    let clicked = item.click("Connect ", SHOWN_WITHIN).await?;
+async fn fetch_by_clicks(item: &Item, target: &str, page: &str) -> Result<()> {
+    let clicked = item.click(&format!("Connect {target}"), SHOWN_WITHIN).await?;
     say(&format!("Clicked \"{clicked}\"."));
     let shown = item
         .wait(CONNECTED_WITHIN, |shown| shown.tooltip.ends_with(": Connected"))

@@ -12,7 +12,7 @@ use slipway_bed::{Bed, BedName, Laptop, LaptopKind, LaptopLock};
 
 use super::way::Way;
 use crate::build;
-use crate::laptop_helper::{HELPER_SOCKET, LaptopHelper};
+use crate::helper::{Helper, LAPTOP_SOCKET};
 
 /// The namespace that everything is in.
 pub(crate) const NAMESPACE: &str = "shop";
@@ -42,7 +42,7 @@ const MOMENT: Duration = Duration::from_secs(20);
 pub(crate) struct Field {
     pub(crate) bed: Bed,
     pub(crate) laptop: Laptop,
-    pub(crate) helper: LaptopHelper,
+    pub(crate) helper: Helper,
     /// The `echo` pod.
     pod: String,
     address: IpAddr,
@@ -93,7 +93,7 @@ impl Field {
             .clone();
         let lock = laptop.lock()?;
         let programs = build::target_folder()?.join("release");
-        let helper = LaptopHelper::start(&laptop, &programs.join("slipway-helper"))?;
+        let helper = Helper::start_on(&laptop, &programs.join("slipway-helper"))?;
         let mut field = Field {
             pod: String::new(),
             address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -129,7 +129,7 @@ impl Field {
     pub(crate) fn command(&self, program: &Path, arguments: &[&str]) -> Command {
         let mut command = self.laptop.command(program, arguments);
         command
-            .env("SLIPWAY_HELPER_SOCKET", HELPER_SOCKET)
+            .env("SLIPWAY_HELPER_SOCKET", LAPTOP_SOCKET)
             .stdin(Stdio::null());
         if let Some(file) = self.kubeconfig {
             command.env("KUBECONFIG", file);

@@ -19,7 +19,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use self::wire::{Hello, Reply, Request, Step};
-use crate::tun::Tun;
+use crate::tun::{self, Tun};
 use crate::{CaptureError, NamespaceRemedy};
 
 /// The first argument that makes a process the child.
@@ -178,6 +178,17 @@ fn spawn_child(socket: OwnedFd) -> io::Result<Child> {
         .stdin(Stdio::from(socket))
         .stdout(Stdio::null())
         .spawn()
+}
+
+/// Whether a capture of this user could open `/dev/net/tun`. Cheap, and nothing is made.
+///
+/// # Errors
+/// [`CaptureError::TunDeviceMissing`], [`CaptureError::TunDeviceNotPermitted`].
+pub fn check_tun() -> Result<(), CaptureError> {
+    match tun::open() {
+        Ok(_unattached) => Ok(()),
+        Err(source) => Err(explain(Step::OpenTun, source)),
+    }
 }
 
 fn explain(step: Step, source: io::Error) -> CaptureError {

@@ -148,9 +148,20 @@ impl Target {
     /// # Errors
     /// [`ConnectError`] with the plugin's words, or with the file that cannot be read.
     pub async fn client(&self) -> Result<kube::Client, ConnectError> {
+        self.client_by(kube::Client::try_from).await
+    }
+
+    /// As [`Target::client`], a client that `build` makes of the configuration.
+    ///
+    /// # Errors
+    /// As [`Target::client`].
+    pub async fn client_by(
+        &self,
+        build: impl FnOnce(kube::Config) -> kube::Result<kube::Client> + Send + 'static,
+    ) -> Result<kube::Client, ConnectError> {
         let config = self.config.clone();
         // The library runs plugins with blocking calls.
-        let build = tokio::task::spawn_blocking(move || kube::Client::try_from(config));
+        let build = tokio::task::spawn_blocking(move || build(config));
         let built = match tokio::time::timeout(PLUGIN_PATIENCE, build).await {
             Ok(Ok(built)) => built,
             Ok(Err(broken)) => {

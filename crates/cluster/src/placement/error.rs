@@ -187,7 +187,7 @@ impl PlaceError {
                 "The agent runs on Linux nodes of the amd64 kind; check that one is ready and has room.".to_owned()
             }
             Self::Image { .. } => {
-                "Set an image that this cluster can fetch, and its pull secret, in the profile: any small one with a \
+                "Name an image that this cluster can fetch, with --agent-image or in the profile: any small one with a \
                  shell will do."
                     .to_owned()
             }

@@ -2,7 +2,7 @@
 //!
 //! Nothing is created to find out. What is declared (the ServiceCIDR API, flags of the control plane, kubeadm's
 //! configuration, the nodes' shares) is believed; what is only observed (addresses of services and pods that may be
-//! listed) is [covered](cover) narrowly. A refusal is normal and no error: what stays unknown is learned later, address
+//! listed) is [covered](cover()) narrowly. A refusal is normal and no error: what stays unknown is learned later, address
 //! by address, from the cluster's own DNS answers.
 
 use std::net::IpAddr;

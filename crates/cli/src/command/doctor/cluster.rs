@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use slipway_cluster::kubeconfig::{Target, choose};
 use slipway_cluster::permissions::{self, Feature, Verdict as Allowed};
 use slipway_cluster::ranges::{self, Ranges};
+use slipway_control::Problem;
 use slipway_profile::Profile;
 
 use super::finding::{Check, Finding};
@@ -16,17 +17,17 @@ use crate::arguments::chosen;
 pub(super) async fn check(profile: &Profile) -> anyhow::Result<Vec<Finding>> {
     let mut findings = vec![match profile.method.ready() {
         Ok(()) => Finding::ok(Check::Method, format!("{} is ready.", profile.method)),
-        Err(error) => Finding::fail(Check::Method, format!("{error}."), error.remedy()),
+        Err(error) => {
+            let problem = Problem::new(error.code(), error.to_string(), error.remedy());
+            Finding::problem(Check::Method, problem)
+        }
     }];
     let (sources, choice) = chosen(profile, true)?;
     let target = match choose(&sources, &choice).await {
         Ok(target) => target,
         Err(error) => {
-            findings.push(Finding::fail(
-                Check::Kubeconfig,
-                format!("{error}."),
-                error.remedy(),
-            ));
+            let problem = Problem::new(error.code(), error.to_string(), error.remedy());
+            findings.push(Finding::problem(Check::Kubeconfig, problem));
             return Ok(findings);
         }
     };
@@ -47,11 +48,8 @@ async fn ask(target: &Target) -> Vec<Finding> {
     let (client, version) = match answered.await {
         Ok(answered) => answered,
         Err(error) => {
-            return vec![Finding::fail(
-                Check::ApiServer,
-                format!("{error}."),
-                error.remedy(),
-            )];
+            let problem = Problem::new(error.code(), error.to_string(), error.remedy());
+            return vec![Finding::problem(Check::ApiServer, problem)];
         }
     };
     let mut findings = vec![Finding::ok(
@@ -99,17 +97,21 @@ fn of_permissions(namespace: &str, allowed: &[Allowed]) -> Vec<Finding> {
                     detail,
                     "A session needs it; see the Role below.",
                 )
+                .coded("forbidden")
             } else {
                 Finding::warn(Check::Permission, detail, without(one.feature))
             }
         })
         .collect();
     if !missing.is_empty() {
-        findings.push(Finding::fail(
-            Check::Permission,
-            format!("No session is possible in namespace {namespace} with these permissions."),
-            format!("Ask for this Role:\n{}", permissions::role_yaml(namespace)),
-        ));
+        findings.push(
+            Finding::fail(
+                Check::Permission,
+                format!("No session is possible in namespace {namespace} with these permissions."),
+                format!("Ask for this Role:\n{}", permissions::role_yaml(namespace)),
+            )
+            .coded("forbidden"),
+        );
     }
     findings
 }
@@ -160,6 +162,7 @@ fn of_ranges(ranges: &Ranges, laptop: &[Route]) -> Vec<Finding> {
             "Names still work; addresses in both go where they go without Slipway. Leave the other network if they \
              are to go to the cluster.",
         )
+        .coded("range-not-routed")
     };
     all.into_iter().map(finding).collect()
 }

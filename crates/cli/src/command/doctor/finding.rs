@@ -1,6 +1,7 @@
 //! What a check found.
 
 use serde::Serialize;
+use slipway_control::Problem;
 
 /// One thing that was looked at. The form of `slipway doctor --json`: fields are added, never renamed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -13,6 +14,8 @@ pub(super) struct Finding {
     pub(super) detail: String,
     /// What to do about it; of a good thing there is none.
     pub(super) remedy: Option<String>,
+    /// The word for scripts by which a session fails of it, if there is one.
+    pub(super) code: Option<String>,
 }
 
 /// What is looked at, in this order.
@@ -49,6 +52,7 @@ impl Finding {
             verdict: Verdict::Ok,
             detail: detail.into(),
             remedy: None,
+            code: None,
         }
     }
 
@@ -58,6 +62,7 @@ impl Finding {
             verdict: Verdict::Warn,
             detail: detail.into(),
             remedy: Some(remedy.into()),
+            code: None,
         }
     }
 
@@ -65,6 +70,19 @@ impl Finding {
         Finding {
             verdict: Verdict::Fail,
             ..Finding::warn(check, detail, remedy)
+        }
+    }
+
+    /// What a session would fail of, in the same words.
+    pub(super) fn problem(check: Check, problem: Problem) -> Finding {
+        let Problem { code, cause, remedy } = problem;
+        Finding::fail(check, cause, remedy).coded(code)
+    }
+
+    pub(super) fn coded(self, code: impl Into<String>) -> Finding {
+        Finding {
+            code: Some(code.into()),
+            ..self
         }
     }
 }

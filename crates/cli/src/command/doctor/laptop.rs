@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use slipway_capture::private_namespace::remedy;
-use slipway_helper_api::{Client, ClientError, Status, Welcome};
+use slipway_control::Problem;
+use slipway_helper_api::{Client, ClientError, Refusal, Status, Welcome};
 use tokio::time::timeout;
 
 use super::finding::{Check, Finding};
@@ -42,11 +43,11 @@ fn tun(error: Option<io::Error>) -> Finding {
         return Finding::ok(Check::Tun, format!("{TUN} opens."));
     };
     let remedy = if error.kind() == io::ErrorKind::PermissionDenied {
-        format!("Its usual mode lets everybody: sudo chmod 0666 {TUN}")
+        format!("Its usual mode lets everybody: `sudo chmod 0666 {TUN}`.")
     } else {
-        "Load the kernel's module: sudo modprobe tun".to_owned()
+        "Load the kernel's module with `sudo modprobe tun`; in a container, pass the device in.".to_owned()
     };
-    Finding::fail(Check::Tun, format!("{TUN} does not open: {error}."), remedy)
+    Finding::fail(Check::Tun, format!("{TUN} does not open: {error}."), remedy).coded("no-tun-device")
 }
 
 pub(super) async fn helper(socket: &Path) -> Vec<Finding> {
@@ -73,11 +74,11 @@ fn of_helper(welcome: &Welcome, status: &Status) -> Vec<Finding> {
     );
     let names = match &status.names {
         Ok(rung) => Finding::ok(Check::Helper, format!("Names would reach a session by {rung}.")),
-        Err(trouble) => Finding::fail(
-            Check::Helper,
-            "Cluster names cannot be made to work on this laptop.",
-            format!("{trouble}."),
-        ),
+        Err(trouble) => {
+            let refusal = Refusal::DnsUnavailable(trouble.clone());
+            let problem = Problem::new(refusal.code(), refusal.cause(), refusal.remedy());
+            Finding::problem(Check::Helper, problem)
+        }
     };
     let servers = if status.name_servers.is_empty() {
         Finding::warn(
@@ -95,18 +96,9 @@ fn of_helper(welcome: &Welcome, status: &Status) -> Vec<Finding> {
     vec![own, names, servers]
 }
 
-/// The error's own text has the remedy behind a colon.
 fn without_helper(socket: &Path, error: &ClientError) -> Finding {
-    let text = error.to_string();
-    let (cause, remedy) = match text.rsplit_once(": ") {
-        Some((cause, remedy)) => (cause.to_owned(), format!("To mend it: {remedy}.")),
-        None => (text, "Reinstall Slipway.".to_owned()),
-    };
-    Finding::fail(
-        Check::Helper,
-        format!("At {}: {cause}.", socket.display()),
-        remedy,
-    )
+    let cause = format!("at {}: {}", socket.display(), error.cause());
+    Finding::problem(Check::Helper, Problem::new(error.code(), cause, error.remedy()))
 }
 
 pub(super) fn resolver() -> Vec<Finding> {

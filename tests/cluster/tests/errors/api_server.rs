@@ -1,0 +1,148 @@
+//! API servers that do not answer, or are not the one that was meant.
+
+use std::time::Duration;
+
+use serde_json::json;
+use slipway_cluster_tests::{Desk, on_the_plain_laptop};
+
+use crate::support::{AT_ONCE, Attempt, kubeconfig};
+
+on_the_plain_laptop!(
+    a_refused_connection_is_told_at_once,
+    an_api_server_that_swallows_everything_is_given_up_in_time,
+    a_name_that_does_not_resolve_is_told_as_that,
+    a_certificate_of_another_authority_is_not_accepted,
+    a_certificate_for_another_name_is_not_accepted,
+);
+
+/// Longer than a connection may take, and much shorter than a person waits.
+const GIVEN_UP: Duration = Duration::from_secs(20);
+
+/// A port on the node that nothing listens on, and that the node lets through.
+const CLOSED: u16 = 7009;
+
+/// Lets a port of the node answer with a refusal, or not at all; gone with this.
+struct Port<'a> {
+    desk: &'a Desk<'a>,
+}
+
+impl<'a> Port<'a> {
+    fn new(desk: &'a Desk<'a>, verdict: &str) -> Port<'a> {
+        let from = desk.laptop.address();
+        let rules = format!(
+            "table ip slipway-test-port {{ chain c {{ type filter hook prerouting priority -300; \
+             ip saddr {from} tcp dport {CLOSED} {verdict}; }}; }}"
+        );
+        let added = desk
+            .bed
+            .command_on_node("nft", [rules.as_str()])
+            .output()
+            .unwrap();
+        assert!(added.status.success(), "{added:?}");
+        Port { desk }
+    }
+}
+
+impl Drop for Port<'_> {
+    fn drop(&mut self) {
+        let delete = ["delete table ip slipway-test-port"];
+        let _removed = self.desk.bed.command_on_node("nft", delete).output();
+    }
+}
+
+/// A failure to connect to another address; `slipway doctor` finds the same.
+fn fails_at(
+    desk: &Desk<'_>,
+    server: &str,
+    within: Duration,
+    code: &str,
+    cause: &[&str],
+    remedy: &[&str],
+) -> Duration {
+    let file = kubeconfig(desk, |config| {
+        config["clusters"][0]["cluster"]["server"] = json!(server)
+    });
+    let failure = Attempt::connect(desk, &["--kubeconfig", &file.path]).fails(within);
+    failure.is(code, &[&[server], cause].concat(), remedy);
+    let doctor = ["doctor", "--json", "--kubeconfig", file.path.as_str()];
+    Attempt::new(desk, &doctor)
+        .findings(true)
+        .one("api-server", "fail", code);
+    failure.took
+}
+
+fn a_refused_connection_is_told_at_once(desk: &Desk<'_>) {
+    let _refuses = Port::new(desk, "reject with tcp reset");
+    let server = format!("https://{}:{CLOSED}", desk.laptop.node());
+    fails_at(
+        desk,
+        &server,
+        AT_ONCE,
+        "api-unreachable",
+        &["Connection refused"],
+        &["VPN is connected"],
+    );
+}
+
+fn an_api_server_that_swallows_everything_is_given_up_in_time(desk: &Desk<'_>) {
+    let _swallows = Port::new(desk, "drop");
+    let server = format!("https://{}:{CLOSED}", desk.laptop.node());
+    let took = fails_at(
+        desk,
+        &server,
+        GIVEN_UP,
+        "api-unreachable",
+        &[],
+        &["VPN is connected"],
+    );
+    assert!(took > Duration::from_secs(2), "it was waited for: {took:?}");
+    // Nothing that asks the same server waits longer.
+    let file = kubeconfig(desk, |config| {
+        config["clusters"][0]["cluster"]["server"] = json!(server)
+    });
+    let list = ["list", "namespaces", "--json", "--kubeconfig", &file.path];
+    Attempt::new(desk, &list)
+        .fails(GIVEN_UP)
+        .is("api-unreachable", &[&server], &["VPN is connected"]);
+}
+
+fn a_name_that_does_not_resolve_is_told_as_that(desk: &Desk<'_>) {
+    fails_at(
+        desk,
+        "https://api.nowhere.invalid:6443",
+        AT_ONCE,
+        "api-name-unknown",
+        &["does not resolve"],
+        &["server name in the kubeconfig"],
+    );
+}
+
+fn wrong_certificate(desk: &Desk<'_>, change: impl FnOnce(&mut serde_json::Value), cause: &str) {
+    let file = kubeconfig(desk, change);
+    let failure = Attempt::connect(desk, &["--kubeconfig", &file.path]).fails(AT_ONCE);
+    failure.is("api-certificate", &[cause], &["Fetch a new kubeconfig"]);
+    let doctor = ["doctor", "--json", "--kubeconfig", file.path.as_str()];
+    Attempt::new(desk, &doctor)
+        .findings(true)
+        .one("api-server", "fail", "api-certificate");
+}
+
+fn a_certificate_of_another_authority_is_not_accepted(desk: &Desk<'_>) {
+    wrong_certificate(
+        desk,
+        |config| {
+            // Any other certificate will do for an authority that signed nothing.
+            let other = config["users"][0]["user"]["client-certificate-data"].clone();
+            config["clusters"][0]["cluster"]["certificate-authority-data"] = other;
+        },
+        "an authority that the kubeconfig does not name",
+    );
+}
+
+fn a_certificate_for_another_name_is_not_accepted(desk: &Desk<'_>) {
+    wrong_certificate(
+        desk,
+        |config| config["clusters"][0]["cluster"]["tls-server-name"] = json!("api.somewhere.test"),
+        "it is for another name or address",
+    );
+}

@@ -1,0 +1,100 @@
+//! What the doctor finds on a laptop that is well, and on one whose names lead nowhere.
+
+use slipway_cluster_tests::{CONNECTING, Desk, on_the_plain_laptop, until};
+
+use crate::support::{AT_ONCE, Attempt, as_root, jobs_made};
+
+on_the_plain_laptop!(
+    on_a_laptop_that_is_well_nothing_fails,
+    programs_that_never_ask_dns_are_found_and_the_agent_is_taken_back,
+    a_resolver_that_cannot_be_led_to_us_is_found_before_anything_is_placed,
+);
+
+fn on_a_laptop_that_is_well_nothing_fails(desk: &Desk<'_>) {
+    let findings = Attempt::new(desk, &["doctor", "--json"]).findings(false);
+    for check in [
+        "kernel",
+        "tun",
+        "helper",
+        "resolver",
+        "method",
+        "kubeconfig",
+        "api-server",
+        "permission",
+    ] {
+        assert!(findings.has(check), "{check} is not looked at: {findings:#?}");
+    }
+    let text = desk.text(
+        slipway_cluster_tests::program("slipway").to_str().unwrap(),
+        &["doctor"],
+    );
+    assert!(
+        text.contains("ok    API server") && !text.contains("FAIL"),
+        "{text}"
+    );
+}
+
+/// A file of the laptop that is not as it was, until this is dropped.
+struct Changed<'a> {
+    desk: &'a Desk<'a>,
+    path: &'static str,
+}
+
+impl<'a> Changed<'a> {
+    fn new(desk: &'a Desk<'a>, path: &'static str, change: &[&str]) -> Changed<'a> {
+        as_root(desk, "cp", &["--archive", path, &format!("{path}.before")]);
+        let changed = Changed { desk, path };
+        as_root(desk, change[0], &change[1..]);
+        changed
+    }
+}
+
+impl Drop for Changed<'_> {
+    fn drop(&mut self) {
+        let before = format!("{}.before", self.path);
+        as_root(self.desk, "mv", &["-f", &before, self.path]);
+    }
+}
+
+fn programs_that_never_ask_dns_are_found_and_the_agent_is_taken_back(desk: &Desk<'_>) {
+    let path = "/etc/nsswitch.conf";
+    let _changed = Changed::new(desk, path, &["sed", "-i", "s/^hosts:.*/hosts: files/", path]);
+    let findings = Attempt::new(desk, &["doctor", "--json"]).findings(true);
+    let found = findings.bad("resolver");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0]["detail"].as_str().unwrap().contains("hosts: files"),
+        "{found:?}"
+    );
+    assert!(found[0]["remedy"].as_str().unwrap().contains("dns"), "{found:?}");
+
+    // A session finds it only when everything else is there, and takes back what it placed: at once, not when the agent
+    // has waited for a minute.
+    let jobs = jobs_made(desk);
+    let failure = Attempt::new(desk, &["connect", "--agent-grace", "60"]).fails(CONNECTING);
+    failure.is(
+        "dns-self-test",
+        &["do not ask Slipway for names"],
+        &["slipway doctor"],
+    );
+    until("the cluster tells that an agent was placed", || {
+        jobs_made(desk) > jobs
+    })
+    .unwrap();
+}
+
+fn a_resolver_that_cannot_be_led_to_us_is_found_before_anything_is_placed(desk: &Desk<'_>) {
+    let path = "/etc/resolv.conf";
+    // The helper runs as a user of its own, who may not read it then.
+    let _changed = Changed::new(desk, path, &["chmod", "0600", path]);
+    let jobs = jobs_made(desk);
+    let failure = Attempt::connect(desk, &[]).fails(AT_ONCE);
+    failure.is(
+        "dns-unavailable",
+        &["/etc/resolv.conf cannot be read"],
+        &["Restore it"],
+    );
+    assert_eq!(jobs_made(desk), jobs, "nothing was placed");
+    let findings = Attempt::new(desk, &["doctor", "--json"]).findings(true);
+    findings.one("helper", "fail", "dns-unavailable");
+}

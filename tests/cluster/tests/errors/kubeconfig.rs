@@ -1,0 +1,165 @@
+//! Kubeconfigs that lead to no cluster, and users whom the cluster does not let in.
+
+use serde_json::json;
+use slipway_cluster_tests::{Desk, on_the_plain_laptop};
+
+use crate::support::{AT_ONCE, Attempt, LaptopFile, kubeconfig, kubeconfig_of};
+
+on_the_plain_laptop!(
+    without_a_kubeconfig_the_places_that_were_looked_at_are_named,
+    broken_yaml_is_told_with_its_place_and_without_its_secrets,
+    an_unknown_context_is_told_with_the_one_that_was_probably_meant,
+    an_expired_certificate_asks_for_a_new_login,
+    a_refused_token_asks_for_a_new_login,
+    a_missing_credential_plugin_is_named,
+    a_failing_credential_plugin_is_told_in_its_own_words,
+    the_desktop_is_told_the_same_by_a_detached_session,
+);
+
+/// A failure to connect with a kubeconfig; `slipway doctor` finds the same.
+fn fails(desk: &Desk<'_>, file: &str, check: &str, code: &str, cause: &[&str], remedy: &[&str]) {
+    let failure = Attempt::connect(desk, &["--kubeconfig", file]).fails(AT_ONCE);
+    failure.is(code, cause, remedy);
+    let findings = Attempt::new(desk, &["doctor", "--json", "--kubeconfig", file]).findings(true);
+    let found = findings.one(check, "fail", code);
+    assert_eq!(found["detail"], failure.cause.as_str());
+}
+
+fn without_a_kubeconfig_the_places_that_were_looked_at_are_named(desk: &Desk<'_>) {
+    fails(
+        desk,
+        "/home/dev/none",
+        "kubeconfig",
+        "kubeconfig-missing",
+        &["/home/dev/none"],
+        &["~/.kube/config"],
+    );
+    let listed = Attempt::connect(desk, &[])
+        .with("KUBECONFIG", "/nowhere/a:/nowhere/b")
+        .fails(AT_ONCE);
+    listed.is("kubeconfig-missing", &["/nowhere/a", "/nowhere/b"], &[]);
+    Attempt::new(desk, &["list", "contexts", "--json"])
+        .with("KUBECONFIG", "/nowhere/a")
+        .fails(AT_ONCE)
+        .is("kubeconfig-missing", &["/nowhere/a"], &[]);
+}
+
+fn broken_yaml_is_told_with_its_place_and_without_its_secrets(desk: &Desk<'_>) {
+    let text = "apiVersion: v1\nkind: Config\nusers:\n- name: dev\n  user: {token: \"sesame\", x: [}\n";
+    let file = LaptopFile::new(desk, "broken", text);
+    let place = format!("{}:5:", file.path);
+    let failure = Attempt::connect(desk, &["--kubeconfig", &file.path]).fails(AT_ONCE);
+    failure.is("kubeconfig-broken", &[&place], &[&file.path]);
+    assert!(!format!("{failure:?}").contains("sesame"), "{failure:?}");
+    fails(
+        desk,
+        &file.path,
+        "kubeconfig",
+        "kubeconfig-broken",
+        &[&place],
+        &[],
+    );
+}
+
+fn an_unknown_context_is_told_with_the_one_that_was_probably_meant(desk: &Desk<'_>) {
+    let file = kubeconfig(desk, |config| config["contexts"][0]["name"] = json!("staging"));
+    let file = file.path.as_str();
+    for command in [&["connect", "--detach"][..], &["list", "namespaces"]] {
+        let near = [command, &["--kubeconfig", file, "--context", "stagin"]].concat();
+        let near = Attempt::new(desk, &near).fails(AT_ONCE);
+        near.is("context-unknown", &["stagin"], &["Did you mean \"staging\"?"]);
+    }
+    let far = Attempt::connect(desk, &["--kubeconfig", file, "--context", "elsewhere"]).fails(AT_ONCE);
+    far.is("context-unknown", &["elsewhere"], &["Choose one of: staging."]);
+    fails(
+        desk,
+        file,
+        "kubeconfig",
+        "context-unknown",
+        &[desk.bed.name().to_string().as_str()],
+        &["staging"],
+    );
+}
+
+fn an_expired_certificate_asks_for_a_new_login(desk: &Desk<'_>) {
+    let file = kubeconfig_of(desk, "expired", |_| ());
+    fails(
+        desk,
+        &file.path,
+        "api-server",
+        "credentials-refused",
+        &["context", "does not accept these credentials"],
+        &["Log in"],
+    );
+}
+
+fn a_refused_token_asks_for_a_new_login(desk: &Desk<'_>) {
+    let file = kubeconfig(desk, |config| {
+        config["users"][0]["user"] = json!({"token": "sesame"});
+    });
+    fails(
+        desk,
+        &file.path,
+        "api-server",
+        "credentials-refused",
+        &["context", "does not accept these credentials"],
+        &["Log in"],
+    );
+}
+
+fn plugin<'a>(desk: &'a Desk<'a>, plugin: serde_json::Value) -> LaptopFile<'a> {
+    kubeconfig(desk, |config| {
+        config["users"][0]["user"] = json!({"exec": plugin})
+    })
+}
+
+fn a_missing_credential_plugin_is_named(desk: &Desk<'_>) {
+    let file = plugin(
+        desk,
+        json!({
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": "cloud-login",
+            "interactiveMode": "IfAvailable",
+        }),
+    );
+    fails(
+        desk,
+        &file.path,
+        "api-server",
+        "credential-plugin",
+        &["cloud-login", "No such file"],
+        &["cloud-login", "not be installed"],
+    );
+}
+
+fn a_failing_credential_plugin_is_told_in_its_own_words(desk: &Desk<'_>) {
+    let file = plugin(
+        desk,
+        json!({
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": "sh",
+            "args": ["-c", "echo your session is over >&2; exit 3"],
+            "interactiveMode": "Never",
+        }),
+    );
+    let failure = Attempt::connect(desk, &["--kubeconfig", &file.path]).fails(AT_ONCE);
+    failure.is(
+        "credential-plugin",
+        &["plugin sh failed", "your session is over", "exit status: 3"],
+        &["Run sh in a terminal"],
+    );
+}
+
+fn the_desktop_is_told_the_same_by_a_detached_session(desk: &Desk<'_>) {
+    let file = kubeconfig(desk, |config| {
+        config["users"][0]["user"] = json!({"token": "sesame"});
+    });
+    let arguments = ["--kubeconfig", file.path.as_str()];
+    let front = Attempt::connect(desk, &arguments).fails(AT_ONCE);
+    let detached = [&["--detach"][..], &arguments].concat();
+    let detached = Attempt::connect(desk, &detached).fails(AT_ONCE);
+    assert_eq!(
+        (front.code, front.cause, front.remedy),
+        (detached.code, detached.cause, detached.remedy)
+    );
+}

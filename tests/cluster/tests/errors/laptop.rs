@@ -1,0 +1,192 @@
+//! Laptops that lack something, or on which something is in the way.
+
+use slipway_cluster_tests::{Desk, on_the_plain_laptop, until};
+
+use crate::other_helper::OtherHelper;
+use crate::support::{AT_ONCE, Attempt, LaptopFile, as_root, jobs_made};
+
+on_the_plain_laptop!(
+    without_a_helper_nothing_is_placed_and_both_ways_to_start_it_are_told,
+    a_helper_of_another_version_asks_to_finish_the_update,
+    without_a_tun_device_nothing_is_placed_and_the_module_is_named,
+    a_tun_device_for_others_only_is_told_with_its_usual_mode,
+    a_helper_for_somebody_else_says_so_before_anything_is_placed,
+    a_range_of_another_vpn_stays_the_vpns_and_is_told,
+    a_broken_profile_is_told_with_its_place,
+);
+
+fn without_a_helper_nothing_is_placed_and_both_ways_to_start_it_are_told(desk: &Desk<'_>) {
+    let (nowhere, jobs) = ("/nowhere/helper.sock", jobs_made(desk));
+    let failure = Attempt::connect(desk, &[])
+        .with("SLIPWAY_HELPER_SOCKET", nowhere)
+        .fails(AT_ONCE);
+    let remedy = ["sudo systemctl start slipway-helper", "--allow-uid"];
+    failure.is("no-helper", &["slipway-helper does not run"], &remedy);
+    assert_eq!(jobs_made(desk), jobs, "nothing was placed");
+    let findings = Attempt::new(desk, &["doctor", "--json", "--helper-socket", nowhere]).findings(true);
+    let found = findings.one("helper", "fail", "no-helper");
+    assert!(found["detail"].as_str().unwrap().contains(nowhere), "{found}");
+}
+
+fn a_helper_of_another_version_asks_to_finish_the_update(desk: &Desk<'_>) {
+    let (helper, jobs) = (OtherHelper::of_the_next_epoch(), jobs_made(desk));
+    let failure = Attempt::connect(desk, &[])
+        .with("SLIPWAY_HELPER_SOCKET", helper.socket())
+        .fails(AT_ONCE);
+    let remedy = ["Finish the update", "sudo systemctl restart slipway-helper"];
+    failure.is("helper-version", &["99.0.0", "different versions"], &remedy);
+    assert_eq!(jobs_made(desk), jobs, "nothing was placed");
+    let doctor = ["doctor", "--json", "--helper-socket", helper.socket()];
+    Attempt::new(desk, &doctor)
+        .findings(true)
+        .one("helper", "fail", "helper-version");
+}
+
+/// The laptop's TUN device as it should not be, until this is dropped.
+struct NoTun<'a>(&'a Desk<'a>);
+
+const TUN: &str = "/dev/net/tun";
+
+impl<'a> NoTun<'a> {
+    fn gone(desk: &'a Desk<'a>) -> NoTun<'a> {
+        as_root(desk, "mv", &[TUN, "/dev/net/tun.away"]);
+        NoTun(desk)
+    }
+
+    fn closed(desk: &'a Desk<'a>) -> NoTun<'a> {
+        as_root(desk, "mv", &[TUN, "/dev/net/tun.away"]);
+        as_root(desk, "mknod", &["--mode=0600", TUN, "c", "10", "200"]);
+        NoTun(desk)
+    }
+}
+
+impl Drop for NoTun<'_> {
+    fn drop(&mut self) {
+        as_root(self.0, "mv", &["-f", "/dev/net/tun.away", TUN]);
+    }
+}
+
+fn without_a_tun_device_nothing_is_placed_and_the_module_is_named(desk: &Desk<'_>) {
+    let _gone = NoTun::gone(desk);
+    let jobs = jobs_made(desk);
+    let failure = Attempt::connect(desk, &[]).fails(AT_ONCE);
+    failure.is("no-tun-device", &["/dev/net/tun"], &["sudo modprobe tun"]);
+    assert_eq!(jobs_made(desk), jobs, "nothing was placed");
+    Attempt::new(desk, &["doctor", "--json"])
+        .findings(true)
+        .one("tun", "fail", "no-tun-device");
+}
+
+fn a_tun_device_for_others_only_is_told_with_its_usual_mode(desk: &Desk<'_>) {
+    let _closed = NoTun::closed(desk);
+    let jobs = jobs_made(desk);
+    let failure = Attempt::connect(desk, &[]).fails(AT_ONCE);
+    failure.is(
+        "no-tun-device",
+        &["/dev/net/tun"],
+        &["sudo chmod 0666 /dev/net/tun"],
+    );
+    assert_eq!(jobs_made(desk), jobs, "nothing was placed");
+    Attempt::new(desk, &["doctor", "--json"])
+        .findings(true)
+        .one("tun", "fail", "no-tun-device");
+}
+
+fn a_helper_for_somebody_else_says_so_before_anything_is_placed(desk: &Desk<'_>) {
+    let (socket, jobs) = ("/tmp/slipway-test-strangers.sock", jobs_made(desk));
+    let helper = slipway_cluster_tests::program("slipway-helper");
+    let arguments = ["--socket", socket, "--allow-uid", "4242"];
+    let helper = desk.laptop.command_as_helper(helper, arguments);
+    let helper = slipway_cluster_tests::Running::start(helper);
+    until("the helper listens", || helper.said().contains("Ready")).unwrap();
+    let failure = Attempt::connect(desk, &[])
+        .with("SLIPWAY_HELPER_SOCKET", socket)
+        .fails(AT_ONCE);
+    failure.is("helper-not-authorised", &["2000", "4242"], &["--allow-uid"]);
+    assert_eq!(jobs_made(desk), jobs, "nothing was placed");
+}
+
+/// Another VPN: a device of its own, and a route into it.
+struct Vpn<'a>(&'a Desk<'a>);
+
+impl<'a> Vpn<'a> {
+    const DEVICE: &'static str = "corp-vpn";
+
+    fn new(desk: &'a Desk<'a>, range: &str) -> Vpn<'a> {
+        as_root(desk, "ip", &["tuntap", "add", Self::DEVICE, "mode", "tun"]);
+        let vpn = Vpn(desk);
+        as_root(desk, "ip", &["link", "set", Self::DEVICE, "up"]);
+        as_root(desk, "ip", &["route", "add", range, "dev", Self::DEVICE]);
+        vpn
+    }
+}
+
+impl Drop for Vpn<'_> {
+    fn drop(&mut self) {
+        as_root(self.0, "ip", &["link", "delete", Self::DEVICE]);
+    }
+}
+
+fn a_range_of_another_vpn_stays_the_vpns_and_is_told(desk: &Desk<'_>) {
+    let services = format!("{}/16", desk.bed.addresses().unwrap().services());
+    let _vpn = Vpn::new(desk, &services);
+    let route = || as_root(desk, "ip", &["route", "show", &services]);
+    let before = route();
+    assert!(before.contains(Vpn::DEVICE), "{before}");
+    let admin = "/home/dev/.kube/admin";
+    let place = ["--kubeconfig", admin, "--namespace", "shop"];
+
+    let doctor = [&["doctor", "--json"][..], &place].concat();
+    let findings = Attempt::new(desk, &doctor).findings(false);
+    let found = findings.one("range", "warn", "range-not-routed");
+    assert!(found["detail"].as_str().unwrap().contains(Vpn::DEVICE), "{found}");
+
+    let session = desk.connect(&place);
+    let problem = &session.status().unwrap()["problem"];
+    assert_eq!(problem["code"], "range-not-routed", "{problem}");
+    let cause = problem["cause"].as_str().unwrap();
+    assert!(
+        cause.contains(Vpn::DEVICE) && cause.contains(&services),
+        "{cause}"
+    );
+    assert!(!problem["remedy"].as_str().unwrap().is_empty());
+    assert!(
+        session.running.said().contains(Vpn::DEVICE),
+        "the person is told too: {}",
+        session.running.said()
+    );
+    assert_eq!(route(), before, "the VPN keeps its range");
+    assert!(desk.resolves("web.shop.svc.cluster.local"), "names still work");
+    session.disconnect();
+    assert_eq!(route(), before);
+}
+
+fn a_broken_profile_is_told_with_its_place(desk: &Desk<'_>) {
+    let folder = "/home/dev/.config/slipway/profiles";
+    as_root(
+        desk,
+        "install",
+        &[
+            "-d",
+            "-o",
+            "2000",
+            "-g",
+            "2000",
+            "/home/dev/.config",
+            "/home/dev/.config/slipway",
+            folder,
+        ],
+    );
+    let file = LaptopFile::new(desk, "profile", "version = 1\nmethod = \"vpn-tcp\"\ngarce = 5\n");
+    let place = format!("{folder}/shop.toml");
+    as_root(desk, "install", &["-o", "2000", &file.path, &place]);
+    let failures = ["connect", "doctor"].map(|command| Attempt::new(desk, &[command, "shop"]).fails(AT_ONCE));
+    as_root(desk, "rm", &[&place]);
+    for failure in failures {
+        failure.is(
+            "profile-invalid",
+            &["shop.toml", "line 3, column 1", "garce"],
+            &["Correct the file"],
+        );
+    }
+}

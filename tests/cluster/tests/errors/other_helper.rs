@@ -1,0 +1,86 @@
+//! A helper that speaks the protocol of another version.
+
+use std::fs::{self, Permissions};
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use slipway_cluster_tests::program;
+use slipway_helper_api::frame::{Decoder, encode};
+use slipway_helper_api::{Build, Refusal, Reply, Request, Version};
+
+/// It listens in the folder of the built programs, which the laptop sees too.
+pub(crate) struct OtherHelper {
+    socket: PathBuf,
+    ends: Arc<AtomicBool>,
+    serving: Option<JoinHandle<()>>,
+}
+
+impl OtherHelper {
+    pub(crate) fn of_the_next_epoch() -> OtherHelper {
+        let socket = program("slipway").with_file_name(format!("other-{}.sock", std::process::id()));
+        let _left_by_a_run_before = fs::remove_file(&socket);
+        let listener = UnixListener::bind(&socket).unwrap();
+        fs::set_permissions(&socket, Permissions::from_mode(0o666)).unwrap();
+        let ends = Arc::new(AtomicBool::new(false));
+        let until = ends.clone();
+        let serving = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if until.load(Ordering::Acquire) {
+                    return;
+                }
+                answer(stream.unwrap());
+            }
+        });
+        OtherHelper {
+            socket,
+            ends,
+            serving: Some(serving),
+        }
+    }
+
+    pub(crate) fn socket(&self) -> &str {
+        self.socket.to_str().unwrap()
+    }
+}
+
+impl Drop for OtherHelper {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::Release);
+        let _wakes_it = UnixStream::connect(&self.socket);
+        let _ended = self.serving.take().map(JoinHandle::join);
+        let _gone = fs::remove_file(&self.socket);
+    }
+}
+
+/// Refuses the first word, which is all that versions have in common.
+fn answer(mut stream: UnixStream) {
+    let mut decoder = Decoder::default();
+    let mut bytes = [0; 1024];
+    let hello = loop {
+        match stream.read(&mut bytes) {
+            Ok(0) | Err(_) => return,
+            Ok(read) => decoder.push(&bytes[..read]),
+        }
+        if let Some(Request::Hello(hello)) = decoder.message().unwrap() {
+            break hello;
+        }
+    };
+    let refusal = Refusal::VersionMismatch {
+        client: Version {
+            epoch: hello.epoch,
+            revision: hello.revision,
+        },
+        client_build: hello.build,
+        helper: Version {
+            epoch: hello.epoch + 1,
+            revision: 1,
+        },
+        helper_build: Build::try_from("99.0.0".to_owned()).unwrap(),
+    };
+    let _hung_up = stream.write_all(&encode(&Reply::Refused(refusal)).unwrap());
+}

@@ -1,0 +1,175 @@
+//! Clusters that let the user in and no agent.
+
+use std::time::Duration;
+
+use serde_json::json;
+use slipway_cluster_tests::{CONNECTING, Desk, on_the_plain_laptop};
+
+use crate::room::Room;
+use crate::support::{AT_ONCE, Attempt, apply};
+
+on_the_plain_laptop!(
+    a_forbidden_verb_is_told_with_the_role_that_would_do_before_anything_is_made,
+    the_role_that_is_told_is_enough,
+    a_quota_that_is_full_is_told_in_its_own_words,
+    an_admission_rule_that_refuses_is_told_in_its_own_words,
+    an_image_that_cannot_be_fetched_is_named_with_the_registrys_words,
+    without_a_node_for_it_the_schedulers_words_are_told,
+    a_namespace_that_is_not_there_is_named,
+);
+
+/// How long the cluster may take to show that a pod will not come.
+const SHOWN: Duration = Duration::from_secs(45);
+
+fn a_forbidden_verb_is_told_with_the_role_that_would_do_before_anything_is_made(desk: &Desk<'_>) {
+    let room = Room::new(desk, "verbs");
+    for (verb, resource, shown) in [
+        ("create", "jobs", "create jobs (batch)"),
+        ("list", "pods", "list pods"),
+        ("watch", "pods", "watch pods"),
+        ("get", "pods/exec", "get pods/exec"),
+    ] {
+        room.grant_without(&[(verb, resource)]);
+        let failure = Attempt::connect(desk, &["--namespace", &room.name]).fails(AT_ONCE);
+        let cause = format!("You may not {shown} in namespace {}.", room.name);
+        let role = format!(
+            "kind: Role\nmetadata:\n  name: slipway\n  namespace: {}",
+            room.name
+        );
+        // What is written is indented.
+        let told = failure.remedy.replace("\n  ", "\n");
+        failure.is("forbidden", &[&cause], &["administrator"]);
+        assert!(told.contains(&role), "{told}");
+        assert!(room.has_seen_nothing(), "nothing was made for {verb} {resource}");
+        let findings = Attempt::new(desk, &["doctor", "--json", "--namespace", &room.name]).findings(true);
+        let found: Vec<_> = findings
+            .bad("permission")
+            .iter()
+            .map(|bad| bad["detail"].clone())
+            .collect();
+        assert_eq!(found.len(), 2, "the verb, and what follows: {found:?}");
+        assert_eq!(found[0], cause.as_str());
+    }
+}
+
+fn the_role_that_is_told_is_enough(desk: &Desk<'_>) {
+    let room = Room::new(desk, "role");
+    room.grant_without(&[("create", "jobs"), ("list", "pods")]);
+    let failure = Attempt::connect(desk, &["--namespace", &room.name]).fails(AT_ONCE);
+    let (_, role) = failure
+        .remedy
+        .split_once("\n\n")
+        .expect("a Role below the sentence");
+    let role: String = role
+        .lines()
+        .map(|line| line.strip_prefix("  ").unwrap_or(line))
+        .fold(String::new(), |role, line| role + line + "\n");
+    room.add_text(&role.replace("name: slipway", "name: developer"));
+    let session = desk.connect(&["--namespace", &room.name]);
+    session.disconnect();
+    // A session that looks for the agent of the last one is told the same.
+    room.grant_without(&[("list", "pods")]);
+    let failure = Attempt::connect(desk, &["--namespace", &room.name]).fails(AT_ONCE);
+    failure.is("forbidden", &["list pods"], &["kind: Role", &room.name]);
+}
+
+fn a_quota_that_is_full_is_told_in_its_own_words(desk: &Desk<'_>) {
+    let room = Room::new(desk, "quota");
+    room.add(json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "frugal"},
+        "spec": {"hard": {"pods": "0"}},
+    }));
+    let failure = Attempt::connect(desk, &["--namespace", &room.name]).fails(SHOWN);
+    failure.is("quota", &["exceeded quota: frugal"], &["one pod", "10m CPU"]);
+}
+
+fn an_admission_rule_that_refuses_is_told_in_its_own_words(desk: &Desk<'_>) {
+    let room = Room::new(desk, "admission");
+    let policy = "slipway-test-no-tunnels";
+    let _gone = Removed {
+        desk,
+        kind: "validatingadmissionpolicies",
+        name: policy,
+    };
+    let _gone_too = Removed {
+        desk,
+        kind: "validatingadmissionpolicybindings",
+        name: policy,
+    };
+    apply(
+        desk,
+        &json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+            "metadata": {"name": policy},
+            "spec": {
+                "failurePolicy": "Fail",
+                "matchConstraints": {"resourceRules": [{
+                    "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"],
+                }]},
+                "validations": [{"expression": "false", "message": "no tunnels in this house"}],
+            },
+        }),
+    );
+    apply(
+        desk,
+        &json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": {"name": policy},
+            "spec": {
+                "policyName": policy, "validationActions": ["Deny"],
+                "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": room.name}}},
+            },
+        }),
+    );
+    room.until_a_pod_is_refused("no tunnels in this house");
+    let failure = Attempt::connect(desk, &["--namespace", &room.name]).fails(SHOWN);
+    failure.is(
+        "agent-refused",
+        &["no tunnels in this house", policy],
+        &["whoever set this rule"],
+    );
+}
+
+/// An object of the whole cluster, removed with this.
+struct Removed<'a> {
+    desk: &'a Desk<'a>,
+    kind: &'static str,
+    name: &'static str,
+}
+
+impl Drop for Removed<'_> {
+    fn drop(&mut self) {
+        let _gone = self.desk.bed.kubectl(["delete", self.kind, self.name]).output();
+    }
+}
+
+fn an_image_that_cannot_be_fetched_is_named_with_the_registrys_words(desk: &Desk<'_>) {
+    let room = Room::new(desk, "image");
+    let image = "registry.invalid/nobody/nothing:1";
+    let arguments = ["--namespace", &room.name, "--agent-image", image];
+    let failure = Attempt::connect(desk, &arguments).fails(SHOWN);
+    failure.is(
+        "agent-image",
+        &[image, "failed to pull", "registry.invalid"],
+        &["--agent-image"],
+    );
+}
+
+fn without_a_node_for_it_the_schedulers_words_are_told(desk: &Desk<'_>) {
+    // The cluster's own way to say it: the namespace's pods go to nodes of another kind, of which there are none.
+    let elsewhere = json!({"scheduler.alpha.kubernetes.io/node-selector": "slipway.dev/kind=arm64"});
+    let room = Room::annotated(desk, "nodes", &elsewhere);
+    let failure = Attempt::connect(desk, &["--namespace", &room.name]).fails(SHOWN);
+    failure.is(
+        "agent-unschedulable",
+        &["0/1 nodes are available", "node affinity/selector"],
+        &["Linux nodes of the amd64 kind"],
+    );
+}
+
+fn a_namespace_that_is_not_there_is_named(desk: &Desk<'_>) {
+    let admin = "/home/dev/.kube/admin";
+    let arguments = ["--kubeconfig", admin, "--namespace", "nowhere"];
+    let failure = Attempt::connect(desk, &arguments).fails(CONNECTING);
+    failure.is("namespace-missing", &["nowhere"], &["another namespace"]);
+}

@@ -1,0 +1,292 @@
+//! A command that fails as it should: by its exit code, in its words, in time, and without a trace.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use slipway_cluster_tests::{Desk, program, until_within};
+
+/// How long a failure may take that nothing has to be waited for, on a machine that does other things too.
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(10);
+
+/// The exit code of our own failures.
+const OURS: i32 = 255;
+
+/// What `timeout` exits with when the time was over.
+const TIMED_OUT: i32 = 124;
+
+/// How long the cluster may take to collect what was deleted.
+const COLLECTED: Duration = Duration::from_secs(30);
+
+/// `slipway` with arguments and an environment.
+pub(crate) struct Attempt<'a> {
+    pub(crate) desk: &'a Desk<'a>,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) environment: Vec<(String, String)>,
+}
+
+/// How it failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) cause: String,
+    pub(crate) remedy: String,
+    pub(crate) code: String,
+    pub(crate) took: Duration,
+}
+
+impl<'a> Attempt<'a> {
+    pub(crate) fn new(desk: &'a Desk<'a>, arguments: &[&str]) -> Attempt<'a> {
+        Attempt {
+            desk,
+            arguments: arguments.iter().map(|word| (*word).to_owned()).collect(),
+            environment: Vec::new(),
+        }
+    }
+
+    /// `slipway connect`, with an agent that does not wait long.
+    pub(crate) fn connect(desk: &'a Desk<'a>, arguments: &[&str]) -> Attempt<'a> {
+        Attempt::new(desk, &[&["connect", "--agent-grace", "5"], arguments].concat())
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Attempt<'a> {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn run(&self, within: Duration) -> (Output, Duration) {
+        let limit = within.as_secs().to_string();
+        let slipway = program("slipway");
+        let words: Vec<&str> = [limit.as_str(), slipway.to_str().unwrap()]
+            .into_iter()
+            .chain(self.arguments.iter().map(String::as_str))
+            .collect();
+        let mut command = self.desk.command("timeout", &words);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let begun = Instant::now();
+        let output = command.output().unwrap();
+        let took = begun.elapsed();
+        assert_ne!(
+            output.status.code(),
+            Some(TIMED_OUT),
+            "{:?} takes longer than {within:?}: {}",
+            self.arguments,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        (output, took)
+    }
+
+    /// Runs it. It fails within a time, says cause, remedy and code, and leaves no session, file or agent.
+    pub(crate) fn fails(&self, within: Duration) -> Failure {
+        let desk = self.desk;
+        let files = files(desk);
+        until_no_agent_is_left(desk);
+        let (output, took) = self.run(within);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(OURS), "{said}");
+        let failure = Failure::read(&said, took);
+        println!("{:?} after {took:.1?}:\n{said}", self.arguments);
+        assert_eq!(desk.status(), Vec::<Value>::new(), "no session is left");
+        // A key that an earlier session left may go.
+        let left: Vec<String> = self::files(desk).difference(&files).cloned().collect();
+        assert!(left.is_empty(), "files are left: {left:?}");
+        until_no_agent_is_left(desk);
+        failure
+    }
+
+    /// What `slipway doctor --json` found; `fails` says whether it is to end as a failure.
+    pub(crate) fn findings(&self, fails: bool) -> Findings {
+        let (output, _took) = self.run(Duration::from_secs(40));
+        let said = String::from_utf8_lossy(&output.stderr);
+        let expected = if fails { OURS } else { 0 };
+        let findings: Vec<Value> =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
+        assert_eq!(output.status.code(), Some(expected), "{findings:#?}");
+        Findings(findings)
+    }
+}
+
+impl Failure {
+    /// Takes it from what was written: `slipway: CAUSE`, then the remedy, then `(CODE)`.
+    fn read(said: &str, took: Duration) -> Failure {
+        let (cause, rest) = said
+            .strip_prefix("slipway: ")
+            .and_then(|rest| rest.split_once('\n'))
+            .unwrap_or_else(|| panic!("no cause comes first: {said}"));
+        let (remedy, code) = rest.trim_end().rsplit_once('\n').unwrap_or(("", rest.trim_end()));
+        let code = code
+            .trim()
+            .strip_prefix('(')
+            .and_then(|code| code.strip_suffix(')'))
+            .unwrap_or_else(|| panic!("no code comes last: {said}"));
+        let remedy = remedy.trim();
+        assert!(!remedy.is_empty(), "no remedy: {said}");
+        for sentence in [cause, remedy] {
+            assert!(
+                sentence.ends_with(['.', ':']) || sentence.lines().count() > 1,
+                "no sentence: {sentence}"
+            );
+        }
+        Failure {
+            cause: cause.to_owned(),
+            remedy: remedy.to_owned(),
+            code: code.to_owned(),
+            took,
+        }
+    }
+
+    /// That it is this failure, and names these in its cause.
+    pub(crate) fn is(&self, code: &str, cause: &[&str], remedy: &[&str]) {
+        assert_eq!(self.code, code, "{self:?}");
+        for part in cause {
+            assert!(
+                self.cause.contains(part),
+                "the cause does not name {part}: {self:?}"
+            );
+        }
+        for part in remedy {
+            assert!(
+                self.remedy.contains(part),
+                "the remedy does not name {part}: {self:?}"
+            );
+        }
+    }
+}
+
+/// What a doctor found.
+#[derive(Debug)]
+pub(crate) struct Findings(Vec<Value>);
+
+impl Findings {
+    /// The finding of a check that fails or warns with this code; its remedy is not empty.
+    pub(crate) fn one(&self, check: &str, verdict: &str, code: &str) -> &Value {
+        let found = self
+            .0
+            .iter()
+            .find(|finding| {
+                finding["check"] == check && finding["verdict"] == verdict && finding["code"] == code
+            })
+            .unwrap_or_else(|| panic!("no {verdict} of {check} with {code}: {:#?}", self.0));
+        assert!(!found["remedy"].as_str().unwrap().is_empty(), "{found}");
+        found
+    }
+
+    /// Whether a check was made.
+    pub(crate) fn has(&self, check: &str) -> bool {
+        self.0.iter().any(|finding| finding["check"] == check)
+    }
+
+    /// What of a check does not pass.
+    pub(crate) fn bad(&self, check: &str) -> Vec<&Value> {
+        let of_check = self.0.iter().filter(|finding| finding["check"] == check);
+        of_check.filter(|finding| finding["verdict"] == "fail").collect()
+    }
+}
+
+/// A file on the laptop that only this test has, removed with it.
+pub(crate) struct LaptopFile<'a> {
+    desk: &'a Desk<'a>,
+    pub(crate) path: String,
+}
+
+impl<'a> LaptopFile<'a> {
+    pub(crate) fn new(desk: &'a Desk<'a>, name: &str, content: &str) -> LaptopFile<'a> {
+        let path = format!("/tmp/slipway-test-{name}");
+        desk.laptop.write(&path, content).unwrap();
+        LaptopFile { desk, path }
+    }
+}
+
+impl Drop for LaptopFile<'_> {
+    fn drop(&mut self) {
+        let _gone = as_root(self.desk, "rm", &["-f", &self.path]);
+    }
+}
+
+/// The developer's kubeconfig, changed.
+pub(crate) fn kubeconfig<'a>(desk: &'a Desk<'a>, change: impl FnOnce(&mut Value)) -> LaptopFile<'a> {
+    kubeconfig_of(desk, "developer", change)
+}
+
+/// A kubeconfig of the bed, changed.
+pub(crate) fn kubeconfig_of<'a>(
+    desk: &'a Desk<'a>,
+    user: &str,
+    change: impl FnOnce(&mut Value),
+) -> LaptopFile<'a> {
+    let text = std::fs::read_to_string(desk.bed.kubeconfig(user)).unwrap();
+    let mut config = serde_json::from_str(&text).unwrap();
+    change(&mut config);
+    LaptopFile::new(desk, "kubeconfig", &config.to_string())
+}
+
+/// Runs a program as root on the laptop, and wants it to succeed.
+pub(crate) fn as_root(desk: &Desk<'_>, program: &str, arguments: &[&str]) -> String {
+    let output = desk
+        .laptop
+        .command_as_root(program, arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Changes the cluster as its administrator.
+pub(crate) fn apply(desk: &Desk<'_>, object: &Value) {
+    apply_text(desk, &object.to_string());
+}
+
+/// The same, with an object that is written as YAML.
+pub(crate) fn apply_text(desk: &Desk<'_>, text: &str) {
+    let mut command: Command = desk.bed.kubectl(["apply", "--filename=-"]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Every agent's Job that the cluster remembers to have made, in its events.
+pub(crate) fn jobs_made(desk: &Desk<'_>) -> usize {
+    let events = desk.kubectl(&[
+        "--namespace",
+        "shop",
+        "get",
+        "events",
+        "--field-selector=involvedObject.kind=Job,reason=SuccessfulCreate",
+        "--output=name",
+    ]);
+    events.lines().count()
+}
+
+/// The person's files. Folders may stay.
+fn files(desk: &Desk<'_>) -> BTreeSet<String> {
+    let places = ["/home/dev", "/run/user/2000", "/tmp"];
+    let found = as_root(desk, "find", &[&places[..], &["-not", "-type", "d"]].concat());
+    found.lines().map(str::to_owned).collect()
+}
+
+fn until_no_agent_is_left(desk: &Desk<'_>) {
+    let mut left = String::new();
+    until_within(COLLECTED, "no agent is left", || {
+        left = desk.kubectl(&[
+            "get",
+            "jobs,pods,secrets,configmaps,services",
+            "--all-namespaces",
+            "--selector=app.kubernetes.io/managed-by=slipway",
+            "--output=name",
+        ]);
+        left.is_empty()
+    })
+    .unwrap_or_else(|why| panic!("{why}: {left}"));
+}

@@ -1,0 +1,92 @@
+//! `cargo xtask cache`: what the caches hold, and keeping them within their cap.
+//!
+//! What is thrown away can be made anew, and nothing else is: what the last complete `cargo xtask test` used stays, and
+//! so does what a running bed or another cargo holds.
+
+mod in_use;
+mod sweep;
+
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use clap::Args;
+
+pub(crate) use self::in_use::InUse;
+use self::sweep::{Sweep, Swept};
+use crate::{build, say};
+
+/// What all caches together may hold, in bytes.
+const CAP: u64 = 20_000_000_000;
+
+#[derive(Debug, Args)]
+pub(crate) struct Cache {
+    /// Remove what was not used for longest, until the caches are within their cap
+    #[arg(long)]
+    clean: bool,
+}
+
+pub(crate) fn run(arguments: &Cache) -> anyhow::Result<ExitCode> {
+    let root = build::cache()?;
+    if arguments.clean {
+        let in_use = InUse::load(&root);
+        tell(&sweep(SystemTime::now(), &in_use)?);
+    }
+    say(&format!("{}:", root.display()));
+    let mut all = 0;
+    for (name, bytes) in sweep::parts(&root)? {
+        say(&format!("{:>8}  {name}", gigabytes(bytes)));
+        all += bytes;
+    }
+    say(&format!(
+        "{:>8}  of {} that they may hold",
+        gigabytes(all),
+        gigabytes(CAP)
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Brings the caches within their cap after a run that began at `since` and used these artefacts.
+///
+/// # Errors
+///
+/// When the caches cannot be read, or something of them cannot be removed.
+pub(crate) fn keep_within_cap(since: SystemTime, in_use: &InUse) -> anyhow::Result<()> {
+    in_use.save(&build::cache()?)?;
+    let swept = sweep(since, in_use)?;
+    if swept.before > CAP {
+        tell(&swept);
+    }
+    Ok(())
+}
+
+fn sweep(since: SystemTime, in_use: &InUse) -> anyhow::Result<Swept> {
+    Sweep {
+        root: &build::cache()?,
+        cap: CAP,
+        since,
+        in_use,
+    }
+    .run()
+}
+
+fn tell(swept: &Swept) {
+    say(&format!(
+        "Caches: {}, of which {} were removed.",
+        gigabytes(swept.before),
+        gigabytes(swept.before - swept.after)
+    ));
+    for folder in &swept.busy {
+        say(&format!(
+            "Another cargo builds in {}; it was left alone.",
+            folder.display()
+        ));
+    }
+    if swept.after > CAP {
+        say("What is left is in use, and larger than the cap.");
+    }
+}
+
+fn gigabytes(bytes: u64) -> String {
+    let hundredths = bytes / 10_000_000;
+    format!("{}.{:02} GB", hundredths / 100, hundredths % 100)
+}
