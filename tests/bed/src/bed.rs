@@ -79,6 +79,14 @@ impl BedName {
         std::env::var("SLIPWAY_BED").map_or_else(|_unset| Ok(Self::default()), |name| name.parse())
     }
 
+    /// A bed beside this one, for a test that needs one unlike it.
+    ///
+    /// # Errors
+    /// If both together are no name.
+    pub fn beside(&self, what: &str) -> Result<Self> {
+        format!("{self}{what}").parse()
+    }
+
     /// What its namespaces' names begin with. No other bed's do: names have no hyphen.
     fn prefix(&self) -> String {
         format!("slw-{self}-")
@@ -131,12 +139,20 @@ pub struct Part {
 
 const STATE: &str = "bed.json";
 
+/// The domain of the cluster's names unless another is wanted.
+const CLUSTER_DOMAIN: &str = "cluster.local";
+
 impl Bed {
     /// The bed called `name`, made if it is not running. Needs root. Minutes where nothing is cached.
     ///
     /// Half a bed, left by a crash, is cleared away first. When this fails, what was made is left for inspection
     /// until the next `up` or [`Bed::down`].
     pub fn up(name: &BedName, report: &mut dyn Report) -> Result<Self> {
+        Self::up_with_domain(name, CLUSTER_DOMAIN, report)
+    }
+
+    /// The same with another domain of the cluster's names. One that is running keeps its own.
+    pub fn up_with_domain(name: &BedName, domain: &str, report: &mut dyn Report) -> Result<Self> {
         ensure!(
             Uid::effective().is_root(),
             "a bed is made of namespaces: run this as root"
@@ -153,6 +169,7 @@ impl Bed {
         Maker {
             cache,
             name: name.clone(),
+            domain: domain.to_owned(),
             addresses: Addresses::of_bed(index)?,
         }
         .make(report)
@@ -335,6 +352,8 @@ fn clear(cache: &Cache, name: &BedName) -> Result<()> {
 struct Maker {
     cache: Cache,
     name: BedName,
+    /// Of the cluster's names.
+    domain: String,
     addresses: Addresses,
 }
 
@@ -351,7 +370,7 @@ impl Maker {
 
         let files = Files::new(&folder);
         let mut node = report::step(report, "node", || {
-            files.write(&self.name.0, self.addresses, &self.name.cgroup())?;
+            files.write(&self.name.0, self.addresses, &self.name.cgroup(), &self.domain)?;
             let first = [programs.echo.as_os_str(), OsStr::new("pause")];
             let machine = self.machine("node", &[node_layer], &folder, Some(&first))?;
             network::prepare_node(&machine, self.addresses, &folder)?;
