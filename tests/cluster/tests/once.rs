@@ -57,8 +57,8 @@ fn of_several_starts_at_once_one_session_comes_about(desk: &Desk<'_>) {
 
 fn a_killed_session_keeps_nobody_out(desk: &Desk<'_>) {
     let first = desk.connect(&[]);
-    let refused = desk.slipway(&["connect"]).output().unwrap();
-    assert_eq!(refused.status.code(), Some(255), "{refused:?}");
+    let mut refused = Running::start(desk.slipway(&["connect"]));
+    assert_eq!(refused.wait(), Some(255), "{}", refused.said());
     first.kill();
     let second = desk.connect(&[]);
     assert!(desk.page(PAGE).is_some());
