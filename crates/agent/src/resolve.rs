@@ -116,12 +116,12 @@ fn parse(resolv_conf: &str) -> Vec<SocketAddr> {
 /// The domain of the cluster's names. The kubelet has a pod search `NAMESPACE.svc.DOMAIN`, `svc.DOMAIN` and `DOMAIN`,
 /// and after them whatever the node searches; so it is what follows `svc` in two of them.
 fn cluster_domain(resolv_conf: &str) -> Option<String> {
-    let lists = resolv_conf.lines().filter_map(|line| {
+    let mut lists = resolv_conf.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
         (words.next() == Some("search")).then(|| words.map(|word| word.trim_end_matches('.')).collect())
     });
     // Of several lists the last one counts (resolv.conf(5)).
-    let search: Vec<&str> = lists.last()?;
+    let search: Vec<&str> = lists.next_back()?;
     let domain = search.iter().find_map(|entry| {
         let (_namespace, services) = entry.split_once('.')?;
         let domain = services.strip_prefix("svc.")?;

@@ -1,5 +1,5 @@
 //! A cluster whose administrator chose another domain than `cluster.local`.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use slipway_cluster_tests::lookups::Lookup;
 use slipway_cluster_tests::{Bed, BedName, Desk, LaptopKind, Silent, with_laptop_of};

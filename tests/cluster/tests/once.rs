@@ -13,11 +13,7 @@ const STARTS: usize = 6;
 
 fn of_several_starts_at_once_one_session_comes_about(desk: &Desk<'_>) {
     assert_eq!(desk.page(PAGE), None, "not reachable before");
-    let made = desk
-        .slipway(&["profiles", "create", "once", "--namespace", "shop"])
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{made:?}");
+    let _profile = Profile::make(desk);
     for arguments in [
         &["connect", "once", "--agent-grace", "5"][..],
         &["connect", "--agent-grace", "5"],
@@ -50,8 +46,6 @@ fn of_several_starts_at_once_one_session_comes_about(desk: &Desk<'_>) {
         })
         .unwrap();
     }
-    let gone = desk.slipway(&["profiles", "delete", "once"]).status().unwrap();
-    assert!(gone.success());
     assert_eq!(desk.page(PAGE), None, "not reachable after");
 }
 
@@ -63,4 +57,24 @@ fn a_killed_session_keeps_nobody_out(desk: &Desk<'_>) {
     let second = desk.connect(&[]);
     assert!(desk.page(PAGE).is_some());
     second.disconnect();
+}
+
+/// The profile `once`, deleted when this is dropped.
+struct Profile<'a>(&'a Desk<'a>);
+
+impl Profile<'_> {
+    fn make<'a>(desk: &'a Desk<'a>) -> Profile<'a> {
+        let made = desk
+            .slipway(&["profiles", "create", "once", "--namespace", "shop"])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        Profile(desk)
+    }
+}
+
+impl Drop for Profile<'_> {
+    fn drop(&mut self) {
+        let _gone = self.0.slipway(&["profiles", "delete", "once"]).status();
+    }
 }
