@@ -1,7 +1,7 @@
 //! DNS questions, as the pod itself would ask them.
 //!
 //! A question is a whole message and goes on as it is, so that every type of record works. Names are expanded on
-//! the laptop; search domains of the pod play no part here.
+//! the laptop; of the pod's search domains only the cluster's own is told to it.
 
 use std::fs;
 use std::io;
@@ -31,16 +31,17 @@ const HEAD: usize = 12;
 #[derive(Debug)]
 pub(crate) struct NameServers(Vec<SocketAddr>);
 
-impl NameServers {
-    pub(crate) fn of_the_pod() -> NameServers {
-        let text = fs::read_to_string(RESOLV_CONF).unwrap_or_default();
-        let servers = parse(&text);
-        if servers.is_empty() {
-            tracing::warn!("{RESOLV_CONF} names no server; names of the cluster cannot be resolved");
-        }
-        NameServers(servers)
+/// What the pod was told about names: its servers, and the domain of the cluster's own.
+pub(crate) fn of_the_pod() -> (NameServers, Option<String>) {
+    let text = fs::read_to_string(RESOLV_CONF).unwrap_or_default();
+    let servers = parse(&text);
+    if servers.is_empty() {
+        tracing::warn!("{RESOLV_CONF} names no server; names of the cluster cannot be resolved");
     }
+    (NameServers(servers), cluster_domain(&text))
+}
 
+impl NameServers {
     /// Asks one server after the other and gives the first answer.
     pub(crate) async fn ask(&self, message: &[u8]) -> Result<Bytes, AskError> {
         if message.len() < HEAD {
@@ -112,6 +113,23 @@ fn parse(resolv_conf: &str) -> Vec<SocketAddr> {
     resolv_conf.lines().filter_map(server).collect()
 }
 
+/// The domain of the cluster's names. The kubelet has a pod search `NAMESPACE.svc.DOMAIN`, `svc.DOMAIN` and `DOMAIN`,
+/// and after them whatever the node searches; so it is what follows `svc` in two of them.
+fn cluster_domain(resolv_conf: &str) -> Option<String> {
+    let mut lists = resolv_conf.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        (words.next() == Some("search")).then(|| words.map(|word| word.trim_end_matches('.')).collect())
+    });
+    // Of several lists the last one counts (resolv.conf(5)).
+    let search: Vec<&str> = lists.next_back()?;
+    let domain = search.iter().find_map(|entry| {
+        let (_namespace, services) = entry.split_once('.')?;
+        let domain = services.strip_prefix("svc.")?;
+        (search.contains(&services) && !domain.is_empty()).then_some(domain)
+    });
+    domain.map(str::to_ascii_lowercase)
+}
+
 #[cfg(test)]
 mod tests {
     use tokio::net::TcpListener;
@@ -126,6 +144,29 @@ mod tests {
                     options ndots:5\nnameserver\nnameserver fd00::a extra\nnameserver nonsense\n";
         let expected: [SocketAddr; 2] = ["10.96.0.10:53".parse().unwrap(), "[fd00::a]:53".parse().unwrap()];
         assert_eq!(parse(text), expected);
+    }
+
+    #[test]
+    fn the_clusters_domain_is_read_from_where_the_kubelet_writes_it() {
+        for (search, domain) in [
+            (
+                "shop.svc.cluster.local svc.cluster.local cluster.local",
+                Some("cluster.local"),
+            ),
+            (
+                "shop.svc.K8s.example. svc.K8s.example. K8s.example. corp.internal",
+                Some("k8s.example"),
+            ),
+            ("shop.svc.lab svc.lab lab", Some("lab")),
+            ("corp.internal svc.corp.internal", None),
+            ("shop.svc.corp.internal corp.internal", None),
+            ("shop.svc. svc.", None),
+            ("", None),
+        ] {
+            let text = format!("nameserver 10.96.0.10\nsearch first.svc.no svc.no\nsearch {search}\n");
+            assert_eq!(cluster_domain(&text).as_deref(), domain, "{search}");
+        }
+        assert_eq!(cluster_domain("nameserver 10.96.0.10\n"), None);
     }
 
     #[tokio::test]

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use anyhow::Context;
 use slipway_tunnel::frame::Farewell;
-use slipway_tunnel::{Incoming, Key, Limits, Request, Tunnel, proof};
+use slipway_tunnel::{Incoming, Introduction, Key, Limits, Request, Tunnel, proof};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::{datagrams::Datagrams, dial, echo::Echoes, resolve::NameServers};
+use crate::resolve::{self, NameServers};
+use crate::{datagrams::Datagrams, dial, echo::Echoes};
 
 /// Carriers at one time: a session has four, and while it reconnects as many that are not known to be dead.
 const MOST_CARRIERS: usize = 16;
@@ -30,10 +31,14 @@ pub(crate) async fn serve(key: Key, port: u16, grace: Duration) -> anyhow::Resul
         .with_context(|| format!("Failed to listen on port {port} of the pod's loopback"))?;
     let mut term = signal(SignalKind::terminate()).context("Failed to listen for signals")?;
     let (over, mut ended) = mpsc::channel(1);
+    let (names, domain) = resolve::of_the_pod();
     let agent = Arc::new(Agent {
         key,
-        instance: random().context("Failed to name this run of the agent")?,
-        names: Arc::new(NameServers::of_the_pod()),
+        introduction: Introduction {
+            instance: random().context("Failed to name this run of the agent")?,
+            domain,
+        },
+        names: Arc::new(names),
         session: Mutex::new(None),
         carriers: watch::Sender::new(0),
         over,
@@ -85,8 +90,8 @@ pub(crate) async fn join_stdio(port: u16) -> anyhow::Result<()> {
 
 struct Agent {
     key: Key,
-    /// Names this run, so that a client sees when another agent took this one's place.
-    instance: u64,
+    /// Names this run among others, so that a client sees when another agent took this one's place.
+    introduction: Introduction,
     names: Arc<NameServers>,
     session: Mutex<Option<Session>>,
     carriers: watch::Sender<usize>,
@@ -113,8 +118,14 @@ impl Agent {
             tracing::debug!(%error, "a carrier's socket takes no options");
         }
         let (mut reader, mut writer) = socket.into_split();
-        let proven =
-            proof::prove_to_client(&self.key, self.instance, &mut reader, &mut writer, limits.proof).await;
+        let proven = proof::prove_to_client(
+            &self.key,
+            &self.introduction,
+            &mut reader,
+            &mut writer,
+            limits.proof,
+        )
+        .await;
         let id = match proven {
             Ok(id) => id,
             Err(error) => {

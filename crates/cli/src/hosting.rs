@@ -1,13 +1,17 @@
 //! A session in this process: its socket, its log, and what goes on beside it.
 
 use std::io::{self, IsTerminal};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use slipway_cluster::kubeconfig::{choose, contexts};
-use slipway_control::{LogRing, Problem, RuntimeFolder, Server, SessionId, SessionStatus, State};
+use slipway_cluster::kubeconfig::choose;
+use slipway_control::{
+    Claim, ClaimError, LogRing, Problem, RuntimeFolder, Server, SessionId, SessionStatus, State,
+};
 use slipway_session::{Desk, Options, SessionError};
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::LevelFilter;
@@ -16,6 +20,12 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::arguments::chosen;
 use crate::sessions;
+
+/// How long a session that is ending may hold up the next one: longer than it gives itself.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often it is looked for meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What goes on beside a session sees of it.
 pub(crate) struct Hosted {
@@ -35,12 +45,11 @@ pub(crate) async fn host<T, F: Future<Output = T>>(
     verbose: u8,
     beside: impl FnOnce(Hosted) -> F,
 ) -> anyhow::Result<(Result<(), SessionError>, T)> {
-    refuse_second(&options).await?;
+    let id = fresh_id(&options);
+    let _only_one = claim(&options, &id).await?;
     let logs = LogRing::new();
     log_to(&logs, verbose);
     let named = options.saved.then(|| options.profile.name.to_string());
-    let context = options.profile.cluster.context.as_ref().map(ToString::to_string);
-    let id = SessionId::fresh(named.as_deref().or(context.as_deref()).unwrap_or("session"));
     let initial = SessionStatus::preparing(id, named, options.profile.method);
     let desk = Desk::default();
     let stop = desk.stop();
@@ -52,77 +61,72 @@ pub(crate) async fn host<T, F: Future<Output = T>>(
     Ok(outcome)
 }
 
-/// Refuses a session that runs already: of the same profile, or without one in the same place.
+/// Whether such a session runs already; for what can be said before one is begun. What counts is the claim that
+/// [`host`] makes.
 ///
 /// # Errors
 ///
 /// `already-connected`, with the id of the one that runs.
 pub(crate) async fn refuse_second(options: &Options) -> anyhow::Result<()> {
-    let running = sessions::all().await?;
-    let wanted = if options.saved {
-        Wanted::Profile(options.profile.name.to_string())
-    } else {
-        let (sources, choice) = chosen(&options.profile, false)?;
-        // A kubeconfig that cannot be read is the session's to complain about.
-        let Ok(target) = choose(&sources, &choice).await else {
-            return Ok(());
-        };
-        // Two contexts of one server are one place: the agent would be the same.
-        let listed = contexts(&sources).unwrap_or_default();
-        let server = |name: &str| {
-            let context = listed.iter().find(|context| context.name == name)?;
-            context.server.clone()
-        };
-        let same_server = |context: &str| {
-            context == target.context || server(context).is_some_and(|of| Some(of) == server(&target.context))
-        };
-        let contexts = running
-            .iter()
-            .filter_map(|session| session.context.clone())
-            .filter(|context| same_server(context))
-            .collect();
-        Wanted::Place {
-            contexts,
-            namespace: target.namespace,
-        }
+    claim(options, &fresh_id(options)).await.map(drop)
+}
+
+fn fresh_id(options: &Options) -> SessionId {
+    let named = options.saved.then(|| options.profile.name.as_str());
+    let context = options.profile.cluster.context.as_ref().map(ToString::to_string);
+    SessionId::fresh(named.or(context.as_deref()).unwrap_or("session"))
+}
+
+/// Claims what there may be one session of. One that ends is waited for.
+async fn claim(options: &Options, id: &SessionId) -> anyhow::Result<Option<Claim>> {
+    let Some(what) = wanted(options).await? else {
+        return Ok(None);
     };
-    match wanted.among(&running) {
-        Some(first) => Err(Problem::new(
+    let folder = RuntimeFolder::of_user()?;
+    let deadline = Instant::now() + ENDS_WITHIN;
+    loop {
+        let by = match folder.claim(&what, id) {
+            Ok(claim) => return Ok(Some(claim)),
+            Err(ClaimError::Taken { by }) => by,
+            Err(ClaimError::Failed(error)) => return Err(error.into()),
+        };
+        let running = sessions::all().await?;
+        let holder = running.iter().find(|session| Some(&session.id) == by.as_ref());
+        // One that is in no list has only just begun, or is gone in a moment.
+        let stays = holder.is_some_and(|holder| !matches!(holder.state, State::Ending | State::Ended));
+        if stays || Instant::now() >= deadline {
+            return Err(already_connected(holder, by.as_ref()).into());
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+fn already_connected(holder: Option<&SessionStatus>, by: Option<&SessionId>) -> Problem {
+    let Some(id) = by else {
+        return Problem::new(
             "already-connected",
-            format!("{} is connected already, by session {}.", first.title(), first.id),
-            format!("Use it, or end it first with `slipway disconnect {}`.", first.id),
-        )
-        .into()),
-        None => Ok(()),
-    }
+            "Another session of the same place has just begun.",
+            "`slipway status` shows it.",
+        );
+    };
+    let what = holder.map_or("It", SessionStatus::title);
+    Problem::new(
+        "already-connected",
+        format!("{what} is connected already, by session {id}."),
+        format!("Use it, or end it first with `slipway disconnect {id}`."),
+    )
 }
 
-/// What there may be one session of.
-enum Wanted {
-    Profile(String),
-    Place {
-        contexts: Vec<String>,
-        namespace: String,
-    },
-}
-
-impl Wanted {
-    fn among<'a>(&self, running: &'a [SessionStatus]) -> Option<&'a SessionStatus> {
-        running
-            .iter()
-            .filter(|session| !matches!(session.state, State::Ending | State::Ended))
-            .find(|session| match self {
-                Wanted::Profile(name) => session.profile.as_ref() == Some(name),
-                Wanted::Place { contexts, namespace } => {
-                    session.profile.is_none()
-                        && session.namespace.as_ref() == Some(namespace)
-                        && session
-                            .context
-                            .as_ref()
-                            .is_some_and(|context| contexts.contains(context))
-                }
-            })
+/// What there may be one session of: a saved profile, or without one a place. `None` where a kubeconfig cannot be read,
+/// which is the session's to complain about.
+async fn wanted(options: &Options) -> anyhow::Result<Option<String>> {
+    if options.saved {
+        return Ok(Some(format!("profile {}", options.profile.name)));
     }
+    let (sources, choice) = chosen(&options.profile, false)?;
+    let target = choose(&sources, &choice).await.ok();
+    // Two contexts of one server are one place: the agent would be the same.
+    Ok(target.map(|target| format!("place {} {}", target.namespace, target.server)))
 }
 
 /// The signals by which a person, the system and a terminal end a program.
@@ -185,38 +189,18 @@ mod tests {
 
     use super::*;
 
-    fn session(profile: Option<&str>, context: &str, namespace: &str, state: State) -> SessionStatus {
-        let id = "one-a1".parse().unwrap();
-        let mut session = SessionStatus::preparing(id, profile.map(str::to_owned), Method::VpnTcp);
-        session.context = Some(context.into());
-        session.namespace = Some(namespace.into());
-        session.state = state;
-        session
-    }
-
     #[test]
-    fn a_profile_is_connected_once() {
-        let shop = Wanted::Profile("shop".into());
-        let runs = |state| [session(Some("shop"), "staging", "shop", state)];
-        assert!(shop.among(&runs(State::Preparing)).is_some());
-        assert!(shop.among(&runs(State::Ending)).is_none());
+    fn who_is_refused_is_told_by_which_session_and_how_to_end_it() {
+        let id: SessionId = "shop-a1".parse().unwrap();
+        let holder = SessionStatus::preparing(id.clone(), Some("shop".into()), Method::VpnTcp);
+        let problem = already_connected(Some(&holder), Some(&id));
+        assert_eq!(problem.code, "already-connected");
+        assert_eq!(problem.cause, "shop is connected already, by session shop-a1.");
         assert!(
-            Wanted::Profile("blog".into())
-                .among(&runs(State::Connected))
-                .is_none()
+            problem.remedy.contains("slipway disconnect shop-a1"),
+            "{}",
+            problem.remedy
         );
-    }
-
-    #[test]
-    fn without_a_profile_a_place_is_connected_once() {
-        let wanted = |namespace: &str| Wanted::Place {
-            contexts: vec!["staging".into()],
-            namespace: namespace.into(),
-        };
-        let unsaved = [session(None, "staging", "shop", State::Connected)];
-        assert!(wanted("shop").among(&unsaved).is_some());
-        assert!(wanted("blog").among(&unsaved).is_none());
-        let saved = [session(Some("shop"), "staging", "shop", State::Connected)];
-        assert!(wanted("shop").among(&saved).is_none());
+        assert_eq!(already_connected(None, None).code, "already-connected");
     }
 }

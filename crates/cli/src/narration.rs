@@ -63,7 +63,7 @@ impl Narrator {
             State::Connected if self.is_connected => None,
             State::Connected if self.was_connected => Some(Said::Line("Connected again.".to_owned())),
             State::Connected => Some(Said::Line(format!(
-                "Connected to {}. Try: curl -k https://kubernetes.default.svc.cluster.local/healthz",
+                "Connected to {}. Try: curl -k https://kubernetes.default.svc/healthz",
                 place(status)
             ))),
             State::Preparing | State::Placing | State::Connecting | State::Reconnecting => {
@@ -252,7 +252,7 @@ mod tests {
                 "Sending the agent (9 %)",
             ),
             Line(
-                "Connected to staging / shop. Try: curl -k https://kubernetes.default.svc.cluster.local/healthz",
+                "Connected to staging / shop. Try: curl -k https://kubernetes.default.svc/healthz",
             ),
             Line(
                 "Reconnecting. Waiting for the network. Open connections are kept.",

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::{Access, ApiError, ask};
+use crate::watch::Follow;
 
 /// How many objects one request brings; more come in further ones.
 const PAGE: u32 = 500;
@@ -120,6 +121,24 @@ pub async fn namespaces(client: &Client) -> Result<Vec<Namespace>, ApiError> {
         name: one.name_any(),
     };
     Ok(listed.into_iter().map(namespace).collect())
+}
+
+/// The namespaces as they come and go.
+pub struct FollowNamespaces(Follow<core::Namespace>);
+
+impl FollowNamespaces {
+    /// Begins nothing yet.
+    pub fn new(client: &Client) -> FollowNamespaces {
+        FollowNamespaces(Follow::of_cluster(Api::all(client.clone()), "namespaces"))
+    }
+
+    /// Their names: at once the first time, then after each change. After an error it may be called again. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`ApiError`]; [`ApiError::Forbidden`] where namespaces may not be listed, or listed and not watched.
+    pub async fn next(&mut self) -> Result<Vec<String>, ApiError> {
+        Ok(self.0.next().await?.keys().cloned().collect())
+    }
 }
 
 /// Lists the workloads of a namespace.

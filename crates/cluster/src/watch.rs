@@ -50,6 +50,17 @@ where
 {
     /// Begins nothing yet. `resource` is the plural in the core group, for permission errors.
     pub(crate) fn new(api: Api<K>, namespace: &str, resource: &'static str, selection: Selection) -> Self {
+        let access = |verb| Access::within(namespace, verb, "", resource);
+        Self::with_access(api, access, selection)
+    }
+
+    /// The same for what is in no namespace.
+    pub(crate) fn of_cluster(api: Api<K>, resource: &'static str) -> Self {
+        let access = |verb| Access::cluster(verb, "", resource);
+        Self::with_access(api, access, Selection::default())
+    }
+
+    fn with_access(api: Api<K>, access: impl Fn(&'static str) -> Access, selection: Selection) -> Self {
         let Selection { labels, fields } = selection;
         Self {
             api,
@@ -64,8 +75,8 @@ where
                 timeout: Some(WATCH_SECONDS),
                 ..WatchParams::default()
             },
-            list_access: Access::within(namespace, "list", "", resource),
-            watch_access: Access::within(namespace, "watch", "", resource),
+            list_access: access("list"),
+            watch_access: access("watch"),
             known: BTreeMap::new(),
             events: None,
             not_before: None,

@@ -15,6 +15,7 @@
 //!
 //! This crate knows no cluster, no tunnel and no window; what a state means is the session's business.
 
+mod claim;
 mod client;
 mod error;
 mod folder;
@@ -26,6 +27,7 @@ mod status;
 mod watcher;
 mod wire;
 
+pub use claim::{Claim, ClaimError};
 pub use client::{Client, DISCONNECT_LIMIT, Watch, sessions};
 pub use error::Error;
 pub use folder::{RuntimeFolder, SessionId};

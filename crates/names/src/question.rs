@@ -43,6 +43,8 @@ const TYPES: [(u16, &str); 17] = [
 impl RecordType {
     /// An IPv4 address.
     pub const A: Self = Self(1);
+    /// The name servers of a zone.
+    pub const NS: Self = Self(2);
     /// A name for an address.
     pub const PTR: Self = Self(12);
     /// The start of a zone, and how long its absence may be remembered.

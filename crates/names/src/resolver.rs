@@ -20,6 +20,7 @@ use crate::question::{KEY, Query, QueryError, Question};
 use crate::scope::{Decision, Refusal, Rule, Scope};
 
 mod cluster;
+mod domain;
 mod either;
 mod reply;
 

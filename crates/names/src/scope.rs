@@ -12,6 +12,7 @@
 //! | `web.NS`, `db-0.db.NS`, NS a known namespace | both at once | laptop, unless it says NXDOMAIN |
 //! | `db-0.db`, `web.NS` when namespaces cannot be listed | laptop, then cluster | laptop |
 //! | `web.SEARCH`, SEARCH a search domain of the laptop | laptop as it is, then cluster without SEARCH | laptop |
+//! | `web.shop.SEARCH`, `a.dev.SEARCH` | laptop | |
 //! | `web.shop.svc`, `….cluster.local`, user's hosts and suffixes | cluster | |
 //! | anything else | laptop | |
 //!
@@ -312,7 +313,12 @@ impl Scope {
                 ruling.decision,
             );
         }
-        let searched = searched.and_then(|(suffix, short)| Some((suffix, self.expand(&short)?.candidates)));
+        // Of `a.dev.SEARCH` only the name as it is counts: `a.dev` may be public, and a resolver that put a search domain
+        // behind a name with dots asks for that name too, where both sides are heard.
+        let searched = searched.and_then(|(suffix, short)| {
+            let expansion = self.expand(&short)?;
+            (expansion.rule == Rule::Short).then_some((suffix, expansion.candidates))
+        });
         match (written, searched) {
             (None, None) => Ruling::laptop(),
             (

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use slipway_carrier::{CarrierError, Endpoint, Ladder};
 use slipway_cluster::placement::{AGENT_CONTAINER, AGENT_PORT, Agent, agent_command};
-use slipway_tunnel::{CarrierEnd, Key, Limits, ProofError, Tunnel, proof};
+use slipway_tunnel::{CarrierEnd, Introduction, Key, Limits, ProofError, Tunnel, proof};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -30,8 +30,8 @@ const GOOD_LIFE: Duration = Duration::from_secs(1);
 /// What befell a carrier.
 #[derive(Debug)]
 pub(crate) enum Report {
-    /// It stands; the agent's run has this name.
-    Up { instance: u64 },
+    /// It stands; this is what the agent says of itself.
+    Up(Introduction),
     /// There is no such carrier at present, and why; another attempt follows.
     Down(Trouble),
 }
@@ -138,7 +138,7 @@ async fn carry(
             .map_err(Trouble::Open)?;
         let (mut reader, mut writer) = pipe.into_split();
         let proof_limit = Limits::default().proof;
-        let instance = proof::prove_to_agent(key, way.run, &mut reader, &mut writer, proof_limit)
+        let agent = proof::prove_to_agent(key, way.run, &mut reader, &mut writer, proof_limit)
             .await
             .map_err(|error| match &error {
                 ProofError::Broken(broken) => match CarrierError::of(broken) {
@@ -151,14 +151,14 @@ async fn carry(
                 | ProofError::WrongKey
                 | ProofError::TimedOut(_) => Trouble::Proof(error),
             })?;
-        Ok((reader, writer, instance))
+        Ok((reader, writer, agent))
     };
-    let (reader, writer, instance) = match tokio::time::timeout(limit, opening).await {
+    let (reader, writer, agent) = match tokio::time::timeout(limit, opening).await {
         Ok(Ok(opened)) => opened,
         Ok(Err(trouble)) => return trouble,
         Err(_) => return Trouble::Slow(limit),
     };
-    if report.send(Report::Up { instance }).await.is_err() {
+    if report.send(Report::Up(agent)).await.is_err() {
         return Trouble::Unwatched;
     }
     Trouble::Ended(way.tunnel.carry(reader, writer).await)

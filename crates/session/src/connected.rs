@@ -66,6 +66,7 @@ pub(crate) async fn until_change(
         carriers: kept,
         instance,
         method,
+        namespaces,
         hosts_checked,
     } = live;
     let mut ended = std::pin::pin!(method.ended());
@@ -84,14 +85,15 @@ pub(crate) async fn until_change(
             }
             () = &mut carriers => return Ok(awaited),
             () = &mut pod => return Ok(Change::AgentLost),
+            now = namespaces.next() => method.set_namespaces(now),
             end = &mut ended => return Err(SessionError::Ended(end).into()),
             Some(report) = kept.reports.recv() => match report {
-                Report::Up { instance: now } if now != *instance => {
+                Report::Up(agent) if agent.instance != *instance => {
                     tracing::warn!("another run of the agent answers");
-                    *instance = now;
+                    *instance = agent.instance;
                     tunnel.fail_streams(ResetCause::AgentLost);
                 }
-                Report::Up { .. } => {}
+                Report::Up(_) => {}
                 Report::Down(trouble) if trouble.is_lost_agent() => return Ok(Change::AgentLost),
                 Report::Down(_) => {}
             },

@@ -8,7 +8,7 @@ use slipway_carrier::CarrierError;
 use slipway_control::{NameEvent, Problem, State};
 use slipway_names::{Label, Name, Outcome, Scope};
 use slipway_profile::AlsoProxy;
-use slipway_tunnel::{ResetCause, TunnelEvent};
+use slipway_tunnel::{Introduction, ResetCause, TunnelEvent};
 use slipway_vpn_tcp::{VpnTcp, Wanted};
 
 use crate::carriers::{Carriers, Report, Trouble};
@@ -16,18 +16,19 @@ use crate::context::{Context, Left};
 use crate::desk::answerer;
 use crate::error::SessionError;
 use crate::holdings::{Holdings, Live, Prepared};
+use crate::namespaces::Followed;
 use crate::placing;
 
 /// How long the first carrier may take, new attempts included.
 const FIRST_CARRIER: Duration = Duration::from_secs(30);
 
-/// The domain of a cluster whose administrator chose no other.
+/// The domain of a cluster whose administrator chose no other, for an agent that was told none.
 const CLUSTER_DOMAIN: &str = "cluster.local";
 
 pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<(), Left> {
     context.publisher.enter(State::Connecting);
     context.step("Connecting to the agent");
-    let (carriers, instance) = reach_agent(context, holdings).await?;
+    let (carriers, agent) = reach_agent(context, holdings).await?;
     let Some(prepared) = &mut holdings.prepared else {
         return Ok(());
     };
@@ -40,7 +41,7 @@ pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<()
         }
         None => {
             context.step("Connecting the laptop");
-            let wanted = wanted(context, prepared)?;
+            let wanted = wanted(context, prepared, cluster_domain(agent.domain.as_deref()))?;
             VpnTcp::start(wanted, prepared.way.tunnel.clone())
                 .await
                 .map_err(SessionError::from)?
@@ -69,15 +70,16 @@ pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<()
     });
     holdings.live = Some(Live {
         carriers,
-        instance,
+        instance: agent.instance,
         method,
+        namespaces: Followed::new(&prepared.way.client, &prepared.namespaces),
         hosts_checked: false,
     });
     Ok(())
 }
 
 /// Waits for the first carrier. An agent of the last session that turns out to be gone is replaced, once.
-async fn reach_agent(context: &Context, holdings: &mut Holdings) -> Result<(Carriers, u64), Left> {
+async fn reach_agent(context: &Context, holdings: &mut Holdings) -> Result<(Carriers, Introduction), Left> {
     loop {
         let (Some(prepared), Some(placed)) = (&holdings.prepared, &holdings.placed) else {
             return Err(Left::Stopped);
@@ -86,7 +88,7 @@ async fn reach_agent(context: &Context, holdings: &mut Holdings) -> Result<(Carr
             Carriers::start(&prepared.way, &placed.agent, &placed.key).map_err(SessionError::from)?;
         let found = placed.found;
         let error = match tokio::time::timeout(FIRST_CARRIER, first(&mut carriers, found)).await {
-            Ok(Ok(instance)) => return Ok((carriers, instance)),
+            Ok(Ok(agent)) => return Ok((carriers, agent)),
             Ok(Err(error)) => error,
             Err(_) => SessionError::AgentSilent {
                 seconds: FIRST_CARRIER.as_secs(),
@@ -103,10 +105,10 @@ async fn reach_agent(context: &Context, holdings: &mut Holdings) -> Result<(Carr
 }
 
 /// The first carrier of an agent that was found, or has just been started and may not listen yet.
-async fn first(carriers: &mut Carriers, found: bool) -> Result<u64, SessionError> {
+async fn first(carriers: &mut Carriers, found: bool) -> Result<Introduction, SessionError> {
     while let Some(report) = carriers.reports.recv().await {
         match report {
-            Report::Up { instance } => return Ok(instance),
+            Report::Up(agent) => return Ok(agent),
             Report::Down(Trouble::Open(error)) if is_final(&error) => return Err(error.into()),
             Report::Down(Trouble::Open(CarrierError::PortRefused { .. })) if !found => {}
             Report::Down(trouble) if trouble.is_lost_agent() => {
@@ -134,7 +136,23 @@ fn is_final(error: &CarrierError) -> bool {
     )
 }
 
-fn wanted(context: &Context, prepared: &Prepared) -> Result<Wanted, SessionError> {
+/// The domain of the cluster's names. One that is no name could only have been written by a kubelet that gives it to
+/// nobody else either.
+fn cluster_domain(told: Option<&str>) -> &str {
+    match told {
+        Some(told) if told.parse::<Name>().is_ok() => told,
+        Some(told) => {
+            tracing::warn!(told, "the agent's pod searches a domain that is no name");
+            CLUSTER_DOMAIN
+        }
+        None => {
+            tracing::info!("the agent's pod was told no cluster domain; it is taken for {CLUSTER_DOMAIN}");
+            CLUSTER_DOMAIN
+        }
+    }
+}
+
+fn wanted(context: &Context, prepared: &Prepared, domain: &str) -> Result<Wanted, SessionError> {
     let profile = &context.options.profile;
     let name = |text: &str| {
         text.parse::<Name>().map_err(|_| SessionError::Name {
@@ -153,7 +171,7 @@ fn wanted(context: &Context, prepared: &Prepared) -> Result<Wanted, SessionError
         .chain(&prepared.ranges.pods)
         .copied()
         .collect();
-    let mut scope = Scope::new(name(CLUSTER_DOMAIN)?, label(&prepared.target.namespace)?);
+    let mut scope = Scope::new(name(domain)?, label(&prepared.target.namespace)?);
     scope.namespaces = prepared.namespaces.clone();
     scope.reverse.clone_from(&ranges);
     scope.profile = context

@@ -11,6 +11,7 @@ use slipway_vpn_tcp::VpnTcp;
 use tokio::sync::mpsc;
 
 use crate::carriers::{Carriers, Way};
+use crate::namespaces::Followed;
 
 /// What a session has at a moment; all of it is gone when this is dropped.
 #[derive(Default)]
@@ -45,6 +46,8 @@ pub(crate) struct Live {
     /// Names the run of the agent.
     pub(crate) instance: u64,
     pub(crate) method: VpnTcp,
+    /// The cluster's namespaces as they come and go.
+    pub(crate) namespaces: Followed,
     /// Whether the cluster was asked for the profile's extra hosts.
     pub(crate) hosts_checked: bool,
 }

@@ -21,6 +21,7 @@ mod desk;
 mod ending;
 mod error;
 mod holdings;
+mod namespaces;
 mod options;
 mod placing;
 mod preparing;

@@ -1,6 +1,5 @@
 //! Preparing: the kubeconfig is read, the API server asked, its ranges and namespaces learned.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use slipway_cluster::kubeconfig::{Choice, Sources, Target, choose};
 use slipway_cluster::list;
 use slipway_cluster::ranges;
 use slipway_control::State;
-use slipway_names::{Label, Namespaces};
+use slipway_names::Namespaces;
 use slipway_tunnel::{Limits, Tunnel};
 use slipway_vpn_tcp::VpnTcp;
 
@@ -17,6 +16,7 @@ use crate::carriers::Way;
 use crate::context::{Context, Left};
 use crate::error::SessionError;
 use crate::holdings::Prepared;
+use crate::namespaces::known;
 
 pub(crate) async fn run(context: &Context) -> Result<Prepared, Left> {
     context.publisher.enter(State::Preparing);
@@ -66,11 +66,7 @@ pub(crate) async fn run(context: &Context) -> Result<Prepared, Left> {
         .await
         .map_err(SessionError::from)?;
     let namespaces = listed.map_or(Namespaces::Unknown, |listed| {
-        let labels: BTreeSet<Label> = listed
-            .iter()
-            .filter_map(|namespace| Label::from_bytes(namespace.name.as_bytes()))
-            .collect();
-        Namespaces::Known(labels)
+        known(listed.iter().map(|namespace| namespace.name.as_str()))
     });
 
     let (tunnel, events) = Tunnel::client(Limits::default());

@@ -34,7 +34,7 @@ mod tunnel;
 
 pub use frame::{AskError, Refusal, ResetCause};
 pub use limits::Limits;
-pub use proof::{Key, ProofError};
+pub use proof::{Introduction, Key, ProofError};
 pub use splice::splice;
 pub use stream::{Stream, StreamError};
 pub use tunnel::{

@@ -5,12 +5,14 @@
 //!
 //! ```text
 //! client ─► magic, version, features, client nonce
-//! agent  ─► magic, version, features, agent nonce, instance, HMAC(key, "agent" | all of the above)
+//! agent  ─► magic, version, features, agent nonce, instance, domain, HMAC(key, "agent" | all of the above)
 //! client ─► tunnel, HMAC(key, "client" | all of the above, tunnel)
 //! ```
 //!
 //! Frames may follow the client's last message at once: one round trip in all. `instance` names one run of an
 //! agent, `tunnel` one run of a session; a carrier with a known tunnel joins it, with another one begins anew.
+//! `domain` is the cluster's own, which only a pod knows: a session needs it before the first name, from a new agent
+//! and from one that it found.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,14 +22,31 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The version of the protocol in `docs/tunnel-protocol.md`.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 const MAGIC: [u8; 4] = *b"SLWY";
 const NONCE: usize = 32;
 const MAC: usize = 32;
 const HELLO: usize = 4 + 2 + 4 + NONCE;
-const WELCOME: usize = HELLO + 8;
+const INSTANCE: usize = 8;
 const ATTACH: usize = 8;
+
+/// What an agent says of itself to whoever holds its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Introduction {
+    /// Names this run of the agent.
+    pub instance: u64,
+    /// The domain of the cluster's names as the agent's pod was told it, of at most 255 bytes; a longer one counts as none.
+    pub domain: Option<String>,
+}
+
+impl Introduction {
+    fn write(&self) -> Vec<u8> {
+        let domain = self.domain.as_deref().unwrap_or_default();
+        let (length, domain) = u8::try_from(domain.len()).map_or((0, ""), |length| (length, domain));
+        [&self.instance.to_be_bytes()[..], &[length], domain.as_bytes()].concat()
+    }
+}
 
 /// The key that a session shares with its agent and with nobody else.
 #[derive(Clone)]
@@ -109,7 +128,7 @@ pub enum ProofError {
     Broken(#[from] std::io::Error),
 }
 
-/// The client's side. `tunnel` names this run of the session; the result names the run of the agent.
+/// The client's side. `tunnel` names this run of the session; the result is what the agent says of itself.
 ///
 /// # Errors
 ///
@@ -120,7 +139,7 @@ pub async fn prove_to_agent<R, W>(
     reader: &mut R,
     writer: &mut W,
     limit: Duration,
-) -> Result<u64, ProofError>
+) -> Result<Introduction, ProofError>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -130,10 +149,15 @@ where
         writer.write_all(&hello).await?;
         writer.flush().await?;
 
-        let mut welcome = [0; WELCOME];
-        reader.read_exact(&mut welcome[..HELLO]).await?;
-        check_hello(&welcome[..HELLO])?;
-        reader.read_exact(&mut welcome[HELLO..]).await?;
+        let mut welcome = vec![0; HELLO];
+        reader.read_exact(&mut welcome).await?;
+        check_hello(&welcome)?;
+        let mut instance = [0; INSTANCE];
+        reader.read_exact(&mut instance).await?;
+        let length = reader.read_u8().await?;
+        let mut domain = vec![0; length.into()];
+        reader.read_exact(&mut domain).await?;
+        welcome.extend(instance.iter().chain(&[length]).chain(&domain));
         let mut proof = [0; MAC];
         reader.read_exact(&mut proof).await?;
         key.mac(b"slipway agent", &[&hello, &welcome])
@@ -150,19 +174,22 @@ where
         message[ATTACH..].copy_from_slice(&proof);
         writer.write_all(&message).await?;
         writer.flush().await?;
-        Ok(u64_at_end(&welcome))
+        Ok(Introduction {
+            instance: u64::from_be_bytes(instance),
+            domain: String::from_utf8(domain).ok().filter(|domain| !domain.is_empty()),
+        })
     })
     .await
 }
 
-/// The agent's side. `instance` names this run of the agent; the result names the run of the session.
+/// The agent's side. The result names the run of the session.
 ///
 /// # Errors
 ///
 /// [`ProofError`]; the carrier is of no use then.
 pub async fn prove_to_client<R, W>(
     key: &Key,
-    instance: u64,
+    introduction: &Introduction,
     reader: &mut R,
     writer: &mut W,
     limit: Duration,
@@ -176,17 +203,12 @@ where
         reader.read_exact(&mut hello_of_client).await?;
         check_hello(&hello_of_client)?;
 
-        let mut welcome = [0; WELCOME];
-        welcome[..HELLO].copy_from_slice(&hello()?);
-        welcome[HELLO..].copy_from_slice(&instance.to_be_bytes());
+        let welcome = [&hello()?[..], &introduction.write()].concat();
         let proof = key
             .mac(b"slipway agent", &[&hello_of_client, &welcome])
             .finalize()
             .into_bytes();
-        let mut message = [0; WELCOME + MAC];
-        message[..WELCOME].copy_from_slice(&welcome);
-        message[WELCOME..].copy_from_slice(&proof);
-        writer.write_all(&message).await?;
+        writer.write_all(&[&welcome[..], &proof].concat()).await?;
         writer.flush().await?;
 
         let mut message = [0; ATTACH + MAC];
@@ -213,7 +235,7 @@ fn hello() -> Result<[u8; HELLO], ProofError> {
     let mut hello = [0; HELLO];
     hello[..4].copy_from_slice(&MAGIC);
     hello[4..6].copy_from_slice(&VERSION.to_be_bytes());
-    // Bytes 6 to 10 name optional features; version 1 has none and ignores those of its peer.
+    // Bytes 6 to 10 name optional features; version 2 has none and ignores those of its peer.
     getrandom::fill(&mut hello[10..]).map_err(|_| ProofError::NoRandom)?;
     Ok(hello)
 }
@@ -243,7 +265,14 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(5);
 
-    async fn meet(client: Key, agent: Key) -> (Result<u64, ProofError>, Result<u64, ProofError>) {
+    fn introduction() -> Introduction {
+        Introduction {
+            instance: 9,
+            domain: Some("k8s.example".to_owned()),
+        }
+    }
+
+    async fn meet(client: Key, agent: Key) -> (Result<Introduction, ProofError>, Result<u64, ProofError>) {
         let (near, far) = duplex(4096);
         let (mut near_read, mut near_write) = tokio::io::split(near);
         let (mut far_read, mut far_write) = tokio::io::split(far);
@@ -253,7 +282,7 @@ mod tests {
                 drop((near_read, near_write));
                 outcome
             },
-            async move { prove_to_client(&agent, 9, &mut far_read, &mut far_write, LIMIT).await },
+            async move { prove_to_client(&agent, &introduction(), &mut far_read, &mut far_write, LIMIT).await },
         )
     }
 
@@ -261,8 +290,45 @@ mod tests {
     async fn two_ends_with_one_key_learn_each_others_name() {
         let key = Key::generate().unwrap();
         let (client, agent) = meet(key.clone(), key).await;
-        assert_eq!(client.unwrap(), 9);
+        assert_eq!(client.unwrap(), introduction());
         assert_eq!(agent.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn a_false_word_about_the_domain_is_no_proof() {
+        let key = Key::generate().unwrap();
+        let (near, far) = duplex(4096);
+        let (mut near_read, mut near_write) = tokio::io::split(near);
+        let (relayed, agents) = duplex(4096);
+        let (mut agent_read, mut agent_write) = tokio::io::split(agents);
+        let said = introduction();
+        let agent = prove_to_client(&key, &said, &mut agent_read, &mut agent_write, LIMIT);
+        let client = prove_to_agent(&key, 7, &mut near_read, &mut near_write, LIMIT);
+        let liar = async {
+            let (mut from_client, mut to_client) = tokio::io::split(far);
+            let (mut from_agent, mut to_agent) = tokio::io::split(relayed);
+            let mut hello = [0; HELLO];
+            from_client.read_exact(&mut hello).await.unwrap();
+            to_agent.write_all(&hello).await.unwrap();
+            let mut welcome = [0; HELLO + INSTANCE + 1 + 11 + MAC];
+            from_agent.read_exact(&mut welcome).await.unwrap();
+            welcome[HELLO + INSTANCE + 1] ^= 1;
+            to_client.write_all(&welcome).await.unwrap();
+        };
+        let outcome = tokio::select! {
+            outcome = async { tokio::join!(client, liar).0 } => outcome,
+            _ = agent => unreachable!("the client says nothing to whoever lied"),
+        };
+        assert!(matches!(outcome, Err(ProofError::WrongKey)));
+    }
+
+    #[test]
+    fn a_domain_that_does_not_fit_is_none() {
+        let long = Introduction {
+            instance: 1,
+            domain: Some("a".repeat(256)),
+        };
+        assert_eq!(long.write(), [0, 0, 0, 0, 0, 0, 0, 1, 0]);
     }
 
     #[tokio::test]
@@ -281,13 +347,17 @@ mod tests {
         let (near, far) = duplex(4096);
         let (mut near_read, mut near_write) = tokio::io::split(near);
         let (mut far_read, mut far_write) = tokio::io::split(far);
-        let agent = prove_to_client(&key, 9, &mut far_read, &mut far_write, LIMIT);
+        let nameless = Introduction {
+            instance: 9,
+            domain: None,
+        };
+        let agent = prove_to_client(&key, &nameless, &mut far_read, &mut far_write, LIMIT);
         let thief = async {
             near_write.write_all(&hello().unwrap()).await.unwrap();
-            let mut answer = [0; WELCOME + MAC];
+            let mut answer = [0; HELLO + INSTANCE + 1 + MAC];
             near_read.read_exact(&mut answer).await.unwrap();
             let mut message = [0; ATTACH + MAC];
-            message[ATTACH..].copy_from_slice(&answer[WELCOME..]);
+            message[ATTACH..].copy_from_slice(&answer[HELLO + INSTANCE + 1..]);
             near_write.write_all(&message).await.unwrap();
         };
         assert!(matches!(tokio::join!(agent, thief).0, Err(ProofError::WrongKey)));

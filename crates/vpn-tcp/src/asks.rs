@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
-use slipway_helper_api::{Protocol, Upstream};
+use slipway_helper_api::{DnsSuffix, Protocol, Upstream};
 use slipway_names::upstream::{self, Dial, Server};
 use slipway_names::{AskError, Asks};
 use slipway_tunnel::Tunnel;
@@ -24,6 +24,8 @@ pub(crate) enum Need {
     },
     /// Sockets for TCP to the laptop's name servers: each is good for one connection.
     Sockets,
+    /// The domains whose names are to come here, in place of those before.
+    Domains(Vec<DnsSuffix>),
 }
 
 /// The resolver's way out.

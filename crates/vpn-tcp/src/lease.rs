@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use slipway_capture::Capture;
 use slipway_helper_api::{
-    Client, ClientError, DnsPlan, Granted, Handover, Lease, Plan, PlanError, Refusal, Slot, TunnelCidr,
-    UpError, Upstream,
+    Client, ClientError, DnsPlan, DnsSuffix, Granted, Handover, Lease, Plan, PlanError, Refusal, Slot,
+    TunnelCidr, UpError, Upstream,
 };
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -120,6 +120,7 @@ impl Keeper {
                         let _nobody_waits = routed.send(());
                     }
                     Need::Sockets => self.renew_sockets().await,
+                    Need::Domains(domains) => self.send_here(domains).await,
                 },
             }
         }
@@ -129,6 +130,30 @@ impl Keeper {
         match self.lease.refresh_dns().await {
             Ok(sockets) => drop(self.resolver.0.asks().keep_spares(sockets)),
             Err(error) => tracing::warn!(%error, "no new sockets to the laptop's name servers"),
+        }
+    }
+
+    /// Has the laptop's resolver send the names of other domains here than before.
+    async fn send_here(&mut self, domains: Vec<DnsSuffix>) {
+        let Some(before) = &self.ask.dns else { return };
+        let dns = DnsPlan::new(
+            domains,
+            before.search().to_vec(),
+            before.redirect_port(),
+            before.rung(),
+        );
+        let outcome = match dns.and_then(|dns| {
+            self.ask.dns = Some(dns.clone());
+            // What is routed stays as the helper has it: it may have refused some of what we know.
+            Plan::new(self.lease.plan().routes().iter().copied(), Some(dns))
+        }) {
+            Ok(plan) => self.lease.update(&plan).await.map_err(VpnTcpError::from),
+            Err(_) => Err(ClientError::Unexpected.into()),
+        };
+        match outcome {
+            Ok(sockets) if sockets.is_empty() => {}
+            Ok(sockets) => self.resolver.0.asks().set_laptop(sockets),
+            Err(error) => tracing::warn!(%error, "names of some namespaces are not sent here"),
         }
     }
 

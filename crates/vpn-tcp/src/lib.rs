@@ -15,6 +15,7 @@
 //! Kubernetes or how the tunnel stays alive.
 
 mod asks;
+mod domains;
 mod error;
 mod far_end;
 mod lease;

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use slipway_capture::private_namespace::check_tun;
 use slipway_capture::{Capture, Lost};
-use slipway_helper_api::{Client, ClientError, DnsPlan, Granted, RedirectPort, Refusal, RungChoice};
-use slipway_names::{Explanation, Name, Observer, Scope};
+use slipway_helper_api::{Client, ClientError, DnsPlan, Granted, RedirectPort, Refusal, Rung, RungChoice};
+use slipway_names::{Explanation, Name, Namespaces, Observer, Scope};
 use slipway_tunnel::{Tunnel, TunnelEvent};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::asks::SessionAsks;
+use crate::domains::Domains;
 use crate::error::{Ended, VpnTcpError};
 use crate::far_end::Agent;
 use crate::lease::{Ask, Fresh, Keeper, obtain};
@@ -21,9 +22,6 @@ use crate::listener::Listener;
 use crate::plan::{Warning, routable, suffixes};
 use crate::resolver::Resolver;
 use crate::self_test::names_reach_us;
-
-/// The name under which a session's own names stand; only we answer it.
-const OWN_ZONE: &str = "slipway.internal";
 
 /// What the resolver may be waiting for at one time.
 const NEEDS: usize = 64;
@@ -52,6 +50,7 @@ pub struct VpnTcp {
     granted: Granted,
     warnings: Vec<Warning>,
     routes: Vec<IpNet>,
+    namespaces: watch::Sender<Namespaces>,
     ended: watch::Receiver<Option<Arc<Ended>>>,
     tasks: JoinSet<()>,
 }
@@ -80,7 +79,8 @@ impl VpnTcp {
     pub async fn start(wanted: Wanted, tunnel: Tunnel) -> Result<VpnTcp, VpnTcpError> {
         let listener = Listener::bind().await.map_err(VpnTcpError::Listener)?;
         let (routes, mut warnings) = routable(&wanted.ranges, &wanted.own_way);
-        let dns = dns_plan(&wanted, listener.port())?;
+        let domains = Domains::new(&wanted.scope, &wanted.zones);
+        let dns = dns_plan(&wanted.scope, &domains, listener.port())?;
         let own_way = wanted.own_way;
         let mut ask = Ask {
             socket: wanted.helper,
@@ -97,9 +97,10 @@ impl VpnTcp {
         let granted = lease.granted().clone();
 
         let (needs, needed) = mpsc::channel(NEEDS);
-        let asks = SessionAsks::new(tunnel.clone(), needs);
+        let asks = SessionAsks::new(tunnel.clone(), needs.clone());
         asks.set_laptop(upstreams);
         let mut scope = wanted.scope;
+        let namespaces = watch::Sender::new(scope.namespaces.clone());
         scope.laptop_search = laptop_search(&granted);
         let resolver = Resolver(slipway_names::Resolver::new(scope, asks, wanted.observer));
         let agent = Agent::new(tunnel);
@@ -120,6 +121,9 @@ impl VpnTcp {
             learned: Vec::new(),
         };
         tasks.spawn(watch_over(keeper, capture.clone(), end));
+        if granted.dns.as_ref().is_some_and(|dns| dns.rung == Rung::Resolved) {
+            tasks.spawn(domains.follow(namespaces.subscribe(), resolver.clone(), needs));
+        }
 
         let method = VpnTcp {
             capture,
@@ -128,6 +132,7 @@ impl VpnTcp {
             granted,
             warnings,
             routes,
+            namespaces,
             ended,
             tasks,
         };
@@ -165,6 +170,20 @@ impl VpnTcp {
     /// Where questions about names are answered.
     pub fn resolver(&self) -> IpAddr {
         IpAddr::V4(self.granted.resolver)
+    }
+
+    /// Takes the cluster's namespaces as they are now.
+    pub fn set_namespaces(&self, namespaces: Namespaces) {
+        let scope = Scope::clone(&self.resolver.0.scope());
+        self.resolver.0.set_scope(Scope {
+            namespaces: namespaces.clone(),
+            ..scope
+        });
+        self.namespaces.send_if_modified(|before| {
+            let is_new = *before != namespaces;
+            *before = namespaces;
+            is_new
+        });
     }
 
     /// Forgets answers, as after the way to the cluster was lost.
@@ -208,21 +227,18 @@ impl Explainer {
     }
 }
 
-fn dns_plan(wanted: &Wanted, port: u16) -> Result<DnsPlan, VpnTcpError> {
+fn dns_plan(scope: &Scope, domains: &Domains, port: u16) -> Result<DnsPlan, VpnTcpError> {
     let unexpected = |_| VpnTcpError::Helper(ClientError::Unexpected);
-    let cluster = wanted.scope.cluster_domain.to_string();
+    let cluster = scope.cluster_domain.to_string();
     let cluster = cluster.trim_end_matches('.');
     let search = [
-        format!("{}.svc.{cluster}", wanted.scope.namespace),
+        format!("{}.svc.{cluster}", scope.namespace),
         format!("svc.{cluster}"),
         cluster.to_owned(),
     ];
-    let zones = [cluster, OWN_ZONE]
-        .into_iter()
-        .chain(wanted.zones.iter().map(String::as_str));
     let port = RedirectPort::try_from(port).map_err(unexpected)?;
     DnsPlan::new(
-        suffixes(zones),
+        domains.with(&[]),
         suffixes(search.iter().map(String::as_str)),
         port,
         RungChoice::Auto,

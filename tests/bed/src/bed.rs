@@ -80,6 +80,14 @@ impl BedName {
         std::env::var("SLIPWAY_BED").map_or_else(|_unset| Ok(Self::default()), |name| name.parse())
     }
 
+    /// A bed beside this one, for a test that needs one unlike it.
+    ///
+    /// # Errors
+    /// If both together are no name.
+    pub fn beside(&self, what: &str) -> Result<Self> {
+        format!("{self}{what}").parse()
+    }
+
     /// What its namespaces' names begin with. No other bed's do: names have no hyphen.
     fn prefix(&self) -> String {
         format!("slw-{self}-")
@@ -132,22 +140,35 @@ pub struct Part {
 
 const STATE: &str = "bed.json";
 
+/// The domain of the cluster's names unless another is wanted.
+const CLUSTER_DOMAIN: &str = "cluster.local";
+
 impl Bed {
     /// The bed called `name`, made if it is not running. Needs root. Minutes where nothing is cached.
     ///
     /// Half a bed, left by a crash, is cleared away first. When this fails, what was made is left for inspection
     /// until the next `up` or [`Bed::down`].
     pub fn up(name: &BedName, report: &mut dyn Report) -> Result<Self> {
-        Self::up_with(name, None, report)
+        Self::up_with(name, CLUSTER_DOMAIN, None, report)
+    }
+
+    /// The same with another domain of the cluster's names. One that is running keeps its own.
+    pub fn up_with_domain(name: &BedName, domain: &str, report: &mut dyn Report) -> Result<Self> {
+        Self::up_with(name, domain, None, report)
     }
 
     /// The same, with laptops before a cluster that there is already. Its API server must be reachable from here. The
     /// workloads are put into it, and stay there when the bed ends: it is meant for a cluster that is thrown away.
     pub fn up_on(name: &BedName, existing: &Existing, report: &mut dyn Report) -> Result<Self> {
-        Self::up_with(name, Some(existing), report)
+        Self::up_with(name, CLUSTER_DOMAIN, Some(existing), report)
     }
 
-    fn up_with(name: &BedName, existing: Option<&Existing>, report: &mut dyn Report) -> Result<Self> {
+    fn up_with(
+        name: &BedName,
+        domain: &str,
+        existing: Option<&Existing>,
+        report: &mut dyn Report,
+    ) -> Result<Self> {
         ensure!(
             Uid::effective().is_root(),
             "a bed is made of namespaces: run this as root"
@@ -164,6 +185,7 @@ impl Bed {
         Maker {
             cache,
             name: name.clone(),
+            domain: domain.to_owned(),
             addresses: Addresses::of_bed(index)?,
         }
         .make(existing, report)
@@ -347,6 +369,8 @@ fn clear(cache: &Cache, name: &BedName) -> Result<()> {
 struct Maker {
     cache: Cache,
     name: BedName,
+    /// Of the cluster's names.
+    domain: String,
     addresses: Addresses,
 }
 
@@ -397,7 +421,7 @@ impl Maker {
         let archives = report::step(report, "images", || images::make(&self.cache, programs, &busybox))?;
         let layer = packages::NODE.unpack(&self.cache, report)?;
         let mut node = report::step(report, "node", || {
-            files.write(&self.name.0, self.addresses, &self.name.cgroup())?;
+            files.write(&self.name.0, self.addresses, &self.name.cgroup(), &self.domain)?;
             self.node(layer, programs, files, folder)
         })?;
         report::step(report, "control plane", || {

@@ -76,12 +76,12 @@ impl Files {
         self.folder.join("config").join(name)
     }
 
-    /// Writes certificates, kubeconfigs and configurations.
-    pub(crate) fn write(&self, bed: &str, addresses: Addresses, cgroup: &str) -> Result<()> {
+    /// Writes certificates, kubeconfigs and configurations. `domain` is that of the cluster's names.
+    pub(crate) fn write(&self, bed: &str, addresses: Addresses, cgroup: &str, domain: &str) -> Result<()> {
         for name in ["pki", "kubeconfigs", "state", "config", "logs"] {
             fs::create_dir_all(self.folder.join(name))?;
         }
-        self.write_identities(bed, addresses)?;
+        self.write_identities(bed, addresses, domain)?;
         let json = |value: &Value| serde_json::to_string_pretty(value);
         fs::write(self.config("containerd.toml"), containerd_config(self))?;
         fs::create_dir_all(self.config("cni"))?;
@@ -91,7 +91,7 @@ impl Files {
         )?;
         fs::write(
             self.config("kubelet.yaml"),
-            json(&kubelet_config(self, addresses, cgroup))?,
+            json(&kubelet_config(self, addresses, cgroup, domain))?,
         )?;
         fs::write(
             self.config("resolv.conf"),
@@ -128,6 +128,7 @@ impl Files {
             let manifest = manifest
                 .replace("@COREDNS@", images::COREDNS)
                 .replace("@ECHO@", images::ECHO)
+                .replace("@CLUSTER_DOMAIN@", domain)
                 .replace("@CLUSTER_DNS@", &addresses.cluster_dns().to_string())
                 .replace("@BESIDE_CLUSTER@", &Addresses::BESIDE_CLUSTER.to_string());
             fs::write(self.config(name), manifest)?;
@@ -135,7 +136,7 @@ impl Files {
         Ok(())
     }
 
-    fn write_identities(&self, bed: &str, addresses: Addresses) -> Result<()> {
+    fn write_identities(&self, bed: &str, addresses: Addresses, domain: &str) -> Result<()> {
         let authority = Authority::new()?;
         fs::write(self.pki("ca.crt"), authority.certificate())?;
         let put = |name: &str, identity: &Identity| -> Result<()> {
@@ -148,11 +149,12 @@ impl Files {
             IpAddr::V4(addresses.kubernetes()),
             IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
         ];
+        let full_name = format!("kubernetes.default.svc.{domain}");
         let names = [
             "kubernetes",
             "kubernetes.default",
             "kubernetes.default.svc",
-            "kubernetes.default.svc.cluster.local",
+            &full_name,
         ];
         put(
             "api-server",
@@ -233,7 +235,7 @@ fn pod_network(addresses: Addresses) -> Value {
     })
 }
 
-fn kubelet_config(files: &Files, addresses: Addresses, cgroup: &str) -> Value {
+fn kubelet_config(files: &Files, addresses: Addresses, cgroup: &str, domain: &str) -> Value {
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -247,7 +249,7 @@ fn kubelet_config(files: &Files, addresses: Addresses, cgroup: &str) -> Value {
         "tlsCertFile": files.pki("kubelet-server.crt"),
         "tlsPrivateKeyFile": files.pki("kubelet-server.key"),
         "clusterDNS": [addresses.cluster_dns().to_string()],
-        "clusterDomain": "cluster.local",
+        "clusterDomain": domain,
         "resolvConf": files.config("resolv.conf"),
         "cgroupDriver": "cgroupfs",
         // Two kubelets under one root would take each other's pods for orphans.

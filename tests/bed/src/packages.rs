@@ -69,6 +69,7 @@ pub(crate) const RESOLVED: Layer = Layer {
     name: "resolved",
     packages: &[
         "systemd-resolved",
+        "libnss-resolve",
         "polkitd",
         "libduktape207",
         "libpolkit-agent-1-0",

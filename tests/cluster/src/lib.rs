@@ -12,6 +12,8 @@
     reason = "what a test cannot have ends it"
 )]
 
+pub mod lookups;
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -21,8 +23,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-pub use slipway_bed::LaptopKind;
-use slipway_bed::{Bed, BedName, Laptop, LaptopLock, Silent};
+pub use slipway_bed::{Bed, BedName, LaptopKind, Silent};
+use slipway_bed::{Laptop, LaptopLock};
 
 /// The test of the name, once on each kind of laptop.
 #[macro_export]
@@ -45,6 +47,19 @@ macro_rules! on_each_laptop {
             }
         }
     )+};
+}
+
+/// The test of the name, on the laptop with systemd-resolved.
+#[macro_export]
+macro_rules! on_the_resolved_laptop {
+    ($($name:ident),+ $(,)?) => {
+        mod resolved {
+            $(#[test]
+            fn $name() {
+                $crate::with_laptop($crate::LaptopKind::Resolved, super::$name);
+            })+
+        }
+    };
 }
 
 /// The test of the name, on the plain laptop.
@@ -71,10 +86,14 @@ const HELPER_SOCKET: &str = "/tmp/slipway-test-helper.sock";
 
 /// Runs a test with a laptop of its own and a helper on it, and shows that nothing of it is left.
 pub fn with_laptop(kind: LaptopKind, test: fn(&Desk<'_>)) {
-    let Some(bed) = bed() else {
-        println!("skipped: a bed needs root");
-        return;
-    };
+    match bed() {
+        Some(bed) => with_laptop_of(bed, kind, test),
+        None => println!("skipped: a bed needs root"),
+    }
+}
+
+/// The same with a laptop of another bed than that of all tests.
+pub fn with_laptop_of(bed: &Bed, kind: LaptopKind, test: fn(&Desk<'_>)) {
     let laptop = bed.laptop(kind).unwrap();
     let lock = laptop.lock().unwrap();
     let before = Traces::of(laptop);
@@ -224,6 +243,18 @@ impl Desk<'_> {
             String::from_utf8_lossy(&output.stderr)
         );
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Has the cluster hold what a manifest says, as its administrator.
+    pub fn apply(&self, manifest: &str) {
+        let mut kubectl = self.bed.kubectl(["apply", "--server-side", "--filename=-"]);
+        let mut child = kubectl
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), manifest.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success(), "{manifest}");
     }
 
     /// An address of the cluster.

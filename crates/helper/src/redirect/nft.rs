@@ -1,7 +1,7 @@
 //! The few nftables messages that a redirect needs (`linux/netfilter/nf_tables.h`, `linux/netfilter/nfnetlink.h`).
 //!
 //! Written out here rather than taken from a library: the ready-made ones are a C library, run `nft`, are under the GPL, or
-//! bring 200,000 lines into a privileged process for what is one table, one chain and three kinds of rule.
+//! bring 200,000 lines into a privileged process for what is one table, two chains and a few kinds of rule.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -76,14 +76,20 @@ pub(super) enum Expression<'a> {
     LoadFamily,
     /// Transport protocol number.
     LoadTransport,
+    /// Source address.
+    LoadSource { v6: bool },
     /// Destination address.
     LoadDestination { v6: bool },
+    /// Source port of UDP and TCP.
+    LoadSourcePort,
     /// Destination port of UDP and TCP.
     LoadDestinationPort,
     /// Leaves the rule unless the loaded value is so.
     Compare(Comparison, &'a [u8]),
     /// Leaves the chain.
     Return,
+    /// Has the kernel look for the packet's connection among those of one zone only.
+    SetZone(u16),
     /// Sends the connection to that port of this host.
     Redirect { port: u16 },
 }
@@ -196,6 +202,9 @@ impl Expression<'_> {
             Self::LoadMark => load_meta(bytes, NFT_META_MARK),
             Self::LoadFamily => load_meta(bytes, NFT_META_NFPROTO),
             Self::LoadTransport => load_meta(bytes, NFT_META_L4PROTO),
+            Self::LoadSource { v6: false } => load_payload(bytes, NFT_PAYLOAD_NETWORK_HEADER, 12, 4),
+            Self::LoadSource { v6: true } => load_payload(bytes, NFT_PAYLOAD_NETWORK_HEADER, 8, 16),
+            Self::LoadSourcePort => load_payload(bytes, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2),
             Self::LoadDestination { v6: false } => load_payload(bytes, NFT_PAYLOAD_NETWORK_HEADER, 16, 4),
             Self::LoadDestination { v6: true } => load_payload(bytes, NFT_PAYLOAD_NETWORK_HEADER, 24, 16),
             Self::LoadDestinationPort => load_payload(bytes, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2),
@@ -220,13 +229,16 @@ impl Expression<'_> {
                     });
                 });
             }),
-            Self::Redirect { port } => {
-                expression(bytes, "immediate", |bytes| {
-                    number(bytes, NFTA_IMMEDIATE_DREG, NFT_REG_1);
-                    nest(bytes, NFTA_IMMEDIATE_DATA, |bytes| {
-                        attribute(bytes, NFTA_DATA_VALUE, &port.to_be_bytes());
-                    });
+            Self::SetZone(zone) => {
+                // A number of the host's.
+                load_value(bytes, &zone.to_ne_bytes());
+                expression(bytes, "ct", |bytes| {
+                    number(bytes, NFTA_CT_KEY, NFT_CT_ZONE);
+                    number(bytes, NFTA_CT_SREG, NFT_REG_1);
                 });
+            }
+            Self::Redirect { port } => {
+                load_value(bytes, &port.to_be_bytes());
                 expression(bytes, "redir", |bytes| {
                     number(bytes, NFTA_REDIR_REG_PROTO_MIN, NFT_REG_1);
                     number(bytes, NFTA_REDIR_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
@@ -234,6 +246,15 @@ impl Expression<'_> {
             }
         }
     }
+}
+
+fn load_value(bytes: &mut Vec<u8>, value: &[u8]) {
+    expression(bytes, "immediate", |bytes| {
+        number(bytes, NFTA_IMMEDIATE_DREG, NFT_REG_1);
+        nest(bytes, NFTA_IMMEDIATE_DATA, |bytes| {
+            attribute(bytes, NFTA_DATA_VALUE, value);
+        });
+    });
 }
 
 fn load_meta(bytes: &mut Vec<u8>, key: u32) {
@@ -381,6 +402,10 @@ const NFT_CMP_EQ: u32 = 0;
 
 const NFTA_IMMEDIATE_DREG: u16 = 1;
 const NFTA_IMMEDIATE_DATA: u16 = 2;
+
+const NFTA_CT_KEY: u16 = 2;
+const NFTA_CT_SREG: u16 = 4;
+const NFT_CT_ZONE: u32 = 17;
 
 const NFTA_REDIR_REG_PROTO_MIN: u16 = 1;
 const NFTA_REDIR_FLAGS: u16 = 3;

@@ -181,12 +181,12 @@ fn search_domains_of_the_laptop_do_not_break_cluster_names() {
     assert_eq!(order, Order::LaptopFirst);
     assert!(candidates.contains(&"web.shop.svc.cluster.local".parse().unwrap()));
     assert_eq!(
-        decide(&scope, "web.shop.corp.internal"),
-        both(
-            Order::LaptopFirst,
-            &["web.shop.svc.cluster.local", "web.shop.shop.svc.cluster.local"]
-        )
+        decide(&scope, "_http._tcp.web.corp.internal"),
+        both(Order::LaptopFirst, &["_http._tcp.web.shop.svc.cluster.local"])
     );
+    // Resolvers ask for a name with dots as it is, too, and there `a.dev` is the laptop's if the laptop has it.
+    assert_eq!(decide(&scope, "web.shop.corp.internal"), Decision::Laptop);
+    assert_eq!(decide(&scope, "a.dev.corp.internal"), Decision::Laptop);
     for name in [
         "web.shop.svc.corp.internal",
         "web.shop.svc.cluster.local.corp.internal",

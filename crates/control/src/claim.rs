@@ -1,0 +1,173 @@
+//! What there may be one session of, claimed for as long as its session's process lives.
+//!
+//! A look at the sessions that run is no claim: of two that start at the same moment, neither is there yet. So the claim
+//! is a lock of the kernel's on a file of the runtime folder, which ends with the process, however that ends.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::PathBuf;
+
+use sha2::{Digest, Sha256};
+
+use crate::error::Error;
+use crate::folder::{RuntimeFolder, SessionId};
+
+/// The right to be the only session of something. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Claim {
+    path: PathBuf,
+    /// Closed on exec, so that no process which the session starts holds the lock on.
+    _file: File,
+}
+
+/// Why there is no claim.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// A session that lives has it.
+    #[error("another session has it")]
+    Taken {
+        /// Which; `None` where it has only just taken it.
+        by: Option<SessionId>,
+    },
+    /// The file cannot be made or read.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+impl RuntimeFolder {
+    /// Claims `what`, any text, for the session `id`.
+    ///
+    /// # Errors
+    /// [`ClaimError::Taken`] if another one has it.
+    pub fn claim(&self, what: &str, id: &SessionId) -> Result<Claim, ClaimError> {
+        self.ensure()?;
+        let path = self.path().join(file_name(what));
+        let failed = |source| Error::Io {
+            action: "locked",
+            path: path.clone(),
+            source,
+        };
+        loop {
+            let mut file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path)
+                .map_err(failed)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    let mut holder = String::new();
+                    // What cannot be read yet is not written yet.
+                    let _ = file.read_to_string(&mut holder);
+                    return Err(ClaimError::Taken {
+                        by: holder.parse().ok(),
+                    });
+                }
+                Err(TryLockError::Error(source)) => return Err(failed(source).into()),
+            }
+            // Whoever had it may have removed the file between our opening and our locking it.
+            if !is_at(&file, &path).map_err(failed)? {
+                continue;
+            }
+            let written = file
+                .set_len(0)
+                .and_then(|()| file.write_all(id.as_str().as_bytes()));
+            written.map_err(failed)?;
+            return Ok(Claim { path, _file: file });
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // Before the lock goes with the file: afterwards it may be another's.
+        if let Err(error) = fs::remove_file(&self.path) {
+            tracing::debug!(path = %self.path.display(), %error, "a claim's file stays behind");
+        }
+    }
+}
+
+/// A digest, because what is claimed may hold characters that files may not.
+fn file_name(what: &str) -> String {
+    let digest: String = Sha256::digest(what)
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("{digest}.lock")
+}
+
+fn is_at(file: &File, path: &PathBuf) -> io::Result<bool> {
+    let ours = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    use super::*;
+
+    fn folder() -> (tempfile::TempDir, RuntimeFolder) {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RuntimeFolder::at(dir.path().join("slipway")).unwrap();
+        (dir, folder)
+    }
+
+    fn id(text: &str) -> SessionId {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn who_comes_second_is_told_who_has_it_until_that_one_is_gone() {
+        let (_dir, folder) = folder();
+        let first = folder.claim("profile/shop", &id("shop-a1")).unwrap();
+        let second = folder.claim("profile/shop", &id("shop-b2")).unwrap_err();
+        assert!(matches!(second, ClaimError::Taken { by: Some(by) } if by == id("shop-a1")));
+        let _other = folder.claim("profile/blog", &id("blog-c3")).unwrap();
+        drop(first);
+        let _again = folder.claim("profile/shop", &id("shop-b2")).unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_session_left_is_no_claim() {
+        let (_dir, folder) = folder();
+        fs::write(folder.path().join(file_name("profile/shop")), "shop-a1").unwrap();
+        let claim = folder.claim("profile/shop", &id("shop-b2")).unwrap();
+        assert_eq!(fs::read_to_string(&claim.path).unwrap(), "shop-b2");
+        drop(claim);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn of_many_at_once_one_has_it_at_a_time() {
+        let (_dir, folder) = folder();
+        let (having, had) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let Ok(claim) = folder.claim("one", &id("a-1")) else {
+                            continue;
+                        };
+                        assert_eq!(having.fetch_add(1, Ordering::SeqCst), 0, "two have it");
+                        thread::yield_now();
+                        having.fetch_sub(1, Ordering::SeqCst);
+                        had.fetch_add(1, Ordering::SeqCst);
+                        drop(claim);
+                    }
+                });
+            }
+        });
+        assert!(had.load(Ordering::SeqCst) > 0);
+    }
+}

@@ -1,0 +1,118 @@
+//! The programs by which names are looked up on a laptop: one of each kind that resolves in its own way.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use crate::Desk;
+
+/// A way to look a name up.
+#[derive(Debug, Clone)]
+pub struct Lookup {
+    /// What kind of program it is.
+    pub by: &'static str,
+    command: Vec<String>,
+}
+
+/// What was found.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The addresses, each once.
+    pub addresses: BTreeSet<String>,
+    /// How long it took, the start of the program included.
+    pub took: Duration,
+}
+
+impl Lookup {
+    /// The C library's resolver, by getaddrinfo.
+    #[must_use]
+    pub fn getaddrinfo() -> Lookup {
+        Lookup {
+            by: "getaddrinfo",
+            command: ["getent", "ahosts"].map(str::to_owned).into(),
+        }
+    }
+
+    /// systemd-resolved alone, as getaddrinfo asks it by nss-resolve.
+    #[must_use]
+    pub fn nss_resolve() -> Lookup {
+        Lookup {
+            by: "nss-resolve",
+            command: ["getent", "--service=hosts:resolve", "ahosts"]
+                .map(str::to_owned)
+                .into(),
+        }
+    }
+
+    /// getaddrinfo, and programs that bring a resolver of their own: musl's, and Go's. What this machine cannot build is
+    /// named and left out.
+    pub fn all() -> Vec<Lookup> {
+        static BUILT: OnceLock<Vec<Lookup>> = OnceLock::new();
+        let own = BUILT.get_or_init(|| {
+            [
+                build("musl", "lookup.c", "musl-gcc", &["-static", "-o"]),
+                build("go", "lookup.go", "go", &["build", "-o"]),
+            ]
+            .into_iter()
+            .flatten()
+            .collect()
+        });
+        [&[Lookup::getaddrinfo()], &own[..]].concat()
+    }
+
+    /// Looks `name` up on a laptop. Nothing is found where the program says so or takes more than 8 s.
+    pub fn find(&self, desk: &Desk<'_>, name: &str) -> Found {
+        let begun = Instant::now();
+        let command: Vec<&str> = ["8"]
+            .into_iter()
+            .chain(self.command.iter().map(String::as_str))
+            .chain([name])
+            .collect();
+        let output = desk.output("timeout", &command);
+        let addresses = String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .filter_map(|line| line.split_whitespace().next().map(str::to_owned))
+            .collect();
+        Found {
+            addresses,
+            took: begun.elapsed(),
+        }
+    }
+
+    /// The addresses of `name`, in order, with a blank between them.
+    pub fn addresses(&self, desk: &Desk<'_>, name: &str) -> String {
+        let found = self.find(desk, name).addresses;
+        found.into_iter().collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Builds one of the programs that look names up, beside this test: laptops see that folder.
+fn build(by: &'static str, source: &str, compiler: &str, arguments: &[&str]) -> Option<Lookup> {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/names/tests/programs");
+    let program = std::env::current_exe()
+        .unwrap()
+        .with_file_name(format!("lookup-{by}"));
+    // Another test's program may run at this moment, and what runs cannot be written.
+    let unfinished: PathBuf = program.with_extension(std::process::id().to_string());
+    let built = Command::new(compiler)
+        .args(arguments)
+        .arg(&unfinished)
+        .arg(sources.join(source))
+        .env("CGO_ENABLED", "0")
+        .status();
+    match built {
+        Ok(status) => assert!(status.success(), "{source} cannot be built"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            println!("skipped: lookups by {by}, as there is no {compiler}");
+            return None;
+        }
+        Err(error) => panic!("{compiler}: {error}"),
+    }
+    std::fs::rename(unfinished, &program).unwrap();
+    Some(Lookup {
+        by,
+        command: vec![program.to_str().unwrap().to_owned()],
+    })
+}

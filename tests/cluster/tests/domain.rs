@@ -1,0 +1,77 @@
+//! A cluster whose administrator chose another domain than `cluster.local`.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use slipway_cluster_tests::lookups::Lookup;
+use slipway_cluster_tests::{Bed, BedName, Desk, LaptopKind, Silent, with_laptop_of};
+
+const DOMAIN: &str = "k8s.corp.example";
+
+/// Its kubelet tells every pod the domain, its DNS answers it and no `cluster.local`; so it is a bed of its own, for as
+/// long as this takes.
+#[test]
+fn names_of_a_cluster_with_another_domain_are_found() {
+    if !nix::unistd::Uid::effective().is_root() {
+        println!("skipped: a bed needs root");
+        return;
+    }
+    let name = BedName::of_tests().unwrap().beside("domain").unwrap();
+    let bed = Gone(Bed::up_with_domain(&name, DOMAIN, &mut Silent).unwrap());
+    for kind in [LaptopKind::Plain, LaptopKind::Resolved] {
+        with_laptop_of(&bed.0, kind, names_are_found);
+    }
+}
+
+fn names_are_found(desk: &Desk<'_>) {
+    let web = desk.address("service/web", "{.spec.clusterIP}");
+    let full = format!("web.shop.svc.{DOMAIN}");
+    let forms = ["web", "web.shop", "web.shop.svc", &full];
+    let page = format!("http://{full}");
+    let unreachable = |when: &str| {
+        for form in forms {
+            assert!(!desk.resolves(form), "{form} resolves {when}");
+        }
+        assert_eq!(desk.page(&page), None, "{when}");
+    };
+    unreachable("before");
+    // The second session takes the agent of the first, which must say the domain once more.
+    for agent in ["a new agent", "the agent of the last session"] {
+        let session = desk.connect(&["--agent-grace", "60"]);
+        for lookup in Lookup::all() {
+            for form in forms {
+                assert_eq!(
+                    lookup.addresses(desk, form),
+                    web,
+                    "{}: {form} by {agent}",
+                    lookup.by
+                );
+            }
+        }
+        assert!(desk.page(&page).is_some(), "by {agent}");
+        assert!(
+            !desk.resolves("web.shop.svc.cluster.local"),
+            "the cluster does not know it"
+        );
+        session.disconnect();
+        unreachable("after");
+    }
+    let agents = desk.kubectl(&["--namespace", "shop", "get", "jobs", "--output=name"]);
+    let of_this_laptop = agents.lines().count();
+    assert_eq!(
+        of_this_laptop,
+        if desk.laptop.kind() == LaptopKind::Plain {
+            1
+        } else {
+            2
+        },
+        "the agent was kept: {agents}"
+    );
+}
+
+/// A bed that is taken down when this is dropped.
+struct Gone(Bed);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        Bed::down(self.0.name()).unwrap();
+    }
+}
