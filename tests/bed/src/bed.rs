@@ -449,7 +449,7 @@ impl Maker {
         let (bed, server) = (&self.name.0, self.addresses.api_server());
         let layer = packages::NODE.unpack(&self.cache, report)?;
         let mut node = report::step(report, "node", || {
-            files.write_neighbours(self.addresses)?;
+            files.write_neighbours(self.addresses, &self.domain)?;
             files.put_kubeconfig("admin", &found.kubeconfig(bed, &server, "default", None)?)?;
             self.node(layer, programs, files, folder)
         })?;

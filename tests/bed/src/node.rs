@@ -98,7 +98,7 @@ impl Files {
             format!("nameserver {}\n", addresses.node()),
         )?;
         self.write_names(addresses)?;
-        self.write_manifests(addresses)
+        self.write_manifests(addresses, domain)
     }
 
     fn write_names(&self, addresses: Addresses) -> Result<()> {
@@ -119,7 +119,7 @@ impl Files {
         Ok(())
     }
 
-    fn write_manifests(&self, addresses: Addresses) -> Result<()> {
+    fn write_manifests(&self, addresses: Addresses, domain: &str) -> Result<()> {
         for (name, manifest) in [
             ("cluster.yaml", include_str!("../manifests/cluster.yaml")),
             ("workloads.yaml", include_str!("../manifests/workloads.yaml")),
@@ -268,12 +268,12 @@ fn kubelet_config(files: &Files, addresses: Addresses, cgroup: &str, domain: &st
 /// What the laptops need of the bed, whosever the cluster is.
 impl Files {
     /// Writes what the laptops' name server reads, in place of all that a cluster of the bed's own would.
-    pub(crate) fn write_neighbours(&self, addresses: Addresses) -> Result<()> {
+    pub(crate) fn write_neighbours(&self, addresses: Addresses, domain: &str) -> Result<()> {
         for name in ["pki", "kubeconfigs", "state", "config", "logs"] {
             fs::create_dir_all(self.folder.join(name))?;
         }
         self.write_names(addresses)?;
-        self.write_manifests(addresses)
+        self.write_manifests(addresses, domain)
     }
 
     /// Writes a kubeconfig.

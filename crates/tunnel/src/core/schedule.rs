@@ -10,7 +10,7 @@ use crate::frame::{Frame, MAX_DATA};
 const BATCH: u64 = 128 * 1024;
 
 /// Frames that a writer takes at one time: what one vectored write takes, head and payload each.
-const BATCH_FRAMES: usize = 256;
+pub(super) const BATCH_FRAMES: usize = 256;
 
 /// Bytes of one stream at one time while others wait.
 const QUANTUM: usize = 16 * 1024;

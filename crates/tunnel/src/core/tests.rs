@@ -5,6 +5,7 @@ use std::task::Wake;
 use bytes::BytesMut;
 use proptest::prelude::*;
 
+use super::schedule::BATCH_FRAMES;
 use super::*;
 use crate::frame::{HEAD, MAX_DATA};
 
