@@ -226,7 +226,7 @@ impl Tunnel {
         }
     }
 
-    /// How many carriers live, as it changes.
+    /// How many carriers live, as it changes. One that owes a sign of life does not count until it gives one.
     pub fn carriers(&self) -> watch::Receiver<usize> {
         self.shared.carriers.subscribe()
     }
@@ -383,7 +383,8 @@ impl Shared {
 
     fn count_carriers(&self) {
         let count = self.core().carrier_count();
-        self.carriers.send_replace(count);
+        self.carriers
+            .send_if_modified(|before| std::mem::replace(before, count) != count);
     }
 
     fn dispatch(self: &Arc<Shared>, event: Event) {
@@ -579,8 +580,9 @@ async fn judge_silence(shared: &Shared, id: CarrierId) -> CarrierEnd {
     let mut ticks = tokio::time::interval(TICK);
     loop {
         ticks.tick().await;
-        match shared.core().tick(id, now()) {
-            Life::Alive | Life::Ask => {}
+        let life = shared.core().tick(id, now());
+        match life {
+            Life::Alive | Life::Ask => shared.count_carriers(),
             Life::Dead => return CarrierEnd::Silent(dead_after),
         }
     }
