@@ -120,6 +120,10 @@ impl Keeper {
                         let _nobody_waits = routed.send(());
                     }
                     Need::Sockets => self.renew_sockets().await,
+                    Need::NameServers { renewed } => {
+                        self.renew_name_servers().await;
+                        let _nobody_waits = renewed.send(());
+                    }
                 },
             }
         }
@@ -128,6 +132,13 @@ impl Keeper {
     async fn renew_sockets(&mut self) {
         match self.lease.refresh_dns().await {
             Ok(sockets) => drop(self.resolver.0.asks().keep_spares(sockets)),
+            Err(error) => tracing::warn!(%error, "no new sockets to the laptop's name servers"),
+        }
+    }
+
+    async fn renew_name_servers(&mut self) {
+        match self.lease.refresh_dns().await {
+            Ok(sockets) => self.resolver.0.asks().set_laptop(sockets),
             Err(error) => tracing::warn!(%error, "no new sockets to the laptop's name servers"),
         }
     }
