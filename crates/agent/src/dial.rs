@@ -1,14 +1,19 @@
 //! TCP connections on behalf of the session.
 
 use std::io;
+use std::time::Duration;
 
 use slipway_tunnel::{OpenRequest, Refusal, splice};
 use tokio::net::TcpStream;
 
+/// How long a connection may take: about what Linux gives it, and less than the client waits.
+const DIAL_LIMIT: Duration = Duration::from_secs(120);
+
 /// Connects as the client asked, tells it the outcome, and moves bytes until both ends are done.
 pub(crate) async fn dial(request: OpenRequest) {
+    let connecting = tokio::time::timeout(DIAL_LIMIT, TcpStream::connect(request.to));
     let connected = tokio::select! {
-        connected = TcpStream::connect(request.to) => connected,
+        connected = connecting => connected.unwrap_or_else(|_| Err(io::Error::from_raw_os_error(libc::ETIMEDOUT))),
         () = request.given_up() => return,
     };
     match connected {
@@ -35,7 +40,58 @@ pub(crate) fn refusal(error: &io::Error) -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use slipway_tunnel::{Limits, Request, Tunnel};
+    use tokio::net::TcpSocket;
+    use tokio::task::JoinSet;
+    use tokio::time::Instant;
+
     use super::*;
+
+    /// An address that takes a SYN and never answers it: a listener whose queue is full. And what keeps it so.
+    async fn black_hole() -> (SocketAddr, Vec<TcpStream>, tokio::net::TcpListener) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(connected) =
+            tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await
+        {
+            waiting.push(connected.unwrap());
+        }
+        (address, waiting, listener)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_says_nothing_is_given_up_before_the_client_gives_up() {
+        let (address, _queued, _listener) = black_hole().await;
+        let (client, _events) = Tunnel::client(Limits::default());
+        let (agent, mut requests) = Tunnel::agent(Limits::default());
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let mut tasks = JoinSet::new();
+        for (tunnel, pipe) in [(client.clone(), near), (agent, far)] {
+            tasks.spawn(async move {
+                let (reader, writer) = tokio::io::split(pipe);
+                tunnel.carry(reader, writer).await;
+            });
+        }
+        tasks.spawn(async move {
+            let Some(Request::Open(request)) = requests.recv().await else {
+                panic!("not an open")
+            };
+            dial(request).await;
+        });
+        tokio::time::pause();
+        let began = Instant::now();
+        assert_eq!(client.open(address).await.err(), Some(Refusal::TimedOut));
+        let waited = began.elapsed();
+        assert!(
+            waited >= DIAL_LIMIT && waited < Limits::default().open,
+            "{waited:?}"
+        );
+    }
 
     #[test]
     fn a_program_hears_what_connect_said_in_the_cluster() {

@@ -20,6 +20,9 @@ use crate::{datagrams::Datagrams, dial, echo::Echoes};
 /// Carriers at one time: a session has four, and while it reconnects as many that are not known to be dead.
 const MOST_CARRIERS: usize = 16;
 
+/// How long the carriers' writers get to send a goodbye; there is nobody who could confirm it.
+const GOODBYE: Duration = Duration::from_millis(100);
+
 /// Serves until the session ends, or no client came within `grace`.
 ///
 /// # Errors
@@ -179,8 +182,7 @@ impl Agent {
         };
         let Some(tunnel) = tunnel else { return };
         tunnel.say_goodbye(Farewell::AgentEnds);
-        // The carriers' writers get a moment to send it; there is nobody who could confirm.
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(GOODBYE).await;
     }
 }
 

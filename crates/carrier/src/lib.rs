@@ -27,6 +27,8 @@ mod pipe;
 mod port_forward;
 #[cfg(test)]
 mod scripted;
+#[cfg(test)]
+mod silent;
 mod spdy;
 mod upgrade;
 mod waiters;

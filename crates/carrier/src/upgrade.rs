@@ -21,7 +21,7 @@ use crate::error::{CarrierError, Wait};
 pub const UPGRADE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Longest time for the rest of an answer that refuses.
-const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// As much as is read of an answer that refuses, bytes; proxies send whole pages.
 const MAX_REFUSAL: usize = 64 * 1024;

@@ -209,4 +209,17 @@ mod tests {
             "you may not watch pods in namespace dev"
         );
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_says_nothing_and_does_not_end_is_begun_anew() {
+        let script = Script::new()
+            .on("GET", PODS, 200, pods(&["a"]))
+            .on("GET", PODS, 200, pods(&["b"]))
+            .on_watch(PODS, &[]);
+        let mut follow = follow(&script);
+        assert_eq!(names(&mut follow).await, ["a"]);
+        let began = Instant::now();
+        assert_eq!(names(&mut follow).await, ["b"]);
+        assert_eq!(began.elapsed().as_secs(), SILENCE.as_secs());
+    }
 }

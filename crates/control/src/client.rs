@@ -32,6 +32,8 @@ pub struct Client {
 /// What a session tells, as it happens.
 pub struct Watch {
     client: Client,
+    /// The status at the beginning, not given out yet.
+    present: Option<Box<SessionStatus>>,
 }
 
 /// Every session that runs, oldest first. All are asked at once; one that does not answer within a second is
@@ -169,7 +171,10 @@ impl Client {
                 | Reply::Explanation(_)
                 | Reply::Log(_)) => return Err(self.unexpected(&other)),
             }
-            let mut watch = Watch { client: self };
+            let mut watch = Watch {
+                client: self,
+                present: None,
+            };
             let mut last = None;
             while let Some(event) = watch.next().await? {
                 if let WatchEvent::Status(status) = event {
@@ -186,10 +191,16 @@ impl Client {
     /// What the session tells from now on, its present status first.
     ///
     /// # Errors
-    /// [`Error::Io`] if the socket is gone.
+    /// [`Error::TimedOut`] if it does not tell that one within a second; [`Error::Io`] if the socket is gone.
     pub async fn watch(mut self) -> Result<Watch, Error> {
-        self.send(&Request::Watch).await?;
-        Ok(Watch { client: self })
+        let reply = self.ask(&Request::Watch, "tell its status", ANSWER_LIMIT).await?;
+        let Reply::Status(present) = reply else {
+            return Err(self.unexpected(&reply));
+        };
+        Ok(Watch {
+            client: self,
+            present: Some(present),
+        })
     }
 
     /// The lines of the session's log; with `follow`, also those to come. `each` is called for every line.
@@ -197,9 +208,19 @@ impl Client {
     /// # Errors
     /// See [`Error`]. The session's end is none.
     pub async fn logs(mut self, follow: bool, mut each: impl FnMut(&str)) -> Result<(), Error> {
+        let id = self.id.clone();
         self.send(&Request::Logs { follow }).await?;
         loop {
-            match self.read_or_end::<Reply>().await? {
+            let reply = self.read_or_end::<Reply>();
+            // What is kept is known by heart; a line to come may take as long as it likes.
+            let reply = if follow {
+                reply.await
+            } else {
+                timeout(ANSWER_LIMIT, reply)
+                    .await
+                    .map_err(|_| timed_out(&id, "tell its log", ANSWER_LIMIT))?
+            };
+            match reply? {
                 Some(Reply::Log(line)) => each(&line),
                 Some(Reply::Missed(count)) => each(&format!("({count} lines left out)")),
                 Some(Reply::Done) | None => return Ok(()),
@@ -286,6 +307,9 @@ impl Watch {
     /// # Errors
     /// See [`Error`]. The session's end is none.
     pub async fn next(&mut self) -> Result<Option<WatchEvent>, Error> {
+        if let Some(present) = self.present.take() {
+            return Ok(Some(WatchEvent::Status(present)));
+        }
         match self.client.read_or_end::<Reply>().await? {
             None => Ok(None),
             Some(Reply::Status(status)) => Ok(Some(WatchEvent::Status(status))),

@@ -1,6 +1,6 @@
 //! Every session at once, as it changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::time::Duration;
 
@@ -76,6 +76,7 @@ enum Report {
 async fn watch_all(folder: RuntimeFolder, mut register: FolderWatch, pictures: mpsc::Sender<Picture>) {
     let (reports, mut reported) = mpsc::channel(QUEUE);
     let mut watched: BTreeMap<SessionId, Option<SessionStatus>> = BTreeMap::new();
+    let mut given_up: BTreeSet<SessionId> = BTreeSet::new();
     let mut tasks = JoinSet::new();
     let mut sent: Option<BTreeMap<SessionId, SessionStatus>> = None;
     let mut picture = Picture::default();
@@ -91,8 +92,10 @@ async fn watch_all(folder: RuntimeFolder, mut register: FolderWatch, pictures: m
             .filter_map(|(id, status)| Some((id.clone(), status.clone()?)))
             .collect();
         let news = match &sent {
-            // The first picture is whole: it waits for every session that was there.
-            None => watched.values().all(Option::is_some),
+            // The first picture is whole: it waits for every session that was there, once.
+            None => watched
+                .iter()
+                .all(|(id, status)| status.is_some() || given_up.contains(id)),
             Some(sent) => *sent != picture.sessions || !picture.gone.is_empty() || !picture.names.is_empty(),
         };
         if news {
@@ -109,7 +112,12 @@ async fn watch_all(folder: RuntimeFolder, mut register: FolderWatch, pictures: m
                 }
                 Report::Told(id, WatchEvent::Name(name)) => picture.names.push((id, name)),
                 Report::Told(_, WatchEvent::Missed(_)) => {}
-                Report::Lost(id) => picture.gone.extend(watched.remove(&id).flatten()),
+                Report::Lost(id) => {
+                    picture.gone.extend(watched.remove(&id).flatten());
+                    if sent.is_none() {
+                        given_up.insert(id);
+                    }
+                }
             },
             changed = register.changed() => {
                 if !matches!(changed, Ok(true)) {

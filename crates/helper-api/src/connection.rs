@@ -185,7 +185,10 @@ impl Drop for Unanswered<'_> {
 mod tests {
     use std::os::fd::AsFd as _;
 
+    use tokio::time::Instant;
+
     use super::*;
+    use crate::{Build, Client, Plan, UpError, Version, Welcome};
 
     const SOON: Duration = Duration::from_secs(5);
 
@@ -242,5 +245,35 @@ mod tests {
         assert_eq!((connection.take_fds().len(), connection.take_fds().len()), (3, 0));
         let crowd = [helper.as_fd(); rights::MAX_FDS + 1];
         assert!(rights::send(&helper, &reply, &crowd).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_helper_that_accepts_and_says_nothing_is_given_up() {
+        let (ours, _helper) = UnixStream::pair().expect("pair");
+        let began = Instant::now();
+        let greeted = Client::greet(ours, Version::OURS).await;
+        assert!(matches!(greeted, Err(ClientError::Silent)), "{greeted:?}");
+        assert_eq!(began.elapsed().as_secs(), ANSWER_WAIT.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_helper_that_says_nothing_to_the_plan_is_waited_for_as_long_as_its_user_may_take() {
+        let (ours, helper) = UnixStream::pair().expect("pair");
+        let welcome = Reply::Welcome(Welcome {
+            version: Version::OURS,
+            build: Build::ours(),
+        });
+        rights::send(&helper, &encode(&welcome).expect("fits"), &[])
+            .await
+            .expect("sent");
+        let client = Client::greet(ours, Version::OURS).await.expect("greeted");
+        let plan = Plan::new(["10.96.0.0/16".parse().expect("range")], None).expect("plan");
+        let began = Instant::now();
+        let granted = client.up(&plan, None).await;
+        assert!(
+            matches!(granted, Err(UpError::Lost(ClientError::Silent))),
+            "{granted:?}"
+        );
+        assert_eq!(began.elapsed().as_secs(), UP_WAIT.as_secs());
     }
 }

@@ -39,28 +39,30 @@ impl Authority {
             // Root needs nobody's permission to change the network.
             Self::Polkit if uid == 0 => Ok(()),
             Self::Polkit => {
-                let answer = timeout(QUESTION_WAIT, ask_polkit(peer)).await;
-                let allowed = match answer {
-                    Ok(Ok(allowed)) => allowed,
-                    Ok(Err(error)) => {
-                        let reason = error.to_string();
-                        return Err(Refusal::NotAuthorised {
-                            uid,
-                            why: Stranger::NoPolkit { reason },
-                        });
-                    }
-                    Err(_) => false,
-                };
+                decided(ask_polkit(peer))
+                    .await
+                    .map_err(|why| Refusal::NotAuthorised { uid, why })?;
                 // polkit before 124 knows processes by number. If this one lives on, the number was its own all the while.
-                if allowed && !peer.has_ended() {
-                    return Ok(());
+                if peer.has_ended() {
+                    return Err(Refusal::NotAuthorised {
+                        uid,
+                        why: Stranger::Denied,
+                    });
                 }
-                Err(Refusal::NotAuthorised {
-                    uid,
-                    why: Stranger::Denied,
-                })
+                Ok(())
             }
         }
+    }
+}
+
+/// polkit's answer; a question that nobody answers in time is answered with no.
+async fn decided(asked: impl Future<Output = zbus::Result<bool>>) -> Result<(), Stranger> {
+    match timeout(QUESTION_WAIT, asked).await {
+        Ok(Ok(true)) => Ok(()),
+        Ok(Ok(false)) | Err(_) => Err(Stranger::Denied),
+        Ok(Err(error)) => Err(Stranger::NoPolkit {
+            reason: error.to_string(),
+        }),
     }
 }
 

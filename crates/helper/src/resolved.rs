@@ -25,16 +25,17 @@ impl ResolvedLink {
     /// Has resolved ask `resolver` about the plan's domains over the link.
     pub(crate) async fn apply(index: u32, resolver: Ipv4Addr, plan: &DnsPlan) -> Result<Self, DnsTrouble> {
         let settings = Arc::new(Settings::new(index, resolver, plan)?);
-        let bus = timeout(CALL_WAIT, Connection::system())
+        let join = async {
+            let bus = Connection::system().await?;
+            let manager = ManagerProxy::new(&bus).await?;
+            // Watch first: a restart between applying and watching would go unseen.
+            let dbus = DBusProxy::new(&bus).await?;
+            let owners = dbus.receive_name_owner_changed_with_args(&[(0, SERVICE)]).await?;
+            Ok::<_, zbus::Error>((manager, owners))
+        };
+        let (manager, mut owners) = timeout(CALL_WAIT, join)
             .await
             .map_err(|_| silent())?
-            .map_err(|error| absent(&error))?;
-        let manager = ManagerProxy::new(&bus).await.map_err(|error| absent(&error))?;
-        // Watch first: a restart between applying and watching would go unseen.
-        let dbus = DBusProxy::new(&bus).await.map_err(|error| absent(&error))?;
-        let mut owners = dbus
-            .receive_name_owner_changed_with_args(&[(0, SERVICE)])
-            .await
             .map_err(|error| absent(&error))?;
         if let Err(trouble) = settings.apply(&manager).await {
             revert(&manager, settings.index).await;

@@ -136,8 +136,13 @@ async fn unknown_hosts(context: &Context, explainer: Explainer) -> Option<Proble
     ))
 }
 
-/// Gives up what cannot outlive the agent. The laptop stays connected, for the one that takes its place.
-pub(crate) fn lose_agent(holdings: &mut Holdings) {
+/// Gives up what cannot outlive the agent. The laptop stays connected, for the one that takes its place; what is opened
+/// from now on waits for that one.
+pub(crate) async fn lose_agent(holdings: &mut Holdings) {
+    if let Some(live) = &mut holdings.live {
+        // First: what they have not got across must not be taken to the next agent.
+        live.carriers.give_up().await;
+    }
     if let Some(prepared) = &holdings.prepared {
         prepared.way.tunnel.fail_streams(ResetCause::AgentLost);
     }

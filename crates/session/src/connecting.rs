@@ -8,7 +8,7 @@ use slipway_carrier::CarrierError;
 use slipway_control::{NameEvent, Problem, State};
 use slipway_names::{Label, Name, Outcome, Scope};
 use slipway_profile::AlsoProxy;
-use slipway_tunnel::{Introduction, ResetCause, TunnelEvent};
+use slipway_tunnel::{Introduction, TunnelEvent};
 use slipway_vpn_tcp::{VpnTcp, Wanted};
 
 use crate::carriers::{Carriers, Report, Trouble};
@@ -34,8 +34,6 @@ pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<()
     };
     let method = match holdings.live.take() {
         Some(before) => {
-            // Once more than when the old agent was lost: its last carriers gave back what they had not got across.
-            prepared.way.tunnel.fail_streams(ResetCause::AgentLost);
             before.method.forget_answers();
             before.method
         }
@@ -87,12 +85,9 @@ async fn reach_agent(context: &Context, holdings: &mut Holdings) -> Result<(Carr
         let mut carriers =
             Carriers::start(&prepared.way, &placed.agent, &placed.key).map_err(SessionError::from)?;
         let found = placed.found;
-        let error = match tokio::time::timeout(FIRST_CARRIER, first(&mut carriers, found)).await {
-            Ok(Ok(agent)) => return Ok((carriers, agent)),
-            Ok(Err(error)) => error,
-            Err(_) => SessionError::AgentSilent {
-                seconds: FIRST_CARRIER.as_secs(),
-            },
+        let error = match first_in_time(&mut carriers, found).await {
+            Ok(agent) => return Ok((carriers, agent)),
+            Err(error) => error,
         };
         if !found {
             return Err(error.into());
@@ -102,6 +97,14 @@ async fn reach_agent(context: &Context, holdings: &mut Holdings) -> Result<(Carr
         placing::run(context, holdings).await?;
         context.publisher.enter(State::Connecting);
     }
+}
+
+async fn first_in_time(carriers: &mut Carriers, found: bool) -> Result<Introduction, SessionError> {
+    tokio::time::timeout(FIRST_CARRIER, first(carriers, found))
+        .await
+        .unwrap_or(Err(SessionError::AgentSilent {
+            seconds: FIRST_CARRIER.as_secs(),
+        }))
 }
 
 /// The first carrier of an agent that was found, or has just been started and may not listen yet.
@@ -115,7 +118,7 @@ async fn first(carriers: &mut Carriers, found: bool) -> Result<Introduction, Ses
                 return Err(match trouble {
                     Trouble::Open(error) => error.into(),
                     Trouble::Proof(error) => error.into(),
-                    Trouble::Ended(_) | Trouble::Unwatched | Trouble::Slow(_) => SessionError::AgentSilent {
+                    Trouble::Ended(_) | Trouble::Slow(_) => SessionError::AgentSilent {
                         seconds: FIRST_CARRIER.as_secs(),
                     },
                 });
@@ -229,5 +232,25 @@ fn name_event(event: &slipway_names::Event) -> NameEvent {
             let remedy = format!("Run `slipway explain {}`.", event.name);
             Problem::new(code, cause, remedy)
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::carriers::tests::into_a_black_hole;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_that_nobody_leads_to_is_given_up() {
+        let (mut carriers, _api_server) = into_a_black_hole().await;
+        let began = Instant::now();
+        let error = first_in_time(&mut carriers, false).await.unwrap_err();
+        assert!(
+            matches!(error, SessionError::AgentSilent { seconds: 30 }),
+            "{error}"
+        );
+        assert_eq!(began.elapsed().as_secs(), FIRST_CARRIER.as_secs());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use slipway_carrier::Ladder;
 use slipway_cluster::kubeconfig::{Choice, Sources, Target, choose};
@@ -17,6 +18,10 @@ use crate::context::{Context, Left};
 use crate::error::SessionError;
 use crate::holdings::Prepared;
 use crate::namespaces::known;
+
+/// How long the laptop's resolver may take for the API server's own address. The API server itself was reached by then,
+/// or is found not to be.
+const OWN_WAY_WITHIN: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(context: &Context) -> Result<Prepared, Left> {
     context.publisher.enter(State::Preparing);
@@ -96,10 +101,14 @@ async fn own_way(target: &Target) -> Vec<IpAddr> {
         .unwrap_or(&target.config.cluster_url);
     let Some(host) = url.host() else { return Vec::new() };
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    match tokio::net::lookup_host((host, 443)).await {
-        Ok(found) => found.map(|address| address.ip()).collect(),
-        Err(error) => {
+    match tokio::time::timeout(OWN_WAY_WITHIN, tokio::net::lookup_host((host, 443))).await {
+        Ok(Ok(found)) => found.map(|address| address.ip()).collect(),
+        Ok(Err(error)) => {
             tracing::debug!(%error, host, "the API server's own address is not known");
+            Vec::new()
+        }
+        Err(_) => {
+            tracing::debug!(host, "nobody answers for the API server's own address");
             Vec::new()
         }
     }

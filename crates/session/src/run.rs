@@ -62,7 +62,7 @@ async fn go(context: &Context, holdings: &mut Holdings) -> Left {
             match change {
                 Change::NoCarrier | Change::Back => {}
                 Change::AgentLost => {
-                    connected::lose_agent(holdings);
+                    connected::lose_agent(holdings).await;
                     placing::run(context, holdings).await?;
                     connecting::run(context, holdings).await?;
                 }

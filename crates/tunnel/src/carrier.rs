@@ -20,6 +20,9 @@ const MEMORY: Duration = Duration::from_secs(5);
 /// be under way falls with the measured rate, and the rate with what may be under way.
 const SLACK: Duration = Duration::from_millis(10);
 
+/// The shortest time by which a rate is measured; what seems shorter is the clock's grain.
+const SHORTEST_MEASURE: Duration = Duration::from_micros(50);
+
 #[derive(Debug)]
 pub(crate) struct CarrierState {
     /// Rouses the writer of this carrier.
@@ -34,6 +37,8 @@ pub(crate) struct CarrierState {
     pong_due: Option<u64>,
     ping: Ping,
     heard_at: Instant,
+    /// It was asked for a sign of life and gave none for as long as that may take.
+    doubted: bool,
     fastest: Recent<u64>,
     nearest: Recent<Duration>,
 }
@@ -82,6 +87,7 @@ impl CarrierState {
                 token: 0,
             },
             heard_at: now,
+            doubted: false,
             fastest: Recent::new(now),
             nearest: Recent::new(now),
         }
@@ -154,6 +160,12 @@ impl CarrierState {
     pub(crate) fn note_received(&mut self, now: Instant, length: u64) {
         self.received += length;
         self.heard_at = now;
+        self.doubted = false;
+    }
+
+    /// Whether it may be dead, as far as anybody can tell yet.
+    pub(crate) fn is_doubted(&self) -> bool {
+        self.doubted
     }
 
     pub(crate) fn ping(&mut self, token: u64) {
@@ -184,9 +196,7 @@ impl CarrierState {
         self.acked = received;
         let Some(newest) = newest else { return };
         let trip = now.duration_since(newest.sent_at);
-        let taken = now
-            .duration_since(newest.acked_then_at)
-            .max(Duration::from_micros(50));
+        let taken = now.duration_since(newest.acked_then_at).max(SHORTEST_MEASURE);
         let rate = u128::from(received - newest.acked_then) * 1_000_000 / taken.as_micros().max(1);
         self.nearest.note(now, trip, std::cmp::Ordering::Less);
         self.fastest.note(
@@ -202,6 +212,7 @@ impl CarrierState {
         if silent >= limits.dead_after {
             return Life::Dead;
         }
+        self.doubted = silent >= limits.ping_after * 2;
         let waiting = self.ping.due || self.ping.asked_at.is_some();
         if silent < limits.ping_after || waiting && silent < limits.ping_after * 2 {
             return Life::Alive;
@@ -311,5 +322,19 @@ mod tests {
         ));
         assert_eq!(carrier.life(start + limits.ping_after, &limits), Life::Alive);
         assert_eq!(carrier.life(start + limits.dead_after, &limits), Life::Dead);
+    }
+
+    #[test]
+    fn a_carrier_is_doubted_while_it_owes_a_sign_of_life() {
+        let start = Instant::now();
+        let limits = Limits::default();
+        let mut carrier = CarrierState::new(start);
+        let doubted = start + limits.ping_after * 2;
+        carrier.life(doubted - Duration::from_millis(1), &limits);
+        assert!(!carrier.is_doubted());
+        carrier.life(doubted, &limits);
+        assert!(carrier.is_doubted());
+        carrier.note_received(doubted, 1);
+        assert!(!carrier.is_doubted(), "it lives");
     }
 }

@@ -149,8 +149,10 @@ impl Core {
         self.streams.len()
     }
 
+    /// Carriers that live, as far as they were heard of late.
     pub(crate) fn carrier_count(&self) -> usize {
-        self.carriers.len()
+        let doubted = |carrier: &&CarrierState| carrier.is_doubted();
+        self.carriers.len() - self.carriers.values().filter(doubted).count()
     }
 
     /// Stream bytes sent and received.

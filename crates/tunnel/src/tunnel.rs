@@ -222,7 +222,7 @@ impl Tunnel {
         }
     }
 
-    /// How many carriers live, as it changes.
+    /// How many carriers live, as it changes. One that owes a sign of life does not count until it gives one.
     pub fn carriers(&self) -> watch::Receiver<usize> {
         self.shared.carriers.subscribe()
     }
@@ -379,7 +379,8 @@ impl Shared {
 
     fn count_carriers(&self) {
         let count = self.core().carrier_count();
-        self.carriers.send_replace(count);
+        self.carriers
+            .send_if_modified(|before| std::mem::replace(before, count) != count);
     }
 
     fn dispatch(self: &Arc<Shared>, event: Event) {

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use slipway_tunnel::{CarrierEnd, Limits, Refusal, Request, Tunnel, splice};
+use slipway_tunnel::{AskError, CarrierEnd, Limits, Refusal, Request, Tunnel, splice};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
 
@@ -187,6 +188,24 @@ async fn a_carrier_that_falls_silent_is_given_up() {
     let (near, _held_and_never_read) = duplex(1024);
     let end = run(&pair.client, near).await.unwrap();
     assert!(matches!(end, CarrierEnd::Silent(_)), "{end:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_says_nothing_to_an_open_or_a_question_is_given_up() {
+    let limits = Limits::default();
+    let (client, _events) = Tunnel::client(limits.clone());
+    let (agent, requests) = Tunnel::agent(limits.clone());
+    let (near, far) = duplex(4096);
+    let _carrier = [run(&client, near), run(&agent, far)];
+    let began = Instant::now();
+    assert_eq!(client.open(NOWHERE).await.err(), Some(Refusal::TimedOut));
+    assert_eq!(began.elapsed().as_secs(), limits.open.as_secs());
+    let began = Instant::now();
+    let answer = client.ask(Bytes::from_static(b"who")).await;
+    assert_eq!(answer.err(), Some(AskError::TimedOut));
+    assert_eq!(began.elapsed().as_secs(), limits.ask.as_secs());
+    // Taken, and never answered.
+    drop(requests);
 }
 
 #[tokio::test]

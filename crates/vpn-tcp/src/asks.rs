@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use slipway_helper_api::{DnsSuffix, Protocol, Upstream};
@@ -13,6 +14,10 @@ use slipway_names::{AskError, Asks};
 use slipway_tunnel::Tunnel;
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+/// How often sockets to name servers that cannot be reached are asked for anew.
+const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// What the resolver needs of the lease.
 #[derive(Debug)]
@@ -26,6 +31,8 @@ pub(crate) enum Need {
     Sockets,
     /// The domains whose names are to come here, in place of those before.
     Domains(Vec<DnsSuffix>),
+    /// All sockets to the laptop's name servers, and whom to tell when they are there.
+    NameServers { renewed: oneshot::Sender<()> },
 }
 
 /// The resolver's way out.
@@ -34,6 +41,8 @@ pub(crate) struct SessionAsks {
     laptop: RwLock<Option<Arc<upstream::Upstream<Dialler>>>>,
     spare: Arc<Spare>,
     needs: mpsc::Sender<Need>,
+    /// When all sockets were asked for last; held while they are.
+    renewed: tokio::sync::Mutex<Option<Instant>>,
 }
 
 /// Marked sockets that are not connected yet.
@@ -53,7 +62,32 @@ impl SessionAsks {
             laptop: RwLock::default(),
             spare: Arc::default(),
             needs,
+            renewed: tokio::sync::Mutex::default(),
         }
+    }
+
+    async fn ask_laptop(&self, query: Bytes) -> Result<Bytes, AskError> {
+        let upstream = self.laptop.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match upstream {
+            Some(upstream) => upstream.ask(query).await,
+            None => Err(AskError::NoServer),
+        }
+    }
+
+    /// Has all sockets made anew, unless that was done a moment ago. Whether there are newer ones than at `since`.
+    async fn renew(&self, since: Instant) -> bool {
+        let mut renewed = self.renewed.lock().await;
+        if renewed.is_some_and(|at| at > since) {
+            return true;
+        }
+        if renewed.is_some_and(|at| at.elapsed() < RENEW_EVERY) {
+            return false;
+        }
+        let (tell, told) = oneshot::channel();
+        let asked = self.needs.send(Need::NameServers { renewed: tell }).await;
+        let done = asked.is_ok() && told.await.is_ok();
+        *renewed = Some(Instant::now());
+        done
     }
 
     /// Uses these sockets for the laptop's own name servers from now on.
@@ -106,10 +140,11 @@ impl Asks for SessionAsks {
     }
 
     async fn laptop(&self, query: Bytes) -> Result<Bytes, AskError> {
-        let upstream = self.laptop.read().unwrap_or_else(PoisonError::into_inner).clone();
-        match upstream {
-            Some(upstream) => upstream.ask(query).await,
-            None => Err(AskError::NoServer),
+        let since = Instant::now();
+        match self.ask_laptop(query.clone()).await {
+            // A connected socket keeps the laptop's address of its first day, which the laptop may not have any more.
+            Err(AskError::Unreachable) if self.renew(since).await => self.ask_laptop(query).await,
+            outcome => outcome,
         }
     }
 

@@ -121,6 +121,10 @@ impl Keeper {
                     }
                     Need::Sockets => self.renew_sockets().await,
                     Need::Domains(domains) => self.send_here(domains).await,
+                    Need::NameServers { renewed } => {
+                        self.renew_name_servers().await;
+                        let _nobody_waits = renewed.send(());
+                    }
                 },
             }
         }
@@ -154,6 +158,13 @@ impl Keeper {
             Ok(sockets) if sockets.is_empty() => {}
             Ok(sockets) => self.resolver.0.asks().set_laptop(sockets),
             Err(error) => tracing::warn!(%error, "names of some namespaces are not sent here"),
+        }
+    }
+
+    async fn renew_name_servers(&mut self) {
+        match self.lease.refresh_dns().await {
+            Ok(sockets) => self.resolver.0.asks().set_laptop(sockets),
+            Err(error) => tracing::warn!(%error, "no new sockets to the laptop's name servers"),
         }
     }
 

@@ -11,6 +11,9 @@ const CHECK_NAME: &str = "check.slipway.internal.";
 /// How long one attempt may take.
 const PER_ATTEMPT: Duration = Duration::from_secs(2);
 
+/// The pause after the first attempt; each next one is longer by as much.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// Attempts: systemd-resolved takes a moment until a link's settings count.
 const ATTEMPTS: u32 = 3;
 
@@ -28,7 +31,7 @@ pub(crate) async fn names_reach_us() -> bool {
             Ok(_) => tracing::debug!(attempt, "the laptop's resolver does not lead here"),
             Err(_) => tracing::debug!(attempt, "the laptop's resolver does not answer"),
         }
-        tokio::time::sleep(Duration::from_millis(50) * attempt).await;
+        tokio::time::sleep(PAUSE * attempt).await;
     }
     false
 }

@@ -264,6 +264,12 @@ impl Bed {
             .command(Runner::Root, Path::new("/"), program, arguments)
     }
 
+    /// Kills the API server as the kernel would, and returns when another one, with the same arguments, serves. For
+    /// everyone on this bed: whoever does this holds every laptop ([`Laptop::lock`]).
+    pub fn restart_api_server(&self) -> Result<()> {
+        self.node.restart_api_server()
+    }
+
     /// A kubeconfig on the host: `admin`, `developer`, or `expired`, which was the developer's once. Its server is
     /// reachable from laptops only.
     #[must_use]

@@ -40,6 +40,9 @@ const WORKLOADS: [(&str, &[&str]); 3] = [
     ("dev", &["deployment/a"]),
 ];
 
+/// The API server's name as a part.
+const API_SERVER: &str = "kube-apiserver";
+
 const ETCD: &str = "http://127.0.0.1:2379";
 const CONTAINERD: &str = "/run/containerd/containerd.sock";
 
@@ -311,8 +314,8 @@ impl Node {
                 ("unsafe-no-fsync", "true".to_owned()),
             ],
         )?;
-        self.start_kube(
-            "kube-apiserver",
+        self.start_kept(
+            API_SERVER,
             &[
                 ("etcd-servers", ETCD.to_owned()),
                 ("advertise-address", addresses.node().to_string()),
@@ -361,10 +364,7 @@ impl Node {
 
     /// Waits for the API server, then starts the rest of the cluster.
     pub(crate) fn start_cluster(&mut self, addresses: Addresses, cgroup: &str) -> Result<()> {
-        let api = self.daemon("kube-apiserver")?;
-        api.wait_until("ready", READY_LIMIT, || {
-            self.asks_ok(&["get", "--raw", "/readyz"])
-        })?;
+        self.wait_for_api_server()?;
         let files = self.files();
         let admin = files.kubeconfig("admin").display().to_string();
         let pods = format!("{}/16", addresses.pods());
@@ -526,11 +526,38 @@ impl Node {
             .with_context(|| format!("{name} is not started"))
     }
 
+    fn wait_for_api_server(&self) -> Result<()> {
+        self.daemon(API_SERVER)?.wait_until("ready", READY_LIMIT, || {
+            self.asks_ok(&["get", "--raw", "/readyz"])
+        })
+    }
+
+    /// Kills the API server and waits until the one that takes its place, with the same arguments, is ready.
+    pub(crate) fn restart_api_server(&self) -> Result<()> {
+        let killed = self.daemon(API_SERVER)?.process.innermost(API_SERVER)?;
+        killed.kill()?;
+        self.daemon(API_SERVER)?
+            .wait_until("gone", READY_LIMIT, || !killed.runs())?;
+        self.wait_for_api_server()
+    }
+
     fn start_kube(&mut self, name: &str, flags: &[(&str, String)]) -> Result<()> {
-        let flags = flags.iter().map(|(flag, value)| format!("--{flag}={value}"));
-        let arguments: Vec<_> = std::iter::once(name.to_owned()).chain(flags).collect();
         let kube = self.kube.clone();
-        self.start(name, &kube, &arguments)
+        self.start(name, &kube, &kube_arguments(name, flags))
+    }
+
+    /// Starts a part that may be killed: it is started again then, as a kubelet does with the control plane's.
+    fn start_kept(&mut self, name: &str, flags: &[(&str, String)]) -> Result<()> {
+        // 137 is SIGKILL. A part that ends by itself is not started again: what it said is in its log.
+        let script = "while :; do \"$@\"; [ $? = 137 ] || exit; done";
+        let before = ["-c", script, name].map(str::to_owned);
+        let kube = self.kube.display().to_string();
+        let arguments: Vec<_> = before
+            .into_iter()
+            .chain([kube])
+            .chain(kube_arguments(name, flags))
+            .collect();
+        self.start(name, "sh", &arguments)
     }
 
     fn start(
@@ -546,6 +573,11 @@ impl Node {
         self.daemons.push(daemon);
         Ok(())
     }
+}
+
+fn kube_arguments(name: &str, flags: &[(&str, String)]) -> Vec<String> {
+    let flags = flags.iter().map(|(flag, value)| format!("--{flag}={value}"));
+    std::iter::once(name.to_owned()).chain(flags).collect()
 }
 
 /// Where the kernel shows control groups, of both versions.

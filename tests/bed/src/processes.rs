@@ -35,6 +35,34 @@ impl ProcessId {
     pub(crate) fn runs(self) -> bool {
         began(self.pid) == Some(self.began)
     }
+
+    /// The program called `name` that this process started, perhaps by way of others that entered namespaces for it
+    /// or keep it running.
+    pub(crate) fn innermost(self, name: &str) -> Result<Self> {
+        let mut innermost = self;
+        while let Some(child) = first_child(innermost.pid) {
+            innermost = Self::of(child)?;
+        }
+        let line = fs::read(format!("/proc/{}/cmdline", innermost.pid)).unwrap_or_default();
+        ensure!(
+            // The first argument of a program that is many in one.
+            line.split(|byte| *byte == 0).nth(1) == Some(name.as_bytes()),
+            "{name} is not running behind process {}",
+            self.pid
+        );
+        Ok(innermost)
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(self) -> Result<()> {
+        ensure!(self.runs(), "process {} has ended", self.pid);
+        kill(Pid::from_raw(self.pid), Signal::SIGKILL).with_context(|| format!("kill {}", self.pid))
+    }
+}
+
+fn first_child(pid: i32) -> Option<i32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
 }
 
 /// When a living process began; `None` if it is dead, a zombie included.

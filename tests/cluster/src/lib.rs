@@ -12,7 +12,10 @@
     reason = "what a test cannot have ends it"
 )]
 
+mod conversation;
 pub mod lookups;
+mod network;
+mod tray;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -21,10 +24,13 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
+pub use conversation::Conversation;
+pub use network::{Gone, Moved};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 pub use slipway_bed::{Bed, BedName, LaptopKind, Silent};
 use slipway_bed::{Laptop, LaptopLock};
+pub use tray::Tray;
 
 /// The test of the name, once on each kind of laptop.
 #[macro_export]
@@ -33,17 +39,17 @@ macro_rules! on_each_laptop {
         mod $name {
             #[test]
             fn plain() {
-                $crate::with_laptop($crate::LaptopKind::Plain, super::$name);
+                let _skipped = $crate::with_laptop($crate::LaptopKind::Plain, super::$name);
             }
 
             #[test]
             fn resolved() {
-                $crate::with_laptop($crate::LaptopKind::Resolved, super::$name);
+                let _skipped = $crate::with_laptop($crate::LaptopKind::Resolved, super::$name);
             }
 
             #[test]
             fn firewall() {
-                $crate::with_laptop($crate::LaptopKind::Firewall, super::$name);
+                let _skipped = $crate::with_laptop($crate::LaptopKind::Firewall, super::$name);
             }
         }
     )+};
@@ -69,7 +75,7 @@ macro_rules! on_the_plain_laptop {
         mod plain {
             $(#[test]
             fn $name() {
-                $crate::with_laptop($crate::LaptopKind::Plain, super::$name);
+                let _skipped = $crate::with_laptop($crate::LaptopKind::Plain, super::$name);
             })+
         }
     };
@@ -84,16 +90,18 @@ pub const CONNECTING: Duration = Duration::from_secs(60);
 /// Where the helper of a test listens.
 const HELPER_SOCKET: &str = "/tmp/slipway-test-helper.sock";
 
-/// Runs a test with a laptop of its own and a helper on it, and shows that nothing of it is left.
-pub fn with_laptop(kind: LaptopKind, test: fn(&Desk<'_>)) {
-    match bed() {
-        Some(bed) => with_laptop_of(bed, kind, test),
-        None => println!("skipped: a bed needs root"),
-    }
+/// Runs a test with a laptop of its own and a helper on it, and shows that nothing of it is left. Gives back what the
+/// test does; `None` where there is no bed.
+pub fn with_laptop<T>(kind: LaptopKind, test: fn(&Desk<'_>) -> T) -> Option<T> {
+    let Some(bed) = bed() else {
+        println!("skipped: a bed needs root");
+        return None;
+    };
+    Some(with_laptop_of(bed, kind, test))
 }
 
 /// The same with a laptop of another bed than that of all tests.
-pub fn with_laptop_of(bed: &Bed, kind: LaptopKind, test: fn(&Desk<'_>)) {
+pub fn with_laptop_of<T>(bed: &Bed, kind: LaptopKind, test: fn(&Desk<'_>) -> T) -> T {
     let laptop = bed.laptop(kind).unwrap();
     let lock = laptop.lock().unwrap();
     let before = Traces::of(laptop);
@@ -104,13 +112,15 @@ pub fn with_laptop_of(bed: &Bed, kind: LaptopKind, test: fn(&Desk<'_>)) {
         helper: std::cell::RefCell::new(start_helper(laptop)),
         _lock: lock,
     };
-    test(&desk);
+    let outcome = test(&desk);
     drop(desk);
     until("nothing is left on the laptop", || Traces::of(laptop) == before)
         .unwrap_or_else(|why| panic!("{why}:\n{}", Traces::of(laptop).beside(&before)));
+    outcome
 }
 
-fn bed() -> Option<&'static Bed> {
+/// The bed of the tests, if there can be one.
+pub fn bed() -> Option<&'static Bed> {
     static BED: OnceLock<Option<Bed>> = OnceLock::new();
     BED.get_or_init(|| {
         if !nix::unistd::Uid::effective().is_root() {
@@ -177,14 +187,7 @@ impl Desk<'_> {
 
     /// Connects and returns when programs reach the cluster. The agent does not wait long, unless the arguments say so.
     pub fn connect(&self, arguments: &[&str]) -> Session<'_> {
-        let grace: &[&str] = if arguments.contains(&"--agent-grace") {
-            &[]
-        } else {
-            &["--agent-grace", "5"]
-        };
-        let arguments = [&["connect"], grace, arguments].concat();
-        let running = Running::start(self.slipway(&arguments));
-        let session = Session { desk: self, running };
+        let session = self.start_connecting(arguments);
         let connected = until_within(CONNECTING, "the session is connected", || {
             assert!(
                 session.running.is_alive(),
@@ -195,6 +198,38 @@ impl Desk<'_> {
         });
         connected.unwrap_or_else(|why| panic!("{why}: {}", session.running.said()));
         session
+    }
+
+    /// Begins to connect, as [`Desk::connect`] does, and returns at once.
+    pub fn start_connecting(&self, arguments: &[&str]) -> Session<'_> {
+        let grace: &[&str] = if arguments.contains(&"--agent-grace") {
+            &[]
+        } else {
+            &["--agent-grace", "5"]
+        };
+        self.start_session(&[&["connect"], grace, arguments].concat())
+    }
+
+    /// Starts `slipway` with these arguments, which make it a session.
+    pub fn start_session(&self, arguments: &[&str]) -> Session<'_> {
+        let running = Running::start(self.slipway(arguments));
+        Session { desk: self, running }
+    }
+
+    /// Watches the state of the session from now on, however short it is in one.
+    pub fn states(&self) -> States {
+        States(Running::start(self.slipway(&["status", "--watch", "--json"])))
+    }
+
+    /// Waits until nobody uses another laptop, and keeps it so: for what everyone on the bed feels. Only for tests on the
+    /// plain laptop, so that no two wait for each other.
+    pub fn alone(&self) -> Vec<LaptopLock> {
+        assert_eq!(self.laptop.kind(), LaptopKind::Plain);
+        let others = self.bed.laptops().iter();
+        others
+            .filter(|laptop| laptop.kind() != self.laptop.kind())
+            .map(|laptop| laptop.lock().unwrap())
+            .collect()
     }
 
     /// The sessions, as `slipway status --json` tells them.
@@ -232,6 +267,16 @@ impl Desk<'_> {
     /// Ends the helper as the kernel would.
     pub fn kill_helper(&self) {
         self.helper.borrow_mut().kill();
+    }
+
+    /// Starts a helper where there is none any more.
+    pub fn start_helper(&self) {
+        *self.helper.borrow_mut() = start_helper(self.laptop);
+    }
+
+    /// Stops the helper where it is: whoever asks it something is not answered, until this is dropped.
+    pub fn freeze_helper(&self) -> Frozen {
+        Frozen::new(self.helper.borrow().pid())
     }
 
     /// What `kubectl` prints, asked as the cluster's administrator.
@@ -299,6 +344,52 @@ impl Session<'_> {
     /// Ends it as the kernel would.
     pub fn kill(mut self) {
         self.running.kill();
+    }
+}
+
+/// The states that a session was in, in their order.
+pub struct States(Running);
+
+impl States {
+    /// Up to now. Where there was no session it is empty.
+    pub fn seen(&self) -> Vec<String> {
+        let mut seen = Vec::new();
+        for line in self.0.said().lines() {
+            let sessions: serde_json::Value = serde_json::from_str(line).unwrap();
+            let state = sessions[0]["state"].as_str().unwrap_or_default().to_owned();
+            if seen.last() != Some(&state) {
+                seen.push(state);
+            }
+        }
+        seen
+    }
+
+    /// Waits until the last one is this.
+    ///
+    /// # Errors
+    ///
+    /// What was seen instead, when it did not come about within the limit.
+    pub fn wait(&self, limit: Duration, state: &str) -> Result<(), String> {
+        until_within(limit, &format!("the session is {state}"), || {
+            self.seen().last().map(String::as_str) == Some(state)
+        })
+        .map_err(|why| format!("{why}: {:?}", self.seen()))
+    }
+}
+
+/// A process that is stopped where it is, and goes on when this is dropped.
+pub struct Frozen(Pid);
+
+impl Frozen {
+    fn new(pid: Pid) -> Frozen {
+        kill(pid, Signal::SIGSTOP).unwrap();
+        Frozen(pid)
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        let _ended_meanwhile = kill(self.0, Signal::SIGCONT);
     }
 }
 

@@ -4,15 +4,15 @@
 //! desktop program, clicks in its menu as a panel does, and fetches a page while connected. What it does goes to
 //! standard error, the page alone to standard output. Every step can fail, and says so.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use slipway_tray_host::{Display, Item, SessionBus, TrayHost};
-use tokio::io::AsyncReadExt;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 /// How long the desktop may take to appear, and to show a change.
@@ -32,26 +32,24 @@ struct Arguments {
     /// The desktop program
     #[arg(long)]
     desktop: PathBuf,
-    /// The page to fetch while connected
-    #[arg(long, required_unless_present = "only_show")]
+    /// The page to fetch while connected; without one, the desktop is only shown, until told to end (SIGTERM)
+    #[arg(long)]
     page: Option<String>,
-    /// Only show the desktop in a tray, say so on standard output, and end it with our standard input
-    #[arg(long, conflicts_with = "page")]
-    only_show: bool,
     /// The profile or context to click; without one, the first in the menu
     #[arg(long, default_value = "")]
     target: String,
+    /// While connected, kill the desktop and go on with another one
+    #[arg(long, requires = "page")]
+    crash: bool,
+    /// Do no more once connected, until told to end (SIGTERM)
+    #[arg(long, requires = "page")]
+    hold: bool,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let Arguments {
-        desktop,
-        page,
-        target,
-        only_show: _,
-    } = Arguments::parse();
-    if let Some(page) = &page {
+    let arguments = Arguments::parse();
+    if let Some(page) = &arguments.page {
         ensure!(
             fetch(page).await.is_err(),
             "{page} is reachable before connecting"
@@ -62,42 +60,18 @@ async fn main() -> Result<()> {
     let bus = SessionBus::start().await?;
     let display = Display::start().await?;
     let host = TrayHost::start(&bus.address).await?;
-    let mut desktop = Command::new(desktop)
-        .env("DBUS_SESSION_BUS_ADDRESS", &bus.address)
-        .env("DISPLAY", &display.name)
-        .env("NO_AT_BRIDGE", "1")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .context("Failed to start the desktop")?;
+    let mut desktop = start(&arguments.desktop, &bus, &display)?;
 
     let item = host
         .item(ITEM, SHOWN_WITHIN)
         .await
         .context("The desktop does not appear in the tray")?;
-    match &page {
-        Some(page) => fetch_by_clicks(&item, &target, page).await?,
-        None => show().await?,
-    }
-    item.click("Quit", SHOWN_WITHIN).await?;
-    let ended: ExitStatus = timeout(SHOWN_WITHIN, desktop.wait())
-        .await
-        .context("The desktop does not quit")??;
-    ensure!(ended.success(), "the desktop ended with {ended}");
-    host.stop().await
-}
-
-/// Leaves the desktop as it is until nobody holds our standard input any more.
-async fn show() -> Result<()> {
-    print_page("shown\n");
-    let mut nothing = Vec::new();
-    tokio::io::stdin().read_to_end(&mut nothing).await?;
-    Ok(())
-}
-
-async fn fetch_by_clicks(item: &Item, target: &str, page: &str) -> Result<()> {
-    let clicked = item.click(&format!("Connect {target}"), SHOWN_WITHIN).await?;
+    let Some(page) = &arguments.page else {
+        return hold(&desktop).await;
+    };
+    let clicked = item
+        .click(&format!("Connect {}", arguments.target), SHOWN_WITHIN)
+        .await?;
     say(&format!("Clicked \"{clicked}\"."));
     let shown = item
         .wait(CONNECTED_WITHIN, |shown| shown.tooltip.ends_with(": Connected"))
@@ -106,6 +80,18 @@ async fn fetch_by_clicks(item: &Item, target: &str, page: &str) -> Result<()> {
     say(&format!("The tray says \"{}\". Fetching {page}", shown.tooltip));
     let text = fetch(page).await?;
     print_page(&text);
+    if arguments.hold {
+        return hold(&desktop).await;
+    }
+    let item = if arguments.crash {
+        desktop.kill().await.context("Failed to kill the desktop")?;
+        fetch(page).await.context("The desktop took its session along")?;
+        say("Killed the desktop; the page is still reachable. Starting another one.");
+        desktop = start(&arguments.desktop, &bus, &display)?;
+        shown_again(&host, &shown.tooltip).await?
+    } else {
+        item
+    };
 
     let clicked = item.click("Disconnect ", SHOWN_WITHIN).await?;
     say(&format!("Clicked \"{clicked}\"."));
@@ -117,7 +103,53 @@ async fn fetch_by_clicks(item: &Item, target: &str, page: &str) -> Result<()> {
         "{page} is reachable after disconnecting"
     );
     say("Disconnected. The page is not reachable any more.");
+    item.click("Quit", SHOWN_WITHIN).await?;
+    let ended: ExitStatus = timeout(SHOWN_WITHIN, desktop.wait())
+        .await
+        .context("The desktop does not quit")??;
+    ensure!(ended.success(), "the desktop ended with {ended}");
+    host.stop().await
+}
+
+fn start(desktop: &Path, bus: &SessionBus, display: &Display) -> Result<Child> {
+    Command::new(desktop)
+        .env("DBUS_SESSION_BUS_ADDRESS", &bus.address)
+        .env("DISPLAY", &display.name)
+        .env("NO_AT_BRIDGE", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .context("Failed to start the desktop")
+}
+
+/// Waits with the connection standing. The screen, the bus and a desktop that still lives end with it.
+async fn hold(desktop: &Child) -> Result<()> {
+    let mut term = signal(SignalKind::terminate()).context("Failed to listen for signals")?;
+    let pid = desktop.id().context("The desktop has ended")?;
+    say(&format!("Holding. The desktop is process {pid}."));
+    term.recv().await;
     Ok(())
+}
+
+/// The item of a desktop that was started anew, once it shows this again. Until then the host may still know the one
+/// that was killed.
+async fn shown_again(host: &TrayHost, tooltip: &str) -> Result<Item> {
+    let shown = async {
+        loop {
+            if let Ok(item) = host.item(ITEM, SHOWN_WITHIN).await
+                && item
+                    .wait(SHOWN_WITHIN, |shown| shown.tooltip == tooltip)
+                    .await
+                    .is_ok()
+            {
+                return item;
+            }
+        }
+    };
+    timeout(SHOWN_WITHIN, shown)
+        .await
+        .context("The desktop that was started anew does not show the session")
 }
 
 async fn fetch(page: &str) -> Result<String> {

@@ -1,12 +1,13 @@
 //! What is measured, and how.
 
+use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::field::{COUNT, DIGEST, ECHO, Field, POUR};
+use super::field::{COUNT, DIGEST, ECHO, Ended, Field, POUR};
 use super::figure::Figure;
 use super::results::Results;
 use super::way::Way;
@@ -278,24 +279,21 @@ fn sizes(field: &Field, results: &mut Results) -> Result<()> {
 fn desktop(field: &Field) -> Result<f64> {
     let desktop = field.program("slipway-desktop");
     let desktop = desktop.to_str().context("a path that is no text")?;
-    let driver = field.program("slipway-tray-driver");
-    let mut command = field.command(&driver, &["--desktop", desktop, "--only-show"]);
-    let mut driver = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
-    let mut shown = String::new();
-    let output = driver.stdout.take().context("the driver says nothing")?;
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut shown)?;
+    let mut command = field.command(&field.program("slipway-tray-driver"), &["--desktop", desktop]);
+    let mut driver = command.stderr(Stdio::piped()).spawn()?;
+    let words = driver.stderr.take().context("the driver says nothing")?;
+    let _driver = Ended(driver);
+    let shown = BufReader::new(words)
+        .lines()
+        .map_while(std::io::Result::ok)
+        .find_map(|line| {
+            line.split_once("The desktop is process ")?
+                .1
+                .trim_end_matches('.')
+                .parse()
+                .ok()
+        })
+        .context("the desktop was not shown")?;
     std::thread::sleep(CALM);
-    let pids = memory::running(desktop, "");
-    let resident = pids
-        .first()
-        .context("no desktop runs")
-        .and_then(|pid| memory::resident(*pid));
-    // The end of its input ends it.
-    drop(driver.stdin.take());
-    ensure!(driver.wait()?.success(), "the desktop was not shown");
-    resident
+    memory::resident(shown)
 }

@@ -71,10 +71,7 @@ impl PrivateNamespace {
         let child = register(ours).map_err(resources)?;
         let end = keep_child(theirs).await?;
 
-        let hello = timeout(START_LIMIT, receive(&child))
-            .await
-            .map_err(|late| not_started(late.into()))?;
-        let (message, file) = hello.map_err(not_started)?;
+        let (message, file) = hello(&child).await.map_err(not_started)?;
         match (Hello::decode(&message), file) {
             (Some(Hello::Ready), Some(tun)) => {
                 let tun = Tun::adopt(tun).map_err(|source| CaptureError::Tun { source })?;
@@ -120,6 +117,13 @@ impl ChildEnd {
         // An error means that the keeper is gone, which is the end as well.
         drop(self.0.wait_for(|ended| *ended).await);
     }
+}
+
+/// The child's first word.
+async fn hello(child: &AsyncFd<OwnedFd>) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
+    timeout(START_LIMIT, receive(child))
+        .await
+        .map_err(io::Error::from)?
 }
 
 async fn receive(child: &AsyncFd<OwnedFd>) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
@@ -246,7 +250,35 @@ fn is(error: &io::Error, errno: i32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
+
+    /// Ours of a pair of which the other end is held and says nothing.
+    fn silent_child() -> (AsyncFd<OwnedFd>, OwnedFd) {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap();
+        (register(ours).unwrap(), theirs)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_child_that_says_nothing_is_given_up() {
+        let (child, _theirs) = silent_child();
+        let began = Instant::now();
+        let error = hello(&child).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed().as_secs(), START_LIMIT.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_child_that_gives_no_listener_is_not_waited_for() {
+        let (child, _theirs) = silent_child();
+        let mut namespace = PrivateNamespace { child };
+        let began = Instant::now();
+        let error = namespace.listener(443).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed().as_secs(), REQUEST_LIMIT.as_secs());
+    }
 
     fn explained(step: Step, errno: i32) -> CaptureError {
         explain(step, io::Error::from_raw_os_error(errno))

@@ -444,6 +444,22 @@ contexts:
     }
 
     #[tokio::test]
+    async fn a_plugin_that_hangs_is_given_up_and_named() {
+        // A while, and not for ever: the test cannot end before it does.
+        let asked = tokio::spawn(plugin_error("command: sleep, args: ['3']"));
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        tokio::time::pause();
+        tokio::time::advance(PLUGIN_PATIENCE).await;
+        let error = asked.await.unwrap();
+        assert_eq!(error.code(), "credential-plugin");
+        let text = error.to_string();
+        assert!(
+            text.contains("plugin sleep failed: it did not finish within 120 s"),
+            "{text}"
+        );
+    }
+
+    #[tokio::test]
     async fn a_missing_plugin_is_named() {
         let error = plugin_error("command: aws-iam-authenticator-not-here").await;
         assert_eq!(error.code(), "credential-plugin");

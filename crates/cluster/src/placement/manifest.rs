@@ -29,7 +29,11 @@ pub const AGENT_FOLDER: &str = "/slipway";
 /// The agent's port on the pod's loopback.
 pub const AGENT_PORT: u16 = 7600;
 
-/// How long a pod waits for its agent before it ends itself, so that a laptop which went away leaves nothing.
+/// How long a pod waits for the upload of its agent to begin before it ends itself, so that a laptop which went away
+/// leaves nothing.
+pub const UPLOAD_BEGINS: Duration = Duration::from_secs(30);
+
+/// How long an upload may take, as far as the pod is concerned. One that breaks off ends the pod at once.
 pub const UPLOAD_GRACE: Duration = Duration::from_secs(300);
 
 /// The name of the agent's container in its pod.
@@ -241,18 +245,22 @@ fn pairs<'a, V>(
         .collect()
 }
 
-/// What the container runs: wait on a FIFO, without turning round, until binary and key are there; then become the
-/// agent. Whoever comes first makes the FIFO, the container or the upload.
+/// What the container runs: wait on a FIFO, without turning round, until the upload says that it is there, and then that
+/// binary and key are; then become the agent. Whoever comes first makes the FIFO, the container or the upload. It stays
+/// open in between, so that no word is lost.
 pub(super) fn script(placement: &Placement<'_>) -> String {
     let Placement { grace, key, .. } = placement;
     format!(
         "umask 077\n\
          cd {AGENT_FOLDER} || exit\n\
          [ -p start ] || mkfifo start 2>/dev/null\n\
-         timeout {wait} sh -c 'read -r go <start' || exit\n\
+         exec <>start || exit\n\
+         timeout {begins} sh -c 'read -r here' || exit\n\
+         timeout {wait} sh -c 'read -r go && [ \"$go\" = go ]' || exit\n\
          agent={AGENT_FOLDER}/agent\n\
          [ -x {AGENT_IN_IMAGE} ] && agent={AGENT_IN_IMAGE}\n\
-         exec \"$agent\" serve --dir {AGENT_FOLDER} --key-sha256 {digest} --port {AGENT_PORT} --grace {grace}\n",
+         exec \"$agent\" serve --dir {AGENT_FOLDER} --key-sha256 {digest} --port {AGENT_PORT} --grace {grace} </dev/null\n",
+        begins = UPLOAD_BEGINS.as_secs(),
         wait = UPLOAD_GRACE.as_secs(),
         digest = key.digest(),
         grace = grace.as_secs(),

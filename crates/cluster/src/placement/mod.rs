@@ -9,7 +9,7 @@
 //! The pod asks for nothing: no service-account token, no capability, a read-only root file system, the
 //! [restricted](https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted) Pod Security
 //! Standard. Its specification shows the SHA-256 of the session's key; binary and key travel together by one
-//! `pods/exec`. A pod whose laptop went away before that ends itself after [`UPLOAD_GRACE`].
+//! `pods/exec`. A pod whose laptop went away before that ends itself, at the latest after [`UPLOAD_BEGINS`].
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -22,7 +22,9 @@ use uuid::Uuid;
 
 pub use cleanup::{Leftover, LeftoverKind, STUCK_AFTER, cleanup, leftovers};
 pub use error::{PlaceError, UploadError};
-pub use manifest::{AGENT_CONTAINER, AGENT_FOLDER, AGENT_IN_IMAGE, AGENT_PORT, DEFAULT_IMAGE, UPLOAD_GRACE};
+pub use manifest::{
+    AGENT_CONTAINER, AGENT_FOLDER, AGENT_IN_IMAGE, AGENT_PORT, DEFAULT_IMAGE, UPLOAD_BEGINS, UPLOAD_GRACE,
+};
 pub use removed::{Gone, watch_gone};
 
 use crate::api::{Access, ApiError, ask};

@@ -77,12 +77,16 @@ pub(super) async fn upload(
     }
 }
 
-/// The pod's side. Parts are written beside their place and moved, so that a cut connection leaves no half agent.
+/// The pod's side. Parts are written beside their place and moved, so that a cut connection leaves no half agent; it
+/// also tells the container that nothing comes any more.
 fn script(size: usize) -> String {
     format!(
         "umask 077\n\
          cd {AGENT_FOLDER} || exit\n\
          [ -p start ] || mkfifo start 2>/dev/null\n\
+         echo here >start || exit\n\
+         trap 'echo gone >start' EXIT\n\
+         trap 'exit 1' HUP PIPE TERM\n\
          if [ -x {AGENT_IN_IMAGE} ]; then echo have\n\
          else\n\
          echo want\n\
@@ -93,6 +97,7 @@ fn script(size: usize) -> String {
          echo key\n\
          read -r key || exit\n\
          printf %s \"$key\" >key || exit\n\
+         trap - EXIT\n\
          echo go >start && echo ok\n"
     )
 }
@@ -311,23 +316,18 @@ mod tests {
                 let Some(mut upload) = run(shell, &script(binary.len()), folder.path()) else {
                     break;
                 };
-                let mut started = (!upload_first).then(|| container.spawn().unwrap());
+                let started = (!upload_first).then(|| container.spawn().unwrap());
                 let (mut talk, mut child) = talk(&mut upload, binary.len());
-                if upload_first {
-                    assert_eq!(talk.line().await.ok().as_deref(), Some("want"));
-                    started = Some(container.spawn().unwrap());
-                    talk.send_binary(&binary, &|_| ()).await.ok().unwrap();
-                    talk.expect("key").await.ok().unwrap();
-                    talk.send(format!("{}\n", placement.key.to_hex()).as_bytes())
-                        .await
-                        .ok()
-                        .unwrap();
-                    talk.expect("ok").await.ok().unwrap();
-                } else {
-                    talk.through(&placement, &|_| ()).await.ok().unwrap();
+                while upload_first && !folder.path().join("start").exists() {
+                    tokio::task::yield_now().await;
                 }
+                let started = match started {
+                    Some(started) => started,
+                    None => container.spawn().unwrap(),
+                };
+                talk.through(&placement, &|_| ()).await.ok().unwrap();
                 assert!(child.wait().await.unwrap().success());
-                let output = timeout(STALL_PATIENCE, started.unwrap().wait_with_output())
+                let output = timeout(STALL_PATIENCE, started.wait_with_output())
                     .await
                     .unwrap()
                     .unwrap();
@@ -347,21 +347,44 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_cut_connection_leaves_no_agent_and_does_not_start_one() {
+    async fn a_cut_connection_leaves_no_agent_and_ends_the_container_that_waits_for_one() {
+        for shell in SHELLS {
+            let folder = tempfile::tempdir().unwrap();
+            let Some(mut container) = run(shell, &manifest::script(&placement()), folder.path()) else {
+                continue;
+            };
+            let Some(mut upload) = run(shell, &script(1000), folder.path()) else {
+                continue;
+            };
+            let container = container.spawn().unwrap();
+            let (mut talk, child) = talk(&mut upload, 1000);
+            talk.expect("want").await.ok().unwrap();
+            talk.send(&[0; 100]).await.ok().unwrap();
+            drop(talk.stdin);
+            let output = child.wait_with_output().await.unwrap();
+            assert!(!output.status.success());
+            assert_eq!(
+                String::from_utf8_lossy(&output.stderr),
+                "the program came in short\n"
+            );
+            let ended = timeout(STALL_PATIENCE, container.wait_with_output()).await;
+            let ended = ended.unwrap().unwrap();
+            assert!(!ended.status.success(), "{shell:?}");
+            assert!(!folder.path().join("agent").exists());
+            assert!(!folder.path().join("key").exists());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_container_to_which_nothing_comes_ends_itself() {
         let folder = tempfile::tempdir().unwrap();
-        let mut upload = run(&["sh"], &script(1000), folder.path()).unwrap();
-        let (mut talk, child) = talk(&mut upload, 1000);
-        talk.expect("want").await.ok().unwrap();
-        talk.send(&[0; 100]).await.ok().unwrap();
-        drop(talk.stdin);
-        let output = child.wait_with_output().await.unwrap();
-        assert!(!output.status.success());
-        assert_eq!(
-            String::from_utf8_lossy(&output.stderr),
-            "the program came in short\n"
-        );
-        assert!(!folder.path().join("agent").exists());
-        assert!(!folder.path().join("key").exists());
+        let script = manifest::script(&placement());
+        let begins = format!("timeout {} ", manifest::UPLOAD_BEGINS.as_secs());
+        assert!(script.contains(&begins), "{script}");
+        // The same script, with a wait that a test can sit out.
+        let mut container = run(&["sh"], &script.replace(&begins, "timeout 0.2 "), folder.path()).unwrap();
+        let ended = timeout(STALL_PATIENCE, container.spawn().unwrap().wait_with_output()).await;
+        assert!(!ended.unwrap().unwrap().status.success());
     }
 
     #[tokio::test]

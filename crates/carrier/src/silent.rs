@@ -1,0 +1,81 @@
+//! An API server that accepts and then says nothing, at each step of opening a carrier: tests.
+
+use std::time::Duration;
+
+use kube::Config;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::error::Wait;
+use crate::upgrade::REFUSAL_TIMEOUT;
+use crate::{CONNECT_TIMEOUT, CarrierError, Endpoint, Rung, UPGRADE_TIMEOUT, client, open};
+
+/// Accepts, reads a request, says this and no more.
+async fn silent_after(word: &'static str) -> (String, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let mut held = JoinSet::new();
+        loop {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            held.spawn(async move {
+                let mut bytes = [0; 4096];
+                let _request = connection.read(&mut bytes).await;
+                connection.write_all(word.as_bytes()).await.unwrap();
+                while connection.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
+            });
+        }
+    });
+    (address, tasks)
+}
+
+async fn given_up(url: &str, rung: Rung, wait: Wait, limit: Duration) {
+    let mut config = Config::new(url.parse().unwrap());
+    config.accept_invalid_certs = true;
+    let client = client(config).unwrap();
+    let endpoint = Endpoint::new("shop", "web-0", 7000)
+        .unwrap()
+        .with_command("agent", ["agent", "stdio"]);
+    let began = Instant::now();
+    let error = open(&client, &endpoint, rung).await.expect_err("nobody answers");
+    let waited = began.elapsed();
+    assert_eq!(error, CarrierError::TimedOut { wait }, "{rung:?}");
+    // The clock stands still while anything moves.
+    assert!(
+        waited >= limit && waited < limit + Duration::from_millis(100),
+        "{rung:?}: {waited:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_nobody_answers_is_given_up() {
+    let (address, _server) = silent_after("").await;
+    for rung in [Rung::Spdy, Rung::WebSocket] {
+        given_up(
+            &format!("https://{address}"),
+            rung,
+            Wait::Connect,
+            CONNECT_TIMEOUT,
+        )
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upgrade_that_is_swallowed_is_given_up() {
+    let (address, _server) = silent_after("").await;
+    for rung in Rung::ALL {
+        given_up(&format!("http://{address}"), rung, Wait::Upgrade, UPGRADE_TIMEOUT).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_without_its_reason_is_given_up() {
+    let (address, _server) = silent_after("HTTP/1.1 400 Bad\r\ncontent-length: 10\r\n\r\n").await;
+    for rung in [Rung::Spdy, Rung::WebSocket] {
+        given_up(&format!("http://{address}"), rung, Wait::Refusal, REFUSAL_TIMEOUT).await;
+    }
+}

@@ -1,0 +1,228 @@
+//! The other side accepts, and then says or reads nothing: each wait for it ends in its time, with its own error.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "in a test's helper a failure is the test's"
+)]
+
+use std::io;
+use std::time::Duration;
+
+use slipway_control::{
+    Client, DISCONNECT_LIMIT, Error, Explanation, Handler, LogRing, Publisher, RuntimeFolder, Server,
+    SessionId, SessionStatus, Watcher,
+};
+use slipway_profile::Method;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// How much longer a wait may take than it should: the clock stands still while anything moves.
+const SOON: Duration = Duration::from_millis(100);
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_greets_and_says_no_more_is_given_up_whatever_it_was_asked() {
+    let place = Place::new();
+    let _session = place.silent_session();
+    let id = place.id.clone();
+
+    let (waited, error) = wait(async { place.client().await.status().await.map(drop) }).await;
+    given_up(&id, error, "tell its status", Duration::from_secs(1), waited);
+    let (waited, error) = wait(async { place.client().await.request_disconnect().await }).await;
+    given_up(&id, error, "take the disconnect", Duration::from_secs(1), waited);
+    let (waited, error) = wait(async { place.client().await.watch().await.map(drop) }).await;
+    given_up(&id, error, "tell its status", Duration::from_secs(1), waited);
+    let (waited, error) = wait(async { place.client().await.logs(false, |_| ()).await }).await;
+    given_up(&id, error, "tell its log", Duration::from_secs(1), waited);
+    let (waited, error) = wait(async { place.client().await.explain("web").await.map(drop) }).await;
+    given_up(&id, error, "explain the name", Duration::from_secs(20), waited);
+    let (waited, error) = wait(async { place.client().await.disconnect().await.map(drop) }).await;
+    given_up(&id, error, "end", DISCONNECT_LIMIT, waited);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_says_nothing_does_not_hold_up_the_first_picture() {
+    let place = Place::new();
+    let _session = place.silent_session();
+    let mut watcher = Watcher::start(place.folder.clone()).unwrap();
+    let began = Instant::now();
+    let picture = watcher.next().await.unwrap();
+    assert!(picture.sessions.is_empty(), "{picture:?}");
+    // A second for its answer, and one more in which it might have come back.
+    assert!(
+        began.elapsed() < Duration::from_secs(2) + SOON,
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_asks_nothing_is_let_go() {
+    let place = Place::new();
+    let (_server, _publisher) = place.session();
+    let mut client = place.raw_client().await;
+    let began = Instant::now();
+    let mut rest = String::new();
+    client.read_to_string(&mut rest).await.unwrap();
+    assert_eq!(rest, "");
+    let waited = began.elapsed();
+    assert!(
+        waited >= Duration::from_secs(30) && waited < Duration::from_secs(30) + SOON,
+        "{waited:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_nothing_is_given_up() {
+    let place = Place::new();
+    let (_server, _publisher) = place.session();
+    let mut client = place.raw_client().await;
+    let full = fill(&mut client).await;
+    // Neither more time to read than it is given, nor the longer time in which it might ask something.
+    tokio::time::sleep(Duration::from_secs(5) + SOON).await;
+    let since = Instant::now();
+    drain(&mut client).await;
+    assert!(
+        since.elapsed() < SOON,
+        "it was still served after {:?}",
+        full.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_ends_although_a_client_does_not_read_its_last_word() {
+    let place = Place::new();
+    let (server, _publisher) = place.session();
+    let mut client = place.raw_client().await;
+    fill(&mut client).await;
+    let began = Instant::now();
+    server.end().await;
+    let waited = began.elapsed();
+    assert!(waited <= Duration::from_secs(1) + SOON, "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_explanation_that_does_not_come_is_told_as_such() {
+    let place = Place::new();
+    let (_server, _publisher) = place.session();
+    let (waited, error) = wait(async { place.client().await.explain("web").await.map(drop) }).await;
+    let Error::Refused(problem) = error else {
+        panic!("{error}")
+    };
+    assert_eq!(problem.code, "control-explain-timed-out");
+    assert!(
+        waited >= Duration::from_secs(15) && waited < Duration::from_secs(15) + SOON,
+        "{waited:?}"
+    );
+}
+
+async fn wait(asked: impl Future<Output = Result<(), Error>>) -> (Duration, Error) {
+    let began = Instant::now();
+    let error = asked.await.unwrap_err();
+    (began.elapsed(), error)
+}
+
+fn given_up(id: &SessionId, error: Error, expected: &str, limit: Duration, waited: Duration) {
+    let Error::TimedOut {
+        id: whose,
+        what,
+        seconds,
+    } = error
+    else {
+        panic!("{error}")
+    };
+    assert_eq!((&whose, what, seconds), (id, expected, limit.as_secs()));
+    assert!(waited >= limit && waited < limit + SOON, "{what}: {waited:?}");
+}
+
+/// Asks without reading, until the session cannot write its answers, nor read more questions. Returns when that was.
+async fn fill(client: &mut BufReader<UnixStream>) -> Instant {
+    loop {
+        match client.get_ref().try_write(b"{\"do\":\"status\"}\n") {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // The session may be reading still.
+                for _ in 0..64 {
+                    tokio::task::yield_now().await;
+                }
+                if client.get_ref().try_write(b"\n").is_err() {
+                    return Instant::now();
+                }
+            }
+            Err(error) => panic!("{error}"),
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Reads until the session closes.
+async fn drain(client: &mut BufReader<UnixStream>) {
+    let mut bytes = [0; 4096];
+    while !matches!(client.read(&mut bytes).await, Ok(0) | Err(_)) {}
+}
+
+struct Place {
+    folder: RuntimeFolder,
+    id: SessionId,
+    _dir: TempDir,
+}
+
+struct Speechless;
+
+impl Handler for Speechless {
+    fn disconnect(&self) {}
+
+    async fn explain(&self, _: &str) -> Explanation {
+        std::future::pending().await
+    }
+}
+
+impl Place {
+    fn new() -> Place {
+        let dir = tempfile::tempdir().unwrap();
+        Place {
+            folder: RuntimeFolder::at(dir.path().join("slipway")).unwrap(),
+            id: SessionId::fresh("shop"),
+            _dir: dir,
+        }
+    }
+
+    fn session(&self) -> (Server, Publisher) {
+        let initial = SessionStatus::preparing(self.id.clone(), None, Method::VpnTcp);
+        Server::bind(&self.folder, initial, LogRing::new(), Speechless).unwrap()
+    }
+
+    /// A session that greets whoever comes, and says no more.
+    fn silent_session(&self) -> JoinSet<()> {
+        let listener = UnixListener::bind(self.folder.socket(&self.id)).unwrap();
+        let greeting = format!("{{\"slipway_control\":1,\"id\":\"{}\"}}\n", self.id);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut held = Vec::new();
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                // Some only look whether it is served, and are gone.
+                if stream.write_all(greeting.as_bytes()).await.is_ok() {
+                    held.push(stream);
+                }
+            }
+        });
+        tasks
+    }
+
+    async fn client(&self) -> Client {
+        Client::connect(&self.folder, &self.id).await.unwrap()
+    }
+
+    /// A connection that was greeted.
+    async fn raw_client(&self) -> BufReader<UnixStream> {
+        let stream = UnixStream::connect(self.folder.socket(&self.id)).await.unwrap();
+        let mut client = BufReader::new(stream);
+        let mut greeting = String::new();
+        client.read_line(&mut greeting).await.unwrap();
+        assert!(greeting.contains("slipway_control"), "{greeting}");
+        client
+    }
+}

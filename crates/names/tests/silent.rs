@@ -1,0 +1,228 @@
+//! Whoever is asked takes the question and says nothing: each wait for it ends in its time, and the program hears so.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use slipway_names::upstream::{Dial, ROUNDS, Server, TCP_WITHIN, Upstream};
+use slipway_names::{
+    AskError, Asks, CLUSTER_WITHIN, Cause, EXPLAIN_WITHIN, LAPTOP_WITHIN, NEIGHBOURS_WITHIN, Name,
+    Namespaces, ROUTES_WITHIN, Resolver, Scope, Transport,
+};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+const SERVFAIL: u8 = 2;
+const NXDOMAIN: u8 = 3;
+
+/// How much longer a wait may take than it should: the clock stands still while anything moves.
+const SOON: Duration = Duration::from_millis(20);
+
+/// What somebody says who is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Say {
+    Nothing,
+    Address,
+    NoSuchName,
+}
+
+#[derive(Clone, Copy)]
+struct World {
+    cluster: Say,
+    laptop: Say,
+    routes_are_made: bool,
+    others_answer: bool,
+}
+
+/// Everybody answers.
+const WELL: World = World {
+    cluster: Say::Address,
+    laptop: Say::Address,
+    routes_are_made: true,
+    others_answer: true,
+};
+
+impl Asks for World {
+    async fn cluster(&self, query: Bytes) -> Result<Bytes, AskError> {
+        say(self.cluster, &query).await
+    }
+
+    async fn laptop(&self, query: Bytes) -> Result<Bytes, AskError> {
+        say(self.laptop, &query).await
+    }
+
+    async fn before_answer(&self, _: &[IpAddr]) {
+        if !self.routes_are_made {
+            std::future::pending().await
+        }
+    }
+
+    async fn neighbours(&self, _: Bytes) -> Option<Bytes> {
+        if self.others_answer {
+            None
+        } else {
+            std::future::pending().await
+        }
+    }
+
+    async fn near(&self, _: &Name) -> Vec<Name> {
+        if self.others_answer {
+            Vec::new()
+        } else {
+            std::future::pending().await
+        }
+    }
+}
+
+async fn say(what: Say, query: &[u8]) -> Result<Bytes, AskError> {
+    let mut answer = query.to_vec();
+    answer[2] |= 0x80;
+    match what {
+        Say::Nothing => std::future::pending().await,
+        Say::NoSuchName => answer[3] = NXDOMAIN,
+        Say::Address => {
+            answer[7] = 1;
+            answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 30, 0, 4, 10, 96, 0, 7]);
+        }
+    }
+    Ok(answer.into())
+}
+
+fn resolver(world: World) -> Resolver<World> {
+    let mut scope = Scope::new("cluster.local".parse().unwrap(), "shop".parse().unwrap());
+    scope.namespaces = Namespaces::Known(["shop".parse().unwrap()].into());
+    Resolver::new(scope, world, Box::new(|_| ()))
+}
+
+fn query(name: &str) -> Bytes {
+    let mut query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0".to_vec();
+    for label in name.split('.') {
+        query.push(u8::try_from(label.len()).unwrap());
+        query.extend(label.bytes());
+    }
+    query.extend(b"\0\0\x01\0\x01");
+    query.into()
+}
+
+/// The code of the answer to a name, which comes after so long.
+async fn comes(world: World, name: &str, code: u8, after: Duration) {
+    let began = Instant::now();
+    let answer = resolver(world).answer(query(name), Transport::Udp).await;
+    let waited = began.elapsed();
+    assert_eq!(answer[3] & 0xf, code, "{name}");
+    assert!(waited >= after && waited < after + SOON, "{name}: {waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_cluster_is_a_failed_answer() {
+    let world = World {
+        cluster: Say::Nothing,
+        ..WELL
+    };
+    comes(world, "web.shop.svc.cluster.local", SERVFAIL, CLUSTER_WITHIN).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_laptop_is_a_failed_answer() {
+    let world = World {
+        laptop: Say::Nothing,
+        ..WELL
+    };
+    comes(world, "www.example.org", SERVFAIL, LAPTOP_WITHIN).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_whose_route_is_not_made_is_not_handed_out() {
+    let world = World {
+        routes_are_made: false,
+        ..WELL
+    };
+    comes(world, "web.shop.svc.cluster.local", SERVFAIL, ROUTES_WITHIN).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_neighbours_know_no_name() {
+    let world = World {
+        cluster: Say::NoSuchName,
+        laptop: Say::NoSuchName,
+        others_answer: false,
+        ..WELL
+    };
+    comes(world, "web.shop.svc.cluster.local", NXDOMAIN, NEIGHBOURS_WITHIN).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_on_all_sides_is_explained_in_time() {
+    let world = World {
+        cluster: Say::Nothing,
+        laptop: Say::Nothing,
+        others_answer: false,
+        ..WELL
+    };
+    let began = Instant::now();
+    let found = resolver(world).explain(&"web.shop".parse().unwrap()).await;
+    let waited = began.elapsed();
+    assert!(waited <= EXPLAIN_WITHIN + SOON, "{waited:?}");
+    assert_eq!(found.cause, Cause::ClusterSilent);
+}
+
+/// Dials as any program would.
+struct Plain;
+
+impl Dial for Plain {
+    async fn dial(&self, server: SocketAddr) -> io::Result<TcpStream> {
+        TcpStream::connect(server).await
+    }
+}
+
+async fn upstream_of(server: SocketAddr) -> Upstream<Plain> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    socket.connect(server).await.unwrap();
+    let server = Server {
+        address: server,
+        sockets: vec![socket],
+    };
+    Upstream::new(vec![server], Plain)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_server_of_the_laptop_that_says_nothing_is_given_up_after_two_rounds() {
+    let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let upstream = upstream_of(silent.local_addr().unwrap()).await;
+    let began = Instant::now();
+    assert_eq!(
+        upstream.ask(query("www.example.org")).await,
+        Err(AskError::TimedOut)
+    );
+    let (waited, rounds) = (began.elapsed(), ROUNDS.iter().sum::<Duration>());
+    assert!(waited >= rounds && waited < rounds + SOON, "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_server_of_the_laptop_that_says_nothing_over_tcp_is_given_up() {
+    let by_tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = by_tcp.local_addr().unwrap();
+    let by_udp = UdpSocket::bind(address).await.unwrap();
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        // Cut short, each time: the rest is to be had over TCP, where the kernel accepts and nobody answers.
+        let mut question = [0; 512];
+        loop {
+            let (length, from) = by_udp.recv_from(&mut question).await.unwrap();
+            question[2] |= 0x82;
+            by_udp.send_to(&question[..length], from).await.unwrap();
+        }
+    });
+    let upstream = upstream_of(address).await;
+    let began = Instant::now();
+    assert_eq!(
+        upstream.ask(query("www.example.org")).await,
+        Err(AskError::TimedOut)
+    );
+    let (waited, twice) = (began.elapsed(), TCP_WITHIN * 2);
+    assert!(waited >= twice && waited < twice + SOON, "{waited:?}");
+    drop(by_tcp);
+}

@@ -1,0 +1,44 @@
+//! The desktop in a tray, with a session that it started.
+
+use std::process::Stdio;
+
+use nix::unistd::Pid;
+
+use crate::{CONNECTING, Desk, Running, path_text, program, until_within};
+
+/// A desktop whose session is connected. The person before it does nothing more.
+pub struct Tray {
+    running: Running,
+    /// The desktop's process.
+    pub desktop: Pid,
+}
+
+impl Tray {
+    /// Connects by a click, and returns when the page was fetched.
+    pub fn connect(desk: &Desk<'_>, page: &str) -> Tray {
+        let (driver, desktop) = (program("slipway-tray-driver"), program("slipway-desktop"));
+        let arguments = ["--desktop", path_text(&desktop), "--page", page, "--hold"];
+        let mut command = desk.command(path_text(&driver), &arguments);
+        command.stdin(Stdio::null());
+        let running = Running::start(command);
+        let mut pid = None;
+        until_within(CONNECTING * 2, "the tray holds a session", || {
+            assert!(running.is_alive(), "{}", running.said());
+            pid = running.said().lines().find_map(|line| {
+                let (_, pid) = line.split_once("Holding. The desktop is process ")?;
+                pid.trim_end_matches('.').parse().ok()
+            });
+            pid.is_some()
+        })
+        .unwrap_or_else(|why| panic!("{why}: {}", running.said()));
+        Tray {
+            running,
+            desktop: Pid::from_raw(pid.unwrap()),
+        }
+    }
+
+    /// What the person said so far.
+    pub fn said(&self) -> String {
+        self.running.said()
+    }
+}

@@ -1,0 +1,361 @@
+//! What is left when a session ends, by whatever means and at whatever moment: nothing. That the laptop itself is as it
+//! was is shown after every test on it.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may panic"
+)]
+#![expect(clippy::print_stdout, reason = "a figure that is worth seeing")]
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use slipway_cluster_tests::{
+    Bed, CONNECTING, Desk, Gone, LaptopKind, Session, Tray, bed, on_each_laptop, on_the_plain_laptop,
+    path_text, program, until, until_within, with_laptop,
+};
+
+on_each_laptop!(
+    a_killed_session_leaves_nothing,
+    a_killed_helper_leaves_nothing,
+    a_killed_desktop_leaves_its_session_connected_and_the_next_one_shows_it,
+    killed_all_at_once_they_leave_nothing,
+);
+on_the_plain_laptop!(
+    the_agent_goes_by_itself_when_nobody_comes_back,
+    a_helper_that_does_not_come_back_ends_the_session,
+);
+
+const PAGE: &str = "http://web.shop.svc.cluster.local/";
+
+/// How long a pod waits for the upload of its agent to begin.
+const UPLOAD_BEGINS: Duration = Duration::from_secs(30);
+
+/// How long a session waits for a helper that ended.
+const HELPER_RETURNS: Duration = Duration::from_secs(10);
+
+/// How long the cluster may take to remove a pod whose agent ended.
+const REMOVED: Duration = Duration::from_secs(15);
+
+fn a_killed_session_leaves_nothing(desk: &Desk<'_>) {
+    let session = desk.connect(&[]);
+    assert!(desk.page(PAGE).is_some());
+    session.kill();
+    is_disconnected(desk);
+}
+
+fn a_killed_helper_leaves_nothing(desk: &Desk<'_>) {
+    let session = desk.connect(&[]);
+    desk.kill_helper();
+    session.kill();
+    is_disconnected(desk);
+}
+
+fn a_helper_that_does_not_come_back_ends_the_session(desk: &Desk<'_>) {
+    let mut session = desk.connect(&[]);
+    let killed = Instant::now();
+    desk.kill_helper();
+    // Its routes are gone with it, and it is waited for.
+    until("the cluster is out of reach", || desk.page(PAGE).is_none()).expect("out of reach");
+    assert!(session.running.is_alive());
+    until_within(HELPER_RETURNS + REMOVED, "the session ends", || {
+        !session.running.is_alive()
+    })
+    .expect("ended");
+    let waited = killed.elapsed();
+    assert_ne!(session.running.wait(), Some(0));
+    let said = session.running.said();
+    assert!(said.contains("helper-gone"), "{said}");
+    assert!(waited >= HELPER_RETURNS, "{waited:?}");
+    is_disconnected(desk);
+}
+
+/// The driver shows it: the page is reachable while there is no desktop, and the next desktop's tray disconnects.
+fn a_killed_desktop_leaves_its_session_connected_and_the_next_one_shows_it(desk: &Desk<'_>) {
+    let profile = SavedProfile::create(desk);
+    let (driver, desktop) = (program("slipway-tray-driver"), program("slipway-desktop"));
+    let arguments = ["--desktop", path_text(&desktop), "--page", PAGE, "--crash"];
+    let page = desk.text(path_text(&driver), &arguments);
+    assert!(page.starts_with("hello from web-"), "{page}");
+    assert!(desk.status().is_empty());
+    drop(profile);
+}
+
+fn killed_all_at_once_they_leave_nothing(desk: &Desk<'_>) {
+    let profile = SavedProfile::create(desk);
+    let tray = Tray::connect(desk, PAGE);
+    let session = desk.status().remove(0);
+    assert_eq!(session["state"], "connected");
+    let pod = session["agent"]["pod"].as_str().unwrap().to_owned();
+    let pid = Pid::from_raw(i32::try_from(session["pid"].as_i64().unwrap()).unwrap());
+    for process in [pid, tray.desktop] {
+        kill(process, Signal::SIGKILL).unwrap();
+    }
+    desk.kill_helper();
+    is_disconnected(desk);
+
+    // What they left lies there, and acts no more.
+    let socket = format!("/run/user/2000/slipway/{}.sock", session["id"].as_str().unwrap());
+    assert!(
+        desk.output("test", &["-S", &socket]).status.success(),
+        "a killed session has no time to remove its socket {socket}"
+    );
+    assert!(desk.status().is_empty(), "{:?}", desk.status());
+    drop(tray);
+    until_within(
+        Duration::from_secs(5) + REMOVED,
+        "the agent's pod is gone",
+        || !pods(desk).contains(&pod),
+    )
+    .expect("gone");
+    desk.start_helper();
+    let again = desk.connect(&[]);
+    assert!(desk.page(PAGE).is_some());
+    assert_eq!(desk.status().len(), 1);
+    again.disconnect();
+    drop(profile);
+}
+
+#[test]
+fn ctrl_c_while_connecting_leaves_nothing() {
+    let left = with_laptop(LaptopKind::Plain, |desk| {
+        end_at_each_moment(desk, 6, |moment, mut session| {
+            let asked = Instant::now();
+            session.running.signal(Signal::SIGINT);
+            assert_eq!(
+                session.running.wait(),
+                Some(0),
+                "{moment:?}: {}",
+                session.running.said()
+            );
+            println!("Ctrl-C while {moment:?}: ended {:?} later", asked.elapsed());
+        })
+    });
+    goes_by_itself(left);
+}
+
+#[test]
+fn a_session_killed_while_connecting_leaves_nothing() {
+    let left = with_laptop(LaptopKind::Plain, |desk| {
+        end_at_each_moment(desk, 10, |_, session| session.kill())
+    });
+    goes_by_itself(left);
+}
+
+/// Ends a session at each moment, and shows that nothing of it is left on the laptop and in the way of the next one. Gives
+/// back what is left in the cluster.
+///
+/// Each moment has a grace time of its own, from `grace` on: so each session wants another agent than those before it, and
+/// the next one after each wants the same.
+fn end_at_each_moment(desk: &Desk<'_>, grace: usize, end: fn(Moment, Session<'_>)) -> BTreeSet<String> {
+    // Other tests' may wait for a client still.
+    let before = agents(desk.bed);
+    let mut left = BTreeSet::new();
+    for (grace, moment) in (grace..).zip(Moment::ALL) {
+        let arguments = ["--agent-grace", &grace.to_string()];
+        moment.meet(desk, &arguments, |session| end(moment, session));
+        is_disconnected(desk);
+        assert!(desk.status().is_empty(), "{moment:?}: {:?}", desk.status());
+        left.extend(agents(desk.bed));
+        let next = desk.connect(&arguments);
+        assert!(desk.page(PAGE).is_some(), "{moment:?}");
+        next.disconnect();
+    }
+    left.retain(|agent| !before.contains(agent));
+    println!("in the cluster for now: {left:?}");
+    assert!(left.iter().any(|agent| agent.starts_with("pod/")), "{left:?}");
+    left
+}
+
+/// Waits until nothing of this is left in the cluster. No client runs.
+fn goes_by_itself(left: Option<BTreeSet<String>>) {
+    let (Some(left), Some(bed)) = (left, bed()) else {
+        return;
+    };
+    until_within(UPLOAD_BEGINS + REMOVED, "no agent is left", || {
+        agents(bed).iter().all(|agent| !left.contains(agent))
+    })
+    .unwrap_or_else(|why| panic!("{why}: {:?} of {left:?}", agents(bed)));
+}
+
+/// Moments at which a session that is connecting can be met, because something does not let it go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    /// The API server does not answer.
+    Preparing,
+    /// A pod was asked for and does not run yet.
+    Placing,
+    /// The pod runs, and waits for its agent: the API server went silent then.
+    Uploading,
+    /// The agent runs, and the helper does not answer.
+    Connecting,
+}
+
+impl Moment {
+    const ALL: [Moment; 4] = [
+        Moment::Preparing,
+        Moment::Placing,
+        Moment::Uploading,
+        Moment::Connecting,
+    ];
+
+    /// Lets a session come to this moment, and ends it there.
+    fn meet(self, desk: &Desk<'_>, arguments: &[&str], end: impl FnOnce(Session<'_>)) {
+        let states = desk.states();
+        let at = |state: &str| {
+            states
+                .wait(CONNECTING, state)
+                .unwrap_or_else(|why| panic!("{why}"))
+        };
+        match self {
+            Moment::Preparing => {
+                let _gone = Gone::begin(desk);
+                let session = desk.start_connecting(arguments);
+                at("preparing");
+                end(session);
+            }
+            Moment::Placing => {
+                let session = desk.start_connecting(arguments);
+                at("placing");
+                end(session);
+            }
+            Moment::Uploading => {
+                let session = desk.start_connecting(arguments);
+                at("placing");
+                until_within(CONNECTING, "the agent's pod is there", || {
+                    pods(desk).contains("slipway-agent")
+                })
+                .unwrap();
+                let _gone = Gone::begin(desk);
+                end(session);
+            }
+            Moment::Connecting => {
+                let session = desk.start_connecting(arguments);
+                at("placing");
+                let _frozen = desk.freeze_helper();
+                at("connecting");
+                // The agent answers, so that the helper is what is waited for.
+                until_within(CONNECTING, "the laptop is to be connected", || {
+                    session
+                        .status()
+                        .is_some_and(|status| status["step"] == "Connecting the laptop")
+                })
+                .unwrap();
+                end(session);
+            }
+        }
+    }
+}
+
+fn the_agent_goes_by_itself_when_nobody_comes_back(desk: &Desk<'_>) {
+    let session = desk.connect(&[]);
+    let pod = agent_of(&session);
+    session.kill();
+    until_within(
+        Duration::from_secs(5) + REMOVED,
+        "the agent's pod is gone",
+        || !pods(desk).contains(&pod),
+    )
+    .expect("gone");
+}
+
+/// With the grace time that a session has where nobody says another. The laptop is free for other tests meanwhile.
+#[test]
+fn an_agent_is_gone_ninety_seconds_after_its_last_client_and_not_before() {
+    let grace = Duration::from_secs(90);
+    let left = with_laptop(LaptopKind::Firewall, |desk| {
+        let mut session = desk.start_session(&["connect"]);
+        until_within(CONNECTING, "the session is connected", || {
+            session.state().as_deref() == Some("connected")
+        })
+        .unwrap_or_else(|why| panic!("{why}: {}", session.running.said()));
+        let pod = agent_of(&session);
+        session.running.kill();
+        (pod, Instant::now())
+    });
+    let (Some((pod, since)), Some(bed)) = (left, bed()) else {
+        return;
+    };
+    let exists = || {
+        let name = format!("pod/{pod}");
+        let arguments = [
+            "--namespace",
+            "shop",
+            "get",
+            &name,
+            "--ignore-not-found",
+            "--output=name",
+        ];
+        let listed = bed.kubectl(arguments).output().unwrap();
+        assert!(listed.status.success(), "{listed:?}");
+        !listed.stdout.is_empty()
+    };
+    // Not by counting the time alone: up to its last second the pod is looked at.
+    let _not_yet = until_within(grace - Duration::from_secs(3), "the agent's pod is gone", || {
+        std::thread::sleep(Duration::from_secs(1));
+        !exists()
+    })
+    .expect_err("the agent waits for its whole grace time");
+    until_within(
+        REMOVED + Duration::from_secs(3),
+        "the agent's pod is gone",
+        || !exists(),
+    )
+    .unwrap();
+    println!(
+        "the agent's pod was gone {:?} after its last client",
+        since.elapsed()
+    );
+}
+
+fn is_disconnected(desk: &Desk<'_>) {
+    until("the cluster is out of reach", || desk.page(PAGE).is_none()).expect("out of reach");
+    assert!(desk.resolves("www.public.test"), "plain networking works at once");
+}
+
+/// A profile that the tray connects, whose agent does not wait long.
+struct SavedProfile<'a>(&'a Desk<'a>);
+
+impl SavedProfile<'_> {
+    const NAME: &'static str = "brief";
+
+    fn create<'a>(desk: &'a Desk<'a>) -> SavedProfile<'a> {
+        let slipway = program("slipway");
+        let arguments = ["profiles", "create", Self::NAME, "--agent-grace", "5"];
+        desk.text(path_text(&slipway), &arguments);
+        SavedProfile(desk)
+    }
+}
+
+impl Drop for SavedProfile<'_> {
+    fn drop(&mut self) {
+        let slipway = program("slipway");
+        let _gone = self
+            .0
+            .output(path_text(&slipway), &["profiles", "delete", Self::NAME]);
+    }
+}
+
+fn agent_of(session: &Session<'_>) -> String {
+    session.status().unwrap()["agent"]["pod"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+fn pods(desk: &Desk<'_>) -> String {
+    agents(desk.bed).join(" ")
+}
+
+/// Jobs and pods of agents.
+fn agents(bed: &Bed) -> Vec<String> {
+    let arguments = ["--namespace", "shop", "get", "jobs,pods", "--output=name"];
+    let listed = bed.kubectl(arguments).output().unwrap();
+    assert!(listed.status.success(), "{listed:?}");
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let agents = listed.lines().filter(|name| name.contains("slipway-agent"));
+    agents.map(str::to_owned).collect()
+}

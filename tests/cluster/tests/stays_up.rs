@@ -1,0 +1,218 @@
+//! What goes wrong while connected, and open connections that outlive it.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may panic"
+)]
+#![expect(clippy::print_stdout, reason = "a figure that is worth seeing")]
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use slipway_cluster_tests::{
+    CONNECTING, Conversation, Desk, Gone, Moved, Session, on_the_plain_laptop, until_within,
+};
+
+on_the_plain_laptop!(
+    an_open_connection_outlives_the_api_connection,
+    an_open_connection_outlives_an_api_server_that_is_gone_for_twenty_seconds,
+    an_open_connection_outlives_a_restart_of_the_api_server,
+    an_open_connection_outlives_another_address_of_the_laptop,
+    a_helper_that_comes_back_keeps_open_connections,
+    a_lost_agent_is_replaced_and_its_connections_are_reset,
+    sigterm_ends_a_session_well,
+);
+
+const PAGE: &str = "http://web.shop.svc.cluster.local";
+
+/// The gap that programs may see when the API connection is killed.
+const GAP: Duration = Duration::from_millis(500);
+
+/// How long after the API server's return a session may take to be back.
+const BACK: Duration = Duration::from_secs(2);
+
+fn an_open_connection_outlives_the_api_connection(desk: &Desk<'_>) {
+    let session = desk.connect(&[]);
+    let mut conversation = Conversation::begin(desk);
+    let states = desk.states();
+    states.wait(CONNECTING, "connected").expect("watched");
+    let node = desk.laptop.node().to_string();
+    let mut gaps = Vec::new();
+    for time in 1..=3 {
+        // Some seconds' worth: what is cut are carriers as they usually are, not ones that have just come.
+        conversation.goes_on_for(1 << 20);
+        let _before = conversation.gap();
+        let cut = desk
+            .laptop
+            .command_as_root("ss", ["-K", "dst", &node, "dport", "=", "6443"])
+            .output();
+        assert!(
+            String::from_utf8_lossy(&cut.unwrap().stdout).contains("6443"),
+            "there was something to cut"
+        );
+        conversation.goes_on();
+        // Each time the state was another one, and is connected again.
+        until_within(CONNECTING, "the session is connected again", || {
+            states.seen().len() == 1 + 2 * time
+        })
+        .unwrap_or_else(|why| panic!("{why}: {:?}", states.seen()));
+        gaps.push(conversation.gap());
+    }
+    let shown = ["connected", "reconnecting"].iter().cycle();
+    assert!(states.seen().iter().eq(shown.take(7)), "{:?}", states.seen());
+    let bytes = conversation.end();
+    println!("API connection killed: gaps {gaps:?}, {bytes} bytes whole");
+    gaps.sort();
+    assert!(gaps[1] < GAP, "{gaps:?}");
+    session.disconnect();
+}
+
+fn an_open_connection_outlives_an_api_server_that_is_gone_for_twenty_seconds(desk: &Desk<'_>) {
+    let session = desk.connect(&["--agent-grace", "60"]);
+    let mut conversation = Conversation::begin(desk);
+    let states = desk.states();
+    states.wait(CONNECTING, "connected").expect("watched");
+    let gone = Gone::begin(desk);
+    states
+        .wait(Duration::from_secs(15), "reconnecting")
+        .expect("reconnecting");
+    gone.last(Duration::from_secs(20));
+    let back = Instant::now();
+    states
+        .wait(Duration::from_secs(10), "connected")
+        .expect("connected");
+    let connected = back.elapsed();
+    conversation.goes_on();
+    let goes_on = back.elapsed();
+    let gap = conversation.gap();
+    let bytes = conversation.end();
+    println!(
+        "API server gone for 20 s: connected {connected:?} after it was back, the conversation {goes_on:?}; \
+         gap {gap:?}, {bytes} bytes whole"
+    );
+    assert!(connected < BACK, "{connected:?}");
+    session.disconnect();
+}
+
+fn an_open_connection_outlives_a_restart_of_the_api_server(desk: &Desk<'_>) {
+    let _nobody_else = desk.alone();
+    let session = desk.connect(&["--agent-grace", "60"]);
+    let mut conversation = Conversation::begin(desk);
+    let states = desk.states();
+    states.wait(CONNECTING, "connected").expect("watched");
+    let killed = Instant::now();
+    desk.bed.restart_api_server().unwrap();
+    let ready = killed.elapsed();
+    states.wait(CONNECTING, "connected").expect("connected again");
+    let connected = killed.elapsed();
+    conversation.goes_on();
+    let gap = conversation.gap();
+    assert_eq!(
+        states.seen(),
+        ["connected", "reconnecting", "connected"],
+        "the loss was shown"
+    );
+    let bytes = conversation.end();
+    println!(
+        "API server killed: another one ready after {ready:?}, connected after {connected:?}; \
+         gap {gap:?}, {bytes} bytes whole"
+    );
+    assert!(connected < ready + BACK, "{connected:?}");
+    assert!(desk.page(PAGE).is_some());
+    session.disconnect();
+}
+
+fn an_open_connection_outlives_another_address_of_the_laptop(desk: &Desk<'_>) {
+    let session = desk.connect(&["--agent-grace", "60"]);
+    let mut conversation = Conversation::begin(desk);
+    let states = desk.states();
+    states.wait(CONNECTING, "connected").expect("watched");
+    let began = Instant::now();
+    let moved = Moved::begin(desk);
+    states.wait(CONNECTING, "reconnecting").expect("reconnecting");
+    let noticed = began.elapsed();
+    states.wait(CONNECTING, "connected").expect("connected again");
+    let connected = began.elapsed();
+    conversation.goes_on();
+    let gap = conversation.gap();
+    println!("address changed: noticed after {noticed:?}, connected after {connected:?}, gap {gap:?}");
+    assert!(desk.page(PAGE).is_some());
+    assert!(desk.resolves("www.public.test"), "public names answer as before");
+    // Back in the first network, where an old carrier may be good again.
+    drop(moved);
+    conversation.goes_on();
+    assert_eq!(session.state().as_deref(), Some("connected"));
+    let bytes = conversation.end();
+    println!("address changed back: {bytes} bytes whole");
+    assert!(desk.resolves("www.public.test"), "public names answer as before");
+    session.disconnect();
+}
+
+fn a_helper_that_comes_back_keeps_open_connections(desk: &Desk<'_>) {
+    let session = desk.connect(&[]);
+    let mut conversation = Conversation::begin(desk);
+    desk.replace_helper(Duration::from_secs(1));
+    conversation.goes_on();
+    assert!(desk.page(PAGE).is_some());
+    let gap = conversation.gap();
+    let bytes = conversation.end();
+    println!("helper gone for 1 s: gap {gap:?}, {bytes} bytes whole");
+    session.disconnect();
+}
+
+fn a_lost_agent_is_replaced_and_its_connections_are_reset(desk: &Desk<'_>) {
+    let session = desk.connect(&[]);
+    let mut conversation = Conversation::begin(desk);
+    let pod = agent_of(&session);
+    let states = desk.states();
+    states.wait(CONNECTING, "connected").expect("watched");
+    desk.kubectl(&[
+        "--namespace",
+        "shop",
+        "delete",
+        "pod",
+        &pod,
+        "--grace-period=0",
+        "--force",
+    ]);
+    states
+        .wait(CONNECTING, "placing")
+        .expect("another agent is placed");
+    // Opened while there is no agent.
+    let echo = desk.address("service/echo", "{.spec.clusterIP}");
+    let waits = "import socket, sys, time\n\
+                 begun = time.monotonic()\n\
+                 s = socket.create_connection((sys.argv[1], 7000), 40); s.settimeout(40)\n\
+                 s.sendall(b'hello'); assert s.recv(5) == b'hello'\n\
+                 print(time.monotonic() - begun)";
+    let opened = desk.text("python3", &["-c", waits, &echo]);
+    println!(
+        "opened while there was no agent: answered after {} s",
+        opened.trim_end()
+    );
+    states.wait(CONNECTING, "connected").expect("connected again");
+    assert_ne!(agent_of(&session), pod, "another agent serves");
+    let failure = conversation.failure();
+    assert!(
+        failure.starts_with("ConnectionResetError"),
+        "connections of the lost agent are reset, not: {failure}"
+    );
+    assert!(desk.page(PAGE).is_some());
+    session.disconnect();
+}
+
+fn sigterm_ends_a_session_well(desk: &Desk<'_>) {
+    let mut session = desk.connect(&[]);
+    session.running.signal(Signal::SIGTERM);
+    assert_eq!(session.running.wait(), Some(0));
+    assert_eq!(desk.page(PAGE), None);
+    assert!(desk.status().is_empty());
+}
+
+fn agent_of(session: &Session<'_>) -> String {
+    session.status().unwrap()["agent"]["pod"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
