@@ -19,13 +19,27 @@ impl Seen {
             return false;
         }
         while self.early.remove(&self.below) {
-            self.below += 1;
+            self.below = self.below.saturating_add(1);
         }
         true
     }
 
-    /// How many names are kept one by one.
-    pub(crate) fn early(&self) -> usize {
+    /// Takes names that have not come for used ones, until no more than `most` are kept one by one. An agent that took
+    /// another one's place never sees the names that its client used before.
+    pub(crate) fn keep_at_most(&mut self, most: usize) {
+        while self.early.len() > most {
+            let Some(first) = self.early.pop_first() else {
+                return;
+            };
+            self.below = first.saturating_add(1);
+            while self.early.remove(&self.below) {
+                self.below = self.below.saturating_add(1);
+            }
+        }
+    }
+
+    #[cfg(test)]
+    fn early(&self) -> usize {
         self.early.len()
     }
 
@@ -50,5 +64,18 @@ mod tests {
             assert!(!seen.insert(StreamId(id)), "{id}");
         }
         assert_eq!(seen.early(), 0, "a run without gaps is kept as one mark");
+    }
+
+    #[test]
+    fn names_that_never_come_do_not_let_the_set_grow() {
+        let mut seen = Seen::starting_at(StreamId(1));
+        for id in (1000..3000).step_by(2) {
+            assert!(seen.insert(StreamId(id)));
+            seen.keep_at_most(100);
+            assert!(seen.early() <= 100);
+        }
+        assert!(!seen.insert(StreamId(1)), "a name that far back counts as used");
+        assert!(!seen.insert(StreamId(2998)), "a name is new once");
+        assert!(seen.insert(StreamId(2997)), "one that is only late is new");
     }
 }

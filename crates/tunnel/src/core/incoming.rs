@@ -37,7 +37,7 @@ impl Core {
             }
             Frame::Open { stream, to, credit } => {
                 self.only(Role::Agent)?;
-                self.incoming(stream, to, credit, events)?;
+                self.incoming(stream, to, credit, events);
             }
             Frame::Opened { stream, credit } => {
                 self.only(Role::Client)?;
@@ -103,25 +103,22 @@ impl Core {
         to: std::net::SocketAddr,
         credit: u32,
         events: &mut Vec<Event>,
-    ) -> Result<(), Breach> {
+    ) {
         if !self.seen.insert(id) {
-            return Ok(());
+            return;
         }
-        if self.seen.early() > MOST_EARLY_NAMES {
-            return Err(Breach);
-        }
+        self.seen.keep_at_most(MOST_EARLY_NAMES);
         if self.streams.len() >= self.limits.streams {
             self.send_urgent(Frame::Refused {
                 stream: id,
                 refusal: Refusal::Exhausted,
             });
-            return Ok(());
+            return;
         }
         let mut state = StreamState::new(&self.limits);
         state.send.credit(credit.into());
         self.streams.insert(id, state);
         events.push(Event::Incoming { stream: id, to });
-        Ok(())
     }
 
     pub(super) fn opened(&mut self, id: StreamId, credit: u32) {
