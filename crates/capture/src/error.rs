@@ -6,7 +6,8 @@ use std::io;
 /// Why [`crate::Capture::start`] failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
-    /// The kernel refuses this user a user and network namespace. Capture by rewriting is what is left.
+    /// The kernel refuses this user a user and network namespace. Capture by rewriting is what is left, where the
+    /// TUN's addresses are known.
     #[error("the kernel refused a private network namespace ({source}); {remedy}")]
     NamespacesRefused {
         /// What switched them off, and so what switches them on.
@@ -45,6 +46,24 @@ pub enum CaptureError {
     ChildNotStarted {
         /// What happened.
         source: io::Error,
+    },
+    /// Rewritten packets do not arrive at the laptop's own address in the TUN.
+    #[error(
+        "connections that come in by the TUN do not arrive ({source}): a firewall of the laptop drops them; let them in, with ufw: ufw allow in on {device}, with firewalld: firewall-cmd --zone=trusted --add-interface={device}"
+    )]
+    RewritingBlocked {
+        /// The TUN's name.
+        device: String,
+        /// What became of the attempt.
+        source: io::Error,
+    },
+    /// Neither back end can be had. Curing one cause is enough.
+    #[error("{refused}. Rewriting packets instead does not work either: {blocked}")]
+    NoBackEnd {
+        /// Why there is no private namespace.
+        refused: Box<CaptureError>,
+        /// Why there is no rewriting.
+        blocked: Box<CaptureError>,
     },
     /// The TUN that was given cannot be used.
     #[error("the TUN cannot be used ({source}); it has to be an open TUN device without packet information")]

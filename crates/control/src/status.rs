@@ -48,6 +48,9 @@ pub struct SessionStatus {
     /// How the laptop's names reach us, in words for people.
     #[serde(default)]
     pub dns: Option<String>,
+    /// How packets become connections: `private-namespace`, or `rewriting` where the kernel refuses that.
+    #[serde(default)]
+    pub capture: Option<String>,
 }
 
 impl SessionStatus {
@@ -68,6 +71,7 @@ impl SessionStatus {
             agent: None,
             routes: Vec::new(),
             dns: None,
+            capture: None,
         }
     }
 
