@@ -3,7 +3,7 @@
 //! It makes a network namespace of its own, so it needs root and disturbs nothing:
 //!
 //! ```text
-//! cargo run --release -p slipway-capture --example capture_cost -- [SECONDS]
+//! cargo run --release -p slipway-capture --example capture_cost -- [SECONDS [rewriting]]
 //! ```
 #![expect(clippy::print_stdout, reason = "figures are what it is for")]
 
@@ -17,12 +17,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use nix::sched::{CloneFlags, unshare};
-use slipway_capture::{Answer, Capture, Echo, FarEnd, Flow, Refusal, Resolver};
+use slipway_capture::{
+    Answer, BackEnd, Capture, Choice, Echo, FarEnd, Flow, Refusal, Resolver, Setup, TunAddresses,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 const TUN: &str = "slip0";
 const CAPTURED: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 10));
+const LAPTOP: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1));
 const RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 2));
 /// The far end reads and drops.
 const SINK: u16 = 9;
@@ -43,6 +46,18 @@ fn main() -> Result<()> {
         .map_or(Ok(4), |argument| argument.parse())
         .context("SECONDS")?;
     let span = Duration::from_secs(seconds);
+    let back_end = match std::env::args().nth(2).as_deref() {
+        Some("rewriting") => BackEnd::Rewriting,
+        Some(_) | None => BackEnd::PrivateNamespace,
+    };
+    let setup = Setup {
+        resolver_addresses: vec![RESOLVER],
+        tun_addresses: vec![TunAddresses {
+            laptop: LAPTOP,
+            other: RESOLVER,
+        }],
+        back_end: Choice::Only(back_end),
+    };
     unshare(CloneFlags::CLONE_NEWNET).context("a network namespace of its own: needs root")?;
     ip("link set lo up")?;
     let tun = slipway_capture::make_tun(TUN).context("a TUN")?;
@@ -60,7 +75,7 @@ fn main() -> Result<()> {
                 }
             });
         }
-        anyhow::Ok(Capture::start(tun, &[RESOLVER], Server, Answerer).await?)
+        anyhow::Ok(Capture::start(tun, setup, Server, Answerer).await?)
     })?;
 
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -218,7 +233,7 @@ impl FarEnd for Server {
         std::future::ready(Ok(to.port())).await
     }
 
-    async fn carry(&self, port: u16, program: tokio::net::TcpStream) {
+    async fn carry(&self, port: u16, _: Flow, program: tokio::net::TcpStream) {
         serve(port, program).await;
     }
 

@@ -1,7 +1,6 @@
 //! One capture, from start to stop.
 
 use std::io;
-use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,15 +11,17 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::connections::Connections;
+use crate::back_end::{BackEnd, Chosen, choose};
+use crate::connections::{Connections, Inside};
 use crate::dropped::{Dropped, DroppedPackets};
-use crate::private_namespace::{ChildEnd, PrivateNamespace};
+use crate::private_namespace::{ChildEnd, Listeners};
 use crate::pump::{Inwards, Outwards};
 use crate::questions::Questions;
 use crate::replies::Datagrams;
+use crate::rewriting::Rewriting;
 use crate::tasks::Tasks;
 use crate::tun::{LaptopTun, Tun};
-use crate::{CaptureError, FarEnd, Replies, Resolver};
+use crate::{CaptureError, FarEnd, Replies, Resolver, Setup};
 
 /// How often what is too old is looked for.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -37,7 +38,8 @@ pub struct Capture {
     stop: Arc<AtomicBool>,
     wake_outwards: Arc<EventFd>,
     pumps: Vec<JoinHandle<()>>,
-    child: ChildEnd,
+    back_end: BackEnd,
+    child: Option<ChildEnd>,
     lost: Mutex<mpsc::Receiver<Lost>>,
 }
 
@@ -59,7 +61,7 @@ impl Capture {
     /// How long a flow of datagrams is remembered without one, in either direction. A flow to port 53: 5 s.
     pub const DATAGRAM_IDLE: Duration = Duration::from_secs(120);
 
-    /// Starts capturing what arrives on `tun`; programs reach the resolver at `resolver_addresses`, port 53.
+    /// Starts capturing what arrives on `tun`.
     ///
     /// `tun` is an `IFF_TUN | IFF_NO_PI` device, best with an MTU of 65535, into which somebody routed what is to
     /// be captured: routes may come and go while this runs. Call it within a Tokio runtime with I/O and time.
@@ -68,22 +70,58 @@ impl Capture {
     /// See [`CaptureError`]. Nothing is left behind.
     pub async fn start<F: FarEnd, R: Resolver>(
         tun: OwnedFd,
-        resolver_addresses: &[IpAddr],
+        setup: Setup,
         far: F,
         resolver: R,
     ) -> Result<Self, CaptureError> {
         let resources = |source: io::Error| CaptureError::Resources { source };
         let tun = Tun::adopt(tun).map_err(|source| CaptureError::Tun { source })?;
-        let (namespace, private, child) = PrivateNamespace::start().await?;
+        let device = tun.name();
+        let chosen = choose(setup.back_end, !setup.tun_addresses.is_empty()).await?;
+        let blocked = |refused: Option<CaptureError>, source: io::Error| {
+            let blocked = CaptureError::RewritingBlocked { device, source };
+            match refused {
+                Some(refused) => CaptureError::NoBackEnd {
+                    refused: Box::new(refused),
+                    blocked: Box::new(blocked),
+                },
+                None => blocked,
+            }
+        };
+        let (inside, listeners, child, refused) = match chosen {
+            Chosen::PrivateNamespace(namespace, tun, child) => {
+                let listeners = tokio::sync::Mutex::new(Listeners::new(namespace));
+                let tun = Arc::new(tun);
+                (
+                    Inside::PrivateNamespace { listeners, tun },
+                    Vec::new(),
+                    Some(child),
+                    None,
+                )
+            }
+            Chosen::Rewriting(refused) => match Rewriting::start(&setup.tun_addresses) {
+                Ok((rewriting, listeners)) => (Inside::Rewriting(rewriting), listeners, None, refused),
+                Err(error) => return Err(blocked(refused, error)),
+            },
+        };
+        let back_end = match &inside {
+            Inside::PrivateNamespace { .. } => BackEnd::PrivateNamespace,
+            Inside::Rewriting(_) => BackEnd::Rewriting,
+        };
+        let private = match &inside {
+            Inside::PrivateNamespace { tun, .. } => Some(Arc::clone(tun)),
+            Inside::Rewriting(_) => None,
+        };
+        if let Some(refused) = &refused {
+            tracing::info!(%refused, "packets are rewritten instead");
+        }
 
         let tasks = Tasks::new();
         let dropped = Arc::new(Dropped::default());
         let laptop = Arc::new(LaptopTun::new(tun).map_err(resources)?);
-        let private = Arc::new(private);
         let datagrams = Arc::new(Datagrams::new(Arc::clone(&laptop), Arc::clone(&dropped)));
         let connections = Arc::new(Connections::new(
-            namespace,
-            Arc::clone(&private),
+            inside,
             Arc::clone(&laptop),
             (far.clone(), resolver.clone()),
             Arc::clone(&dropped),
@@ -96,8 +134,7 @@ impl Capture {
 
         let inwards = Inwards {
             laptop: Arc::clone(&laptop),
-            private: Arc::clone(&private),
-            resolver_addresses: resolver_addresses.into(),
+            resolver_addresses: setup.resolver_addresses.into(),
             connections: Arc::clone(&connections),
             questions: Questions::new(resolver, Arc::clone(&laptop), Arc::clone(&dropped), tasks.clone()),
             datagrams: Arc::clone(&datagrams),
@@ -106,14 +143,17 @@ impl Capture {
             lost: losing.clone(),
             stop: Arc::clone(&stop),
         };
-        let outwards = Outwards {
+        let outwards = private.map(|private| Outwards {
             laptop: Arc::clone(&laptop),
             private,
             wake: Arc::clone(&wake_outwards),
             stop: Arc::clone(&stop),
-        };
-        tasks.spawn(sweep(connections, Arc::clone(&datagrams), far));
-        tasks.spawn(watch_child(child.clone(), losing));
+        });
+        tasks.spawn(sweep(Arc::clone(&connections), Arc::clone(&datagrams), far));
+        if let Some(child) = child.clone() {
+            tasks.spawn(watch_child(child, losing));
+        }
+        connections.accept_on(listeners);
 
         // From here on an early return is a drop, which ends what runs already.
         let mut capture = Self {
@@ -124,16 +164,29 @@ impl Capture {
             stop,
             wake_outwards,
             pumps: Vec::new(),
+            back_end,
             child,
             lost: Mutex::new(lost),
         };
         capture
             .pumps
             .push(pump("capture-in", || inwards.run()).map_err(resources)?);
-        capture
-            .pumps
-            .push(pump("capture-out", || outwards.run()).map_err(resources)?);
+        if let Some(outwards) = outwards {
+            capture
+                .pumps
+                .push(pump("capture-out", || outwards.run()).map_err(resources)?);
+        }
+        if let Err(error) = connections.self_test().await {
+            drop(connections);
+            capture.stop().await;
+            return Err(blocked(refused, error));
+        }
         Ok(capture)
+    }
+
+    /// Which back end is used.
+    pub fn back_end(&self) -> BackEnd {
+        self.back_end
     }
 
     /// Where answers of the far end that are packets go in. The far end exists before its capture, so whoever
@@ -183,7 +236,9 @@ impl Capture {
             tracing::error!("a pump ended by a panic");
         }
         self.tasks.ended().await;
-        if timeout(CHILD_END_LIMIT, self.child.wait()).await.is_err() {
+        if let Some(child) = &mut self.child
+            && timeout(CHILD_END_LIMIT, child.wait()).await.is_err()
+        {
             tracing::warn!("the private namespace's process has not ended yet");
         }
     }

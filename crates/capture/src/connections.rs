@@ -2,40 +2,37 @@
 //!
 //! The pump shows every SYN here and lets in what passes. When the far end has opened a connection, a listener on
 //! its port is had in the private namespace, the SYN is let in, and the kernel's handshake makes a socket whose
-//! own two names say which connection it is.
+//! own two names say which connection it is. With rewriting there is one listener, and the port from which a
+//! connection seems to come says which it is.
 
 use std::io;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use lru::LruCache;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::dropped::Dropped;
 use crate::held::{HeldConnections, Ticket, Verdict};
-use crate::packet::{self, Unreachable};
-use crate::private_namespace::PrivateNamespace;
+use crate::packet::{self, Tcp, Unreachable};
+use crate::private_namespace::Listeners;
+use crate::rewriting::{self, Answer, Rewriting, SELF_TEST_PORT};
 use crate::tasks::Tasks;
 use crate::tun::{LaptopTun, Tun};
 use crate::{Capture, FarEnd, Flow, Refusal, Resolver};
 
 /// How many connections may wait for the far end at a time.
 const MAX_OPENING: usize = 4096;
-/// How many ports are listened on at a time. Beyond that the one asked for longest ago is closed; its open
-/// connections go on, and it is opened again when it is needed.
-const MAX_LISTENERS: NonZeroUsize = NonZeroUsize::new(512).unwrap();
 /// How long to leave the kernel alone when it gives no more files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// All TCP connections of a capture.
 pub(crate) struct Connections<F: FarEnd, R> {
     held: Mutex<HeldConnections<Taker<F::Opened>>>,
-    listeners: tokio::sync::Mutex<Listeners>,
-    private: Arc<Tun>,
+    inside: Inside,
+    /// The end from which the self-test connects, while it does.
+    self_test: Mutex<Option<SocketAddr>>,
     laptop: Arc<LaptopTun>,
     far: F,
     resolver: R,
@@ -47,6 +44,7 @@ pub(crate) struct Connections<F: FarEnd, R> {
 enum Taker<O> {
     FarEnd(O),
     Resolver,
+    SelfTest,
 }
 
 /// Where a connection goes.
@@ -56,18 +54,24 @@ pub(crate) enum Towards {
     FarEnd,
     /// To the resolver.
     Resolver,
+    /// Nowhere: it is ours.
+    SelfTest,
 }
 
-struct Listeners {
-    namespace: PrivateNamespace,
-    /// The tasks that accept. The end of one closes its port.
-    open: LruCache<u16, JoinHandle<()>>,
+/// Where packets become sockets.
+pub(crate) enum Inside {
+    /// In the private namespace, behind its TUN.
+    PrivateNamespace {
+        listeners: tokio::sync::Mutex<Listeners>,
+        tun: Arc<Tun>,
+    },
+    /// On the laptop.
+    Rewriting(Rewriting),
 }
 
 impl<F: FarEnd, R: Resolver> Connections<F, R> {
     pub(crate) fn new(
-        namespace: PrivateNamespace,
-        private: Arc<Tun>,
+        inside: Inside,
         laptop: Arc<LaptopTun>,
         (far, resolver): (F, R),
         dropped: Arc<Dropped>,
@@ -75,11 +79,8 @@ impl<F: FarEnd, R: Resolver> Connections<F, R> {
     ) -> Self {
         Self {
             held: Mutex::new(HeldConnections::new(MAX_OPENING)),
-            listeners: tokio::sync::Mutex::new(Listeners {
-                namespace,
-                open: LruCache::new(MAX_LISTENERS),
-            }),
-            private,
+            inside,
+            self_test: Mutex::default(),
             laptop,
             far,
             resolver,
@@ -113,6 +114,62 @@ impl<F: FarEnd, R: Resolver> Connections<F, R> {
         }
     }
 
+    /// Lets a segment in, which may be changed on its way.
+    pub(crate) fn let_in(&self, flow: Flow, tcp: Tcp, segment: &mut [u8]) {
+        match &self.inside {
+            Inside::PrivateNamespace { tun, .. } => tun.write(segment),
+            Inside::Rewriting(rewriting) => {
+                if rewriting.inwards(flow, tcp, segment) {
+                    self.laptop.write(segment);
+                } else {
+                    self.break_off(segment);
+                }
+            }
+        }
+    }
+
+    /// Lets an answer out that came by the laptop's TUN. Whether it was one.
+    pub(crate) fn let_out(&self, flow: Flow, tcp: Tcp, segment: &mut [u8]) -> bool {
+        let Inside::Rewriting(rewriting) = &self.inside else {
+            return false;
+        };
+        match rewriting.outwards(flow, tcp, segment) {
+            Answer::None => return false,
+            Answer::Known => self.laptop.write(segment),
+            Answer::Stray => self.break_off(segment),
+        }
+        true
+    }
+
+    /// Whether a SYN is the self-test's.
+    pub(crate) fn is_self_test(&self, flow: Flow) -> bool {
+        flow.to.port() == SELF_TEST_PORT && *self.expected() == Some(flow.from)
+    }
+
+    /// Shows that connections arrive at the listeners of rewriting, if that is what is used.
+    ///
+    /// # Errors
+    /// What became of the one that did not.
+    pub(crate) async fn self_test(&self) -> io::Result<()> {
+        let Inside::Rewriting(rewriting) = &self.inside else {
+            return Ok(());
+        };
+        for addresses in rewriting.addresses() {
+            let tested = rewriting::passes(addresses, |end| *self.expected() = Some(end)).await;
+            *self.expected() = None;
+            tested?;
+        }
+        Ok(())
+    }
+
+    /// Accepts what comes to these listeners until the capture ends.
+    pub(crate) fn accept_on(self: &Arc<Self>, listeners: Vec<TcpListener>) {
+        for listener in listeners {
+            let this = Arc::clone(self);
+            self.tasks.spawn(async move { this.accept(listener).await });
+        }
+    }
+
     /// Sees to a reset from the program, which is let in as well.
     pub(crate) fn reset(&self, flow: Flow) {
         let opened = self.held().reset(flow);
@@ -123,12 +180,16 @@ impl<F: FarEnd, R: Resolver> Connections<F, R> {
     pub(crate) fn expire(&self, now: Instant) {
         let opened = self.held().expire(now);
         drop(opened);
+        if let Inside::Rewriting(rewriting) = &self.inside {
+            rewriting.expire(now);
+        }
     }
 
     /// Asks the far end, then lets the SYN in or answers it.
     async fn open(self: Arc<Self>, flow: Flow, towards: Towards, ticket: Ticket) {
         let taker = match towards {
             Towards::Resolver => Ok(Taker::Resolver),
+            Towards::SelfTest => Ok(Taker::SelfTest),
             Towards::FarEnd => match timeout(Capture::OPEN_LIMIT, self.far.open(flow.to)).await {
                 Ok(Ok(opened)) => Ok(Taker::FarEnd(opened)),
                 Ok(Err(refusal)) => Err(refusal),
@@ -149,7 +210,7 @@ impl<F: FarEnd, R: Resolver> Connections<F, R> {
             Ok(taker) => {
                 let syn = self.held().opened(Instant::now(), flow, ticket, taker);
                 if let Ok(syn) = syn {
-                    self.private.write(&syn);
+                    self.admit(flow, syn);
                 }
             }
             Err(refusal) => {
@@ -158,6 +219,30 @@ impl<F: FarEnd, R: Resolver> Connections<F, R> {
                     self.refuse(&syn, refusal);
                 }
             }
+        }
+    }
+
+    /// Lets a held SYN in.
+    fn admit(&self, flow: Flow, mut syn: Box<[u8]>) {
+        match &self.inside {
+            Inside::PrivateNamespace { tun, .. } => tun.write(&syn),
+            Inside::Rewriting(rewriting) => {
+                if rewriting.admit(Instant::now(), flow, &mut syn) {
+                    self.laptop.write(&syn);
+                } else {
+                    // The program's kernel repeats it, and it is as good as new then.
+                    self.dropped.connections.count();
+                    self.reset(flow);
+                }
+            }
+        }
+    }
+
+    /// Answers a segment of a connection that is not known (any more), as a kernel would.
+    fn break_off(&self, segment: &[u8]) {
+        let mut answer = Vec::new();
+        if packet::write_break(&mut answer, segment).is_ok() {
+            self.laptop.write(&answer);
         }
     }
 
@@ -176,21 +261,17 @@ impl<F: FarEnd, R: Resolver> Connections<F, R> {
         }
     }
 
-    /// Makes sure that somebody listens on `port` in the private namespace.
+    /// Makes sure that somebody listens for what was meant for `port`.
     async fn listen(self: &Arc<Self>, port: u16) -> io::Result<()> {
-        let mut listeners = self.listeners.lock().await;
-        if listeners.open.get(&port).is_some() {
-            return Ok(());
+        match &self.inside {
+            Inside::PrivateNamespace { listeners, .. } => {
+                let this = Arc::clone(self);
+                let accept = |listener| self.tasks.spawn(async move { this.accept(listener).await });
+                listeners.lock().await.listen(port, accept).await
+            }
+            // One listener is there for all ports, all the time.
+            Inside::Rewriting(_) => Ok(()),
         }
-        let listener = listeners.namespace.listener(port).await?;
-        let this = Arc::clone(self);
-        let accepting = self.tasks.spawn(async move { this.accept(listener).await });
-        if let Some((_, oldest)) = listeners.open.push(port, accepting) {
-            oldest.abort();
-            // Its port can be listened on again only when it is closed.
-            let _ = oldest.await;
-        }
-        Ok(())
     }
 
     async fn accept(self: Arc<Self>, listener: TcpListener) {
@@ -209,21 +290,44 @@ impl<F: FarEnd, R: Resolver> Connections<F, R> {
 
     /// Joins an accepted socket with what was opened for it. One that nothing was opened for is closed.
     fn carry(self: &Arc<Self>, program: TcpStream, from: SocketAddr) {
-        let Ok(to) = program.local_addr() else { return };
-        let flow = Flow {
-            from: plain(from),
-            to: plain(to),
+        let Some(flow) = self.flow_of(&program, from) else {
+            return;
         };
         let accepted = self.held().accepted(flow);
-        let Some((ticket, taker)) = accepted else { return };
+        let Some((ticket, taker)) = accepted else {
+            return self.release(from, flow);
+        };
         let this = Arc::clone(self);
         self.tasks.spawn(async move {
             match taker {
-                Taker::FarEnd(opened) => this.far.carry(opened, program).await,
+                Taker::FarEnd(opened) => this.far.carry(opened, flow, program).await,
                 Taker::Resolver => this.resolver.serve_tcp(program).await,
+                Taker::SelfTest => drop(program),
             }
             this.held().ended(flow, ticket);
+            this.release(from, flow);
         });
+    }
+
+    /// The connection that an accepted socket is the end of.
+    fn flow_of(&self, program: &TcpStream, from: SocketAddr) -> Option<Flow> {
+        match &self.inside {
+            Inside::PrivateNamespace { .. } => Some(Flow {
+                from: plain(from),
+                to: plain(program.local_addr().ok()?),
+            }),
+            Inside::Rewriting(rewriting) => rewriting.accepted(from),
+        }
+    }
+
+    fn release(&self, from: SocketAddr, flow: Flow) {
+        if let Inside::Rewriting(rewriting) = &self.inside {
+            rewriting.release(from, flow);
+        }
+    }
+
+    fn expected(&self) -> MutexGuard<'_, Option<SocketAddr>> {
+        self.self_test.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn held(&self) -> MutexGuard<'_, HeldConnections<Taker<F::Opened>>> {

@@ -6,7 +6,8 @@ use std::io;
 /// Why [`crate::Capture::start`] failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
-    /// The kernel refuses this user a user and network namespace. Capture by rewriting is what is left.
+    /// The kernel refuses this user a user and network namespace. Capture by rewriting is what is left, where the
+    /// TUN's addresses are known.
     #[error("the kernel refused a private network namespace ({source})")]
     NamespacesRefused {
         /// What switched them off, and so what switches them on.
@@ -39,6 +40,22 @@ pub enum CaptureError {
     ChildNotStarted {
         /// What happened.
         source: io::Error,
+    },
+    /// Rewritten packets do not arrive at the laptop's own address in the TUN.
+    #[error("a firewall of this laptop drops connections that come in by the TUN ({source})")]
+    RewritingBlocked {
+        /// The TUN's name.
+        device: String,
+        /// What became of the attempt.
+        source: io::Error,
+    },
+    /// Neither back end can be had. Curing one cause is enough.
+    #[error("{refused}. Rewriting packets instead does not work either: {blocked}")]
+    NoBackEnd {
+        /// Why there is no private namespace.
+        refused: Box<CaptureError>,
+        /// Why there is no rewriting.
+        blocked: Box<CaptureError>,
     },
     /// The TUN that was given cannot be used.
     #[error("the TUN cannot be used ({source})")]
@@ -74,6 +91,13 @@ impl CaptureError {
                 "a program that captures has to ask child_main_if_asked() first thing in main; `slipway` does, so \
                  reinstall it"
                     .to_owned()
+            }
+            Self::RewritingBlocked { device, .. } => format!(
+                "let them in: with ufw `sudo ufw allow in on {device}`, with firewalld \
+                 `sudo firewall-cmd --zone=trusted --add-interface={device}`"
+            ),
+            Self::NoBackEnd { refused, blocked } => {
+                format!("{}; or {}", refused.remedy(), blocked.remedy())
             }
             Self::Tun { .. } => {
                 "it has to be an open TUN device without packet information: reinstall Slipway, so that all its parts \

@@ -20,8 +20,8 @@ pub trait FarEnd: Clone + Send + Sync + 'static {
 
     /// Carries bytes between an opened connection and the program's end of it, until both are done.
     ///
-    /// `program.local_addr()` is where the program wanted to go, `program.peer_addr()` is the program.
-    fn carry(&self, opened: Self::Opened, program: TcpStream) -> impl Future<Output = ()> + Send;
+    /// `flow` says who the program is and where it wanted to go; the names of the socket itself may be others.
+    fn carry(&self, opened: Self::Opened, flow: Flow, program: TcpStream) -> impl Future<Output = ()> + Send;
 
     /// Sends one UDP datagram, best effort. Called on the packet path: it must not block.
     fn datagram(&self, flow: Flow, payload: &[u8]);

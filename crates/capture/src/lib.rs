@@ -18,10 +18,15 @@
 //! socket's own name is the destination the program meant. The one packet held back is the first SYN of a
 //! connection: it enters the namespace when the far end has answered, so that `connect()` tells the truth.
 //!
+//! Where the kernel refuses that namespace, TCP packets are rewritten instead, so that they lead to a listener on the
+//! laptop's own address in the TUN ([`BackEnd::Rewriting`]). Everything else is the same, and so is what a program
+//! sees; only a firewall on the laptop may be in its way, which is found out at the start.
+//!
 //! This crate must not know what the far end is, nor how the TUN was made, nor what a name means.
 //!
 //! A program that starts captures calls [`private_namespace::child_main_if_asked`] first thing in `main`.
 
+mod back_end;
 mod capture;
 mod connections;
 mod dropped;
@@ -35,9 +40,11 @@ mod pump;
 mod questions;
 mod replies;
 mod resolver;
+mod rewriting;
 mod tasks;
 mod tun;
 
+pub use back_end::{BackEnd, Choice, Setup, TunAddresses};
 pub use capture::{Capture, Lost};
 pub use dropped::DroppedPackets;
 pub use error::{CaptureError, NamespaceRemedy};

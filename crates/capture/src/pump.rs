@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use crate::capture::Lost;
 use crate::connections::{Connections, Towards};
 use crate::dropped::Dropped;
-use crate::packet::{self, Content, Packet, Tcp, Unreadable};
+use crate::packet::{self, Content, Tcp, Unreadable};
 use crate::questions::Questions;
 use crate::replies::Datagrams;
 use crate::tun::{LaptopTun, MAX_PACKET, Tun};
@@ -30,7 +30,6 @@ const BATCH: usize = 256;
 /// From the program's TUN to wherever each packet goes.
 pub(crate) struct Inwards<F: FarEnd, R: Resolver> {
     pub(crate) laptop: Arc<LaptopTun>,
-    pub(crate) private: Arc<Tun>,
     pub(crate) resolver_addresses: Box<[IpAddr]>,
     pub(crate) connections: Arc<Connections<F, R>>,
     pub(crate) questions: Questions<R>,
@@ -77,14 +76,17 @@ impl<F: FarEnd, R: Resolver> Inwards<F, R> {
         laptop.reader_gone();
     }
 
-    fn take(&mut self, bytes: &[u8]) {
+    fn take(&mut self, bytes: &mut [u8]) {
         let packet = match packet::read(bytes) {
             Ok(packet) => packet,
             Err(Unreadable::Malformed) => return self.dropped.malformed.count(),
             Err(Unreadable::Fragment) => return self.dropped.fragments.count(),
         };
         match packet.content {
-            Content::Tcp(tcp) => self.take_tcp(&packet, tcp, bytes),
+            Content::Tcp(tcp) => {
+                let flow = packet.flow(tcp.from_port, tcp.to_port);
+                self.take_tcp(flow, tcp, bytes);
+            }
             Content::Udp {
                 from_port,
                 to_port,
@@ -108,21 +110,24 @@ impl<F: FarEnd, R: Resolver> Inwards<F, R> {
         }
     }
 
-    fn take_tcp(&self, packet: &Packet<'_>, tcp: Tcp, bytes: &[u8]) {
+    fn take_tcp(&self, flow: Flow, tcp: Tcp, bytes: &mut [u8]) {
+        if self.connections.let_out(flow, tcp, bytes) {
+            return;
+        }
         if tcp.opens() {
-            let flow = packet.flow(tcp.from_port, tcp.to_port);
             let towards = match (self.is_resolver(flow.to.ip()), flow.to.port()) {
-                (false, _) => Towards::FarEnd,
                 (true, DNS_PORT) => Towards::Resolver,
+                _ if self.connections.is_self_test(flow) => Towards::SelfTest,
                 (true, _) => return self.connections.refuse(bytes, Refusal::Refused),
+                (false, _) => Towards::FarEnd,
             };
             if !self.connections.syn(flow, towards, tcp.seq, bytes) {
                 return;
             }
         } else if tcp.resets() {
-            self.connections.reset(packet.flow(tcp.from_port, tcp.to_port));
+            self.connections.reset(flow);
         }
-        self.private.write(bytes);
+        self.connections.let_in(flow, tcp, bytes);
     }
 
     fn take_datagram(&mut self, flow: Flow, payload: &[u8]) {
@@ -215,10 +220,10 @@ fn wait(wake: BorrowedFd<'_>, tun: Option<BorrowedFd<'_>>) -> Readiness {
 }
 
 /// Reads packets until there is none or a batch is full.
-fn read_batch(tun: &Tun, buffer: &mut [u8], mut take: impl FnMut(&[u8])) -> io::Result<()> {
+fn read_batch(tun: &Tun, buffer: &mut [u8], mut take: impl FnMut(&mut [u8])) -> io::Result<()> {
     for _ in 0..BATCH {
         match tun.read(buffer) {
-            Ok(len) => take(buffer.get(..len).unwrap_or_default()),
+            Ok(len) => take(buffer.get_mut(..len).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

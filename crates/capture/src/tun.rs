@@ -56,6 +56,11 @@ impl Tun {
         Ok(Self { device })
     }
 
+    /// What its interface is called.
+    pub(crate) fn name(&self) -> String {
+        name_of(self.device.as_fd())
+    }
+
     /// Reads one packet, or fails with [`io::ErrorKind::WouldBlock`].
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         Ok(nix::unistd::read(&self.device, buffer)?)
@@ -94,6 +99,15 @@ pub fn make_tun(name: &str) -> io::Result<OwnedFd> {
         Ok(tun) => Ok(tun.device),
         Err(CreateError::Open(error) | CreateError::Make(error)) => Err(error),
     }
+}
+
+/// What the interface of a TUN is called, or nothing where that cannot be had.
+pub(crate) fn name_of(device: BorrowedFd<'_>) -> String {
+    let name = interface(device)
+        .map(|request| request.ifr_name)
+        .unwrap_or_default();
+    let octets = name.iter().take_while(|octet| **octet != 0);
+    octets.map(|octet| char::from(octet.to_ne_bytes()[0])).collect()
 }
 
 /// Why a TUN was not made.
@@ -236,14 +250,20 @@ fn set_interface(device: BorrowedFd<'_>, request: &libc::ifreq) -> io::Result<()
     Ok(())
 }
 
-#[expect(unsafe_code, reason = "no safe wrapper asks a TUN for its flags")]
+#[expect(unsafe_code, reason = "flags are in a union")]
 fn interface_flags(device: BorrowedFd<'_>) -> io::Result<libc::c_short> {
+    let request = interface(device)?;
+    // SAFETY: TUNGETIFF has set the flags; any bits are a valid integer.
+    Ok(unsafe { request.ifr_ifru.ifru_flags })
+}
+
+#[expect(unsafe_code, reason = "no safe wrapper asks a TUN for its name and flags")]
+fn interface(device: BorrowedFd<'_>) -> io::Result<libc::ifreq> {
     let mut request = interface_request();
     // SAFETY: TUNGETIFF writes one `ifreq`, to which the pointer leads.
     let result = unsafe { libc::ioctl(device.as_raw_fd(), libc::TUNGETIFF, &raw mut request) };
     nix::errno::Errno::result(result)?;
-    // SAFETY: the call succeeded and has set the flags; any bits are a valid integer.
-    Ok(unsafe { request.ifr_ifru.ifru_flags })
+    Ok(request)
 }
 
 #[cfg(test)]

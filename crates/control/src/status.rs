@@ -52,6 +52,9 @@ pub struct SessionStatus {
     /// Where the session answers questions about names, for those who ask it themselves.
     #[serde(default)]
     pub resolver: Option<IpAddr>,
+    /// How packets become connections: `private-namespace`, or `rewriting` where the kernel refuses that.
+    #[serde(default)]
+    pub capture: Option<String>,
 }
 
 impl SessionStatus {
@@ -73,6 +76,7 @@ impl SessionStatus {
             routes: Vec::new(),
             dns: None,
             resolver: None,
+            capture: None,
         }
     }
 

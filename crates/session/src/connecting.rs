@@ -65,6 +65,7 @@ pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<()
         status.routes = method.routes().iter().map(ToString::to_string).collect();
         status.dns = Some(method.names_by());
         status.resolver = Some(method.resolver());
+        status.capture = Some(method.captured_by().to_string());
     });
     holdings.live = Some(Live {
         carriers,

@@ -73,7 +73,7 @@ impl FarEnd for Agent {
         self.tunnel.open(to).await.map_err(refusal)
     }
 
-    async fn carry(&self, opened: Stream, program: TcpStream) {
+    async fn carry(&self, opened: Stream, _: Flow, program: TcpStream) {
         splice(opened, program).await;
     }
 

@@ -28,3 +28,4 @@ mod self_test;
 pub use error::{Ended, VpnTcpError};
 pub use method::{Explainer, VpnTcp, Wanted};
 pub use plan::Warning;
+pub use slipway_capture::BackEnd;

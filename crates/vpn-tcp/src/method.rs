@@ -1,12 +1,12 @@
 //! One connection's worth of the whole laptop, from start to stop.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use slipway_capture::private_namespace::check_tun;
-use slipway_capture::{Capture, Lost};
+use slipway_capture::{BackEnd, Capture, Lost, Setup, TunAddresses};
 use slipway_helper_api::{Client, ClientError, DnsPlan, Granted, RedirectPort, Refusal, Rung, RungChoice};
 use slipway_names::{Explanation, Name, Namespaces, Observer, Scope};
 use slipway_tunnel::{Tunnel, TunnelEvent};
@@ -104,8 +104,8 @@ impl VpnTcp {
         scope.laptop_search = laptop_search(&granted);
         let resolver = Resolver(slipway_names::Resolver::new(scope, asks, wanted.observer));
         let agent = Agent::new(tunnel);
-        let addresses = [IpAddr::V4(granted.resolver)];
-        let capture = Arc::new(Capture::start(tun, &addresses, agent.clone(), resolver.clone()).await?);
+        let started = Capture::start(tun, setup(&granted), agent.clone(), resolver.clone()).await;
+        let capture = Arc::new(started?);
 
         let mut tasks = JoinSet::new();
         tasks.spawn(listener.serve(resolver.clone()));
@@ -186,6 +186,11 @@ impl VpnTcp {
         });
     }
 
+    /// How packets become connections.
+    pub fn captured_by(&self) -> BackEnd {
+        self.capture.back_end()
+    }
+
     /// Forgets answers, as after the way to the cluster was lost.
     pub fn forget_answers(&self) {
         self.resolver.0.flush();
@@ -224,6 +229,24 @@ impl Explainer {
     /// Asks both sides about a name, now, and says why it answers as it does.
     pub async fn explain(&self, name: Name) -> Explanation {
         self.0.0.explain(&name).await
+    }
+}
+
+/// What a capture has to know of the TUN that the helper granted.
+fn setup(granted: &Granted) -> Setup {
+    let v4 = TunAddresses {
+        laptop: granted.address.into(),
+        other: granted.resolver.into(),
+    };
+    // Its network is a /126 whose first address is the laptop's.
+    let v6 = granted.address6.map(|address| TunAddresses {
+        laptop: address.into(),
+        other: Ipv6Addr::from_bits(address.to_bits() ^ 3).into(),
+    });
+    Setup {
+        resolver_addresses: vec![granted.resolver.into()],
+        tun_addresses: std::iter::once(v4).chain(v6).collect(),
+        ..Setup::default()
     }
 }
 

@@ -53,6 +53,21 @@ impl Checksum {
     }
 }
 
+/// The checksum of a packet in which `before` was replaced by `after` (RFC 1624, equation 3).
+///
+/// Both are whole 16-bit words and as long as each other, and stand at an even place.
+pub(super) fn updated(checksum: u16, before: &[u8], after: &[u8]) -> u16 {
+    let mut sum = Checksum::default();
+    sum.add(&(!checksum).to_be_bytes());
+    for word in before.as_chunks::<2>().0 {
+        sum.add(&word.map(|octet| !octet));
+    }
+    for word in after.as_chunks::<2>().0 {
+        sum.add(word);
+    }
+    sum.finish()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

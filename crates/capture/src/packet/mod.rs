@@ -4,11 +4,15 @@
 
 mod checksum;
 mod read;
+mod readdress;
 mod write;
 
 pub use checksum::Checksum;
 pub use read::{Content, Packet, Tcp, Unreadable, read};
-pub use write::{Unreachable, Unwritable, write_echo_reply, write_reset, write_udp, write_unreachable};
+pub use readdress::readdress;
+pub use write::{
+    Unreachable, Unwritable, write_break, write_echo_reply, write_reset, write_udp, write_unreachable,
+};
 
 const IPV4_HEADER: usize = 20;
 const IPV6_HEADER: usize = 40;

@@ -52,8 +52,12 @@ pub struct Tcp {
     pub to_port: u16,
     /// The sequence number; of a SYN, the initial one.
     pub seq: u32,
+    /// The octet that is expected next, where the segment acknowledges any.
+    pub ack: u32,
     /// The octets of data.
     pub payload_len: usize,
+    /// Where in the packet its header begins.
+    pub start: usize,
     flags: u8,
 }
 
@@ -85,6 +89,24 @@ impl Tcp {
     /// Whether this opens a connection.
     pub fn opens(&self) -> bool {
         self.flags & (Self::SYN | Self::ACK | Self::RST | Self::FIN) == Self::SYN
+    }
+
+    /// Whether this ends its sender's half.
+    pub fn finishes(&self) -> bool {
+        self.flags & Self::FIN != 0
+    }
+
+    /// Whether [`Tcp::ack`] means anything.
+    pub fn acknowledges(&self) -> bool {
+        self.flags & Self::ACK != 0
+    }
+
+    /// The sequence number after this segment: what acknowledges all of it.
+    pub fn next_seq(&self) -> u32 {
+        let flags = u32::from(self.flags & Self::SYN != 0) + u32::from(self.finishes());
+        // No packet is longer than 65,535 octets.
+        let data = u32::try_from(self.payload_len).unwrap_or_default();
+        self.seq.wrapping_add(data).wrapping_add(flags)
     }
 
     /// Whether this breaks a connection off.
@@ -120,7 +142,7 @@ fn read_v4(bytes: &[u8]) -> Result<Packet<'_>, Unreadable> {
         return Err(Unreadable::Fragment);
     }
     let content = match header[9] {
-        protocol::TCP => read_tcp(body)?,
+        protocol::TCP => read_tcp(body, header_len)?,
         protocol::UDP => read_udp(body)?,
         protocol::ICMP => read_icmp(body, protocol::ICMP, icmp::ECHO_REQUEST)?,
         other => Content::Other(other),
@@ -141,7 +163,7 @@ fn read_v6(bytes: &[u8]) -> Result<Packet<'_>, Unreadable> {
     let mut next = header[6];
     let content = loop {
         match next {
-            protocol::TCP => break read_tcp(body)?,
+            protocol::TCP => break read_tcp(body, IPV6_HEADER + payload_len - body.len())?,
             protocol::UDP => break read_udp(body)?,
             protocol::ICMPV6 => break read_icmp(body, protocol::ICMPV6, icmp::V6_ECHO_REQUEST)?,
             protocol::FRAGMENT => return Err(Unreadable::Fragment),
@@ -170,7 +192,7 @@ fn read_v6(bytes: &[u8]) -> Result<Packet<'_>, Unreadable> {
     })
 }
 
-fn read_tcp(body: &[u8]) -> Result<Content<'_>, Unreadable> {
+fn read_tcp(body: &[u8], start: usize) -> Result<Content<'_>, Unreadable> {
     let header: &[u8; TCP_HEADER] = body.first_chunk().ok_or(Unreadable::Malformed)?;
     let header_len = usize::from(header[12] >> 4) * 4;
     if header_len < TCP_HEADER || header_len > body.len() {
@@ -180,7 +202,9 @@ fn read_tcp(body: &[u8]) -> Result<Content<'_>, Unreadable> {
         from_port: u16::from_be_bytes([header[0], header[1]]),
         to_port: u16::from_be_bytes([header[2], header[3]]),
         seq: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
+        ack: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
         payload_len: body.len() - header_len,
+        start,
         flags: header[13],
     }))
 }

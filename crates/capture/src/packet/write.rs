@@ -112,6 +112,30 @@ pub fn write_reset(packet: &mut Vec<u8>, syn: &[u8]) -> Result<(), Unwritable> {
     Ok(())
 }
 
+/// Writes the answer to a segment of a connection that nobody knows: the RST of RFC 9293 section 3.10.7.1.
+///
+/// # Errors
+/// [`Unwritable::NoAnswer`] if `segment` acknowledges nothing, or breaks the connection off itself.
+pub fn write_break(packet: &mut Vec<u8>, segment: &[u8]) -> Result<(), Unwritable> {
+    let stray = read(segment).map_err(|_| Unwritable::NoAnswer)?;
+    let Content::Tcp(tcp) = stray.content else {
+        return Err(Unwritable::NoAnswer);
+    };
+    if tcp.resets() || !tcp.acknowledges() {
+        return Err(Unwritable::NoAnswer);
+    }
+    let start = write_ip(packet, stray.to, stray.from, protocol::TCP, TCP_HEADER)?;
+    packet.extend(tcp.to_port.to_be_bytes());
+    packet.extend(tcp.from_port.to_be_bytes());
+    packet.extend(tcp.ack.to_be_bytes());
+    packet.extend([0; 4]);
+    // Header of 5 words; RST; no window, no checksum yet, no urgent pointer.
+    packet.extend([0x50, 0x04, 0, 0, 0, 0, 0, 0]);
+    let sum = transport_checksum(packet, start, stray.to, stray.from, protocol::TCP);
+    put_u16(packet, start + 16, sum);
+    Ok(())
+}
+
 /// Writes the ICMP message that `original` cannot be delivered, as if the receiver of `original` sent it: its
 /// address is captured, so that the message passes filters that check where a source is routed.
 ///
@@ -314,6 +338,29 @@ mod tests {
         write_reset(&mut reset, &syn(from, to, 1, b"")).unwrap();
         assert_eq!(write_reset(&mut packet, &reset), Err(Unwritable::NoAnswer));
         assert_eq!(write_reset(&mut packet, b""), Err(Unwritable::NoAnswer));
+    }
+
+    #[test]
+    fn a_stray_segment_is_answered_with_the_number_that_it_expects() {
+        for (to, from) in [v4(), v6()] {
+            let mut stray = syn(from, to, 7, b"data");
+            let flags = stray.len() - 4 - TCP_HEADER + 13;
+            stray[flags] = 0x10;
+            stray[flags - 5..flags - 1].copy_from_slice(&99u32.to_be_bytes());
+            let mut packet = Vec::new();
+            write_break(&mut packet, &stray).unwrap();
+            let Content::Tcp(tcp) = read(&packet).unwrap().content else {
+                panic!("not TCP")
+            };
+            assert!(tcp.resets() && tcp.seq == 99 && tcp.from_port == to.port());
+            assert_checksums(&packet, protocol::TCP);
+            let reset = packet.clone();
+            assert_eq!(write_break(&mut packet, &reset), Err(Unwritable::NoAnswer));
+            assert_eq!(
+                write_break(&mut packet, &syn(from, to, 7, b"")),
+                Err(Unwritable::NoAnswer)
+            );
+        }
     }
 
     #[test]

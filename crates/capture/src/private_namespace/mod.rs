@@ -5,6 +5,7 @@
 //! parent accepts on them although it lives outside. The child has no other use, and no user or file of its own.
 
 mod child;
+mod listeners;
 mod wire;
 
 use std::io;
@@ -18,6 +19,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
+pub(crate) use self::listeners::Listeners;
 use self::wire::{Hello, Reply, Request, Step};
 use crate::tun::{self, Tun};
 use crate::{CaptureError, NamespaceRemedy};

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
-use slipway_capture::{Answer, Echo, FarEnd, Flow, Refusal, Replies, Resolver};
+use slipway_capture::{Answer, BackEnd, Echo, FarEnd, Flow, Refusal, Replies, Resolver};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -84,14 +84,19 @@ impl FarEnd for Far {
         }
     }
 
-    async fn carry(&self, port: u16, mut program: TcpStream) {
+    async fn carry(&self, port: u16, flow: Flow, mut program: TcpStream) {
         match port {
             NAMES => {
-                let names = format!(
-                    "{} {}",
-                    program.local_addr().unwrap(),
-                    program.peer_addr().unwrap()
-                );
+                let names = match crate::back_end() {
+                    // The socket's own names, which are the flow's.
+                    BackEnd::PrivateNamespace => {
+                        let (to, from) = (program.local_addr().unwrap(), program.peer_addr().unwrap());
+                        assert_eq!(flow.to.ip(), to.ip().to_canonical());
+                        assert_eq!(flow.from.port(), from.port());
+                        format!("{to} {from}")
+                    }
+                    BackEnd::Rewriting => format!("{} {}", flow.to, flow.from),
+                };
                 program.write_all(names.as_bytes()).await.unwrap();
             }
             AFTER_END => {

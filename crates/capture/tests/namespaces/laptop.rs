@@ -13,6 +13,8 @@ use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
 
 pub(crate) const TUN: &str = "slip0";
 pub(crate) const RESOLVER: &str = "198.18.0.2";
+/// The laptop's own address in the TUN and one beside it, for each family.
+pub(crate) const ADDRESSES: [(&str, &str); 2] = [("198.18.0.1", RESOLVER), ("fd00:18::1", "fd00:18::2")];
 const USER: u32 = 65534;
 
 /// Moves this process into namespaces of its own, as an ordinary user who can become root again.
@@ -87,6 +89,25 @@ pub(crate) fn run(program: &str, arguments: &[&str]) {
         .status()
         .unwrap();
     assert!(status.success(), "{program} {arguments:?}: {status}");
+}
+
+/// A firewall that lets in what the laptop itself asked for, and nothing else.
+pub(crate) fn build_wall() {
+    as_root(|| {
+        for rule in [
+            "add table inet wall",
+            "add chain inet wall in { type filter hook input priority 0; policy drop; }",
+            "add rule inet wall in ct state established,related accept",
+            "add rule inet wall in iif lo accept",
+        ] {
+            run("nft", &[rule]);
+        }
+    });
+}
+
+/// Takes it away again.
+pub(crate) fn tear_wall_down() {
+    as_root(|| run("nft", &["delete table inet wall"]));
 }
 
 /// Whether a program is installed.

@@ -14,15 +14,17 @@ mod far;
 mod laptop;
 mod promises;
 mod remains;
+mod rewriting;
 
 use std::future::Future;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use slipway_capture::Capture;
+use slipway_capture::{BackEnd, Capture, Choice, Setup, TunAddresses};
 
 use self::far::{Far, Reverser};
 
@@ -31,12 +33,16 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 type Case = (&'static str, fn() -> Pin<Box<dyn Future<Output = ()>>>);
 
+/// What is being tested now. Processes that a test starts are told by an environment variable.
+static REWRITING: AtomicBool = AtomicBool::new(false);
+
 macro_rules! cases {
     ($($module:ident :: $name:ident),* $(,)?) => {
         &[$((stringify!($name), || Box::pin($module::$name()))),*]
     };
 }
 
+/// What both back ends promise.
 const CASES: &[Case] = cases![
     promises::nothing_is_reachable_before_the_start_and_everything_captured_after,
     promises::a_socket_accepted_by_the_far_end_tells_both_names,
@@ -44,7 +50,6 @@ const CASES: &[Case] = cases![
     promises::a_program_waits_while_the_far_end_is_silent,
     promises::each_half_ends_by_itself,
     promises::two_connections_from_one_port_to_two_places_stay_apart,
-    promises::a_firewall_that_lets_nothing_in_does_not_matter,
     promises::many_connections_at_once_all_work,
     promises::more_ports_than_listeners_all_work,
     promises::a_route_that_comes_later_is_captured_at_once,
@@ -57,8 +62,19 @@ const CASES: &[Case] = cases![
     remains::after_the_stop_nothing_is_reachable_and_nothing_is_left,
     remains::a_drop_ends_all_that_a_stop_ends,
     remains::a_killed_session_leaves_nothing,
+];
+
+const OF_PRIVATE_NAMESPACE: &[Case] = cases![
+    promises::a_firewall_that_lets_nothing_in_does_not_matter,
     remains::the_end_of_the_child_is_told,
     remains::a_refused_namespace_is_an_error_with_a_remedy,
+];
+
+const OF_REWRITING: &[Case] = cases![
+    rewriting::a_firewall_that_lets_nothing_in_is_an_error_with_a_remedy,
+    rewriting::where_namespaces_are_refused_packets_are_rewritten,
+    rewriting::where_neither_works_both_causes_are_named,
+    rewriting::a_stranger_at_the_listener_gets_nothing,
 ];
 
 fn main() -> ExitCode {
@@ -67,6 +83,7 @@ fn main() -> ExitCode {
     let role = match arguments.first().map(String::as_str) {
         Some(remains::VICTIM) => Some(remains::be_a_victim as fn()),
         Some(remains::REFUSED) => Some(remains::be_refused as fn()),
+        Some(rewriting::REFUSED) => Some(rewriting::be_refused as fn()),
         Some(_) | None => None,
     };
     if let Some(play) = role {
@@ -94,36 +111,67 @@ fn main() -> ExitCode {
         words.peek().is_none() || words.any(|word| name.contains(word.as_str()))
     };
     let mut failed = 0;
-    for (name, case) in CASES.iter().filter(|(name, _)| chosen(name)) {
-        let start = Instant::now();
-        let _ = write!(out, "test {name} ... ");
-        let _ = out.flush();
-        // Several threads, so that what races on a desktop races here.
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
-        let ran = catch_unwind(AssertUnwindSafe(|| {
-            runtime.block_on(async {
-                tokio::time::timeout(LIMIT, case())
-                    .await
-                    .expect("it took too long")
-            });
-        }));
-        runtime.shutdown_timeout(Duration::from_secs(1));
-        failed += usize::from(ran.is_err());
-        let _ = writeln!(
-            out,
-            "{} ({:.0?})",
-            if ran.is_ok() { "ok" } else { "FAILED" },
-            start.elapsed()
-        );
+    for (back_end, own) in [
+        (BackEnd::PrivateNamespace, OF_PRIVATE_NAMESPACE),
+        (BackEnd::Rewriting, OF_REWRITING),
+    ] {
+        REWRITING.store(back_end == BackEnd::Rewriting, Ordering::Relaxed);
+        let cases = CASES.iter().chain(own).filter(|(name, _)| chosen(name));
+        failed += cases.filter(|case| !run(back_end, case)).count();
     }
     if failed == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+/// Runs a case by itself. Whether it passed.
+fn run(back_end: BackEnd, (name, case): &Case) -> bool {
+    let mut out = std::io::stdout();
+    let start = Instant::now();
+    let _ = write!(out, "test {back_end}: {name} ... ");
+    let _ = out.flush();
+    // Several threads, so that what races on a desktop races here.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let ran = catch_unwind(AssertUnwindSafe(|| {
+        runtime.block_on(async {
+            tokio::time::timeout(LIMIT, case())
+                .await
+                .expect("it took too long")
+        });
+    }));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    let word = if ran.is_ok() { "ok" } else { "FAILED" };
+    let _ = writeln!(out, "{word} ({:.0?})", start.elapsed());
+    ran.is_ok()
+}
+
+/// What is being tested now.
+fn back_end() -> BackEnd {
+    if REWRITING.load(Ordering::Relaxed) {
+        BackEnd::Rewriting
+    } else {
+        BackEnd::PrivateNamespace
+    }
+}
+
+/// What a capture of the laptop's TUN is told.
+fn setup(back_end: Choice) -> Setup {
+    let address = |text: &str| text.parse().unwrap();
+    Setup {
+        resolver_addresses: vec![address(laptop::RESOLVER)],
+        tun_addresses: laptop::ADDRESSES
+            .map(|(laptop, other)| TunAddresses {
+                laptop: address(laptop),
+                other: address(other),
+            })
+            .to_vec(),
+        back_end,
     }
 }
 
@@ -135,10 +183,9 @@ async fn start() -> (Capture, Far) {
 }
 
 async fn start_on(tun: std::os::fd::OwnedFd, far: &Far) -> Capture {
-    let resolver = [laptop::RESOLVER.parse().unwrap()];
-    let capture = Capture::start(tun, &resolver, far.clone(), Reverser)
-        .await
-        .unwrap();
+    let setup = setup(Choice::Only(back_end()));
+    let capture = Capture::start(tun, setup, far.clone(), Reverser).await.unwrap();
+    assert_eq!(capture.back_end(), back_end());
     far.answer_by(capture.replies());
     capture
 }

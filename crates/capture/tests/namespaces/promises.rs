@@ -147,18 +147,7 @@ pub(crate) async fn a_firewall_that_lets_nothing_in_does_not_matter() {
         return skipped("nft is not installed");
     }
     let (capture, _far) = start().await;
-    as_root(|| {
-        laptop::run("nft", &["add table inet wall"]);
-        laptop::run(
-            "nft",
-            &["add chain inet wall in { type filter hook input priority 0; policy drop; }"],
-        );
-        laptop::run(
-            "nft",
-            &["add rule inet wall in ct state established,related accept"],
-        );
-        laptop::run("nft", &["add rule inet wall in iif lo accept"]);
-    });
+    laptop::build_wall();
     assert_echo(&mut connect("10.96.0.10:80").await, b"through").await;
     assert_echo(&mut connect("[fd00:96::10]:80").await, b"through").await;
     let error = TcpStream::connect(("10.96.0.10", far::REFUSED))
@@ -170,7 +159,7 @@ pub(crate) async fn a_firewall_that_lets_nothing_in_does_not_matter() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::HostUnreachable);
     assert_eq!(exchange("10.96.0.10:7", b"datagram").await.unwrap(), b"datagram");
-    as_root(|| laptop::run("nft", &["delete table inet wall"]));
+    laptop::tear_wall_down();
     capture.stop().await;
 }
 
@@ -423,6 +412,6 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-fn skipped(why: &str) {
+pub(crate) fn skipped(why: &str) {
     print!("skipped: {why} ... ");
 }

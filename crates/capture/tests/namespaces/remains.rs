@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use slipway_capture::{Capture, CaptureError, Lost};
+use slipway_capture::{BackEnd, Capture, CaptureError, Choice, Lost};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -19,6 +19,8 @@ use crate::{eventually, start, start_on};
 pub(crate) const VICTIM: &str = "--victim";
 /// The argument that makes this program one that is refused namespaces.
 pub(crate) const REFUSED: &str = "--refused";
+/// Tells the victim which back end is tested.
+const BACK_END: &str = "SLIPWAY_TEST_BACK_END";
 const SHORT: Duration = Duration::from_millis(300);
 
 pub(crate) async fn after_the_stop_nothing_is_reachable_and_nothing_is_left() {
@@ -32,13 +34,15 @@ pub(crate) async fn after_the_stop_nothing_is_reachable_and_nothing_is_left() {
     let mut program = connect("10.96.0.10:80").await;
     assert_echo(&mut program, b"open at the stop").await;
     let children = children_of(std::process::id());
-    assert_eq!(children.len(), 1);
+    assert_eq!(children.len(), children_expected());
     assert!(threads().iter().any(|name| name.starts_with("capture-")));
 
     capture.stop().await;
     assert!(timeout(SHORT, TcpStream::connect("10.96.0.10:80")).await.is_err());
     assert!(children_of(std::process::id()).is_empty());
-    assert!(!Path::new(&format!("/proc/{}", children[0])).exists());
+    for child in children {
+        assert!(!Path::new(&format!("/proc/{child}")).exists());
+    }
     assert!(
         !threads()
             .iter()
@@ -85,6 +89,7 @@ pub(crate) async fn a_killed_session_leaves_nothing() {
     let tun = laptop::make_tun();
     let mut victim = Command::new("/proc/self/exe")
         .arg(VICTIM)
+        .env(BACK_END, crate::back_end().to_string())
         .stdin(Stdio::from(tun))
         .stdout(Stdio::piped())
         .spawn()
@@ -96,19 +101,28 @@ pub(crate) async fn a_killed_session_leaves_nothing() {
     assert_eq!(ready, "ready\n");
     assert_echo(&mut connect("10.96.0.10:80").await, b"works").await;
     let children = children_of(victim.id());
-    assert_eq!(children.len(), 1);
+    assert_eq!(children.len(), children_expected());
 
     victim.kill().unwrap();
     victim.wait().unwrap();
     eventually("the TUN is gone", || nix::net::if_::if_nametoindex(TUN).is_err()).await;
-    let namespace = format!("/proc/{}", children[0]);
-    eventually("the private namespace's process is gone", || {
-        !Path::new(&namespace).exists()
-    })
-    .await;
+    for child in children {
+        let namespace = format!("/proc/{child}");
+        eventually("the private namespace's process is gone", || {
+            !Path::new(&namespace).exists()
+        })
+        .await;
+    }
+}
+
+/// Rewriting needs no process of its own.
+fn children_expected() -> usize {
+    usize::from(crate::back_end() == BackEnd::PrivateNamespace)
 }
 
 pub(crate) fn be_a_victim() {
+    let rewriting = std::env::var(BACK_END).is_ok_and(|named| named == BackEnd::Rewriting.to_string());
+    crate::REWRITING.store(rewriting, std::sync::atomic::Ordering::Relaxed);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -157,8 +171,8 @@ pub(crate) async fn a_refused_namespace_is_an_error_with_a_remedy() {
     );
 }
 
-/// Starts a capture where the kernel refuses namespaces: in one whose own limit of them is none.
-pub(crate) fn be_refused() {
+/// Has the kernel refuse this process namespaces: in one whose own limit of them is none.
+pub(crate) fn refuse_namespaces() {
     let (user, group) = (nix::unistd::geteuid(), nix::unistd::getegid());
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER).unwrap();
     for (file, line) in [
@@ -169,6 +183,11 @@ pub(crate) fn be_refused() {
     ] {
         std::fs::write(file, line).unwrap();
     }
+}
+
+/// Starts a capture where the kernel refuses namespaces: in one whose own limit of them is none.
+pub(crate) fn be_refused() {
+    refuse_namespaces();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -176,7 +195,14 @@ pub(crate) fn be_refused() {
         .unwrap();
     runtime.block_on(async {
         let tun = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
-        let error = Capture::start(tun, &[], Far::new(), Reverser).await.unwrap_err();
+        let error = Capture::start(
+            tun,
+            crate::setup(Choice::Only(BackEnd::PrivateNamespace)),
+            Far::new(),
+            Reverser,
+        )
+        .await
+        .unwrap_err();
         assert!(
             matches!(error, CaptureError::NamespacesRefused { .. }),
             "{error:?}"

@@ -20,11 +20,19 @@ const TUN: &str = "/dev/net/tun";
 
 pub(super) async fn kernel() -> Vec<Finding> {
     let namespaces = match namespaces::attempt().await {
-        Ok(Ok(())) => Finding::ok(Check::Kernel, "You may make user and network namespaces."),
-        Ok(Err(error)) => Finding::fail(
+        Ok(Ok(())) => Finding::ok(
             Check::Kernel,
-            format!("The kernel refuses you a user and network namespace: {error}."),
-            format!("{}.", remedy(&error)),
+            "You may make user and network namespaces, which capture uses.",
+        ),
+        Ok(Err(error)) => Finding::warn(
+            Check::Kernel,
+            format!(
+                "The kernel refuses you a user and network namespace: {error}. Packets are rewritten instead."
+            ),
+            format!(
+                "That is as good, unless a firewall drops what comes in by slipway's device. To have it: {}.",
+                remedy(&error)
+            ),
         ),
         Err(error) => Finding::warn(
             Check::Kernel,

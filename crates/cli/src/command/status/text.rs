@@ -77,6 +77,9 @@ pub(super) fn one(session: &SessionStatus, now: Timestamp) -> String {
     if let Some(dns) = &session.dns {
         rows.push(("Names", dns.clone()));
     }
+    if let Some(capture) = &session.capture {
+        rows.push(("Capture", capture.clone()));
+    }
     rows.push(("Session", format!("{} (process {})", session.id, session.pid)));
     if let Some(problem) = &session.problem {
         rows.push(("Problem", problem.cause.clone()));
@@ -167,6 +170,7 @@ mod tests {
         });
         shop.routes = vec!["10.96.0.0/16".into(), "10.244.0.0/16".into()];
         shop.dns = Some("redirect of port 53".into());
+        shop.capture = Some("rewriting".into());
         let mut new = SessionStatus::preparing("session-d4e5f6".parse().unwrap(), None, Method::VpnTcp);
         new.pid = 4712;
         new.since = now;

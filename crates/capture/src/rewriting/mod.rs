@@ -1,0 +1,149 @@
+//! Capture where no namespace is to be had: TCP packets get other ends, so that they arrive at a listener on the
+//! laptop's own address in the TUN.
+//!
+//! The listener sees connections from the TUN's other address, each from a port that stands for a whole flow
+//! ([`Translations`]). Its answers to that address come out of the TUN again, get their ends back and go in as if the
+//! far place had sent them. Nothing but the connections that were let in is ever served: whoever else finds the
+//! listener has no port of that address.
+//!
+//! Unlike the private namespace this passes the laptop's own input filter, so it shows at the start that it works.
+
+mod self_test;
+mod translations;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+
+pub(crate) use self::self_test::{SELF_TEST_PORT, passes};
+use self::translations::Translations;
+use crate::packet::{Tcp, readdress};
+use crate::{Flow, TunAddresses};
+
+/// How many connections may wait to be accepted.
+const BACKLOG: i32 = 4096;
+/// The ports that connections seem to come from, one each: so many can be open at a time for each family.
+const PORTS: std::ops::RangeInclusive<u16> = 1024..=u16::MAX;
+
+/// The listeners' side of a capture.
+#[derive(Debug)]
+pub(crate) struct Rewriting {
+    families: Vec<Family>,
+}
+
+#[derive(Debug)]
+struct Family {
+    addresses: TunAddresses,
+    translations: Mutex<Translations>,
+}
+
+impl Rewriting {
+    /// Listens on every address of the laptop's in the TUN.
+    pub(crate) fn start(addresses: &[TunAddresses]) -> io::Result<(Self, Vec<TcpListener>)> {
+        let mut families = Vec::new();
+        let mut listeners = Vec::new();
+        for addresses in addresses {
+            let listener = bind(addresses.laptop)?;
+            let translations = Translations::new(listener.local_addr()?, addresses.other, PORTS);
+            families.push(Family {
+                addresses: *addresses,
+                translations: Mutex::new(translations),
+            });
+            listeners.push(listener);
+        }
+        if listeners.is_empty() {
+            return Err(io::ErrorKind::AddrNotAvailable.into());
+        }
+        Ok((Self { families }, listeners))
+    }
+
+    /// The addresses that are listened on.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = TunAddresses> {
+        self.families.iter().map(|family| family.addresses)
+    }
+
+    /// Makes of a listener's answer the packet for the program. Whether it was one; then what is to be done with it.
+    pub(crate) fn outwards(&self, flow: Flow, tcp: Tcp, packet: &mut [u8]) -> Answer {
+        let Some(mut translations) = self.of(flow.from) else {
+            return Answer::None;
+        };
+        if !translations.is_answer(flow) {
+            return Answer::None;
+        }
+        let ends = translations.outwards(flow.to.port(), tcp);
+        drop(translations);
+        match ends {
+            Some(ends) if readdress(packet, ends) => Answer::Known,
+            Some(_) | None => Answer::Stray,
+        }
+    }
+
+    /// Makes of a program's segment the packet for the listener. Whether its connection is known.
+    pub(crate) fn inwards(&self, flow: Flow, tcp: Tcp, packet: &mut [u8]) -> bool {
+        let ends = self.of(flow.from).and_then(|mut known| known.inwards(flow, tcp));
+        ends.is_some_and(|ends| readdress(packet, ends))
+    }
+
+    /// Makes of a new connection's SYN the packet for the listener. Whether there is a port for it.
+    pub(crate) fn admit(&self, now: Instant, flow: Flow, syn: &mut [u8]) -> bool {
+        let ends = self.of(flow.from).and_then(|mut known| known.admit(now, flow));
+        ends.is_some_and(|ends| readdress(syn, ends))
+    }
+
+    /// The connection of a socket that was accepted from `from`.
+    pub(crate) fn accepted(&self, from: SocketAddr) -> Option<Flow> {
+        self.of(from)?.accepted(from)
+    }
+
+    /// The socket that was accepted from `from` for `flow` is closed.
+    pub(crate) fn release(&self, from: SocketAddr, flow: Flow) {
+        if let Some(mut known) = self.of(from) {
+            known.release(from, flow);
+        }
+    }
+
+    /// Forgets what is over.
+    pub(crate) fn expire(&self, now: Instant) {
+        for family in &self.families {
+            family.lock().expire(now);
+        }
+    }
+
+    fn of(&self, end: SocketAddr) -> Option<MutexGuard<'_, Translations>> {
+        let fits = |family: &&Family| family.addresses.laptop.is_ipv4() == end.is_ipv4();
+        self.families.iter().find(fits).map(Family::lock)
+    }
+}
+
+/// What a packet was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// No answer of a listener.
+    None,
+    /// An answer, which is now the packet for the program.
+    Known,
+    /// An answer in a connection that is over.
+    Stray,
+}
+
+impl Family {
+    fn lock(&self) -> MutexGuard<'_, Translations> {
+        self.translations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn bind(address: IpAddr) -> io::Result<TcpListener> {
+    let at = SocketAddr::new(address, 0);
+    let socket = Socket::new(
+        Domain::for_address(at),
+        Type::STREAM.nonblocking().cloexec(),
+        Some(Protocol::TCP),
+    )?;
+    socket.bind(&at.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
