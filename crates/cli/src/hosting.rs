@@ -109,10 +109,10 @@ fn already_connected(holder: Option<&SessionStatus>, by: Option<&SessionId>) -> 
             "`slipway status` shows it.",
         );
     };
-    let what = holder.map_or("It", SessionStatus::title);
+    let what = holder.map_or_else(String::new, |holder| format!(" of {}", holder.title()));
     Problem::new(
         "already-connected",
-        format!("{what} is connected already, by session {id}."),
+        format!("Session {id}{what} is connected already."),
         format!("Use it, or end it first with `slipway disconnect {id}`."),
     )
 }
@@ -195,7 +195,7 @@ mod tests {
         let holder = SessionStatus::preparing(id.clone(), Some("shop".into()), Method::VpnTcp);
         let problem = already_connected(Some(&holder), Some(&id));
         assert_eq!(problem.code, "already-connected");
-        assert_eq!(problem.cause, "shop is connected already, by session shop-a1.");
+        assert_eq!(problem.cause, "Session shop-a1 of shop is connected already.");
         assert!(
             problem.remedy.contains("slipway disconnect shop-a1"),
             "{}",

@@ -4,7 +4,7 @@
 //! compare. Each round goes over all ways before the next begins, so that a busy moment hits all of them alike, and
 //! ratios are taken within a round.
 //!
-//! [`Field`] is where it is played, [`Way`] what bytes go over, [`measures`] what is measured, [`Results`] what came of
+//! [`Field`] is where it is played, [`way::Way`] what bytes go over, [`measures`] what is measured, [`Results`] what came of
 //! it, and `table` how that is shown.
 
 mod field;

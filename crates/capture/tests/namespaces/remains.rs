@@ -207,7 +207,7 @@ pub(crate) fn be_refused() {
             matches!(error, CaptureError::NamespacesRefused { .. }),
             "{error:?}"
         );
-        println!("{error}");
+        println!("{error}\n{}", error.remedy());
         eventually("no process is left", || {
             children_of(std::process::id()).is_empty()
         })

@@ -31,7 +31,7 @@ pub(crate) async fn a_firewall_that_lets_nothing_in_is_an_error_with_a_remedy() 
         matches!(error, CaptureError::RewritingBlocked { .. }),
         "{error:?}"
     );
-    let said = error.to_string();
+    let said = error.remedy();
     assert!(
         said.contains("ufw allow in on slip0") && said.contains("--add-interface=slip0"),
         "{said}"
@@ -91,7 +91,7 @@ pub(crate) fn be_refused() {
                 println!("{}", capture.back_end());
                 capture.stop().await;
             }
-            Err(error) => println!("{error}"),
+            Err(error) => println!("{error}\n{}", error.remedy()),
         }
     });
 }

@@ -211,7 +211,6 @@ async fn a_service_is_found_by_every_form_of_its_name() {
         "web.shop.svc",
         "web.shop.svc.cluster.local",
         "web.corp.internal",
-        "web.shop.corp.internal",
         "web.staging.slipway.internal",
     ] {
         bench.finds(name, SVC).await;
