@@ -9,6 +9,7 @@
 #![expect(clippy::print_stdout, reason = "a figure that is worth seeing")]
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -30,6 +31,10 @@ on_the_plain_laptop!(
 );
 
 const PAGE: &str = "http://web.shop.svc.cluster.local/";
+
+/// The grace times of sessions that are ended by Ctrl-C at each moment, and of those that are killed: nobody else's.
+const INTERRUPTED: Range<usize> = 6..10;
+const KILLED: Range<usize> = 10..14;
 
 /// How long a pod waits for the upload of its agent to begin.
 const UPLOAD_BEGINS: Duration = Duration::from_secs(30);
@@ -122,7 +127,7 @@ fn killed_all_at_once_they_leave_nothing(desk: &Desk<'_>) {
 #[test]
 fn ctrl_c_while_connecting_leaves_nothing() {
     let left = with_laptop(LaptopKind::Plain, |desk| {
-        end_at_each_moment(desk, 6, |moment, mut session| {
+        end_at_each_moment(desk, INTERRUPTED, |moment, mut session| {
             let asked = Instant::now();
             session.running.signal(Signal::SIGINT);
             assert_eq!(
@@ -134,51 +139,53 @@ fn ctrl_c_while_connecting_leaves_nothing() {
             println!("Ctrl-C while {moment:?}: ended {:?} later", asked.elapsed());
         })
     });
-    goes_by_itself(left);
+    goes_by_itself(left, &INTERRUPTED);
 }
 
 #[test]
 fn a_session_killed_while_connecting_leaves_nothing() {
     let left = with_laptop(LaptopKind::Plain, |desk| {
-        end_at_each_moment(desk, 10, |_, session| session.kill())
+        end_at_each_moment(desk, KILLED, |_, session| session.kill())
     });
-    goes_by_itself(left);
+    goes_by_itself(left, &KILLED);
 }
 
 /// Ends a session at each moment, and shows that nothing of it is left on the laptop and in the way of the next one. Gives
 /// back what is left in the cluster.
 ///
-/// Each moment has a grace time of its own, from `grace` on: so each session wants another agent than those before it, and
-/// the next one after each wants the same.
-fn end_at_each_moment(desk: &Desk<'_>, grace: usize, end: fn(Moment, Session<'_>)) -> BTreeSet<String> {
-    // Other tests' may wait for a client still.
-    let before = agents(desk.bed);
+/// Each moment has a grace time of its own: so each session wants another agent than those before it, and the next one
+/// after each wants the same.
+fn end_at_each_moment(
+    desk: &Desk<'_>,
+    graces: Range<usize>,
+    end: fn(Moment, Session<'_>),
+) -> BTreeSet<String> {
     let mut left = BTreeSet::new();
-    for (grace, moment) in (grace..).zip(Moment::ALL) {
+    assert_eq!(graces.len(), Moment::ALL.len(), "one for each moment");
+    for (grace, moment) in graces.clone().zip(Moment::ALL) {
         let arguments = ["--agent-grace", &grace.to_string()];
         moment.meet(desk, &arguments, |session| end(moment, session));
         is_disconnected(desk);
         assert!(desk.status().is_empty(), "{moment:?}: {:?}", desk.status());
-        left.extend(agents(desk.bed));
+        left.extend(agents(desk.bed, &graces));
         let next = desk.connect(&arguments);
         assert!(desk.page(PAGE).is_some(), "{moment:?}");
         next.disconnect();
     }
-    left.retain(|agent| !before.contains(agent));
     println!("in the cluster for now: {left:?}");
-    assert!(left.iter().any(|agent| agent.starts_with("pod/")), "{left:?}");
+    assert!(left.iter().any(|agent| agent.contains("Pod")), "{left:?}");
     left
 }
 
 /// Waits until nothing of this is left in the cluster. No client runs.
-fn goes_by_itself(left: Option<BTreeSet<String>>) {
+fn goes_by_itself(left: Option<BTreeSet<String>>, graces: &Range<usize>) {
     let (Some(left), Some(bed)) = (left, bed()) else {
         return;
     };
     until_within(UPLOAD_BEGINS + REMOVED, "no agent is left", || {
-        agents(bed).iter().all(|agent| !left.contains(agent))
+        agents(bed, graces).iter().all(|agent| !left.contains(agent))
     })
-    .unwrap_or_else(|why| panic!("{why}: {:?} of {left:?}", agents(bed)));
+    .unwrap_or_else(|why| panic!("{why}: {:?} of {left:?}", agents(bed, graces)));
 }
 
 /// Moments at which a session that is connecting can be met, because something does not let it go on.
@@ -350,12 +357,21 @@ fn pods(desk: &Desk<'_>) -> String {
     agents(desk.bed).join(" ")
 }
 
-/// Jobs and pods of agents.
-fn agents(bed: &Bed) -> Vec<String> {
-    let arguments = ["--namespace", "shop", "get", "jobs,pods", "--output=name"];
+/// Jobs and pods of agents that wait as many seconds for a client as one of these. Sessions of other tests, which run
+/// beside this one, have agents with other grace times.
+fn agents(bed: &Bed, graces: &Range<usize>) -> Vec<String> {
+    let arguments = ["--namespace", "shop", "get", "jobs,pods", "--output=json"];
     let listed = bed.kubectl(arguments).output().unwrap();
     assert!(listed.status.success(), "{listed:?}");
-    let listed = String::from_utf8(listed.stdout).unwrap();
-    let agents = listed.lines().filter(|name| name.contains("slipway-agent"));
-    agents.map(str::to_owned).collect()
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let items = listed["items"].as_array().unwrap().iter();
+    items
+        .filter(|item| {
+            let item = item.to_string();
+            graces
+                .clone()
+                .any(|grace| item.contains(&format!("--grace {grace} ")))
+        })
+        .map(|item| format!("{}/{}", item["kind"], item["metadata"]["name"]))
+        .collect()
 }
