@@ -173,7 +173,7 @@ fn end_at_each_moment(
         next.disconnect();
     }
     println!("in the cluster for now: {left:?}");
-    assert!(left.iter().any(|agent| agent.contains("Pod")), "{left:?}");
+    assert!(left.iter().any(|agent| agent.starts_with("Pod/")), "{left:?}");
     left
 }
 
@@ -232,8 +232,10 @@ impl Moment {
             Moment::Uploading => {
                 let session = desk.start_connecting(arguments);
                 at("placing");
+                let grace: usize = arguments[1].parse().unwrap();
                 until_within(CONNECTING, "the agent's pod is there", || {
-                    pods(desk).contains("slipway-agent")
+                    let agents = agents(desk.bed, &(grace..grace + 1));
+                    agents.iter().any(|agent| agent.starts_with("Pod/"))
                 })
                 .unwrap();
                 let _gone = Gone::begin(desk);
@@ -353,25 +355,40 @@ fn agent_of(session: &Session<'_>) -> String {
         .to_owned()
 }
 
+/// The names of all agents' pods and Jobs.
 fn pods(desk: &Desk<'_>) -> String {
-    agents(desk.bed).join(" ")
+    let all = jobs_and_pods(desk.bed).into_iter().map(|(name, _)| name);
+    all.collect::<Vec<_>>().join(" ")
 }
 
 /// Jobs and pods of agents that wait as many seconds for a client as one of these. Sessions of other tests, which run
 /// beside this one, have agents with other grace times.
 fn agents(bed: &Bed, graces: &Range<usize>) -> Vec<String> {
+    let is_of = |text: &str| {
+        graces
+            .clone()
+            .any(|grace| text.contains(&format!("--grace {grace} ")))
+    };
+    let all = jobs_and_pods(bed).into_iter();
+    all.filter(|(_, text)| is_of(text))
+        .map(|(name, _)| name)
+        .collect()
+}
+
+/// What there is of agents in the cluster: `KIND/NAME`, and all that the cluster says of it.
+fn jobs_and_pods(bed: &Bed) -> Vec<(String, String)> {
     let arguments = ["--namespace", "shop", "get", "jobs,pods", "--output=json"];
     let listed = bed.kubectl(arguments).output().unwrap();
     assert!(listed.status.success(), "{listed:?}");
     let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let text =
+        |item: &serde_json::Value, field: &str| item.pointer(field).unwrap().as_str().unwrap().to_owned();
     let items = listed["items"].as_array().unwrap().iter();
     items
-        .filter(|item| {
-            let item = item.to_string();
-            graces
-                .clone()
-                .any(|grace| item.contains(&format!("--grace {grace} ")))
+        .map(|item| {
+            let name = format!("{}/{}", text(item, "/kind"), text(item, "/metadata/name"));
+            (name, item.to_string())
         })
-        .map(|item| format!("{}/{}", item["kind"], item["metadata"]["name"]))
+        .filter(|(name, _)| name.contains("slipway-agent"))
         .collect()
 }
