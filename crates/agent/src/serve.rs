@@ -44,6 +44,7 @@ pub(crate) async fn serve(key: Key, port: u16, grace: Duration) -> anyhow::Resul
         names: Arc::new(names),
         session: Mutex::new(None),
         carriers: watch::Sender::new(0),
+        knocking: watch::Sender::new(0),
         over,
     });
     tracing::info!(port, ?grace, "waiting for the session");
@@ -98,6 +99,8 @@ struct Agent {
     names: Arc<NameServers>,
     session: Mutex<Option<Session>>,
     carriers: watch::Sender<usize>,
+    /// Carriers whose proof is not done.
+    knocking: watch::Sender<usize>,
     over: mpsc::Sender<()>,
 }
 
@@ -121,6 +124,7 @@ impl Agent {
             tracing::debug!(%error, "a carrier's socket takes no options");
         }
         let (mut reader, mut writer) = socket.into_split();
+        let knocks = Counted::one(&self.knocking);
         let proven = proof::prove_to_client(
             &self.key,
             &self.introduction,
@@ -137,8 +141,8 @@ impl Agent {
             }
         };
         let tunnel = self.tunnel_of(id);
-        self.carriers.send_modify(|count| *count += 1);
-        let _counted = Counted(&self.carriers);
+        let _counted = Counted::one(&self.carriers);
+        drop(knocks);
         let end = tunnel.carry(reader, writer).await;
         tracing::info!(end = &end as &dyn std::error::Error, "a carrier ended");
     }
@@ -160,15 +164,16 @@ impl Agent {
         tunnel
     }
 
-    /// Waits until there was no carrier for the whole grace time.
+    /// Waits until there was no carrier for the whole grace time. A client that came in time and is still to prove
+    /// itself is waited for, once.
     async fn is_left_alone(&self, grace: Duration) {
         let mut carriers = self.carriers.subscribe();
         loop {
             drop(carriers.wait_for(|count| *count == 0).await);
-            if tokio::time::timeout(grace, carriers.wait_for(|count| *count > 0))
-                .await
-                .is_err()
-            {
+            if within(grace, &mut carriers).await {
+                continue;
+            }
+            if *self.knocking.borrow() == 0 || !within(limits().proof, &mut carriers).await {
                 return;
             }
         }
@@ -186,8 +191,21 @@ impl Agent {
     }
 }
 
-/// Counts a carrier out, also when its task is ended from outside.
+/// Whether there is a carrier within so long.
+async fn within(limit: Duration, carriers: &mut watch::Receiver<usize>) -> bool {
+    let one = carriers.wait_for(|count| *count > 0);
+    tokio::time::timeout(limit, one).await.is_ok()
+}
+
+/// Counts a carrier in, and out again also when its task is ended from outside.
 struct Counted<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Counted<'a> {
+    fn one(of: &'a watch::Sender<usize>) -> Counted<'a> {
+        of.send_modify(|count| *count += 1);
+        Counted(of)
+    }
+}
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {

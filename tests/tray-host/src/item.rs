@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -135,13 +136,24 @@ impl Item {
         let mut last = None;
         let seen = async {
             loop {
-                let shown = self.shown().await?;
+                let mut changed = false;
+                let mut reading = pin!(self.shown());
+                let shown = loop {
+                    // A full queue of signals holds up the answers that reading waits for, so it is emptied meanwhile.
+                    tokio::select! {
+                        shown = &mut reading => break shown?,
+                        signal = signals.next() => {
+                            signal.context("the bus is gone")??;
+                            changed = true;
+                        }
+                    }
+                };
                 if wanted(&shown) {
                     return Ok(shown);
                 }
                 last = Some(shown);
-                if signals.next().await.is_none() {
-                    bail!("the bus is gone");
+                if !changed {
+                    signals.next().await.context("the bus is gone")??;
                 }
             }
         };
