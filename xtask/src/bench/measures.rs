@@ -38,9 +38,10 @@ pub(crate) fn run(arguments: &Bench, field: &mut Field, results: &mut Results) -
         std::thread::sleep(CALM);
         sizes(field, results)?;
     }
-    field.forward(ways)?;
     for round in 1..=arguments.rounds {
         say(&format!("Round {round} of {}", arguments.rounds));
+        // Anew in each round: it does not outlive a connection that is killed.
+        field.forward(ways)?;
         if wanted("bulk") {
             bulk(field, results, ways, &seconds, [Figure::BulkDown, Figure::BulkUp])?;
         }

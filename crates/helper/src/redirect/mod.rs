@@ -7,7 +7,8 @@
 //! The kernel decides about a redirect once per connection, and remembers the two ports of a datagram for half a minute or
 //! more where anything on the laptop tracks connections, as any firewall does. So redirected questions are connections of
 //! a zone of their own: else a port from which a program asked just before would be a way round the redirect, and one from
-//! which it asked meanwhile would lead nowhere afterwards.
+//! which it asked meanwhile would lead nowhere afterwards. The zone has the number of the port that they are redirected
+//! to, so that what is remembered of an earlier session, whose port is closed, is in another one.
 
 mod nft;
 
@@ -74,10 +75,6 @@ const CHAIN: &str = "output";
 const ZONE_CHAIN: &str = "zone";
 const DNS_PORT: u16 = 53;
 
-/// The zone of slot 0's redirected connections; slot k's is k more. Clear of those that Open vSwitch, Cilium and
-/// administrators give out from 1 on.
-const ZONE_BASE: u16 = 0x5c00;
-
 fn table(slot: Slot) -> String {
     format!("slipway-{slot}")
 }
@@ -122,7 +119,7 @@ fn add_rules(batch: &mut Batch, table: &str, slot: Slot, servers: &[SocketAddr],
 
 /// The questions that are redirected, and what comes back, which leaves from loopback.
 fn add_zone_rules(batch: &mut Batch, table: &str, slot: Slot, servers: &[SocketAddr], port: RedirectPort) {
-    let zone = || Expression::SetZone(ZONE_BASE + u16::from(slot.get()));
+    let zone = || Expression::SetZone(port.get());
     add_question_rules(batch, table, ZONE_CHAIN, slot, servers, zone);
     for loopback in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
         let v6 = loopback.is_ipv6();
