@@ -12,6 +12,7 @@
 //! engine nor a cluster, and nothing that happens to the desktop touches a connection.
 
 pub mod desk;
+pub mod gl;
 pub mod instance;
 mod look;
 mod menu;

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result, bail};
 use slipway_control::RuntimeFolder;
 use slipway_desktop::desk::{self, Surroundings};
+use slipway_desktop::gl;
 use slipway_desktop::instance::Instance;
 use slipway_desktop::{Click, Picture, Program, View};
 use slipway_profile::Store;
@@ -38,7 +39,10 @@ Environment:
   SLIPWAY_LOG   what is logged to standard error, as in `debug` (default: info)
 ";
 
+#[expect(unsafe_code, reason = "see gl::keep_out")]
 fn main() -> ExitCode {
+    // SAFETY: nothing was started yet, so there is this thread only.
+    unsafe { gl::keep_out() };
     match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -78,6 +82,13 @@ fn start() -> Result<()> {
 }
 
 fn run(surroundings: Surroundings) -> Result<()> {
+    // Tauri's own would have a thread for each processor; what there is to do waits for others nearly all the time.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("Failed to start the runtime")?;
+    tauri::async_runtime::set(runtime.handle().clone());
     let (clicks, clicked) = mpsc::channel(CLICK_QUEUE);
     let (view, shown) = watch::channel(View::of(&Picture::default()));
     let app = tauri::Builder::default()

@@ -12,6 +12,7 @@ use slipway_profile::Context;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::gl;
 use crate::picture::Target;
 
 /// How long the contexts of a kubeconfig may take to read; some lie on a network.
@@ -57,7 +58,7 @@ impl Program {
     /// # Errors
     /// What the program said, if it failed.
     pub async fn connect(&self, target: &Target) -> Result<(), Problem> {
-        let mut command = Command::new(&self.path);
+        let mut command = self.command();
         command.args(["connect", "--detach"]);
         match target {
             Target::Profile(name) => command.arg(name.as_str()),
@@ -82,7 +83,7 @@ impl Program {
     /// # Errors
     /// Why they could not be listed.
     pub async fn contexts(&self) -> Result<Vec<Context>, Problem> {
-        let mut command = Command::new(&self.path);
+        let mut command = self.command();
         command
             .args(["list", "contexts", "--json"])
             .stdin(Stdio::null())
@@ -100,6 +101,12 @@ impl Program {
         let listed: Vec<ListedContext> =
             serde_json::from_slice(&output.stdout).map_err(|error| cannot_list(&error.to_string()))?;
         Ok(listed.into_iter().map(|context| context.name).collect())
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        gl::leave_to(&mut command);
+        command
     }
 
     fn did_not_start(&self, error: &io::Error) -> Problem {

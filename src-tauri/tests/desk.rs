@@ -268,6 +268,15 @@ async fn a_second_click_does_not_start_a_second_session() {
     assert_eq!(pids.len(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn contexts_that_do_not_come_are_given_up_and_said_so() {
+    let user = User::new();
+    let program = Program::at(user.script("#!/bin/sh\nexec sleep 300\n"));
+    let problem = program.contexts().await.unwrap_err();
+    assert_eq!(problem.code, "contexts-not-listed");
+    assert!(problem.cause.contains("more than 20 s"), "{problem:?}");
+}
+
 async fn until_exists(path: &Path) {
     let exists = async {
         while !path.exists() {

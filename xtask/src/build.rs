@@ -6,6 +6,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use anyhow::{Context, ensure};
 
 use crate::cache::InUse;
+use crate::root;
 
 /// Makes cargo speak to programs on its standard output, and to people on standard error.
 pub(crate) const MESSAGES: &str = "--message-format=json-render-diagnostics";
@@ -34,6 +35,7 @@ pub(crate) struct TestBinary {
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command.args(arguments);
+    root::give_up_for(&mut command);
     // Set by the Cargo that runs us; build scripts that look at them would run, and all that depends on them be built,
     // anew each time somebody calls Cargo in another way.
     for (name, _) in std::env::vars_os() {

@@ -11,6 +11,8 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use slipway_bed::{Bed, BedName, Existing, LaptopKind, Report, Status};
 
+use crate::root;
+
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Make the bed; nothing to do if it is up
@@ -75,6 +77,9 @@ pub(crate) struct Exec {
 }
 
 pub(crate) fn run(command: Command) -> Result<ExitCode> {
+    if !matches!(command, Command::Status { .. }) {
+        root::require("for the test bed, which is made of network namespaces")?;
+    }
     match command {
         Command::Up(arguments) => up(arguments),
         Command::Down(which) => Bed::down(&which.name).map(|()| ExitCode::SUCCESS),

@@ -12,7 +12,7 @@ use clap::Args;
 use slipway_bed::{Bed, BedName, Laptop, LaptopKind};
 
 use crate::helper::{Helper, LAPTOP_SOCKET};
-use crate::{build, machine, say};
+use crate::{build, machine, root, say};
 
 /// The page that is fetched: a service by its fully qualified name.
 const PAGE: &str = "http://web.shop.svc.cluster.local/";
@@ -39,10 +39,7 @@ pub(crate) fn run(arguments: &Demo) -> anyhow::Result<ExitCode> {
     if let Some(context) = &arguments.context {
         return existing::run(context, arguments);
     }
-    ensure!(
-        machine::is_root(),
-        "The demo makes network namespaces and runs a Kubernetes in them, which needs root: run it with sudo"
-    );
+    root::require("to make network namespaces and run a Kubernetes in them")?;
     machine::ensure_packages()?;
     let begun = Instant::now();
     say("Building Slipway");

@@ -4,7 +4,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
-/// Debian's names of what building and testing needs beside Rust, Node and Go. None of them runs a service.
+use crate::root;
+
+/// Debian's names of what building and testing needs beside Rust and Go. None of them runs a service.
 const PACKAGES: &[&str] = &[
     "bind9-dnsutils",
     "build-essential",
@@ -22,11 +24,6 @@ const PACKAGES: &[&str] = &[
     "xvfb",
 ];
 
-/// Whether this is root, which namespaces, the test bed and installing need.
-pub(crate) fn is_root() -> bool {
-    nix::unistd::Uid::effective().is_root()
-}
-
 /// Installs what is missing. Without root it says what that is and goes on.
 ///
 /// # Errors
@@ -42,7 +39,7 @@ pub(crate) fn ensure_packages() -> anyhow::Result<()> {
         return Ok(());
     }
     let list = missing.join(" ");
-    if !is_root() {
+    if !root::is() {
         crate::say(&format!(
             "Missing packages: {list}. Install them with: sudo apt-get install {list}"
         ));

@@ -7,6 +7,7 @@ mod cluster;
 mod demo;
 mod helper;
 mod machine;
+mod root;
 mod test;
 mod toolbox;
 

@@ -9,7 +9,7 @@ use clap::Args;
 use slipway_bed::{Bed, BedName};
 
 use crate::cache::{self, InUse};
-use crate::{build, machine, say, toolbox};
+use crate::{build, machine, root, say, toolbox};
 
 /// The bed that tests make for themselves, beside a developer's.
 const BED: &str = "test";
@@ -43,6 +43,10 @@ struct Step {
 
 pub(crate) fn run(arguments: &Test) -> anyhow::Result<ExitCode> {
     let begun = SystemTime::now();
+    root::ask(
+        "to install what is missing, and for the tests in network namespaces and on a Kubernetes in some; \
+         without it they are skipped",
+    )?;
     machine::ensure_packages()?;
     let mut steps = Vec::new();
     let mut in_use = InUse::default();
@@ -64,6 +68,7 @@ pub(crate) fn run(arguments: &Test) -> anyhow::Result<ExitCode> {
         })?);
         steps.push(check("documentation", documentation())?);
         let mut deny = Command::new(toolbox::cargo_deny()?);
+        root::give_up_for(&mut deny);
         deny.args(["check", "bans", "licenses", "sources"]);
         steps.push(check("dependencies", deny)?);
     }
@@ -75,7 +80,7 @@ pub(crate) fn run(arguments: &Test) -> anyhow::Result<ExitCode> {
     if let Some(only) = &arguments.package {
         binaries.retain(|binary| binary.package == *only);
     }
-    if machine::is_root() && binaries.iter().any(|binary| needs_bed(&binary.package)) {
+    if root::is() && binaries.iter().any(|binary| needs_bed(&binary.package)) {
         steps.push(bring_up(&bed));
     }
     // Those that need a whole cluster come last: what fails before them explains why they do.
@@ -126,11 +131,7 @@ fn bring_up(bed: &BedName) -> Step {
 }
 
 fn take_down(bed: &BedName) -> anyhow::Result<()> {
-    if machine::is_root() {
-        Bed::down(bed)
-    } else {
-        Ok(())
-    }
+    if root::is() { Bed::down(bed) } else { Ok(()) }
 }
 
 /// What documentation says of code is checked, of private parts too: links that lead nowhere, examples that are none.

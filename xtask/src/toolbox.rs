@@ -1,7 +1,6 @@
 //! Tools that are built once and kept beside the other caches.
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::{Context, ensure};
 
@@ -24,16 +23,16 @@ pub(crate) fn cargo_deny() -> anyhow::Result<PathBuf> {
         return Ok(program);
     }
     say(&format!("Building cargo-deny {CARGO_DENY}, once"));
-    let status = Command::new(env!("CARGO"))
-        .args([
-            "install",
-            "--locked",
-            "--no-default-features",
-            "--version",
-            CARGO_DENY,
-            "cargo-deny",
-            "--root",
-        ])
+    let install = [
+        "install",
+        "--locked",
+        "--no-default-features",
+        "--version",
+        CARGO_DENY,
+        "cargo-deny",
+        "--root",
+    ];
+    let status = build::cargo(&install)
         .arg(&root)
         .status()
         .context("Failed to start cargo")?;

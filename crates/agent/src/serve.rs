@@ -17,7 +17,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::resolve::{self, NameServers};
 use crate::{datagrams::Datagrams, dial, echo::Echoes};
 
-/// Carriers at one time: a session has four, and while it reconnects as many that are not known to be dead.
+/// Carriers at one time: a session has two, and while it reconnects as many that are not known to be dead.
 const MOST_CARRIERS: usize = 16;
 
 /// How long the carriers' writers get to send a goodbye; there is nobody who could confirm it.

@@ -57,7 +57,7 @@ impl Capture {
     /// How long a program's `connect()` waits for [`FarEnd::open`].
     pub const OPEN_LIMIT: Duration = Duration::from_secs(60);
     /// How long a program's query waits for [`Resolver::answer`].
-    pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+    pub const ANSWER_LIMIT: Duration = Duration::from_secs(12);
     /// How long a flow of datagrams is remembered without one, in either direction. A flow to port 53: 5 s.
     pub const DATAGRAM_IDLE: Duration = Duration::from_secs(120);
 

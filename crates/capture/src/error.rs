@@ -126,8 +126,8 @@ impl fmt::Display for NamespaceRemedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::AppArmor => {
-                "AppArmor restricts user namespaces: install Slipway's AppArmor profile (its package brings it), \
-                 or: sysctl kernel.apparmor_restrict_unprivileged_userns=0"
+                "AppArmor restricts user namespaces: allow them with \
+                 `sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`"
             }
             Self::SwitchedOff => "user namespaces are switched off: sysctl kernel.unprivileged_userns_clone=1",
             Self::Limit => "the limit of user namespaces is reached: raise user.max_user_namespaces with sysctl",

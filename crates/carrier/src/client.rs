@@ -17,7 +17,9 @@ use percent_encoding::percent_decode_str;
 use tower::retry::RetryLayer;
 use tower::timeout::Timeout;
 use tower::util::BoxCloneSyncService;
-use tower::{BoxError, Service, ServiceBuilder};
+use tower::{BoxError, Service, ServiceBuilder, ServiceExt as _};
+
+use crate::read_ahead::ReadAhead;
 
 /// Longest time for TCP and TLS, and the proxy's, to the API server. A shorter one in the
 /// configuration holds.
@@ -75,6 +77,7 @@ where
     C::Future: Send + 'static,
     C::Error: Into<BoxError> + Send + 'static,
 {
+    let connector = connector.map_response(ReadAhead::new);
     let tls = config.rustls_https_connector_with_connector(connector)?;
     let limit = config
         .connect_timeout

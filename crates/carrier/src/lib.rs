@@ -25,6 +25,7 @@ mod exec;
 mod ladder;
 mod pipe;
 mod port_forward;
+mod read_ahead;
 #[cfg(test)]
 mod scripted;
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixListener;
 use std::process::{Command, Output, Stdio};
 
 /// A user of their own, with a kubeconfig whose API server refuses connections.
@@ -158,6 +159,34 @@ fn the_doctor_fails_and_says_at_every_failure_what_to_do() {
         .collect();
     assert!(failed.contains(&"helper"), "{failed:?}");
     assert!(failed.contains(&"api-server"), "{failed:?}");
+}
+
+#[test]
+fn a_helper_that_says_nothing_is_a_finding_of_the_doctor() {
+    let user = User::new();
+    let socket = user.home.path().join("silent.sock");
+    // Its queue takes the connection, and nobody ever looks at it.
+    let _listener = UnixListener::bind(&socket).unwrap();
+    let output = user.with(
+        "SLIPWAY_HELPER_SOCKET",
+        socket.to_str().unwrap(),
+        &["doctor", "--json"],
+    );
+    assert_eq!(code(&output), 255);
+    let findings: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let helper = findings
+        .iter()
+        .find(|finding| finding["check"] == "helper")
+        .unwrap();
+    assert_eq!(helper["verdict"], "fail", "{helper}");
+    assert!(
+        helper["detail"].as_str().unwrap().contains("does not answer"),
+        "{helper}"
+    );
+    assert!(
+        helper["remedy"].as_str().unwrap().contains("systemctl restart"),
+        "{helper}"
+    );
 }
 
 #[test]

@@ -117,6 +117,13 @@ trait Authority {
 mod tests {
     use super::*;
 
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_nobody_answers_is_answered_with_no() {
+        let asked = tokio::time::Instant::now();
+        assert_eq!(decided(std::future::pending()).await, Err(Stranger::Denied));
+        assert_eq!(asked.elapsed(), QUESTION_WAIT);
+    }
+
     #[test]
     fn a_helper_for_one_user_serves_no_other() {
         assert_eq!(Authority::Only(1000).admits(1000), Ok(()));

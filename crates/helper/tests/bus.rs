@@ -11,6 +11,7 @@
 mod laptop;
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -76,6 +77,28 @@ fn resolved_is_told_about_the_sessions_names_and_nothing_else() {
 
         up.lease.down().await.expect("down");
         assert_eq!(told.take(), reverted);
+    });
+}
+
+#[test]
+fn a_system_bus_that_says_nothing_is_as_none() {
+    on_a_laptop(|laptop| async move {
+        std::fs::create_dir_all("/run/dbus").expect("folder");
+        // Its queue takes connections, and nobody ever looks at them.
+        let _bus = UnixListener::bind("/run/dbus/system_bus_socket").expect("a socket");
+        let _helper = laptop.helper();
+        let status = connect().await.status().await.expect("status");
+        assert_eq!(status.names, Ok(Rung::Redirect));
+        let up = connect()
+            .await
+            .up(&names_plan(RungChoice::Auto), None)
+            .await
+            .expect("a lease");
+        let dns = up.lease.granted().dns.clone().expect("names");
+        assert_eq!(dns.rung, Rung::Redirect);
+        let refused = connect().await.up(&names_plan(RungChoice::Resolved), None).await;
+        let refused = refused.expect_err("that rung is not there").to_string();
+        assert!(refused.contains("resolved"), "{refused}");
     });
 }
 

@@ -392,17 +392,26 @@ impl Frame {
         }
     }
 
+    /// Whether the bytes begin with a whole frame, or with what can never become one.
+    pub fn is_decided(bytes: &[u8]) -> bool {
+        let Some(head) = bytes.first_chunk::<HEAD>() else {
+            return false;
+        };
+        let length = body_length(head);
+        length > MAX_BODY || bytes.len() >= HEAD + length
+    }
+
     /// Takes one frame off the front of `buffer`, sharing its bytes, or `None` while it is not whole.
     ///
     /// # Errors
     ///
     /// [`FrameError`] where the bytes are not a frame of this version.
-    pub fn decode(buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
+    pub fn decode(buffer: &mut Bytes) -> Result<Option<Frame>, FrameError> {
         let Some(head) = buffer.first_chunk::<HEAD>() else {
             return Ok(None);
         };
         let kind = head[0];
-        let length = usize::from(head[1]) << 16 | usize::from(head[2]) << 8 | usize::from(head[3]);
+        let length = body_length(head);
         let subject = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
         if length > MAX_BODY {
             return Err(FrameError::TooLong(length));
@@ -411,7 +420,7 @@ impl Frame {
             return Ok(None);
         }
         buffer.advance(HEAD);
-        let body = buffer.split_to(length).freeze();
+        let body = buffer.split_to(length);
         if !(kind::OPEN..=kind::GOODBYE).contains(&kind) {
             return Err(FrameError::UnknownKind(kind));
         }
@@ -419,6 +428,10 @@ impl Frame {
             .ok_or(FrameError::Malformed(kind))
             .map(Some)
     }
+}
+
+fn body_length(head: &[u8; HEAD]) -> usize {
+    usize::from(head[1]) << 16 | usize::from(head[2]) << 8 | usize::from(head[3])
 }
 
 fn parse(kind: u8, subject: u32, mut body: Bytes) -> Option<Frame> {

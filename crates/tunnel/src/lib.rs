@@ -14,6 +14,7 @@
 //! * `core` holds every decision, without I/O or clock: which frame goes next on which carrier, what may be sent,
 //!   what must be sent again.
 //! * [`Tunnel`] and [`Stream`] are the thin asynchronous shell that moves bytes between the core and carriers.
+//! * `blocks` is the memory that bytes are in meanwhile.
 //! * [`splice()`] joins a stream with a TCP socket, keeping half-close and reset.
 //!
 //! It must not know Kubernetes, packets, or how a carrier is made. The written form of the protocol is
@@ -22,6 +23,7 @@
 pub mod frame;
 pub mod proof;
 
+mod blocks;
 mod carrier;
 mod core;
 mod ids;

@@ -314,6 +314,8 @@ mod tests {
             from_agent.read_exact(&mut welcome).await.unwrap();
             welcome[HELLO + INSTANCE + 1] ^= 1;
             to_client.write_all(&welcome).await.unwrap();
+            // Not dropped while the client thinks about it: the agent would see that as an end of its own.
+            (from_client, to_client, from_agent, to_agent)
         };
         let outcome = tokio::select! {
             outcome = async { tokio::join!(client, liar).0 } => outcome,

@@ -3,19 +3,12 @@
 use std::io;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-use crate::frame::ResetCause;
+use crate::frame::{MAX_DATA, ResetCause};
 use crate::stream::{Stream, StreamError};
-
-/// Bytes read from a socket at one time.
-const READ: usize = 64 * 1024;
-
-/// A read shorter than this is copied, so that it does not hold a whole buffer until it is acknowledged.
-const WORTH_A_BUFFER: usize = 16 * 1024;
 
 /// Moves bytes both ways until both directions ended.
 ///
@@ -55,26 +48,21 @@ impl From<io::Error> for End {
 }
 
 async fn outward(stream: &Stream, socket: &TcpStream) -> Result<(), End> {
-    let mut spare = BytesMut::new();
     loop {
-        let room = stream.room().await?;
+        // Reading no more than there is room for keeps a stream's share of memory bounded; while it waits it has none.
+        let room = stream.room().await?.min(MAX_DATA);
         socket.ready(Interest::READABLE).await?;
-        if spare.capacity() < READ {
-            spare = BytesMut::with_capacity(READ);
-        }
-        // Reading no more than there is room for keeps a stream's share of memory bounded.
-        let mut buffer = bytes::BufMut::limit(&mut spare, room.min(READ));
-        match socket.try_read_buf(&mut buffer) {
+        let mut block = stream.blocks().take();
+        match socket.try_read(block.room().get_mut(..room).unwrap_or_default()) {
             Ok(0) => {
                 stream.finish();
                 return Ok(());
             }
-            Ok(read) if read < WORTH_A_BUFFER => {
-                stream.write(Bytes::copy_from_slice(&spare))?;
-                spare.clear();
+            Ok(read) => {
+                block.fill(read);
+                stream.write(block.into_bytes())?;
             }
-            Ok(_) => stream.write(spare.split().freeze())?,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => spare = BytesMut::new(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error.into()),
         }
     }

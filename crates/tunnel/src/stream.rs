@@ -5,6 +5,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 
+use crate::blocks::Blocks;
 use crate::frame::{ResetCause, StreamId};
 use crate::tunnel::{Shared, now};
 
@@ -25,6 +26,11 @@ pub struct StreamError(pub ResetCause);
 impl Stream {
     pub(crate) fn new(shared: Arc<Shared>, id: StreamId) -> Stream {
         Stream { shared, id }
+    }
+
+    /// Memory to read into what is to be written.
+    pub(crate) fn blocks(&self) -> &Blocks {
+        &self.shared.blocks
     }
 
     /// The next bytes in order, or `None` at the end of what the peer sends.

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::blocks::Blocks;
 use crate::carrier::CarrierId;
 use crate::core::{Core, Event, Role};
 use crate::frame::{AskError, Farewell, Frame, FrameError, Refusal, ResetCause, StreamId};
@@ -32,6 +33,7 @@ pub struct Tunnel {
 #[derive(Debug)]
 pub(crate) struct Shared {
     core: Mutex<Core>,
+    pub(crate) blocks: Blocks,
     questions: Mutex<Questions>,
     carriers: watch::Sender<usize>,
     upward: Upward,
@@ -192,6 +194,7 @@ impl Tunnel {
     fn new(role: Role, limits: Limits, upward: Upward) -> Tunnel {
         let shared = Shared {
             core: Mutex::new(Core::new(role, limits)),
+            blocks: Blocks::default(),
             questions: Mutex::default(),
             carriers: watch::Sender::new(0),
             upward,

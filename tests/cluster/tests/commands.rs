@@ -6,10 +6,15 @@
     reason = "a test may panic"
 )]
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
 use slipway_cluster_tests::{Desk, on_the_plain_laptop, until};
 
 on_the_plain_laptop!(
     run_passes_on_what_its_command_ended_with,
+    a_command_that_is_deaf_to_the_end_of_its_session_is_killed,
     a_detached_session_goes_on_and_is_ended_by_name,
     explain_says_who_answered,
     a_profile_is_made_connected_and_deleted,
@@ -42,6 +47,37 @@ fn run_passes_on_what_its_command_ended_with(desk: &Desk<'_>) {
     assert_eq!(code(&["run"]), Some(2), "a usage error");
     assert_eq!(desk.page(PAGE), None, "not reachable after");
     assert!(desk.status().is_empty());
+}
+
+fn a_command_that_is_deaf_to_the_end_of_its_session_is_killed(desk: &Desk<'_>) {
+    let deaf = "trap '' TERM; echo $$; exec sleep 300";
+    let mut running = desk
+        .slipway(&["run", "--agent-grace", "5", "--", "sh", "-c", deaf])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(running.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let command = format!("/proc/{}", line.trim_end());
+    assert!(
+        desk.output("test", &["-e", &command]).status.success(),
+        "{command}"
+    );
+    let began = Instant::now();
+    assert!(desk.slipway(&["disconnect", "--all"]).status().unwrap().success());
+    let ended = running.wait().unwrap();
+    let took = began.elapsed();
+    assert_eq!(ended.code(), Some(255));
+    assert!(
+        took > Duration::from_secs(9) && took < Duration::from_secs(20),
+        "{took:?}"
+    );
+    assert!(
+        !desk.output("test", &["-e", &command]).status.success(),
+        "it is gone"
+    );
 }
 
 fn a_detached_session_goes_on_and_is_ended_by_name(desk: &Desk<'_>) {

@@ -24,7 +24,7 @@ use clap::{Args, ValueEnum};
 
 use self::field::Field;
 use self::results::Results;
-use crate::{build, machine, say};
+use crate::{build, machine, root, say};
 
 /// What to measure, and for how long.
 #[derive(Debug, Args)]
@@ -53,10 +53,7 @@ enum Peers {
 }
 
 pub(crate) fn run(arguments: &Bench) -> anyhow::Result<ExitCode> {
-    ensure!(
-        machine::is_root(),
-        "The bench makes network namespaces and runs a Kubernetes in them, which needs root: run it with sudo"
-    );
+    root::require("to make network namespaces and run a Kubernetes in them")?;
     machine::ensure_packages()?;
     say("Building Slipway as it is released");
     ensure!(build::release().status()?.success(), "Slipway could not be built");

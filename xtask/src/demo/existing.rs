@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use super::{Demo, pass_on_screen, program};
 use crate::helper::Helper;
-use crate::{build, machine, say};
+use crate::{build, machine, root, say};
 
 /// Small, and everywhere: the agent's own default.
 pub(super) const IMAGE: &str = "docker.io/library/busybox:latest";
@@ -46,11 +46,7 @@ const HOPELESS: [&str; 5] = [
 ];
 
 pub(super) fn run(context: &str, arguments: &Demo) -> anyhow::Result<ExitCode> {
-    ensure!(
-        machine::is_root(),
-        "The demo starts slipway-helper, which sets this machine's routes while it is connected and needs root for \
-         that: run it with sudo"
-    );
+    root::require("to start slipway-helper, which sets this machine's routes while it is connected")?;
     machine::ensure_packages()?;
     say("Building Slipway");
     ensure!(
@@ -82,17 +78,18 @@ pub(super) fn run(context: &str, arguments: &Demo) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Whose machine it is: with sudo, who called it.
+/// Whose machine it is: who ran the command, and gave it root.
 struct Person {
     user: User,
 }
 
 impl Person {
     fn who_asked() -> anyhow::Result<Person> {
-        let uid = match std::env::var("SUDO_UID") {
-            Ok(uid) => Uid::from_raw(uid.parse().context("SUDO_UID is not a number")?),
-            Err(_) => Uid::effective(),
-        };
+        let uid = root::caller().map_or_else(Uid::effective, |(user, _group)| Uid::from_raw(user));
+        ensure!(
+            !uid.is_root() || std::env::var_os("SUDO_UID").is_none(),
+            "Run this as yourself and without sudo: it asks for root by itself, and the cluster is yours"
+        );
         let user = User::from_uid(uid)?.with_context(|| format!("There is no user {uid}"))?;
         Ok(Person { user })
     }

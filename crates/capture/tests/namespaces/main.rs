@@ -13,6 +13,7 @@
 mod far;
 mod laptop;
 mod promises;
+mod refused;
 mod remains;
 mod rewriting;
 
@@ -82,8 +83,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let role = match arguments.first().map(String::as_str) {
         Some(remains::VICTIM) => Some(remains::be_a_victim as fn()),
-        Some(remains::REFUSED) => Some(remains::be_refused as fn()),
-        Some(rewriting::REFUSED) => Some(rewriting::be_refused as fn()),
+        Some(refused::REFUSED) => Some(refused::be_refused as fn()),
         Some(_) | None => None,
     };
     if let Some(play) = role {

@@ -6,19 +6,17 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use slipway_capture::{BackEnd, Capture, CaptureError, Choice, Lost};
+use slipway_capture::{BackEnd, Choice, Lost};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::far::{Far, Reverser};
+use crate::far::Far;
 use crate::laptop::{self, TUN, children_of, open_files, threads};
 use crate::promises::{assert_echo, connect};
-use crate::{eventually, start, start_on};
+use crate::{eventually, refused, start, start_on};
 
 /// The argument that makes this program one that is killed.
 pub(crate) const VICTIM: &str = "--victim";
-/// The argument that makes this program one that is refused namespaces.
-pub(crate) const REFUSED: &str = "--refused";
 /// Tells the victim which back end is tested.
 const BACK_END: &str = "SLIPWAY_TEST_BACK_END";
 const SHORT: Duration = Duration::from_millis(300);
@@ -158,59 +156,9 @@ pub(crate) async fn the_end_of_the_child_is_told() {
 }
 
 pub(crate) async fn a_refused_namespace_is_an_error_with_a_remedy() {
-    let output = Command::new("/proc/self/exe")
-        .arg(REFUSED)
-        .stdin(Stdio::from(laptop::make_tun()))
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
+    let said = refused::start_capture(Choice::Only(BackEnd::PrivateNamespace));
     assert!(
-        output.status.success() && said.contains("user.max_user_namespaces"),
+        said.starts_with("NamespacesRefused") && said.contains("user.max_user_namespaces"),
         "{said}"
     );
-}
-
-/// Has the kernel refuse this process namespaces: in one whose own limit of them is none.
-pub(crate) fn refuse_namespaces() {
-    let (user, group) = (nix::unistd::geteuid(), nix::unistd::getegid());
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER).unwrap();
-    for (file, line) in [
-        ("/proc/self/setgroups", "deny".to_owned()),
-        ("/proc/self/uid_map", format!("{user} {user} 1")),
-        ("/proc/self/gid_map", format!("{group} {group} 1")),
-        ("/proc/sys/user/max_user_namespaces", "0".to_owned()),
-    ] {
-        std::fs::write(file, line).unwrap();
-    }
-}
-
-/// Starts a capture where the kernel refuses namespaces: in one whose own limit of them is none.
-pub(crate) fn be_refused() {
-    refuse_namespaces();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let tun = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
-        let error = Capture::start(
-            tun,
-            crate::setup(Choice::Only(BackEnd::PrivateNamespace)),
-            Far::new(),
-            Reverser,
-        )
-        .await
-        .unwrap_err();
-        assert!(
-            matches!(error, CaptureError::NamespacesRefused { .. }),
-            "{error:?}"
-        );
-        println!("{error}\n{}", error.remedy());
-        eventually("no process is left", || {
-            children_of(std::process::id()).is_empty()
-        })
-        .await;
-    });
 }

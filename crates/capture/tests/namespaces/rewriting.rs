@@ -1,7 +1,6 @@
 //! What only rewriting has to promise: when it is chosen, what is in its way, and that its listener serves nobody else.
 
-use std::os::fd::AsFd;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use slipway_capture::{BackEnd, Capture, CaptureError, Choice};
@@ -12,11 +11,7 @@ use tokio::time::timeout;
 use crate::far::{Far, Reverser};
 use crate::laptop;
 use crate::promises::{assert_echo, connect, skipped};
-use crate::remains::refuse_namespaces;
-use crate::{setup, start};
-
-/// The argument that makes this program one that is refused namespaces and may choose.
-pub(crate) const REFUSED: &str = "--refused-and-free";
+use crate::{refused, setup, start};
 
 pub(crate) async fn a_firewall_that_lets_nothing_in_is_an_error_with_a_remedy() {
     if !laptop::has("nft") {
@@ -46,7 +41,7 @@ pub(crate) async fn a_firewall_that_lets_nothing_in_is_an_error_with_a_remedy() 
 }
 
 pub(crate) async fn where_namespaces_are_refused_packets_are_rewritten() {
-    let said = tokio::task::block_in_place(refused);
+    let said = refused::start_capture(Choice::Auto);
     assert_eq!(said, "rewriting\n");
 }
 
@@ -55,45 +50,11 @@ pub(crate) async fn where_neither_works_both_causes_are_named() {
         return skipped("nft is not installed");
     }
     laptop::build_wall();
-    let said = tokio::task::block_in_place(refused);
+    let said = refused::start_capture(Choice::Auto);
     laptop::tear_wall_down();
     for remedy in ["user.max_user_namespaces", "ufw allow in on slip0"] {
         assert!(said.contains(remedy), "{said}");
     }
-}
-
-fn refused() -> String {
-    let output = Command::new("/proc/self/exe")
-        .arg(REFUSED)
-        .stdin(Stdio::from(laptop::make_tun()))
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap();
-    assert!(output.status.success());
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Starts a capture where the kernel refuses namespaces, uses it, and says which back end it was or why there is none.
-pub(crate) fn be_refused() {
-    refuse_namespaces();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let tun = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
-        match Capture::start(tun, setup(Choice::Auto), Far::new(), Reverser).await {
-            Ok(capture) => {
-                for place in ["10.96.0.10:80", "[fd00:96::10]:80"] {
-                    assert_echo(&mut connect(place).await, b"through").await;
-                }
-                println!("{}", capture.back_end());
-                capture.stop().await;
-            }
-            Err(error) => println!("{error}\n{}", error.remedy()),
-        }
-    });
 }
 
 pub(crate) async fn a_stranger_at_the_listener_gets_nothing() {

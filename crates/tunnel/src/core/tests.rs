@@ -441,7 +441,9 @@ impl World {
         let mut events = Vec::new();
         while let Some(length) = whole_frame(wire).filter(|length| *length <= left) {
             left -= length;
-            let frame = Frame::decode(wire).unwrap().unwrap();
+            let frame = Frame::decode(&mut wire.split_to(length).freeze())
+                .unwrap()
+                .unwrap();
             core.receive(carrier, frame, self.now, &mut events).unwrap();
         }
         for event in events {

@@ -90,6 +90,8 @@ proptest! {
         let mut buffer = wire(&frame);
         prop_assert_eq!(buffer.len(), frame.wire_length());
         buffer.extend_from_slice(&rest);
+        let mut buffer = buffer.freeze();
+        prop_assert!(Frame::is_decided(&buffer));
         prop_assert_eq!(Frame::decode(&mut buffer), Ok(Some(frame)));
         prop_assert_eq!(&buffer[..], &rest[..]);
     }
@@ -97,15 +99,17 @@ proptest! {
     #[test]
     fn a_frame_that_is_not_whole_is_waited_for(frame in frame(), cut in any::<prop::sample::Index>()) {
         let whole = wire(&frame);
-        let mut part = BytesMut::from(&whole[..cut.index(whole.len())]);
+        let mut part = whole.freeze();
+        part.truncate(cut.index(part.len()));
         let before = part.clone();
+        prop_assert!(!Frame::is_decided(&part));
         prop_assert_eq!(Frame::decode(&mut part), Ok(None));
         prop_assert_eq!(part, before);
     }
 
     #[test]
     fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-        let mut buffer = BytesMut::from(&bytes[..]);
+        let mut buffer = Bytes::from(bytes);
         while let Ok(Some(_)) = Frame::decode(&mut buffer) {}
     }
 }
@@ -125,12 +129,13 @@ fn the_head_is_kind_length_subject() {
 
 #[test]
 fn a_length_over_the_limit_is_refused_before_the_bytes_come() {
-    let mut buffer = BytesMut::from(&b"\x04\xff\xff\xff\0\0\0\x01"[..]);
+    let mut buffer = Bytes::from_static(&b"\x04\xff\xff\xff\0\0\0\x01"[..]);
+    assert!(Frame::is_decided(&buffer));
     assert_eq!(Frame::decode(&mut buffer), Err(FrameError::TooLong(0xff_ffff)));
 }
 
 #[test]
 fn bytes_left_over_in_a_body_are_refused() {
-    let mut buffer = BytesMut::from(&b"\x0f\x00\x00\x09\0\0\0\0\0\0\0\0\0\0\0\x01\x01"[..]);
+    let mut buffer = Bytes::from_static(&b"\x0f\x00\x00\x09\0\0\0\0\0\0\0\0\0\0\0\x01\x01"[..]);
     assert_eq!(Frame::decode(&mut buffer), Err(FrameError::Malformed(15)));
 }

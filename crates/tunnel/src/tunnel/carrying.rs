@@ -12,9 +12,6 @@ use super::{CarrierEnd, Shared, now};
 use crate::carrier::{CarrierId, Life};
 use crate::frame::{Frame, HEAD};
 
-/// Bytes read from a carrier at one time.
-const READ: usize = 128 * 1024;
-
 /// How often a carrier's silence is judged.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -23,25 +20,29 @@ pub(super) async fn read_frames<R: AsyncRead + Unpin>(
     id: CarrierId,
     mut reader: R,
 ) -> CarrierEnd {
-    let mut buffer = BytesMut::with_capacity(READ);
+    let mut block = shared.blocks.take();
     let mut frames = Vec::new();
     let mut events = Vec::new();
     loop {
-        if buffer.capacity() - buffer.len() < READ / 4 {
-            buffer.reserve(READ);
-        }
-        match reader.read_buf(&mut buffer).await {
+        match reader.read(block.room()).await {
             Ok(0) => return CarrierEnd::Closed,
-            Ok(_) => {}
+            Ok(read) => block.fill(read),
             Err(error) => return error.into(),
         }
+        if !Frame::is_decided(block.filled()) {
+            continue;
+        }
+        let mut bytes = std::mem::replace(&mut block, shared.blocks.take()).into_bytes();
         let decoded = loop {
-            match Frame::decode(&mut buffer) {
+            match Frame::decode(&mut bytes) {
                 Ok(Some(frame)) => frames.push(frame),
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             }
         };
+        // The beginning of a frame, whose rest is to follow it.
+        block.append(&bytes);
+        drop(bytes);
         {
             let now = now();
             let mut core = shared.core();
@@ -120,6 +121,7 @@ pub(super) async fn judge_silence(shared: &Shared, id: CarrierId) -> CarrierEnd 
     let mut ticks = tokio::time::interval(TICK);
     loop {
         ticks.tick().await;
+        shared.blocks.trim();
         let life = shared.core().tick(id, now());
         match life {
             Life::Alive | Life::Ask => shared.count_carriers(),

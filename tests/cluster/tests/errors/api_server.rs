@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use slipway_cluster_tests::{Desk, on_the_plain_laptop};
+use slipway_cluster_tests::{Desk, NodeRule, on_the_plain_laptop};
 
 use crate::support::{AT_ONCE, Attempt, kubeconfig};
 
@@ -21,33 +21,9 @@ const GIVEN_UP: Duration = Duration::from_secs(20);
 /// A port on the node that nothing listens on, and that the node lets through.
 const CLOSED: u16 = 7009;
 
-/// Lets a port of the node answer with a refusal, or not at all; gone with this.
-struct Port<'a> {
-    desk: &'a Desk<'a>,
-}
-
-impl<'a> Port<'a> {
-    fn new(desk: &'a Desk<'a>, verdict: &str) -> Port<'a> {
-        let from = desk.laptop.address();
-        let rules = format!(
-            "table ip slipway-test-port {{ chain c {{ type filter hook prerouting priority -300; \
-             ip saddr {from} tcp dport {CLOSED} {verdict}; }}; }}"
-        );
-        let added = desk
-            .bed
-            .command_on_node("nft", [rules.as_str()])
-            .output()
-            .unwrap();
-        assert!(added.status.success(), "{added:?}");
-        Port { desk }
-    }
-}
-
-impl Drop for Port<'_> {
-    fn drop(&mut self) {
-        let delete = ["delete table ip slipway-test-port"];
-        let _removed = self.desk.bed.command_on_node("nft", delete).output();
-    }
+/// Lets a port of the node answer with a refusal, or not at all; until what it gives is dropped.
+fn port<'a>(desk: &'a Desk<'a>, verdict: &str) -> NodeRule<'a> {
+    NodeRule::begin(desk, "port", &format!("tcp dport {CLOSED} {verdict}"))
 }
 
 /// A failure to connect to another address; `slipway doctor` finds the same.
@@ -72,7 +48,7 @@ fn fails_at(
 }
 
 fn a_refused_connection_is_told_at_once(desk: &Desk<'_>) {
-    let _refuses = Port::new(desk, "reject with tcp reset");
+    let _refuses = port(desk, "reject with tcp reset");
     let server = format!("https://{}:{CLOSED}", desk.laptop.node());
     fails_at(
         desk,
@@ -85,7 +61,7 @@ fn a_refused_connection_is_told_at_once(desk: &Desk<'_>) {
 }
 
 fn an_api_server_that_swallows_everything_is_given_up_in_time(desk: &Desk<'_>) {
-    let _swallows = Port::new(desk, "drop");
+    let _swallows = port(desk, "drop");
     let server = format!("https://{}:{CLOSED}", desk.laptop.node());
     let took = fails_at(
         desk,

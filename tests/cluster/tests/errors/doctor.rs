@@ -2,7 +2,7 @@
 
 use slipway_cluster_tests::{CONNECTING, Desk, on_the_plain_laptop, until};
 
-use crate::support::{AT_ONCE, Attempt, as_root, jobs_made};
+use crate::support::{AT_ONCE, Attempt, jobs_made};
 
 on_the_plain_laptop!(
     on_a_laptop_that_is_well_nothing_fails,
@@ -42,9 +42,9 @@ struct Changed<'a> {
 
 impl<'a> Changed<'a> {
     fn new(desk: &'a Desk<'a>, path: &'static str, change: &[&str]) -> Changed<'a> {
-        as_root(desk, "cp", &["--archive", path, &format!("{path}.before")]);
+        desk.as_root("cp", &["--archive", path, &format!("{path}.before")]);
         let changed = Changed { desk, path };
-        as_root(desk, change[0], &change[1..]);
+        desk.as_root(change[0], &change[1..]);
         changed
     }
 }
@@ -52,7 +52,7 @@ impl<'a> Changed<'a> {
 impl Drop for Changed<'_> {
     fn drop(&mut self) {
         let before = format!("{}.before", self.path);
-        as_root(self.desk, "mv", &["-f", &before, self.path]);
+        self.desk.as_root("mv", &["-f", &before, self.path]);
     }
 }
 

@@ -3,7 +3,7 @@
 use slipway_cluster_tests::{Desk, on_the_plain_laptop, until};
 
 use crate::other_helper::OtherHelper;
-use crate::support::{AT_ONCE, Attempt, LaptopFile, as_root, jobs_made};
+use crate::support::{AT_ONCE, Attempt, LaptopFile, jobs_made};
 
 on_the_plain_laptop!(
     without_a_helper_nothing_is_placed_and_both_ways_to_start_it_are_told,
@@ -49,20 +49,20 @@ const TUN: &str = "/dev/net/tun";
 
 impl<'a> NoTun<'a> {
     fn gone(desk: &'a Desk<'a>) -> NoTun<'a> {
-        as_root(desk, "mv", &[TUN, "/dev/net/tun.away"]);
+        desk.as_root("mv", &[TUN, "/dev/net/tun.away"]);
         NoTun(desk)
     }
 
     fn closed(desk: &'a Desk<'a>) -> NoTun<'a> {
-        as_root(desk, "mv", &[TUN, "/dev/net/tun.away"]);
-        as_root(desk, "mknod", &["--mode=0600", TUN, "c", "10", "200"]);
+        desk.as_root("mv", &[TUN, "/dev/net/tun.away"]);
+        desk.as_root("mknod", &["--mode=0600", TUN, "c", "10", "200"]);
         NoTun(desk)
     }
 }
 
 impl Drop for NoTun<'_> {
     fn drop(&mut self) {
-        as_root(self.0, "mv", &["-f", "/dev/net/tun.away", TUN]);
+        self.0.as_root("mv", &["-f", "/dev/net/tun.away", TUN]);
     }
 }
 
@@ -113,24 +113,24 @@ impl<'a> Vpn<'a> {
     const DEVICE: &'static str = "corp-vpn";
 
     fn new(desk: &'a Desk<'a>, range: &str) -> Vpn<'a> {
-        as_root(desk, "ip", &["tuntap", "add", Self::DEVICE, "mode", "tun"]);
+        desk.as_root("ip", &["tuntap", "add", Self::DEVICE, "mode", "tun"]);
         let vpn = Vpn(desk);
-        as_root(desk, "ip", &["link", "set", Self::DEVICE, "up"]);
-        as_root(desk, "ip", &["route", "add", range, "dev", Self::DEVICE]);
+        desk.as_root("ip", &["link", "set", Self::DEVICE, "up"]);
+        desk.as_root("ip", &["route", "add", range, "dev", Self::DEVICE]);
         vpn
     }
 }
 
 impl Drop for Vpn<'_> {
     fn drop(&mut self) {
-        as_root(self.0, "ip", &["link", "delete", Self::DEVICE]);
+        self.0.as_root("ip", &["link", "delete", Self::DEVICE]);
     }
 }
 
 fn a_range_of_another_vpn_stays_the_vpns_and_is_told(desk: &Desk<'_>) {
     let services = format!("{}/16", desk.bed.addresses().unwrap().services());
     let _vpn = Vpn::new(desk, &services);
-    let route = || as_root(desk, "ip", &["route", "show", &services]);
+    let route = || desk.as_root("ip", &["route", "show", &services]);
     let before = route();
     assert!(before.contains(Vpn::DEVICE), "{before}");
     let admin = "/home/dev/.kube/admin";
@@ -163,8 +163,7 @@ fn a_range_of_another_vpn_stays_the_vpns_and_is_told(desk: &Desk<'_>) {
 
 fn a_broken_profile_is_told_with_its_place(desk: &Desk<'_>) {
     let folder = "/home/dev/.config/slipway/profiles";
-    as_root(
-        desk,
+    desk.as_root(
         "install",
         &[
             "-d",
@@ -179,9 +178,9 @@ fn a_broken_profile_is_told_with_its_place(desk: &Desk<'_>) {
     );
     let file = LaptopFile::new(desk, "profile", "version = 1\nmethod = \"vpn-tcp\"\ngarce = 5\n");
     let place = format!("{folder}/shop.toml");
-    as_root(desk, "install", &["-o", "2000", &file.path, &place]);
+    desk.as_root("install", &["-o", "2000", &file.path, &place]);
     let failures = ["connect", "doctor"].map(|command| Attempt::new(desk, &[command, "shop"]).fails(AT_ONCE));
-    as_root(desk, "rm", &[&place]);
+    desk.as_root("rm", &[&place]);
     for failure in failures {
         failure.is(
             "profile-invalid",

@@ -200,7 +200,7 @@ impl<'a> LaptopFile<'a> {
 
 impl Drop for LaptopFile<'_> {
     fn drop(&mut self) {
-        let _gone = as_root(self.desk, "rm", &["-f", &self.path]);
+        let _gone = self.desk.as_root("rm", &["-f", &self.path]);
     }
 }
 
@@ -219,18 +219,6 @@ pub(crate) fn kubeconfig_of<'a>(
     let mut config = serde_json::from_str(&text).unwrap();
     change(&mut config);
     LaptopFile::new(desk, "kubeconfig", &config.to_string())
-}
-
-/// Runs a program as root on the laptop, and wants it to succeed.
-pub(crate) fn as_root(desk: &Desk<'_>, program: &str, arguments: &[&str]) -> String {
-    let output = desk
-        .laptop
-        .command_as_root(program, arguments)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap()
 }
 
 /// Changes the cluster as its administrator.
@@ -272,7 +260,7 @@ pub(crate) fn jobs_made(desk: &Desk<'_>) -> usize {
 /// The person's files. Folders may stay.
 fn files(desk: &Desk<'_>) -> BTreeSet<String> {
     let places = ["/home/dev", "/run/user/2000", "/tmp"];
-    let found = as_root(desk, "find", &[&places[..], &["-not", "-type", "d"]].concat());
+    let found = desk.as_root("find", &[&places[..], &["-not", "-type", "d"]].concat());
     found.lines().map(str::to_owned).collect()
 }
 

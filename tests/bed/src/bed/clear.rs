@@ -1,0 +1,31 @@
+//! The end of a bed, however much of it there is.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use super::BedName;
+use super::records::folder;
+use crate::cache::Cache;
+use crate::processes::{self, Belonging};
+use crate::{machine, network, node};
+
+/// Ends and removes everything of a bed, found by the names it uses rather than by records, which a crash leaves
+/// incomplete.
+pub(super) fn clear(cache: &Cache, name: &BedName) -> Result<()> {
+    let folder = folder(cache, name);
+    let names = network::namespaces(&name.prefix())?;
+    let paths = names.iter().map(|name| network::namespace_path(name));
+    processes::kill_all(&Belonging {
+        networks: paths.filter_map(processes::namespace).collect(),
+        mount: format!("upperdir={}", machine::upper(&folder.join("scratch")).display()),
+    })?;
+    for name in &names {
+        network::remove_namespace(name)?;
+    }
+    node::remove_cgroup(&name.cgroup())?;
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! A laptop, and what a person does at it.
+
+use std::cell::RefCell;
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use slipway_bed::{Bed, Laptop, LaptopKind, LaptopLock};
+
+use crate::{Frozen, Running, helper, program};
+
+/// A laptop, as a person sits before it.
+pub struct Desk<'a> {
+    /// The bed that it belongs to.
+    pub bed: &'a Bed,
+    /// The laptop itself.
+    pub laptop: &'a Laptop,
+    helper: RefCell<Running>,
+    _lock: LaptopLock,
+}
+
+impl<'a> Desk<'a> {
+    /// With a helper on the laptop, which nobody else uses.
+    pub(crate) fn new(bed: &'a Bed, laptop: &'a Laptop, lock: LaptopLock) -> Desk<'a> {
+        Desk {
+            bed,
+            laptop,
+            helper: RefCell::new(helper::start(laptop)),
+            _lock: lock,
+        }
+    }
+}
+
+impl Desk<'_> {
+    /// A command of the person's.
+    pub fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = self.laptop.command(program, arguments);
+        command
+            .env("SLIPWAY_HELPER_SOCKET", helper::SOCKET)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn output(&self, program: &str, arguments: &[&str]) -> Output {
+        self.command(program, arguments).output().unwrap()
+    }
+
+    /// What a command prints; it must succeed.
+    pub fn text(&self, program: &str, arguments: &[&str]) -> String {
+        printed(program, arguments, self.output(program, arguments))
+    }
+
+    /// Runs a program as root to its end.
+    pub fn output_as_root(&self, program: &str, arguments: &[&str]) -> Output {
+        self.laptop
+            .command_as_root(program, arguments)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// What a program prints that root runs; it must succeed.
+    pub fn as_root(&self, program: &str, arguments: &[&str]) -> String {
+        printed(program, arguments, self.output_as_root(program, arguments))
+    }
+
+    /// `slipway` with these arguments.
+    pub fn slipway(&self, arguments: &[&str]) -> Command {
+        self.command(program("slipway").to_str().unwrap(), arguments)
+    }
+
+    /// Waits until nobody uses another laptop, and keeps it so: for what everyone on the bed feels. Only for tests on the
+    /// plain laptop, so that no two wait for each other.
+    pub fn alone(&self) -> Vec<LaptopLock> {
+        assert_eq!(self.laptop.kind(), LaptopKind::Plain);
+        let others = self.bed.laptops().iter();
+        others
+            .filter(|laptop| laptop.kind() != self.laptop.kind())
+            .map(|laptop| laptop.lock().unwrap())
+            .collect()
+    }
+
+    /// The page at a URL, or `None` where there is none within two seconds.
+    pub fn page(&self, url: &str) -> Option<String> {
+        let output = self.output(
+            "curl",
+            &["--silent", "--fail", "--max-time", "2", "--noproxy", "*", url],
+        );
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8(output.stdout).unwrap())
+    }
+
+    /// Whether getaddrinfo finds a name.
+    pub fn resolves(&self, name: &str) -> bool {
+        self.output("timeout", &["8", "getent", "ahosts", name])
+            .status
+            .success()
+    }
+
+    /// Ends the helper as the kernel would, and starts another one after `pause`.
+    pub fn replace_helper(&self, pause: Duration) {
+        self.helper.borrow_mut().kill();
+        std::thread::sleep(pause);
+        *self.helper.borrow_mut() = helper::start(self.laptop);
+    }
+
+    /// Ends the helper as the kernel would.
+    pub fn kill_helper(&self) {
+        self.helper.borrow_mut().kill();
+    }
+
+    /// Starts a helper where there is none any more.
+    pub fn start_helper(&self) {
+        *self.helper.borrow_mut() = helper::start(self.laptop);
+    }
+
+    /// Stops the helper where it is: whoever asks it something is not answered, until this is dropped.
+    pub fn freeze_helper(&self) -> Frozen {
+        Frozen::new(self.helper.borrow().pid())
+    }
+
+    /// What `kubectl` prints, asked as the cluster's administrator.
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        let output = self.bed.kubectl(arguments).stdin(Stdio::null()).output().unwrap();
+        printed("kubectl", arguments, output)
+    }
+
+    /// Has the cluster hold what a manifest says, as its administrator.
+    pub fn apply(&self, manifest: &str) {
+        let mut kubectl = self.bed.kubectl(["apply", "--server-side", "--filename=-"]);
+        let mut child = kubectl
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(manifest.as_bytes())
+            .unwrap();
+        assert!(child.wait().unwrap().success(), "{manifest}");
+    }
+
+    /// An address of the cluster.
+    pub fn address(&self, what: &str, path: &str) -> String {
+        let path = format!("--output=jsonpath={path}");
+        let address = self.kubectl(&["--namespace", "shop", "get", what, &path]);
+        assert!(!address.is_empty(), "{what} has no address");
+        address
+    }
+}
+
+/// What a program printed that succeeded.
+fn printed(program: &str, arguments: &[&str], output: Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {}\n{said}",
+        output.status
+    );
+    String::from_utf8(output.stdout).unwrap()
+}

@@ -1,0 +1,116 @@
+//! Processes that a test runs beside itself.
+
+use std::cell::RefCell;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::until;
+
+/// A process of a test, ended with it.
+pub struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    said: RefCell<String>,
+}
+
+impl Running {
+    /// Starts a command and keeps what it says on both outputs.
+    pub fn start(mut command: Command) -> Running {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = mpsc::channel();
+        let outputs: [Box<dyn std::io::Read + Send>; 2] = [
+            Box::new(child.stdout.take().unwrap()),
+            Box::new(child.stderr.take().unwrap()),
+        ];
+        for output in outputs {
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(output).lines().map_while(Result::ok) {
+                    let _test_is_over = sender.send(line);
+                }
+            });
+        }
+        Running {
+            child,
+            lines,
+            said: RefCell::default(),
+        }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).unwrap())
+    }
+
+    /// Everything that it said so far.
+    pub fn said(&self) -> String {
+        let mut said = self.said.borrow_mut();
+        for line in self.lines.try_iter() {
+            said.push_str(&line);
+            said.push('\n');
+        }
+        said.clone()
+    }
+
+    /// Whether it runs.
+    pub fn is_alive(&self) -> bool {
+        // A zombie counts as dead; signal 0 would find it alive.
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        stat.rsplit(") ")
+            .next()
+            .is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap();
+    }
+
+    /// Its exit code; `None` where a signal ended it. It must end within a moment.
+    pub fn wait(&mut self) -> Option<i32> {
+        until("the process ends", || self.child.try_wait().unwrap().is_some())
+            .unwrap_or_else(|why| panic!("{why}: {}", self.said()));
+        self.child.wait().unwrap().code()
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        let _already_dead = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.is_alive() {
+            let _already_dead = kill(self.pid(), Signal::SIGTERM);
+            let _timed_out = until("the process ends", || !self.is_alive());
+        }
+        self.kill();
+    }
+}
+
+/// A process that is stopped where it is, and goes on when this is dropped.
+pub struct Frozen(Pid);
+
+impl Frozen {
+    /// From now on.
+    pub(crate) fn new(pid: Pid) -> Frozen {
+        kill(pid, Signal::SIGSTOP).unwrap();
+        Frozen(pid)
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        let _ended_meanwhile = kill(self.0, Signal::SIGCONT);
+    }
+}

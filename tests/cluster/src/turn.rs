@@ -1,0 +1,44 @@
+//! A test's turn with a laptop of the bed: nobody else uses it, and it is left as it was found.
+
+use std::sync::OnceLock;
+
+use slipway_bed::{Bed, BedName, LaptopKind, Silent};
+
+use crate::polkit::PolkitRule;
+use crate::{Desk, Traces, until};
+
+/// Runs a test with a laptop of its own and a helper on it, and shows that nothing of it is left. Gives back what the
+/// test does; `None` where there is no bed.
+pub fn with_laptop<T>(kind: LaptopKind, test: fn(&Desk<'_>) -> T) -> Option<T> {
+    let Some(bed) = bed() else {
+        println!("skipped: a bed needs root");
+        return None;
+    };
+    Some(with_laptop_of(bed, kind, test))
+}
+
+/// The same with a laptop of another bed than that of all tests.
+pub fn with_laptop_of<T>(bed: &Bed, kind: LaptopKind, test: fn(&Desk<'_>) -> T) -> T {
+    let laptop = bed.laptop(kind).unwrap();
+    let lock = laptop.lock().unwrap();
+    let before = Traces::of(laptop);
+    let _rule = (kind == LaptopKind::Resolved).then(|| PolkitRule::install(laptop));
+    let desk = Desk::new(bed, laptop, lock);
+    let outcome = test(&desk);
+    drop(desk);
+    until("nothing is left on the laptop", || Traces::of(laptop) == before)
+        .unwrap_or_else(|why| panic!("{why}:\n{}", Traces::of(laptop).beside(&before)));
+    outcome
+}
+
+/// The bed of the tests, if there can be one.
+pub fn bed() -> Option<&'static Bed> {
+    static BED: OnceLock<Option<Bed>> = OnceLock::new();
+    BED.get_or_init(|| {
+        if !nix::unistd::Uid::effective().is_root() {
+            return None;
+        }
+        Some(Bed::up(&BedName::of_tests().unwrap(), &mut Silent).unwrap())
+    })
+    .as_ref()
+}
