@@ -51,7 +51,8 @@ pub(crate) fn is() -> bool {
 ///
 /// When the command cannot be started again.
 pub(crate) fn ask(what_for: &str) -> anyhow::Result<()> {
-    if is() {
+    // A sudo that does not make root of us is not asked again.
+    if is() || caller().is_some() {
         return Ok(());
     }
     say(&format!("Root is needed {what_for}."));

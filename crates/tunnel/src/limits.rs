@@ -21,8 +21,8 @@ pub struct Limits {
     pub least_in_flight: u64,
     /// The most bytes under way on one carrier.
     pub most_in_flight: u64,
-    /// Bytes received after which a carrier is told at once that they came. Each such word is carried by every hop:
-    /// few of them leave the hops more time for data.
+    /// Bytes received after which a carrier is told at once that they came; at most half of what may be under way.
+    /// Each such word wakes every hop of the way: few of them leave the hops more time for data.
     pub ack_every: u64,
     /// How long a carrier may be silent before it is asked for a sign of life.
     pub ping_after: Duration,
@@ -45,9 +45,9 @@ impl Default for Limits {
             send_buffer: 256 * 1024,
             streams: 16 * 1024,
             datagrams: 1024,
-            least_in_flight: 1024 * 1024,
+            least_in_flight: 2 * 1024 * 1024,
             most_in_flight: 32 * 1024 * 1024,
-            ack_every: 256 * 1024,
+            ack_every: 1024 * 1024,
             ping_after: Duration::from_secs(3),
             dead_after: Duration::from_secs(9),
             proof: Duration::from_secs(10),
