@@ -298,18 +298,12 @@ impl Field {
             "--delay-ms",
             DELAY_MS,
         ];
-        let relay = self.command(&self.program("slipway-load"), &arguments).spawn()?;
+        let relay = Ended(self.command(&self.program("slipway-load"), &arguments).spawn()?);
         let own = std::fs::read_to_string(self.bed.kubeconfig("developer"))?;
-        let begin = format!("server: https://{server}");
-        ensure!(own.contains(&begin), "the kubeconfig names another API server");
-        let node = self.laptop.node();
-        let longer = own.replace(
-            &begin,
-            &format!("server: https://{RELAY}\n    tls-server-name: {node}"),
-        );
+        let longer = by_relay(&own, &self.laptop.node().to_string())?;
         self.laptop.write(DELAYED, &longer)?;
         self.kubeconfig = Some(DELAYED);
-        Ok(Ended(relay))
+        Ok(relay)
     }
 }
 
@@ -317,6 +311,17 @@ impl Drop for Field {
     fn drop(&mut self) {
         let _nothing_to_end = self.disconnect();
     }
+}
+
+/// A kubeconfig whose only API server is behind the relay, and still known by its own name.
+fn by_relay(kubeconfig: &str, name: &str) -> Result<String> {
+    let mut config: Value = serde_json::from_str(kubeconfig).context("the kubeconfig is not JSON")?;
+    let cluster = config["clusters"][0]["cluster"]
+        .as_object_mut()
+        .context("the kubeconfig has no cluster")?;
+    cluster.insert("server".to_owned(), format!("https://{RELAY}").into());
+    cluster.insert("tls-server-name".to_owned(), name.into());
+    Ok(config.to_string())
 }
 
 /// What a program prints as JSON; it must succeed.
@@ -341,4 +346,18 @@ pub(crate) fn wait_for(what: &str, mut met: impl FnMut() -> Result<bool>) -> Res
         std::thread::sleep(Duration::from_millis(50));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_longer_way_leads_to_the_same_server() {
+        let own = r#"{"clusters": [{"name": "bed", "cluster": {"server": "https://10.0.0.1:6443"}}]}"#;
+        let longer: Value = serde_json::from_str(&by_relay(own, "10.0.0.1").unwrap()).unwrap();
+        let cluster = &longer["clusters"][0]["cluster"];
+        assert_eq!(cluster["server"], "https://127.0.0.1:16443");
+        assert_eq!(cluster["tls-server-name"], "10.0.0.1");
+    }
 }

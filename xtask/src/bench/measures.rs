@@ -1,13 +1,15 @@
 //! What is measured, and how.
 
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
-use super::field::{COUNT, DIGEST, ECHO, Ended, Field, POUR};
+use super::field::{COUNT, DIGEST, ECHO, Field, POUR};
 use super::figure::Figure;
 use super::results::Results;
 use super::way::Way;
@@ -283,7 +285,7 @@ fn desktop(field: &Field) -> Result<f64> {
     let mut command = field.command(&field.program("slipway-tray-driver"), &["--desktop", desktop]);
     let mut driver = command.stderr(Stdio::piped()).spawn()?;
     let words = driver.stderr.take().context("the driver says nothing")?;
-    let _driver = Ended(driver);
+    let driver = Told(driver);
     let shown = BufReader::new(words)
         .lines()
         .map_while(std::io::Result::ok)
@@ -296,5 +298,19 @@ fn desktop(field: &Field) -> Result<f64> {
         })
         .context("the desktop was not shown")?;
     std::thread::sleep(CALM);
-    memory::resident(shown)
+    let resident = memory::resident(shown);
+    drop(driver);
+    resident
+}
+
+/// A process that is told to end with its value, and waited for: it has others to end.
+struct Told(Child);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if let Ok(pid) = i32::try_from(self.0.id()) {
+            let _already_dead = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+        let _reaped = self.0.wait();
+    }
 }
