@@ -10,11 +10,14 @@
 
 mod laptop;
 
+use std::fs::Permissions;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use laptop::{HELPER_UID, Laptop, WAIT, connect, on_a_laptop, plan, ranges, run};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -86,8 +89,15 @@ fn a_system_bus_that_says_nothing_is_as_none() {
         std::fs::create_dir_all("/run/dbus").expect("folder");
         // Its queue takes connections, and nobody ever looks at them.
         let _bus = UnixListener::bind("/run/dbus/system_bus_socket").expect("a socket");
+        let for_all = Permissions::from_mode(0o666);
+        std::fs::set_permissions("/run/dbus/system_bus_socket", for_all).expect("a mode");
         let _helper = laptop.helper();
+        let begun = Instant::now();
         let status = connect().await.status().await.expect("status");
+        assert!(
+            begun.elapsed() > Duration::from_secs(4),
+            "the bus was not waited for"
+        );
         assert_eq!(status.names, Ok(Rung::Redirect));
         let up = connect()
             .await
@@ -96,6 +106,7 @@ fn a_system_bus_that_says_nothing_is_as_none() {
             .expect("a lease");
         let dns = up.lease.granted().dns.clone().expect("names");
         assert_eq!(dns.rung, Rung::Redirect);
+        up.lease.down().await.expect("down");
         let refused = connect().await.up(&names_plan(RungChoice::Resolved), None).await;
         let refused = refused.expect_err("that rung is not there").to_string();
         assert!(refused.contains("resolved"), "{refused}");
