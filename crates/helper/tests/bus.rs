@@ -86,6 +86,9 @@ fn resolved_is_told_about_the_sessions_names_and_nothing_else() {
 #[test]
 fn a_system_bus_that_says_nothing_is_as_none() {
     on_a_laptop(|laptop| async move {
+        laptop.set_resolv_conf("nameserver 127.0.0.53\n");
+        std::fs::create_dir_all("/run/systemd/resolve").expect("folder");
+        std::fs::write("/run/systemd/resolve/resolv.conf", "nameserver 10.77.0.1\n").expect("file");
         std::fs::create_dir_all("/run/dbus").expect("folder");
         // Its queue takes connections, and nobody ever looks at them.
         let _bus = UnixListener::bind("/run/dbus/system_bus_socket").expect("a socket");
