@@ -31,9 +31,7 @@ const PACKAGING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging");
 fn resolved_is_told_about_the_sessions_names_and_nothing_else() {
     on_a_laptop(|laptop| async move {
         let Some(_bus) = start_bus(&laptop) else { return };
-        laptop.set_resolv_conf("nameserver 127.0.0.53\n");
-        std::fs::create_dir_all("/run/systemd/resolve").expect("folder");
-        std::fs::write("/run/systemd/resolve/resolv.conf", "nameserver 10.77.0.1\n").expect("file");
+        point_programs_at_resolved(&laptop);
         let _helper = laptop.helper();
         let status = connect().await.status().await.expect("status");
         assert_eq!(status.names, Ok(Rung::Redirect), "resolved is not there yet");
@@ -86,9 +84,7 @@ fn resolved_is_told_about_the_sessions_names_and_nothing_else() {
 #[test]
 fn a_system_bus_that_says_nothing_is_as_none() {
     on_a_laptop(|laptop| async move {
-        laptop.set_resolv_conf("nameserver 127.0.0.53\n");
-        std::fs::create_dir_all("/run/systemd/resolve").expect("folder");
-        std::fs::write("/run/systemd/resolve/resolv.conf", "nameserver 10.77.0.1\n").expect("file");
+        point_programs_at_resolved(&laptop);
         std::fs::create_dir_all("/run/dbus").expect("folder");
         // Its queue takes connections, and nobody ever looks at them.
         let _bus = UnixListener::bind("/run/dbus/system_bus_socket").expect("a socket");
@@ -298,6 +294,13 @@ impl Told {
         };
         tokio::time::timeout(WAIT, enough).await.expect("told in time");
     }
+}
+
+/// Has programs ask resolved, and resolved a name server of the laptop.
+fn point_programs_at_resolved(laptop: &Laptop) {
+    laptop.set_resolv_conf("nameserver 127.0.0.53\n");
+    std::fs::create_dir_all("/run/systemd/resolve").expect("folder");
+    std::fs::write("/run/systemd/resolve/resolv.conf", "nameserver 10.77.0.1\n").expect("file");
 }
 
 /// A resolved that writes down what it is told.

@@ -5,6 +5,7 @@
 //! all the time, and each of their pages cleared by the kernel: a quarter of what a bulk stream cost the session.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -15,6 +16,9 @@ const SIZE: usize = HEAD + MAX_BODY + 4096;
 
 /// Fewer bytes than this are copied out of their block, so that they do not keep all of it from being used.
 const WORTH_A_BLOCK: usize = 16 * 1024;
+
+/// How long a free block is kept that nobody needs.
+const UNNEEDED_AFTER: Duration = Duration::from_millis(500);
 
 /// Blocks that are kept while nobody uses them.
 const MOST_FREE: usize = 64;
@@ -30,6 +34,7 @@ struct Free {
     blocks: Vec<Box<[u8]>>,
     /// The fewest that were free since the last trim: nobody needed these.
     fewest: usize,
+    trimmed_at: Option<Instant>,
 }
 
 /// A block that is being filled, or whose bytes somebody holds.
@@ -54,9 +59,17 @@ impl Blocks {
         }
     }
 
-    /// Gives the system back what nobody needed since the last time.
-    pub(crate) fn trim(&self) {
+    /// Gives the system back what nobody needed for [`UNNEEDED_AFTER`]. Every carrier calls it now and then; soon after
+    /// another, it does nothing.
+    pub(crate) fn trim(&self, now: Instant) {
         let mut free = self.free();
+        if free
+            .trimmed_at
+            .is_some_and(|last| now.duration_since(last) < UNNEEDED_AFTER)
+        {
+            return;
+        }
+        free.trimmed_at = Some(now);
         let needed = free.blocks.len() - free.fewest;
         let unneeded = free.blocks.split_off(needed);
         free.fewest = needed;
@@ -83,11 +96,11 @@ impl Block {
 
     /// Puts bytes behind those that are there; as many as there is room for.
     pub(crate) fn append(&mut self, bytes: &[u8]) {
-        let count = bytes.len().min(self.room().len());
-        let (into, from) = (self.room().get_mut(..count), bytes.get(..count));
-        if let (Some(into), Some(from)) = (into, from) {
-            into.copy_from_slice(from);
-        }
+        let room = self.room();
+        let count = bytes.len().min(room.len());
+        room.split_at_mut(count)
+            .0
+            .copy_from_slice(bytes.split_at(count).0);
         self.fill(count);
     }
 
@@ -157,13 +170,20 @@ mod tests {
         let blocks = Blocks::default();
         let many: Vec<Block> = (0..10).map(|_| blocks.take()).collect();
         drop(many);
-        blocks.trim();
+        let start = Instant::now();
+        blocks.trim(start);
         assert_eq!(blocks.free().blocks.len(), 10, "all of them were in use just now");
+        blocks.trim(start);
+        assert_eq!(
+            blocks.free().blocks.len(),
+            10,
+            "another carrier asks at the same time"
+        );
         let few = [blocks.take(), blocks.take()];
         drop(few);
-        blocks.trim();
+        blocks.trim(start + UNNEEDED_AFTER);
         assert_eq!(blocks.free().blocks.len(), 2);
-        blocks.trim();
+        blocks.trim(start + UNNEEDED_AFTER * 2);
         assert_eq!(blocks.free().blocks.len(), 0);
     }
 

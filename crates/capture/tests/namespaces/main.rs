@@ -126,6 +126,15 @@ fn main() -> ExitCode {
     }
 }
 
+/// What a case, or a process of one, runs on.
+fn runtime(threads: usize) -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
 /// Runs a case by itself. Whether it passed.
 fn run(back_end: BackEnd, (name, case): &Case) -> bool {
     let mut out = std::io::stdout();
@@ -133,11 +142,7 @@ fn run(back_end: BackEnd, (name, case): &Case) -> bool {
     let _ = write!(out, "test {back_end}: {name} ... ");
     let _ = out.flush();
     // Several threads, so that what races on a desktop races here.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = runtime(2);
     let ran = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {
             tokio::time::timeout(LIMIT, case())

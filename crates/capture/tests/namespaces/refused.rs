@@ -55,12 +55,7 @@ pub(crate) fn be_refused() {
         .find(|choice| format!("{choice:?}") == chosen)
         .unwrap();
     refuse_namespaces();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    crate::runtime(1).block_on(async {
         let tun = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
         match Capture::start(tun, setup(choice), Far::new(), Reverser).await {
             Ok(capture) => {

@@ -121,12 +121,7 @@ fn children_expected() -> usize {
 pub(crate) fn be_a_victim() {
     let rewriting = std::env::var(BACK_END).is_ok_and(|named| named == BackEnd::Rewriting.to_string());
     crate::REWRITING.store(rewriting, std::sync::atomic::Ordering::Relaxed);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    crate::runtime(1).block_on(async {
         let tun = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
         let null = std::fs::File::open("/dev/null").unwrap();
         nix::unistd::dup2_stdin(null).unwrap();

@@ -121,8 +121,9 @@ pub(super) async fn judge_silence(shared: &Shared, id: CarrierId) -> CarrierEnd 
     let mut ticks = tokio::time::interval(TICK);
     loop {
         ticks.tick().await;
-        shared.blocks.trim();
-        let life = shared.core().tick(id, now());
+        let now = now();
+        shared.blocks.trim(now);
+        let life = shared.core().tick(id, now);
         match life {
             Life::Alive | Life::Ask => shared.count_carriers(),
             Life::Dead => return CarrierEnd::Silent(dead_after),
