@@ -167,6 +167,7 @@ fn a_lost_agent_is_replaced_and_its_connections_are_reset(desk: &Desk<'_>) {
     let pod = agent_of(&session);
     let states = desk.states();
     states.wait(CONNECTING, "connected").expect("watched");
+    // Without waiting for the pod to be gone: another agent may serve by then.
     desk.kubectl(&[
         "--namespace",
         "shop",
@@ -175,6 +176,7 @@ fn a_lost_agent_is_replaced_and_its_connections_are_reset(desk: &Desk<'_>) {
         &pod,
         "--grace-period=0",
         "--force",
+        "--wait=false",
     ]);
     states
         .wait(CONNECTING, "placing")
