@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
 
-use crate::{connect, milliseconds, quantile};
+use crate::{Latency, connect, milliseconds};
 
 /// Connections before those that count.
 const FIRST: usize = 20;
@@ -24,12 +24,6 @@ pub(crate) struct Connect {
     count: usize,
 }
 
-#[derive(Debug, Serialize)]
-pub(crate) struct Latency {
-    p50_ms: f64,
-    p99_ms: f64,
-}
-
 impl Connect {
     pub(crate) fn run(&self) -> Result<Latency> {
         let mut taken = Vec::with_capacity(self.count);
@@ -40,11 +34,7 @@ impl Connect {
                 taken.push(milliseconds(begun.elapsed()));
             }
         }
-        taken.sort_by(f64::total_cmp);
-        Ok(Latency {
-            p50_ms: quantile(&taken, 0.5),
-            p99_ms: quantile(&taken, 0.99),
-        })
+        Ok(Latency::of(taken))
     }
 }
 

@@ -12,6 +12,7 @@ mod gap;
 mod half_close;
 mod raw;
 mod relay;
+mod round_trip;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -35,6 +36,10 @@ enum Measure {
     Raw(raw::Raw),
     /// Milliseconds from connect() to the first byte back, one connection after the other
     Connect(connections::Connect),
+    /// Milliseconds of a byte there and back over an open connection
+    RoundTrip(round_trip::RoundTrip),
+    /// The same of one carrier without a tunnel on it
+    RawRoundTrip(round_trip::RawRoundTrip),
     /// New connections a second, several at one time
     Burst(connections::Burst),
     /// Whether an answer that comes after our end of a connection arrives whole
@@ -70,6 +75,8 @@ fn main() -> anyhow::Result<()> {
         Measure::Bulk(bulk) => say(&bulk.run()?),
         Measure::Raw(raw) => say(&raw.run()?),
         Measure::Connect(connect) => say(&connect.run()?),
+        Measure::RoundTrip(trip) => say(&trip.run()?),
+        Measure::RawRoundTrip(trip) => say(&trip.run()?),
         Measure::Burst(burst) => say(&burst.run()?),
         Measure::HalfClose(half_close) => say(&half_close.run()?),
         Measure::Dns(dns) => say(&dns.run()?),
@@ -91,6 +98,23 @@ fn connect(to: SocketAddr) -> std::io::Result<std::net::TcpStream> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     Ok(stream)
+}
+
+/// How long something took that was done many times.
+#[derive(Debug, Serialize)]
+struct Latency {
+    p50_ms: f64,
+    p99_ms: f64,
+}
+
+impl Latency {
+    fn of(mut taken: Vec<f64>) -> Latency {
+        taken.sort_by(f64::total_cmp);
+        Latency {
+            p50_ms: quantile(&taken, 0.5),
+            p99_ms: quantile(&taken, 0.99),
+        }
+    }
 }
 
 /// The value below which `share` of the sorted ones lie.

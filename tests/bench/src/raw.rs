@@ -19,14 +19,21 @@ const POUR: u16 = 7002;
 /// Reads the kubeconfig that kubectl would.
 #[derive(Debug, Args)]
 pub(crate) struct Raw {
-    #[arg(long)]
-    namespace: String,
-    #[arg(long)]
-    pod: String,
+    #[command(flatten)]
+    carrier: Carrier,
     #[arg(long)]
     direction: Direction,
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
+}
+
+/// Which pod a carrier leads to, and how.
+#[derive(Debug, Args)]
+pub(crate) struct Carrier {
+    #[arg(long)]
+    namespace: String,
+    #[arg(long)]
+    pod: String,
     #[arg(long, default_value = "spdy")]
     rung: Framing,
 }
@@ -43,28 +50,33 @@ pub(crate) struct Rate {
     sum: f64,
 }
 
+impl Carrier {
+    pub(crate) async fn open(&self, port: u16) -> Result<Pipe> {
+        let client = slipway_carrier::client(Config::infer().await?)?;
+        let endpoint = Endpoint::new(&self.namespace, &self.pod, port)?;
+        let rung = match self.rung {
+            Framing::Spdy => Rung::Spdy,
+            Framing::WebSocket => Rung::WebSocket,
+        };
+        Ok(open(&client, &endpoint, rung).await?)
+    }
+}
+
+pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
 impl Raw {
     pub(crate) fn run(&self) -> Result<Rate> {
-        tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()?
-            .block_on(self.measure())
+        runtime()?.block_on(self.measure())
     }
 
     async fn measure(&self) -> Result<Rate> {
-        let client = slipway_carrier::client(Config::infer().await?)?;
-        let (rung, port) = (
-            match self.rung {
-                Framing::Spdy => Rung::Spdy,
-                Framing::WebSocket => Rung::WebSocket,
-            },
-            match self.direction {
-                Direction::Down => POUR,
-                Direction::Up => COUNT,
-            },
-        );
-        let endpoint = Endpoint::new(&self.namespace, &self.pod, port)?;
-        let mut pipe = open(&client, &endpoint, rung).await?;
+        let port = match self.direction {
+            Direction::Down => POUR,
+            Direction::Up => COUNT,
+        };
+        let mut pipe = self.carrier.open(port).await?;
         self.move_for(&mut pipe, WARM_UP).await?;
         let begun = Instant::now();
         let moved = self

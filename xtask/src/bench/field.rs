@@ -185,29 +185,15 @@ impl Field {
         Ok(conversation)
     }
 
-    /// Bytes a second of one carrier.
-    pub(crate) fn raw(&self, way: Way, direction: &str, seconds: &str) -> Result<Value> {
+    /// Runs a measure of `slipway-load` over one carrier.
+    pub(crate) fn raw(&self, way: Way, measure: &str, arguments: &[&str]) -> Result<Value> {
         let rung = if way == Way::RawWebSocket {
             "web-socket"
         } else {
             "spdy"
         };
-        self.measure(
-            way,
-            &[
-                "raw",
-                "--namespace",
-                NAMESPACE,
-                "--pod",
-                &self.pod,
-                "--direction",
-                direction,
-                "--seconds",
-                seconds,
-                "--rung",
-                rung,
-            ],
-        )
+        let pod = ["--namespace", NAMESPACE, "--pod", &self.pod, "--rung", rung];
+        self.measure(way, &[&[measure], &pod[..], arguments].concat())
     }
 
     /// Connects and returns how long it took until programs reached the cluster.

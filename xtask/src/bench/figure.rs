@@ -15,6 +15,7 @@ pub(crate) enum Figure {
     BesideStalled,
     DelayedDown,
     DelayedUp,
+    RoundTrip,
     ConnectMedian,
     ConnectWorst,
     Burst,
@@ -36,7 +37,7 @@ pub(crate) enum Figure {
 
 impl Figure {
     /// In the order of the table's rows.
-    pub(crate) const ALL: [Figure; 24] = [
+    pub(crate) const ALL: [Figure; 25] = [
         Figure::BulkDown,
         Figure::BulkUp,
         Figure::EightDown,
@@ -44,6 +45,7 @@ impl Figure {
         Figure::BesideStalled,
         Figure::DelayedDown,
         Figure::DelayedUp,
+        Figure::RoundTrip,
         Figure::ConnectMedian,
         Figure::ConnectWorst,
         Figure::Burst,
@@ -73,6 +75,7 @@ impl Figure {
             Figure::BesideStalled => "one flow, down, beside a stalled reader",
             Figure::DelayedDown => "bulk with 20 ms on the carrier, down",
             Figure::DelayedUp => "bulk with 20 ms on the carrier, up",
+            Figure::RoundTrip => "a byte there and back, p50",
             Figure::ConnectMedian => "connect and one byte back, p50",
             Figure::ConnectWorst => "connect and one byte back, p99",
             Figure::Burst => "2,000 new connections, 32 in parallel",
@@ -102,7 +105,8 @@ impl Figure {
             | Figure::DelayedDown
             | Figure::DelayedUp => "MB/s",
             Figure::EightUneven => "%",
-            Figure::ConnectMedian
+            Figure::RoundTrip
+            | Figure::ConnectMedian
             | Figure::ConnectWorst
             | Figure::DnsAlone
             | Figure::DnsCrowd

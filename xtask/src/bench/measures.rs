@@ -54,6 +54,7 @@ pub(crate) fn run(arguments: &Bench, field: &mut Field, results: &mut Results) -
             stalled(field, results, &seconds)?;
         }
         if wanted("connect") {
+            round_trips(field, results, ways)?;
             connections(field, results, ways)?;
         }
         if wanted("half-close") {
@@ -129,7 +130,9 @@ fn bulk(
     for (figure, direction, port) in [(down, "down", POUR), (up, "up", COUNT)] {
         for way in ways {
             let rates = match way {
-                Way::Raw | Way::RawWebSocket => field.raw(*way, direction, seconds)?,
+                Way::Raw | Way::RawWebSocket => {
+                    field.raw(*way, "raw", &["--direction", direction, "--seconds", seconds])?
+                }
                 // It does not take the longer way.
                 Way::Direct if figure == Figure::DelayedDown || figure == Figure::DelayedUp => continue,
                 Way::Direct | Way::Kubectl | Way::KubectlSpdy | Way::Slipway => {
@@ -172,6 +175,20 @@ fn stalled(field: &Field, results: &mut Results, seconds: &str) -> Result<()> {
     let beside = [&flow[..], &["--stalled", "1"]].concat();
     let rates = field.load(Way::Slipway, "bulk", POUR, &beside)?;
     results.add(Figure::BesideStalled, Way::Slipway, number(&rates, "sum")?);
+    Ok(())
+}
+
+/// Two of them are what connecting takes at the least.
+fn round_trips(field: &Field, results: &mut Results, ways: &[Way]) -> Result<()> {
+    for way in ways {
+        let latency = match way {
+            Way::Raw | Way::RawWebSocket => field.raw(*way, "raw-round-trip", &[])?,
+            Way::Direct | Way::Kubectl | Way::KubectlSpdy | Way::Slipway => {
+                field.load(*way, "round-trip", ECHO, &[])?
+            }
+        };
+        results.add(Figure::RoundTrip, *way, number(&latency, "p50_ms")?);
+    }
     Ok(())
 }
 

@@ -1,0 +1,85 @@
+//! A byte to the far end and back, over a connection that is open already.
+//!
+//! Over a raw carrier this is what the way through the API server takes at the least: connecting takes two of them,
+//! the first of which tells whether there is somebody.
+
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use crate::raw::Carrier;
+use crate::{Latency, PATIENCE, connect, milliseconds};
+
+/// Trips before those that count.
+const FIRST: usize = 50;
+
+/// The far end's port that sends back.
+const ECHO: u16 = 7000;
+
+#[derive(Debug, Args)]
+pub(crate) struct RoundTrip {
+    /// A port that sends back
+    #[arg(long)]
+    to: SocketAddr,
+    #[arg(long, default_value_t = 1000)]
+    count: usize,
+}
+
+impl RoundTrip {
+    pub(crate) fn run(&self) -> Result<Latency> {
+        let mut stream = connect(self.to).context("connect")?;
+        let mut taken = Vec::with_capacity(self.count);
+        for trip in 0..FIRST + self.count {
+            let begun = Instant::now();
+            stream.write_all(b"x")?;
+            let mut back = [0];
+            stream.read_exact(&mut back).context("the byte comes back")?;
+            if trip >= FIRST {
+                taken.push(milliseconds(begun.elapsed()));
+            }
+        }
+        Ok(Latency::of(taken))
+    }
+}
+
+/// Reads the kubeconfig that kubectl would.
+#[derive(Debug, Args)]
+pub(crate) struct RawRoundTrip {
+    #[command(flatten)]
+    carrier: Carrier,
+    #[arg(long, default_value_t = 1000)]
+    count: usize,
+}
+
+impl RawRoundTrip {
+    pub(crate) fn run(&self) -> Result<Latency> {
+        crate::raw::runtime()?.block_on(self.measure())
+    }
+
+    async fn measure(&self) -> Result<Latency> {
+        let mut pipe = self.carrier.open(ECHO).await?;
+        let mut taken = Vec::with_capacity(self.count);
+        for trip in 0..FIRST + self.count {
+            let begun = Instant::now();
+            let there_and_back = async {
+                pipe.write_all(b"x").await?;
+                pipe.flush().await?;
+                let mut back = [0];
+                pipe.read_exact(&mut back).await
+            };
+            let read = timeout(PATIENCE, there_and_back)
+                .await
+                .context("the carrier stands still")??;
+            ensure!(read == 1, "the carrier ended");
+            if trip >= FIRST {
+                taken.push(milliseconds(begun.elapsed()));
+            }
+        }
+        Ok(Latency::of(taken))
+    }
+}
