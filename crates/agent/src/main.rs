@@ -27,9 +27,6 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-/// Threads that move bytes; the agent shares its node with others.
-const THREADS: usize = 4;
-
 #[derive(Parser)]
 #[command(
     name = "slipway-agent",
@@ -81,11 +78,8 @@ fn main() -> ExitCode {
 }
 
 fn run(task: Task) -> anyhow::Result<()> {
-    let threads = std::thread::available_parallelism()
-        .map_or(1, usize::from)
-        .min(THREADS);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
+    // One thread: steps are short, and waking another one for each takes longer than the step.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     match task {

@@ -27,12 +27,34 @@ const ENDS_WITHIN: Duration = Duration::from_secs(10);
 /// How often it is looked for meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
+/// How long a blocking call that still waits (getaddrinfo, a credential plugin) may hold up the end.
+const LAST_CALLS: Duration = Duration::from_millis(200);
+
+/// Threads that move a session's bytes. Each step of a connection is short and follows from the one before; two threads
+/// wake one another for every one of them, which takes longer than the step.
+const WORKERS: usize = 1;
+
 /// What goes on beside a session sees of it.
 pub(crate) struct Hosted {
     /// Its status as it changes; [`State::Ended`] is the last.
     pub(crate) changes: watch::Receiver<SessionStatus>,
     /// Ends it when cancelled.
     pub(crate) stop: CancellationToken,
+}
+
+/// Runs what hosts a session until it is over.
+///
+/// # Errors
+///
+/// When the system gives no threads.
+pub(crate) fn block_on<T>(hosting: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(hosting);
+    runtime.shutdown_timeout(LAST_CALLS);
+    Ok(outcome)
 }
 
 /// Runs a session in this process, and `beside` it something that watches and ends it. Returns when both are over.

@@ -4,16 +4,12 @@ mod detached;
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use slipway_control::State;
 
 use crate::arguments::Session;
-use crate::hosting::{Hosted, Signals, host};
+use crate::hosting::{Hosted, Signals, block_on, host};
 use crate::narration::{Otherwise, Teller};
-
-/// How long a blocking call that still waits (getaddrinfo, a credential plugin) may hold up the end.
-const LAST_CALLS: Duration = Duration::from_millis(200);
 
 /// Arguments of `slipway connect`.
 #[derive(Debug, clap::Args)]
@@ -35,12 +31,10 @@ pub(crate) fn run(arguments: Connect) -> anyhow::Result<ExitCode> {
         };
     }
     let options = arguments.session.options(io::stdin().is_terminal())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(async {
+    let outcome = block_on(async {
         let signals = Signals::new()?;
         host(options, verbose, |hosted| foreground(hosted, signals, verbose)).await
-    });
-    runtime.shutdown_timeout(LAST_CALLS);
+    })?;
     match outcome?.0 {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => Err(error.problem().into()),

@@ -20,15 +20,12 @@ use tokio::process::{Child, Command};
 
 use crate::arguments::Session;
 use crate::failure::OURS;
-use crate::hosting::{Hosted, Signals, host};
+use crate::hosting::{Hosted, Signals, block_on, host};
 use crate::narration::{Otherwise, Teller};
 use crate::output;
 
 /// How long the command may take to end when the session is over.
 const FAREWELL: Duration = Duration::from_secs(10);
-/// How long a blocking call that still waits may hold up the end.
-const LAST_CALLS: Duration = Duration::from_millis(200);
-
 /// Arguments of `slipway run`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
@@ -60,15 +57,13 @@ pub(crate) fn run(arguments: Run) -> anyhow::Result<ExitCode> {
     let options = arguments.session.options(io::stdin().is_terminal())?;
     let command = arguments.command;
     let name = command.first().cloned().unwrap_or_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(async {
+    let outcome = block_on(async {
         let signals = Signals::new()?;
         host(options, verbose, |hosted| {
             beside(hosted, signals, command, verbose)
         })
         .await
-    });
-    runtime.shutdown_timeout(LAST_CALLS);
+    })?;
     let (session, guest) = outcome?;
     match guest {
         Guest::Ended(status) => Ok(ExitCode::from(code(status))),

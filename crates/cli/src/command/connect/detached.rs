@@ -21,10 +21,9 @@ use slipway_control::{SessionStatus, State};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::LAST_CALLS;
 use crate::arguments::Session;
 use crate::failure::OURS;
-use crate::hosting::{Hosted, Signals, host, refuse_second};
+use crate::hosting::{Hosted, Signals, block_on, host, refuse_second};
 use crate::narration::{Otherwise, Teller};
 
 /// Set for the process that a detached session lives in.
@@ -77,12 +76,10 @@ pub(super) fn run(session: Session) -> anyhow::Result<ExitCode> {
     setsid().context("Failed to leave the terminal")?;
     let verbose = session.verbose;
     let options = session.options(false)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(async {
+    let outcome = block_on(async {
         let signals = Signals::new()?;
         host(options, verbose, |hosted| background(hosted, signals)).await
-    });
-    runtime.shutdown_timeout(LAST_CALLS);
+    })?;
     match outcome?.0 {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(_said_by_the_starter) => Ok(ExitCode::from(OURS)),
