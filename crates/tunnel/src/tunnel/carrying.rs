@@ -71,6 +71,8 @@ pub(super) async fn write_frames<W: AsyncWrite + Unpin>(
     loop {
         if shared.core().next_batch(id, now(), &mut frames) == 0 {
             wake.notified().await;
+            // What else is about to be sent goes along: each write is passed on by every hop.
+            tokio::task::yield_now().await;
             continue;
         }
         encode_heads(&frames, &mut heads, &mut ends);
