@@ -3,11 +3,8 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -28,16 +25,13 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// How long the child may take to end, and the kernel to take its namespace down.
 const CHILD_END_LIMIT: Duration = Duration::from_secs(5);
 
-/// A running capture. Dropping it ends its threads, tasks and child process; [`Capture::stop`] waits for that.
+/// A running capture. Dropping it ends its tasks and child process; [`Capture::stop`] waits for that.
 #[derive(Debug)]
 pub struct Capture {
     laptop: Arc<LaptopTun>,
     datagrams: Arc<Datagrams>,
     dropped: Arc<Dropped>,
     tasks: Tasks,
-    stop: Arc<AtomicBool>,
-    wake_outwards: Arc<EventFd>,
-    pumps: Vec<JoinHandle<()>>,
     back_end: BackEnd,
     child: Option<ChildEnd>,
     lost: Mutex<mpsc::Receiver<Lost>>,
@@ -74,7 +68,6 @@ impl Capture {
         far: F,
         resolver: R,
     ) -> Result<Self, CaptureError> {
-        let resources = |source: io::Error| CaptureError::Resources { source };
         let tun = Tun::adopt(tun).map_err(|source| CaptureError::Tun { source })?;
         let device = tun.name();
         let chosen = choose(setup.back_end, !setup.tun_addresses.is_empty()).await?;
@@ -118,7 +111,7 @@ impl Capture {
 
         let tasks = Tasks::new();
         let dropped = Arc::new(Dropped::default());
-        let laptop = Arc::new(LaptopTun::new(tun).map_err(resources)?);
+        let laptop = Arc::new(LaptopTun::new(tun));
         let datagrams = Arc::new(Datagrams::new(Arc::clone(&laptop), Arc::clone(&dropped)));
         let connections = Arc::new(Connections::new(
             inside,
@@ -128,10 +121,6 @@ impl Capture {
             tasks.clone(),
         ));
         let (losing, lost) = mpsc::channel(2);
-        let stop = Arc::new(AtomicBool::new(false));
-        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-        let wake_outwards = Arc::new(EventFd::from_flags(flags).map_err(|errno| resources(errno.into()))?);
-
         let inwards = Inwards {
             laptop: Arc::clone(&laptop),
             resolver_addresses: setup.resolver_addresses.into(),
@@ -141,14 +130,12 @@ impl Capture {
             far: far.clone(),
             dropped: Arc::clone(&dropped),
             lost: losing.clone(),
-            stop: Arc::clone(&stop),
         };
-        let outwards = private.map(|private| Outwards {
-            laptop: Arc::clone(&laptop),
-            private,
-            wake: Arc::clone(&wake_outwards),
-            stop: Arc::clone(&stop),
-        });
+        tasks.spawn(inwards.run());
+        if let Some(private) = private {
+            let laptop = Arc::clone(&laptop);
+            tasks.spawn(Outwards { laptop, private }.run());
+        }
         tasks.spawn(sweep(Arc::clone(&connections), Arc::clone(&datagrams), far));
         if let Some(child) = child.clone() {
             tasks.spawn(watch_child(child, losing));
@@ -156,26 +143,15 @@ impl Capture {
         connections.accept_on(listeners);
 
         // From here on an early return is a drop, which ends what runs already.
-        let mut capture = Self {
+        let capture = Self {
             laptop,
             datagrams,
             dropped,
             tasks,
-            stop,
-            wake_outwards,
-            pumps: Vec::new(),
             back_end,
             child,
             lost: Mutex::new(lost),
         };
-        capture
-            .pumps
-            .push(pump("capture-in", || inwards.run()).map_err(resources)?);
-        if let Some(outwards) = outwards {
-            capture
-                .pumps
-                .push(pump("capture-out", || outwards.run()).map_err(resources)?);
-        }
         if let Err(error) = connections.self_test().await {
             drop(connections);
             capture.stop().await;
@@ -202,13 +178,13 @@ impl Capture {
     ///
     /// # Errors
     /// [`CaptureError::Tun`] when the new TUN cannot be used: none is attached then.
-    pub fn replace_tun(&self, tun: Option<OwnedFd>) -> Result<(), CaptureError> {
+    pub async fn replace_tun(&self, tun: Option<OwnedFd>) -> Result<(), CaptureError> {
         let tun = tun.map(Tun::adopt).transpose();
         let (tun, result) = match tun {
             Ok(tun) => (tun, Ok(())),
             Err(source) => (None, Err(CaptureError::Tun { source })),
         };
-        self.laptop.replace(tun);
+        self.laptop.replace(tun).await;
         result
     }
 
@@ -226,15 +202,9 @@ impl Capture {
         self.dropped.read()
     }
 
-    /// Ends the capture: when this returns, its threads, tasks and child process are gone and its TUN is closed.
+    /// Ends the capture: when this returns, its tasks and child process are gone and its TUN is closed.
     pub async fn stop(mut self) {
         self.end();
-        let pumps = std::mem::take(&mut self.pumps);
-        let joined =
-            tokio::task::spawn_blocking(|| pumps.into_iter().map(JoinHandle::join).all(|end| end.is_ok()));
-        if !joined.await.unwrap_or(false) {
-            tracing::error!("a pump ended by a panic");
-        }
         self.tasks.ended().await;
         if let Some(child) = &mut self.child
             && timeout(CHILD_END_LIMIT, child.wait()).await.is_err()
@@ -244,11 +214,8 @@ impl Capture {
     }
 
     fn end(&self) {
-        self.stop.store(true, Ordering::Release);
         self.tasks.cancel();
-        self.laptop.replace(None);
-        // The only failure is a counter at its maximum: the pump is awake then.
-        let _ = self.wake_outwards.write(1);
+        self.laptop.end();
     }
 }
 
@@ -256,10 +223,6 @@ impl Drop for Capture {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-fn pump(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(run)
 }
 
 async fn sweep<F: FarEnd, R: Resolver>(

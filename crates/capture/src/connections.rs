@@ -24,6 +24,9 @@ use crate::{Capture, FarEnd, Flow, Refusal, Resolver};
 
 /// How many connections may wait for the far end at a time.
 const MAX_OPENING: usize = 4096;
+/// When a refusal is told by ICMP once more. The program's kernel drops one that comes before `connect()` has let go of
+/// its socket (`LockDroppedIcmps`), and asks again only after a second. One too many is of no meaning to it.
+const SAY_AGAIN: Duration = Duration::from_millis(20);
 /// How long to leave the kernel alone when it gives no more files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -217,6 +220,10 @@ impl<F: FarEnd, R: Resolver> Connections<F, R> {
                 let syn = self.held().refused(flow, ticket);
                 if let Some(syn) = syn {
                     self.refuse(&syn, refusal);
+                    if refusal.is_icmp() {
+                        sleep(SAY_AGAIN).await;
+                        self.refuse(&syn, refusal);
+                    }
                 }
             }
         }

@@ -63,7 +63,7 @@ pub enum CaptureError {
         /// The kernel's answer.
         source: io::Error,
     },
-    /// A thread, an event or a socket could not be had from the system.
+    /// A thread or a socket could not be had from the system.
     #[error("the system gives no more threads or files ({source})")]
     Resources {
         /// The kernel's answer.

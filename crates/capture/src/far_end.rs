@@ -52,6 +52,16 @@ pub enum Refusal {
     TimedOut,
 }
 
+impl Refusal {
+    /// Whether it is an ICMP error to the program's kernel.
+    pub(crate) fn is_icmp(self) -> bool {
+        match self {
+            Refusal::HostUnreachable | Refusal::NetworkUnreachable | Refusal::Prohibited => true,
+            Refusal::Refused | Refusal::TimedOut => false,
+        }
+    }
+}
+
 /// Two ends of a conversation, seen from the program. Both addresses are of one family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Flow {

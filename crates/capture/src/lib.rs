@@ -38,6 +38,7 @@ pub mod packet;
 pub mod private_namespace;
 mod pump;
 mod questions;
+mod readiness;
 mod replies;
 mod resolver;
 mod rewriting;

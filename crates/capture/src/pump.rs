@@ -1,18 +1,16 @@
-//! The two threads that move packets: from the program's TUN inwards, and from the private TUN outwards.
+//! The two tasks that move packets: from the program's TUN inwards, and from the private TUN outwards.
 //!
-//! Threads rather than tasks: moving packets is system calls only, and a runtime busy with other work must not
-//! delay them; tasks were no faster when measured. Each reads until nothing is left, then sleeps in poll().
+//! Tasks beside those that move a stream's bytes, not threads of their own: a packet that goes in wakes the stream's
+//! task, whose bytes come out as a packet, and on one thread each finds the next without the kernel's waking anybody.
+//! Each reads until nothing is left, or long enough for others to have their turn.
 
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::eventfd::EventFd;
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 
 use crate::capture::Lost;
 use crate::connections::{Connections, Towards};
@@ -24,8 +22,8 @@ use crate::tun::{LaptopTun, MAX_PACKET, Tun};
 use crate::{Echo, FarEnd, Flow, Refusal, Resolver};
 
 const DNS_PORT: u16 = 53;
-/// Packets read at a time before looking whether the pump is to stop.
-const BATCH: usize = 256;
+/// Packets read at a time before others have their turn: of the longest ones a megabyte.
+const BATCH: usize = 16;
 
 /// From the program's TUN to wherever each packet goes.
 pub(crate) struct Inwards<F: FarEnd, R: Resolver> {
@@ -37,43 +35,49 @@ pub(crate) struct Inwards<F: FarEnd, R: Resolver> {
     pub(crate) far: F,
     pub(crate) dropped: Arc<Dropped>,
     pub(crate) lost: mpsc::Sender<Lost>,
-    pub(crate) stop: Arc<AtomicBool>,
 }
 
 /// From the private TUN to the program's.
 pub(crate) struct Outwards {
     pub(crate) laptop: Arc<LaptopTun>,
     pub(crate) private: Arc<Tun>,
-    pub(crate) wake: Arc<EventFd>,
-    pub(crate) stop: Arc<AtomicBool>,
 }
 
 impl<F: FarEnd, R: Resolver> Inwards<F, R> {
-    /// Moves packets until told to stop.
-    pub(crate) fn run(mut self) {
+    /// Moves packets of one TUN after the other until the last one is taken away.
+    pub(crate) async fn run(mut self) {
         let laptop = Arc::clone(&self.laptop);
-        let mut tun = laptop.take_over();
+        let mut current = laptop.watch();
         let mut buffer = vec![0; MAX_PACKET];
-        while !self.stop.load(Ordering::Acquire) {
-            let readiness = wait(laptop.woken(), tun.as_deref().map(AsFd::as_fd));
-            if readiness.woken {
-                // Let go first: taking over tells the others that the one before is closed.
-                drop(tun.take());
-                tun = laptop.take_over();
-                continue;
-            }
-            let Some(source) = tun.take() else { continue };
-            match read_batch(&source, &mut buffer, |packet| self.take(packet)) {
-                Ok(()) => tun = Some(source),
-                Err(error) => {
+        loop {
+            let tun = current.borrow_and_update().clone();
+            if let Some(tun) = tun {
+                let broken = tokio::select! {
+                    biased;
+                    _ = current.changed() => None,
+                    error = self.move_all(&tun, &mut buffer) => Some(error),
+                };
+                if let Some(error) = broken {
                     tracing::warn!(%error, "the TUN broke");
-                    laptop.discard(&source);
+                    laptop.discard(&tun);
                     let _ = self.lost.try_send(Lost::Tun);
                 }
+                drop(tun);
+                laptop.note_let_go();
+            } else if current.changed().await.is_err() {
+                return;
             }
         }
-        drop(tun);
-        laptop.reader_gone();
+    }
+
+    /// Moves packets until the TUN breaks.
+    async fn move_all(&mut self, tun: &Tun, buffer: &mut [u8]) -> io::Error {
+        loop {
+            if let Err(error) = tun.take(BATCH, buffer, |packet| self.take(packet)).await {
+                return error;
+            }
+            yield_now().await;
+        }
     }
 
     fn take(&mut self, bytes: &mut [u8]) {
@@ -160,24 +164,21 @@ impl<F: FarEnd, R: Resolver> Inwards<F, R> {
 }
 
 impl Outwards {
-    /// Moves packets until told to stop.
-    pub(crate) fn run(self) {
+    /// Moves packets for ever.
+    pub(crate) async fn run(self) {
         let mut buffer = vec![0; MAX_PACKET];
-        while !self.stop.load(Ordering::Acquire) {
-            let readiness = wait(self.wake.as_fd(), Some(self.private.as_fd()));
-            if !readiness.packets {
-                continue;
-            }
-            let moved = read_batch(&self.private, &mut buffer, |packet| {
+        loop {
+            let taken = self.private.take(BATCH, &mut buffer, |packet| {
                 if is_tcp(packet) {
                     self.laptop.write(packet);
                 }
             });
-            if let Err(error) = moved {
+            if let Err(error) = taken.await {
                 // The device cannot go while it is open.
                 tracing::error!(%error, "the private TUN broke");
                 return;
             }
+            yield_now().await;
         }
     }
 }
@@ -190,44 +191,4 @@ fn is_tcp(packet: &[u8]) -> bool {
         Some(6) => packet.get(6) == Some(&TCP),
         Some(_) | None => false,
     }
-}
-
-struct Readiness {
-    woken: bool,
-    packets: bool,
-}
-
-/// Sleeps until there are packets or somebody wakes the pump.
-fn wait(wake: BorrowedFd<'_>, tun: Option<BorrowedFd<'_>>) -> Readiness {
-    // Two places at any time: without a TUN, the wake stands in for it.
-    let mut files = [
-        PollFd::new(wake, PollFlags::POLLIN),
-        PollFd::new(tun.unwrap_or(wake), PollFlags::POLLIN),
-    ];
-    match poll(&mut files, PollTimeout::NONE) {
-        Ok(_) => {
-            let [woken, packets] = files.map(|file| file.any().unwrap_or(true));
-            Readiness {
-                woken,
-                packets: packets && tun.is_some(),
-            }
-        }
-        Err(_interrupted) => Readiness {
-            woken: false,
-            packets: false,
-        },
-    }
-}
-
-/// Reads packets until there is none or a batch is full.
-fn read_batch(tun: &Tun, buffer: &mut [u8], mut take: impl FnMut(&mut [u8])) -> io::Result<()> {
-    for _ in 0..BATCH {
-        match tun.read(buffer) {
-            Ok(len) => take(buffer.get_mut(..len).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }

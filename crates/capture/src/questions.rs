@@ -16,7 +16,7 @@ use crate::{Answer, Capture, Flow, Resolver};
 /// How many questions may wait for an answer at a time.
 const MAX_WAITING: usize = 1024;
 
-/// Answers questions, on the pump's thread where that needs no waiting.
+/// Answers questions, in the pump's task where that needs no waiting.
 pub(crate) struct Questions<R> {
     resolver: R,
     laptop: Arc<LaptopTun>,

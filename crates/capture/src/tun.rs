@@ -4,44 +4,31 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::readiness::{TO_READ, register};
 
 /// The longest IP packet, and the MTU that lets the kernels send it: with it TCP moves 64 KB for one system call.
 pub(crate) const MAX_PACKET: usize = 65_535;
 
-/// How long [`LaptopTun::replace`] waits for the pump to let go; it is woken for that and never blocks elsewhere.
+/// How long [`LaptopTun::replace`] waits for the pump to let go.
 const LET_GO_LIMIT: Duration = Duration::from_secs(1);
 
-/// An open TUN without packet information, not blocking.
+/// An open TUN without packet information.
 #[derive(Debug)]
 pub(crate) struct Tun {
-    device: OwnedFd,
+    device: AsyncFd<OwnedFd>,
 }
 
 impl Tun {
-    /// Makes a TUN in the caller's network namespace. It goes when it is closed.
-    pub(crate) fn create(name: &str) -> Result<Self, CreateError> {
-        let device = open().map_err(CreateError::Open)?;
-        let mut request = interface_request();
-        for (to, from) in request
-            .ifr_name
-            .iter_mut()
-            .zip(name.bytes().take(libc::IFNAMSIZ - 1))
-        {
-            *to = libc::c_char::from_ne_bytes([from]);
-        }
-        request.ifr_ifru.ifru_flags = short(libc::IFF_TUN | libc::IFF_NO_PI);
-        set_interface(device.as_fd(), &request).map_err(CreateError::Make)?;
-        Ok(Self {
-            device: device.into(),
-        })
-    }
-
-    /// Takes a TUN that somebody else made.
+    /// Takes a TUN that somebody made.
     pub(crate) fn adopt(device: OwnedFd) -> io::Result<Self> {
         let flags = libc::c_int::from(interface_flags(device.as_fd())?);
         let wanted = libc::IFF_TUN | libc::IFF_NO_PI;
@@ -53,7 +40,9 @@ impl Tun {
         }
         let status = OFlag::from_bits_retain(fcntl(&device, FcntlArg::F_GETFL)?);
         fcntl(&device, FcntlArg::F_SETFL(status | OFlag::O_NONBLOCK))?;
-        Ok(Self { device })
+        Ok(Self {
+            device: register(device)?,
+        })
     }
 
     /// What its interface is called.
@@ -61,9 +50,31 @@ impl Tun {
         name_of(self.device.as_fd())
     }
 
-    /// Reads one packet, or fails with [`io::ErrorKind::WouldBlock`].
-    pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        Ok(nix::unistd::read(&self.device, buffer)?)
+    /// Waits for packets and takes them one by one, `most` at the most.
+    ///
+    /// It may be given up at any time, and loses no packet by that.
+    ///
+    /// # Errors
+    /// When the device is gone.
+    pub(crate) async fn take(
+        &self,
+        most: usize,
+        buffer: &mut [u8],
+        mut take: impl FnMut(&mut [u8]),
+    ) -> io::Result<()> {
+        let mut ready = self.device.ready(TO_READ).await?;
+        for _ in 0..most {
+            match nix::unistd::read(&self.device, buffer) {
+                Ok(length) => take(buffer.get_mut(..length).unwrap_or_default()),
+                Err(Errno::EAGAIN) => {
+                    ready.clear_ready();
+                    return Ok(());
+                }
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// Writes one packet. A packet that the kernel does not take now is lost, as on any wire.
@@ -74,10 +85,20 @@ impl Tun {
     }
 }
 
-impl AsFd for Tun {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.device.as_fd()
+/// Makes a TUN in the caller's network namespace. It goes when it is closed.
+pub(crate) fn create(name: &str) -> Result<OwnedFd, CreateError> {
+    let device = open().map_err(CreateError::Open)?;
+    let mut request = interface_request();
+    for (to, from) in request
+        .ifr_name
+        .iter_mut()
+        .zip(name.bytes().take(libc::IFNAMSIZ - 1))
+    {
+        *to = libc::c_char::from_ne_bytes([from]);
     }
+    request.ifr_ifru.ifru_flags = short(libc::IFF_TUN | libc::IFF_NO_PI);
+    set_interface(device.as_fd(), &request).map_err(CreateError::Make)?;
+    Ok(device.into())
 }
 
 /// What every TUN is made through. Until it is attached to a device, nothing is made.
@@ -95,10 +116,7 @@ pub(crate) fn open() -> io::Result<File> {
 /// # Errors
 /// What the kernel says to opening `/dev/net/tun` and to making the device.
 pub fn make_tun(name: &str) -> io::Result<OwnedFd> {
-    match Tun::create(name) {
-        Ok(tun) => Ok(tun.device),
-        Err(CreateError::Open(error) | CreateError::Make(error)) => Err(error),
-    }
+    create(name).map_err(|(CreateError::Open(error) | CreateError::Make(error))| error)
 }
 
 /// What the interface of a TUN is called, or nothing where that cannot be had.
@@ -122,94 +140,62 @@ pub(crate) enum CreateError {
 /// The TUN on the program's side, which can be taken away and given anew while packets flow.
 #[derive(Debug)]
 pub(crate) struct LaptopTun {
-    current: RwLock<Option<Arc<Tun>>>,
-    /// Wakes the pump, which alone holds the TUN longer than for one packet.
-    wake: EventFd,
-    handover: Mutex<Handover>,
-    let_go: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Handover {
-    asked: u64,
-    done: u64,
-    reader_gone: bool,
+    current: watch::Sender<Option<Arc<Tun>>>,
+    /// How many times the pump let go of a TUN that it held; it alone holds one longer than for one packet.
+    let_go: watch::Sender<u64>,
 }
 
 impl LaptopTun {
-    pub(crate) fn new(tun: Tun) -> io::Result<Self> {
-        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-        Ok(Self {
-            current: RwLock::new(Some(Arc::new(tun))),
-            wake: EventFd::from_flags(flags)?,
-            handover: Mutex::default(),
-            let_go: Condvar::new(),
-        })
+    pub(crate) fn new(tun: Tun) -> Self {
+        Self {
+            current: watch::Sender::new(Some(Arc::new(tun))),
+            let_go: watch::Sender::new(0),
+        }
     }
 
     /// Writes one packet, if there is a TUN.
     pub(crate) fn write(&self, packet: &[u8]) {
-        if let Some(tun) = &*self.current.read().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(tun) = &*self.current.borrow() {
             tun.write(packet);
         }
     }
 
     /// Puts another TUN, or none, in the place of the present one, which is closed when this returns.
-    pub(crate) fn replace(&self, tun: Option<Tun>) {
-        let before = std::mem::replace(
-            &mut *self.current.write().unwrap_or_else(PoisonError::into_inner),
-            tun.map(Arc::new),
-        );
+    pub(crate) async fn replace(&self, tun: Option<Tun>) {
+        let mut let_go = self.let_go.subscribe();
+        let before = self.current.send_replace(tun.map(Arc::new));
+        let Some(before) = before else { return };
+        let closed = Arc::downgrade(&before);
         drop(before);
-        let mut handover = self.handover();
-        handover.asked += 1;
-        let asked = handover.asked;
-        self.wake();
-        let waiting = |handover: &mut Handover| handover.done < asked && !handover.reader_gone;
-        drop(self.let_go.wait_timeout_while(handover, LET_GO_LIMIT, waiting));
+        let pump_lets_go = async { while closed.strong_count() > 0 && let_go.changed().await.is_ok() {} };
+        // It is woken for that and never blocks elsewhere.
+        let _held_on = timeout(LET_GO_LIMIT, pump_lets_go).await;
+    }
+
+    /// Takes the present one away, which is closed as soon as the pump looks up.
+    pub(crate) fn end(&self) {
+        drop(self.current.send_replace(None));
     }
 
     /// Forgets a TUN that broke, unless it was replaced already.
     pub(crate) fn discard(&self, broken: &Arc<Tun>) {
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        if current.as_ref().is_some_and(|tun| Arc::ptr_eq(tun, broken)) {
-            *current = None;
-        }
+        self.current.send_if_modified(|current| {
+            let is_it = current.as_ref().is_some_and(|tun| Arc::ptr_eq(tun, broken));
+            if is_it {
+                *current = None;
+            }
+            is_it
+        });
     }
 
-    /// Makes the pump look up from its packets.
-    pub(crate) fn wake(&self) {
-        // The only failure is a counter at its maximum: the pump is awake then.
-        let _ = self.wake.write(1);
+    /// For the pump: which TUN to read, as it changes.
+    pub(crate) fn watch(&self) -> watch::Receiver<Option<Arc<Tun>>> {
+        self.current.subscribe()
     }
 
-    /// For the pump: readable when there is something else to see to than packets.
-    pub(crate) fn woken(&self) -> BorrowedFd<'_> {
-        self.wake.as_fd()
-    }
-
-    /// For the pump, which has let go of the TUN it held: the one to read from now on.
-    pub(crate) fn take_over(&self) -> Option<Arc<Tun>> {
-        let _ = self.wake.read();
-        let asked = self.handover().asked;
-        let current = self
-            .current
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        self.handover().done = asked;
-        self.let_go.notify_all();
-        current
-    }
-
-    /// For the pump: it ends, nobody needs to wait for it.
-    pub(crate) fn reader_gone(&self) {
-        self.handover().reader_gone = true;
-        self.let_go.notify_all();
-    }
-
-    fn handover(&self) -> std::sync::MutexGuard<'_, Handover> {
-        self.handover.lock().unwrap_or_else(PoisonError::into_inner)
+    /// For the pump: it holds none now.
+    pub(crate) fn note_let_go(&self) {
+        self.let_go.send_modify(|times| *times += 1);
     }
 }
 
@@ -246,7 +232,7 @@ fn set_interface(device: BorrowedFd<'_>, request: &libc::ifreq) -> io::Result<()
         let mut request = *request;
         libc::ioctl(device.as_raw_fd(), libc::TUNSETIFF, &raw mut request)
     };
-    nix::errno::Errno::result(result)?;
+    Errno::result(result)?;
     Ok(())
 }
 
@@ -262,7 +248,7 @@ fn interface(device: BorrowedFd<'_>) -> io::Result<libc::ifreq> {
     let mut request = interface_request();
     // SAFETY: TUNGETIFF writes one `ifreq`, to which the pointer leads.
     let result = unsafe { libc::ioctl(device.as_raw_fd(), libc::TUNGETIFF, &raw mut request) };
-    nix::errno::Errno::result(result)?;
+    Errno::result(result)?;
     Ok(request)
 }
 

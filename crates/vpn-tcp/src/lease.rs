@@ -106,7 +106,7 @@ impl Keeper {
                 () = self.lease.closed() => {
                     tracing::warn!("the helper is gone; looking for it");
                     // Its routes live as long as we hold the device.
-                    if let Err(error) = self.capture.replace_tun(None) {
+                    if let Err(error) = self.capture.replace_tun(None).await {
                         tracing::debug!(%error, "the device was closed already");
                     }
                     self.lease = match self.regain().await {
@@ -214,7 +214,7 @@ impl Keeper {
         ask.routes = self.all_routes();
         loop {
             let error = match obtain(&mut ask, Some(slot)).await {
-                Ok(fresh) => return self.go_on_with(fresh),
+                Ok(fresh) => return self.go_on_with(fresh).await,
                 Err(error) => error,
             };
             if Instant::now() >= deadline || !may_pass(&error) {
@@ -224,14 +224,14 @@ impl Keeper {
         }
     }
 
-    fn go_on_with(&self, fresh: Fresh) -> Result<Lease, VpnTcpError> {
+    async fn go_on_with(&self, fresh: Fresh) -> Result<Lease, VpnTcpError> {
         if same_addresses(fresh.lease.granted(), self.lease.granted()) {
             tracing::info!("the helper is back");
         } else {
             tracing::warn!("the helper is back with other addresses; open connections are lost");
         }
         self.resolver.0.asks().set_laptop(fresh.upstreams);
-        self.capture.replace_tun(Some(fresh.tun))?;
+        self.capture.replace_tun(Some(fresh.tun)).await?;
         Ok(fresh.lease)
     }
 }

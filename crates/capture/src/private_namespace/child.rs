@@ -5,7 +5,7 @@
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use netlink_packet_route::AddressFamily;
@@ -19,7 +19,7 @@ use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::wire::{self, Hello, Reply, Request, Step};
-use crate::tun::{CreateError, MAX_PACKET, Tun};
+use crate::tun::{self, CreateError, MAX_PACKET};
 
 /// The namespace's TUN.
 const TUN: &str = "in0";
@@ -87,7 +87,7 @@ fn tcp(domain: Domain) -> io::Result<Socket> {
 type Failure = (Step, io::Error);
 
 /// Makes the namespace and all that is in it, and gives its TUN.
-fn furnish() -> Result<Tun, Failure> {
+fn furnish() -> Result<OwnedFd, Failure> {
     let (user, group) = (geteuid(), getegid());
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET)
         .map_err(|errno| (Step::Namespaces, errno.into()))?;
@@ -101,7 +101,7 @@ fn furnish() -> Result<Tun, Failure> {
     let _ = prctl::set_pdeathsig(Signal::SIGKILL);
     let _ = prctl::set_no_new_privs();
 
-    let tun = Tun::create(TUN).map_err(|error| match error {
+    let tun = tun::create(TUN).map_err(|error| match error {
         CreateError::Open(error) => (Step::OpenTun, error),
         CreateError::Make(error) => (Step::MakeTun, error),
     })?;

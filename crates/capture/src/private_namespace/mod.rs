@@ -21,6 +21,7 @@ use tokio::time::timeout;
 
 pub(crate) use self::listeners::Listeners;
 use self::wire::{Hello, Reply, Request, Step};
+use crate::readiness::register;
 use crate::tun::{self, Tun};
 use crate::{CaptureError, NamespaceRemedy};
 
@@ -134,13 +135,6 @@ async fn receive(child: &AsyncFd<OwnedFd>) -> io::Result<(Vec<u8>, Option<OwnedF
             wire::receive(socket.as_fd())
         })
         .await
-}
-
-#[expect(unsafe_code, reason = "Tokio wants a promise that no type can give")]
-fn register(socket: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an owned descriptor is open and stays the same until it is dropped, which the `AsyncFd` does itself.
-    let registered = unsafe { AsyncFd::register(socket) };
-    registered.map_err(io::Error::from)
 }
 
 /// Starts the child from a thread of its own, which waits for the child's end.

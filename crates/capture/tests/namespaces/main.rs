@@ -48,6 +48,7 @@ const CASES: &[Case] = cases![
     promises::nothing_is_reachable_before_the_start_and_everything_captured_after,
     promises::a_socket_accepted_by_the_far_end_tells_both_names,
     promises::a_refusal_reaches_the_program_at_once_and_as_what_it_is,
+    promises::a_refusal_by_icmp_is_told_twice_for_one_may_come_too_soon,
     promises::a_program_waits_while_the_far_end_is_silent,
     promises::each_half_ends_by_itself,
     promises::two_connections_from_one_port_to_two_places_stay_apart,

@@ -82,6 +82,22 @@ pub(crate) async fn a_refusal_reaches_the_program_at_once_and_as_what_it_is() {
     capture.stop().await;
 }
 
+/// Linux drops an ICMP error for a socket whose `connect()` is not through yet, and TCP asks again only after a second.
+pub(crate) async fn a_refusal_by_icmp_is_told_twice_for_one_may_come_too_soon() {
+    let (capture, _far) = start().await;
+    let errors = as_root(|| Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4)).unwrap());
+    errors.set_read_timeout(Some(SHORT)).unwrap();
+    let place = format!("10.96.0.10:{}", far::HOST_UNREACHABLE);
+    let program = TcpStream::connect(place).await.unwrap_err();
+    assert_eq!(program.kind(), ErrorKind::HostUnreachable);
+    let told = tokio::task::spawn_blocking(move || {
+        let mut errors = errors;
+        std::iter::from_fn(|| errors.read(&mut [0; 128]).ok()).count()
+    });
+    assert_eq!(told.await.unwrap(), 2);
+    capture.stop().await;
+}
+
 pub(crate) async fn a_program_waits_while_the_far_end_is_silent() {
     let (capture, far) = start().await;
     let place = SocketAddr::from(([10, 96, 0, 10], far::SILENT));
@@ -310,20 +326,20 @@ pub(crate) async fn an_open_connection_outlives_its_tun() {
     assert_echo(&mut program, b"before").await;
 
     assert!(nix::net::if_::if_nametoindex(TUN).is_ok());
-    capture.replace_tun(None).unwrap();
+    capture.replace_tun(None).await.unwrap();
     assert!(
         nix::net::if_::if_nametoindex(TUN).is_err(),
         "the TUN is closed when the call returns"
     );
     program.write_all(b"meanwhile").await.unwrap();
-    capture.replace_tun(Some(laptop::make_tun())).unwrap();
+    capture.replace_tun(Some(laptop::make_tun())).await.unwrap();
     assert_read(&mut program, b"meanwhile").await;
     assert_echo(&mut program, b"after").await;
     assert_echo(&mut connect("10.96.0.11:81").await, b"anew").await;
 
     // And once more at once, without a gap.
     as_root(|| ip(&format!("link set {TUN} down name gone0")));
-    capture.replace_tun(Some(laptop::make_tun())).unwrap();
+    capture.replace_tun(Some(laptop::make_tun())).await.unwrap();
     assert_echo(&mut program, b"still").await;
     capture.stop().await;
 }
@@ -334,7 +350,7 @@ pub(crate) async fn a_deleted_tun_is_told_and_can_be_replaced() {
     assert!(timeout(SHORT, capture.lost()).await.is_err());
     as_root(|| ip(&format!("link delete {TUN}")));
     assert_eq!(capture.lost().await, Lost::Tun);
-    capture.replace_tun(Some(laptop::make_tun())).unwrap();
+    capture.replace_tun(Some(laptop::make_tun())).await.unwrap();
     assert_echo(&mut program, b"goes on").await;
     capture.stop().await;
 }

@@ -33,7 +33,6 @@ pub(crate) async fn after_the_stop_nothing_is_reachable_and_nothing_is_left() {
     assert_echo(&mut program, b"open at the stop").await;
     let children = children_of(std::process::id());
     assert_eq!(children.len(), children_expected());
-    assert!(threads().iter().any(|name| name.starts_with("capture-")));
 
     capture.stop().await;
     assert!(timeout(SHORT, TcpStream::connect("10.96.0.10:80")).await.is_err());
@@ -41,13 +40,6 @@ pub(crate) async fn after_the_stop_nothing_is_reachable_and_nothing_is_left() {
     for child in children {
         assert!(!Path::new(&format!("/proc/{child}")).exists());
     }
-    assert!(
-        !threads()
-            .iter()
-            .any(|name| name.starts_with("capture-in") || name == "capture-out"),
-        "{:?}",
-        threads()
-    );
     drop((keep, program));
     eventually(
         &format!("every file but {before:?} is closed, {:?}", open_files()),
@@ -72,7 +64,7 @@ pub(crate) async fn a_drop_ends_all_that_a_stop_ends() {
         children_of(std::process::id()).is_empty()
     })
     .await;
-    eventually("the threads have ended", || {
+    eventually("the thread that keeps the child has ended", || {
         !threads().iter().any(|name| name.starts_with("capture-"))
     })
     .await;

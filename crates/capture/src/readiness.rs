@@ -1,0 +1,17 @@
+//! Waiting for descriptors of our own, by the runtime.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// What is waited for: something to read, or that there will be nothing any more. A deleted device is only the latter.
+pub(crate) const TO_READ: Interest = Interest::READABLE.add(Interest::ERROR);
+
+#[expect(unsafe_code, reason = "Tokio wants a promise that no type can give")]
+pub(crate) fn register(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an owned descriptor is open and stays the same until it is dropped, which the `AsyncFd` does itself.
+    let registered = unsafe { AsyncFd::register_with_interest(descriptor, TO_READ) };
+    registered.map_err(io::Error::from)
+}
