@@ -33,6 +33,10 @@ pub const USER_TIMEOUT: Duration = Duration::from_secs(20);
 /// questions.
 pub const KEEPALIVE: Duration = Duration::from_secs(15);
 
+/// How long a connection that nobody uses is kept for the next request. After a change of networks it is dead, and whoever
+/// used it would find out by waiting; requests that follow one another are sooner.
+pub const IDLE: Duration = Duration::from_secs(1);
+
 /// A client for `config` like kube's own (credentials, TLS, proxy, retries), except that its
 /// connections have the socket options that a carrier needs and a bounded time to connect.
 ///
@@ -85,7 +89,9 @@ where
         .min(CONNECT_TIMEOUT);
     // Boxed, because hyper wants a future that can be moved.
     let connector = BoxCloneSyncService::new(Timeout::new(tls, limit));
-    let http = legacy::Client::builder(TokioExecutor::new()).build::<_, Body>(connector);
+    let http = legacy::Client::builder(TokioExecutor::new())
+        .pool_idle_timeout(IDLE)
+        .build::<_, Body>(connector);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(

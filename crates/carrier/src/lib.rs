@@ -35,7 +35,7 @@ mod upgrade;
 mod waiters;
 mod websocket;
 
-pub use client::{CONNECT_TIMEOUT, KEEPALIVE, USER_TIMEOUT, client};
+pub use client::{CONNECT_TIMEOUT, IDLE, KEEPALIVE, USER_TIMEOUT, client};
 pub use error::{CarrierError, Wait};
 pub use ladder::{HEAD_START, Ladder};
 pub use pipe::{Pipe, PipeReader, PipeWriter};

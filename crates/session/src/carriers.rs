@@ -5,13 +5,10 @@ use std::time::Duration;
 
 use slipway_carrier::{CarrierError, Endpoint, HEAD_START, Ladder, PipeReader, PipeWriter};
 use slipway_cluster::placement::{AGENT_CONTAINER, AGENT_PORT, Agent, agent_command};
-use slipway_tunnel::{CarrierEnd, Introduction, Key, Limits, ProofError, Tunnel, proof};
+use slipway_tunnel::{CARRIERS, CarrierEnd, Introduction, Key, Limits, ProofError, Tunnel, proof};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-
-/// Carriers at one time: one for conversations, one for bulk data, and neither waits for the other.
-const COUNT: usize = 2;
 
 /// How long an attempt to open a carrier may take. An API server that is back is found by the next attempt, so this
 /// bounds how late that may be noticed: the kernel asks again 1 s after an attempt began, and not before 3 s.
@@ -87,7 +84,7 @@ impl Carriers {
         let (report, reports) = mpsc::channel(64);
         let mut tasks = JoinSet::new();
         let patience = Arc::new(Semaphore::new(1));
-        for _place in 0..COUNT {
+        for _place in 0..CARRIERS {
             tasks.spawn(keep(
                 way.clone(),
                 endpoint.clone(),

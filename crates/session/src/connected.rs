@@ -67,6 +67,7 @@ pub(crate) async fn until_change(
         instance,
         method,
         namespaces,
+        addresses,
         hosts_checked,
     } = live;
     let mut ended = std::pin::pin!(method.ended());
@@ -86,6 +87,10 @@ pub(crate) async fn until_change(
             () = &mut carriers => return Ok(awaited),
             () = &mut pod => return Ok(Change::AgentLost),
             now = namespaces.next() => method.set_namespaces(now),
+            () = addresses.changed() => {
+                tracing::info!("the laptop has other addresses");
+                tunnel.suspect_carriers();
+            }
             end = &mut ended => return Err(SessionError::Ended(end).into()),
             Some(report) = kept.reports.recv() => match report {
                 Report::Up(agent) if agent.instance != *instance => {

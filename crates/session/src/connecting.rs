@@ -11,6 +11,7 @@ use slipway_profile::AlsoProxy;
 use slipway_tunnel::{Introduction, TunnelEvent};
 use slipway_vpn_tcp::{VpnTcp, Wanted};
 
+use crate::addresses::Addresses;
 use crate::carriers::{Carriers, Report, Trouble};
 use crate::context::{Context, Left};
 use crate::desk::answerer;
@@ -72,6 +73,7 @@ pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<()
         instance: agent.instance,
         method,
         namespaces: Followed::new(&prepared.way.client, &prepared.namespaces),
+        addresses: Addresses::watch(),
         hosts_checked: false,
     });
     Ok(())

@@ -10,6 +10,7 @@ use slipway_tunnel::{Key, TunnelEvent};
 use slipway_vpn_tcp::VpnTcp;
 use tokio::sync::mpsc;
 
+use crate::addresses::Addresses;
 use crate::carriers::{Carriers, Way};
 use crate::namespaces::Followed;
 
@@ -48,6 +49,8 @@ pub(crate) struct Live {
     pub(crate) method: VpnTcp,
     /// The cluster's namespaces as they come and go.
     pub(crate) namespaces: Followed,
+    /// The laptop's.
+    pub(crate) addresses: Addresses,
     /// Whether the cluster was asked for the profile's extra hosts.
     pub(crate) hosts_checked: bool,
 }

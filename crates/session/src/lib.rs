@@ -13,6 +13,7 @@
 //! agent, a method to catch programs. What happens is told to a [`slipway_control::Publisher`], what people ask
 //! comes in by [`Desk`]. It must not know how it is shown, or who started it.
 
+mod addresses;
 mod carriers;
 mod connected;
 mod connecting;

@@ -37,6 +37,8 @@ pub(crate) struct CarrierState {
     pong_due: Option<u64>,
     ping: Ping,
     heard_at: Instant,
+    /// Since when there is reason to think that it is dead, and nothing was heard.
+    suspected_at: Option<Instant>,
     /// It was asked for a sign of life and gave none for as long as that may take.
     doubted: bool,
     fastest: Recent<u64>,
@@ -87,6 +89,7 @@ impl CarrierState {
                 token: 0,
             },
             heard_at: now,
+            suspected_at: None,
             doubted: false,
             fastest: Recent::new(now),
             nearest: Recent::new(now),
@@ -160,12 +163,19 @@ impl CarrierState {
     pub(crate) fn note_received(&mut self, now: Instant, length: u64) {
         self.received += length;
         self.heard_at = now;
+        self.suspected_at = None;
         self.doubted = false;
     }
 
     /// Whether it may be dead, as far as anybody can tell yet.
     pub(crate) fn is_doubted(&self) -> bool {
         self.doubted
+    }
+
+    /// Has it asked for a sign of life at once, which is not waited for as long as usual.
+    pub(crate) fn suspect(&mut self, now: Instant) {
+        self.suspected_at.get_or_insert(now);
+        self.ping.due = true;
     }
 
     pub(crate) fn ping(&mut self, token: u64) {
@@ -209,7 +219,8 @@ impl CarrierState {
     /// Judges the silence at `now`; an answer of [`Life::Ask`] makes a ping due.
     pub(crate) fn life(&mut self, now: Instant, limits: &Limits) -> Life {
         let silent = now.duration_since(self.heard_at);
-        if silent >= limits.dead_after {
+        let suspected = self.suspected_at.map(|since| now.duration_since(since));
+        if silent >= limits.dead_after || suspected.is_some_and(|span| span >= limits.dead_after_doubt) {
             return Life::Dead;
         }
         self.doubted = silent >= limits.ping_after * 2;
@@ -322,6 +333,30 @@ mod tests {
         ));
         assert_eq!(carrier.life(start + limits.ping_after, &limits), Life::Alive);
         assert_eq!(carrier.life(start + limits.dead_after, &limits), Life::Dead);
+    }
+
+    #[test]
+    fn a_suspected_carrier_that_says_nothing_is_dead_soon_and_one_that_speaks_is_none() {
+        let start = Instant::now();
+        let limits = Limits::default();
+        let mut carrier = CarrierState::new(start);
+        let _first_ping = carrier.own_frame(start, &limits, false);
+        carrier.pong(start, 1);
+        carrier.suspect(start);
+        assert!(matches!(
+            carrier.own_frame(start, &limits, false),
+            Some(Frame::Ping { .. })
+        ));
+        let late = start + limits.dead_after_doubt;
+        assert_eq!(
+            carrier.life(late - Duration::from_millis(1), &limits),
+            Life::Alive
+        );
+        // More reasons make it no younger.
+        carrier.suspect(late - Duration::from_millis(1));
+        assert_eq!(carrier.life(late, &limits), Life::Dead);
+        carrier.note_received(late, 1);
+        assert_eq!(carrier.life(late, &limits), Life::Alive);
     }
 
     #[test]

@@ -26,7 +26,7 @@ use tokio::sync::Notify;
 use crate::carrier::{CarrierId, CarrierState, Life};
 use crate::frame::{AskError, Farewell, Frame, Refusal, ResetCause, StreamId};
 use crate::ids::Seen;
-use crate::limits::Limits;
+use crate::limits::{CARRIERS, Limits};
 use crate::receive::ReceiveHalf;
 use crate::send::SendHalf;
 
@@ -170,8 +170,11 @@ impl Core {
         self.carriers.values().filter_map(CarrierState::rtt).min()
     }
 
-    /// Adds a carrier whose proof is done.
+    /// Adds a carrier whose proof is done. One more than a session has tells that another one is dead.
     pub(crate) fn attach(&mut self, now: Instant) -> (CarrierId, Arc<Notify>) {
+        if self.carriers.len() >= CARRIERS {
+            self.suspect_all(now);
+        }
         let id = CarrierId(self.next_carrier);
         self.next_carrier += 1;
         let carrier = CarrierState::new(now);
@@ -195,6 +198,14 @@ impl Core {
             queue.push_front(frame);
         }
         self.rouse_all();
+    }
+
+    /// Asks every carrier for a sign of life, and waits for it no longer than for one that may be dead.
+    pub(crate) fn suspect_all(&mut self, now: Instant) {
+        for carrier in self.carriers.values_mut() {
+            carrier.suspect(now);
+            rouse(carrier);
+        }
     }
 
     /// Whether a carrier lives; a silent one is asked.

@@ -35,7 +35,7 @@ mod stream;
 mod tunnel;
 
 pub use frame::{AskError, Refusal, ResetCause};
-pub use limits::Limits;
+pub use limits::{CARRIERS, Limits};
 pub use proof::{Introduction, Key, ProofError};
 pub use splice::splice;
 pub use stream::{Stream, StreamError};

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Carriers that a session keeps open: one for conversations, one for bulk data, and neither waits for the other.
+pub const CARRIERS: usize = 2;
+
 /// How large and how long things may get. [`Limits::default`] is what both ends use; tests take smaller ones.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -28,6 +31,8 @@ pub struct Limits {
     pub ping_after: Duration,
     /// How long a carrier may be silent before it counts as dead.
     pub dead_after: Duration,
+    /// The same of a carrier of which there is reason to think that it is dead.
+    pub dead_after_doubt: Duration,
     /// How long the proof at the start of a carrier may take.
     pub proof: Duration,
     /// How long the far end may take over a connection.
@@ -50,6 +55,7 @@ impl Default for Limits {
             ack_every: 1024 * 1024,
             ping_after: Duration::from_secs(3),
             dead_after: Duration::from_secs(9),
+            dead_after_doubt: Duration::from_secs(1),
             proof: Duration::from_secs(10),
             open: Duration::from_secs(130),
             ask: Duration::from_secs(5),

@@ -61,8 +61,8 @@ pub enum CarrierEnd {
     #[error("the carrier broke")]
     Broken(#[from] io::Error),
     /// Nothing came for too long, not even an answer to a ping.
-    #[error("nothing came over the carrier for {0:?}")]
-    Silent(Duration),
+    #[error("nothing comes over the carrier any more")]
+    Silent,
     /// What came is not the tunnel's protocol.
     #[error("the carrier brought bytes that are not the tunnel's")]
     Garbled(#[from] FrameError),
@@ -223,6 +223,12 @@ impl Tunnel {
             end = carrying::write_frames(&self.shared, id, writer, &wake) => end,
             end = carrying::judge_silence(&self.shared, id) => end,
         }
+    }
+
+    /// Says that carriers may be dead, as after a change of the network: one that gives no sign of life within a moment is
+    /// given up. One that was alive is missed by nobody, for nothing on it is lost.
+    pub fn suspect_carriers(&self) {
+        self.shared.core().suspect_all(now());
     }
 
     /// How many carriers live, as it changes. One that owes a sign of life does not count until it gives one.

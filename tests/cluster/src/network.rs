@@ -56,6 +56,15 @@ impl<'a> Moved<'a> {
     }
 }
 
+impl Moved<'_> {
+    /// Whether a connection of the laptop's is from the other address.
+    pub fn is_used(&self) -> bool {
+        let (other, _) = self.other.split_once('/').unwrap();
+        let connections = ["-Htn", "state", "established", "src", other];
+        !self.desk.as_root("ss", &connections).trim().is_empty()
+    }
+}
+
 /// Whether an address stays when the one that came before it goes, as desktops have it.
 const PROMOTE: &str = "net.ipv4.conf.eth0.promote_secondaries";
 

@@ -70,6 +70,20 @@ fn the_first_carrier_is_kept_free_of_bulk_while_there_is_another() {
 }
 
 #[test]
+fn a_carrier_too_many_tells_that_another_one_is_dead_before_its_silence_does() {
+    let mut world = World::new(Limits::default());
+    for _ in 0..CARRIERS {
+        world.attach();
+    }
+    world.settle();
+    let first = world.links[0].as_ref().unwrap().at_agent;
+    let late = world.now + world.agent.limits().dead_after_doubt;
+    assert_eq!(world.agent.tick(first, late), Life::Alive, "idle, not dead");
+    world.attach();
+    assert_eq!(world.agent.tick(first, late), Life::Dead);
+}
+
+#[test]
 fn a_peer_that_acts_out_of_its_role_is_refused() {
     let mut world = World::new(limits());
     world.attach();

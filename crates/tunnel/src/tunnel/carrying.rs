@@ -119,7 +119,6 @@ async fn write_batch<W: AsyncWrite + Unpin>(
 }
 
 pub(super) async fn judge_silence(shared: &Shared, id: CarrierId) -> CarrierEnd {
-    let dead_after = shared.core().limits().dead_after;
     let mut ticks = tokio::time::interval(TICK);
     loop {
         ticks.tick().await;
@@ -128,7 +127,7 @@ pub(super) async fn judge_silence(shared: &Shared, id: CarrierId) -> CarrierEnd 
         let life = shared.core().tick(id, now);
         match life {
             Life::Alive | Life::Ask => shared.count_carriers(),
-            Life::Dead => return CarrierEnd::Silent(dead_after),
+            Life::Dead => return CarrierEnd::Silent,
         }
     }
 }
