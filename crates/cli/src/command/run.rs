@@ -26,6 +26,8 @@ use crate::output;
 
 /// How long the command may take to end when the session is over.
 const FAREWELL: Duration = Duration::from_secs(10);
+/// How long it may take to be gone once it was killed; more only where the kernel does not let go of it.
+const DEATH: Duration = Duration::from_secs(1);
 /// Arguments of `slipway run`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
@@ -149,7 +151,7 @@ async fn end(child: &mut Child) {
     send(child, Signal::SIGTERM);
     if tokio::time::timeout(FAREWELL, child.wait()).await.is_err() {
         // Nothing more can be done about one that cannot be killed.
-        let _unkillable = child.start_kill();
+        let _unkillable = tokio::time::timeout(DEATH, child.kill()).await;
     }
 }
 
