@@ -12,7 +12,7 @@ use clap::Args;
 use slipway_bed::{Bed, BedName, Laptop, LaptopKind};
 
 use crate::helper::{Helper, LAPTOP_SOCKET};
-use crate::{build, machine, root, say};
+use crate::{build, checkout, machine, root, say};
 
 /// The page that is fetched: a service by its fully qualified name.
 const PAGE: &str = "http://web.shop.svc.cluster.local/";
@@ -41,6 +41,7 @@ pub(crate) fn run(arguments: &Demo) -> anyhow::Result<ExitCode> {
     }
     root::require("to make network namespaces and run a Kubernetes in them")?;
     machine::ensure_packages()?;
+    checkout::take_over()?;
     let begun = Instant::now();
     say("Building Slipway");
     ensure!(

@@ -9,7 +9,7 @@ use clap::Args;
 use slipway_bed::{Bed, BedName};
 
 use crate::cache::{self, InUse};
-use crate::{build, machine, root, say, toolbox};
+use crate::{build, checkout, machine, root, say, toolbox};
 
 /// The bed that tests make for themselves, beside a developer's.
 const BED: &str = "test";
@@ -48,6 +48,7 @@ pub(crate) fn run(arguments: &Test) -> anyhow::Result<ExitCode> {
          without it they are skipped",
     )?;
     machine::ensure_packages()?;
+    checkout::take_over()?;
     let mut steps = Vec::new();
     let mut in_use = InUse::default();
     let everything = arguments.package.is_none() && arguments.filter.is_none();

@@ -24,7 +24,7 @@ use clap::{Args, ValueEnum};
 
 use self::field::Field;
 use self::results::Results;
-use crate::{build, machine, root, say};
+use crate::{build, checkout, machine, root, say};
 
 /// What to measure, and for how long.
 #[derive(Debug, Args)]
@@ -55,6 +55,7 @@ enum Peers {
 pub(crate) fn run(arguments: &Bench) -> anyhow::Result<ExitCode> {
     root::require("to make network namespaces and run a Kubernetes in them")?;
     machine::ensure_packages()?;
+    checkout::take_over()?;
     say("Building Slipway as it is released");
     ensure!(build::release().status()?.success(), "Slipway could not be built");
     let mut results = Results::default();

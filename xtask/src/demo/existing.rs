@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use super::{Demo, pass_on_screen, program};
 use crate::helper::Helper;
-use crate::{build, machine, root, say};
+use crate::{build, checkout, machine, root, say};
 
 /// Small, and everywhere: the agent's own default.
 pub(super) const IMAGE: &str = "docker.io/library/busybox:latest";
@@ -48,6 +48,7 @@ const HOPELESS: [&str; 5] = [
 pub(super) fn run(context: &str, arguments: &Demo) -> anyhow::Result<ExitCode> {
     root::require("to start slipway-helper, which sets this machine's routes while it is connected")?;
     machine::ensure_packages()?;
+    checkout::take_over()?;
     say("Building Slipway");
     ensure!(
         build::everything().status()?.success(),
