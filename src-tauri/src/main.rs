@@ -18,7 +18,7 @@ use slipway_desktop::{Click, Picture, Program, View};
 use slipway_profile::Store;
 use tauri::AppHandle;
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::tray::Tray;
 use crate::tray_host::TrayHosts;
@@ -206,9 +206,10 @@ fn with_remedy(cause: &str, remedy: &str) -> anyhow::Error {
 }
 
 fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("SLIPWAY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let level = std::env::var("SLIPWAY_LOG").ok();
+    let level = level.and_then(|level| level.parse().ok());
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(level.unwrap_or(LevelFilter::INFO))
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .init();

@@ -44,6 +44,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use slipway_helper_api::DEFAULT_SOCKET;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::authority::Authority;
 use crate::lease::Leases;
@@ -64,13 +65,19 @@ struct Arguments {
     allow_uid: Option<u32>,
 }
 
+/// `SLIPWAY_LOG`, as in `debug`.
+fn log_level() -> LevelFilter {
+    let level = std::env::var("SLIPWAY_LOG").ok();
+    level
+        .and_then(|level| level.parse().ok())
+        .unwrap_or(LevelFilter::INFO)
+}
+
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("SLIPWAY_LOG").unwrap_or_else(|_| "info".into()),
-        )
+        .with_max_level(log_level())
         // journald has its own.
         .without_time()
         .with_ansi(std::io::stderr().is_terminal())
