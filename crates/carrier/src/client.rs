@@ -33,8 +33,8 @@ pub const USER_TIMEOUT: Duration = Duration::from_secs(20);
 /// questions.
 pub const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// How long a connection that nobody uses is kept for the next request. After a change of networks it is dead, and whoever
-/// used it would find out by waiting; requests that follow one another are sooner.
+/// How long a connection that nobody uses is kept for the next request. After a change of networks it is dead, and
+/// whoever used it would find out by waiting; requests that follow one another are sooner.
 pub const IDLE: Duration = Duration::from_secs(1);
 
 /// A client for `config` like kube's own (credentials, TLS, proxy, retries), except that its

@@ -37,7 +37,7 @@ pub(crate) struct CarrierState {
     pong_due: Option<u64>,
     ping: Ping,
     heard_at: Instant,
-    /// Since when there is reason to think that it is dead, and nothing was heard.
+    /// Since when there is reason to think that it is dead.
     suspected_at: Option<Instant>,
     /// It was asked for a sign of life and gave none for as long as that may take.
     doubted: bool,
@@ -163,7 +163,6 @@ impl CarrierState {
     pub(crate) fn note_received(&mut self, now: Instant, length: u64) {
         self.received += length;
         self.heard_at = now;
-        self.suspected_at = None;
         self.doubted = false;
     }
 
@@ -188,6 +187,9 @@ impl CarrierState {
         {
             self.nearest
                 .note(now, now.duration_since(asked_at), std::cmp::Ordering::Less);
+            if !self.ping.due {
+                self.suspected_at = None;
+            }
         }
     }
 
@@ -219,9 +221,17 @@ impl CarrierState {
     /// Judges the silence at `now`; an answer of [`Life::Ask`] makes a ping due.
     pub(crate) fn life(&mut self, now: Instant, limits: &Limits) -> Life {
         let silent = now.duration_since(self.heard_at);
-        let suspected = self.suspected_at.map(|since| now.duration_since(since));
-        if silent >= limits.dead_after || suspected.is_some_and(|span| span >= limits.dead_after_doubt) {
+        if silent >= limits.dead_after {
             return Life::Dead;
+        }
+        if let Some(since) = self.suspected_at
+            && now.duration_since(since) >= limits.dead_after_doubt
+        {
+            // What was heard at first may have come before the reason, and have waited in the kernel.
+            if self.heard_at < since + limits.dead_after_doubt / 2 {
+                return Life::Dead;
+            }
+            self.suspected_at = None;
         }
         self.doubted = silent >= limits.ping_after * 2;
         let waiting = self.ping.due || self.ping.asked_at.is_some();
@@ -335,28 +345,45 @@ mod tests {
         assert_eq!(carrier.life(start + limits.dead_after, &limits), Life::Dead);
     }
 
-    #[test]
-    fn a_suspected_carrier_that_says_nothing_is_dead_soon_and_one_that_speaks_is_none() {
-        let start = Instant::now();
-        let limits = Limits::default();
+    /// A carrier that is suspected, and was asked for a sign of life.
+    fn suspected(start: Instant, limits: &Limits) -> CarrierState {
         let mut carrier = CarrierState::new(start);
-        let _first_ping = carrier.own_frame(start, &limits, false);
+        let _first_ping = carrier.own_frame(start, limits, false);
         carrier.pong(start, 1);
         carrier.suspect(start);
         assert!(matches!(
-            carrier.own_frame(start, &limits, false),
-            Some(Frame::Ping { .. })
+            carrier.own_frame(start, limits, false),
+            Some(Frame::Ping { token: 2 })
         ));
+        carrier
+    }
+
+    #[test]
+    fn a_suspected_carrier_that_says_nothing_is_dead_soon() {
+        let (start, limits) = (Instant::now(), Limits::default());
         let late = start + limits.dead_after_doubt;
+        let mut carrier = suspected(start, &limits);
+        // What had come before is no sign of life, and more reasons make it no younger.
+        carrier.note_received(start + Duration::from_millis(5), 1);
+        carrier.suspect(late - Duration::from_millis(1));
         assert_eq!(
             carrier.life(late - Duration::from_millis(1), &limits),
             Life::Alive
         );
-        // More reasons make it no younger.
-        carrier.suspect(late - Duration::from_millis(1));
         assert_eq!(carrier.life(late, &limits), Life::Dead);
-        carrier.note_received(late, 1);
-        assert_eq!(carrier.life(late, &limits), Life::Alive);
+    }
+
+    #[test]
+    fn a_suspected_carrier_that_answers_or_goes_on_is_alive() {
+        let (start, limits) = (Instant::now(), Limits::default());
+        let late = start + limits.dead_after_doubt;
+        let mut answers = suspected(start, &limits);
+        answers.pong(start + Duration::from_millis(5), 2);
+        assert_eq!(answers.life(late, &limits), Life::Alive);
+        // A slow one that is full of data, behind which the answer waits.
+        let mut goes_on = suspected(start, &limits);
+        goes_on.note_received(late - Duration::from_millis(1), 1);
+        assert_eq!(goes_on.life(late, &limits), Life::Alive);
     }
 
     #[test]
