@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use tokio::task::yield_now;
 
 use crate::capture::Lost;
 use crate::connections::{Connections, Towards};
@@ -76,7 +75,6 @@ impl<F: FarEnd, R: Resolver> Inwards<F, R> {
             if let Err(error) = tun.take(BATCH, buffer, |packet| self.take(packet)).await {
                 return error;
             }
-            yield_now().await;
         }
     }
 
@@ -178,7 +176,6 @@ impl Outwards {
                 tracing::error!(%error, "the private TUN broke");
                 return;
             }
-            yield_now().await;
         }
     }
 }

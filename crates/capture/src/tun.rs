@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use crate::readiness::{TO_READ, register};
@@ -50,7 +51,7 @@ impl Tun {
         name_of(self.device.as_fd())
     }
 
-    /// Waits for packets and takes them one by one, `most` at the most.
+    /// Waits for packets and takes them one by one. After `most` of them others have their turn.
     ///
     /// It may be given up at any time, and loses no packet by that.
     ///
@@ -74,6 +75,7 @@ impl Tun {
                 Err(error) => return Err(error.into()),
             }
         }
+        yield_now().await;
         Ok(())
     }
 

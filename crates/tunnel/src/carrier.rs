@@ -225,10 +225,10 @@ impl CarrierState {
             return Life::Dead;
         }
         if let Some(since) = self.suspected_at
-            && now.duration_since(since) >= limits.dead_after_doubt
+            && now.duration_since(since) >= limits.dead_after_suspicion
         {
             // What was heard at first may have come before the reason, and have waited in the kernel.
-            if self.heard_at < since + limits.dead_after_doubt / 2 {
+            if self.heard_at < since + limits.dead_after_suspicion / 2 {
                 return Life::Dead;
             }
             self.suspected_at = None;
@@ -361,7 +361,7 @@ mod tests {
     #[test]
     fn a_suspected_carrier_that_says_nothing_is_dead_soon() {
         let (start, limits) = (Instant::now(), Limits::default());
-        let late = start + limits.dead_after_doubt;
+        let late = start + limits.dead_after_suspicion;
         let mut carrier = suspected(start, &limits);
         // What had come before is no sign of life, and more reasons make it no younger.
         carrier.note_received(start + Duration::from_millis(5), 1);
@@ -376,7 +376,7 @@ mod tests {
     #[test]
     fn a_suspected_carrier_that_answers_or_goes_on_is_alive() {
         let (start, limits) = (Instant::now(), Limits::default());
-        let late = start + limits.dead_after_doubt;
+        let late = start + limits.dead_after_suspicion;
         let mut answers = suspected(start, &limits);
         answers.pong(start + Duration::from_millis(5), 2);
         assert_eq!(answers.life(late, &limits), Life::Alive);

@@ -32,7 +32,7 @@ pub struct Limits {
     /// How long a carrier may be silent before it counts as dead.
     pub dead_after: Duration,
     /// The same of a carrier of which there is reason to think that it is dead.
-    pub dead_after_doubt: Duration,
+    pub dead_after_suspicion: Duration,
     /// How long the proof at the start of a carrier may take.
     pub proof: Duration,
     /// How long the far end may take over a connection.
@@ -55,7 +55,7 @@ impl Default for Limits {
             ack_every: 1024 * 1024,
             ping_after: Duration::from_secs(3),
             dead_after: Duration::from_secs(9),
-            dead_after_doubt: Duration::from_secs(1),
+            dead_after_suspicion: Duration::from_secs(1),
             proof: Duration::from_secs(10),
             open: Duration::from_secs(130),
             ask: Duration::from_secs(5),

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
 
-use crate::{Latency, connect, milliseconds};
+use crate::{Latency, connect};
 
 /// Connections before those that count.
 const FIRST: usize = 20;
@@ -26,15 +26,7 @@ pub(crate) struct Connect {
 
 impl Connect {
     pub(crate) fn run(&self) -> Result<Latency> {
-        let mut taken = Vec::with_capacity(self.count);
-        for attempt in 0..FIRST + self.count {
-            let begun = Instant::now();
-            converse(self.to)?;
-            if attempt >= FIRST {
-                taken.push(milliseconds(begun.elapsed()));
-            }
-        }
-        Ok(Latency::of(taken))
+        Latency::of_each(FIRST, self.count, || converse(self.to))
     }
 }
 

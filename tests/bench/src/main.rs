@@ -16,7 +16,7 @@ mod round_trip;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use serde::Serialize;
@@ -108,6 +108,23 @@ struct Latency {
 }
 
 impl Latency {
+    /// Of what is done `count` times, after `first` that do not count.
+    fn of_each(
+        first: usize,
+        count: usize,
+        mut act: impl FnMut() -> anyhow::Result<()>,
+    ) -> anyhow::Result<Latency> {
+        let mut taken = Vec::with_capacity(count);
+        for attempt in 0..first + count {
+            let begun = Instant::now();
+            act()?;
+            if attempt >= first {
+                taken.push(milliseconds(begun.elapsed()));
+            }
+        }
+        Ok(Latency::of(taken))
+    }
+
     fn of(mut taken: Vec<f64>) -> Latency {
         taken.sort_by(f64::total_cmp);
         Latency {

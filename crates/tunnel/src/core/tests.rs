@@ -77,7 +77,7 @@ fn a_carrier_too_many_tells_that_another_one_is_dead_before_its_silence_does() {
     }
     world.settle();
     let first = world.links[0].as_ref().unwrap().at_agent;
-    let late = world.now + world.agent.limits().dead_after_doubt;
+    let late = world.now + world.agent.limits().dead_after_suspicion;
     assert_eq!(world.agent.tick(first, late), Life::Alive, "idle, not dead");
     world.attach();
     assert_eq!(world.agent.tick(first, late), Life::Dead);
