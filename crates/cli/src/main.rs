@@ -15,6 +15,7 @@ mod failure;
 mod hosting;
 mod narration;
 mod output;
+mod routes;
 mod sessions;
 mod table;
 

@@ -278,6 +278,8 @@ pub struct DnsGranted {
     pub rung: Rung,
     /// What the laptop's own `resolv.conf` puts behind short names: the session strips it before it expands a name.
     pub laptop_search: Vec<DnsSuffix>,
+    /// How many dots a name has that programs ask for as it is first, before they try the search list behind it.
+    pub laptop_ndots: u8,
     /// One entry for each descriptor that rides with the reply: first those for UDP, then those for TCP.
     pub upstreams: Vec<UpstreamName>,
 }

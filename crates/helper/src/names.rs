@@ -153,6 +153,7 @@ impl Names {
         let granted = DnsGranted {
             rung,
             laptop_search: laptop.conf.search,
+            laptop_ndots: laptop.conf.ndots,
             upstreams: upstreams.names,
         };
         match (way, before.as_mut()) {

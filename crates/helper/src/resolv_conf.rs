@@ -6,12 +6,14 @@ use std::path::Path;
 use slipway_helper_api::{DnsSuffix, DnsTrouble};
 
 /// The laptop's name servers and search list.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ResolvConf {
     /// In the file's order; never empty, because without any the C library asks this host.
     pub(crate) servers: Vec<SocketAddr>,
     /// In the file's order.
     pub(crate) search: Vec<DnsSuffix>,
+    /// How many dots a name has that is asked for as it is first.
+    pub(crate) ndots: u8,
 }
 
 impl ResolvConf {
@@ -29,6 +31,7 @@ impl ResolvConf {
     fn parse(text: &str) -> Self {
         let mut servers: Vec<SocketAddr> = Vec::new();
         let mut search = Vec::new();
+        let mut ndots = DEFAULT_NDOTS;
         for line in text.lines() {
             let mut words = line.split_ascii_whitespace();
             match words.next() {
@@ -38,6 +41,10 @@ impl ResolvConf {
                 }
                 // The last of these lines holds.
                 Some("search" | "domain") => search = words.filter_map(|word| word.parse().ok()).collect(),
+                Some("options") => {
+                    let said = words.filter_map(|word| word.strip_prefix("ndots:")?.parse().ok());
+                    ndots = said.last().unwrap_or(ndots).min(MAX_NDOTS);
+                }
                 _ => {}
             }
         }
@@ -45,7 +52,11 @@ impl ResolvConf {
         if servers.is_empty() {
             servers.push(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), DNS_PORT));
         }
-        Self { servers, search }
+        Self {
+            servers,
+            search,
+            ndots,
+        }
     }
 
     /// Whether programs that read this file ask systemd-resolved (systemd-resolved.service(8)).
@@ -61,6 +72,9 @@ impl ResolvConf {
 
 /// Programs read three (`MAXNS` of the C library); what follows is never asked.
 const MAX_SERVERS: usize = 3;
+const DEFAULT_NDOTS: u8 = 1;
+/// The C library takes more for this (`RES_MAXNDOTS`).
+const MAX_NDOTS: u8 = 15;
 const DNS_PORT: u16 = 53;
 const STUBS: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(127, 0, 0, 53)),
@@ -92,7 +106,7 @@ mod tests {
     fn reads_what_programs_read() {
         let conf = ResolvConf::parse(
             "# NetworkManager\ndomain old.example\nsearch Corp.example lan\nnameserver 10.0.0.1\n nameserver 10.0.0.1\n\
-             nameserver\tfd00::1\nnameserver fe80::1%lo\nnameserver 10.0.0.4\noptions edns0\nnameserver nonsense\n",
+             nameserver\tfd00::1\nnameserver fe80::1%lo\nnameserver 10.0.0.4\noptions edns0 ndots:3\nnameserver nonsense\n",
         );
         let servers =
             ["10.0.0.1:53", "[fd00::1]:53", "[fe80::1%1]:53"].map(|text| text.parse().expect("server"));
@@ -101,6 +115,7 @@ mod tests {
             conf.search,
             ["corp.example", "lan"].map(|text| text.parse().expect("suffix"))
         );
+        assert_eq!(conf.ndots, 3);
         assert!(!conf.is_resolved_stub());
         assert!(ResolvConf::parse("nameserver 127.0.0.53").is_resolved_stub());
     }

@@ -4,8 +4,6 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 
-use crate::name::Name;
-
 /// Why no answer came.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum AskError {
@@ -56,12 +54,5 @@ pub trait Asks: Send + Sync + 'static {
     fn neighbours(&self, query: Bytes) -> impl Future<Output = Option<Bytes>> + Send {
         let _ = query;
         std::future::ready(None)
-    }
-
-    /// Names in the cluster that a person may have meant with `name`, likeliest first: a service of that name in another
-    /// namespace, one that differs by a letter.
-    fn near(&self, name: &Name) -> impl Future<Output = Vec<Name>> + Send {
-        let _ = name;
-        std::future::ready(Vec::new())
     }
 }

@@ -15,12 +15,15 @@ use crate::name::{Label, Name};
 use crate::question::{Query, Question, RecordType};
 use crate::race::{Said, Verdict, settle};
 use crate::resolver::Resolver;
-use crate::scope::{Decision, Order, Refusal, Rule, Ruling};
+use crate::scope::{Decision, Order, Refusal, Rule, Ruling, Scope};
 
-mod sentence;
+mod words;
 
 /// How long each side may take for an explanation: longer than an answer may, to tell slow from silent.
 pub const EXPLAIN_WITHIN: Duration = Duration::from_secs(3);
+
+/// In so many other namespaces a name that is nowhere is looked for.
+const NEAR: usize = 64;
 
 /// What one side says about a name now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,13 +63,25 @@ pub enum Cause {
     Never,
 }
 
-/// Whose name it is, who answers, why it fails, and what was perhaps meant. [`sentence`](Explanation::sentence) says it in
-/// words.
+/// By which search domain of the laptop a name is asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Searched {
+    /// The name as a program is given it.
+    pub given: Name,
+    /// The search domain that the laptop's resolver puts behind it.
+    pub domain: Name,
+}
+
+/// Whose name it is, who answers, why it fails, and what was perhaps meant. [`why`](Explanation::why) and
+/// [`remedy`](Explanation::remedy) say it in words.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Explanation {
-    /// The name that was asked about.
+    /// The name that was asked about; with a search domain behind it where that is what programs get.
     pub name: Name,
+    /// By which search domain, if by one.
+    pub searched: Option<Searched>,
     /// The session's namespace.
     pub namespace: Label,
     /// The rule that says whose name it is.
@@ -81,8 +96,8 @@ pub struct Explanation {
     pub answerer: Answerer,
     /// Why.
     pub cause: Cause,
-    /// What may have been meant, likeliest first.
-    pub near: Vec<Name>,
+    /// What may have been meant by a name that is nowhere: a service of that name in another namespace.
+    pub near: Option<Name>,
 }
 
 /// Whose word counts, for an explanation.
@@ -100,16 +115,66 @@ enum Side {
     Laptop,
 }
 
+impl Explanation {
+    /// Whether a program gets an answer, even if without an address.
+    fn exists(&self) -> bool {
+        match self.cause {
+            Cause::Answered | Cause::NoAddress | Cause::HiddenByLaptop => true,
+            Cause::Nowhere
+            | Cause::OnlyInCluster
+            | Cause::ClusterSilent
+            | Cause::LaptopSilent
+            | Cause::OtherSession
+            | Cause::Never => false,
+        }
+    }
+
+    /// Whether both are answered by the cluster, for the same name there.
+    fn is_same_place(&self, other: &Self) -> bool {
+        let place = |explained: &Self| {
+            let found = explained.cluster.as_ref()?;
+            (explained.answerer == Answerer::Cluster && found.outcome.exists()).then(|| found.asked.clone())
+        };
+        place(self).is_some() && place(self) == place(other)
+    }
+}
+
 impl<A: Asks> Resolver<A> {
-    /// Asks both sides about `name` and says whose it is, who answers and why. Takes [`EXPLAIN_WITHIN`] at most; changes
+    /// Asks both sides about `name` as programs do that are given it: with the laptop's search domains behind it too, where
+    /// the first that exists counts. Says whose it is, who answers and why. Takes twice [`EXPLAIN_WITHIN`] at most; changes
     /// nothing and remembers nothing.
     pub async fn explain(&self, name: &Name) -> Explanation {
+        let scope = self.scope();
+        let asked = scope.laptop_search.asked_for(name);
+        let explained = asked.iter().map(|(asked, _domain)| self.explain_whole(asked));
+        let mut explained = join_all(explained).await;
+        let Some(as_it_is) = asked.iter().position(|(_asked, domain)| domain.is_none()) else {
+            return self.explain_whole(name).await;
+        };
+        let first = explained.iter().position(Explanation::exists);
+        // Where both lead to the same, the detour is nobody's concern.
+        let counts = first
+            .filter(|first| !explained[*first].is_same_place(&explained[as_it_is]))
+            .unwrap_or(as_it_is);
+        let searched = asked[counts].1.map(|domain| Searched {
+            given: name.clone(),
+            domain: domain.clone(),
+        });
+        Explanation {
+            searched,
+            ..explained.swap_remove(counts)
+        }
+    }
+
+    /// Asks both sides about `name` as it is, and no search domain is put behind it. Else as [`explain`](Self::explain).
+    pub async fn explain_whole(&self, name: &Name) -> Explanation {
         let scope = self.scope();
         let namespace = scope.namespace.clone();
         let kinds = kinds(name);
         let Ruling { rule, decision } = scope.classify(&Question::new(name.clone(), kinds[0]));
         let known = |answerer, cause| Explanation {
             name: name.clone(),
+            searched: None,
             namespace: namespace.clone(),
             rule: rule.clone(),
             candidates: Vec::new(),
@@ -117,7 +182,7 @@ impl<A: Asks> Resolver<A> {
             laptop: None,
             answerer,
             cause,
-            near: Vec::new(),
+            near: None,
         };
         let (counts, candidates) = match decision {
             Decision::Us(_) => return known(Answerer::Us, Cause::Answered),
@@ -139,18 +204,16 @@ impl<A: Asks> Resolver<A> {
         };
         let laptop_has_a_say = counts != Counts::Cluster || rule == Rule::User;
         let on_laptop = if laptop_has_a_say { as_it_is } else { &[] };
-        let near = async {
-            timeout(EXPLAIN_WITHIN, self.asks().near(name))
-                .await
-                .unwrap_or_default()
-        };
-        let (cluster, laptop, near) = tokio::join!(
+        let (cluster, laptop) = tokio::join!(
             self.look(Side::Cluster, in_cluster, kinds),
             self.look(Side::Laptop, on_laptop, kinds),
-            near
         );
         let (answerer, cause) = judge(counts, cluster.as_ref(), laptop.as_ref());
-        let near = if cause == Cause::Nowhere { near } else { Vec::new() };
+        let near = if cause == Cause::Nowhere {
+            self.near(&scope, name, kinds).await
+        } else {
+            None
+        };
         Explanation {
             candidates,
             cluster,
@@ -158,6 +221,13 @@ impl<A: Asks> Resolver<A> {
             near,
             ..known(answerer, cause)
         }
+    }
+
+    /// A service of that name in another namespace.
+    async fn near(&self, scope: &Scope, name: &Name, kinds: &[RecordType]) -> Option<Name> {
+        let elsewhere: Vec<Name> = scope.elsewhere(name).take(NEAR).collect();
+        let found = self.look(Side::Cluster, &elsewhere, kinds).await?;
+        found.outcome.exists().then_some(found.asked)
     }
 
     /// What a side says: the first of `names` that exists, else the last; `None` if there is nobody to ask.

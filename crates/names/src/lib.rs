@@ -33,11 +33,12 @@ mod question;
 mod race;
 mod resolver;
 mod scope;
+mod search;
 mod serve;
 
 pub use asks::{AskError, Asks};
 pub use event::{Answerer, Event, Observer, Outcome, channel};
-pub use explain::{Cause, EXPLAIN_WITHIN, Explanation, Finding};
+pub use explain::{Cause, EXPLAIN_WITHIN, Explanation, Finding, Searched};
 pub use limits::{
     CLUSTER_WITHIN, HEDGE, LAPTOP_WITHIN, NEIGHBOURS_WITHIN, NOBODY_WITHIN, PATIENCE, ROUTES_WITHIN,
     STALE_AFTER,
@@ -46,4 +47,5 @@ pub use name::{Label, MAX_LABEL, MAX_NAME, Name, NameError};
 pub use question::{Question, RecordType};
 pub use resolver::{Resolver, Transport};
 pub use scope::{CHECK_ADDRESS, Decision, Namespaces, Order, Own, Refusal, Rule, Ruling, Scope};
+pub use search::SearchList;
 pub use serve::{TCP_IDLE, TCP_PIPELINE, UDP_AT_ONCE};

@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{Label, Name};
 use crate::question::Question;
+use crate::search::SearchList;
 
 /// What `check.slipway.internal` answers: an address of the range for benchmarks (RFC 2544), which nobody has.
 ///
@@ -56,8 +57,8 @@ pub struct Scope {
     pub suffixes: Vec<Name>,
     /// Single hosts that the user sends to the cluster.
     pub hosts: BTreeSet<Name>,
-    /// The laptop's own search domains: what its resolver may have put behind a short name.
-    pub laptop_search: Vec<Name>,
+    /// The laptop's own search list: what its resolver may have put behind a short name.
+    pub laptop_search: SearchList,
     /// What stands before `slipway.internal` in names that are explicitly this session's.
     pub profile: Option<Label>,
 }
@@ -73,7 +74,7 @@ impl Scope {
             reverse: Vec::new(),
             suffixes: Vec::new(),
             hosts: BTreeSet::new(),
-            laptop_search: Vec::new(),
+            laptop_search: SearchList::default(),
             profile: None,
         }
     }
@@ -357,6 +358,7 @@ impl Scope {
     fn without_search(&self, name: &Name) -> Option<(Name, Name)> {
         let stripped = |suffix: &Name| Some((suffix.clone(), name.strip_suffix(suffix)?));
         self.laptop_search
+            .domains
             .iter()
             .filter_map(stripped)
             .max_by_key(|(suffix, _)| suffix.label_count())
@@ -396,6 +398,26 @@ impl Scope {
             rule,
             order,
             candidates,
+        })
+    }
+
+    /// The service that `name` begins with, as it would be called in every other namespace.
+    pub(crate) fn elsewhere<'a>(&'a self, name: &'a Name) -> impl Iterator<Item = Name> + 'a {
+        let known: &BTreeSet<Label> = match &self.namespaces {
+            Namespaces::Known(names) => names,
+            Namespaces::Unknown => const { &BTreeSet::new() },
+        };
+        let service = name.labels().next().filter(|_| name.reverse_address().is_none());
+        let services = single(b"svc").and_then(|svc| svc.join(&self.cluster_domain).ok());
+        let written = service.and_then(single).zip(services);
+        written.into_iter().flat_map(move |(service, services)| {
+            known
+                .iter()
+                .filter(|namespace| **namespace != self.namespace)
+                .filter_map(move |namespace| {
+                    let zone = single(namespace.as_bytes())?.join(&services).ok()?;
+                    service.join(&zone).ok()
+                })
         })
     }
 

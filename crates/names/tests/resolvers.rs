@@ -25,7 +25,7 @@ use hickory_proto::rr::{Name as DnsName, RData, Record};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use slipway_names::upstream::{Dial, Server, Upstream};
-use slipway_names::{AskError, Asks, CHECK_ADDRESS, Namespaces, Resolver, Scope, channel};
+use slipway_names::{AskError, Asks, CHECK_ADDRESS, Namespaces, Resolver, Scope, SearchList, channel};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::process::Command;
 use tokio::task::{JoinSet, LocalSet};
@@ -206,7 +206,10 @@ async fn serve_ours() -> io::Result<()> {
     let scope = Scope {
         namespaces: Namespaces::Known(["shop", "dev"].map(|label| label.parse().unwrap()).into()),
         reverse: vec!["10.96.0.0/16".parse().unwrap()],
-        laptop_search: vec!["corp.internal".parse().unwrap()],
+        laptop_search: SearchList {
+            domains: vec!["corp.internal".parse().unwrap()],
+            ..SearchList::default()
+        },
         ..Scope::new("cluster.local".parse().unwrap(), "shop".parse().unwrap())
     };
     let resolver = Resolver::new(

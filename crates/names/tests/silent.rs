@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use slipway_names::upstream::{Dial, ROUNDS, Server, TCP_WITHIN, Upstream};
 use slipway_names::{
-    AskError, Asks, CLUSTER_WITHIN, Cause, EXPLAIN_WITHIN, LAPTOP_WITHIN, NEIGHBOURS_WITHIN, Name,
-    Namespaces, ROUTES_WITHIN, Resolver, Scope, Transport,
+    AskError, Asks, CLUSTER_WITHIN, Cause, EXPLAIN_WITHIN, LAPTOP_WITHIN, NEIGHBOURS_WITHIN, Namespaces,
+    ROUTES_WITHIN, Resolver, Scope, Transport,
 };
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
@@ -63,14 +63,6 @@ impl Asks for World {
     async fn neighbours(&self, _: Bytes) -> Option<Bytes> {
         if self.others_answer {
             None
-        } else {
-            std::future::pending().await
-        }
-    }
-
-    async fn near(&self, _: &Name) -> Vec<Name> {
-        if self.others_answer {
-            Vec::new()
         } else {
             std::future::pending().await
         }

@@ -123,7 +123,7 @@ async fn unknown_hosts(context: &Context, explainer: Explainer) -> Option<Proble
     for extra in &context.options.profile.also_proxy {
         let AlsoProxy::Host(host) = extra else { continue };
         let Ok(name) = host.as_str().parse() else { continue };
-        let found = explainer.explain(name).await.cluster;
+        let found = explainer.explain_whole(&name).await.cluster;
         if !found.is_some_and(|finding| finding.outcome.exists()) {
             unknown.push(host.as_str());
         }

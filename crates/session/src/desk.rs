@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use slipway_control::{Answerer, Explanation, Handler};
-use slipway_names::{Cause, Name, Outcome};
+use slipway_names::{Name, Outcome};
 use slipway_vpn_tcp::Explainer;
 use tokio_util::sync::CancellationToken;
 
@@ -47,58 +47,31 @@ impl Handler for Desk {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        match explainer {
-            Some(explainer) => in_words(name, &explainer.explain(parsed).await),
-            None => unanswered("The session is not connected, so only the laptop's own names answer."),
-        }
+        let Some(explainer) = explainer else {
+            return unanswered("The session is not connected, so only the laptop's own names answer.");
+        };
+        // A dot at the end keeps search domains out (resolv.conf(5)).
+        let found = if name.ends_with('.') {
+            explainer.explain_whole(&parsed).await
+        } else {
+            explainer.explain(&parsed).await
+        };
+        in_words(name, &found)
     }
 }
 
 fn in_words(name: &str, found: &slipway_names::Explanation) -> Explanation {
-    let namespace = &found.namespace;
-    let meant = found
-        .near
-        .first()
-        .map(|near| format!(" Perhaps `{near}` was meant."));
-    let (cause, remedy) = match found.cause {
-        Cause::Answered => (format!("`{name}` answers as it should."), None),
-        Cause::NoAddress => (format!("`{name}` exists and has no address."), None),
-        Cause::Nowhere => (
-            format!("`{name}` was not found in namespace {namespace}, nor by the laptop's name servers."),
-            meant,
-        ),
-        Cause::OnlyInCluster => (
-            format!("`{name}` is known to the cluster's DNS but not to your laptop's, whose name it is."),
-            Some(format!(
-                "Send it through the cluster: connect with `--also-proxy {name}`."
-            )),
-        ),
-        Cause::HiddenByLaptop => (
-            format!("`{name}` exists on both sides, and the laptop's counts."),
-            Some("Use the full name, ending in `.svc`, for the cluster's.".to_owned()),
-        ),
-        Cause::ClusterSilent => (
-            "The cluster's DNS does not answer.".to_owned(),
-            Some("See `slipway status` for whether the session is reconnecting.".to_owned()),
-        ),
-        Cause::LaptopSilent => (
-            "The laptop's own name servers do not answer.".to_owned(),
-            Some("Check the laptop's network; Slipway only passes these names on.".to_owned()),
-        ),
-        Cause::OtherSession => ("It belongs to another session.".to_owned(), None),
-        Cause::Never => ("It is a name that never exists in DNS.".to_owned(), None),
-    };
-    let side = |who: &str, finding: &Option<slipway_names::Finding>| {
+    let said_by = |who: &str, finding: &Option<slipway_names::Finding>| {
         finding.as_ref().map(|finding| {
             let said = match finding.outcome {
-                Outcome::Found => "has it",
-                Outcome::NoData => "knows it without an address",
-                Outcome::NxDomain => "does not know it",
+                Outcome::Found => "found",
+                Outcome::NoData => "found, without an address",
+                Outcome::NxDomain => "not found",
                 Outcome::ServFail => "failed",
                 Outcome::TimedOut => "did not answer in time",
             };
             format!(
-                "{who} {said} (asked for {}, {} ms)",
+                "{who}: `{}` {said} ({} ms)",
                 finding.asked,
                 finding.took.as_millis()
             )
@@ -117,11 +90,11 @@ fn in_words(name: &str, found: &slipway_names::Explanation) -> Explanation {
         answer: answering.map_or_else(Vec::new, |finding| {
             finding.addresses.iter().map(ToString::to_string).collect()
         }),
-        cause,
-        remedy: remedy.map(|text| text.trim().to_owned()),
+        cause: found.why(),
+        remedy: found.remedy(),
         steps: [
-            side("The cluster", &found.cluster),
-            side("The laptop", &found.laptop),
+            said_by("The cluster", &found.cluster),
+            said_by("The laptop's name servers", &found.laptop),
         ]
         .into_iter()
         .flatten()

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use slipway_capture::private_namespace::check_tun;
 use slipway_capture::{BackEnd, Capture, Lost, Setup, TunAddresses};
 use slipway_helper_api::{Client, ClientError, DnsPlan, Granted, RedirectPort, Refusal, Rung, RungChoice};
-use slipway_names::{Explanation, Name, Namespaces, Observer, Scope};
+use slipway_names::{Explanation, Name, Namespaces, Observer, Scope, SearchList};
 use slipway_tunnel::{Tunnel, TunnelEvent};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -226,9 +226,14 @@ impl VpnTcp {
 pub struct Explainer(Resolver);
 
 impl Explainer {
-    /// Asks both sides about a name, now, and says why it answers as it does.
-    pub async fn explain(&self, name: Name) -> Explanation {
-        self.0.0.explain(&name).await
+    /// Asks both sides about a name that a program may be given, now, and says why it answers as it does.
+    pub async fn explain(&self, name: &Name) -> Explanation {
+        self.0.0.explain(name).await
+    }
+
+    /// The same for a name that is whole: no search domain is put behind it.
+    pub async fn explain_whole(&self, name: &Name) -> Explanation {
+        self.0.0.explain_whole(name).await
     }
 }
 
@@ -269,9 +274,15 @@ fn dns_plan(scope: &Scope, domains: &Domains, port: u16) -> Result<DnsPlan, VpnT
     .map_err(unexpected)
 }
 
-fn laptop_search(granted: &Granted) -> Vec<Name> {
-    let search = granted.dns.iter().flat_map(|dns| &dns.laptop_search);
-    search.filter_map(|suffix| suffix.as_str().parse().ok()).collect()
+fn laptop_search(granted: &Granted) -> SearchList {
+    let Some(dns) = &granted.dns else {
+        return SearchList::default();
+    };
+    let search = dns.laptop_search.iter();
+    SearchList {
+        domains: search.filter_map(|suffix| suffix.as_str().parse().ok()).collect(),
+        ndots: dns.laptop_ndots.into(),
+    }
 }
 
 async fn watch_over(keeper: Keeper, capture: Arc<Capture>, end: watch::Sender<Option<Arc<Ended>>>) {

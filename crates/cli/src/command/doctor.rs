@@ -7,7 +7,6 @@ mod cluster;
 mod finding;
 mod laptop;
 mod namespaces;
-mod routes;
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -1,17 +1,22 @@
 //! `slipway explain`: whose name it is, who answered, why it failed.
 
+mod address;
+mod programs;
+mod typed;
+
 use std::process::ExitCode;
 
 use futures_util::future::join_all;
 use serde::Serialize;
 use slipway_control::{Answerer, Client, Explanation, RuntimeFolder, SessionId};
 
-use crate::{output, sessions};
+use self::typed::Typed;
+use crate::{output, routes, sessions};
 
 /// Arguments of `slipway explain`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Explain {
-    /// The name, as a program would ask for it
+    /// The name, as a program would ask for it; or a URL, or an address
     name: String,
     /// Ask this session only
     #[arg(long)]
@@ -36,30 +41,15 @@ pub(crate) async fn run(arguments: &Explain) -> anyhow::Result<ExitCode> {
         Some(wanted) => vec![sessions::pick(&running, Some(wanted))?.id.clone()],
         None => running.into_iter().map(|session| session.id).collect(),
     };
-    let folder = RuntimeFolder::of_user()?;
-    let ask = |id: SessionId| {
-        let folder = &folder;
-        async move {
-            let explanation = Client::connect(folder, &id)
-                .await?
-                .explain(&arguments.name)
-                .await?;
-            Ok::<_, slipway_control::Error>(Explained {
-                session: id,
-                explanation,
-            })
+    let explained = match Typed::parse(&arguments.name) {
+        Typed::Name(name) => of_name(asked, &name).await?,
+        Typed::Address(address) => {
+            let session = asked.into_iter().next().ok_or_else(sessions::nothing)?;
+            Explained {
+                session,
+                explanation: address::explain(address, &routes::of_laptop()),
+            }
         }
-    };
-    let mut said = Vec::new();
-    let mut failed = None;
-    for answer in join_all(asked.into_iter().map(ask)).await {
-        match answer {
-            Ok(explained) => said.push(explained),
-            Err(error) => failed = Some(error),
-        }
-    }
-    let Some(explained) = decisive(said) else {
-        return Err(failed.map_or_else(|| sessions::nothing().into(), anyhow::Error::from));
     };
     if arguments.json {
         output::print_json(&explained)?;
@@ -67,6 +57,36 @@ pub(crate) async fn run(arguments: &Explain) -> anyhow::Result<ExitCode> {
         output::print(&in_words(&explained.explanation))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn of_name(asked: Vec<SessionId>, name: &str) -> anyhow::Result<Explained> {
+    let folder = RuntimeFolder::of_user()?;
+    let ask = |id: SessionId| {
+        let folder = &folder;
+        async move {
+            let explanation = Client::connect(folder, &id).await?.explain(name).await?;
+            Ok::<_, slipway_control::Error>(Explained {
+                session: id,
+                explanation,
+            })
+        }
+    };
+    let (answers, got) = tokio::join!(join_all(asked.into_iter().map(ask)), programs::get(name));
+    let mut said = Vec::new();
+    let mut failed = None;
+    for answer in answers {
+        match answer {
+            Ok(explained) => said.push(explained),
+            Err(error) => failed = Some(error),
+        }
+    }
+    let Some(mut explained) = decisive(said) else {
+        return Err(failed.map_or_else(|| sessions::nothing().into(), anyhow::Error::from));
+    };
+    if let Some(got) = got {
+        programs::compare(&got, &mut explained.explanation);
+    }
+    Ok(explained)
 }
 
 /// The oldest session that has an answer counts, for a program as well; else what the oldest says.
@@ -88,14 +108,12 @@ fn in_words(explanation: &Explanation) -> String {
         Answerer::Laptop => "the laptop's name servers",
         Answerer::Nobody => "nobody",
     };
-    let mut text = format!("{}\nAnswered by {by}", explanation.cause);
-    if explanation.answer.is_empty() {
-        text.push_str(".\n");
-    } else {
-        text.push_str(&format!(": {}\n", explanation.answer.join(", ")));
-    }
+    let mut text = format!("{}\n", explanation.cause);
     if let Some(remedy) = &explanation.remedy {
         text.push_str(&format!("{remedy}\n"));
+    }
+    if !explanation.answer.is_empty() {
+        text.push_str(&format!("Answered by {by}: {}\n", explanation.answer.join(", ")));
     }
     for step in &explanation.steps {
         text.push_str(&format!("  {step}\n"));
@@ -122,10 +140,9 @@ mod tests {
     }
 
     #[test]
-    fn the_cause_comes_first_then_who_answered_then_the_remedy_then_what_was_looked_at() {
+    fn the_cause_comes_first_then_the_remedy_then_who_answered_then_what_was_looked_at() {
         insta::assert_snapshot!(in_words(&explained("a", Answerer::Nobody).explanation), @r"
         `orders` was not found in namespace shop, nor by the laptop's name servers.
-        Answered by nobody.
         Perhaps `orders.shop-test` was meant.
           The cluster does not know it (asked for orders.shop.svc, 2 ms)
         ");

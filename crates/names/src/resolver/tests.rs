@@ -15,6 +15,7 @@ use crate::event::channel;
 use crate::limits::{PATIENCE, STALE_AFTER};
 use crate::question::RecordType;
 use crate::scope::{CHECK_ADDRESS, Namespaces};
+use crate::search::SearchList;
 
 /// What a side says to a question for a name.
 #[derive(Clone, Copy, Debug)]
@@ -132,7 +133,10 @@ fn scope() -> Scope {
     let known = ["shop", "dev"].map(|label| label.parse().unwrap());
     Scope {
         namespaces: Namespaces::Known(known.into()),
-        laptop_search: vec!["corp.internal".parse().unwrap()],
+        laptop_search: SearchList {
+            domains: vec!["corp.internal".parse().unwrap()],
+            ..SearchList::default()
+        },
         profile: Some("staging".parse().unwrap()),
         ..Scope::new("cluster.local".parse().unwrap(), "shop".parse().unwrap())
     }

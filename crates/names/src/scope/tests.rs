@@ -16,7 +16,10 @@ fn scope() -> Scope {
         reverse: vec!["10.96.0.0/16".parse().unwrap(), "fd00:96::/32".parse().unwrap()],
         suffixes: names(&["corp.example"]),
         hosts: names(&["db.partner.example"]).into_iter().collect(),
-        laptop_search: names(&["corp.internal", "internal"]),
+        laptop_search: SearchList {
+            domains: names(&["corp.internal", "internal"]),
+            ..SearchList::default()
+        },
         profile: Some("staging".parse().unwrap()),
         ..Scope::new(ZONE.parse().unwrap(), "shop".parse().unwrap())
     }

@@ -1,7 +1,5 @@
 //! The cluster's side: kubeconfig, API server, permissions, ranges.
 
-use std::fs;
-
 use ipnet::IpNet;
 use slipway_cluster::kubeconfig::{Target, choose};
 use slipway_cluster::permissions::{self, Feature, Verdict as Allowed};
@@ -10,7 +8,8 @@ use slipway_control::Problem;
 use slipway_profile::Profile;
 
 use super::finding::{Check, Finding};
-use super::routes::{self, Route, overlapping};
+use crate::routes::{self, Route, overlapping};
+
 use crate::arguments::chosen;
 
 /// Everything that can be known; ends where what comes next needs what failed.
@@ -69,9 +68,7 @@ async fn ask(target: &Target) -> Vec<Finding> {
             error.remedy(),
         )),
     }
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let mut laptop = routes::of_v4(&read("/proc/net/route"));
-    laptop.extend(routes::of_v6(&read("/proc/net/ipv6_route")));
+    let laptop = routes::of_laptop();
     findings.extend(of_ranges(&ranges, &laptop));
     findings
 }

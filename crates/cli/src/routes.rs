@@ -1,5 +1,6 @@
-//! The laptop's routes, and which of them a cluster's range overlaps.
+//! The laptop's routes, and which of them a range overlaps.
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
@@ -11,21 +12,29 @@ const REJECT: u32 = 0x200;
 
 /// A network that the laptop reaches through a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Route {
-    pub(super) network: IpNet,
-    pub(super) device: String,
+pub(crate) struct Route {
+    pub(crate) network: IpNet,
+    pub(crate) device: String,
 }
 
 impl Route {
     /// Whether it leads into a session.
-    pub(super) fn is_ours(&self) -> bool {
+    pub(crate) fn is_ours(&self) -> bool {
         self.device.starts_with(OURS)
     }
 }
 
+/// The laptop's routes, of both families; what cannot be read is left out.
+pub(crate) fn of_laptop() -> Vec<Route> {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let mut routes = of_v4(&read("/proc/net/route"));
+    routes.extend(of_v6(&read("/proc/net/ipv6_route")));
+    routes
+}
+
 /// The routes in the text of /proc/net/route: `Iface Destination Gateway Flags RefCnt Use Metric Mask ...`, addresses
 /// in hexadecimal of the machine's byte order.
-pub(super) fn of_v4(text: &str) -> Vec<Route> {
+fn of_v4(text: &str) -> Vec<Route> {
     let route = |line: &str| {
         let mut fields = line.split_whitespace();
         let device = fields.next()?;
@@ -44,7 +53,7 @@ pub(super) fn of_v4(text: &str) -> Vec<Route> {
 
 /// The routes in the text of /proc/net/ipv6_route: `destination prefix source prefix next-hop metric refcount use flags
 /// device`, all in hexadecimal.
-pub(super) fn of_v6(text: &str) -> Vec<Route> {
+fn of_v6(text: &str) -> Vec<Route> {
     let route = |line: &str| {
         let mut fields = line.split_whitespace();
         let destination = u128::from_str_radix(fields.next()?, 16).ok()?;
@@ -62,7 +71,7 @@ pub(super) fn of_v6(text: &str) -> Vec<Route> {
 
 /// Which routes lead elsewhere with addresses of `range`. A default route does with all, and is no quarrel: a narrower
 /// route goes before it.
-pub(super) fn overlapping<'a>(range: &IpNet, routes: &'a [Route]) -> Vec<&'a Route> {
+pub(crate) fn overlapping<'a>(range: &IpNet, routes: &'a [Route]) -> Vec<&'a Route> {
     routes
         .iter()
         .filter(|route| route.network.prefix_len() > 0)
