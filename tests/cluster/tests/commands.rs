@@ -10,8 +10,9 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use slipway_cluster_tests::{Desk, on_the_plain_laptop, until};
+use slipway_cluster_tests::{Desk, on_each_laptop, on_the_plain_laptop, program, until};
 
+on_each_laptop!(explain_says_what_programs_get);
 on_the_plain_laptop!(
     run_passes_on_what_its_command_ended_with,
     a_command_that_is_deaf_to_the_end_of_its_session_is_killed,
@@ -114,10 +115,36 @@ fn explain_says_who_answered(desk: &Desk<'_>) {
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
     };
     assert_eq!(explain("web")["answered_by"], "cluster");
+    assert_eq!(explain("http://web:81/page")["name"], "web");
     assert_eq!(explain("www.public.test")["answered_by"], "laptop");
     let nobody = explain("nobody-knows.this");
     assert_eq!(nobody["answered_by"], "nobody");
     assert!(!nobody["cause"].as_str().unwrap().is_empty());
+    let in_cluster = desk.address("service/web", "{.spec.clusterIP}");
+    assert_eq!(explain(&in_cluster)["answered_by"], "cluster");
+    assert_eq!(explain("203.0.113.10")["answered_by"], "laptop");
+    session.disconnect();
+}
+
+/// The company has a host `db` too, and its search domain is the laptop's.
+fn explain_says_what_programs_get(desk: &Desk<'_>) {
+    let company = desk.laptop.node().to_string();
+    let got = || {
+        let said = desk.text("getent", &["ahostsv4", "db"]);
+        said.split_whitespace().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(got(), company, "before");
+    let session = desk.connect(&[]);
+    assert_eq!(got(), company);
+    let said = desk.text(program("slipway").to_str().unwrap(), &["explain", "db"]);
+    for part in [
+        "`db.corp.internal`",
+        "search domain",
+        "ask for `db.shop.svc.cluster.local`",
+        &format!("Programs get {company}"),
+    ] {
+        assert!(said.contains(part), "{part} is not in: {said}");
+    }
     session.disconnect();
 }
 
