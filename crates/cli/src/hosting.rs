@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use slipway_cluster::kubeconfig::choose;
 use slipway_control::{
-    Claim, ClaimError, LogRing, Problem, RuntimeFolder, Server, SessionId, SessionStatus, State,
+    Claim, ClaimError, LastWords, LogRing, Problem, RuntimeFolder, Server, SessionId, SessionStatus, State,
 };
 use slipway_session::{Desk, Options, SessionError};
 use tokio::signal::unix::{self, SignalKind};
@@ -75,12 +75,31 @@ pub(crate) async fn host<T, F: Future<Output = T>>(
     let initial = SessionStatus::preparing(id, named, options.profile.method);
     let desk = Desk::default();
     let stop = desk.stop();
-    let (server, publisher) = Server::bind(&RuntimeFolder::of_user()?, initial, logs, desk.clone())?;
+    let folder = RuntimeFolder::of_user()?;
+    let (server, publisher) = Server::bind(&folder, initial, logs.clone(), desk.clone())?;
     let changes = publisher.watch();
+    let last = publisher.watch();
     let session = Box::pin(slipway_session::run(options, publisher, desk));
     let outcome = tokio::join!(session, beside(Hosted { changes, stop }));
+    let status = last.borrow().clone();
+    match outcome.0 {
+        Ok(()) => folder.forget_last_words(status.title()),
+        // Before its socket is gone, so that whoever misses the one finds the other.
+        Err(_) => keep_last_words(&folder, status, &logs),
+    }
     server.end().await;
     Ok(outcome)
+}
+
+/// For those who were not there when the session ended.
+fn keep_last_words(folder: &RuntimeFolder, status: SessionStatus, logs: &LogRing) {
+    let words = LastWords {
+        status,
+        log: logs.lines(),
+    };
+    if let Err(error) = folder.keep_last_words(words) {
+        tracing::warn!(%error, "nobody will know why this session ended");
+    }
 }
 
 /// Whether such a session runs already; for what can be said before one is begun. What counts is the claim that

@@ -1,6 +1,6 @@
 //! The sessions that run, and which of them is meant.
 
-use slipway_control::{Client, Problem, RuntimeFolder, SessionId, SessionStatus};
+use slipway_control::{Client, LastWords, Problem, RuntimeFolder, SessionId, SessionStatus};
 
 /// Every session of this user, oldest first.
 ///
@@ -72,6 +72,21 @@ pub(crate) fn pick<'a>(
             found.into_iter(),
         )),
     }
+}
+
+/// What the session that is meant said last, if it ended by itself: by its whole id or title; by nothing, the one that
+/// ended last.
+///
+/// # Errors
+///
+/// When there is no runtime folder.
+pub(crate) fn ended(wanted: Option<&str>) -> anyhow::Result<Option<LastWords>> {
+    let is_meant = |words: &LastWords| {
+        wanted.is_none_or(|wanted| words.status.id.as_str() == wanted || words.status.title() == wanted)
+    };
+    let mut kept = RuntimeFolder::of_user()?.last_words();
+    kept.retain(is_meant);
+    Ok(kept.into_iter().next())
 }
 
 /// That nothing is connected.

@@ -20,6 +20,7 @@ mod client;
 mod error;
 mod folder;
 mod folder_watch;
+mod last_words;
 mod log;
 mod message;
 mod server;
@@ -32,6 +33,7 @@ pub use client::{Client, DISCONNECT_LIMIT, Watch, sessions};
 pub use error::Error;
 pub use folder::{RuntimeFolder, SessionId};
 pub use folder_watch::FolderWatch;
+pub use last_words::LastWords;
 pub use log::{LogRing, LogWriter};
 pub use message::{
     Answerer, Explanation, Greeting, NameEvent, PROTOCOL_VERSION, Problem, Reply, Request, WatchEvent,

@@ -71,6 +71,12 @@ impl LogRing {
         }
     }
 
+    /// The lines so far.
+    pub fn lines(&self) -> Vec<String> {
+        let ring = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        ring.lines.iter().cloned().collect()
+    }
+
     /// The lines so far and every one after, none twice and none between lost.
     pub(crate) fn follow(&self) -> (Vec<String>, broadcast::Receiver<String>) {
         let ring = self.shared.lock().unwrap_or_else(PoisonError::into_inner);

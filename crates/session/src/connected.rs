@@ -7,7 +7,7 @@ use slipway_control::{Health, Problem, State};
 use slipway_profile::AlsoProxy;
 use slipway_tunnel::frame::Farewell;
 use slipway_tunnel::{ResetCause, Stats, TunnelEvent};
-use slipway_vpn_tcp::Explainer;
+use slipway_vpn_tcp::{Explainer, HELPER_RETURNS_WITHIN};
 
 use crate::carriers::Report;
 use crate::context::{Context, Left};
@@ -30,6 +30,7 @@ pub(crate) enum Change {
 
 pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<Change, Left> {
     context.publisher.enter(State::Connected);
+    tracing::info!("connected");
     until_change(context, holdings, Change::NoCarrier).await
 }
 
@@ -70,6 +71,7 @@ pub(crate) async fn until_change(
         addresses,
         hosts_checked,
     } = live;
+    let mut helper_away = method.helper_away();
     let mut ended = std::pin::pin!(method.ended());
     let mut health = tokio::time::interval(HEALTH_EVERY);
     let mut unknown = std::pin::pin!(unknown_hosts(context, method.explainer()));
@@ -90,6 +92,10 @@ pub(crate) async fn until_change(
             () = addresses.changed() => {
                 tracing::info!("the laptop has other addresses");
                 tunnel.suspect_carriers();
+            }
+            Ok(()) = helper_away.changed() => {
+                let away = *helper_away.borrow_and_update();
+                context.publisher.update(|status| tell_of_helper(&mut status.problem, away));
             }
             end = &mut ended => return Err(SessionError::Ended(end).into()),
             Some(report) = kept.reports.recv() => match report {
@@ -114,6 +120,23 @@ pub(crate) async fn until_change(
                 context.publisher.update(|status| status.health = Some(figures));
             }
         }
+    }
+}
+
+/// Says that the helper is gone for as long as it is.
+fn tell_of_helper(problem: &mut Option<Problem>, away: bool) {
+    const CODE: &str = "helper-away";
+    if away {
+        let seconds = HELPER_RETURNS_WITHIN.as_secs();
+        *problem = Some(Problem::new(
+            CODE,
+            format!(
+                "slipway-helper ended. Nothing reaches the cluster until it is back; the session waits {seconds} s for it."
+            ),
+            "Start slipway-helper again.",
+        ));
+    } else if problem.as_ref().is_some_and(|problem| problem.code == CODE) {
+        *problem = None;
     }
 }
 

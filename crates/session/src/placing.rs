@@ -97,7 +97,8 @@ async fn place(
         )
         .map_err(SessionError::from)?;
     let progress = |progress: Progress| match progress {
-        Progress::Creating => context.step("Starting the agent"),
+        // Said above already, before the permissions were asked.
+        Progress::Creating => {}
         Progress::WaitingForPod { reason } => {
             context.step(&format!("Waiting for the agent's pod ({reason})"))
         }

@@ -12,7 +12,7 @@ use slipway_helper_api::{
     Client, ClientError, DnsPlan, DnsSuffix, Granted, Handover, Lease, Plan, PlanError, Refusal, Slot,
     TunnelCidr, UpError, Upstream,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::asks::Need;
@@ -21,7 +21,7 @@ use crate::plan::{Warning, narrowed};
 use crate::resolver::Resolver;
 
 /// How long a helper that ended may take to come back.
-const HELPER_RETURNS_WITHIN: Duration = Duration::from_secs(10);
+pub const HELPER_RETURNS_WITHIN: Duration = Duration::from_secs(10);
 
 /// How often it is looked for meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -96,6 +96,8 @@ pub(crate) struct Keeper {
     pub(crate) own_way: Vec<IpAddr>,
     pub(crate) needs: mpsc::Receiver<Need>,
     pub(crate) learned: Vec<TunnelCidr>,
+    /// Whether the helper is gone for now.
+    pub(crate) away: watch::Sender<bool>,
 }
 
 impl Keeper {
@@ -109,10 +111,12 @@ impl Keeper {
                     if let Err(error) = self.capture.replace_tun(None).await {
                         tracing::debug!(%error, "the device was closed already");
                     }
+                    self.away.send_replace(true);
                     self.lease = match self.regain().await {
                         Ok(lease) => lease,
                         Err(error) => return error,
                     };
+                    self.away.send_replace(false);
                 }
                 Some(need) = self.needs.recv() => match need {
                     Need::Routes { addresses, routed } => {

@@ -26,6 +26,7 @@ mod resolver;
 mod self_test;
 
 pub use error::{Ended, VpnTcpError};
+pub use lease::HELPER_RETURNS_WITHIN;
 pub use method::{Explainer, VpnTcp, Wanted};
 pub use plan::Warning;
 pub use slipway_capture::BackEnd;

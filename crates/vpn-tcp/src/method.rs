@@ -51,6 +51,7 @@ pub struct VpnTcp {
     warnings: Vec<Warning>,
     routes: Vec<IpNet>,
     namespaces: watch::Sender<Namespaces>,
+    helper_away: watch::Receiver<bool>,
     ended: watch::Receiver<Option<Arc<Ended>>>,
     tasks: JoinSet<()>,
 }
@@ -110,6 +111,7 @@ impl VpnTcp {
         let mut tasks = JoinSet::new();
         tasks.spawn(listener.serve(resolver.clone()));
         let (end, ended) = watch::channel(None);
+        let (away, helper_away) = watch::channel(false);
         let routes = ask.routes.iter().map(|route| route.net()).collect();
         let keeper = Keeper {
             ask,
@@ -119,6 +121,7 @@ impl VpnTcp {
             own_way,
             needs: needed,
             learned: Vec::new(),
+            away,
         };
         tasks.spawn(watch_over(keeper, capture.clone(), end));
         if granted.dns.as_ref().is_some_and(|dns| dns.rung == Rung::Resolved) {
@@ -133,6 +136,7 @@ impl VpnTcp {
             warnings,
             routes,
             namespaces,
+            helper_away,
             ended,
             tasks,
         };
@@ -199,6 +203,11 @@ impl VpnTcp {
     /// What explains names for as long as it is held, apart from this value.
     pub fn explainer(&self) -> Explainer {
         Explainer(self.resolver.clone())
+    }
+
+    /// Whether the helper is gone for now, which takes the laptop's routes and names with it.
+    pub fn helper_away(&self) -> watch::Receiver<bool> {
+        self.helper_away.clone()
     }
 
     /// Waits until the laptop is not connected any more, for a reason of its own.

@@ -65,6 +65,12 @@ fn a_helper_that_does_not_come_back_ends_the_session(desk: &Desk<'_>) {
     desk.kill_helper();
     // Its routes are gone with it, and it is waited for.
     until("the cluster is out of reach", || desk.page(PAGE).is_none()).expect("out of reach");
+    until("the status says why", || {
+        session.status().is_some_and(|status| status["problem"]["code"] == "helper-away")
+    })
+    .expect("said");
+    let id = session.status().expect("it waits")["id"].clone();
+    let id = id.as_str().expect("an id");
     assert!(session.running.is_alive());
     until_within(HELPER_RETURNS + REMOVED, "the session ends", || {
         !session.running.is_alive()
@@ -76,6 +82,17 @@ fn a_helper_that_does_not_come_back_ends_the_session(desk: &Desk<'_>) {
     assert!(said.contains("helper-gone"), "{said}");
     assert!(waited >= HELPER_RETURNS, "{waited:?}");
     is_disconnected(desk);
+
+    // Who was not there is told as well, until the next one connects.
+    let slipway = program("slipway");
+    let status = || desk.text(path_text(&slipway), &["status"]);
+    let told = status();
+    assert!(told.contains("ended by itself") && told.contains(id), "{told}");
+    let logs = desk.text(path_text(&slipway), &["logs"]);
+    assert!(logs.contains("connected") && logs.contains("helper-gone"), "{logs}");
+    desk.start_helper();
+    desk.connect(&[]).disconnect();
+    assert_eq!(status(), "Not connected.\n");
 }
 
 /// The driver shows it: the page is reachable while there is no desktop, and the next desktop's tray disconnects.

@@ -1,4 +1,4 @@
-//! `slipway logs`: what a session logged.
+//! `slipway logs`: what a session logged, or one that ended by itself left.
 
 use std::process::ExitCode;
 
@@ -14,9 +14,25 @@ pub(crate) struct Logs {
     follow: bool,
 }
 
-/// Prints the lines that the session kept.
+/// Prints the lines that the session kept; of one that ended by itself, those it left.
 pub(crate) async fn run(arguments: &Logs) -> anyhow::Result<ExitCode> {
-    let client = sessions::client(arguments.session.as_deref()).await?;
+    let wanted = arguments.session.as_deref();
+    let client = match sessions::client(wanted).await {
+        Ok(client) => client,
+        Err(error) => match sessions::ended(wanted)? {
+            Some(words) => {
+                output::print(
+                    &words
+                        .log
+                        .iter()
+                        .map(|line| format!("{line}\n"))
+                        .collect::<String>(),
+                )?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            None => return Err(error),
+        },
+    };
     let (failed, mut failure) = tokio::sync::oneshot::channel();
     let mut failed = Some(failed);
     let each = |line: &str| {

@@ -29,7 +29,10 @@ pub(crate) async fn run(arguments: &Status) -> anyhow::Result<ExitCode> {
     }
     let running = sessions::all().await?;
     let shown = match &arguments.session {
-        Some(wanted) => vec![sessions::pick(&running, Some(wanted))?.clone()],
+        Some(wanted) => match sessions::pick(&running, Some(wanted)) {
+            Ok(session) => vec![session.clone()],
+            Err(problem) => vec![sessions::ended(Some(wanted))?.ok_or(problem)?.status],
+        },
         None => running,
     };
     if arguments.json {
@@ -76,6 +79,9 @@ fn in_words(arguments: &Status, shown: &[SessionStatus]) -> String {
     let now = Timestamp::now();
     match (shown, &arguments.session) {
         ([one], Some(_)) => text::one(one, now),
-        _ => text::all(shown, now),
+        _ => {
+            let ended = RuntimeFolder::of_user().map(|folder| folder.last_words());
+            text::all(shown, &ended.unwrap_or_default(), now)
+        }
     }
 }

@@ -3,16 +3,43 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use slipway_control::{Health, SessionStatus};
+use slipway_control::{Health, LastWords, SessionStatus};
 
 use crate::narration::place;
 use crate::table::table;
 
-/// A table of sessions, what is wrong with them under it.
-pub(super) fn all(sessions: &[SessionStatus], now: Timestamp) -> String {
-    if sessions.is_empty() {
-        return "Not connected.\n".to_owned();
+/// A table of sessions, what is wrong with them under it, and why others ended.
+pub(super) fn all(sessions: &[SessionStatus], ended: &[LastWords], now: Timestamp) -> String {
+    let mut text = if sessions.is_empty() {
+        "Not connected.\n".to_owned()
+    } else {
+        running(sessions, now)
+    };
+    for LastWords { status, .. } in ended {
+        let is_back = sessions.iter().any(|session| session.title() == status.title());
+        let Some(problem) = status.problem.as_ref().filter(|_| !is_back) else {
+            continue;
+        };
+        let _infallible = write!(
+            text,
+            "\n{} {} {} ago: {}\n  {}\n  Its log: `slipway logs {}`\n",
+            status.title(),
+            // What was never connected has no way of names.
+            if status.dns.is_some() {
+                "ended by itself"
+            } else {
+                "failed to connect"
+            },
+            since(status.since, now),
+            problem.cause,
+            problem.remedy,
+            status.id,
+        );
     }
+    text
+}
+
+fn running(sessions: &[SessionStatus], now: Timestamp) -> String {
     let rows: Vec<_> = sessions
         .iter()
         .map(|session| {
@@ -182,8 +209,40 @@ mod tests {
     #[test]
     fn a_table_shows_each_session_and_what_is_wrong() {
         let (sessions, now) = sessions();
-        insta::assert_snapshot!(all(&sessions, now));
-        assert_eq!(all(&[], now), "Not connected.\n");
+        insta::assert_snapshot!(all(&sessions, &[], now));
+        assert_eq!(all(&[], &[], now), "Not connected.\n");
+    }
+
+    #[test]
+    fn what_ended_by_itself_says_why_until_it_is_back() {
+        let (mut sessions, now) = sessions();
+        let ended = |mut status: SessionStatus, id: &str| {
+            status.id = id.parse().unwrap();
+            status.state = State::Ended;
+            status.problem = Some(Problem::new("helper-gone", "The helper ended", "Start it again"));
+            LastWords {
+                status,
+                log: Vec::new(),
+            }
+        };
+        let words = [
+            ended(sessions[0].clone(), "shop-f0f0f0"),
+            ended(sessions[1].clone(), "session-e1e1e1"),
+        ];
+        insta::assert_snapshot!(all(&[], &words, now), @r"
+        Not connected.
+
+        shop ended by itself 47 min ago: The helper ended.
+          Start it again.
+          Its log: `slipway logs shop-f0f0f0`
+
+        session-e1e1e1 failed to connect 0 s ago: The helper ended.
+          Start it again.
+          Its log: `slipway logs session-e1e1e1`
+        ");
+        sessions.truncate(1);
+        let text = all(&sessions, &words, now);
+        assert!(!text.contains("shop-f0f0f0"), "{text}");
     }
 
     #[test]
