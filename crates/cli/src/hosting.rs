@@ -8,7 +8,7 @@ use slipway_cluster::kubeconfig::choose;
 use slipway_control::{
     Claim, ClaimError, LastWords, LogRing, Problem, RuntimeFolder, Server, SessionId, SessionStatus, State,
 };
-use slipway_session::{Desk, Options, SessionError};
+use slipway_session::{Desk, Options};
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -66,7 +66,7 @@ pub(crate) async fn host<T, F: Future<Output = T>>(
     options: Options,
     verbose: u8,
     beside: impl FnOnce(Hosted) -> F,
-) -> anyhow::Result<(Result<(), SessionError>, T)> {
+) -> anyhow::Result<(Result<(), Problem>, T)> {
     let id = fresh_id(&options);
     let _only_one = claim(&options, &id).await?;
     let logs = LogRing::new();
@@ -84,11 +84,17 @@ pub(crate) async fn host<T, F: Future<Output = T>>(
     let status = last.borrow().clone();
     match outcome.0 {
         Ok(()) => folder.forget_last_words(status.title()),
-        // Before its socket is gone, so that whoever misses the one finds the other.
-        Err(_) => keep_last_words(&folder, status, &logs),
+        // Before its socket is gone, so that whoever misses the one finds the other. Who connects is told by that command.
+        Err(_) if was_connected(&status) => keep_last_words(&folder, status, &logs),
+        Err(_) => {}
     }
     server.end().await;
     Ok(outcome)
+}
+
+/// What was never connected has no way of names.
+fn was_connected(status: &SessionStatus) -> bool {
+    status.dns.is_some()
 }
 
 /// For those who were not there when the session ended.

@@ -130,6 +130,43 @@ fn a_command_does_not_run_without_a_session() {
 }
 
 #[test]
+fn a_program_that_is_not_there_is_told_before_anything_is_connected() {
+    let user = User::new();
+    for program in ["no-such-program", "/no/such/program"] {
+        let output = user.slipway(&["run", "--", program]);
+        assert_eq!(code(&output), 255);
+        let said = stderr(&output);
+        assert!(
+            said.contains(program) && said.contains("command-not-found") && said.contains("sh -c"),
+            "{said}"
+        );
+        assert!(
+            !said.contains("127.0.0.1"),
+            "the API server was not asked: {said}"
+        );
+    }
+}
+
+#[test]
+fn a_profile_of_a_context_that_is_not_there_is_saved_with_a_note_and_leads_to_its_edit() {
+    let user = User::new();
+    let output = user.slipway(&["profiles", "create", "staging", "--context", "staging"]);
+    assert_eq!(code(&output), 0);
+    assert_eq!(stdout(&output), "Created staging.\n");
+    let edit = "slipway profiles edit staging";
+    let said = stderr(&output);
+    assert!(
+        said.contains("there are: nowhere") && said.contains(edit),
+        "{said}"
+    );
+    let said = user.slipway(&["connect", "staging"]);
+    assert!(stderr(&said).contains("(context-unknown)"), "{said:?}");
+    assert!(stderr(&said).contains(edit), "{said:?}");
+    let without = user.slipway(&["connect", "--context", "staging"]);
+    assert!(!stderr(&without).contains("profiles edit"), "{without:?}");
+}
+
+#[test]
 fn contexts_are_listed_without_a_cluster() {
     let user = User::new();
     let listed = user.slipway(&["list", "contexts", "--json"]);

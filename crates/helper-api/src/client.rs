@@ -29,9 +29,13 @@ impl Client {
     /// [`ClientError`]: [`ClientError::NoHelper`] when nobody listens, [`ClientError::Refused`] when the helper does not
     /// serve this user or this version.
     pub async fn connect(path: impl AsRef<Path>) -> Result<Self, ClientError> {
-        let stream = UnixStream::connect(path.as_ref())
+        let path = path.as_ref();
+        let stream = UnixStream::connect(path)
             .await
-            .map_err(ClientError::NoHelper)?;
+            .map_err(|source| ClientError::NoHelper {
+                socket: path.to_owned(),
+                source,
+            })?;
         Self::greet(stream, Version::OURS).await
     }
 

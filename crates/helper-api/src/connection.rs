@@ -1,10 +1,13 @@
 //! One request, one reply, over a stream.
 
+use std::borrow::Cow;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::socket::{MsgFlags, Shutdown, recv, shutdown};
+use nix::unistd::geteuid;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
@@ -26,7 +29,12 @@ pub(crate) const UP_WAIT: Duration = Duration::from_secs(130);
 #[error("{}: {}", self.cause(), self.remedy())]
 pub enum ClientError {
     /// Nobody listens at the socket.
-    NoHelper(#[source] io::Error),
+    NoHelper {
+        /// The socket.
+        socket: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// It listened and is gone.
     Gone(#[source] io::Error),
     /// It does not answer.
@@ -44,7 +52,7 @@ impl ClientError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::NoHelper(_) => "no-helper",
+            Self::NoHelper { .. } => "no-helper",
             Self::Gone(_) | Self::Silent | Self::Garbled(_) | Self::Unexpected => "helper-failed",
             Self::Refused(refusal) => refusal.code(),
         }
@@ -54,7 +62,12 @@ impl ClientError {
     #[must_use]
     pub fn cause(&self) -> String {
         match self {
-            Self::NoHelper(error) => format!("slipway-helper does not run ({error})"),
+            Self::NoHelper { socket, source } => {
+                format!(
+                    "slipway-helper does not run: nobody listens at {} ({source})",
+                    socket.display()
+                )
+            }
             Self::Gone(error) => format!("slipway-helper is gone ({error})"),
             Self::Silent => "slipway-helper does not answer".to_owned(),
             Self::Garbled(_) => "slipway-helper was not understood".to_owned(),
@@ -65,20 +78,41 @@ impl ClientError {
 
     /// What the user can do.
     #[must_use]
-    pub fn remedy(&self) -> &'static str {
+    pub fn remedy(&self) -> Cow<'static, str> {
         match self {
-            Self::NoHelper(_) => {
-                "start it with `sudo systemctl start slipway-helper`, or by hand with \
-                 `sudo slipway-helper --socket PATH --allow-uid UID` and SLIPWAY_HELPER_SOCKET=PATH"
+            Self::NoHelper { socket, .. } => format!(
+                "start it with `{}`; where a package brought it, with `sudo systemctl start slipway-helper`",
+                by_hand(socket)
+            )
+            .into(),
+            Self::Gone(_) => {
+                "start it again; `journalctl -u slipway-helper`, or its terminal, says why it ended".into()
             }
-            Self::Gone(_) => "`journalctl -u slipway-helper` says why",
-            Self::Silent => "restart it with `sudo systemctl restart slipway-helper`",
+            Self::Silent => {
+                "restart it with `sudo systemctl restart slipway-helper`, or in its terminal".into()
+            }
             Self::Garbled(_) | Self::Unexpected => {
-                "reinstall Slipway, so that all its parts are of one version"
+                "reinstall Slipway, so that all its parts are of one version".into()
             }
             Self::Refused(refusal) => refusal.remedy(),
         }
     }
+}
+
+/// How a person starts a helper at `socket` for themselves.
+fn by_hand(socket: &Path) -> String {
+    // sudo searches folders of its own, and not the one that this program was started from.
+    let beside = std::env::current_exe()
+        .ok()
+        .map(|program| program.with_file_name("slipway-helper"))
+        .filter(|helper| helper.exists());
+    let helper = beside.unwrap_or_else(|| PathBuf::from("slipway-helper"));
+    format!(
+        "sudo {} --socket {} --allow-uid {}",
+        helper.display(),
+        socket.display(),
+        geteuid()
+    )
 }
 
 #[derive(Debug)]

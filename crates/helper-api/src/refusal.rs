@@ -1,8 +1,10 @@
 //! Why the helper did not do what it was asked.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use ipnet::IpNet;
+use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
 use crate::TunnelCidr;
@@ -160,9 +162,9 @@ impl Refusal {
 
     /// What the user can do.
     #[must_use]
-    pub fn remedy(&self) -> &'static str {
-        match self {
-            Self::NotAuthorised { why, .. } => why.remedy(),
+    pub fn remedy(&self) -> Cow<'static, str> {
+        let said = match self {
+            Self::NotAuthorised { why, .. } => return why.remedy(),
             Self::VersionMismatch { .. } => {
                 "finish the update, then run `sudo systemctl restart slipway-helper` and connect again"
             }
@@ -180,7 +182,8 @@ impl Refusal {
             Self::NoLease => "ask for one first",
             Self::Busy => "close one that is connected to it",
             Self::Defect => "`journalctl -u slipway-helper` says more; please report it",
-        }
+        };
+        said.into()
     }
 }
 
@@ -225,11 +228,15 @@ impl Stranger {
         }
     }
 
-    fn remedy(&self) -> &'static str {
+    fn remedy(&self) -> Cow<'static, str> {
         match self {
-            Self::OtherUser { .. } => "start it with --allow-uid for you",
-            Self::Denied => "sign in at this computer, or ask its administrator",
-            Self::NoPolkit { .. } => "install polkit, or start the helper by hand with --allow-uid",
+            Self::OtherUser { .. } => format!("start it for you, with `--allow-uid {}`", geteuid()).into(),
+            Self::Denied => "sign in at this computer, or ask its administrator".into(),
+            Self::NoPolkit { .. } => format!(
+                "install polkit, or start the helper by hand with `--allow-uid {}`",
+                geteuid()
+            )
+            .into(),
         }
     }
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use slipway_cluster::placement::watch_gone;
 use slipway_control::{Health, Problem, State};
-use slipway_profile::AlsoProxy;
 use slipway_tunnel::frame::Farewell;
 use slipway_tunnel::{ResetCause, Stats, TunnelEvent};
-use slipway_vpn_tcp::{Explainer, HELPER_RETURNS_WITHIN};
+use slipway_vpn_tcp::HELPER_RETURNS_WITHIN;
 
+use crate::also_proxy::unknown_hosts;
 use crate::carriers::Report;
 use crate::context::{Context, Left};
 use crate::error::SessionError;
@@ -74,13 +74,12 @@ pub(crate) async fn until_change(
     let mut helper_away = method.helper_away();
     let mut ended = std::pin::pin!(method.ended());
     let mut health = tokio::time::interval(HEALTH_EVERY);
-    let mut unknown = std::pin::pin!(unknown_hosts(context, method.explainer()));
+    let mut unknown = std::pin::pin!(unknown_hosts(&context.options.profile, method.explainer()));
     loop {
         tokio::select! {
             unknown = &mut unknown, if !*hosts_checked => {
                 *hosts_checked = true;
                 if let Some(problem) = unknown {
-                    tracing::warn!("{}", problem.cause);
                     context.publisher.update(|status| {
                         status.problem.get_or_insert(problem);
                     });
@@ -138,30 +137,6 @@ fn tell_of_helper(problem: &mut Option<Problem>, away: bool) {
     } else if problem.as_ref().is_some_and(|problem| problem.code == CODE) {
         *problem = None;
     }
-}
-
-/// Asks the cluster for the extra hosts of the profile, and says which of them it does not know.
-async fn unknown_hosts(context: &Context, explainer: Explainer) -> Option<Problem> {
-    let mut unknown = Vec::new();
-    for extra in &context.options.profile.also_proxy {
-        let AlsoProxy::Host(host) = extra else { continue };
-        let Ok(name) = host.as_str().parse() else { continue };
-        let found = explainer.explain_whole(&name).await.cluster;
-        if !found.is_some_and(|finding| finding.outcome.exists()) {
-            unknown.push(host.as_str());
-        }
-    }
-    let [first, rest @ ..] = &unknown[..] else {
-        return None;
-    };
-    let names = rest
-        .iter()
-        .fold(format!("`{first}`"), |names, name| format!("{names}, `{name}`"));
-    Some(Problem::new(
-        "also-proxy-unknown",
-        format!("The cluster's DNS does not know {names}, so it is not reached through the cluster."),
-        "Correct the name in the profile, or leave it out.",
-    ))
 }
 
 /// Gives up what cannot outlive the agent. The laptop stays connected, for the one that takes its place; what is opened

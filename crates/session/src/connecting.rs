@@ -9,9 +9,10 @@ use slipway_control::{NameEvent, Problem, State};
 use slipway_names::{Label, Name, Outcome, Scope};
 use slipway_profile::AlsoProxy;
 use slipway_tunnel::{Introduction, TunnelEvent};
-use slipway_vpn_tcp::{VpnTcp, Wanted};
+use slipway_vpn_tcp::{VpnTcp, Wanted, Warning};
 
 use crate::addresses::Addresses;
+use crate::also_proxy::unknown_hosts;
 use crate::carriers::{Carriers, Report, Trouble};
 use crate::context::{Context, Left};
 use crate::desk::answerer;
@@ -22,6 +23,10 @@ use crate::placing;
 
 /// How long the first carrier may take, new attempts included.
 const FIRST_CARRIER: Duration = Duration::from_secs(30);
+
+/// How long the cluster's DNS may hold up a session over the profile's extra hosts; an answer that comes later is told
+/// later.
+const HOSTS_WITHIN: Duration = Duration::from_secs(1);
 
 /// The domain of a cluster whose administrator chose no other, for an agent that was told none.
 const CLUSTER_DOMAIN: &str = "cluster.local";
@@ -56,13 +61,14 @@ pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<()
         tracing::warn!("{warning}");
     }
     context.desk.set_explainer(Some(method.explainer()));
+    // Whoever starts a session in the background reads no further than that it is connected.
+    let unknown = unknown_hosts(&context.options.profile, method.explainer());
+    let unknown = tokio::time::timeout(HOSTS_WITHIN, unknown).await;
+    let hosts_checked = unknown.is_ok();
     context.publisher.update(|status| {
         status.state = State::Connected;
         status.step = None;
-        status.problem = method.warnings().first().map(|warning| {
-            let remedy = "Names still work. Run `slipway doctor` for the networks and who uses them.";
-            Problem::new("range-not-routed", warning.to_string(), remedy)
-        });
+        status.problem = gravest(method.warnings()).or(unknown.unwrap_or_default());
         status.routes = method.routes().iter().map(ToString::to_string).collect();
         status.dns = Some(method.names_by());
         status.resolver = Some(method.resolver());
@@ -74,9 +80,20 @@ pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<()
         method,
         namespaces: Followed::new(&prepared.way.client, &prepared.namespaces),
         addresses: Addresses::watch(),
-        hosts_checked: false,
+        hosts_checked,
     });
     Ok(())
+}
+
+/// Of what could not be had on the laptop, what the user should know first.
+fn gravest(warnings: &[Warning]) -> Option<Problem> {
+    let warning = warnings.iter().min_by_key(|warning| warning.is_shared())?;
+    let code = if warning.is_shared() {
+        "range-shared"
+    } else {
+        "range-not-routed"
+    };
+    Some(Problem::new(code, warning.to_string(), warning.remedy()))
 }
 
 /// Waits for the first carrier. An agent of the last session that turns out to be gone is replaced, once.

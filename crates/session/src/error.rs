@@ -6,13 +6,13 @@ use slipway_cluster::keys::KeyError;
 use slipway_cluster::kubeconfig::{ConnectError, KubeconfigError};
 use slipway_cluster::placement::PlaceError;
 use slipway_control::Problem;
-use slipway_profile::MethodNotYet;
+use slipway_profile::{MethodNotYet, ProfileName};
 use slipway_tunnel::ProofError;
 use slipway_vpn_tcp::{Ended, VpnTcpError};
 
 /// Why a session did not come about, or ended without being asked to.
 #[derive(Debug, thiserror::Error)]
-pub enum SessionError {
+pub(crate) enum SessionError {
     /// The profile's method cannot be connected.
     #[error(transparent)]
     Method(#[from] MethodNotYet),
@@ -65,7 +65,7 @@ impl From<ConnectError> for SessionError {
 
 impl SessionError {
     /// A word for scripts that never changes.
-    pub fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         match self {
             SessionError::Method(error) => error.code(),
             SessionError::Kubeconfig(error) => error.code(),
@@ -86,7 +86,7 @@ impl SessionError {
     }
 
     /// What the user can do.
-    pub fn remedy(&self) -> String {
+    pub(crate) fn remedy(&self) -> String {
         match self {
             SessionError::Method(error) => error.remedy().to_owned(),
             SessionError::Kubeconfig(error) => error.remedy(),
@@ -116,8 +116,40 @@ impl SessionError {
         }
     }
 
-    /// The same for whoever reads a session's status.
-    pub fn problem(&self) -> Problem {
-        Problem::new(self.code(), self.to_string(), self.remedy())
+    /// The same for whoever reads a session's status; `profile` is the saved one that it was of.
+    pub(crate) fn problem(&self, profile: Option<&ProfileName>) -> Problem {
+        let remedy = match profile {
+            Some(profile) if self.is_the_profiles() => {
+                format!(
+                    "{}\nThe profile is changed by `slipway profiles edit {profile}`.",
+                    self.remedy()
+                )
+            }
+            Some(_) | None => self.remedy(),
+        };
+        Problem::new(self.code(), self.to_string(), remedy)
+    }
+
+    /// Whether another word in the profile would mend it.
+    fn is_the_profiles(&self) -> bool {
+        match self {
+            SessionError::Method(_) | SessionError::Name { .. } => true,
+            SessionError::Kubeconfig(error) => matches!(
+                error,
+                KubeconfigError::Missing { .. } | KubeconfigError::UnknownContext { .. }
+            ),
+            SessionError::Place(error) => matches!(
+                error,
+                PlaceError::NamespaceMissing { .. } | PlaceError::Forbidden { .. } | PlaceError::Image { .. }
+            ),
+            SessionError::Connect(_)
+            | SessionError::Api(_)
+            | SessionError::Key(_)
+            | SessionError::Carrier(_)
+            | SessionError::Proof(_)
+            | SessionError::AgentSilent { .. }
+            | SessionError::VpnTcp(_)
+            | SessionError::Ended(_) => false,
+        }
     }
 }

@@ -14,6 +14,7 @@
 //! comes in by [`Desk`]. It must not know how it is shown, or who started it.
 
 mod addresses;
+mod also_proxy;
 mod carriers;
 mod connected;
 mod connecting;
@@ -30,6 +31,5 @@ mod reconnecting;
 mod run;
 
 pub use desk::Desk;
-pub use error::SessionError;
 pub use options::Options;
 pub use run::run;

@@ -8,6 +8,7 @@ use slipway_cluster::keys::{Kept, KeyStore, SessionKey, Slot};
 use slipway_cluster::permissions;
 use slipway_cluster::placement::{self, Agent, DEFAULT_IMAGE, PlaceError, Placement, Progress};
 use slipway_control::{AgentInfo, State};
+use slipway_names::Namespaces;
 use slipway_tunnel::Key;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -127,6 +128,14 @@ async fn place(
 /// Finds out before anything is created what the user may not do. A cluster that cannot say it lets us try.
 async fn check_permissions(prepared: &Prepared) -> Result<(), SessionError> {
     let namespace = &prepared.target.namespace;
+    if let Namespaces::Known(known) = &prepared.namespaces
+        && !known.contains(namespace.as_bytes())
+    {
+        return Err(PlaceError::NamespaceMissing {
+            namespace: namespace.clone(),
+        }
+        .into());
+    }
     match permissions::in_the_way(&prepared.way.client, namespace).await {
         Ok(None) => Ok(()),
         Ok(Some(access)) => Err(forbidden(access, namespace)),

@@ -1,13 +1,12 @@
 //! The states in their order.
 
-use slipway_control::{Publisher, State};
+use slipway_control::{Problem, Publisher, State};
 
 use crate::connected::{self, Change};
 use crate::connecting;
 use crate::context::{Context, Left};
 use crate::desk::Desk;
 use crate::ending;
-use crate::error::SessionError;
 use crate::holdings::Holdings;
 use crate::options::Options;
 use crate::placing;
@@ -20,8 +19,9 @@ use crate::reconnecting;
 ///
 /// # Errors
 ///
-/// [`SessionError`] when it did not end because somebody asked it to. Nothing on the laptop is left then either.
-pub async fn run(options: Options, publisher: Publisher, desk: Desk) -> Result<(), SessionError> {
+/// When it did not end because somebody asked it to: why, and what the user can do. Nothing on the laptop is left then
+/// either.
+pub async fn run(options: Options, publisher: Publisher, desk: Desk) -> Result<(), Problem> {
     let context = Context {
         options,
         publisher,
@@ -41,10 +41,12 @@ pub async fn run(options: Options, publisher: Publisher, desk: Desk) -> Result<(
         }
     }
     ending::run(&context, holdings).await;
+    let profile = &context.options.profile.name;
+    let outcome = outcome.map_err(|error| error.problem(context.options.saved.then_some(profile)));
     context.publisher.update(|status| {
         status.state = State::Ended;
         status.step = None;
-        status.problem = outcome.as_ref().err().map(SessionError::problem);
+        status.problem = outcome.as_ref().err().cloned();
     });
     outcome
 }

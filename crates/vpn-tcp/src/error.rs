@@ -46,8 +46,8 @@ impl VpnTcpError {
     /// What the user can do.
     pub fn remedy(&self) -> String {
         match self {
-            VpnTcpError::Helper(error) => error.remedy().to_owned(),
-            VpnTcpError::Refused(refusal) => refusal.remedy().to_owned(),
+            VpnTcpError::Helper(error) => error.remedy().into_owned(),
+            VpnTcpError::Refused(refusal) => refusal.remedy().into_owned(),
             VpnTcpError::Capture(error) => error.remedy(),
             VpnTcpError::Listener(_) => "End a program that holds many ports, then connect again.".to_owned(),
             VpnTcpError::NamesDoNotArrive { .. } => {

@@ -256,7 +256,10 @@ fn plan(routes: &BTreeSet<TunnelCidr>, dns: Option<&DnsPlan>) -> Result<Plan, Vp
 fn may_pass(error: &VpnTcpError) -> bool {
     match error {
         VpnTcpError::Helper(
-            ClientError::NoHelper(_) | ClientError::Gone(_) | ClientError::Silent | ClientError::Garbled(_),
+            ClientError::NoHelper { .. }
+            | ClientError::Gone(_)
+            | ClientError::Silent
+            | ClientError::Garbled(_),
         ) => true,
         VpnTcpError::Helper(ClientError::Unexpected | ClientError::Refused(_)) => false,
         // The dead helper's device may be there for another moment.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use slipway_helper_api::{Conflict, DnsSuffix, RangeTrouble, Refusal, TunnelCidr};
+use slipway_helper_api::{Conflict, ConflictWith, DnsSuffix, RangeTrouble, Refusal, TunnelCidr};
 
 /// A network, or a part of one, that does not go to the cluster, and why. The session goes on without it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,10 +24,47 @@ pub enum Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Warning::InUse(conflict) if conflict.with == ConflictWith::Session => {
+                write!(
+                    f,
+                    "{conflict}. Addresses in that range go where that session leads"
+                )
+            }
             Warning::InUse(conflict) => {
                 write!(f, "{conflict}. Addresses in that range do not go to the cluster")
             }
             Warning::KeptOut { range, why } => write!(f, "{range} does not go to the cluster: {why}"),
+        }
+    }
+}
+
+impl Warning {
+    /// Whether another session has the range, and perhaps leads it to the same place.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Warning::InUse(conflict) if conflict.with == ConflictWith::Session)
+    }
+
+    /// What the user can do.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Warning::InUse(conflict) => match conflict.with {
+                ConflictWith::Session => {
+                    "If both sessions are of one cluster, nothing is amiss. If not, end the other one with `slipway \
+                     disconnect`, then connect again."
+                }
+                ConflictWith::Gateway
+                | ConflictWith::Attached
+                | ConflictWith::Routed
+                | ConflictWith::NameServer => {
+                    "Names still resolve, but what has an address in that range is out of reach. Leave the other network, \
+                     or end its VPN, then connect again; `slipway doctor` shows whose it is."
+                }
+            },
+            Warning::KeptOut { .. } => {
+                "Names still resolve, but what has an address in that range is out of reach."
+            }
         }
     }
 }
@@ -125,8 +162,6 @@ pub(crate) fn suffixes<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<DnsS
 
 #[cfg(test)]
 mod tests {
-    use slipway_helper_api::ConflictWith;
-
     use super::*;
 
     fn set(ranges: &[&str]) -> BTreeSet<TunnelCidr> {

@@ -49,6 +49,24 @@ fn a_host_that_nobody_knows_does_not_stop_the_session(desk: &Desk<'_>) {
     };
     until("the session warns of it", warned).unwrap();
     session.disconnect();
+
+    // Whoever starts it in the background is told as well.
+    let arguments = [
+        "connect",
+        "--detach",
+        "--agent-grace",
+        "5",
+        "--also-proxy",
+        "nowhere.vpc.internal",
+    ];
+    let output = desk.slipway(&arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert!(
+        said.contains("Note: ") && said.contains("`nowhere.vpc.internal`"),
+        "{said}"
+    );
+    assert!(desk.slipway(&["disconnect", "--all"]).status().unwrap().success());
 }
 
 fn the_api_servers_own_address_never_loops(desk: &Desk<'_>) {

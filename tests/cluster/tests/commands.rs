@@ -10,19 +10,21 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use slipway_cluster_tests::{Desk, on_each_laptop, on_the_plain_laptop, program, until};
+use slipway_cluster_tests::{Desk, on_each_laptop, on_the_plain_laptop, path_text, program, until};
 
 on_each_laptop!(explain_says_what_programs_get);
 on_the_plain_laptop!(
     run_passes_on_what_its_command_ended_with,
     a_command_that_is_deaf_to_the_end_of_its_session_is_killed,
     a_detached_session_goes_on_and_is_ended_by_name,
+    a_second_session_of_a_cluster_is_told_whose_the_ranges_are,
     explain_says_who_answered,
     a_profile_is_made_connected_and_deleted,
     a_connection_without_a_helper_says_what_to_do_and_leaves_no_session,
     an_unknown_context_is_named_beside_those_that_exist,
 );
 
+const ADMIN: &str = "/home/dev/.kube/admin";
 const PAGE: &str = "http://web.shop.svc.cluster.local";
 
 fn run_passes_on_what_its_command_ended_with(desk: &Desk<'_>) {
@@ -126,6 +128,38 @@ fn explain_says_who_answered(desk: &Desk<'_>) {
     session.disconnect();
 }
 
+fn a_second_session_of_a_cluster_is_told_whose_the_ranges_are(desk: &Desk<'_>) {
+    let orders = "http://orders.shop-test.svc";
+    assert_eq!(
+        (desk.page(PAGE), desk.page(orders)),
+        (None, None),
+        "not reachable before"
+    );
+    let first = desk.connect(&["--kubeconfig", ADMIN]);
+    let place = ["--kubeconfig", ADMIN, "--namespace", "shop-test"];
+    let arguments = [&["connect", "--detach", "--agent-grace", "5"], &place[..]].concat();
+    let said = desk.text(path_text(&program("slipway")), &arguments);
+    assert!(
+        said.contains("Note: ") && said.contains("nothing is amiss"),
+        "{said}"
+    );
+    let problems: Vec<_> = desk
+        .status()
+        .iter()
+        .map(|one| one["problem"]["code"].clone())
+        .collect();
+    assert!(problems.contains(&"range-shared".into()), "{problems:?}");
+    assert!(desk.page(PAGE).is_some());
+    assert!(desk.page(orders).is_some(), "by the first session's route");
+    assert!(desk.slipway(&["disconnect", "--all"]).status().unwrap().success());
+    drop(first);
+    assert_eq!(
+        (desk.page(PAGE), desk.page(orders)),
+        (None, None),
+        "not reachable after"
+    );
+}
+
 /// The company has a host `db` too, and its search domain is the laptop's.
 fn explain_says_what_programs_get(desk: &Desk<'_>) {
     let company = desk.laptop.node().to_string();
@@ -136,7 +170,7 @@ fn explain_says_what_programs_get(desk: &Desk<'_>) {
     assert_eq!(got(), company, "before");
     let session = desk.connect(&[]);
     assert_eq!(got(), company);
-    let said = desk.text(program("slipway").to_str().unwrap(), &["explain", "db"]);
+    let said = desk.text(path_text(&program("slipway")), &["explain", "db"]);
     for part in [
         "`db.corp.internal`",
         "search domain",

@@ -66,7 +66,9 @@ fn a_helper_that_does_not_come_back_ends_the_session(desk: &Desk<'_>) {
     // Its routes are gone with it, and it is waited for.
     until("the cluster is out of reach", || desk.page(PAGE).is_none()).expect("out of reach");
     until("the status says why", || {
-        session.status().is_some_and(|status| status["problem"]["code"] == "helper-away")
+        session
+            .status()
+            .is_some_and(|status| status["problem"]["code"] == "helper-away")
     })
     .expect("said");
     let id = session.status().expect("it waits")["id"].clone();
@@ -89,7 +91,10 @@ fn a_helper_that_does_not_come_back_ends_the_session(desk: &Desk<'_>) {
     let told = status();
     assert!(told.contains("ended by itself") && told.contains(id), "{told}");
     let logs = desk.text(path_text(&slipway), &["logs"]);
-    assert!(logs.contains("connected") && logs.contains("helper-gone"), "{logs}");
+    assert!(
+        logs.contains("connected") && logs.contains("helper-gone"),
+        "{logs}"
+    );
     desk.start_helper();
     desk.connect(&[]).disconnect();
     assert_eq!(status(), "Not connected.\n");

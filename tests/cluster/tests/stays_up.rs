@@ -159,7 +159,10 @@ fn a_helper_that_comes_back_keeps_open_connections(desk: &Desk<'_>) {
     let bytes = conversation.end();
     println!("helper gone for 1 s: gap {gap:?}, {bytes} bytes whole");
     let status = session.status().unwrap();
-    assert!(status["problem"].is_null(), "what is over is no problem: {status}");
+    assert!(
+        status["problem"].is_null(),
+        "what is over is no problem: {status}"
+    );
     session.disconnect();
 }
 

@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: Connect) -> anyhow::Result<ExitCode> {
     })?;
     match outcome?.0 {
         Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(error.problem().into()),
+        Err(problem) => Err(problem.into()),
     }
 }
 

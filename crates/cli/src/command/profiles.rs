@@ -6,9 +6,10 @@ mod text;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use slipway_cluster::kubeconfig::contexts;
 use slipway_profile::{AlsoProxy, Colour, DomainName, Grace, Image, Method, Profile, ProfileName, Store};
 
-use crate::arguments::{Place, grace};
+use crate::arguments::{Place, chosen, grace};
 use crate::output;
 
 /// Arguments of `slipway profiles`.
@@ -117,6 +118,9 @@ pub(crate) fn run(arguments: Profiles) -> anyhow::Result<ExitCode> {
             let profile = create.profile()?;
             store.create(&profile)?;
             said("Created", &profile.name)?;
+            if let Some(doubt) = doubt(&profile)? {
+                output::note(&doubt);
+            }
         }
         What::Edit { name } => match edit::run(&store, &name)? {
             edit::Edited::Saved => said("Saved", &name)?,
@@ -154,6 +158,27 @@ impl Create {
         profile.protected = self.protected;
         Ok(profile)
     }
+}
+
+/// What keeps a profile from being connected as things are. It is saved all the same: the kubeconfig may come later.
+fn doubt(profile: &Profile) -> anyhow::Result<Option<String>> {
+    let Some(context) = &profile.cluster.context else {
+        return Ok(None);
+    };
+    let (sources, _choice) = chosen(profile, false)?;
+    // One that cannot be read is for connecting to complain about.
+    let Ok(known) = contexts(&sources) else {
+        return Ok(None);
+    };
+    let names: Vec<&str> = known.iter().map(|known| known.name.as_str()).collect();
+    Ok((!names.contains(&context.as_str())).then(|| {
+        format!(
+            "Note: the kubeconfig has no context \"{context}\" now; there are: {}.\n  `slipway profiles edit {}` changes \
+             the profile.",
+            names.join(", "),
+            profile.name
+        )
+    }))
 }
 
 fn said(done: &str, name: &ProfileName) -> anyhow::Result<()> {

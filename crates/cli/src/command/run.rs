@@ -6,16 +6,18 @@
 //! runs, 128+N. A session that ends while the command runs takes it along: without the cluster it would go on against
 //! whatever else answers at the same names. It gets SIGTERM, after ten seconds SIGKILL, and the exit code is 255.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
 use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use slipway_control::State;
+use slipway_control::{Problem, State};
 use tokio::process::{Child, Command};
 
 use crate::arguments::Session;
@@ -59,6 +61,9 @@ pub(crate) fn run(arguments: Run) -> anyhow::Result<ExitCode> {
     let options = arguments.session.options(io::stdin().is_terminal())?;
     let command = arguments.command;
     let name = command.first().cloned().unwrap_or_default();
+    if !is_there(&name) {
+        return Err(not_there(&name).into());
+    }
     let outcome = block_on(async {
         let signals = Signals::new()?;
         host(options, verbose, |hosted| {
@@ -73,9 +78,30 @@ pub(crate) fn run(arguments: Run) -> anyhow::Result<ExitCode> {
         Guest::Interrupted(signal) if session.is_ok() => Ok(ExitCode::from(signalled(signal as i32))),
         Guest::Interrupted(_) | Guest::NeverRan | Guest::Outlived => match session {
             Ok(()) => Ok(ExitCode::from(OURS)),
-            Err(error) => Err(error.problem().into()),
+            Err(problem) => Err(problem.into()),
         },
     }
+}
+
+/// Whether there is such a program at all, as far as can be seen before a session is made for it.
+fn is_there(program: &OsStr) -> bool {
+    if program.as_bytes().contains(&b'/') {
+        return Path::new(program).exists();
+    }
+    // Without PATH the system has folders of its own (execvp(3)).
+    std::env::var_os("PATH").is_none_or(|path| {
+        let mut folders = std::env::split_paths(&path);
+        folders.any(|folder| folder.join(program).exists())
+    })
+}
+
+fn not_there(program: &OsStr) -> Problem {
+    let program = program.display();
+    Problem::new(
+        "command-not-found",
+        format!("there is no program `{program}` to run"),
+        "Check how it is written. What is a shell's to understand (an alias, `a && b`) runs as `slipway run -- sh -c '...'`.",
+    )
 }
 
 async fn beside(mut hosted: Hosted, mut signals: Signals, command: Vec<OsString>, verbose: u8) -> Guest {

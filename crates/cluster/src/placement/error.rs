@@ -167,7 +167,11 @@ impl PlaceError {
         match self {
             Self::Api(error) => error.remedy(),
             Self::Forbidden { access, role } => {
-                format!("Ask the cluster's administrator for \"{access}\"; this Role is enough:\n\n{role}")
+                // Who may do nothing in a namespace is refused alike whether it exists or not.
+                format!(
+                    "Check that the namespace is written right: whoever may do nothing in it is not told whether it \
+                     exists. Then ask the cluster's administrator for \"{access}\"; this Role is enough:\n\n{role}"
+                )
             }
             Self::NamespaceMissing { .. } | Self::NamespaceEnding { .. } => {
                 "Choose another namespace in the profile, or create this one.".to_owned()

@@ -20,7 +20,12 @@ fn without_a_helper_nothing_is_placed_and_both_ways_to_start_it_are_told(desk: &
     let failure = Attempt::connect(desk, &[])
         .with("SLIPWAY_HELPER_SOCKET", nowhere)
         .fails(AT_ONCE);
-    let remedy = ["sudo systemctl start slipway-helper", "--allow-uid"];
+    // As it is to be typed: with the socket that was tried, and the number of who tried it.
+    let remedy = [
+        "slipway-helper --socket",
+        "--allow-uid 2000",
+        "sudo systemctl start slipway-helper",
+    ];
     failure.is("no-helper", &["slipway-helper does not run"], &remedy);
     assert_eq!(jobs_made(desk), jobs, "nothing was placed");
     let findings = Attempt::new(desk, &["doctor", "--json", "--helper-socket", nowhere]).findings(true);

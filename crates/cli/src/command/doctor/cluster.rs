@@ -15,7 +15,10 @@ use crate::arguments::chosen;
 /// Everything that can be known; ends where what comes next needs what failed.
 pub(super) async fn check(profile: &Profile) -> anyhow::Result<Vec<Finding>> {
     let mut findings = vec![match profile.method.ready() {
-        Ok(()) => Finding::ok(Check::Method, format!("{} is ready.", profile.method)),
+        Ok(()) => Finding::ok(
+            Check::Method,
+            format!("This version has the method {}.", profile.method),
+        ),
         Err(error) => {
             let problem = Problem::new(error.code(), error.to_string(), error.remedy());
             Finding::problem(Check::Method, problem)
@@ -105,7 +108,10 @@ fn of_permissions(namespace: &str, allowed: &[Allowed]) -> Vec<Finding> {
             Finding::fail(
                 Check::Permission,
                 format!("No session is possible in namespace {namespace} with these permissions."),
-                format!("Ask for this Role:\n{}", permissions::role_yaml(namespace)),
+                format!(
+                    "Check that the namespace is written right, then ask for this Role:\n{}",
+                    permissions::role_yaml(namespace)
+                ),
             )
             .coded("forbidden"),
         );
@@ -121,7 +127,9 @@ fn without(feature: Feature) -> &'static str {
         }
         Feature::BareAgent => "Not needed: the agent is placed as a Job.",
         Feature::Tunnel => "A session needs it.",
-        Feature::Explain => "Not needed; when an agent does not start, the reason is found with kubectl.",
+        Feature::Explain => {
+            "Not needed; when an agent does not start, the reason is found with kubectl. The README's Role has it."
+        }
         Feature::Choose => "Not needed; names are typed instead of chosen from a list.",
         Feature::Ranges => "Not needed; addresses are learned one by one as names are asked for.",
     }

@@ -75,10 +75,7 @@ fn of_helper(welcome: &Welcome, status: &Status) -> Vec<Finding> {
     let build = &welcome.build;
     let own = Finding::ok(
         Check::Helper,
-        format!(
-            "slipway-helper {build} serves you; {} of its leases are yours.",
-            status.yours
-        ),
+        format!("slipway-helper {build} serves you; {}.", in_use(status.yours)),
     );
     let names = match &status.names {
         Ok(rung) => Finding::ok(Check::Helper, format!("Names would reach a session by {rung}.")),
@@ -104,8 +101,24 @@ fn of_helper(welcome: &Welcome, status: &Status) -> Vec<Finding> {
     vec![own, names, servers]
 }
 
+/// A lease is a session's.
+fn in_use(yours: usize) -> String {
+    match yours {
+        0 => "no session of yours uses it".to_owned(),
+        1 => "one session of yours uses it".to_owned(),
+        several => format!("{several} sessions of yours use it"),
+    }
+}
+
 fn without_helper(socket: &Path, error: &ClientError) -> Finding {
-    let cause = format!("at {}: {}", socket.display(), error.cause());
+    let cause = match error {
+        ClientError::NoHelper { .. } => error.cause(),
+        ClientError::Gone(_)
+        | ClientError::Silent
+        | ClientError::Garbled(_)
+        | ClientError::Unexpected
+        | ClientError::Refused(_) => format!("at {}: {}", socket.display(), error.cause()),
+    };
     Finding::problem(Check::Helper, Problem::new(error.code(), cause, error.remedy()))
 }
 

@@ -22,14 +22,8 @@ pub(super) fn all(sessions: &[SessionStatus], ended: &[LastWords], now: Timestam
         };
         let _infallible = write!(
             text,
-            "\n{} {} {} ago: {}\n  {}\n  Its log: `slipway logs {}`\n",
+            "\n{} ended by itself {} ago: {}\n  {}\n  Its log: `slipway logs {}`\n",
             status.title(),
-            // What was never connected has no way of names.
-            if status.dns.is_some() {
-                "ended by itself"
-            } else {
-                "failed to connect"
-            },
             since(status.since, now),
             problem.cause,
             problem.remedy,
@@ -225,20 +219,13 @@ mod tests {
                 log: Vec::new(),
             }
         };
-        let words = [
-            ended(sessions[0].clone(), "shop-f0f0f0"),
-            ended(sessions[1].clone(), "session-e1e1e1"),
-        ];
+        let words = [ended(sessions[0].clone(), "shop-f0f0f0")];
         insta::assert_snapshot!(all(&[], &words, now), @r"
         Not connected.
 
         shop ended by itself 47 min ago: The helper ended.
           Start it again.
           Its log: `slipway logs shop-f0f0f0`
-
-        session-e1e1e1 failed to connect 0 s ago: The helper ended.
-          Start it again.
-          Its log: `slipway logs session-e1e1e1`
         ");
         sessions.truncate(1);
         let text = all(&sessions, &words, now);
