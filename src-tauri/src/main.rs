@@ -18,7 +18,10 @@ use slipway_desktop::{Click, Picture, Program, View};
 use slipway_profile::Store;
 use tauri::AppHandle;
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::tray::Tray;
 use crate::tray_host::TrayHosts;
@@ -207,11 +210,19 @@ fn with_remedy(cause: &str, remedy: &str) -> anyhow::Error {
 
 fn log_to_stderr() {
     let level = std::env::var("SLIPWAY_LOG").ok();
-    let level = level.and_then(|level| level.parse().ok());
-    tracing_subscriber::fmt()
-        .with_max_level(level.unwrap_or(LevelFilter::INFO))
+    let level: Option<LevelFilter> = level.and_then(|level| level.parse().ok());
+    let shown = match level {
+        Some(level) => Targets::new().with_default(level),
+        // It warns of a bus that closes while we quit, which is what closing it looks like.
+        None => Targets::new()
+            .with_default(LevelFilter::INFO)
+            .with_target("zbus", LevelFilter::ERROR),
+    };
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(io::stderr().is_terminal());
+    tracing_subscriber::registry()
+        .with(lines.with_filter(shown))
         .init();
 }
 
