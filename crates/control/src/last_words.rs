@@ -3,6 +3,7 @@
 //! One file each in the runtime folder, which nothing acts on: whoever looks after a session of the background, and finds
 //! it gone, is told why.
 
+use std::cmp::Reverse;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -87,7 +88,7 @@ impl RuntimeFolder {
             Some((path, serde_json::from_slice::<LastWords>(&text).ok()?))
         };
         let mut kept: Vec<_> = entries.filter_map(|entry| read(entry.ok()?.path())).collect();
-        kept.sort_by(|(_, a), (_, b)| b.status.since.cmp(&a.status.since));
+        kept.sort_by_key(|(_path, words)| Reverse(words.status.since));
         kept
     }
 }

@@ -42,8 +42,8 @@ impl ResolvConf {
                 // The last of these lines holds.
                 Some("search" | "domain") => search = words.filter_map(|word| word.parse().ok()).collect(),
                 Some("options") => {
-                    let said = words.filter_map(|word| word.strip_prefix("ndots:")?.parse().ok());
-                    ndots = said.last().unwrap_or(ndots).min(MAX_NDOTS);
+                    let mut said = words.filter_map(|word| word.strip_prefix("ndots:")?.parse().ok());
+                    ndots = said.next_back().unwrap_or(ndots).min(MAX_NDOTS);
                 }
                 _ => {}
             }

@@ -60,11 +60,21 @@ pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<()
     for warning in method.warnings() {
         tracing::warn!("{warning}");
     }
-    context.desk.set_explainer(Some(method.explainer()));
+    let explainer = method.explainer();
+    context.desk.set_explainer(Some(explainer.clone()));
+    let live = holdings.live.insert(Live {
+        carriers,
+        instance: agent.instance,
+        method,
+        namespaces: Followed::new(&prepared.way.client, &prepared.namespaces),
+        addresses: Addresses::watch(),
+        hosts_checked: false,
+    });
     // Whoever starts a session in the background reads no further than that it is connected.
-    let unknown = unknown_hosts(&context.options.profile, method.explainer());
+    let unknown = unknown_hosts(&context.options.profile, explainer);
     let unknown = tokio::time::timeout(HOSTS_WITHIN, unknown).await;
-    let hosts_checked = unknown.is_ok();
+    live.hosts_checked = unknown.is_ok();
+    let method = &live.method;
     context.publisher.update(|status| {
         status.state = State::Connected;
         status.step = None;
@@ -73,14 +83,6 @@ pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<()
         status.dns = Some(method.names_by());
         status.resolver = Some(method.resolver());
         status.capture = Some(method.captured_by().to_string());
-    });
-    holdings.live = Some(Live {
-        carriers,
-        instance: agent.instance,
-        method,
-        namespaces: Followed::new(&prepared.way.client, &prepared.namespaces),
-        addresses: Addresses::watch(),
-        hosts_checked,
     });
     Ok(())
 }
