@@ -88,8 +88,8 @@ fn main() -> anyhow::Result<()> {
     let policy = Policy::read(Path::new("/etc/slipway/helper.toml"))?;
     privilege::shed()?;
 
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
+    // The work is short calls into the kernel; more threads would be more memory, and nothing sooner.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("Failed to start the runtime")?;
@@ -99,9 +99,6 @@ fn main() -> anyhow::Result<()> {
     let _ = std::fs::remove_file(&arguments.socket);
     result
 }
-
-/// The work is short calls into the kernel; a second thread keeps one slow call from delaying another connection.
-const WORKERS: usize = 2;
 
 async fn run(
     listener: std::os::unix::net::UnixListener,

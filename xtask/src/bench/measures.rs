@@ -221,16 +221,22 @@ fn dns(field: &Field, results: &mut Results, seconds: &str) -> Result<()> {
     let resolver = status["resolver"]
         .as_str()
         .context("the session tells no resolver")?;
-    let server = format!("{resolver}:53");
-    let ask = |more: &[&str]| {
-        let asked = ["dns", "--server", &server, "--name", NAME, "--seconds", seconds];
-        field.measure(Way::Slipway, &[&asked[..], more].concat())
+    let ours = format!("{resolver}:53");
+    // What the cluster's own name server takes for the same, asked on its node.
+    let clusters = format!("{}:53", field.bed.addresses()?.cluster_dns());
+    let ask = |way: Way, more: &[&str]| {
+        let server = if way == Way::Direct { &clusters } else { &ours };
+        let asked = ["dns", "--server", server, "--name", NAME, "--seconds", seconds];
+        field.measure(way, &[&asked[..], more].concat())
     };
-    results.add(Figure::DnsCached, Way::Slipway, number(&ask(&[])?, "per_second")?);
-    let alone = ask(&["--unique", "--parallel", "1"])?;
-    results.add(Figure::DnsAlone, Way::Slipway, number(&alone, "p50_ms")?);
-    let crowd = ask(&["--unique"])?;
-    results.add(Figure::DnsCrowd, Way::Slipway, number(&crowd, "p50_ms")?);
+    let cached = ask(Way::Slipway, &[])?;
+    results.add(Figure::DnsCached, Way::Slipway, number(&cached, "per_second")?);
+    for way in [Way::Direct, Way::Slipway] {
+        let alone = ask(way, &["--unique", "--parallel", "1"])?;
+        results.add(Figure::DnsAlone, way, number(&alone, "p50_ms")?);
+        let crowd = ask(way, &["--unique"])?;
+        results.add(Figure::DnsCrowd, way, number(&crowd, "p50_ms")?);
+    }
     Ok(())
 }
 

@@ -57,10 +57,14 @@ impl Node {
 
     /// kubectl as the cluster's administrator, on the node.
     pub(crate) fn kubectl(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        // It is the child of what enters the node's processes, and else would outlive that when it is killed.
+        let dying_along = ["--pdeathsig", "KILL", "--"];
         let mut command = self
             .machine
-            .command(Runner::Root, Path::new("/"), &self.kube, ["kubectl"]);
+            .command(Runner::Root, Path::new("/"), "setpriv", dying_along);
         command
+            .arg(&self.kube)
+            .arg("kubectl")
             .args(arguments)
             .env("KUBECONFIG", self.files().kubeconfig("admin"))
             .env("HOME", "/tmp");
