@@ -66,8 +66,8 @@ fn not_found(name: &str, answered_by: Answerer) -> String {
     let dots = name.trim_end_matches('.').matches('.').count();
     if answered_by == Answerer::Cluster && dots > 0 && !name.contains(".svc") {
         return format!(
-            "systemd-resolved asks nobody about a name with dots whose last part belongs to nobody it knows: write it up to \
-             `svc`, as in `{}.NAMESPACE.svc`.",
+            "Where systemd-resolved finds names, it asks nobody about one with dots that ends in none of its domains: write \
+             it up to `svc`, as in `{}.NAMESPACE.svc`.",
             name.split('.').next().unwrap_or(name)
         );
     }
