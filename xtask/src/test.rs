@@ -1,12 +1,15 @@
 //! `cargo xtask test`: everything that must hold, with what took how long, and a count at the end.
 
+use std::env;
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::{Instant, SystemTime};
 
 use anyhow::Context;
 use clap::Args;
-use slipway_bed::{Bed, BedName};
+use slipway_bed::{Bed, BedName, Unpacked};
 
 use crate::cache::{self, InUse};
 use crate::{build, checkout, machine, root, say, toolbox};
@@ -84,6 +87,7 @@ pub(crate) fn run(arguments: &Test) -> anyhow::Result<ExitCode> {
     if root::is() && binaries.iter().any(|binary| needs_bed(&binary.package)) {
         steps.push(bring_up(&bed));
     }
+    let unpacked = unpacked();
     // Those that need a whole cluster come last: what fails before them explains why they do.
     binaries.sort_by_key(|binary| {
         (
@@ -98,6 +102,11 @@ pub(crate) fn run(arguments: &Test) -> anyhow::Result<ExitCode> {
             .args(["--show-output"])
             .args(&arguments.filter)
             .env("SLIPWAY_BED", BED);
+        if let Some(unpacked) = &unpacked {
+            command
+                .env("SLIPWAY_TEST_RESOLVED", &unpacked.resolved)
+                .env("PATH", with_last(&unpacked.busybox)?);
+        }
         steps.push(tests(&format!("{} {}", binary.package, binary.target), command)?);
     }
     take_down(&bed)?;
@@ -115,6 +124,23 @@ fn needs_bed(package: &str) -> bool {
         "slipway-cluster-tests",
     ]
     .contains(&package)
+}
+
+/// What a bed unpacks and tests without one may use too; without root there is none.
+fn unpacked() -> Option<Unpacked> {
+    if !root::is() {
+        return None;
+    }
+    Unpacked::find()
+        .inspect_err(|error| say(&format!("Some tests are skipped: {error:#}")))
+        .ok()
+}
+
+/// `PATH` with one more folder, where is looked last.
+fn with_last(folder: &Path) -> anyhow::Result<OsString> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain([folder.to_owned()]);
+    env::join_paths(folders).context("PATH cannot be added to")
 }
 
 fn bring_up(bed: &BedName) -> Step {

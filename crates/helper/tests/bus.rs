@@ -457,7 +457,7 @@ fn resolved_root() -> PathBuf {
 
 /// The real systemd-resolved, from the system or from a package that was unpacked somewhere.
 fn start_resolved(laptop: &Laptop) -> Option<Service> {
-    let place = resolved_root().join("lib/systemd/systemd-resolved");
+    let place = resolved_root().join("usr/lib/systemd/systemd-resolved");
     if !place.exists() {
         println!(
             "skipped: there is no {}; SLIPWAY_TEST_RESOLVED may name an unpacked package",

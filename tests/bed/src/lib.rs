@@ -39,4 +39,5 @@ pub use again::Again;
 pub use bed::{Bed, BedName, Status};
 pub use existing::Existing;
 pub use laptop::{Laptop, LaptopKind, LaptopLock};
+pub use packages::Unpacked;
 pub use report::{Report, Silent};

@@ -86,6 +86,30 @@ pub(crate) const BUSYBOX: Layer = Layer {
     packages: &["busybox-static"],
 };
 
+/// Programs that are nowhere installed, for tests that need no more of a bed than these.
+#[derive(Debug, Clone)]
+pub struct Unpacked {
+    /// What stands in the place of `/` for systemd-resolved.
+    pub resolved: PathBuf,
+    /// The folder of `busybox`.
+    pub busybox: PathBuf,
+}
+
+impl Unpacked {
+    /// Where they are in the cache, once they are.
+    ///
+    /// # Errors
+    ///
+    /// When they can be neither found nor fetched.
+    pub fn find() -> Result<Self> {
+        let cache = Cache::of_user()?;
+        Ok(Self {
+            resolved: RESOLVED.unpack(&cache, &mut report::Silent)?,
+            busybox: BUSYBOX.unpack(&cache, &mut report::Silent)?.join("usr/bin"),
+        })
+    }
+}
+
 impl Layer {
     /// Downloads and unpacks what the cache does not hold.
     pub(crate) fn unpack(self, cache: &Cache, report: &mut dyn Report) -> Result<PathBuf> {
