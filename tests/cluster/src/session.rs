@@ -22,6 +22,18 @@ impl Desk<'_> {
         session
     }
 
+    /// Connects in the background, and returns when that is said to be connected.
+    pub fn connect_detached(&self, arguments: &[&str]) -> Detached<'_> {
+        let arguments = [&["connect", "--detach", "--agent-grace", "5"], arguments].concat();
+        let output = self.slipway(&arguments).output().unwrap();
+        let session = Detached {
+            desk: self,
+            said: String::from_utf8_lossy(&output.stdout).into_owned(),
+        };
+        assert!(output.status.success(), "{output:?}");
+        session
+    }
+
     /// Begins to connect, as [`Desk::connect`] does, and returns at once.
     pub fn start_connecting(&self, arguments: &[&str]) -> Session<'_> {
         let grace: &[&str] = if arguments.contains(&"--agent-grace") {
@@ -47,6 +59,19 @@ impl Desk<'_> {
     pub fn status(&self) -> Vec<serde_json::Value> {
         let output = self.slipway(&["status", "--json"]).output().unwrap();
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    }
+}
+
+/// A session in the background. With this, all of the laptop's end.
+pub struct Detached<'a> {
+    desk: &'a Desk<'a>,
+    /// What was said until it was connected.
+    pub said: String,
+}
+
+impl Drop for Detached<'_> {
+    fn drop(&mut self) {
+        let _nothing_is_connected = self.desk.slipway(&["disconnect", "--all"]).output();
     }
 }
 

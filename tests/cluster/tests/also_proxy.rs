@@ -51,22 +51,12 @@ fn a_host_that_nobody_knows_does_not_stop_the_session(desk: &Desk<'_>) {
     session.disconnect();
 
     // Whoever starts it in the background is told as well.
-    let arguments = [
-        "connect",
-        "--detach",
-        "--agent-grace",
-        "5",
-        "--also-proxy",
-        "nowhere.vpc.internal",
-    ];
-    let output = desk.slipway(&arguments).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{output:?}");
+    let session = desk.connect_detached(&["--also-proxy", "nowhere.vpc.internal"]);
+    let said = &session.said;
     assert!(
         said.contains("Note: ") && said.contains("`nowhere.vpc.internal`"),
         "{said}"
     );
-    assert!(desk.slipway(&["disconnect", "--all"]).status().unwrap().success());
 }
 
 /// A public address of the API server's, beyond the laptop's gateway: nothing but the session itself keeps it out of what

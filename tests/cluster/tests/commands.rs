@@ -84,11 +84,7 @@ fn a_command_that_is_deaf_to_the_end_of_its_session_is_killed(desk: &Desk<'_>) {
 }
 
 fn a_detached_session_goes_on_and_is_ended_by_name(desk: &Desk<'_>) {
-    let started = desk
-        .slipway(&["connect", "--detach", "--agent-grace", "5"])
-        .output()
-        .unwrap();
-    assert!(started.status.success(), "{started:?}");
+    let _ended_in_any_case = desk.connect_detached(&[]);
     assert!(desk.page(PAGE).is_some());
     let sessions = desk.status();
     assert_eq!(sessions.len(), 1);
@@ -136,9 +132,8 @@ fn a_second_session_of_a_cluster_is_told_whose_the_ranges_are(desk: &Desk<'_>) {
         "not reachable before"
     );
     let first = desk.connect(&["--kubeconfig", ADMIN]);
-    let place = ["--kubeconfig", ADMIN, "--namespace", "shop-test"];
-    let arguments = [&["connect", "--detach", "--agent-grace", "5"], &place[..]].concat();
-    let said = desk.text(path_text(&program("slipway")), &arguments);
+    let second = desk.connect_detached(&["--kubeconfig", ADMIN, "--namespace", "shop-test"]);
+    let said = &second.said;
     assert!(
         said.contains("Note: ") && said.contains("nothing is amiss"),
         "{said}"
@@ -151,7 +146,7 @@ fn a_second_session_of_a_cluster_is_told_whose_the_ranges_are(desk: &Desk<'_>) {
     assert!(problems.contains(&"range-shared".into()), "{problems:?}");
     assert!(desk.page(PAGE).is_some());
     assert!(desk.page(orders).is_some(), "by the first session's route");
-    assert!(desk.slipway(&["disconnect", "--all"]).status().unwrap().success());
+    drop(second);
     drop(first);
     assert_eq!(
         (desk.page(PAGE), desk.page(orders)),
