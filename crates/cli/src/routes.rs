@@ -18,6 +18,15 @@ pub(crate) struct Route {
 }
 
 impl Route {
+    /// One of a test's.
+    #[cfg(test)]
+    pub(crate) fn new(network: &str, device: &str) -> Route {
+        Route {
+            network: network.parse().unwrap(),
+            device: device.to_owned(),
+        }
+    }
+
     /// Whether it leads into a session.
     pub(crate) fn is_ours(&self) -> bool {
         self.device.starts_with(OURS)

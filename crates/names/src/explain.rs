@@ -15,7 +15,7 @@ use crate::name::{Label, Name};
 use crate::question::{Query, Question, RecordType};
 use crate::race::{Said, Verdict, settle};
 use crate::resolver::Resolver;
-use crate::scope::{Decision, Order, Refusal, Rule, Ruling, Scope};
+use crate::scope::{Decision, Order, Refusal, Rule, Ruling};
 
 mod words;
 
@@ -146,11 +146,13 @@ impl<A: Asks> Resolver<A> {
     pub async fn explain(&self, name: &Name) -> Explanation {
         let scope = self.scope();
         let asked = scope.laptop_search.asked_for(name);
-        let explained = asked.iter().map(|(asked, _domain)| self.explain_whole(asked));
+        let explained = asked.iter().map(|(asked, _domain)| self.explain_one(asked));
         let mut explained = join_all(explained).await;
-        let Some(as_it_is) = asked.iter().position(|(_asked, domain)| domain.is_none()) else {
-            return self.explain_whole(name).await;
-        };
+        // It is always among them.
+        let as_it_is = asked
+            .iter()
+            .position(|(_asked, domain)| domain.is_none())
+            .unwrap_or_default();
         let first = explained.iter().position(Explanation::exists);
         // Where both lead to the same, the detour is nobody's concern.
         let counts = first
@@ -160,14 +162,37 @@ impl<A: Asks> Resolver<A> {
             given: name.clone(),
             domain: domain.clone(),
         });
-        Explanation {
+        self.with_advice(Explanation {
             searched,
             ..explained.swap_remove(counts)
-        }
+        })
+        .await
     }
 
     /// Asks both sides about `name` as it is, and no search domain is put behind it. Else as [`explain`](Self::explain).
     pub async fn explain_whole(&self, name: &Name) -> Explanation {
+        self.with_advice(self.explain_one(name).await).await
+    }
+
+    /// What the cluster says about `name` as it is, now and past every memory; `None` if there is nobody to ask. Takes
+    /// [`EXPLAIN_WITHIN`] at most.
+    pub async fn in_cluster(&self, name: &Name) -> Option<Finding> {
+        self.look(Side::Cluster, std::slice::from_ref(name), kinds(name))
+            .await
+    }
+
+    /// Looks for what was perhaps meant by a name that is nowhere.
+    async fn with_advice(&self, explained: Explanation) -> Explanation {
+        let near = if explained.cause == Cause::Nowhere {
+            self.near(&explained.name).await
+        } else {
+            None
+        };
+        Explanation { near, ..explained }
+    }
+
+    /// What both sides say about one name, without advice.
+    async fn explain_one(&self, name: &Name) -> Explanation {
         let scope = self.scope();
         let namespace = scope.namespace.clone();
         let kinds = kinds(name);
@@ -209,24 +234,18 @@ impl<A: Asks> Resolver<A> {
             self.look(Side::Laptop, on_laptop, kinds),
         );
         let (answerer, cause) = judge(counts, cluster.as_ref(), laptop.as_ref());
-        let near = if cause == Cause::Nowhere {
-            self.near(&scope, name, kinds).await
-        } else {
-            None
-        };
         Explanation {
             candidates,
             cluster,
             laptop,
-            near,
             ..known(answerer, cause)
         }
     }
 
     /// A service of that name in another namespace.
-    async fn near(&self, scope: &Scope, name: &Name, kinds: &[RecordType]) -> Option<Name> {
-        let elsewhere: Vec<Name> = scope.elsewhere(name).take(NEAR).collect();
-        let found = self.look(Side::Cluster, &elsewhere, kinds).await?;
+    async fn near(&self, name: &Name) -> Option<Name> {
+        let elsewhere: Vec<Name> = self.scope().elsewhere(name).take(NEAR).collect();
+        let found = self.look(Side::Cluster, &elsewhere, kinds(name)).await?;
         found.outcome.exists().then_some(found.asked)
     }
 

@@ -10,7 +10,7 @@ pub(crate) async fn unknown_hosts(profile: &Profile, explainer: Explainer) -> Op
     for extra in &profile.also_proxy {
         let AlsoProxy::Host(host) = extra else { continue };
         let Ok(name) = host.as_str().parse() else { continue };
-        let found = explainer.explain_whole(&name).await.cluster;
+        let found = explainer.in_cluster(&name).await;
         if !found.is_some_and(|finding| finding.outcome.exists()) {
             unknown.push(host.as_str());
         }

@@ -74,7 +74,7 @@ async fn place(
     store: &KeyStore,
     slot: &Slot<'_>,
 ) -> Result<Placed, Left> {
-    check_permissions(prepared).await?;
+    check_beforehand(prepared).await?;
     context.step("Starting the agent");
     let session = Uuid::new_v4();
     let key = SessionKey::generate().map_err(SessionError::from)?;
@@ -125,8 +125,9 @@ async fn place(
     })
 }
 
-/// Finds out before anything is created what the user may not do. A cluster that cannot say it lets us try.
-async fn check_permissions(prepared: &Prepared) -> Result<(), SessionError> {
+/// Finds out before anything is created that there is no such namespace, or what the user may not do in it. A cluster
+/// that cannot say it lets us try.
+async fn check_beforehand(prepared: &Prepared) -> Result<(), SessionError> {
     let namespace = &prepared.target.namespace;
     if let Namespaces::Known(known) = &prepared.namespaces
         && !known.contains(namespace.as_bytes())

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use slipway_capture::private_namespace::check_tun;
 use slipway_capture::{BackEnd, Capture, Lost, Setup, TunAddresses};
 use slipway_helper_api::{Client, ClientError, DnsPlan, Granted, RedirectPort, Refusal, Rung, RungChoice};
-use slipway_names::{Explanation, Name, Namespaces, Observer, Scope, SearchList};
+use slipway_names::{Explanation, Finding, Name, Namespaces, Observer, Scope, SearchList};
 use slipway_tunnel::{Tunnel, TunnelEvent};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -243,6 +243,11 @@ impl Explainer {
     /// The same for a name that is whole: no search domain is put behind it.
     pub async fn explain_whole(&self, name: &Name) -> Explanation {
         self.0.0.explain_whole(name).await
+    }
+
+    /// What the cluster says about a name as it is, now; `None` if there is nobody to ask.
+    pub async fn in_cluster(&self, name: &Name) -> Option<Finding> {
+        self.0.0.in_cluster(name).await
     }
 }
 

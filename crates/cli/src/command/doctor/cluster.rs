@@ -209,14 +209,10 @@ mod tests {
 
     #[test]
     fn an_overlap_names_who_has_the_range() {
-        let route = |network: &str, device: &str| Route {
-            network: network.parse().unwrap(),
-            device: device.into(),
-        };
         let laptop = [
-            route("10.96.4.0/24", "wg0"),
-            route("10.96.0.0/16", "slipway0"),
-            route("10.100.0.0/16", "slipway0"),
+            Route::new("10.96.4.0/24", "wg0"),
+            Route::new("10.96.0.0/16", "slipway0"),
+            Route::new("10.100.0.0/16", "slipway0"),
         ];
         let ranges = Ranges {
             services: vec!["10.96.0.0/16".parse().unwrap(), "10.100.0.0/16".parse().unwrap()],

@@ -111,13 +111,11 @@ fn in_use(yours: usize) -> String {
 }
 
 fn without_helper(socket: &Path, error: &ClientError) -> Finding {
-    let cause = match error {
-        ClientError::NoHelper { .. } => error.cause(),
-        ClientError::Gone(_)
-        | ClientError::Silent
-        | ClientError::Garbled(_)
-        | ClientError::Unexpected
-        | ClientError::Refused(_) => format!("at {}: {}", socket.display(), error.cause()),
+    let cause = if matches!(error, ClientError::NoHelper { .. }) {
+        // It names the socket itself.
+        error.cause()
+    } else {
+        format!("at {}: {}", socket.display(), error.cause())
     };
     Finding::problem(Check::Helper, Problem::new(error.code(), cause, error.remedy()))
 }

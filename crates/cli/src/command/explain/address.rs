@@ -49,14 +49,10 @@ mod tests {
 
     #[test]
     fn the_narrowest_route_says_where_an_address_goes() {
-        let route = |network: &str, device: &str| Route {
-            network: network.parse().unwrap(),
-            device: device.to_owned(),
-        };
         let routes = [
-            route("10.0.0.0/8", "wg0"),
-            route("10.96.0.0/16", "slipway0"),
-            route("::/0", "eth0"),
+            Route::new("10.0.0.0/8", "wg0"),
+            Route::new("10.96.0.0/16", "slipway0"),
+            Route::new("::/0", "eth0"),
         ];
         let explained = ["10.96.0.7", "10.1.2.3", "192.0.2.1"]
             .map(|address| explain(address.parse().unwrap(), &routes))
