@@ -15,6 +15,7 @@
 mod conversation;
 mod desk;
 mod helper;
+mod laptop_file;
 pub mod lookups;
 mod network;
 mod node_rule;
@@ -29,6 +30,7 @@ mod waits;
 
 pub use conversation::Conversation;
 pub use desk::Desk;
+pub use laptop_file::LaptopFile;
 pub use network::{Gone, Moved};
 pub use node_rule::NodeRule;
 pub use programs::{path_text, program};

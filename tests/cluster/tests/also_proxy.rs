@@ -1,7 +1,7 @@
 //! Hosts beside the cluster, reached through it.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use slipway_cluster_tests::{Desk, Moved, on_each_laptop, on_the_plain_laptop, until};
+use slipway_cluster_tests::{Desk, LaptopFile, Moved, on_each_laptop, on_the_plain_laptop, until};
 
 on_each_laptop!(a_host_that_only_the_cluster_knows_is_reached_by_name);
 on_the_plain_laptop!(
@@ -64,8 +64,12 @@ fn a_host_that_nobody_knows_does_not_stop_the_session(desk: &Desk<'_>) {
 const PUBLIC: &str = "203.0.113.10";
 
 fn the_api_servers_own_address_never_loops(desk: &Desk<'_>) {
-    let kubeconfig = Kubeconfig::of_server_at(desk, PUBLIC);
-    let place = ["--kubeconfig", kubeconfig.path];
+    let kubeconfig = LaptopFile::kubeconfig(desk, |config| {
+        let cluster = &mut config["clusters"][0]["cluster"];
+        cluster["server"] = format!("https://{PUBLIC}:6443").into();
+        cluster["tls-server-name"] = "kubernetes.default.svc".into();
+    });
+    let place = ["--kubeconfig", &kubeconfig.path];
     // All of the laptop's own network lies in the range, and in the other the API server alone.
     for extra in ["192.168.0.0/16", PUBLIC] {
         let session = desk.connect(&[&place[..], &["--also-proxy", extra]].concat());
@@ -82,31 +86,5 @@ fn the_api_servers_own_address_never_loops(desk: &Desk<'_>) {
         );
         drop(moved);
         session.disconnect();
-    }
-}
-
-/// A kubeconfig whose API server has another address, gone with this.
-struct Kubeconfig<'a> {
-    desk: &'a Desk<'a>,
-    path: &'static str,
-}
-
-impl<'a> Kubeconfig<'a> {
-    fn of_server_at(desk: &'a Desk<'a>, address: &str) -> Kubeconfig<'a> {
-        let path = "/home/dev/.kube/elsewhere";
-        let own: serde_json::Value =
-            serde_json::from_str(&desk.text("cat", &["/home/dev/.kube/config"])).unwrap();
-        let mut other = own;
-        let cluster = &mut other["clusters"][0]["cluster"];
-        cluster["server"] = format!("https://{address}:6443").into();
-        cluster["tls-server-name"] = "kubernetes.default.svc".into();
-        desk.laptop.write(path, &other.to_string()).unwrap();
-        Kubeconfig { desk, path }
-    }
-}
-
-impl Drop for Kubeconfig<'_> {
-    fn drop(&mut self) {
-        self.desk.output_as_root("rm", &["-f", self.path]);
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::json;
-use slipway_cluster_tests::{Desk, NodeRule, on_the_plain_laptop};
+use slipway_cluster_tests::{Desk, LaptopFile, NodeRule, on_the_plain_laptop};
 
-use crate::support::{AT_ONCE, Attempt, kubeconfig};
+use crate::support::{AT_ONCE, Attempt};
 
 on_the_plain_laptop!(
     a_refused_connection_is_told_at_once,
@@ -35,7 +35,7 @@ fn fails_at(
     cause: &[&str],
     remedy: &[&str],
 ) -> Duration {
-    let file = kubeconfig(desk, |config| {
+    let file = LaptopFile::kubeconfig(desk, |config| {
         config["clusters"][0]["cluster"]["server"] = json!(server)
     });
     let failure = Attempt::connect(desk, &["--kubeconfig", &file.path]).fails(within);
@@ -73,7 +73,7 @@ fn an_api_server_that_swallows_everything_is_given_up_in_time(desk: &Desk<'_>) {
     );
     assert!(took > Duration::from_secs(2), "it was waited for: {took:?}");
     // Nothing that asks the same server waits longer.
-    let file = kubeconfig(desk, |config| {
+    let file = LaptopFile::kubeconfig(desk, |config| {
         config["clusters"][0]["cluster"]["server"] = json!(server)
     });
     let list = ["list", "namespaces", "--json", "--kubeconfig", &file.path];
@@ -94,7 +94,7 @@ fn a_name_that_does_not_resolve_is_told_as_that(desk: &Desk<'_>) {
 }
 
 fn wrong_certificate(desk: &Desk<'_>, change: impl FnOnce(&mut serde_json::Value), cause: &str) {
-    let file = kubeconfig(desk, change);
+    let file = LaptopFile::kubeconfig(desk, change);
     let failure = Attempt::connect(desk, &["--kubeconfig", &file.path]).fails(AT_ONCE);
     failure.is("api-certificate", &[cause], &["Fetch a new kubeconfig"]);
     let doctor = ["doctor", "--json", "--kubeconfig", file.path.as_str()];

@@ -1,9 +1,9 @@
 //! Kubeconfigs that lead to no cluster, and users whom the cluster does not let in.
 
 use serde_json::json;
-use slipway_cluster_tests::{Desk, on_the_plain_laptop};
+use slipway_cluster_tests::{Desk, LaptopFile, on_the_plain_laptop};
 
-use crate::support::{AT_ONCE, Attempt, LaptopFile, kubeconfig, kubeconfig_of};
+use crate::support::{AT_ONCE, Attempt};
 
 on_the_plain_laptop!(
     without_a_kubeconfig_the_places_that_were_looked_at_are_named,
@@ -62,7 +62,7 @@ fn broken_yaml_is_told_with_its_place_and_without_its_secrets(desk: &Desk<'_>) {
 }
 
 fn an_unknown_context_is_told_with_the_one_that_was_probably_meant(desk: &Desk<'_>) {
-    let file = kubeconfig(desk, |config| config["contexts"][0]["name"] = json!("staging"));
+    let file = LaptopFile::kubeconfig(desk, |config| config["contexts"][0]["name"] = json!("staging"));
     let file = file.path.as_str();
     for command in [&["connect", "--detach"][..], &["list", "namespaces"]] {
         let near = [command, &["--kubeconfig", file, "--context", "stagin"]].concat();
@@ -82,7 +82,7 @@ fn an_unknown_context_is_told_with_the_one_that_was_probably_meant(desk: &Desk<'
 }
 
 fn an_expired_certificate_asks_for_a_new_login(desk: &Desk<'_>) {
-    let file = kubeconfig_of(desk, "expired", |_| ());
+    let file = LaptopFile::kubeconfig_of(desk, "expired", |_| ());
     fails(
         desk,
         &file.path,
@@ -94,7 +94,7 @@ fn an_expired_certificate_asks_for_a_new_login(desk: &Desk<'_>) {
 }
 
 fn a_refused_token_asks_for_a_new_login(desk: &Desk<'_>) {
-    let file = kubeconfig(desk, |config| {
+    let file = LaptopFile::kubeconfig(desk, |config| {
         config["users"][0]["user"] = json!({"token": "sesame"});
     });
     fails(
@@ -108,7 +108,7 @@ fn a_refused_token_asks_for_a_new_login(desk: &Desk<'_>) {
 }
 
 fn plugin<'a>(desk: &'a Desk<'a>, plugin: serde_json::Value) -> LaptopFile<'a> {
-    kubeconfig(desk, |config| {
+    LaptopFile::kubeconfig(desk, |config| {
         config["users"][0]["user"] = json!({"exec": plugin})
     })
 }
@@ -151,7 +151,7 @@ fn a_failing_credential_plugin_is_told_in_its_own_words(desk: &Desk<'_>) {
 }
 
 fn the_desktop_is_told_the_same_by_a_detached_session(desk: &Desk<'_>) {
-    let file = kubeconfig(desk, |config| {
+    let file = LaptopFile::kubeconfig(desk, |config| {
         config["users"][0]["user"] = json!({"token": "sesame"});
     });
     let arguments = ["--kubeconfig", file.path.as_str()];

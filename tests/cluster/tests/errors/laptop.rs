@@ -1,9 +1,9 @@
 //! Laptops that lack something, or on which something is in the way.
 
-use slipway_cluster_tests::{Desk, on_the_plain_laptop, until};
+use slipway_cluster_tests::{Desk, LaptopFile, on_the_plain_laptop, until};
 
 use crate::other_helper::OtherHelper;
-use crate::support::{AT_ONCE, Attempt, LaptopFile, jobs_made};
+use crate::support::{AT_ONCE, Attempt, jobs_made};
 
 on_the_plain_laptop!(
     without_a_helper_nothing_is_placed_and_both_ways_to_start_it_are_told,

@@ -184,43 +184,6 @@ impl Findings {
     }
 }
 
-/// A file on the laptop that only this test has, removed with it.
-pub(crate) struct LaptopFile<'a> {
-    desk: &'a Desk<'a>,
-    pub(crate) path: String,
-}
-
-impl<'a> LaptopFile<'a> {
-    pub(crate) fn new(desk: &'a Desk<'a>, name: &str, content: &str) -> LaptopFile<'a> {
-        let path = format!("/tmp/slipway-test-{name}");
-        desk.laptop.write(&path, content).unwrap();
-        LaptopFile { desk, path }
-    }
-}
-
-impl Drop for LaptopFile<'_> {
-    fn drop(&mut self) {
-        let _gone = self.desk.as_root("rm", &["-f", &self.path]);
-    }
-}
-
-/// The developer's kubeconfig, changed.
-pub(crate) fn kubeconfig<'a>(desk: &'a Desk<'a>, change: impl FnOnce(&mut Value)) -> LaptopFile<'a> {
-    kubeconfig_of(desk, "developer", change)
-}
-
-/// A kubeconfig of the bed, changed.
-pub(crate) fn kubeconfig_of<'a>(
-    desk: &'a Desk<'a>,
-    user: &str,
-    change: impl FnOnce(&mut Value),
-) -> LaptopFile<'a> {
-    let text = std::fs::read_to_string(desk.bed.kubeconfig(user)).unwrap();
-    let mut config = serde_json::from_str(&text).unwrap();
-    change(&mut config);
-    LaptopFile::new(desk, "kubeconfig", &config.to_string())
-}
-
 /// Changes the cluster as its administrator.
 pub(crate) fn apply(desk: &Desk<'_>, object: &Value) {
     apply_text(desk, &object.to_string());
