@@ -1,7 +1,7 @@
-//! DNS questions, as the pod itself would ask them.
+//! DNS questions, asked as the pod itself would ask them.
 //!
-//! A question is a whole message and goes on as it is, so that every type of record works. Names are expanded on
-//! the laptop; of the pod's search domains only the cluster's own is told to it.
+//! A question is a whole message and goes on as it is but for its ID, so that every type of record works. Names are
+//! expanded on the laptop; of the pod's search domains only the cluster's own is told to it.
 
 use std::fs;
 use std::io;
@@ -13,6 +13,10 @@ use slipway_tunnel::AskError;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
+use self::question::{Question, is_truncated};
+
+mod question;
+
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// How long one name server may take before the next one is asked.
@@ -23,9 +27,6 @@ const ROUNDS: usize = 2;
 
 /// The longest UDP answer that is taken; more than any name server sends (RFC 6891 section 6.2.5).
 const MOST_UDP: usize = 8 * 1024;
-
-/// The head of every message (RFC 1035 section 4.1.1).
-const HEAD: usize = 12;
 
 /// The name servers of the pod.
 #[derive(Debug)]
@@ -44,13 +45,12 @@ pub(crate) fn of_the_pod() -> (NameServers, Option<String>) {
 impl NameServers {
     /// Asks one server after the other and gives the first answer.
     pub(crate) async fn ask(&self, message: &[u8]) -> Result<Bytes, AskError> {
-        if message.len() < HEAD {
-            return Err(AskError::Unreachable);
-        }
         let mut error = AskError::Unreachable;
         for server in std::iter::repeat_n(&self.0, ROUNDS).flatten() {
-            match tokio::time::timeout(PER_SERVER, ask_one(*server, message)).await {
-                Ok(Ok(answer)) => return Ok(answer),
+            // A new ID each time: an answer to an earlier attempt came too late.
+            let question = Question::new(message).ok_or(AskError::Unreachable)?;
+            match tokio::time::timeout(PER_SERVER, ask_one(*server, &question)).await {
+                Ok(Ok(answer)) => return Ok(question.restore_id(answer)),
                 Ok(Err(cause)) => tracing::debug!(%server, %cause, "a name server gave no answer"),
                 Err(_) => error = AskError::TimedOut,
             }
@@ -59,7 +59,7 @@ impl NameServers {
     }
 }
 
-async fn ask_one(server: SocketAddr, message: &[u8]) -> io::Result<Bytes> {
+async fn ask_one(server: SocketAddr, question: &Question) -> io::Result<Vec<u8>> {
     let any: IpAddr = if server.is_ipv4() {
         Ipv4Addr::UNSPECIFIED.into()
     } else {
@@ -68,23 +68,28 @@ async fn ask_one(server: SocketAddr, message: &[u8]) -> io::Result<Bytes> {
     // A socket for each question: its port is as hard to guess as the kernel makes it.
     let socket = UdpSocket::bind((any, 0)).await?;
     socket.connect(server).await?;
-    socket.send(message).await?;
+    socket.send(question.message()).await?;
     let mut answer = vec![0; MOST_UDP];
     loop {
         let length = socket.recv(&mut answer).await?;
-        if length < HEAD || answer[..2] != message[..2] {
+        let answered = answer
+            .get(..length)
+            .is_some_and(|answer| question.is_answered_by(answer));
+        // A forged answer must not end the wait for the true one.
+        if !answered {
             continue;
         }
         if is_truncated(&answer) {
-            return ask_by_tcp(server, message).await;
+            return ask_by_tcp(server, question).await;
         }
         answer.truncate(length);
-        return Ok(answer.into());
+        return Ok(answer);
     }
 }
 
 /// RFC 7766: a truncated answer is asked for again over TCP.
-async fn ask_by_tcp(server: SocketAddr, message: &[u8]) -> io::Result<Bytes> {
+async fn ask_by_tcp(server: SocketAddr, question: &Question) -> io::Result<Vec<u8>> {
+    let message = question.message();
     let length = u16::try_from(message.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let mut socket = TcpStream::connect(server).await?;
     socket
@@ -92,11 +97,11 @@ async fn ask_by_tcp(server: SocketAddr, message: &[u8]) -> io::Result<Bytes> {
         .await?;
     let mut answer = vec![0; socket.read_u16().await?.into()];
     socket.read_exact(&mut answer).await?;
-    Ok(answer.into())
-}
-
-fn is_truncated(answer: &[u8]) -> bool {
-    answer[2] & 0b10 != 0
+    if question.is_answered_by(&answer) {
+        Ok(answer)
+    } else {
+        Err(io::ErrorKind::InvalidData.into())
+    }
 }
 
 fn parse(resolv_conf: &str) -> Vec<SocketAddr> {
@@ -169,22 +174,42 @@ mod tests {
         assert_eq!(cluster_domain("nameserver 10.96.0.10\n"), None);
     }
 
+    /// The answer to a question as a server would give it.
+    fn answer_to(question: &[u8]) -> Vec<u8> {
+        let mut answer = question.to_vec();
+        answer[2] |= 0x80;
+        answer
+    }
+
     #[tokio::test]
-    async fn an_answer_with_another_id_is_not_taken() {
+    async fn a_forged_answer_is_not_taken() {
         let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let names = NameServers(vec![server.local_addr().unwrap()]);
         let answering = async {
-            let mut question = [0; 512];
-            let (length, from) = server.recv_from(&mut question).await.unwrap();
-            let mut answer = question[..length].to_vec();
-            answer[0] ^= 1;
-            server.send_to(&answer, from).await.unwrap();
-            answer[0] ^= 1;
-            answer[2] |= 0x80;
-            server.send_to(&answer, from).await.unwrap();
+            let mut ids = Vec::new();
+            for _ in 0..2 {
+                let mut question = [0; 512];
+                let (length, from) = server.recv_from(&mut question).await.unwrap();
+                let question = &question[..length];
+                // Who forges has guessed the port and knows the question, or has guessed the ID too and is late.
+                let mut forged = answer_to(question);
+                forged[..2].copy_from_slice(&QUESTION[..2]);
+                forged[3] = 0xee;
+                server.send_to(&forged, from).await.unwrap();
+                let mut other_name = answer_to(question);
+                other_name[13] = b'v';
+                server.send_to(&other_name, from).await.unwrap();
+                server.send_to(&answer_to(question), from).await.unwrap();
+                ids.push(question[..2].to_vec());
+            }
+            ids
         };
-        let (answer, ()) = tokio::join!(names.ask(QUESTION), answering);
-        assert_eq!(&answer.unwrap()[..3], b"\x12\x34\x81");
+        let asking = async { [names.ask(QUESTION).await, names.ask(QUESTION).await] };
+        let (answers, ids) = tokio::join!(asking, answering);
+        for answer in answers {
+            assert_eq!(answer.unwrap(), answer_to(QUESTION));
+        }
+        assert_ne!(ids[0], ids[1]);
     }
 
     #[tokio::test]
@@ -201,15 +226,14 @@ mod tests {
             let (mut socket, _) = by_tcp.accept().await.unwrap();
             let mut asked = vec![0; socket.read_u16().await.unwrap().into()];
             socket.read_exact(&mut asked).await.unwrap();
-            socket
-                .write_all(&[&1500u16.to_be_bytes()[..], &[7; 1500]].concat())
-                .await
-                .unwrap();
+            let answer = [answer_to(&asked), vec![7; 1500]].concat();
+            let length = u16::try_from(answer.len()).unwrap().to_be_bytes();
+            socket.write_all(&[&length[..], &answer].concat()).await.unwrap();
             asked
         };
         let (answer, asked) = tokio::join!(names.ask(QUESTION), answering);
-        assert_eq!(asked, QUESTION);
-        assert_eq!(answer.unwrap(), vec![7; 1500]);
+        assert_eq!(asked[2..], QUESTION[2..]);
+        assert_eq!(answer.unwrap(), [answer_to(QUESTION), vec![7; 1500]].concat());
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,5 @@
 //! The side that asks.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -13,7 +12,7 @@ use crate::message::{
     UpstreamName, Version, Welcome,
 };
 use crate::plan::Plan;
-use crate::{Change, Refusal, TunnelCidr};
+use crate::{Change, Refusal, Route, Routes};
 
 /// A connection to the helper that has no lease.
 #[derive(Debug)]
@@ -192,12 +191,12 @@ impl Lease {
     ///
     /// # Errors
     /// As [`Lease::update`].
-    pub async fn add(&mut self, routes: impl IntoIterator<Item = TunnelCidr>) -> Result<(), ClientError> {
+    pub async fn add(&mut self, routes: impl IntoIterator<Item = Route>) -> Result<(), ClientError> {
         let new = routes
             .into_iter()
             .filter(|route| !self.plan.routes().contains(route));
-        for add in BTreeSet::from_iter(new)
-            .into_iter()
+        for add in Routes::from_iter(new)
+            .iter()
             .collect::<Vec<_>>()
             .chunks(crate::MAX_CHANGE)
         {

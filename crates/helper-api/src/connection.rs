@@ -222,7 +222,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::{Build, Client, Plan, UpError, Version, Welcome};
+    use crate::{Build, Client, Plan, Route, RouteOrigin, UpError, Version, Welcome};
 
     const SOON: Duration = Duration::from_secs(5);
 
@@ -301,7 +301,8 @@ mod tests {
             .await
             .expect("sent");
         let client = Client::greet(ours, Version::OURS).await.expect("greeted");
-        let plan = Plan::new(["10.96.0.0/16".parse().expect("range")], None).expect("plan");
+        let route = Route::new("10.96.0.0/16".parse().expect("range"), RouteOrigin::Declared);
+        let plan = Plan::new([route], None).expect("plan");
         let began = Instant::now();
         let granted = client.up(&plan, None).await;
         assert!(

@@ -14,10 +14,11 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use slipway_helper_api::{Client, Plan, DEFAULT_SOCKET};
+//! use slipway_helper_api::{Client, DEFAULT_SOCKET, Plan, Route, RouteOrigin};
 //!
 //! let client = Client::connect(DEFAULT_SOCKET).await?;
-//! let plan = Plan::new(["10.96.0.0/16".parse()?], None)?;
+//! let services = Route::new("10.96.0.0/16".parse()?, RouteOrigin::Declared);
+//! let plan = Plan::new([services], None)?;
 //! let up = client.up(&plan, None).await?;
 //! up.lease.closed().await;
 //! drop(up.tun); // the helper is gone: so must the device be
@@ -37,7 +38,9 @@ mod plan;
 mod range;
 mod refusal;
 pub mod rights;
+mod route;
 mod suffix;
+mod zones;
 
 pub use client::{Client, Handover, Lease, UpError, Upstream};
 pub use connection::ClientError;
@@ -50,7 +53,9 @@ pub use plan::{
 };
 pub use range::{RangeError, TunnelCidr};
 pub use refusal::{Conflict, ConflictWith, DnsTrouble, Operation, RangeTrouble, Refusal, Stranger};
+pub use route::{Route, RouteOrigin, Routes};
 pub use suffix::{DnsSuffix, SuffixError};
+pub use zones::{ClusterDomain, Namespace, ReverseZone, ZoneError, Zones, is_within};
 
 /// Where the packaged helper listens. The folder is the helper's own, made by its systemd unit.
 pub const DEFAULT_SOCKET: &str = "/run/slipway-helper/helper.sock";

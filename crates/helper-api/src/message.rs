@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::{DnsPlan, MAX_CHANGE, Plan, Rung};
 use crate::refusal::{DnsTrouble, Refusal};
-use crate::{DnsSuffix, TunnelCidr};
+use crate::{DnsSuffix, Route, TunnelCidr};
 
 /// What a client may say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ pub struct Version {
 impl Version {
     /// What this build speaks.
     pub const OURS: Self = Self {
-        epoch: 1,
+        epoch: 2,
         revision: 1,
     };
 
@@ -136,7 +136,7 @@ impl fmt::Display for Build {
 #[serde(deny_unknown_fields)]
 pub struct Up {
     /// Networks to route into the TUN; at most [`MAX_CHANGE`].
-    pub routes: Vec<TunnelCidr>,
+    pub routes: Vec<Route>,
     /// How names are to be found.
     pub dns: Option<DnsPlan>,
     /// The slot to take if it is free: the one of a lease that a restarted helper lost.
@@ -147,7 +147,7 @@ impl Up {
     /// The request for a plan, and the updates that complete it.
     #[must_use]
     pub fn from_plan(plan: &Plan, prefer: Option<Slot>) -> (Self, Vec<Change>) {
-        let all: Vec<_> = plan.routes().iter().copied().collect();
+        let all: Vec<_> = plan.routes().iter().collect();
         let (first, rest) = all.split_at(all.len().min(MAX_CHANGE));
         let rest = rest
             .chunks(MAX_CHANGE)
@@ -173,7 +173,7 @@ impl Up {
 #[serde(deny_unknown_fields)]
 pub struct Change {
     /// Networks to add; at most [`MAX_CHANGE`]. One that is there already is no error.
-    pub add: Vec<TunnelCidr>,
+    pub add: Vec<Route>,
     /// Networks to remove; at most [`MAX_CHANGE`]. One that is not there is no error.
     pub remove: Vec<TunnelCidr>,
     /// What happens to names.
@@ -365,8 +365,9 @@ mod tests {
             r#"{"exec":"/bin/sh"}"#,
             r#"{"up":{"routes":[],"dns":null,"prefer":null,"table":52}}"#,
             r#"{"up":{"routes":[],"dns":null,"prefer":null},"down":null}"#,
-            r#"{"up":{"routes":["0.0.0.0/0"],"dns":null,"prefer":null}}"#,
+            r#"{"up":{"routes":[{"net":"0.0.0.0/0","origin":"user"}],"dns":null,"prefer":null}}"#,
             r#"{"up":{"routes":[],"dns":null,"prefer":64}}"#,
+            r#"{"up":{"routes":[{"net":"10.0.0.0/16","origin":"root"}],"dns":null,"prefer":null}}"#,
             r#"{"hello":{"epoch":1,"revision":1,"build":"two\nlines"}}"#,
         ] {
             assert!(serde_json::from_str::<Request>(text).is_err(), "{text}");

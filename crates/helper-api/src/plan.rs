@@ -1,19 +1,18 @@
 //! What a session wants of the laptop.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
 
 use crate::message::{Change, DnsChange};
-use crate::{DnsSuffix, TunnelCidr};
+use crate::{Route, Routes, Zones};
 
 /// Most networks of one lease, single addresses included.
 pub const MAX_ROUTES: usize = 4352;
 
 /// Most networks that one request may add, and most that it may remove: with it every request fits a frame.
-pub const MAX_CHANGE: usize = 512;
+pub const MAX_CHANGE: usize = 384;
 
 /// Most bytes of text that the suffixes of one plan may have together, for the same reason.
 pub const MAX_SUFFIX_BYTES: usize = 12 * 1024;
@@ -21,7 +20,7 @@ pub const MAX_SUFFIX_BYTES: usize = 12 * 1024;
 /// What a session wants: the networks to route into its TUN, and how the laptop is to find names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    routes: BTreeSet<TunnelCidr>,
+    routes: Routes,
     dns: Option<DnsPlan>,
 }
 
@@ -30,11 +29,8 @@ impl Plan {
     ///
     /// # Errors
     /// [`PlanError::TooManyRoutes`] past [`MAX_ROUTES`].
-    pub fn new(
-        routes: impl IntoIterator<Item = TunnelCidr>,
-        dns: Option<DnsPlan>,
-    ) -> Result<Self, PlanError> {
-        let routes = BTreeSet::from_iter(routes);
+    pub fn new(routes: impl IntoIterator<Item = Route>, dns: Option<DnsPlan>) -> Result<Self, PlanError> {
+        let routes = Routes::from_iter(routes);
         if routes.len() > MAX_ROUTES {
             return Err(PlanError::TooManyRoutes { given: routes.len() });
         }
@@ -43,7 +39,7 @@ impl Plan {
 
     /// The networks, in order.
     #[must_use]
-    pub fn routes(&self) -> &BTreeSet<TunnelCidr> {
+    pub fn routes(&self) -> &Routes {
         &self.routes
     }
 
@@ -56,9 +52,9 @@ impl Plan {
     /// Does to this plan what a change does to a lease.
     pub fn apply(&mut self, change: &Change) {
         for route in &change.remove {
-            self.routes.remove(route);
+            self.routes.take(route);
         }
-        self.routes.extend(&change.add);
+        self.routes.extend(change.add.iter().copied());
         match &change.dns {
             DnsChange::Keep => {}
             DnsChange::Off => self.dns = None,
@@ -70,8 +66,17 @@ impl Plan {
     /// that a network which is replaced by its parts never overlaps them.
     #[must_use]
     pub fn changes_to(&self, next: &Self) -> Vec<Change> {
-        let removed: Vec<_> = self.routes.difference(&next.routes).copied().collect();
-        let added: Vec<_> = next.routes.difference(&self.routes).copied().collect();
+        let kept: Vec<_> = next.routes.nets().collect();
+        let removed: Vec<_> = self
+            .routes
+            .nets()
+            .filter(|net| kept.binary_search(net).is_err())
+            .collect();
+        let added: Vec<_> = next
+            .routes
+            .iter()
+            .filter(|route| !self.routes.contains(route))
+            .collect();
         let removals = removed.chunks(MAX_CHANGE).map(|part| Change {
             add: Vec::new(),
             remove: part.to_vec(),
@@ -110,8 +115,7 @@ impl Plan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "DnsPlanWire", into = "DnsPlanWire")]
 pub struct DnsPlan {
-    zones: Vec<DnsSuffix>,
-    search: Vec<DnsSuffix>,
+    zones: Zones,
     redirect_port: RedirectPort,
     rung: RungChoice,
 }
@@ -120,30 +124,20 @@ impl DnsPlan {
     /// A plan for names.
     ///
     /// `zones` are the domains that the session answers; they matter where only those are sent to it
-    /// ([`Rung::Resolved`]). `search` are those that are also tried behind short names, first one first.
-    /// `redirect_port` is where the session's resolver listens on 127.0.0.1 and ::1, UDP and TCP; it matters where every
-    /// query comes to it ([`Rung::Redirect`]).
+    /// ([`Rung::Resolved`]). `redirect_port` is where the session's resolver listens on 127.0.0.1 and ::1, UDP and TCP; it
+    /// matters where every query comes to it ([`Rung::Redirect`]).
     ///
     /// # Errors
-    /// [`PlanError::TooManySuffixes`] past [`MAX_SUFFIX_BYTES`].
-    pub fn new(
-        zones: Vec<DnsSuffix>,
-        search: Vec<DnsSuffix>,
-        redirect_port: RedirectPort,
-        rung: RungChoice,
-    ) -> Result<Self, PlanError> {
-        // In JSON each suffix costs two quotes and a comma more.
-        let bytes = zones
-            .iter()
-            .chain(&search)
-            .map(|suffix| suffix.as_str().len() + 3)
-            .sum();
+    /// [`PlanError::TooManySuffixes`] past [`MAX_SUFFIX_BYTES`], [`PlanError::SearchOutside`] for a search domain whose
+    /// names the session does not answer.
+    pub fn new(zones: Zones, redirect_port: RedirectPort, rung: RungChoice) -> Result<Self, PlanError> {
+        let bytes = zones.bytes();
         if bytes > MAX_SUFFIX_BYTES {
             return Err(PlanError::TooManySuffixes { bytes });
         }
+        zones.check()?;
         Ok(Self {
             zones,
-            search,
             redirect_port,
             rung,
         })
@@ -151,14 +145,8 @@ impl DnsPlan {
 
     /// The domains that the session answers.
     #[must_use]
-    pub fn zones(&self) -> &[DnsSuffix] {
+    pub fn zones(&self) -> &Zones {
         &self.zones
-    }
-
-    /// The domains tried behind short names.
-    #[must_use]
-    pub fn search(&self) -> &[DnsSuffix] {
-        &self.search
     }
 
     /// Where the session's resolver listens on loopback.
@@ -177,8 +165,7 @@ impl DnsPlan {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DnsPlanWire {
-    zones: Vec<DnsSuffix>,
-    search: Vec<DnsSuffix>,
+    zones: Zones,
     redirect_port: RedirectPort,
     rung: RungChoice,
 }
@@ -187,7 +174,7 @@ impl TryFrom<DnsPlanWire> for DnsPlan {
     type Error = PlanError;
 
     fn try_from(wire: DnsPlanWire) -> Result<Self, Self::Error> {
-        Self::new(wire.zones, wire.search, wire.redirect_port, wire.rung)
+        Self::new(wire.zones, wire.redirect_port, wire.rung)
     }
 }
 
@@ -195,7 +182,6 @@ impl From<DnsPlan> for DnsPlanWire {
     fn from(plan: DnsPlan) -> Self {
         Self {
             zones: plan.zones,
-            search: plan.search,
             redirect_port: plan.redirect_port,
             rung: plan.rung,
         }
@@ -281,6 +267,12 @@ pub enum PlanError {
         /// Their length together.
         bytes: usize,
     },
+    /// A search domain that would send the session names which it does not answer.
+    #[error("the search domain {suffix} lies in none of the domains that the session answers")]
+    SearchOutside {
+        /// The domain.
+        suffix: String,
+    },
     /// A port that belongs to the system.
     #[error("port {port} is not for a session's resolver: listen on 1024 or above")]
     SystemPort {
@@ -291,13 +283,14 @@ pub enum PlanError {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::net::{IpAddr, Ipv6Addr};
 
     use super::*;
-    use crate::frame;
     use crate::message::{Request, Up};
+    use crate::{DnsSuffix, RouteOrigin, TunnelCidr, frame};
 
-    fn learned(count: u32) -> impl Iterator<Item = TunnelCidr> {
+    fn learned(count: u32) -> impl Iterator<Item = Route> {
         // The longest text an address can have.
         let address = |n: u32| {
             Ipv6Addr::new(
@@ -319,18 +312,19 @@ mod tests {
             .flatten()
             .take(count as usize)
             .map(|address| TunnelCidr::single(IpAddr::V6(address)).expect("unique local"))
+            .map(|net| Route::new(net, RouteOrigin::Declared))
     }
 
     fn wide_dns() -> DnsPlan {
-        let suffix: DnsSuffix = ["abcdefghi"; 25].join(".").parse().expect("suffix");
-        let zones = vec![suffix; MAX_SUFFIX_BYTES / 252];
-        DnsPlan::new(
-            zones,
-            Vec::new(),
-            5353.try_into().expect("port"),
-            RungChoice::Auto,
-        )
-        .expect("fits")
+        let suffix = |n: usize| {
+            let text = format!("{}.n{n:03}", ["abcdefghi"; 24].join("."));
+            text.parse::<DnsSuffix>().expect("suffix")
+        };
+        let zones = Zones {
+            user: (0..MAX_SUFFIX_BYTES / 252).map(suffix).collect(),
+            ..Zones::default()
+        };
+        DnsPlan::new(zones, 5353.try_into().expect("port"), RungChoice::Auto).expect("fits")
     }
 
     #[test]
@@ -345,7 +339,7 @@ mod tests {
         }
         let fullest = Change {
             add: learned(MAX_CHANGE as u32).collect(),
-            remove: learned(MAX_CHANGE as u32).collect(),
+            remove: learned(MAX_CHANGE as u32).map(|route| route.net).collect(),
             dns: DnsChange::Set(wide_dns()),
         };
         frame::encode(&Request::Update(fullest)).expect("fits");
@@ -353,19 +347,20 @@ mod tests {
 
     #[test]
     fn changes_say_only_the_difference() {
-        let parse = |text: &str| text.parse::<TunnelCidr>().expect("range");
+        let net = |text: &str| text.parse::<TunnelCidr>().expect("range");
+        let parse = |text: &str| Route::new(net(text), RouteOrigin::Declared);
         let before = Plan::new([parse("10.0.0.0/8"), parse("10.1.2.3")], None).expect("fits");
         let after = Plan::new([parse("10.1.2.3"), parse("10.128.0.0/9")], None).expect("fits");
         assert_eq!(
             before.changes_to(&after),
             [Change {
                 add: vec![parse("10.128.0.0/9")],
-                remove: vec![parse("10.0.0.0/8")],
+                remove: vec![net("10.0.0.0/8")],
                 dns: DnsChange::Keep
             }]
         );
         assert_eq!(before.changes_to(&before), []);
-        let named = Plan::new(before.routes().clone(), Some(wide_dns())).expect("fits");
+        let named = Plan::new(before.routes().iter(), Some(wide_dns())).expect("fits");
         assert!(matches!(
             before.changes_to(&named).as_slice(),
             [Change {
@@ -393,8 +388,13 @@ mod tests {
             Err(PlanError::SystemPort { port: 53 })
         );
         assert_eq!(RedirectPort::try_from(0), Err(PlanError::SystemPort { port: 0 }));
-        let zones = vec![wide_dns().zones()[0].clone(); 50];
-        let text = serde_json::json!({"zones": zones, "search": [], "redirect_port": 5353, "rung": "auto"});
+        let mut zones = wide_dns().zones().clone();
+        let more = zones
+            .user
+            .iter()
+            .map(|suffix| format!("x{suffix}").parse().expect("suffix"));
+        zones.user.extend(more.collect::<Vec<_>>());
+        let text = serde_json::json!({"zones": zones, "redirect_port": 5353, "rung": "auto"});
         assert!(
             serde_json::from_value::<DnsPlan>(text).is_err(),
             "the wire has the same limits"

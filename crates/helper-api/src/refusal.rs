@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
-use crate::TunnelCidr;
 use crate::message::{Build, Version};
+use crate::{ClusterDomain, DnsSuffix, TunnelCidr};
 
 /// Why the helper did not do what it was asked. Nothing was changed.
 ///
@@ -76,6 +76,13 @@ pub enum Refusal {
     },
     /// The laptop's programs cannot be made to ask the session for names.
     DnsUnavailable(DnsTrouble),
+    /// The domain that the cluster says is its own is one of the laptop's.
+    DomainRefused {
+        /// The domain.
+        domain: ClusterDomain,
+        /// The search domain of the laptop that it is, lies in or has in it.
+        search: DnsSuffix,
+    },
     /// The first word was not Hello, or Hello came again.
     OutOfOrder,
     /// This connection has a lease already.
@@ -106,6 +113,7 @@ impl Refusal {
             | Self::RangeRefused { .. }
             | Self::Conflicts(_)
             | Self::Kernel { .. }
+            | Self::DomainRefused { .. }
             | Self::OutOfOrder
             | Self::LeaseExists
             | Self::NoLease
@@ -152,6 +160,9 @@ impl Refusal {
                     trouble.cause()
                 )
             }
+            Self::DomainRefused { domain, search } => {
+                format!("the cluster says that its domain is {domain}, and this laptop searches {search}")
+            }
             Self::OutOfOrder => "the helper was spoken to out of order".to_owned(),
             Self::LeaseExists => "this connection has a lease already".to_owned(),
             Self::NoLease => "this connection has no lease".to_owned(),
@@ -171,6 +182,9 @@ impl Refusal {
             Self::TooManyLeases { .. } | Self::NoFreeSlot => "disconnect one first",
             Self::TooManyRoutes { .. } => "drop the oldest unused addresses, or give wider ranges",
             Self::RangeRefused { .. } => "leave it out of the profile",
+            Self::DomainRefused { .. } => {
+                "if the domain is the cluster's, set `cluster-domain` in the profile's `[dns]`"
+            }
             Self::Conflicts(_) => "Leave these parts out of the profile's ranges, or leave the other network",
             Self::NoTunDevice { .. } => {
                 "load it with `sudo modprobe tun`; in a container, pass /dev/net/tun in"
@@ -251,6 +265,9 @@ pub enum RangeTrouble {
          /etc/slipway/helper.toml"
     )]
     Public,
+    /// A public address that only the cluster names.
+    #[error("a public address goes to the cluster only if the profile names it or its host")]
+    PublicByCluster,
     /// The administrator keeps this range out.
     #[error("the administrator denies it in /etc/slipway/helper.toml")]
     Denied,

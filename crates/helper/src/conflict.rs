@@ -3,17 +3,19 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use slipway_helper_api::{Conflict, ConflictWith, Refusal, TunnelCidr};
+use slipway_helper_api::{Conflict, ConflictWith, Refusal, Route, RouteOrigin, TunnelCidr};
 
 use crate::network::{KnownRoute, Origin};
+use crate::policy::is_private;
 
 /// Checks networks that are to be routed into the device `index` (0 for one that does not exist yet).
 ///
 /// A network conflicts when it contains a gateway or a name server in use, when it shares an address with a network that
 /// the laptop is attached to or that another session has, or when a network that is routed elsewhere lies in it. A wider
-/// route elsewhere, such as a company VPN's 10.0.0.0/8, is no conflict: the cluster's part of it is what was asked for.
-pub(crate) fn check<'a>(
-    routes: impl Iterator<Item = &'a TunnelCidr>,
+/// route elsewhere, such as a company VPN's 10.0.0.0/8, is no conflict where the cluster declares a part of it or the user
+/// names one. An address that was only learned from an answer is left to the VPN.
+pub(crate) fn check(
+    routes: impl Iterator<Item = Route>,
     known: &[KnownRoute],
     name_servers: &[IpAddr],
     index: u32,
@@ -23,9 +25,18 @@ pub(crate) fn check<'a>(
         .filter(|route| index == 0 || route.index != index)
         .collect();
     let mut conflicts = Vec::new();
-    for range in routes {
+    for Route { net, origin } in routes {
+        let range = &net;
         for route in &others {
             conflicts.extend(with_route(range, route));
+            if origin == RouteOrigin::Learned && is_vpn_around(range, route) {
+                conflicts.push(Conflict {
+                    range: *range,
+                    route: route.net,
+                    device: route.device.clone(),
+                    with: ConflictWith::Routed,
+                });
+            }
         }
         for server in name_servers.iter().filter(|server| range.contains(**server)) {
             conflicts.push(Conflict {
@@ -77,6 +88,15 @@ fn with_route(range: &TunnelCidr, route: &KnownRoute) -> Vec<Conflict> {
     found
 }
 
+/// Whether an address lies in a private network that another device has. Routes of all the Internet, or of halves of it,
+/// claim no private network in particular.
+fn is_vpn_around(range: &TunnelCidr, route: &KnownRoute) -> bool {
+    route.origin == Origin::Other
+        && is_private(route.net)
+        && route.net != range.net()
+        && route.net.contains(&range.net())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,9 +123,13 @@ mod tests {
     }
 
     fn conflicts(range: &str, index: u32) -> Vec<(String, ConflictWith)> {
-        let routes = [range.parse().expect("range")];
+        conflicts_by(RouteOrigin::Declared, range, index)
+    }
+
+    fn conflicts_by(origin: RouteOrigin, range: &str, index: u32) -> Vec<(String, ConflictWith)> {
+        let routes = [Route::new(range.parse().expect("range"), origin)];
         let servers = ["10.0.0.53".parse().expect("address")];
-        match check(routes.iter(), &laptop(), &servers, index) {
+        match check(routes.into_iter(), &laptop(), &servers, index) {
             Ok(()) => Vec::new(),
             Err(Refusal::Conflicts(found)) => found
                 .into_iter()
@@ -145,6 +169,18 @@ mod tests {
     }
 
     #[test]
+    fn an_address_of_a_vpn_is_not_learned() {
+        let vpn = [("10.0.0.0/8".to_owned(), ConflictWith::Routed)];
+        assert_eq!(conflicts_by(RouteOrigin::Learned, "10.20.30.40/32", 0), vpn);
+        assert_eq!(conflicts_by(RouteOrigin::User, "10.20.30.40/32", 0), []);
+        assert_eq!(
+            conflicts_by(RouteOrigin::Learned, "172.20.1.5/32", 0),
+            [],
+            "the default route is no VPN's"
+        );
+    }
+
+    #[test]
     fn another_sessions_networks_and_name_servers_are_kept() {
         let session = [("10.96.0.0/16".to_owned(), ConflictWith::Session)];
         assert_eq!(conflicts("10.96.0.10/32", 0), session);
@@ -163,7 +199,11 @@ mod tests {
     #[test]
     fn what_is_left_after_the_conflicts_has_none() {
         let mut parts: Vec<TunnelCidr> = vec!["192.168.0.0/16".parse().expect("range")];
-        while let Err(Refusal::Conflicts(found)) = check(parts.iter(), &laptop(), &[], 0) {
+        let declared = |parts: &[TunnelCidr]| {
+            let routes = parts.iter().map(|part| Route::new(*part, RouteOrigin::Declared));
+            routes.collect::<Vec<_>>()
+        };
+        while let Err(Refusal::Conflicts(found)) = check(declared(&parts).into_iter(), &laptop(), &[], 0) {
             for conflict in found {
                 parts = parts
                     .iter()

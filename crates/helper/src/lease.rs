@@ -1,11 +1,10 @@
 //! One lease: a device, its routes, its names. Everything happens or nothing; everything ends with the connection.
 
-use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 
 use slipway_helper_api::{
-    Change, DnsChange, DnsGranted, Granted, Leased, MAX_CHANGE, Operation, RangeTrouble, Refusal, Slot,
-    Status, TUN_MTU, Tally, TunnelCidr, Up,
+    Change, DnsChange, DnsGranted, Granted, Leased, MAX_CHANGE, Operation, RangeTrouble, Refusal, Routes,
+    Slot, Status, TUN_MTU, Tally, Up,
 };
 use tokio::sync::Mutex;
 
@@ -41,7 +40,7 @@ impl Leases {
     /// are dropped.
     pub(crate) async fn up(&self, uid: u32, up: Up) -> Result<(Lease, Granted, Vec<OwnedFd>), Refusal> {
         limit(up.routes.len())?;
-        let routes = BTreeSet::from_iter(up.routes);
+        let routes = Routes::from_iter(up.routes);
         self.policy.check(routes.iter())?;
         let slot = self.slots.take(uid, up.prefer)?;
         let _alone = self.changing.lock().await;
@@ -65,12 +64,12 @@ impl Leases {
             index: tun.index,
             addresses,
             has_v6,
-            routes: BTreeSet::new(),
+            routes: Routes::default(),
             names: None,
         };
         let furnished = async {
             lease
-                .swap_routes(&self.network, &BTreeSet::new(), &routes)
+                .swap_routes(&self.network, &Routes::default(), &routes)
                 .await?;
             let Some(plan) = up.dns else {
                 return Ok((None, Vec::new()));
@@ -108,17 +107,21 @@ impl Leases {
         change: Change,
     ) -> Result<(Option<DnsGranted>, Vec<OwnedFd>), Refusal> {
         limit(change.add.len().max(change.remove.len()))?;
-        let removed: BTreeSet<_> = change
-            .remove
-            .into_iter()
-            .filter(|route| lease.routes.contains(route))
-            .collect();
-        let mut next: BTreeSet<_> = lease.routes.difference(&removed).copied().collect();
-        let added: BTreeSet<_> = change
-            .add
-            .into_iter()
-            .filter(|route| next.insert(*route))
-            .collect();
+        let mut next = lease.routes.clone();
+        let mut removed = Routes::default();
+        for net in change.remove {
+            removed.extend(next.take(&net));
+        }
+        let mut added = Routes::default();
+        for route in change.add {
+            let before = next.get(&route.net);
+            if !next.insert(route) {
+                continue;
+            }
+            // By another word, the same network is checked anew.
+            removed.extend(before);
+            added.insert(route);
+        }
         self.policy.check(next.iter())?;
         let _alone = self.changing.lock().await;
         if !added.is_empty() {
@@ -189,7 +192,7 @@ pub(crate) struct Lease {
     index: u32,
     addresses: Addresses,
     has_v6: bool,
-    routes: BTreeSet<TunnelCidr>,
+    routes: Routes,
     names: Option<Names>,
 }
 
@@ -216,33 +219,29 @@ impl Lease {
     }
 
     /// Removes and adds routes, or leaves all as it was.
-    async fn swap_routes(
-        &mut self,
-        network: &Network,
-        remove: &BTreeSet<TunnelCidr>,
-        add: &BTreeSet<TunnelCidr>,
-    ) -> Result<(), Refusal> {
+    async fn swap_routes(&mut self, network: &Network, remove: &Routes, add: &Routes) -> Result<(), Refusal> {
         if !self.has_v6
             && let Some(range) = add
-                .iter()
+                .nets()
                 .find(|range| matches!(range.net(), ipnet::IpNet::V6(_)))
         {
             return Err(Refusal::RangeRefused {
-                range: *range,
+                range,
                 why: RangeTrouble::NoIpv6,
             });
         }
         let (mut removed, mut added) = (Vec::new(), Vec::new());
         let result = async {
-            for route in remove {
+            // Where only the origin changes, the kernel's route stays.
+            for route in remove.nets().filter(|net| add.get(net).is_none()) {
                 let done = network.remove_route(self.index, route.net()).await;
                 done.map_err(|errno| kernel(Operation::RemoveRoute, errno))?;
-                removed.push(*route);
+                removed.push(route);
             }
-            for route in add {
+            for route in add.nets().filter(|net| remove.get(net).is_none()) {
                 let done = network.add_route(self.index, route.net()).await;
                 done.map_err(|errno| kernel(Operation::AddRoute, errno))?;
-                added.push(*route);
+                added.push(route);
             }
             Ok(())
         }
@@ -262,8 +261,10 @@ impl Lease {
             }
             return result;
         }
-        self.routes.retain(|route| !remove.contains(route));
-        self.routes.extend(add);
+        for route in remove.nets() {
+            self.routes.take(&route);
+        }
+        self.routes.extend(add.iter());
         Ok(())
     }
 
@@ -308,8 +309,8 @@ mod tests {
         assert_eq!(
             limit(MAX_CHANGE + 1),
             Err(Refusal::TooManyRoutes {
-                given: 513,
-                limit: 512
+                given: MAX_CHANGE + 1,
+                limit: MAX_CHANGE,
             })
         );
     }

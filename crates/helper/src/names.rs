@@ -7,7 +7,8 @@ use std::path::Path;
 use ipnet::IpNet;
 use nix::errno::Errno;
 use slipway_helper_api::{
-    DnsGranted, DnsPlan, DnsTrouble, Operation, Refusal, Rung, RungChoice, Slot, TunnelCidr,
+    ClusterDomain, DnsGranted, DnsPlan, DnsSuffix, DnsTrouble, Operation, Refusal, Rung, RungChoice, Slot,
+    TunnelCidr, is_within,
 };
 
 use crate::network::Network;
@@ -49,6 +50,25 @@ impl Laptop {
         }
         servers.retain(|server| !server.is_loopback());
         servers
+    }
+
+    /// Whether a cluster may have a domain that it says is its own. What the laptop searches is the laptop's, with all that
+    /// is below it and around it.
+    fn check(&self, cluster: Option<&ClusterDomain>) -> Result<(), Refusal> {
+        let Some(domain) = cluster.filter(|domain| !domain.is_default()) else {
+            return Ok(());
+        };
+        let is_taken = |search: &&DnsSuffix| {
+            is_within(domain.as_str(), search.as_str()) || is_within(search.as_str(), domain.as_str())
+        };
+        let mut searched = self.conf.search.iter().chain(&self.uplinks.search);
+        match searched.find(is_taken) {
+            Some(search) => Err(Refusal::DomainRefused {
+                domain: domain.clone(),
+                search: search.clone(),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Which way a choice means here.
@@ -113,6 +133,7 @@ impl Names {
         network: &Network,
     ) -> Result<(DnsGranted, Vec<OwnedFd>), Refusal> {
         let laptop = Laptop::read().map_err(Refusal::DnsUnavailable)?;
+        laptop.check(plan.zones().cluster.as_ref())?;
         let rung = laptop
             .choose(plan.rung())
             .await
@@ -273,6 +294,24 @@ async fn unroute(network: &Network, place: Place, routed: &[TunnelCidr]) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_domain_that_the_laptop_searches_is_no_clusters() {
+        let searching = |search: &str| Laptop {
+            conf: ResolvConf::parse(&format!("nameserver 192.0.2.53\nsearch {search}\n")),
+            uplinks: ResolvConf::parse(""),
+            nss_resolve: false,
+        };
+        let may_have = |domain: &str, search: &str| {
+            let domain = domain.parse().expect("domain");
+            searching(search).check(Some(&domain)).is_ok()
+        };
+        assert!(may_have("k8s.example", "corp.internal"));
+        assert!(may_have("cluster.local", "cluster.local"));
+        assert!(!may_have("corp.internal", "corp.internal"));
+        assert!(!may_have("k8s.corp.internal", "corp.internal"));
+        assert!(!may_have("corp.internal", "berlin.corp.internal"));
+    }
 
     #[test]
     fn nsswitch_tells_whether_the_c_library_asks_resolved() {

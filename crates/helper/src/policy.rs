@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use ipnet::{IpNet, Ipv4Net};
 use serde::Deserialize;
-use slipway_helper_api::{RangeTrouble, Refusal, TunnelCidr};
+use slipway_helper_api::{RangeTrouble, Refusal, Route, RouteOrigin, TunnelCidr};
 
 /// Most networks wider than one address in a lease.
 pub(crate) const MAX_RANGES: usize = 256;
@@ -50,13 +50,16 @@ impl Policy {
     }
 
     /// Whether a lease may have these networks, all together.
-    pub(crate) fn check<'a>(&self, routes: impl Iterator<Item = &'a TunnelCidr>) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, routes: impl Iterator<Item = Route>) -> Result<(), Refusal> {
         let (mut ranges, mut addresses) = (0, 0);
-        for range in routes {
-            if let Some(why) = self.trouble(range) {
-                return Err(Refusal::RangeRefused { range: *range, why });
+        for route in routes {
+            if let Some(why) = self.trouble(route) {
+                return Err(Refusal::RangeRefused {
+                    range: route.net,
+                    why,
+                });
             }
-            if range.is_single() {
+            if route.net.is_single() {
                 addresses += 1
             } else {
                 ranges += 1
@@ -77,7 +80,8 @@ impl Policy {
         Ok(())
     }
 
-    fn trouble(&self, range: &TunnelCidr) -> Option<RangeTrouble> {
+    fn trouble(&self, route: Route) -> Option<RangeTrouble> {
+        let range = route.net;
         if range.overlaps(OWN_DEVICES) {
             return Some(RangeTrouble::HelpersOwn);
         }
@@ -90,12 +94,20 @@ impl Policy {
             .iter()
             .map(TunnelCidr::net)
             .any(|net| inside(&net));
-        if range.is_single() || allowed || private().iter().any(inside) {
-            None
-        } else {
-            Some(RangeTrouble::Public)
+        if allowed || is_private(range.net()) {
+            return None;
+        }
+        match (range.is_single(), route.origin) {
+            (true, RouteOrigin::User) => None,
+            (true, RouteOrigin::Declared | RouteOrigin::Learned) => Some(RangeTrouble::PublicByCluster),
+            (false, _) => Some(RangeTrouble::Public),
         }
     }
+}
+
+/// Whether a network lies in one that is nobody's on the Internet.
+pub(crate) fn is_private(net: IpNet) -> bool {
+    private().iter().any(|private| private.contains(&net))
 }
 
 /// Networks that are nobody's on the Internet: RFC 1918, RFC 6598, RFC 2544, RFC 4193.
@@ -126,7 +138,11 @@ mod tests {
     use super::*;
 
     fn check(policy: &Policy, text: &str) -> Result<(), RangeTrouble> {
-        match policy.check([text.parse::<TunnelCidr>().expect("range")].iter()) {
+        check_by(policy, text, RouteOrigin::User)
+    }
+
+    fn check_by(policy: &Policy, text: &str, origin: RouteOrigin) -> Result<(), RangeTrouble> {
+        match policy.check([Route::new(text.parse().expect("range"), origin)].into_iter()) {
             Ok(()) => Ok(()),
             Err(Refusal::RangeRefused { why, .. }) => Err(why),
             Err(other) => panic!("{other}"),
@@ -164,6 +180,23 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_moves_no_public_address() {
+        let policy: Policy = toml::from_str("allow_ranges = ['34.118.224.0/20']").expect("settings");
+        for origin in [RouteOrigin::Learned, RouteOrigin::Declared] {
+            for text in ["1.1.1.1/32", "140.82.112.3/32", "2001:4860:4860::8888/128"] {
+                assert_eq!(
+                    check_by(&policy, text, origin),
+                    Err(RangeTrouble::PublicByCluster),
+                    "{text}"
+                );
+            }
+            for text in ["10.96.0.10/32", "34.118.224.10/32", "fd00::10/128"] {
+                assert_eq!(check_by(&policy, text, origin), Ok(()), "{text}");
+            }
+        }
+    }
+
+    #[test]
     fn the_administrator_has_the_last_word() {
         let policy: Policy = toml::from_str(
             "allow_ranges = ['34.118.224.0/20']\ndeny_ranges = ['10.9.0.0/16', '34.118.225.0/24']",
@@ -185,27 +218,29 @@ mod tests {
     #[test]
     fn limits_count_ranges_and_addresses_apart() {
         let policy = Policy::default();
+        let by_user = |net| Route::new(net, RouteOrigin::User);
         let ranges: Vec<_> = (0..=255)
-            .map(|n| format!("10.{n}.0.0/16").parse().expect("range"))
+            .map(|n| by_user(format!("10.{n}.0.0/16").parse().expect("range")))
             .collect();
         let addresses: Vec<_> = (0..4096u32)
             .map(|n| TunnelCidr::single(IpAddr::V4(Ipv4Addr::from_bits(0x0808_0000 + n))).expect("public"))
+            .map(by_user)
             .collect();
         let one_more = [
-            "192.168.0.0/16".parse().expect("range"),
-            "9.9.9.9".parse().expect("address"),
+            by_user("192.168.0.0/16".parse().expect("range")),
+            by_user("9.9.9.9".parse().expect("address")),
         ];
-        let all = || ranges.iter().chain(&addresses);
+        let all = || ranges.iter().chain(&addresses).copied();
         assert_eq!(policy.check(all()), Ok(()));
         assert_eq!(
-            policy.check(all().chain(&one_more[..1])),
+            policy.check(all().chain(one_more[..1].iter().copied())),
             Err(Refusal::TooManyRoutes {
                 given: 257,
                 limit: MAX_RANGES
             })
         );
         assert_eq!(
-            policy.check(all().chain(&one_more[1..])),
+            policy.check(all().chain(one_more[1..].iter().copied())),
             Err(Refusal::TooManyRoutes {
                 given: 4097,
                 limit: MAX_ADDRESSES
@@ -244,7 +279,8 @@ mod tests {
                 .filter_map(|(bits, prefix)| Ipv4Net::new(Ipv4Addr::from_bits(bits), prefix).ok())
                 .filter_map(|net| TunnelCidr::try_from(IpNet::from(net.trunc())).ok())
                 .collect();
-            if Policy::default().check(routes.iter()).is_ok() {
+            let by_user = routes.iter().map(|net| Route::new(*net, RouteOrigin::User));
+            if Policy::default().check(by_user).is_ok() {
                 let all: Vec<IpNet> = routes.iter().map(TunnelCidr::net).collect();
                 // The union, so that halves cannot add up to what a whole may not be.
                 let public: u64 = IpNet::aggregate(&all)

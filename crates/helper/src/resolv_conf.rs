@@ -28,7 +28,7 @@ impl ResolvConf {
         }
     }
 
-    fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut servers: Vec<SocketAddr> = Vec::new();
         let mut search = Vec::new();
         let mut ndots = DEFAULT_NDOTS;

@@ -119,10 +119,13 @@ impl Settings {
         let index = i32::try_from(index).map_err(|error| DnsTrouble::NoResolved {
             reason: error.to_string(),
         })?;
-        let search = plan.search().iter().map(|suffix| (suffix.to_string(), false));
-        let zones = plan.zones().iter().filter(|zone| !plan.search().contains(zone));
+        let zones = plan.zones();
+        let search: Vec<&str> = zones.search.iter().map(|suffix| suffix.as_str()).collect();
+        let others = zones.all().into_iter().filter(|zone| !search.contains(zone));
         let domains = search
-            .chain(zones.map(|suffix| (suffix.to_string(), true)))
+            .iter()
+            .map(|suffix| ((*suffix).to_owned(), false))
+            .chain(others.map(|zone| (zone.to_owned(), true)))
             .collect();
         Ok(Self {
             index,

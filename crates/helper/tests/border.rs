@@ -16,10 +16,13 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::Duration;
 
-use laptop::{HELPER_UID, Helper, WAIT, connect, helper_path, on_a_laptop, plan, ranges, redirect_plan, run};
+use laptop::{
+    HELPER_UID, Helper, WAIT, by, connect, helper_path, on_a_laptop, plan, ranges, redirect_plan, run,
+};
 use nix::sys::signal::Signal;
 use slipway_helper_api::{
-    Client, ClientError, ConflictWith, DEFAULT_SOCKET, RangeTrouble, Refusal, Stranger, UpError, Version,
+    Client, ClientError, ConflictWith, DEFAULT_SOCKET, DnsPlan, Plan, RangeTrouble, Refusal, RouteOrigin,
+    RungChoice, Stranger, UpError, Version, Zones,
 };
 
 #[test]
@@ -93,6 +96,105 @@ fn every_range_rule_holds_at_the_border() {
 }
 
 #[test]
+fn a_clusters_word_moves_nothing_of_others() {
+    on_a_laptop(|laptop| async move {
+        run("ip link add wg0 type veth peer name wg1");
+        run("ip link set wg0 up");
+        run("ip route add 10.0.0.0/8 dev wg0");
+        run("ip route add 0.0.0.0/1 via 10.77.0.1");
+        run("ip route add 128.0.0.0/1 via 10.77.0.1");
+        let _helper = laptop.helper();
+        let mut up = connect().await.up(&plan(&[]), None).await.expect("a lease");
+        let public = RangeTrouble::PublicByCluster;
+        for origin in [RouteOrigin::Learned, RouteOrigin::Declared] {
+            for address in ["1.1.1.1/32", "140.82.112.3/32"] {
+                let refused = up.lease.add(by(origin, &[address])).await;
+                let Err(ClientError::Refused(Refusal::RangeRefused { why, .. })) = refused else {
+                    panic!("{address}: {refused:?}")
+                };
+                assert_eq!(why, public, "{address}");
+            }
+        }
+        let refused = up.lease.add(by(RouteOrigin::Learned, &["10.20.30.40"])).await;
+        let Err(ClientError::Refused(Refusal::Conflicts(found))) = refused else {
+            panic!("{refused:?}")
+        };
+        assert_eq!(
+            (found[0].with, found[0].device.as_str()),
+            (ConflictWith::Routed, "wg0")
+        );
+        for device in ["1.1.1.1", "140.82.112.3", "10.20.30.40"] {
+            assert!(
+                !laptop.trace().has_route(&format!("{device} dev slipway0")),
+                "{device}"
+            );
+        }
+
+        // What nobody else has may be learned, also beside a VPN for the whole Internet.
+        up.lease
+            .add(by(RouteOrigin::Learned, &["172.20.1.5"]))
+            .await
+            .expect("learned");
+        // What the cluster declares or the user names is theirs to say.
+        up.lease
+            .add(by(RouteOrigin::Declared, &["10.20.0.0/16"]))
+            .await
+            .expect("declared");
+        up.lease
+            .add(by(RouteOrigin::User, &["1.1.1.1", "10.30.30.40"]))
+            .await
+            .expect("named");
+        // By the user's word, the same address is another request.
+        up.lease
+            .add(by(RouteOrigin::User, &["172.20.1.5"]))
+            .await
+            .expect("named");
+        for route in ["172.20.1.5", "10.20.0.0/16", "1.1.1.1", "10.30.30.40"] {
+            assert!(
+                laptop.trace().has_route(&format!("{route} dev slipway0")),
+                "{route}"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_clusters_domain_is_none_of_the_laptops() {
+    on_a_laptop(|laptop| async move {
+        let _helper = laptop.helper();
+        let before = laptop.trace();
+        let named = |domain: &str| {
+            let zones = Zones {
+                cluster: Some(domain.parse().expect("domain")),
+                ..Zones::default()
+            };
+            let dns = DnsPlan::new(zones, 5353.try_into().expect("port"), RungChoice::Redirect);
+            Plan::new([], Some(dns.expect("plan"))).expect("plan")
+        };
+        // The laptop searches lan.example.
+        for domain in ["lan.example", "k8s.lan.example"] {
+            let refused = connect().await.up(&named(domain), None).await;
+            assert!(
+                matches!(
+                    refused,
+                    Err(UpError::Refused {
+                        refusal: Refusal::DomainRefused { .. },
+                        ..
+                    })
+                ),
+                "{domain}"
+            );
+        }
+        assert_eq!(laptop.trace(), before, "a refusal changes nothing");
+        connect()
+            .await
+            .up(&named("k8s.example"), None)
+            .await
+            .expect("a lease");
+    });
+}
+
+#[test]
 fn a_range_that_is_never_right_is_no_message() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
@@ -109,7 +211,7 @@ fn a_range_that_is_never_right_is_no_message() {
             let mut stream = greeted();
             say(
                 &mut stream,
-                &format!(r#"{{"up":{{"routes":["{range}"],"dns":null,"prefer":null}}}}"#),
+                &format!(r#"{{"up":{{"routes":[{{"net":"{range}","origin":"user"}}],"dns":null,"prefer":null}}}}"#),
             );
             assert_eq!(rest(&mut stream), "", "{range}: closed without a word");
         }
@@ -393,7 +495,7 @@ fn greeted() -> UnixStream {
     stream.set_read_timeout(Some(WAIT)).expect("timeout");
     say(
         &mut stream,
-        r#"{"hello":{"epoch":1,"revision":1,"build":"test"}}"#,
+        r#"{"hello":{"epoch":2,"revision":1,"build":"test"}}"#,
     );
     let mut length = [0; 4];
     stream.read_exact(&mut length).expect("a reply");

@@ -19,9 +19,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use laptop::{HELPER_UID, Laptop, WAIT, connect, on_a_laptop, plan, ranges, run};
+use laptop::{HELPER_UID, Laptop, WAIT, connect, on_a_laptop, plan, routes, run};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use slipway_helper_api::{Client, DEFAULT_SOCKET, DnsPlan, Plan, Rung, RungChoice};
+use slipway_helper_api::{Client, DEFAULT_SOCKET, DnsPlan, Plan, Rung, RungChoice, Zones};
 
 /// An ordinary user of the test laptop.
 const DEV_UID: u32 = 59_001;
@@ -240,16 +240,15 @@ fn as_user(uid: u32) -> String {
 }
 
 fn names_plan(rung: RungChoice) -> Plan {
-    let suffixes = |texts: &[&str]| {
-        texts
-            .iter()
-            .map(|text| text.parse().expect("suffix"))
-            .collect::<Vec<_>>()
+    let search = ["default.svc.cluster.local", "svc.cluster.local"];
+    let zones = Zones {
+        cluster: Some("cluster.local".parse().expect("domain")),
+        namespaces: vec!["default".parse().expect("namespace")],
+        search: search.map(|suffix| suffix.parse().expect("suffix")).to_vec(),
+        ..Zones::default()
     };
-    let zones = suffixes(&["cluster.local", "svc", "default.svc.cluster.local"]);
-    let search = suffixes(&["default.svc.cluster.local", "svc.cluster.local"]);
-    let dns = DnsPlan::new(zones, search, 5353.try_into().expect("port"), rung).expect("plan");
-    Plan::new(ranges(&["10.96.0.0/16"]), Some(dns)).expect("plan")
+    let dns = DnsPlan::new(zones, 5353.try_into().expect("port"), rung).expect("plan");
+    Plan::new(routes(&["10.96.0.0/16"]), Some(dns)).expect("plan")
 }
 
 /// What [`names_plan`] comes to: search domains first, each domain once.
@@ -260,7 +259,9 @@ fn settings(index: i32, resolver: std::net::Ipv4Addr) -> Vec<String> {
         format!("SetLinkMulticastDNS {index} no"),
         format!("SetLinkDNSSEC {index} no"),
         format!("SetLinkDNSOverTLS {index} no"),
-        format!("SetLinkDomains {index} default.svc.cluster.local svc.cluster.local ~cluster.local ~svc"),
+        format!(
+            "SetLinkDomains {index} default.svc.cluster.local svc.cluster.local ~cluster.local ~svc ~pod ~slipway.internal ~default"
+        ),
         format!("SetLinkDNS {index} {resolver}"),
         "FlushCaches".to_owned(),
     ]

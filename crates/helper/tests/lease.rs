@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 use laptop::{Laptop, WAIT, connect, on_a_laptop, plan, ranges, redirect_plan};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
-use slipway_helper_api::{ClientError, Handover, Plan, Rung, TunnelCidr};
+use slipway_helper_api::{ClientError, Handover, Plan, Route, RouteOrigin, Rung};
 
 #[test]
 fn packets_go_in_and_out_of_the_device() {
@@ -242,7 +242,7 @@ fn an_update_changes_what_differs_and_all_or_nothing() {
         let after = laptop.trace();
         assert!(!after.has_route("10.200.0.0/16") && !after.has_route("10.76.0.0/15"));
         assert_eq!(
-            up.lease.plan().routes().iter().copied().collect::<Vec<_>>(),
+            up.lease.plan().routes().nets().collect::<Vec<_>>(),
             ranges(&["10.96.0.0/16", "10.112.0.0/16"])
         );
         assert_eq!(after, trace);
@@ -258,12 +258,8 @@ fn four_thousand_learned_addresses_fit() {
                 .map(|n| Ipv4Addr::from_bits(0x0a60_0000 + 2 * n).to_string())
                 .collect::<Vec<_>>()
         };
-        let routes = |texts: Vec<String>| {
-            texts
-                .iter()
-                .map(|text| text.parse::<TunnelCidr>().expect("address"))
-                .collect::<Vec<_>>()
-        };
+        let route = |text: &str| Route::new(text.parse().expect("address"), RouteOrigin::Learned);
+        let routes = |texts: Vec<String>| texts.iter().map(|text| route(text)).collect::<Vec<_>>();
         let full = Plan::new(routes(learned(4096)), None).expect("plan");
         let started = std::time::Instant::now();
         let mut up = connect().await.up(&full, None).await.expect("a lease");
@@ -281,12 +277,9 @@ fn four_thousand_learned_addresses_fit() {
             .await
             .expect("one dropped");
         let started = std::time::Instant::now();
-        up.lease
-            .add(["10.128.0.1".parse().expect("address")])
-            .await
-            .expect("one learned");
+        up.lease.add([route("10.128.0.1")]).await.expect("one learned");
         println!("one more in {:?}", started.elapsed());
-        let refused = up.lease.add(["10.128.0.2".parse().expect("address")]).await;
+        let refused = up.lease.add([route("10.128.0.2")]).await;
         assert!(matches!(refused, Err(ClientError::Refused(_))), "{refused:?}");
     });
 }

@@ -214,8 +214,7 @@ fn resolved_is_not_pretended() {
         let _helper = laptop.helper();
         let dns = redirect_plan(&[], 5353).dns().cloned().expect("names");
         let dns = slipway_helper_api::DnsPlan::new(
-            dns.zones().to_vec(),
-            dns.search().to_vec(),
+            dns.zones().clone(),
             dns.redirect_port(),
             slipway_helper_api::RungChoice::Resolved,
         );

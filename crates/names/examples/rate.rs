@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use slipway_names::{AskError, Asks, Resolver, Scope, Transport, channel};
+use slipway_names::{Admission, AskError, Asks, Origin, Resolver, Scope, Transport, channel};
 
 /// A cluster where each name has one address.
 struct Cluster;
@@ -21,7 +21,9 @@ impl Asks for Cluster {
     async fn laptop(&self, _query: Bytes) -> Result<Bytes, AskError> {
         Err(AskError::NoServer)
     }
-    async fn before_answer(&self, _addresses: &[IpAddr]) {}
+    async fn admit(&self, addresses: &[IpAddr], _origin: Origin) -> Vec<Admission> {
+        vec![Admission::HandOut; addresses.len()]
+    }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,8 +1,10 @@
-//! Whom the resolver asks. The session implements this over the tunnel, the helper's sockets and its neighbours.
+//! Servers that the resolver asks. The session implements this over the tunnel, the helper's sockets and its neighbors.
 
 use std::net::IpAddr;
 
 use bytes::Bytes;
+
+use crate::event::Outcome;
 
 /// Why no answer came.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -21,6 +23,38 @@ pub enum AskError {
     Garbled,
 }
 
+impl AskError {
+    /// What a program hears of it.
+    pub(crate) const fn outcome(self) -> Outcome {
+        match self {
+            Self::TimedOut => Outcome::TimedOut,
+            Self::NoServer | Self::Unreachable | Self::Garbled => Outcome::ServFail,
+        }
+    }
+}
+
+/// Whose word leads to the addresses of a cluster answer.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Origin {
+    /// The user's: the profile sends this name to the cluster.
+    User,
+    /// The cluster's, about one of its own names.
+    Cluster,
+    /// The cluster's, about a name that is an alias of one outside it (a Service of type `ExternalName`).
+    Alias,
+}
+
+/// What may become of an address of a cluster answer.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Admission {
+    /// Programs may have it: their packets go where the cluster's would.
+    HandOut,
+    /// Programs may not have it: their packets would go to something else.
+    Withhold,
+    /// The laptop has no addresses of this family, so nobody misses it.
+    Unusable,
+}
+
 /// The resolver's way to the world: raw DNS messages out and in.
 ///
 /// Every future may be dropped before it is done. IDs of answers are not looked at: whoever sends a message over a
@@ -32,11 +66,18 @@ pub trait Asks: Send + Sync + 'static {
     /// Asks the laptop's own name servers, with the program's own bytes. The answer must be whole.
     fn laptop(&self, query: Bytes) -> impl Future<Output = Result<Bytes, AskError>> + Send;
 
-    /// Called with every address of a cluster answer before that is handed out, as routes may have to be made first.
-    fn before_answer(&self, addresses: &[IpAddr]) -> impl Future<Output = ()> + Send;
+    /// Decides on each address of a cluster answer, in their order, before it is handed out; routes may have to be made
+    /// for them first.
+    fn admit(&self, addresses: &[IpAddr], origin: Origin) -> impl Future<Output = Vec<Admission>> + Send;
+
+    /// Why an address was withheld lately, in a sentence without a full stop.
+    fn why_withheld(&self, address: IpAddr) -> Option<String> {
+        let _ = address;
+        None
+    }
 
     /// The address that programs are given for one of the cluster, which is another when something else on the laptop has
-    /// the cluster's ranges. Called before [`before_answer`](Self::before_answer), which sees these; an address of the
+    /// the cluster's ranges. Called before [`admit`](Self::admit), which sees these; an address of the
     /// other family is not taken.
     fn outward(&self, address: IpAddr) -> IpAddr {
         address

@@ -41,6 +41,8 @@ pub enum Outcome {
     ServFail,
     /// No answer came in time.
     TimedOut,
+    /// The cluster has the name, but programs may not have its addresses.
+    Withheld,
 }
 
 impl Outcome {

@@ -13,7 +13,7 @@ use crate::event::{Answerer, Outcome};
 use crate::message::{self, Answer};
 use crate::name::{Label, Name};
 use crate::question::{Query, Question, RecordType};
-use crate::race::{Said, Verdict, settle};
+use crate::race::{Heard, LastLabel, Said, Verdict, settle};
 use crate::resolver::Resolver;
 use crate::scope::{Decision, Order, Refusal, Rule, Ruling};
 
@@ -61,6 +61,8 @@ pub enum Cause {
     OtherSession,
     /// It is a name that never exists.
     Never,
+    /// The cluster has it, at addresses that programs may not have.
+    Withheld,
 }
 
 /// By which search domain of the laptop a name is asked for.
@@ -98,6 +100,8 @@ pub struct Explanation {
     pub cause: Cause,
     /// What may have been meant by a name that is nowhere: a service of that name in another namespace.
     pub near: Option<Name>,
+    /// Why programs may not have its addresses, in a sentence without a full stop.
+    pub withheld: Option<String>,
 }
 
 /// Whose word counts, for an explanation.
@@ -125,7 +129,8 @@ impl Explanation {
             | Cause::ClusterSilent
             | Cause::LaptopSilent
             | Cause::OtherSession
-            | Cause::Never => false,
+            | Cause::Never
+            | Cause::Withheld => false,
         }
     }
 
@@ -208,6 +213,7 @@ impl<A: Asks> Resolver<A> {
             answerer,
             cause,
             near: None,
+            withheld: None,
         };
         let (counts, candidates) = match decision {
             Decision::Us(_) => return known(Answerer::Us, Cause::Answered),
@@ -229,17 +235,45 @@ impl<A: Asks> Resolver<A> {
         };
         let laptop_has_a_say = counts != Counts::Cluster || rule == Rule::User;
         let on_laptop = if laptop_has_a_say { as_it_is } else { &[] };
-        let (cluster, laptop) = tokio::join!(
+        let last_label = async {
+            match counts {
+                Counts::Either(Order::Together | Order::LaptopFirst) => {
+                    let asking = timeout(EXPLAIN_WITHIN, self.last_label(name));
+                    asking.await.unwrap_or(LastLabel::Unknown)
+                }
+                Counts::Either(Order::ClusterFirst | Order::Searched) | Counts::Cluster | Counts::Laptop => {
+                    LastLabel::Unknown
+                }
+            }
+        };
+        let (cluster, laptop, last_label) = tokio::join!(
             self.look(Side::Cluster, in_cluster, kinds),
             self.look(Side::Laptop, on_laptop, kinds),
+            last_label,
         );
-        let (answerer, cause) = judge(counts, cluster.as_ref(), laptop.as_ref());
+        let (mut answerer, mut cause) = judge(counts, cluster.as_ref(), laptop.as_ref(), last_label);
+        let mut withheld = None;
+        if answerer == Answerer::Cluster && cause == Cause::Answered {
+            withheld = self.why_withheld(cluster.as_ref());
+        }
+        if withheld.is_some() {
+            (answerer, cause) = (Answerer::Nobody, Cause::Withheld);
+        }
         Explanation {
             candidates,
             cluster,
             laptop,
+            withheld,
             ..known(answerer, cause)
         }
+    }
+
+    /// Why programs may have none of the addresses that the cluster gave.
+    fn why_withheld(&self, cluster: Option<&Finding>) -> Option<String> {
+        let addresses = cluster.map(|finding| &finding.addresses)?;
+        let mut reasons = addresses.iter().map(|address| self.asks().why_withheld(*address));
+        let first = reasons.next()??;
+        reasons.all(|reason| reason.is_some()).then_some(first)
     }
 
     /// A service of that name in another namespace.
@@ -338,6 +372,8 @@ const fn rank(outcome: Outcome) -> u8 {
         Outcome::ServFail => 2,
         Outcome::TimedOut => 3,
         Outcome::NxDomain => 4,
+        // Only an answer that is handed out can be this.
+        Outcome::Withheld => 5,
     }
 }
 
@@ -345,24 +381,37 @@ fn said(finding: Option<&Finding>) -> Said {
     match finding.map(|finding| finding.outcome) {
         Some(Outcome::Found | Outcome::NoData) => Said::Exists,
         None | Some(Outcome::NxDomain) => Said::NoSuchName,
-        Some(Outcome::ServFail | Outcome::TimedOut) => Said::Failed,
+        Some(Outcome::ServFail | Outcome::TimedOut | Outcome::Withheld) => Said::Failed,
     }
 }
 
 /// Who answers programs, and why so.
-fn judge(counts: Counts, cluster: Option<&Finding>, laptop: Option<&Finding>) -> (Answerer, Cause) {
+fn judge(
+    counts: Counts,
+    cluster: Option<&Finding>,
+    laptop: Option<&Finding>,
+    last_label: LastLabel,
+) -> (Answerer, Cause) {
     let (cluster_said, laptop_said) = (said(cluster), said(laptop));
     let exists = |finding: Option<&Finding>| match finding.map(|finding| finding.outcome) {
         Some(Outcome::NoData) => Cause::NoAddress,
-        None | Some(Outcome::Found | Outcome::NxDomain | Outcome::ServFail | Outcome::TimedOut) => {
-            Cause::Answered
-        }
+        None
+        | Some(
+            Outcome::Found | Outcome::NxDomain | Outcome::ServFail | Outcome::TimedOut | Outcome::Withheld,
+        ) => Cause::Answered,
     };
-    let verdict = match counts {
-        Counts::Cluster => settle(Order::ClusterFirst, cluster_said, Said::NoSuchName, false),
-        Counts::Laptop => settle(Order::LaptopFirst, Said::NoSuchName, laptop_said, false),
-        Counts::Either(order) => settle(order, cluster_said, laptop_said, false),
+    let (order, cluster_counts, laptop_counts) = match counts {
+        Counts::Cluster => (Order::ClusterFirst, cluster_said, Said::NoSuchName),
+        Counts::Laptop => (Order::LaptopFirst, Said::NoSuchName, laptop_said),
+        Counts::Either(order) => (order, cluster_said, laptop_said),
     };
+    let heard = Heard {
+        cluster: cluster_counts,
+        laptop: laptop_counts,
+        last_label,
+        patient: false,
+    };
+    let verdict = settle(order, heard);
     match verdict {
         Some(Verdict::Cluster) => (Answerer::Cluster, exists(cluster)),
         Some(Verdict::Laptop) if counts != Counts::Laptop && cluster_said == Said::Exists => {

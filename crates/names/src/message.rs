@@ -13,7 +13,7 @@ use hickory_proto::serialize::binary::BinDecodable;
 
 use crate::asks::AskError;
 use crate::event::Outcome;
-use crate::name::Name;
+use crate::name::{MAX_NAME, Name};
 use crate::question::{HEADER, OPT, Query, RecordType};
 
 /// The longest that a found name may be remembered, by us and by those we tell it to.
@@ -21,6 +21,9 @@ pub(crate) const FOUND_FOR: Duration = Duration::from_secs(5);
 
 /// The longest that a name may be remembered as absent: a service is there soon after it was made.
 pub(crate) const ABSENT_FOR: Duration = Duration::from_secs(2);
+
+/// The most aliases (CNAME) that one name may go through. Resolvers follow some ten.
+const MOST_ALIASES: usize = 16;
 
 /// What we can take in a datagram, told in EDNS: fits every path without fragments (DNS flag day 2020).
 const OUR_UDP: u16 = 1232;
@@ -54,8 +57,12 @@ impl Rcode {
 pub(crate) struct Answer {
     pub(crate) bytes: Vec<u8>,
     pub(crate) outcome: Outcome,
-    /// All addresses in it, of any section.
+    /// The name that the question's name is an alias (CNAME) of, where it is one.
+    pub(crate) alias_of: Option<Name>,
+    /// The addresses of the question's name, or of the name that it is an alias of.
     pub(crate) addresses: Vec<IpAddr>,
+    /// Whether there are addresses of other names in it, of any section.
+    pub(crate) has_other_addresses: bool,
     /// Where they are, in the same order.
     places: Vec<usize>,
     /// Where the TTLs are.
@@ -87,6 +94,35 @@ impl Answer {
             shortest = shortest.min(ttl);
         }
         shortest
+    }
+
+    /// Whether there are no addresses in it but those of its name that `keep` holds.
+    pub(crate) fn has_only(&self, keep: &[IpAddr]) -> bool {
+        !self.has_other_addresses && self.addresses.iter().all(|address| keep.contains(address))
+    }
+
+    /// This answer with the addresses of its name that `keep` holds, and no others.
+    pub(crate) fn with_addresses(&self, query: &Query<'_>, keep: &[IpAddr]) -> Result<Self, AskError> {
+        let owner = self.alias_of.as_ref().map_or(query.name, Name::wire);
+        let rewritten = || {
+            let owner = HickoryName::from_bytes(owner).ok()?;
+            let mut message = Message::from_vec(&self.bytes).ok()?;
+            message.answers.retain(|record| {
+                let address = record.data.ip_addr();
+                address.is_none_or(|address| record.name == owner && keep.contains(&address))
+            });
+            message
+                .authorities
+                .retain(|record| record.data.ip_addr().is_none());
+            message
+                .additionals
+                .retain(|record| record.data.ip_addr().is_none());
+            message.to_vec().ok()
+        };
+        let mut bytes = rewritten().ok_or(AskError::Garbled)?;
+        // What rewrites it does not keep the case of letters.
+        address_to(query, &mut bytes);
+        Self::read(bytes, query)
     }
 
     /// Puts other addresses of the same family in their places.
@@ -184,30 +220,38 @@ fn walk(bytes: &[u8], query: &Query<'_>) -> Option<Answer> {
     let in_answer = count(6)?;
     let all = in_answer + count(8)? + count(10)?;
     let mut at = HEADER + query.name.len() + 4;
-    let (mut addresses, mut places) = (Vec::new(), Vec::new());
+    let (mut aliases, mut addresses) = (Vec::new(), Vec::new());
+    let mut has_other_addresses = false;
     let mut ttls = Vec::new();
     let mut found = false;
     for index in 0..all {
+        let owner = at;
         at = skip_name(bytes, at)?;
         let fixed: &[u8; 10] = bytes.get(at..)?.first_chunk()?;
-        let kind = u16::from_be_bytes([fixed[0], fixed[1]]);
+        let kind = RecordType(u16::from_be_bytes([fixed[0], fixed[1]]));
         let length = usize::from(u16::from_be_bytes([fixed[8], fixed[9]]));
         let data = bytes.get(at + 10..at + 10 + length)?;
-        if kind != OPT {
+        if kind.0 != OPT {
             ttls.push(at + 4);
         }
-        let address = match (RecordType(kind), data.len()) {
+        let address: Option<IpAddr> = match (kind, data.len()) {
             (RecordType::A, 4) => Some(Ipv4Addr::from(*data.first_chunk()?).into()),
             (RecordType::AAAA, 16) => Some(Ipv6Addr::from(*data.first_chunk()?).into()),
             _other => None,
         };
-        if let Some(address) = address {
-            addresses.push(address);
-            places.push(at + 10);
+        match address {
+            Some(address) if index < in_answer => addresses.push((owner, address, at + 10)),
+            Some(_) => has_other_addresses = true,
+            None if kind == RecordType::CNAME && index < in_answer => aliases.push((owner, at + 10)),
+            None => {}
         }
-        found |= index < in_answer && (RecordType(kind) == query.kind() || query.kind() == RecordType::ANY);
+        found |= index < in_answer && (kind == query.kind() || query.kind() == RecordType::ANY);
         at += 10 + length;
     }
+    let asked = Name::from_wire(query.name).ok()?;
+    let end = end_of_aliases(bytes, &asked, &aliases);
+    let all_of_them = addresses.len();
+    addresses.retain(|(owner, _, _)| end.is_some() && name_at(bytes, *owner) == end);
     let outcome = match rcode(bytes)? {
         0 if found => Outcome::Found,
         0 => Outcome::NoData,
@@ -217,10 +261,55 @@ fn walk(bytes: &[u8], query: &Query<'_>) -> Option<Answer> {
     Some(Answer {
         bytes: Vec::new(),
         outcome,
-        addresses,
-        places,
+        alias_of: end.filter(|end| *end != asked),
+        has_other_addresses: has_other_addresses || addresses.len() < all_of_them,
+        addresses: addresses.iter().map(|(_, address, _)| *address).collect(),
+        places: addresses.iter().map(|(_, _, place)| *place).collect(),
         ttls,
     })
+}
+
+/// The name that `name` is an alias of in the end; `None` where that cannot be read or is too far away.
+fn end_of_aliases(bytes: &[u8], name: &Name, aliases: &[(usize, usize)]) -> Option<Name> {
+    let mut end = name.clone();
+    for _ in 0..=MOST_ALIASES {
+        let next = aliases
+            .iter()
+            .find(|(owner, _)| name_at(bytes, *owner).as_ref() == Some(&end));
+        let Some((_, target)) = next else { return Some(end) };
+        end = name_at(bytes, *target)?;
+    }
+    None
+}
+
+/// Reads the name at `at`, pointers followed (RFC 1035 section 4.1.4). A pointer leads backwards, so this ends.
+fn name_at(bytes: &[u8], mut at: usize) -> Option<Name> {
+    let mut wire = Vec::new();
+    loop {
+        let length = *bytes.get(at)?;
+        match length {
+            0 => {
+                wire.push(0);
+                return Name::from_wire(&wire).ok();
+            }
+            1..=63 => {
+                let next = at + 1 + usize::from(length);
+                wire.extend_from_slice(bytes.get(at..next)?);
+                at = next;
+            }
+            0xc0..=0xff => {
+                let target = usize::from(u16::from_be_bytes([length & 0x3f, *bytes.get(at + 1)?]));
+                if target >= at {
+                    return None;
+                }
+                at = target;
+            }
+            _reserved => return None,
+        }
+        if wire.len() > MAX_NAME {
+            return None;
+        }
+    }
 }
 
 /// Where the name at `at`, which may end in a pointer, is over.

@@ -66,6 +66,14 @@ impl FromStr for Label {
     }
 }
 
+impl From<Label> for Name {
+    fn from(label: Label) -> Self {
+        // A label has 1 to 63 bytes, so its length fits.
+        let length = u8::try_from(label.0.len()).unwrap_or_default();
+        Self([&[length], &*label.0, &[0]].concat().into())
+    }
+}
+
 impl std::borrow::Borrow<[u8]> for Label {
     fn borrow(&self) -> &[u8] {
         &self.0

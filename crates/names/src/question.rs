@@ -45,6 +45,8 @@ impl RecordType {
     pub const A: Self = Self(1);
     /// The name servers of a zone.
     pub const NS: Self = Self(2);
+    /// The name that this one is an alias of.
+    pub const CNAME: Self = Self(5);
     /// A name for an address.
     pub const PTR: Self = Self(12);
     /// The start of a zone, and how long its absence may be remembered.

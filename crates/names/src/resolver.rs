@@ -1,23 +1,24 @@
 //! Asks, waits, remembers. It always answers, and within a bounded time.
 
-use std::collections::HashSet;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use lru::LruCache;
 use tokio::time::{Instant, timeout};
 
 use self::cluster::FromCluster;
 use self::reply::Reply;
-use crate::asks::{AskError, Asks};
+use crate::asks::{Admission, AskError, Asks, Origin};
 use crate::cache::{Cache, Entry};
 use crate::event::{Answerer, Event, Observer, Outcome};
 use crate::flight::Flights;
 use crate::limits::{LAPTOP_WITHIN, NEIGHBOURS_WITHIN, ROUTES_WITHIN};
 use crate::message::{self, Answer, Rcode};
-use crate::name::Name;
+use crate::name::{Label, Name};
 use crate::question::{KEY, Query, QueryError, Question};
-use crate::scope::{Decision, Refusal, Rule, Scope};
+use crate::scope::{Decision, Refusal, Rule, Ruling, Scope};
 
 mod cluster;
 mod domain;
@@ -46,13 +47,31 @@ struct Inner<A> {
     flights: Flights,
 }
 
-#[derive(Default)]
+/// How many names are remembered as the laptop's.
+const LAPTOP_NAMES: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+
+/// How many last labels are remembered: more than there are top-level domains that one person meets.
+const LAST_LABELS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+
 struct Memory {
     cache: Cache,
     /// Names that the laptop has although the cluster might.
-    laptops: HashSet<Name>,
+    laptops: LruCache<Name, ()>,
+    /// Whether the laptop has a domain of a label, and when it said so.
+    last_labels: LruCache<Label, (bool, Instant)>,
     /// Counts flushes: what was asked before one is not stored after it.
     era: u64,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            cache: Cache::default(),
+            laptops: LruCache::new(LAPTOP_NAMES),
+            last_labels: LruCache::new(LAST_LABELS),
+            era: 0,
+        }
+    }
 }
 
 /// One question on its way through: the query and what belongs to it.
@@ -200,9 +219,8 @@ impl<A: Asks> Resolver<A> {
     /// Answers another session that does not know a name: `None` unless this session's cluster has it.
     pub async fn answer_neighbour(&self, query: Bytes) -> Option<Bytes> {
         let asked = self.asked(&query, Query::parse(&query).ok()?)?;
-        let (Decision::Cluster { candidates } | Decision::Both { candidates, .. }) =
-            self.scope().classify(&asked.question).decision
-        else {
+        let Ruling { rule, decision } = self.scope().classify(&asked.question);
+        let (Decision::Cluster { candidates } | Decision::Both { candidates, .. }) = decision else {
             return None;
         };
         let candidates = candidates.into();
@@ -215,7 +233,7 @@ impl<A: Asks> Resolver<A> {
             lifetime: None,
             ..found
         };
-        let reply = self.hand_out(&asked, found, candidates).await;
+        let reply = self.hand_out(&asked, found, candidates, &rule).await;
         reply.outcome.exists().then(|| reply.bytes.into())
     }
 
@@ -255,8 +273,13 @@ impl<A: Asks> Resolver<A> {
             Decision::Refuse(Refusal::NoSuchName) => {
                 Reply::ours(&asked.query, Rcode::NxDomain, Outcome::NxDomain)
             }
-            Decision::Cluster { candidates } => self.via_cluster(asked, candidates.into()).await,
-            Decision::Both { candidates, order } => self.via_either(asked, candidates.into(), order).await,
+            Decision::Cluster { candidates } => {
+                self.via_cluster(asked, candidates.into(), &ruling.rule).await
+            }
+            Decision::Both { candidates, order } => {
+                self.via_either(asked, candidates.into(), order, &ruling.rule)
+                    .await
+            }
         };
         if reply.outcome == Outcome::NxDomain && ruling.rule != Rule::SpecialUse {
             return self.or_neighbours(asked, reply).await;
@@ -283,28 +306,29 @@ impl<A: Asks> Resolver<A> {
     async fn via_laptop(&self, asked: &Asked<'_>) -> Reply {
         match self.ask_laptop(asked, LAPTOP_WITHIN).await {
             Ok(answer) => Reply::passed(&asked.query, answer, Answerer::Laptop, Arc::new([])),
-            Err(error) => Reply::failed(&asked.query, [error], Arc::new([])),
+            Err(error) => Reply::failed(&asked.query, error.outcome(), Arc::new([])),
         }
     }
 
-    async fn via_cluster(&self, asked: &Asked<'_>, candidates: Arc<[Name]>) -> Reply {
+    async fn via_cluster(&self, asked: &Asked<'_>, candidates: Arc<[Name]>, rule: &Rule) -> Reply {
         match self.ask_cluster(asked, &candidates).await {
-            Ok(found) => self.hand_out(asked, found, candidates).await,
-            Err(error) => Reply::failed(&asked.query, [error], candidates),
+            Ok(found) => self.hand_out(asked, found, candidates, rule).await,
+            Err(error) => Reply::failed(&asked.query, error.outcome(), candidates),
         }
     }
 
     /// Makes an answer of the cluster usable, remembers it and gives it out.
-    async fn hand_out(&self, asked: &Asked<'_>, found: FromCluster, candidates: Arc<[Name]>) -> Reply {
-        let addresses = &found.answer.addresses;
-        if !addresses.is_empty()
-            && timeout(ROUTES_WITHIN, self.inner.asks.before_answer(addresses))
-                .await
-                .is_err()
-        {
-            // An address without a route would lead out to wherever the laptop's default route goes.
-            return Reply::failed(&asked.query, [AskError::TimedOut], candidates);
-        }
+    async fn hand_out(
+        &self,
+        asked: &Asked<'_>,
+        found: FromCluster,
+        candidates: Arc<[Name]>,
+        rule: &Rule,
+    ) -> Reply {
+        let found = match self.admit(asked, found, rule).await {
+            Ok(found) => found,
+            Err(outcome) => return Reply::failed(&asked.query, outcome, candidates),
+        };
         if let Some(lifetime) = found.lifetime
             && found.answer.outcome != Outcome::ServFail
         {
@@ -320,6 +344,55 @@ impl<A: Asks> Resolver<A> {
             }
         }
         Reply::cluster(&asked.query, &found, candidates)
+    }
+
+    /// Leaves in an answer the addresses that programs may have. An answer that had only others is a failure: an address
+    /// without a route would lead to wherever the laptop's default route goes.
+    async fn admit(
+        &self,
+        asked: &Asked<'_>,
+        found: FromCluster,
+        rule: &Rule,
+    ) -> Result<FromCluster, Outcome> {
+        let answer = &found.answer;
+        let mut kept = Vec::new();
+        if !answer.addresses.is_empty() {
+            let asking = self
+                .inner
+                .asks
+                .admit(&answer.addresses, self.origin(answer, rule));
+            let admissions = timeout(ROUTES_WITHIN, asking)
+                .await
+                .map_err(|_| Outcome::TimedOut)?;
+            let of = |wanted| {
+                let decided = answer.addresses.iter().zip(&admissions);
+                decided.filter_map(move |(address, admission)| (*admission == wanted).then_some(*address))
+            };
+            kept.extend(of(Admission::HandOut));
+            if kept.is_empty() && of(Admission::Unusable).count() < answer.addresses.len() {
+                return Err(Outcome::Withheld);
+            }
+        }
+        if answer.has_only(&kept) {
+            return Ok(found);
+        }
+        let answer = answer
+            .with_addresses(&asked.query, &kept)
+            .map_err(|_| Outcome::ServFail)?;
+        Ok(FromCluster {
+            answer: Arc::new(answer),
+            ..found
+        })
+    }
+
+    /// Whose word leads to the addresses of an answer.
+    fn origin(&self, answer: &Answer, rule: &Rule) -> Origin {
+        let cluster = &self.scope().cluster_domain;
+        match &answer.alias_of {
+            _ if *rule == Rule::User => Origin::User,
+            Some(end) if !end.is_within(cluster) => Origin::Alias,
+            Some(_) | None => Origin::Cluster,
+        }
     }
 
     async fn ask_laptop(&self, asked: &Asked<'_>, limit: Duration) -> Result<Answer, AskError> {

@@ -4,16 +4,19 @@
 //! that the user gave, or it is the reverse name of a cluster address. Everything shorter is shared: `web`, `web.shop`,
 //! `db-0.db`. There, a name that already means something on the laptop keeps its meaning, because a namespace may be
 //! called `dev` or `com` and a company may have a host `web`. No list of top-level domains decides this, the laptop's
-//! own name servers do: they also know the private domains that no list has.
+//! own name servers do: they also know the private domains that no list has. Where they have a domain of the name's last
+//! label the cluster is not asked; where they fail, so does the answer.
 //!
 //! | name (session in `shop`) | asked | wins |
 //! |---|---|---|
 //! | `web` | cluster, then laptop | cluster |
 //! | `web.NS`, `db-0.db.NS`, NS a known namespace | both at once | laptop, unless it says NXDOMAIN |
-//! | `db-0.db`, `web.NS` when namespaces cannot be listed | laptop, then cluster | laptop |
-//! | `web.SEARCH`, SEARCH a search domain of the laptop | laptop as it is, then cluster without SEARCH | laptop |
+//! | `db-0.db`, `web.NS` when namespaces cannot be listed | laptop, then cluster | laptop, unless it says NXDOMAIN |
+//! | `web.SEARCH`, SEARCH a search domain of the laptop | laptop as it is, then cluster without SEARCH | laptop, unless it says NXDOMAIN |
 //! | `web.shop.SEARCH`, `a.dev.SEARCH` | laptop | |
+//! | `wpad`, `isatap`, `proxy`, and names that the laptop needs itself ([`Scope::reserved`]) | laptop | |
 //! | `web.shop.svc`, `….cluster.local`, user's hosts and suffixes | cluster | |
+//! | `….DOMAIN`, DOMAIN a doubtful cluster domain | laptop | |
 //! | anything else | laptop | |
 //!
 //! Labels that begin with an underscore (`_http._tcp.web`) are set aside first, so services are found like hosts.
@@ -33,6 +36,10 @@ use crate::search::SearchList;
 /// A self-test that asks for the name through the laptop's own resolver and gets this knows that the resolver leads here.
 pub const CHECK_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 18, 255, 53);
 
+/// Names that systems ask for by themselves to find a proxy or a tunnel, and believe: a service that is called so must
+/// not become the proxy of every browser on the laptop.
+const DISCOVERED: [&[u8]; 3] = [b"wpad", b"isatap", b"proxy"];
+
 /// The namespaces that the session knows.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Namespaces {
@@ -47,6 +54,9 @@ pub enum Namespaces {
 pub struct Scope {
     /// The domain of the cluster's own names, nearly always `cluster.local`.
     pub cluster_domain: Name,
+    /// Whether that domain may be somebody else's: then names below it stay the laptop's, and only the short forms of
+    /// cluster names are the cluster's.
+    pub domain_is_doubtful: bool,
     /// The session's namespace, where names without dots are looked up.
     pub namespace: Label,
     /// Other namespaces; the session's own counts as known in any case.
@@ -57,6 +67,9 @@ pub struct Scope {
     pub suffixes: Vec<Name>,
     /// Single hosts that the user sends to the cluster.
     pub hosts: BTreeSet<Name>,
+    /// Names that the laptop has a meaning for itself, such as its host name, the API server's and those of /etc/hosts:
+    /// never the cluster's, unless they are written for a cluster or the user sends them there.
+    pub reserved: BTreeSet<Name>,
     /// The laptop's own search list: what its resolver may have put behind a short name.
     pub laptop_search: SearchList,
     /// What stands before `slipway.internal` in names that are explicitly this session's.
@@ -69,11 +82,13 @@ impl Scope {
     pub fn new(cluster_domain: Name, namespace: Label) -> Self {
         Self {
             cluster_domain,
+            domain_is_doubtful: false,
             namespace,
             namespaces: Namespaces::Unknown,
             reverse: Vec::new(),
             suffixes: Vec::new(),
             hosts: BTreeSet::new(),
+            reserved: BTreeSet::new(),
             laptop_search: SearchList::default(),
             profile: None,
         }
@@ -109,10 +124,14 @@ pub enum Decision {
 pub enum Order {
     /// The cluster's counts. The laptop is asked once the cluster has not got the name.
     ClusterFirst,
-    /// The laptop's counts, but the cluster's is likely: both are asked at once.
+    /// The laptop's counts, but the cluster's is likely: both are asked at once, unless the laptop's servers have a domain
+    /// of the name's last label.
     Together,
-    /// The laptop's counts. The cluster is asked once the laptop has not got the name.
+    /// The laptop's counts. The cluster is asked once the laptop has not got the name, unless its servers have a domain of
+    /// the name's last label.
     LaptopFirst,
+    /// The laptop's counts. The cluster is asked, for the name without the search domain, once the laptop has not got it.
+    Searched,
 }
 
 /// What we answer ourselves.
@@ -163,6 +182,10 @@ pub enum Rule {
         /// That domain.
         suffix: Name,
     },
+    /// A name that the laptop has a meaning for itself, or that programs would take a proxy from.
+    Reserved,
+    /// Below a domain that the cluster says is its own, which is doubted.
+    DoubtfulDomain,
     /// A name that never exists (RFC 6761).
     SpecialUse,
     /// Not a question about a host: zone transfers, other classes.
@@ -271,7 +294,11 @@ impl Scope {
             return ruling(Rule::User, vec![name.clone()]);
         }
         if name.is_within(&self.cluster_domain) {
-            return ruling(Rule::ClusterDomain, vec![name.clone()]);
+            return if self.domain_is_doubtful {
+                Some(Ruling::new(Rule::DoubtfulDomain, Decision::Laptop))
+            } else {
+                ruling(Rule::ClusterDomain, vec![name.clone()])
+            };
         }
         if let Some(address) = name.reverse_address() {
             let within = self.is_cluster_address(address);
@@ -301,8 +328,11 @@ impl Scope {
 
     /// Names that cluster and laptop may both know.
     fn shared(&self, name: &Name) -> Ruling {
-        let written = self.expand(name);
         let searched = self.without_search(name);
+        if self.is_reserved(name) || searched.iter().any(|(_, short)| self.is_reserved(short)) {
+            return Ruling::new(Rule::Reserved, Decision::Laptop);
+        }
+        let written = self.expand(name);
         if let Some((suffix, short)) = &searched
             && let Some(ruling) = self.cluster_only(short)
             && ruling.rule == Rule::ClusterDomain
@@ -331,23 +361,23 @@ impl Scope {
                 None,
             ) => Ruling::new(rule, Decision::Both { candidates, order }),
             (None, Some((suffix, candidates))) => {
-                let order = Order::LaptopFirst;
+                let order = Order::Searched;
                 Ruling::new(
                     Rule::LaptopSearch { suffix },
                     Decision::Both { candidates, order },
                 )
             }
             (Some(mut written), Some((suffix, candidates))) => {
-                let rule = match written.order {
-                    Order::Together | Order::ClusterFirst => written.rule,
-                    Order::LaptopFirst => Rule::LaptopSearch { suffix },
+                let (rule, order) = match written.order {
+                    Order::Together | Order::ClusterFirst => (written.rule, written.order),
+                    Order::LaptopFirst | Order::Searched => (Rule::LaptopSearch { suffix }, Order::Searched),
                 };
                 written.candidates.extend(candidates);
                 Ruling::new(
                     rule,
                     Decision::Both {
                         candidates: written.candidates,
-                        order: written.order,
+                        order,
                     },
                 )
             }
@@ -419,6 +449,16 @@ impl Scope {
                     service.join(&zone).ok()
                 })
         })
+    }
+
+    /// Whether a name that could be shared is the laptop's all the same.
+    fn is_reserved(&self, name: &Name) -> bool {
+        let mut labels = name.labels();
+        let is_discovered = match (labels.next(), labels.next()) {
+            (Some(only), None) => DISCOVERED.contains(&only),
+            (_, _) => false,
+        };
+        is_discovered || self.reserved.contains(name)
     }
 
     fn knows(&self, namespace: &[u8]) -> bool {

@@ -124,7 +124,9 @@ mod tests {
         async fn laptop(&self, _query: Bytes) -> Result<Bytes, AskError> {
             Err(AskError::NoServer)
         }
-        async fn before_answer(&self, _addresses: &[IpAddr]) {}
+        async fn admit(&self, addresses: &[IpAddr], _origin: crate::Origin) -> Vec<crate::Admission> {
+            vec![crate::Admission::HandOut; addresses.len()]
+        }
     }
 
     fn resolver() -> Resolver<Cluster> {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use slipway_names::upstream::{Dial, ROUNDS, Server, TCP_WITHIN, Upstream};
 use slipway_names::{
-    AskError, Asks, CLUSTER_WITHIN, Cause, EXPLAIN_WITHIN, LAPTOP_WITHIN, NEIGHBOURS_WITHIN, Namespaces,
-    ROUTES_WITHIN, Resolver, Scope, Transport,
+    Admission, AskError, Asks, CLUSTER_WITHIN, Cause, EXPLAIN_WITHIN, LAPTOP_WITHIN, NEIGHBOURS_WITHIN,
+    Namespaces, Origin, ROUTES_WITHIN, Resolver, Scope, Transport,
 };
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
@@ -54,10 +54,11 @@ impl Asks for World {
         say(self.laptop, &query).await
     }
 
-    async fn before_answer(&self, _: &[IpAddr]) {
+    async fn admit(&self, addresses: &[IpAddr], _: Origin) -> Vec<Admission> {
         if !self.routes_are_made {
-            std::future::pending().await
+            return std::future::pending().await;
         }
+        vec![Admission::HandOut; addresses.len()]
     }
 
     async fn neighbours(&self, _: Bytes) -> Option<Bytes> {

@@ -17,7 +17,9 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
 };
-use slipway_helper_api::{Client, DEFAULT_SOCKET, DnsPlan, Plan, RungChoice, TunnelCidr};
+use slipway_helper_api::{
+    Client, DEFAULT_SOCKET, DnsPlan, Plan, Route, RouteOrigin, RungChoice, TunnelCidr, Zones,
+};
 
 /// The helper's own user on the test laptop.
 pub(crate) const HELPER_UID: u32 = 59_990;
@@ -280,15 +282,25 @@ pub(crate) fn ranges(texts: &[&str]) -> Vec<TunnelCidr> {
     texts.iter().map(|text| text.parse().expect("range")).collect()
 }
 
+/// Networks by the user's word.
+pub(crate) fn routes(texts: &[&str]) -> Vec<Route> {
+    by(RouteOrigin::User, texts)
+}
+
+pub(crate) fn by(origin: RouteOrigin, texts: &[&str]) -> Vec<Route> {
+    let nets = ranges(texts).into_iter();
+    nets.map(|net| Route::new(net, origin)).collect()
+}
+
 pub(crate) fn plan(texts: &[&str]) -> Plan {
-    Plan::new(ranges(texts), None).expect("plan")
+    Plan::new(routes(texts), None).expect("plan")
 }
 
 /// A plan that has names found by redirect to that port.
 pub(crate) fn redirect_plan(texts: &[&str], port: u16) -> Plan {
     let port = port.try_into().expect("port");
-    let dns = DnsPlan::new(Vec::new(), Vec::new(), port, RungChoice::Redirect).expect("plan");
-    Plan::new(ranges(texts), Some(dns)).expect("plan")
+    let dns = DnsPlan::new(Zones::default(), port, RungChoice::Redirect).expect("plan");
+    Plan::new(routes(texts), Some(dns)).expect("plan")
 }
 
 /// Waits for something that says nothing when it happens.

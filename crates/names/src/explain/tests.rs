@@ -3,6 +3,7 @@ use std::fmt::Write;
 use std::net::Ipv4Addr;
 
 use super::*;
+use crate::asks::{Admission, Origin};
 use crate::event::channel;
 use crate::message::Rcode;
 use crate::scope::{Namespaces, Scope};
@@ -39,7 +40,9 @@ impl Asks for World {
         }
         say(&self.laptop, &query).await
     }
-    async fn before_answer(&self, _addresses: &[IpAddr]) {}
+    async fn admit(&self, addresses: &[IpAddr], _origin: Origin) -> Vec<Admission> {
+        vec![Admission::HandOut; addresses.len()]
+    }
 }
 
 const SVC: Option<Ipv4Addr> = Some(Ipv4Addr::new(10, 96, 0, 7));

@@ -45,12 +45,19 @@ impl Explanation {
             Cause::ClusterSilent => {
                 Some("See `slipway status` for whether the session is reconnecting.".to_owned())
             }
-            Cause::LaptopSilent => {
-                Some("Check the laptop's own network; Slipway only passes these names on.".to_owned())
-            }
+            Cause::LaptopSilent => Some(match self.candidates.first() {
+                Some(full) => {
+                    format!("Check the laptop's own network. To ask only the cluster, ask for `{full}`.")
+                }
+                None => "Check the laptop's own network; Slipway only passes these names on.".to_owned(),
+            }),
             Cause::OtherSession => {
                 Some("Connect its profile, or check how the profile is written.".to_owned())
             }
+            Cause::Withheld => Some(format!(
+                "If it is meant to be reached through the cluster, connect with `--also-proxy {}`, or add that to the profile.",
+                self.cluster.as_ref().map_or(name, |finding| &finding.asked)
+            )),
         }
     }
 
@@ -79,6 +86,11 @@ impl Explanation {
                 silence(self.laptop.as_ref())
             ),
             Cause::OtherSession => format!("`{name}` names another session."),
+            Cause::Withheld => format!(
+                "The cluster has `{name}`{}, but programs do not get that address: {}.",
+                in_brackets(self.cluster.as_ref()),
+                self.withheld.as_deref().unwrap_or("it is not routed"),
+            ),
             Cause::Never if self.rule == Rule::SpecialUse => {
                 format!("`{name}` ends in `invalid`, which is kept for names that never exist.")
             }
@@ -126,6 +138,14 @@ impl Explanation {
             Rule::LaptopSearch { suffix } => format!(
                 "`{name}` does not exist; without the search domain `{suffix}`, it was not found in the cluster either."
             ),
+            Rule::Reserved => format!(
+                "The laptop's name servers do not know `{name}`, and the cluster is not asked: a name that finds \
+                 proxies, or that the laptop uses itself, is never the cluster's."
+            ),
+            Rule::DoubtfulDomain => format!(
+                "The laptop's name servers do not know `{name}`, and the cluster is not asked: the domain that it \
+                 calls its own may be somebody else's."
+            ),
             Rule::Own
             | Rule::OtherProfile
             | Rule::Perhaps
@@ -145,6 +165,7 @@ impl Explanation {
 
     /// What was perhaps meant by a name that is nowhere, or where to look for it.
     fn perhaps(&self) -> Option<String> {
+        let name = &self.name;
         if let Some(near) = &self.near {
             return Some(format!("Perhaps `{near}` was meant."));
         }
@@ -161,6 +182,12 @@ impl Explanation {
             Rule::InNamespace { namespace } => Some(format!(
                 "`slipway list services --namespace {namespace}` shows what is there."
             )),
+            Rule::Reserved => Some(format!("To ask only the cluster, ask for `{name}.{}.svc`.", self.namespace)),
+            Rule::DoubtfulDomain => Some(
+                "If the domain is the cluster's, say so: connect with `--cluster-domain`, or set `cluster-domain` in \
+                 the profile's `[dns]`."
+                    .to_owned(),
+            ),
             Rule::ClusterDomain => Some(
                 "Check service and namespace, in this order: `slipway list namespaces`, `slipway list services`."
                     .to_owned(),
@@ -194,6 +221,8 @@ fn silence(finding: Option<&Finding>) -> &'static str {
     match finding.map(|finding| finding.outcome) {
         Some(Outcome::TimedOut) => "did not answer in time",
         None => "are out of reach",
-        Some(Outcome::Found | Outcome::NoData | Outcome::NxDomain | Outcome::ServFail) => "could not answer",
+        Some(
+            Outcome::Found | Outcome::NoData | Outcome::NxDomain | Outcome::ServFail | Outcome::Withheld,
+        ) => "could not answer",
     }
 }

@@ -1,6 +1,8 @@
-//! Whether a label is a top-level domain where the laptop is.
+//! Domains of the laptop: whether its own name servers have one of a name.
 
-use tokio::time::timeout;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
 
 use super::Resolver;
 use crate::asks::{AskError, Asks};
@@ -9,14 +11,16 @@ use crate::limits::LAPTOP_WITHIN;
 use crate::message::{self, Answer};
 use crate::name::{Label, Name};
 use crate::question::{Query, RecordType};
+use crate::race::LastLabel;
+
+/// How long the laptop's word about a last label counts, unless its name servers change before.
+const COUNTS_FOR: Duration = Duration::from_secs(3600);
 
 impl<A: Asks> Resolver<A> {
-    /// Whether the laptop's own name servers have a domain of this one label: a public one, or one of the company's that
-    /// no list has. `None` where they do not say.
-    pub async fn laptop_has_domain(&self, label: &Label) -> Option<bool> {
-        let length = u8::try_from(label.as_bytes().len()).ok()?;
-        let name = Name::from_wire(&[&[length], label.as_bytes(), &[0]].concat()).ok()?;
-        let query = message::query(&name, RecordType::NS);
+    /// Whether the laptop's own name servers have a domain of this name: a public one, or one of the company's that no
+    /// list has. `None` where they do not say. Takes [`LAPTOP_WITHIN`] at most.
+    pub async fn laptop_has_domain(&self, name: &Name) -> Option<bool> {
+        let query = message::query(name, RecordType::NS);
         let asking = self.asks().laptop(query.clone().into());
         let answer = match timeout(LAPTOP_WITHIN, asking).await {
             Ok(Ok(answer)) => answer,
@@ -29,7 +33,47 @@ impl<A: Asks> Resolver<A> {
         {
             Outcome::Found | Outcome::NoData => Some(true),
             Outcome::NxDomain => Some(false),
-            Outcome::ServFail | Outcome::TimedOut => None,
+            Outcome::ServFail | Outcome::TimedOut | Outcome::Withheld => None,
         }
+    }
+
+    /// Takes the laptop's name servers for others from now on, as after a change of network: what those before said is
+    /// forgotten.
+    pub fn name_servers_changed(&self) {
+        let mut memory = self.memory();
+        memory.last_labels.clear();
+        memory.laptops.clear();
+    }
+
+    /// What the laptop's name servers said lately about a name's last label.
+    pub(super) fn known_last_label(&self, name: &Name) -> LastLabel {
+        let Some(label) = name.last_label() else {
+            return LastLabel::Domain;
+        };
+        match self.memory().last_labels.get(label) {
+            Some((is_domain, said)) if said.elapsed() < COUNTS_FOR => last_label(Some(*is_domain)),
+            Some(_) | None => LastLabel::Asked,
+        }
+    }
+
+    /// Asks the laptop's name servers about a name's last label, unless they said lately.
+    pub(crate) async fn last_label(&self, name: &Name) -> LastLabel {
+        let known = self.known_last_label(name);
+        let (LastLabel::Asked, Some(label)) = (known, name.last_label().and_then(Label::from_bytes)) else {
+            return known;
+        };
+        let is_domain = self.laptop_has_domain(&label.clone().into()).await;
+        if let Some(is_domain) = is_domain {
+            self.memory().last_labels.put(label, (is_domain, Instant::now()));
+        }
+        last_label(is_domain)
+    }
+}
+
+fn last_label(is_domain: Option<bool>) -> LastLabel {
+    match is_domain {
+        Some(true) => LastLabel::Domain,
+        Some(false) => LastLabel::NoDomain,
+        None => LastLabel::Unknown,
     }
 }

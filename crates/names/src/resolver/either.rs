@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::cluster::FromCluster;
@@ -14,131 +14,136 @@ use crate::event::{Answerer, Outcome};
 use crate::limits::{HEDGE, LAPTOP_WITHIN, NOBODY_WITHIN, PATIENCE};
 use crate::message::Answer;
 use crate::name::Name;
-use crate::race::{Said, Verdict, settle};
-use crate::scope::Order;
-
-/// How many names we remember as the laptop's, so that a slow moment of its name servers gives none of them away.
-const LAPTOP_NAMES: usize = 1024;
+use crate::race::{Heard, LastLabel, Said, Verdict, may_ask_cluster, settle};
+use crate::scope::{Order, Rule};
 
 impl<A: Asks> Resolver<A> {
-    /// Asks both sides, the one that counts less a little later or when the other has not got the name.
-    pub(super) async fn via_either(&self, asked: &Asked<'_>, candidates: Arc<[Name]>, order: Order) -> Reply {
-        let first_has_spoken = Notify::new();
-        let its_turn = async |second: bool| {
-            if second {
-                let _ = timeout(HEDGE, first_has_spoken.notified()).await;
-            }
-        };
-        let mut cluster = pin!(async {
-            its_turn(order == Order::LaptopFirst).await;
-            let heard = self.ask_cluster(asked, &candidates).await;
-            first_has_spoken.notify_one();
-            heard
-        });
-        let mut laptop = pin!(async {
-            its_turn(order == Order::ClusterFirst).await;
-            let limit = if order == Order::ClusterFirst {
-                NOBODY_WITHIN
-            } else {
-                LAPTOP_WITHIN
-            };
-            let heard = self.ask_laptop(asked, limit).await;
-            first_has_spoken.notify_one();
-            heard
-        });
-        let known_as_laptops =
-            order != Order::ClusterFirst && self.memory().laptops.contains(&asked.question.name);
-        let mut patience = pin!(sleep(if known_as_laptops { LAPTOP_WITHIN } else { PATIENCE }));
-        let mut limit = pin!(sleep(if order == Order::ClusterFirst {
-            NOBODY_WITHIN
-        } else {
-            LAPTOP_WITHIN
-        }));
-        let (mut patient, mut from_cluster, mut from_laptop) = (true, None, None);
-        let verdict = loop {
-            let (cluster_said, laptop_said) = (
-                cluster_said(from_cluster.as_ref()),
-                laptop_said(from_laptop.as_ref()),
-            );
-            if let Some(verdict) = settle(order, cluster_said, laptop_said, patient) {
-                break verdict;
-            }
-            tokio::select! {
-                biased;
-                heard = &mut laptop, if from_laptop.is_none() => from_laptop = Some(heard),
-                heard = &mut cluster, if from_cluster.is_none() => from_cluster = Some(heard),
-                () = &mut patience, if patient => patient = false,
-                () = &mut limit => {
-                    from_cluster.get_or_insert(Err(AskError::TimedOut));
-                    from_laptop.get_or_insert(Err(AskError::TimedOut));
-                }
-            }
-        };
-        self.by_verdict(
-            asked,
-            Arc::clone(&candidates),
-            order,
-            verdict,
-            from_cluster,
-            from_laptop,
-        )
-        .await
-    }
-
-    async fn by_verdict(
+    /// Asks both sides. The one that counts less is asked a little later, or when the other has not got the name.
+    pub(super) async fn via_either(
         &self,
         asked: &Asked<'_>,
         candidates: Arc<[Name]>,
         order: Order,
-        verdict: Verdict,
-        cluster: Option<Result<FromCluster, AskError>>,
-        laptop: Option<Result<Answer, AskError>>,
+        rule: &Rule,
     ) -> Reply {
+        let name = &asked.question.name;
+        let last_label = if order == Order::Together || order == Order::LaptopFirst {
+            self.known_last_label(name)
+        } else {
+            LastLabel::Unknown
+        };
+        if last_label == LastLabel::Domain {
+            return self.via_laptop(asked).await;
+        }
+        let limit = if order == Order::ClusterFirst {
+            NOBODY_WITHIN
+        } else {
+            LAPTOP_WITHIN
+        };
+        let heard = watch::Sender::new(Heard {
+            cluster: Said::Nothing,
+            laptop: Said::Nothing,
+            last_label,
+            patient: true,
+        });
+        let mut cluster = pin!(async {
+            let mut watched = heard.subscribe();
+            let allowed = |heard: &Heard| may_ask_cluster(order, heard.laptop, heard.last_label);
+            drop(watched.wait_for(allowed).await);
+            if order == Order::LaptopFirst {
+                let laptop_spoke = watched.wait_for(|heard| heard.laptop != Said::Nothing);
+                drop(timeout(HEDGE, laptop_spoke).await);
+            }
+            self.ask_cluster(asked, &candidates).await
+        });
+        let mut laptop = pin!(async {
+            if order == Order::ClusterFirst {
+                let mut watched = heard.subscribe();
+                let cluster_spoke = watched.wait_for(|heard| heard.cluster != Said::Nothing);
+                drop(timeout(HEDGE, cluster_spoke).await);
+            }
+            self.ask_laptop(asked, limit).await
+        });
+        let mut label = pin!(self.last_label(name));
+        // A slow moment of the laptop's name servers gives no name away that is known to be theirs.
+        let is_laptops = order != Order::ClusterFirst && self.memory().laptops.contains(name);
+        let mut patience = pin!(sleep(if is_laptops { LAPTOP_WITHIN } else { PATIENCE }));
+        let mut limit = pin!(sleep(limit));
+        let (mut from_cluster, mut from_laptop) = (None, None);
+        let verdict = loop {
+            let now = *heard.borrow();
+            if let Some(verdict) = settle(order, now) {
+                break verdict;
+            }
+            tokio::select! {
+                biased;
+                answer = &mut laptop, if from_laptop.is_none() => {
+                    heard.send_modify(|heard| heard.laptop = laptop_said(&answer));
+                    from_laptop = Some(answer);
+                }
+                said = &mut label, if now.last_label == LastLabel::Asked => {
+                    heard.send_modify(|heard| heard.last_label = said);
+                }
+                answer = &mut cluster, if from_cluster.is_none() => {
+                    heard.send_modify(|heard| heard.cluster = cluster_said(&answer));
+                    from_cluster = Some(answer);
+                }
+                () = &mut patience, if now.patient => heard.send_modify(|heard| heard.patient = false),
+                () = &mut limit => {
+                    let cluster = from_cluster.get_or_insert(Err(AskError::TimedOut));
+                    let laptop = from_laptop.get_or_insert(Err(AskError::TimedOut));
+                    heard.send_modify(|heard| {
+                        heard.cluster = cluster_said(cluster);
+                        heard.laptop = laptop_said(laptop);
+                        if heard.last_label == LastLabel::Asked {
+                            heard.last_label = LastLabel::Unknown;
+                        }
+                    });
+                }
+            }
+        };
+        let candidates = Arc::clone(&candidates);
         let query = &asked.query;
-        match (verdict, cluster, laptop) {
-            (Verdict::Cluster, Some(Ok(found)), _) => self.hand_out(asked, found, candidates).await,
-            (Verdict::Laptop, _, Some(Ok(answer))) => {
-                self.remember_as_laptops(&asked.question.name);
+        let the_clusters = match verdict {
+            Verdict::Cluster => true,
+            // The laptop's own words, as before the session, where it counts.
+            Verdict::NoSuchName => order == Order::ClusterFirst || !matches!(from_laptop, Some(Ok(_))),
+            Verdict::Laptop | Verdict::Failure => false,
+        };
+        match (verdict, from_cluster, from_laptop) {
+            (_, Some(Ok(found)), _) if the_clusters => self.hand_out(asked, found, candidates, rule).await,
+            (Verdict::Laptop | Verdict::NoSuchName, _, Some(Ok(answer))) => {
+                if verdict == Verdict::Laptop {
+                    self.memory().laptops.put(name.clone(), ());
+                }
                 Reply::passed(query, answer, Answerer::Laptop, candidates)
             }
-            (Verdict::NoSuchName, Some(Ok(found)), Some(Ok(_))) if order == Order::ClusterFirst => {
-                self.hand_out(asked, found, candidates).await
-            }
-            // The laptop's own words, as before the session.
-            (Verdict::NoSuchName, _, Some(Ok(answer))) => {
-                Reply::passed(query, answer, Answerer::Laptop, candidates)
-            }
-            (Verdict::NoSuchName, Some(Ok(found)), _) => self.hand_out(asked, found, candidates).await,
             (_failure, cluster, laptop) => {
                 let errors = [cluster.and_then(Result::err), laptop.and_then(Result::err)];
-                Reply::failed(query, errors.into_iter().flatten(), candidates)
+                let timed_out = errors.contains(&Some(AskError::TimedOut));
+                let outcome = if timed_out {
+                    Outcome::TimedOut
+                } else {
+                    Outcome::ServFail
+                };
+                Reply::failed(query, outcome, candidates)
             }
         }
     }
+}
 
-    fn remember_as_laptops(&self, name: &Name) {
-        let mut memory = self.memory();
-        if memory.laptops.len() >= LAPTOP_NAMES {
-            memory.laptops.clear();
-        }
-        memory.laptops.insert(name.clone());
+fn cluster_said(answer: &Result<FromCluster, AskError>) -> Said {
+    match answer {
+        Ok(found) => said(found.answer.outcome),
+        Err(_) => Said::Failed,
     }
 }
 
-fn cluster_said(heard: Option<&Result<FromCluster, AskError>>) -> Said {
-    match heard {
-        None => Said::Nothing,
-        Some(Ok(found)) => said(found.answer.outcome),
-        Some(Err(_)) => Said::Failed,
-    }
-}
-
-fn laptop_said(heard: Option<&Result<Answer, AskError>>) -> Said {
-    match heard {
-        None => Said::Nothing,
-        Some(Ok(answer)) => said(answer.outcome),
-        Some(Err(AskError::NoServer)) => Said::NoSuchName,
-        Some(Err(AskError::Unreachable | AskError::TimedOut | AskError::Garbled)) => Said::Failed,
+fn laptop_said(answer: &Result<Answer, AskError>) -> Said {
+    match answer {
+        Ok(answer) => said(answer.outcome),
+        Err(AskError::NoServer) => Said::NoSuchName,
+        Err(AskError::Unreachable | AskError::TimedOut | AskError::Garbled) => Said::Failed,
     }
 }
 
@@ -146,6 +151,6 @@ fn said(outcome: Outcome) -> Said {
     match outcome {
         Outcome::Found | Outcome::NoData => Said::Exists,
         Outcome::NxDomain => Said::NoSuchName,
-        Outcome::ServFail | Outcome::TimedOut => Said::Failed,
+        Outcome::ServFail | Outcome::TimedOut | Outcome::Withheld => Said::Failed,
     }
 }

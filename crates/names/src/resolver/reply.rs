@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::cluster::FromCluster;
-use crate::asks::AskError;
 use crate::event::{Answerer, Outcome};
 use crate::message::{self, Answer, Rcode};
 use crate::name::Name;
@@ -53,17 +52,8 @@ impl Reply {
         }
     }
 
-    pub(super) fn failed(
-        query: &Query<'_>,
-        errors: impl IntoIterator<Item = AskError>,
-        candidates: Arc<[Name]>,
-    ) -> Self {
-        let timed_out = errors.into_iter().any(|error| error == AskError::TimedOut);
-        let outcome = if timed_out {
-            Outcome::TimedOut
-        } else {
-            Outcome::ServFail
-        };
+    /// A failure, which a program tells from "no such name". `outcome` says of which kind.
+    pub(super) fn failed(query: &Query<'_>, outcome: Outcome, candidates: Arc<[Name]>) -> Self {
         Self {
             bytes: message::empty(query, Rcode::ServFail),
             answerer: Answerer::Nobody,

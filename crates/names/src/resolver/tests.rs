@@ -21,6 +21,10 @@ use crate::search::SearchList;
 #[derive(Clone, Copy, Debug)]
 enum Say {
     Address(Ipv4Addr),
+    /// The name is an alias of another one, which has this address.
+    Alias(&'static str, Ipv4Addr),
+    /// The address, and others of other names in every section.
+    WithStrangers(Ipv4Addr),
     Long,
     NoData,
     NxDomain,
@@ -64,6 +68,39 @@ impl Side {
         let bytes = match say {
             Say::Address(address) if query.kind() == RecordType::A => message::address(&query, address),
             Say::Address(_) | Say::NoData => message::empty(&query, Rcode::NoError),
+            Say::Alias(end, address) => {
+                let end: Name = end.parse().unwrap();
+                let mut bytes = message::empty(&query, Rcode::NoError);
+                bytes[7] = 2;
+                bytes.extend([
+                    0xc0,
+                    12,
+                    0,
+                    5,
+                    0,
+                    1,
+                    0,
+                    0,
+                    0,
+                    30,
+                    0,
+                    u8::try_from(end.wire().len()).unwrap(),
+                ]);
+                bytes.extend(end.wire());
+                bytes.extend(end.wire());
+                bytes.extend([0, 1, 0, 1, 0, 0, 0, 30, 0, 4]);
+                bytes.extend(address.octets());
+                bytes
+            }
+            Say::WithStrangers(address) => {
+                let mut bytes = message::address(&query, address);
+                for section in [7, 9, 11] {
+                    bytes[section] += 1;
+                    bytes.extend(b"\x08stranger\0\0\x01\0\x01\0\0\0\x1e\0\x04");
+                    bytes.extend(PUBLIC.octets());
+                }
+                bytes
+            }
             Say::Long => {
                 let mut bytes = message::empty(&query, Rcode::NoError);
                 bytes[7] = 40;
@@ -97,6 +134,8 @@ struct Script {
     laptop: Side,
     neighbours: Side,
     routed: Mutex<Vec<IpAddr>>,
+    origins: Mutex<Vec<Origin>>,
+    withheld: Mutex<HashMap<IpAddr, Admission>>,
     routes_take: Mutex<Duration>,
 }
 
@@ -109,10 +148,16 @@ impl Asks for Arc<Script> {
         self.laptop.answer(&query).await
     }
 
-    async fn before_answer(&self, addresses: &[IpAddr]) {
+    async fn admit(&self, addresses: &[IpAddr], origin: Origin) -> Vec<Admission> {
         let wait = *self.routes_take.lock().unwrap();
         sleep(wait).await;
         self.routed.lock().unwrap().extend(addresses);
+        self.origins.lock().unwrap().push(origin);
+        let withheld = self.withheld.lock().unwrap();
+        addresses
+            .iter()
+            .map(|address| withheld.get(address).copied().unwrap_or(Admission::HandOut))
+            .collect()
     }
 
     async fn neighbours(&self, query: Bytes) -> Option<Bytes> {
@@ -122,6 +167,16 @@ impl Asks for Arc<Script> {
 
 const SVC: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 7);
 const PUBLIC: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+
+fn bench_without_namespaces() -> Bench {
+    let bench = bench();
+    let scope = Scope {
+        namespaces: Namespaces::Unknown,
+        ..scope()
+    };
+    bench.resolver.set_scope(scope);
+    bench
+}
 
 struct Bench {
     script: Arc<Script>,
@@ -137,6 +192,7 @@ fn scope() -> Scope {
             domains: vec!["corp.internal".parse().unwrap()],
             ..SearchList::default()
         },
+        reserved: ["laptop".parse().unwrap()].into(),
         profile: Some("staging".parse().unwrap()),
         ..Scope::new("cluster.local".parse().unwrap(), "shop".parse().unwrap())
     }
@@ -328,15 +384,208 @@ async fn a_company_host_wins_over_a_service_of_its_short_name() {
     bench.finds("web.corp.internal", PUBLIC).await;
 }
 
+/// What a laptop says whose name server is slow, silent, failing or out of reach.
+const TROUBLE: [(Say, u64); 4] = [
+    (Say::Nothing, 0),
+    (Say::ServFail, 0),
+    (Say::Fails(AskError::Unreachable), 0),
+    (Say::Address(PUBLIC), 7000),
+];
+
 #[tokio::test(start_paused = true)]
-async fn names_in_a_namespace_are_found_while_the_laptops_name_servers_are_silent() {
-    let bench = bench();
-    bench.script.laptop.otherwise(Say::Nothing, 0);
-    for name in ["web.shop", "web.corp.internal"] {
-        let heard = bench.ask(name).await;
-        assert_eq!(heard.addresses, [IpAddr::V4(SVC)], "{name}");
-        assert!(heard.took <= PATIENCE, "{name} took {:?}", heard.took);
+async fn a_laptop_that_fails_gives_no_name_away() {
+    for (say, after) in TROUBLE {
+        let bench = bench_without_namespaces();
+        bench.script.cluster.otherwise(Say::Address(SVC), 1);
+        bench.script.laptop.otherwise(say, after);
+        for name in ["github.com", "api.github.com", "web.shop", "web.corp.internal"] {
+            let heard = bench.ask(name).await;
+            let expected = match say {
+                Say::Address(address) => vec![IpAddr::V4(address)],
+                _failure => Vec::new(),
+            };
+            assert_eq!(heard.addresses, expected, "{name}: {say:?}");
+        }
+        assert_eq!(bench.script.cluster.asked(), [""; 0], "{say:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_below_a_domain_of_the_laptop_is_not_told_to_the_cluster() {
+    let bench = bench_without_namespaces();
+    bench.script.cluster.otherwise(Say::Address(SVC), 1);
+    bench.script.laptop.says("com", Say::NoData, 20);
+    for _first_then_remembered in 0..2 {
+        for name in ["exampel.com", "www.exampel.com"] {
+            assert_eq!(bench.ask(name).await.code, ResponseCode::NXDomain, "{name}");
+        }
+    }
+    assert_eq!(bench.script.cluster.asked(), [""; 0]);
+    // Elsewhere, `com` may be nobody's.
+    bench.script.laptop.says("com", Say::NxDomain, 0);
+    bench.resolver.name_servers_changed();
+    bench.finds("exampel.com", SVC).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_laptop_does_not_hold_up_names_below_no_domain_of_its() {
+    for (say, after) in TROUBLE {
+        let bench = bench();
+        bench.finds("web.shop", SVC).await;
+        bench.resolver.flush();
+        bench.script.laptop.otherwise(say, after);
+        let heard = bench.ask("web.shop").await;
+        assert_eq!(heard.addresses, [IpAddr::V4(SVC)], "{say:?}");
+        assert!(heard.took <= PATIENCE, "{say:?} took {:?}", heard.took);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_that_find_proxies_are_never_the_clusters() {
+    let bench = bench();
+    bench.script.cluster.otherwise(Say::Address(SVC), 1);
+    for name in [
+        "wpad",
+        "isatap",
+        "proxy",
+        "wpad.corp.internal",
+        "laptop",
+        "laptop.corp.internal",
+    ] {
+        assert_eq!(bench.ask(name).await.code, ResponseCode::NXDomain, "{name}");
+    }
+    bench.finds("proxy.shop.svc", SVC).await;
+    bench.finds("proxies", SVC).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn addresses_that_are_withheld_are_left_out_and_spoil_no_others() {
+    let bench = bench();
+    bench
+        .script
+        .cluster
+        .says("many.shop.svc.cluster.local", Say::Long, 0);
+    let bad = [1, 17, 40].map(|last| IpAddr::from([10, 1, 1, last]));
+    bench
+        .script
+        .withheld
+        .lock()
+        .unwrap()
+        .extend(bad.map(|address| (address, Admission::Withhold)));
+    for _fresh_then_cached in 0..2 {
+        let heard = bench.raw("many", RecordType::A, Transport::Tcp).await;
+        let addresses: Vec<_> = heard
+            .answers
+            .iter()
+            .filter_map(|record| record.data.ip_addr())
+            .collect();
+        assert_eq!(addresses.len(), 37);
+        assert!(!addresses.iter().any(|address| bad.contains(address)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_with_no_address_left_is_a_failure() {
+    let mut bench = bench();
+    let decide = |admission| {
+        bench
+            .script
+            .withheld
+            .lock()
+            .unwrap()
+            .insert(SVC.into(), admission);
+        bench.resolver.flush();
+    };
+    decide(Admission::Withhold);
+    let heard = bench.ask("web").await;
+    assert_eq!((heard.code, heard.addresses), (ResponseCode::ServFail, vec![]));
+    assert_eq!(bench.event(), (Answerer::Nobody, Outcome::Withheld));
+    assert!(bench.in_memory("web").is_none());
+    // Nobody misses an address of a family that the laptop has not got.
+    bench
+        .script
+        .withheld
+        .lock()
+        .unwrap()
+        .insert(SVC.into(), Admission::Unusable);
+    let heard = bench.ask("web").await;
+    assert_eq!((heard.code, heard.addresses), (ResponseCode::NoError, vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whose_word_an_address_is_follows_from_its_name() {
+    let bench = bench();
+    let scope = Scope {
+        hosts: ["db.partner.example".parse().unwrap()].into(),
+        ..scope()
+    };
+    bench.resolver.set_scope(scope);
+    bench
+        .script
+        .cluster
+        .says("db.partner.example", Say::Address(PUBLIC), 0);
+    bench.script.cluster.says(
+        "saas.shop.svc.cluster.local",
+        Say::Alias("api.example.org", PUBLIC),
+        0,
+    );
+    bench.script.cluster.says(
+        "twin.shop.svc.cluster.local",
+        Say::Alias("web.shop.svc.cluster.local", SVC),
+        0,
+    );
+    for (name, origin) in [
+        ("db.partner.example", Origin::User),
+        ("saas", Origin::Alias),
+        ("twin", Origin::Cluster),
+        ("web", Origin::Cluster),
+    ] {
+        bench.script.origins.lock().unwrap().clear();
+        assert_eq!(
+            bench
+                .raw(name, RecordType::A, Transport::Udp)
+                .await
+                .metadata
+                .response_code,
+            ResponseCode::NoError
+        );
+        assert_eq!(*bench.script.origins.lock().unwrap(), [origin], "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_addresses_of_the_name_itself_are_routed_and_handed_out() {
+    let bench = bench();
+    bench
+        .script
+        .cluster
+        .says("web.shop.svc.cluster.local", Say::WithStrangers(SVC), 0);
+    let heard = bench.raw("web", RecordType::A, Transport::Tcp).await;
+    assert_eq!(*bench.script.routed.lock().unwrap(), [IpAddr::V4(SVC)]);
+    let everywhere = [&heard.answers, &heard.authorities, &heard.additionals];
+    let addresses: Vec<_> = everywhere
+        .into_iter()
+        .flatten()
+        .filter_map(|record| record.data.ip_addr())
+        .collect();
+    assert_eq!(addresses, [IpAddr::V4(SVC)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_doubtful_domain_stays_the_laptops() {
+    let bench = bench();
+    let scope = Scope {
+        domain_is_doubtful: true,
+        ..Scope::new("com".parse().unwrap(), "shop".parse().unwrap())
+    };
+    bench.resolver.set_scope(scope);
+    bench.script.cluster.otherwise(Say::Address(SVC), 0);
+    bench.script.laptop.says("github.com", Say::Address(PUBLIC), 10);
+    bench.finds("github.com", PUBLIC).await;
+    assert_eq!(bench.ask("web.shop.svc.com").await.code, ResponseCode::NXDomain);
+    assert_eq!(bench.script.cluster.asked(), [""; 0]);
+    bench.finds("web", SVC).await;
+    bench.finds("web.shop.svc", SVC).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -621,7 +870,9 @@ async fn an_answer_of_the_cluster_to_something_else_is_not_believed() {
         async fn laptop(&self, query: Bytes) -> Result<Bytes, AskError> {
             self.cluster(query).await
         }
-        async fn before_answer(&self, _addresses: &[IpAddr]) {}
+        async fn admit(&self, addresses: &[IpAddr], _origin: Origin) -> Vec<Admission> {
+            vec![Admission::HandOut; addresses.len()]
+        }
     }
     let (observer, _events) = channel(8);
     let resolver = Resolver::new(scope(), Liar, observer);
@@ -642,8 +893,9 @@ impl Asks for Mapped {
     async fn laptop(&self, _query: Bytes) -> Result<Bytes, AskError> {
         Err(AskError::NoServer)
     }
-    async fn before_answer(&self, addresses: &[IpAddr]) {
+    async fn admit(&self, addresses: &[IpAddr], _origin: Origin) -> Vec<Admission> {
         self.0.routed.lock().unwrap().extend(addresses);
+        vec![Admission::HandOut; addresses.len()]
     }
     fn outward(&self, address: IpAddr) -> IpAddr {
         if address == IpAddr::V4(SVC) {
@@ -708,7 +960,9 @@ impl Asks for Arc<Loop> {
     async fn laptop(&self, _query: Bytes) -> Result<Bytes, AskError> {
         Err(AskError::NoServer)
     }
-    async fn before_answer(&self, _addresses: &[IpAddr]) {}
+    async fn admit(&self, addresses: &[IpAddr], _origin: Origin) -> Vec<Admission> {
+        vec![Admission::HandOut; addresses.len()]
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -742,7 +996,9 @@ impl Asks for Noise {
     async fn laptop(&self, _query: Bytes) -> Result<Bytes, AskError> {
         Ok(self.0.clone().into())
     }
-    async fn before_answer(&self, _addresses: &[IpAddr]) {}
+    async fn admit(&self, addresses: &[IpAddr], _origin: Origin) -> Vec<Admission> {
+        vec![Admission::HandOut; addresses.len()]
+    }
 }
 
 proptest! {

@@ -176,16 +176,16 @@ fn without_permission_to_list_namespaces_every_form_still_works() {
 #[test]
 fn search_domains_of_the_laptop_do_not_break_cluster_names() {
     let scope = scope();
-    let stripped = both(Order::LaptopFirst, &["web.shop.svc.cluster.local"]);
+    let stripped = both(Order::Searched, &["web.shop.svc.cluster.local"]);
     assert_eq!(decide(&scope, "web.corp.internal"), stripped);
     let Decision::Both { candidates, order } = decide(&scope, "web.internal") else {
         panic!("both sides may have it")
     };
-    assert_eq!(order, Order::LaptopFirst);
+    assert_eq!(order, Order::Searched);
     assert!(candidates.contains(&"web.shop.svc.cluster.local".parse().unwrap()));
     assert_eq!(
         decide(&scope, "_http._tcp.web.corp.internal"),
-        both(Order::LaptopFirst, &["_http._tcp.web.shop.svc.cluster.local"])
+        both(Order::Searched, &["_http._tcp.web.shop.svc.cluster.local"])
     );
     // Resolvers ask for a name with dots as it is, too, and there `a.dev` is the laptop's if the laptop has it.
     assert_eq!(decide(&scope, "web.shop.corp.internal"), Decision::Laptop);
@@ -326,4 +326,49 @@ proptest! {
             let _ = scope().classify(&Question::new(name, RecordType::A));
         }
     }
+}
+
+#[test]
+fn names_that_the_laptop_needs_itself_are_never_shared() {
+    let scope = Scope {
+        reserved: names(&["laptop", "k8s-api", "router.home"]).into_iter().collect(),
+        ..scope()
+    };
+    for name in [
+        "wpad",
+        "ISATAP",
+        "proxy",
+        "laptop",
+        "k8s-api",
+        "router.home",
+        "wpad.internal",
+    ] {
+        assert_eq!(decide(&scope, name), Decision::Laptop, "{name}");
+    }
+    let full = "proxy.shop.svc.cluster.local";
+    assert_eq!(
+        decide(&scope, "proxy.shop.svc"),
+        cluster(&[full]),
+        "written for a cluster"
+    );
+    assert!(
+        matches!(decide(&scope, "proxy.shop"), Decision::Both { .. }),
+        "not what systems ask for"
+    );
+}
+
+#[test]
+fn a_doubtful_domain_leaves_names_below_it_alone() {
+    let scope = Scope {
+        domain_is_doubtful: true,
+        ..Scope::new("com".parse().unwrap(), "shop".parse().unwrap())
+    };
+    for name in ["github.com", "web.shop.svc.com", "com"] {
+        assert_eq!(decide(&scope, name), Decision::Laptop, "{name}");
+    }
+    assert_eq!(decide(&scope, "web.shop.svc"), cluster(&["web.shop.svc.com"]));
+    assert_eq!(
+        decide(&scope, "web"),
+        both(Order::ClusterFirst, &["web.shop.svc.com"])
+    );
 }

@@ -1,0 +1,280 @@
+//! Domains whose names a session answers, each kind with its own rule: what a cluster says of itself must not move names
+//! that have nothing to do with it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::DnsSuffix;
+use crate::plan::PlanError;
+use crate::suffix::SuffixError;
+
+/// Domains that every session answers: what names end in that are written for a cluster, and Slipway's own.
+const ALWAYS: [&str; 3] = ["svc", "pod", "slipway.internal"];
+
+/// The domains of one plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Zones {
+    /// The domain that the cluster says is its own.
+    pub cluster: Option<ClusterDomain>,
+    /// Namespaces of the cluster, as in `web.shop`.
+    pub namespaces: Vec<Namespace>,
+    /// Trees of names of addresses, as `96.10.in-addr.arpa`.
+    pub reverse: Vec<ReverseZone>,
+    /// Domains that the user sends to the cluster.
+    pub user: Vec<DnsSuffix>,
+    /// Domains that are also tried behind short names, first one first. Each lies in one of the others.
+    pub search: Vec<DnsSuffix>,
+}
+
+impl Zones {
+    /// All domains but those tried behind short names, each once.
+    #[must_use]
+    pub fn all(&self) -> Vec<&str> {
+        let mut all: Vec<&str> = Vec::new();
+        let cluster = self.cluster.iter().map(|domain| domain.0.as_str());
+        let namespaces = self.namespaces.iter().map(|namespace| namespace.0.as_str());
+        let reverse = self.reverse.iter().map(|zone| zone.0.as_str());
+        let user = self.user.iter().map(DnsSuffix::as_str);
+        for zone in cluster.chain(ALWAYS).chain(user).chain(reverse).chain(namespaces) {
+            if !all.contains(&zone) {
+                all.push(zone);
+            }
+        }
+        all
+    }
+
+    /// How long they are in JSON, where each costs two quotes and a comma more.
+    pub(crate) fn bytes(&self) -> usize {
+        let search = self.search.iter().map(DnsSuffix::as_str);
+        self.all()
+            .into_iter()
+            .chain(search)
+            .map(|zone| zone.len() + 3)
+            .sum()
+    }
+
+    /// Whether search domains add nothing to the domains that are answered.
+    pub(crate) fn check(&self) -> Result<(), PlanError> {
+        let user = self.user.iter().map(DnsSuffix::as_str);
+        let cluster = self.cluster.iter().map(|domain| domain.0.as_str());
+        let zones: Vec<&str> = ALWAYS.into_iter().chain(cluster).chain(user).collect();
+        let outside = |suffix: &&DnsSuffix| !zones.iter().any(|zone| is_within(suffix.as_str(), zone));
+        match self.search.iter().find(outside) {
+            Some(suffix) => Err(PlanError::SearchOutside {
+                suffix: suffix.to_string(),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether a name is `zone` or below it.
+#[must_use]
+pub fn is_within(name: &str, zone: &str) -> bool {
+    name.strip_suffix(zone)
+        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// A domain that a cluster may have without the user's word: at least two labels, and not one that is open to everybody
+/// to register below, as far as its shape tells (`co.uk`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ClusterDomain(DnsSuffix);
+
+impl ClusterDomain {
+    /// Whether it is the domain of a cluster whose administrator chose no other, which is nobody else's.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.as_str() == "cluster.local"
+    }
+
+    /// The domain as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl TryFrom<String> for ClusterDomain {
+    type Error = ZoneError;
+
+    fn try_from(text: String) -> Result<Self, ZoneError> {
+        let suffix = DnsSuffix::try_from(text)?;
+        let mut labels = suffix.as_str().split('.').rev();
+        let (top, second, third) = (labels.next(), labels.next(), labels.next());
+        match (top, second, third) {
+            // Second-level domains below a country's that mean a kind: co, com, net, org, gov, edu, ac, or.
+            (Some(top), Some(second), None) if top.len() == 2 && second.len() <= 3 => {
+                Err(ZoneError::PublicSuffix {
+                    domain: suffix.to_string(),
+                })
+            }
+            (Some("arpa"), _, _) => Err(ZoneError::PublicSuffix {
+                domain: suffix.to_string(),
+            }),
+            (_, Some(_), _) => Ok(Self(suffix)),
+            (_, None, _) => Err(ZoneError::OneLabel {
+                domain: suffix.to_string(),
+            }),
+        }
+    }
+}
+
+/// The name of a namespace: one label (RFC 1123).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Namespace(DnsSuffix);
+
+impl TryFrom<String> for Namespace {
+    type Error = ZoneError;
+
+    fn try_from(text: String) -> Result<Self, ZoneError> {
+        let suffix = DnsSuffix::try_from(text)?;
+        if suffix.as_str().contains('.') {
+            return Err(ZoneError::NoNamespace {
+                name: suffix.to_string(),
+            });
+        }
+        Ok(Self(suffix))
+    }
+}
+
+/// A tree of names of addresses (RFC 1035 section 3.5, RFC 3596 section 2.5), of one network of addresses at least.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ReverseZone(DnsSuffix);
+
+impl TryFrom<String> for ReverseZone {
+    type Error = ZoneError;
+
+    fn try_from(text: String) -> Result<Self, ZoneError> {
+        let suffix = DnsSuffix::try_from(text)?;
+        let is_below = |root: &str| suffix.as_str() != root && is_within(suffix.as_str(), root);
+        if is_below("in-addr.arpa") || is_below("ip6.arpa") {
+            return Ok(Self(suffix));
+        }
+        Err(ZoneError::NotReverse {
+            name: suffix.to_string(),
+        })
+    }
+}
+
+macro_rules! texts {
+    ($($zone:ty),*) => {$(
+        impl FromStr for $zone {
+            type Err = ZoneError;
+
+            fn from_str(text: &str) -> Result<Self, ZoneError> {
+                Self::try_from(text.to_owned())
+            }
+        }
+
+        impl From<$zone> for String {
+            fn from(zone: $zone) -> Self {
+                zone.0.into()
+            }
+        }
+
+        impl fmt::Display for $zone {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )*};
+}
+
+texts!(ClusterDomain, Namespace, ReverseZone);
+
+/// Why a domain cannot be one of that kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ZoneError {
+    /// Not a domain that anybody can have.
+    #[error(transparent)]
+    Suffix(#[from] SuffixError),
+    /// A top-level domain.
+    #[error("{domain} is a top-level domain, which is no cluster's by its own word alone")]
+    OneLabel {
+        /// The domain.
+        domain: String,
+    },
+    /// A domain below which others register theirs.
+    #[error("others have domains below {domain}, so it is no cluster's by its own word alone")]
+    PublicSuffix {
+        /// The domain.
+        domain: String,
+    },
+    /// More than one label.
+    #[error("{name} is not the name of a namespace, which has no dots")]
+    NoNamespace {
+        /// What was given.
+        name: String,
+    },
+    /// Not below the roots of the reverse trees.
+    #[error("{name} is not a domain of names of addresses")]
+    NotReverse {
+        /// What was given.
+        name: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_cannot_call_a_domain_of_others_its_own() {
+        for domain in ["cluster.local", "k8s.corp.example", "k8s.example", "prod.uk"] {
+            assert!(domain.parse::<ClusterDomain>().is_ok(), "{domain}");
+        }
+        for domain in [
+            "com",
+            "lab",
+            ".",
+            "",
+            "co.uk",
+            "com.au",
+            "ac.jp",
+            "10.in-addr.arpa",
+            "local",
+        ] {
+            assert!(domain.parse::<ClusterDomain>().is_err(), "{domain}");
+        }
+    }
+
+    #[test]
+    fn each_kind_has_its_shape() {
+        assert!("shop".parse::<Namespace>().is_ok());
+        for name in ["shop.svc", "", "in-addr.arpa"] {
+            assert!(name.parse::<Namespace>().is_err(), "{name}");
+        }
+        assert!("96.10.in-addr.arpa".parse::<ReverseZone>().is_ok());
+        for name in ["in-addr.arpa", "ip6.arpa", "github.com", "xin-addr.arpa"] {
+            assert!(name.parse::<ReverseZone>().is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn search_domains_lie_in_domains_that_are_answered() {
+        let zones = |search: &str| Zones {
+            cluster: Some("k8s.example".parse().expect("domain")),
+            namespaces: vec!["shop".parse().expect("namespace")],
+            user: vec!["corp".parse().expect("suffix")],
+            search: vec![search.parse().expect("suffix")],
+            ..Zones::default()
+        };
+        for search in ["shop.svc.k8s.example", "k8s.example", "shop.svc", "db.corp"] {
+            assert_eq!(zones(search).check(), Ok(()), "{search}");
+        }
+        for search in ["example", "com", "xk8s.example", "shop"] {
+            assert!(zones(search).check().is_err(), "{search}");
+        }
+    }
+
+    #[test]
+    fn every_session_answers_names_that_are_written_for_a_cluster() {
+        assert_eq!(Zones::default().all(), ["svc", "pod", "slipway.internal"]);
+    }
+}
