@@ -6,7 +6,8 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use slipway_cluster::kubeconfig::{Choice, Sources};
 use slipway_profile::{
-    AlsoProxy, Context as ContextName, Image, KubeconfigPath, Method, Namespace, Profile, ProfileName, Store,
+    AlsoProxy, Context as ContextName, DomainName, Image, KubeconfigPath, Method, Namespace, Profile,
+    ProfileName, Store,
 };
 use slipway_session::Options;
 
@@ -91,6 +92,9 @@ pub(crate) struct Session {
     /// Reach this through the cluster too; may be given several times
     #[arg(long, value_name = "HOST|IP|CIDR")]
     also_proxy: Vec<AlsoProxy>,
+    /// Domain of the cluster's own names, where it is not cluster.local
+    #[arg(long, value_name = "DOMAIN")]
+    cluster_domain: Option<DomainName>,
     /// Image that the agent runs in
     #[arg(long, value_name = "IMAGE")]
     agent_image: Option<Image>,
@@ -133,6 +137,9 @@ impl Session {
         self.place.onto(&mut profile)?;
         if let Some(method) = self.method {
             profile.method = method;
+        }
+        if let Some(domain) = self.cluster_domain {
+            profile.dns.cluster_domain = Some(domain);
         }
         if let Some(image) = self.agent_image {
             profile.agent.image = Some(image);

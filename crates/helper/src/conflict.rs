@@ -3,10 +3,9 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use slipway_helper_api::{Conflict, ConflictWith, Refusal, Route, RouteOrigin, TunnelCidr};
+use slipway_helper_api::{Conflict, ConflictWith, Refusal, Route, RouteOrigin, TunnelCidr, is_private};
 
 use crate::network::{KnownRoute, Origin};
-use crate::policy::is_private;
 
 /// Checks networks that are to be routed into the device `index` (0 for one that does not exist yet).
 ///

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use ipnet::{IpNet, Ipv4Net};
 use serde::Deserialize;
-use slipway_helper_api::{RangeTrouble, Refusal, Route, RouteOrigin, TunnelCidr};
+use slipway_helper_api::{RangeTrouble, Refusal, Route, RouteOrigin, TunnelCidr, is_private};
 
 /// Most networks wider than one address in a lease.
 pub(crate) const MAX_RANGES: usize = 256;
@@ -103,30 +103,6 @@ impl Policy {
             (false, _) => Some(RangeTrouble::Public),
         }
     }
-}
-
-/// Whether a network lies in one that is nobody's on the Internet.
-pub(crate) fn is_private(net: IpNet) -> bool {
-    private().iter().any(|private| private.contains(&net))
-}
-
-/// Networks that are nobody's on the Internet: RFC 1918, RFC 6598, RFC 2544, RFC 4193.
-fn private() -> [IpNet; 6] {
-    const fn v4(a: u8, b: u8, prefix: u8) -> IpNet {
-        IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(a, b, 0, 0), prefix))
-    }
-    const UNIQUE_LOCAL: IpNet = IpNet::V6(ipnet::Ipv6Net::new_assert(
-        std::net::Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0),
-        7,
-    ));
-    [
-        v4(10, 0, 8),
-        v4(172, 16, 12),
-        v4(192, 168, 16),
-        v4(100, 64, 10),
-        v4(198, 18, 15),
-        UNIQUE_LOCAL,
-    ]
 }
 
 #[cfg(test)]
@@ -285,7 +261,7 @@ mod tests {
                 // The union, so that halves cannot add up to what a whole may not be.
                 let public: u64 = IpNet::aggregate(&all)
                     .into_iter()
-                    .filter(|net| !private().iter().any(|private| private.contains(net)))
+                    .filter(|net| !is_private(*net))
                     .map(|net| 1u64 << (32 - net.prefix_len()))
                     .sum();
                 prop_assert!(public <= MAX_ADDRESSES as u64);

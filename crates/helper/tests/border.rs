@@ -211,7 +211,9 @@ fn a_range_that_is_never_right_is_no_message() {
             let mut stream = greeted();
             say(
                 &mut stream,
-                &format!(r#"{{"up":{{"routes":[{{"net":"{range}","origin":"user"}}],"dns":null,"prefer":null}}}}"#),
+                &format!(
+                    r#"{{"up":{{"routes":[{{"net":"{range}","origin":"user"}}],"dns":null,"prefer":null}}}}"#
+                ),
             );
             assert_eq!(rest(&mut stream), "", "{range}: closed without a word");
         }

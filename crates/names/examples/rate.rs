@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use slipway_names::{Admission, AskError, Asks, Origin, Resolver, Scope, Transport, channel};
+use slipway_names::{Admission, AskError, Asks, NamedBy, Resolver, Scope, Transport, channel};
 
 /// A cluster where each name has one address.
 struct Cluster;
@@ -21,7 +21,7 @@ impl Asks for Cluster {
     async fn laptop(&self, _query: Bytes) -> Result<Bytes, AskError> {
         Err(AskError::NoServer)
     }
-    async fn admit(&self, addresses: &[IpAddr], _origin: Origin) -> Vec<Admission> {
+    async fn admit(&self, addresses: &[IpAddr], _named_by: NamedBy) -> Vec<Admission> {
         vec![Admission::HandOut; addresses.len()]
     }
 }

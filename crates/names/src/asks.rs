@@ -35,7 +35,7 @@ impl AskError {
 
 /// Whose word leads to the addresses of a cluster answer.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Origin {
+pub enum NamedBy {
     /// The user's: the profile sends this name to the cluster.
     User,
     /// The cluster's, about one of its own names.
@@ -68,7 +68,7 @@ pub trait Asks: Send + Sync + 'static {
 
     /// Decides on each address of a cluster answer, in their order, before it is handed out; routes may have to be made
     /// for them first.
-    fn admit(&self, addresses: &[IpAddr], origin: Origin) -> impl Future<Output = Vec<Admission>> + Send;
+    fn admit(&self, addresses: &[IpAddr], named_by: NamedBy) -> impl Future<Output = Vec<Admission>> + Send;
 
     /// Why an address was withheld lately, in a sentence without a full stop.
     fn why_withheld(&self, address: IpAddr) -> Option<String> {

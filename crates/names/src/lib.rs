@@ -36,7 +36,7 @@ mod scope;
 mod search;
 mod serve;
 
-pub use asks::{Admission, AskError, Asks, Origin};
+pub use asks::{Admission, AskError, Asks, NamedBy};
 pub use event::{Answerer, Event, Observer, Outcome, channel};
 pub use explain::{Cause, EXPLAIN_WITHIN, Explanation, Finding, Searched};
 pub use limits::{

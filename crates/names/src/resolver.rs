@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use self::cluster::FromCluster;
 use self::reply::Reply;
-use crate::asks::{Admission, AskError, Asks, Origin};
+use crate::asks::{Admission, AskError, Asks, NamedBy};
 use crate::cache::{Cache, Entry};
 use crate::event::{Answerer, Event, Observer, Outcome};
 use crate::flight::Flights;
@@ -360,7 +360,7 @@ impl<A: Asks> Resolver<A> {
             let asking = self
                 .inner
                 .asks
-                .admit(&answer.addresses, self.origin(answer, rule));
+                .admit(&answer.addresses, self.named_by(answer, rule));
             let admissions = timeout(ROUTES_WITHIN, asking)
                 .await
                 .map_err(|_| Outcome::TimedOut)?;
@@ -386,12 +386,12 @@ impl<A: Asks> Resolver<A> {
     }
 
     /// Whose word leads to the addresses of an answer.
-    fn origin(&self, answer: &Answer, rule: &Rule) -> Origin {
+    fn named_by(&self, answer: &Answer, rule: &Rule) -> NamedBy {
         let cluster = &self.scope().cluster_domain;
         match &answer.alias_of {
-            _ if *rule == Rule::User => Origin::User,
-            Some(end) if !end.is_within(cluster) => Origin::Alias,
-            Some(_) | None => Origin::Cluster,
+            _ if *rule == Rule::User => NamedBy::User,
+            Some(end) if !end.is_within(cluster) => NamedBy::Alias,
+            Some(_) | None => NamedBy::Cluster,
         }
     }
 

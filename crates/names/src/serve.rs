@@ -124,7 +124,7 @@ mod tests {
         async fn laptop(&self, _query: Bytes) -> Result<Bytes, AskError> {
             Err(AskError::NoServer)
         }
-        async fn admit(&self, addresses: &[IpAddr], _origin: crate::Origin) -> Vec<crate::Admission> {
+        async fn admit(&self, addresses: &[IpAddr], _origin: crate::NamedBy) -> Vec<crate::Admission> {
             vec![crate::Admission::HandOut; addresses.len()]
         }
     }

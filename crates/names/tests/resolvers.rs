@@ -26,7 +26,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use slipway_names::upstream::{Dial, Server, Upstream};
 use slipway_names::{
-    Admission, AskError, Asks, CHECK_ADDRESS, Namespaces, Origin, Resolver, Scope, SearchList, channel,
+    Admission, AskError, Asks, CHECK_ADDRESS, NamedBy, Namespaces, Resolver, Scope, SearchList, channel,
 };
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::process::Command;
@@ -161,7 +161,7 @@ impl Asks for World {
     async fn laptop(&self, query: Bytes) -> Result<Bytes, AskError> {
         self.laptop.ask(query).await
     }
-    async fn admit(&self, addresses: &[IpAddr], _origin: Origin) -> Vec<Admission> {
+    async fn admit(&self, addresses: &[IpAddr], _named_by: NamedBy) -> Vec<Admission> {
         vec![Admission::HandOut; addresses.len()]
     }
 }

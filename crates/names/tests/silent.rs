@@ -9,7 +9,7 @@ use bytes::Bytes;
 use slipway_names::upstream::{Dial, ROUNDS, Server, TCP_WITHIN, Upstream};
 use slipway_names::{
     Admission, AskError, Asks, CLUSTER_WITHIN, Cause, EXPLAIN_WITHIN, LAPTOP_WITHIN, NEIGHBOURS_WITHIN,
-    Namespaces, Origin, ROUTES_WITHIN, Resolver, Scope, Transport,
+    NamedBy, Namespaces, ROUTES_WITHIN, Resolver, Scope, Transport,
 };
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
@@ -54,7 +54,7 @@ impl Asks for World {
         say(self.laptop, &query).await
     }
 
-    async fn admit(&self, addresses: &[IpAddr], _: Origin) -> Vec<Admission> {
+    async fn admit(&self, addresses: &[IpAddr], _: NamedBy) -> Vec<Admission> {
         if !self.routes_are_made {
             return std::future::pending().await;
         }

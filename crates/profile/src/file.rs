@@ -260,6 +260,7 @@ mod tests {
             image in proptest::option::of("[a-z0-9./:@]{1,40}"),
             grace in proptest::option::of(Grace::MIN_SECONDS..=Grace::MAX_SECONDS),
             suffixes in proptest::collection::vec("[a-z]{1,10}(\\.[a-z]{1,10}){0,3}", 0..4),
+            cluster_domain in proptest::option::of("[a-z]{1,10}(\\.[a-z]{1,10}){0,3}"),
         ) -> Profile {
             Profile {
                 name: name.parse().unwrap(),
@@ -276,7 +277,10 @@ mod tests {
                     image: image.map(|text| text.parse().unwrap()),
                     grace: grace.map(|seconds| seconds.try_into().unwrap()),
                 },
-                dns: Dns { suffixes: suffixes.into_iter().map(|text| text.parse().unwrap()).collect() },
+                dns: Dns {
+                    suffixes: suffixes.into_iter().map(|text| text.parse().unwrap()).collect(),
+                    cluster_domain: cluster_domain.map(|text| text.parse().unwrap()),
+                },
             }
         }
     }

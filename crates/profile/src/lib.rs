@@ -25,6 +25,7 @@
 //!
 //! [dns]
 //! suffixes = ["corp.internal"]
+//! cluster-domain = "k8s.corp.internal"
 //! ```
 
 mod also_proxy;

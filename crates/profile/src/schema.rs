@@ -82,6 +82,10 @@ pub struct Dns {
     /// Every name at or below one of these is asked in the cluster.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suffixes: Vec<DomainName>,
+    /// The domain of the cluster's own names, for a cluster that has another than `cluster.local` and whose word alone is
+    /// doubted; absent: what the cluster says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_domain: Option<DomainName>,
 }
 
 /// How programs on the laptop are caught.

@@ -10,6 +10,7 @@ use slipway_vpn_tcp::HELPER_RETURNS_WITHIN;
 
 use crate::also_proxy::unknown_hosts;
 use crate::carriers::Report;
+use crate::connecting;
 use crate::context::{Context, Left};
 use crate::error::SessionError;
 use crate::holdings::{Holdings, Live};
@@ -70,6 +71,7 @@ pub(crate) async fn until_change(
         namespaces,
         addresses,
         hosts_checked,
+        reach,
     } = live;
     let mut helper_away = method.helper_away();
     let mut ended = std::pin::pin!(method.ended());
@@ -88,6 +90,14 @@ pub(crate) async fn until_change(
             () = &mut carriers => return Ok(awaited),
             () = &mut pod => return Ok(Change::AgentLost),
             now = namespaces.next() => method.set_namespaces(now),
+            Ok(()) = reach.changed() => {
+                let now = reach.borrow_and_update().clone();
+                context.publisher.update(|status| {
+                    status.routes = connecting::routes(&now);
+                    let problem = connecting::gravest(&now);
+                    status.problem = status.problem.take().or(problem);
+                });
+            }
             () = addresses.changed() => {
                 tracing::info!("the laptop has other addresses");
                 tunnel.suspect_carriers();

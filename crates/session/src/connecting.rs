@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use slipway_carrier::CarrierError;
 use slipway_control::{NameEvent, Problem, State};
 use slipway_names::{Label, Name, Outcome, Scope};
-use slipway_profile::AlsoProxy;
+use slipway_profile::{AlsoProxy, Profile};
 use slipway_tunnel::{Introduction, TunnelEvent};
-use slipway_vpn_tcp::{VpnTcp, Wanted, Warning};
+use slipway_vpn_tcp::{DomainSaidBy, Reach, VpnTcp, Wanted};
 
 use crate::addresses::Addresses;
 use crate::also_proxy::unknown_hosts;
@@ -45,7 +45,7 @@ pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<()
         }
         None => {
             context.step("Connecting the laptop");
-            let wanted = wanted(context, prepared, cluster_domain(agent.domain.as_deref()))?;
+            let wanted = wanted(context, prepared, agent.domain.as_deref())?;
             VpnTcp::start(wanted, prepared.way.tunnel.clone())
                 .await
                 .map_err(SessionError::from)?
@@ -57,7 +57,9 @@ pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<()
             method.deliver(event);
         }
     }
-    for warning in method.warnings() {
+    let mut reach = method.reach();
+    let now = reach.borrow_and_update().clone();
+    for warning in &now.warnings {
         tracing::warn!("{warning}");
     }
     let explainer = method.explainer();
@@ -69,6 +71,7 @@ pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<()
         namespaces: Followed::new(&prepared.way.client, &prepared.namespaces),
         addresses: Addresses::watch(),
         hosts_checked: false,
+        reach,
     });
     // Whoever starts a session in the background reads no further than that it is connected.
     let unknown = unknown_hosts(&context.options.profile, explainer);
@@ -78,8 +81,8 @@ pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<()
     context.publisher.update(|status| {
         status.state = State::Connected;
         status.step = None;
-        status.problem = gravest(method.warnings()).or(unknown.unwrap_or_default());
-        status.routes = method.routes().iter().map(ToString::to_string).collect();
+        status.problem = gravest(&now).or(unknown.unwrap_or_default());
+        status.routes = routes(&now);
         status.dns = Some(method.names_by());
         status.resolver = Some(method.resolver());
         status.capture = Some(method.captured_by().to_string());
@@ -87,15 +90,31 @@ pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<()
     Ok(())
 }
 
+/// How many networks the status names; one of a cluster that declares none may have learned thousands of addresses.
+const MOST_ROUTES: usize = 256;
+
+/// The networks that go to the cluster, as the status names them.
+pub(crate) fn routes(reach: &Reach) -> Vec<String> {
+    let shown = reach.routes.iter().take(MOST_ROUTES);
+    shown.map(ToString::to_string).collect()
+}
+
 /// Of what could not be had on the laptop, what the user should know first.
-fn gravest(warnings: &[Warning]) -> Option<Problem> {
-    let warning = warnings.iter().min_by_key(|warning| warning.is_shared())?;
-    let code = if warning.is_shared() {
-        "range-shared"
-    } else {
-        "range-not-routed"
-    };
-    Some(Problem::new(code, warning.to_string(), warning.remedy()))
+pub(crate) fn gravest(reach: &Reach) -> Option<Problem> {
+    let warning = reach.warnings.iter().min_by_key(|warning| warning.is_shared());
+    let warned = warning.map(|warning| Problem::new(warning.code(), warning.to_string(), warning.remedy()));
+    warned.or_else(|| withheld(reach))
+}
+
+/// The newest address that programs did not get.
+fn withheld(reach: &Reach) -> Option<Problem> {
+    let (address, why) = reach.withheld.iter().next()?;
+    Some(Problem::new(
+        "address-withheld",
+        format!("The cluster's DNS answered with {address}, which programs do not get: {why}"),
+        "If that host is meant to be reached through the cluster, add its name to `--also-proxy` or to the profile; \
+         `slipway explain NAME` says more.",
+    ))
 }
 
 /// Waits for the first carrier. An agent of the last session that turns out to be gone is replaced, once.
@@ -161,23 +180,31 @@ fn is_final(error: &CarrierError) -> bool {
     )
 }
 
-/// The domain of the cluster's names. One that is no name could only have been written by a kubelet that gives it to
-/// nobody else either.
-fn cluster_domain(told: Option<&str>) -> &str {
-    match told {
-        Some(told) if told.parse::<Name>().is_ok() => told,
-        Some(told) => {
+/// The domain of the cluster's names, and who says so.
+fn cluster_domain(profile: &Profile, told: Option<&str>) -> (Name, DomainSaidBy) {
+    let users = profile.dns.cluster_domain.as_ref();
+    if let Some(domain) = users.and_then(|domain| domain.as_str().parse().ok()) {
+        return (domain, DomainSaidBy::User);
+    }
+    // One that is no name could only have been written by a kubelet that gives it to nobody else either.
+    match told.map(str::parse) {
+        Some(Ok(domain)) => (domain, DomainSaidBy::Cluster),
+        Some(Err(_)) => {
             tracing::warn!(told, "the agent's pod searches a domain that is no name");
-            CLUSTER_DOMAIN
+            (default_domain(), DomainSaidBy::Cluster)
         }
         None => {
             tracing::info!("the agent's pod was told no cluster domain; it is taken for {CLUSTER_DOMAIN}");
-            CLUSTER_DOMAIN
+            (default_domain(), DomainSaidBy::Cluster)
         }
     }
 }
 
-fn wanted(context: &Context, prepared: &Prepared, domain: &str) -> Result<Wanted, SessionError> {
+fn default_domain() -> Name {
+    CLUSTER_DOMAIN.parse().unwrap_or_else(|_| Name::root())
+}
+
+fn wanted(context: &Context, prepared: &Prepared, domain: Option<&str>) -> Result<Wanted, SessionError> {
     let profile = &context.options.profile;
     let name = |text: &str| {
         text.parse::<Name>().map_err(|_| SessionError::Name {
@@ -189,16 +216,18 @@ fn wanted(context: &Context, prepared: &Prepared, domain: &str) -> Result<Wanted
             name: text.to_owned(),
         })
     };
-    let mut ranges: Vec<IpNet> = prepared
+    let declared: Vec<IpNet> = prepared
         .ranges
         .services
         .iter()
         .chain(&prepared.ranges.pods)
         .copied()
         .collect();
-    let mut scope = Scope::new(name(domain)?, label(&prepared.target.namespace)?);
+    let mut users = Vec::new();
+    let (domain, domain_said_by) = cluster_domain(profile, domain);
+    let mut scope = Scope::new(domain, label(&prepared.target.namespace)?);
     scope.namespaces = prepared.namespaces.clone();
-    scope.reverse.clone_from(&ranges);
+    scope.reverse.clone_from(&declared);
     scope.profile = context
         .options
         .saved
@@ -215,8 +244,8 @@ fn wanted(context: &Context, prepared: &Prepared, domain: &str) -> Result<Wanted
                 scope.hosts.insert(name(host.as_str())?);
                 zones.push(host.to_string());
             }
-            AlsoProxy::Ip(address) => ranges.push((*address).into()),
-            AlsoProxy::Cidr(range) => ranges.push(*range),
+            AlsoProxy::Ip(address) => users.push((*address).into()),
+            AlsoProxy::Cidr(range) => users.push(*range),
         }
     }
     let publisher = context.publisher.clone();
@@ -227,9 +256,17 @@ fn wanted(context: &Context, prepared: &Prepared, domain: &str) -> Result<Wanted
     });
     Ok(Wanted {
         helper: context.options.helper.clone(),
-        ranges,
-        own_way: prepared.own_way.clone(),
+        declared,
+        users,
+        own_way: prepared.own_way.addresses.clone(),
+        api_server: prepared
+            .own_way
+            .names
+            .iter()
+            .filter_map(|name| name.parse().ok())
+            .collect(),
         scope,
+        domain_said_by,
         zones,
         observer,
     })
@@ -241,6 +278,10 @@ fn name_event(event: &slipway_names::Event) -> NameEvent {
         Outcome::NxDomain => Some(("name-not-found", "Nobody knows this name.")),
         Outcome::ServFail => Some(("name-server-failed", "The name server failed.")),
         Outcome::TimedOut => Some(("name-server-silent", "The name server did not answer in time.")),
+        Outcome::Withheld => Some((
+            "address-withheld",
+            "The cluster answered with an address that programs do not get.",
+        )),
     };
     NameEvent {
         at: Timestamp::now(),

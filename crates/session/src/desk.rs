@@ -69,6 +69,7 @@ fn in_words(name: &str, found: &slipway_names::Explanation) -> Explanation {
                 Outcome::NxDomain => "not found",
                 Outcome::ServFail => "failed",
                 Outcome::TimedOut => "did not answer in time",
+                Outcome::Withheld => "found, at an address that programs do not get",
             };
             format!(
                 "{who}: `{}` {said} ({} ms)",

@@ -7,8 +7,8 @@ use slipway_cluster::placement::Agent;
 use slipway_cluster::ranges::Ranges;
 use slipway_names::Namespaces;
 use slipway_tunnel::{Key, TunnelEvent};
-use slipway_vpn_tcp::VpnTcp;
-use tokio::sync::mpsc;
+use slipway_vpn_tcp::{Reach, VpnTcp};
+use tokio::sync::{mpsc, watch};
 
 use crate::addresses::Addresses;
 use crate::carriers::{Carriers, Way};
@@ -29,8 +29,15 @@ pub(crate) struct Prepared {
     pub(crate) events: mpsc::Receiver<TunnelEvent>,
     pub(crate) ranges: Ranges,
     pub(crate) namespaces: Namespaces,
-    /// Addresses that carry the session itself and so must never go through it.
-    pub(crate) own_way: Vec<IpAddr>,
+    /// What carries the session itself and so must never go through it.
+    pub(crate) own_way: OwnWay,
+}
+
+/// The API server, or the proxy before it, as the laptop reaches it.
+#[derive(Debug, Default)]
+pub(crate) struct OwnWay {
+    pub(crate) names: Vec<String>,
+    pub(crate) addresses: Vec<IpAddr>,
 }
 
 /// The agent and what proves us to it.
@@ -53,4 +60,6 @@ pub(crate) struct Live {
     pub(crate) addresses: Addresses,
     /// Whether the cluster was asked for the profile's extra hosts.
     pub(crate) hosts_checked: bool,
+    /// What of the cluster can be reached on this laptop.
+    pub(crate) reach: watch::Receiver<Reach>,
 }

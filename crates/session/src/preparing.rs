@@ -1,6 +1,5 @@
 //! Preparing: the kubeconfig is read, the API server asked, its ranges and namespaces learned.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use slipway_vpn_tcp::VpnTcp;
 use crate::carriers::Way;
 use crate::context::{Context, Left};
 use crate::error::SessionError;
-use crate::holdings::Prepared;
+use crate::holdings::{OwnWay, Prepared};
 use crate::namespaces::known;
 
 /// How long the laptop's resolver may take for the API server's own address. The API server itself was reached by then,
@@ -92,24 +91,29 @@ pub(crate) async fn run(context: &Context) -> Result<Prepared, Left> {
     })
 }
 
-/// The addresses of the API server, or of the proxy before it.
-async fn own_way(target: &Target) -> Vec<IpAddr> {
-    let url = target
-        .config
-        .proxy_url
-        .as_ref()
-        .unwrap_or(&target.config.cluster_url);
-    let Some(host) = url.host() else { return Vec::new() };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    match tokio::time::timeout(OWN_WAY_WITHIN, tokio::net::lookup_host((host, 443))).await {
+/// The API server and the proxy before it: its names, and the addresses that the connection really goes to.
+async fn own_way(target: &Target) -> OwnWay {
+    let host = |url: &http::Uri| {
+        let host = url.host()?.trim_start_matches('[').trim_end_matches(']');
+        Some(host.to_owned())
+    };
+    let server = host(&target.config.cluster_url);
+    let proxy = target.config.proxy_url.as_ref().and_then(host);
+    let names: Vec<String> = server.iter().chain(&proxy).cloned().collect();
+    let Some(nearest) = proxy.or(server) else {
+        return OwnWay::default();
+    };
+    let looked_up = tokio::net::lookup_host((nearest.as_str(), 443));
+    let addresses = match tokio::time::timeout(OWN_WAY_WITHIN, looked_up).await {
         Ok(Ok(found)) => found.map(|address| address.ip()).collect(),
         Ok(Err(error)) => {
-            tracing::debug!(%error, host, "the API server's own address is not known");
+            tracing::debug!(%error, host = nearest, "the API server's own address is not known");
             Vec::new()
         }
         Err(_) => {
-            tracing::debug!(host, "nobody answers for the API server's own address");
+            tracing::debug!(host = nearest, "nobody answers for the API server's own address");
             Vec::new()
         }
-    }
+    };
+    OwnWay { names, addresses }
 }

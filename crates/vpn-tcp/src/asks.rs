@@ -1,4 +1,4 @@
-//! Whom the resolver asks: the agent, the laptop's own name servers, and, before an answer goes out, the lease.
+//! Upstreams of the resolver: the agent, the laptop's own name servers, and, before an answer goes out, the lease.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,13 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use slipway_helper_api::{DnsSuffix, Protocol, Upstream};
+use slipway_helper_api::{Protocol, Upstream, Zones};
 use slipway_names::upstream::{self, Dial, Server};
-use slipway_names::{AskError, Asks};
+use slipway_names::{Admission, AskError, Asks, NamedBy};
 use slipway_tunnel::Tunnel;
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
+
+use crate::lease::Reach;
 
 /// How often sockets to name servers that cannot be reached are asked for anew.
 const RENEW_EVERY: Duration = Duration::from_secs(1);
@@ -22,15 +24,16 @@ const RENEW_EVERY: Duration = Duration::from_secs(1);
 /// What the resolver needs of the lease.
 #[derive(Debug)]
 pub(crate) enum Need {
-    /// Routes to addresses that were learned from an answer, and whom to tell when they are there.
-    Routes {
+    /// Routes to addresses of an answer; the reply says of each whether programs may have it.
+    Admit {
         addresses: Vec<IpAddr>,
-        routed: oneshot::Sender<()>,
+        named_by: NamedBy,
+        decided: oneshot::Sender<Vec<Admission>>,
     },
     /// Sockets for TCP to the laptop's name servers: each is good for one connection.
     Sockets,
     /// The domains whose names are to come here, in place of those before.
-    Domains(Vec<DnsSuffix>),
+    Domains(Zones),
     /// All sockets to the laptop's name servers, and whom to tell when they are there.
     NameServers { renewed: oneshot::Sender<()> },
 }
@@ -41,6 +44,7 @@ pub(crate) struct SessionAsks {
     laptop: RwLock<Option<Arc<upstream::Upstream<Dialler>>>>,
     spare: Arc<Spare>,
     needs: mpsc::Sender<Need>,
+    reach: watch::Receiver<Reach>,
     /// When all sockets were asked for last; held while they are.
     renewed: tokio::sync::Mutex<Option<Instant>>,
 }
@@ -56,12 +60,13 @@ struct Dialler {
 }
 
 impl SessionAsks {
-    pub(crate) fn new(tunnel: Tunnel, needs: mpsc::Sender<Need>) -> SessionAsks {
-        SessionAsks {
+    pub(crate) fn new(tunnel: Tunnel, needs: mpsc::Sender<Need>, reach: watch::Receiver<Reach>) -> Self {
+        Self {
             tunnel,
             laptop: RwLock::default(),
             spare: Arc::default(),
             needs,
+            reach,
             renewed: tokio::sync::Mutex::default(),
         }
     }
@@ -148,15 +153,23 @@ impl Asks for SessionAsks {
         }
     }
 
-    async fn before_answer(&self, addresses: &[IpAddr]) {
-        let (routed, done) = oneshot::channel();
-        let need = Need::Routes {
+    async fn admit(&self, addresses: &[IpAddr], named_by: NamedBy) -> Vec<Admission> {
+        let (decided, decision) = oneshot::channel();
+        let need = Need::Admit {
             addresses: addresses.to_vec(),
-            routed,
+            named_by,
+            decided,
         };
-        if self.needs.send(need).await.is_ok() {
-            let _lease_ended = done.await;
+        let withhold = || vec![Admission::Withhold; addresses.len()];
+        if self.needs.send(need).await.is_err() {
+            return withhold();
         }
+        // Without a decision the lease has ended, and nothing is routed.
+        decision.await.unwrap_or_else(|_| withhold())
+    }
+
+    fn why_withheld(&self, address: IpAddr) -> Option<String> {
+        self.reach.borrow().withheld.why(address)
     }
 }
 

@@ -6,24 +6,20 @@
 //! name below `dev` pass through a session, although it would answer them as before.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use slipway_helper_api::DnsSuffix;
+use slipway_helper_api::{ClusterDomain, DnsSuffix, Namespace, ReverseZone, Zones};
 use slipway_names::{Label, Name, Namespaces, Scope};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::asks::Need;
-use crate::plan::suffixes;
+use crate::cluster_domain::DomainSaidBy;
 use crate::resolver::Resolver;
-
-/// The name under which a session's own names stand; only we answer it.
-const OWN_ZONE: &str = "slipway.internal";
-
-/// What names that are written for a cluster end in, short of its domain.
-const WRITTEN_FOR_A_CLUSTER: [&str; 2] = ["svc", "pod"];
 
 /// Most domains of one link, search domains included: systemd-resolved before version 247 takes no more than 256.
 const MOST: usize = 240;
@@ -40,42 +36,64 @@ const AGAIN: Duration = Duration::from_secs(30);
 /// What is the same for a session's whole life.
 #[derive(Clone, Debug)]
 pub(crate) struct Domains {
-    first: Vec<String>,
-    reverse: Vec<String>,
+    zones: Zones,
     own: Label,
 }
 
 impl Domains {
-    /// `more` are the user's.
-    pub(crate) fn new(scope: &Scope, more: &[String]) -> Domains {
+    /// The domains of a session: those that `scope` says and `users`, which the user sends to the cluster.
+    pub(crate) fn new(scope: &Scope, said_by: DomainSaidBy, users: &[String]) -> Self {
+        let domain = text(&scope.cluster_domain);
         let own = scope.namespace.to_string();
-        let first = [text(&scope.cluster_domain), OWN_ZONE.to_owned(), own]
-            .into_iter()
-            .chain(WRITTEN_FOR_A_CLUSTER.map(str::to_owned))
-            .chain(more.iter().cloned());
-        Domains {
-            first: first.collect(),
-            reverse: scope
-                .reverse
-                .iter()
-                .flat_map(|range| reverse_zones(*range))
-                .collect(),
+        let mut users = users.to_vec();
+        if said_by == DomainSaidBy::User {
+            users.insert(0, domain.clone());
+        }
+        let taken = !scope.domain_is_doubtful;
+        // Without a domain of its own, a cluster's names are found by what they end in short of it.
+        let search = if taken {
+            vec![
+                format!("{own}.svc.{domain}"),
+                format!("svc.{domain}"),
+                domain.clone(),
+            ]
+        } else {
+            vec![format!("{own}.svc"), "svc".to_owned()]
+        };
+        let cluster: Option<ClusterDomain> = if taken { parsed([&domain]).pop() } else { None };
+        let zones = Zones {
+            cluster,
+            namespaces: parsed::<Namespace>([&own]),
+            reverse: parsed::<ReverseZone>(
+                &scope
+                    .reverse
+                    .iter()
+                    .flat_map(|range| reverse_zones(*range))
+                    .collect::<Vec<_>>(),
+            ),
+            user: parsed::<DnsSuffix>(&users),
+            search: parsed::<DnsSuffix>(&search),
+        };
+        Self {
+            zones,
             own: scope.namespace.clone(),
         }
     }
 
     /// All of them, with these namespaces beside the session's own.
-    pub(crate) fn with(&self, namespaces: &[String]) -> Vec<DnsSuffix> {
-        let all = self.first.iter().chain(&self.reverse).chain(namespaces);
-        let mut domains = suffixes(all.map(String::as_str));
-        if domains.len() > MOST {
+    pub(crate) fn with(&self, namespaces: &[String]) -> Zones {
+        let mut zones = self.zones.clone();
+        let room = MOST.saturating_sub(zones.all().len() + zones.search.len());
+        if namespaces.len() > room {
             tracing::warn!(
-                left_out = domains.len() - MOST,
+                left_out = namespaces.len() - room,
                 "there are more domains than the laptop's resolver takes; names of some namespaces need `.svc`"
             );
-            domains.truncate(MOST);
         }
-        domains
+        zones
+            .namespaces
+            .extend(parsed::<Namespace>(namespaces.iter().take(room)));
+        zones
     }
 
     /// Keeps the laptop's resolver sending what it should as namespaces come and go.
@@ -133,7 +151,7 @@ async fn judge(new: Vec<Label>, resolver: &Resolver, verdicts: &mut BTreeMap<Lab
         let (resolver, permits) = (resolver.clone(), permits.clone());
         asking.spawn(async move {
             let _permit = permits.acquire_owned().await;
-            let is_laptops = resolver.0.laptop_has_domain(&namespace).await;
+            let is_laptops = resolver.0.laptop_has_domain(&namespace.clone().into()).await;
             (namespace, is_laptops)
         });
     }
@@ -181,6 +199,21 @@ fn reverse_zones(range: IpNet) -> Vec<String> {
     }
 }
 
+/// Those of the names that the helper takes; the others cannot be sent to us by their domain.
+fn parsed<T: FromStr<Err: Display>>(names: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<T> {
+    let parse = |name: &str| match name.parse() {
+        Ok(parsed) => Some(parsed),
+        Err(error) => {
+            tracing::debug!(name, %error, "a domain is left out");
+            None
+        }
+    };
+    names
+        .into_iter()
+        .filter_map(|name| parse(name.as_ref()))
+        .collect()
+}
+
 fn text(name: &Name) -> String {
     name.to_string().trim_end_matches('.').to_owned()
 }
@@ -196,36 +229,65 @@ mod tests {
         }
     }
 
+    fn domains(scope: &Scope, said_by: DomainSaidBy) -> Domains {
+        Domains::new(scope, said_by, &["db.example".to_owned()])
+    }
+
+    fn search(zones: &Zones) -> Vec<&str> {
+        zones.search.iter().map(DnsSuffix::as_str).collect()
+    }
+
     #[test]
-    fn names_of_the_sessions_own_namespace_come_here_and_those_written_for_a_cluster() {
-        let domains = Domains::new(&scope(), &["db.example".to_owned()]);
-        let texts: Vec<String> = domains
-            .with(&["orders".to_owned()])
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+    fn names_of_the_cluster_and_the_user_come_here() {
+        let zones = domains(&scope(), DomainSaidBy::Cluster).with(&["orders".to_owned()]);
         assert_eq!(
-            texts,
+            zones.all(),
             [
                 "k8s.example",
-                "slipway.internal",
-                "shop",
                 "svc",
                 "pod",
+                "slipway.internal",
                 "db.example",
                 "96.10.in-addr.arpa",
+                "shop",
                 "orders"
             ]
         );
+        assert_eq!(
+            search(&zones),
+            ["shop.svc.k8s.example", "svc.k8s.example", "k8s.example"]
+        );
+    }
+
+    #[test]
+    fn a_doubtful_domain_does_not_come_here() {
+        let scope = Scope {
+            domain_is_doubtful: true,
+            ..Scope::new("com".parse().unwrap(), "shop".parse().unwrap())
+        };
+        let zones = domains(&scope, DomainSaidBy::Cluster).with(&[]);
+        assert_eq!(
+            zones.all(),
+            ["svc", "pod", "slipway.internal", "db.example", "shop"]
+        );
+        assert_eq!(search(&zones), ["shop.svc", "svc"]);
+    }
+
+    #[test]
+    fn a_domain_by_the_users_word_comes_here_whatever_it_is() {
+        let scope = Scope::new("lab".parse().unwrap(), "shop".parse().unwrap());
+        let zones = domains(&scope, DomainSaidBy::User).with(&[]);
+        assert!(zones.all().contains(&"lab"));
+        assert_eq!(search(&zones), ["shop.svc.lab", "svc.lab", "lab"]);
     }
 
     #[test]
     fn there_are_never_more_domains_than_the_laptops_resolver_takes() {
         let many: Vec<String> = (0..1000).map(|number| format!("team-{number}")).collect();
-        let domains = Domains::new(&scope(), &[]).with(&many);
-        assert_eq!(domains.len(), MOST);
+        let zones = domains(&scope(), DomainSaidBy::Cluster).with(&many);
+        assert_eq!(zones.all().len() + zones.search.len(), MOST);
         assert_eq!(
-            domains[0].as_str(),
+            zones.all()[0],
             "k8s.example",
             "what every session needs comes first"
         );

@@ -1,17 +1,18 @@
 //! The helper's lease: asked for, kept, widened by learned addresses, asked for again when the helper came back.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use slipway_capture::Capture;
 use slipway_helper_api::{
-    Client, ClientError, DnsPlan, DnsSuffix, Granted, Handover, Lease, Plan, PlanError, Refusal, Slot,
-    TunnelCidr, UpError, Upstream,
+    Client, ClientError, DnsPlan, Granted, Handover, Lease, Plan, PlanError, RangeTrouble, Refusal, Route,
+    RouteOrigin, Routes, Slot, TunnelCidr, UpError, Upstream, Zones, is_private,
 };
+use slipway_names::{Admission, NamedBy};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -19,6 +20,7 @@ use crate::asks::Need;
 use crate::error::VpnTcpError;
 use crate::plan::{Warning, narrowed};
 use crate::resolver::Resolver;
+use crate::withheld::Withheld;
 
 /// How long a helper that ended may take to come back.
 pub const HELPER_RETURNS_WITHIN: Duration = Duration::from_secs(10);
@@ -29,11 +31,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Addresses that were learned one by one; the one longest unused goes first.
 const MOST_LEARNED: usize = 4096;
 
+/// Addresses that one answer may have routes made for. More need a range.
+const MOST_OF_ONE_ANSWER: usize = 64;
+
 /// What the session wants of the helper, apart from addresses that are learned.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
     pub(crate) socket: PathBuf,
-    pub(crate) routes: BTreeSet<TunnelCidr>,
+    pub(crate) routes: Routes,
     pub(crate) dns: Option<DnsPlan>,
 }
 
@@ -47,16 +52,29 @@ pub(crate) struct Fresh {
     pub(crate) warnings: Vec<Warning>,
 }
 
-/// Asks for a lease, with ever fewer networks as long as the helper names some that it will not route.
+/// What a lease has come to: told anew whenever it changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// The networks that go to the cluster, learned addresses among them, joined where they touch.
+    pub routes: Vec<IpNet>,
+    /// What could not be had, and why.
+    pub warnings: Vec<Warning>,
+    /// Addresses of cluster answers that programs do not get.
+    pub withheld: Withheld,
+}
+
+/// Asks for a lease with these addresses beside the networks of `ask`, and with ever fewer of them as long as the helper
+/// names some that it will not route.
 ///
 /// # Errors
 ///
 /// [`VpnTcpError`]; nothing is left then.
-pub(crate) async fn obtain(ask: &mut Ask, prefer: Option<Slot>) -> Result<Fresh, VpnTcpError> {
+pub(crate) async fn obtain(ask: &Ask, learned: &[Route], prefer: Option<Slot>) -> Result<Fresh, VpnTcpError> {
     let mut client = Client::connect(&ask.socket).await?;
     let mut warnings = Vec::new();
+    let mut routes: Routes = ask.routes.iter().chain(learned.iter().copied()).collect();
     loop {
-        let plan = plan(&ask.routes, ask.dns.as_ref())?;
+        let plan = plan(&routes, ask.dns.as_ref())?;
         let refusal = match client.up(&plan, prefer).await {
             Ok(Handover {
                 lease,
@@ -79,11 +97,16 @@ pub(crate) async fn obtain(ask: &mut Ask, prefer: Option<Slot>) -> Result<Fresh,
                 refusal
             }
         };
-        let Some((routes, because)) = narrowed(&ask.routes, &refusal) else {
+        let Some((left, because)) = narrowed(&routes, &refusal) else {
             return Err(VpnTcpError::Refused(refusal));
         };
-        ask.routes = routes;
-        warnings.extend(because);
+        routes = left;
+        // A learned address that is not granted any more is withheld when it is answered again.
+        warnings.extend(
+            because
+                .into_iter()
+                .filter(|warning| !learned.iter().any(|route| warning.is_about(route.net))),
+        );
     }
 }
 
@@ -94,8 +117,14 @@ pub(crate) struct Keeper {
     pub(crate) capture: Arc<Capture>,
     pub(crate) resolver: Resolver,
     pub(crate) own_way: Vec<IpAddr>,
+    /// Networks that the user named, also those that are not routed as a whole.
+    pub(crate) users: Vec<IpNet>,
     pub(crate) needs: mpsc::Receiver<Need>,
-    pub(crate) learned: Vec<TunnelCidr>,
+    /// What the helper granted of addresses that were learned, the longest unused first.
+    pub(crate) learned: Vec<Route>,
+    /// What could not be had for reasons that no lease changes.
+    pub(crate) warnings: Vec<Warning>,
+    pub(crate) reach: watch::Sender<Reach>,
     /// Whether the helper is gone for now.
     pub(crate) away: watch::Sender<bool>,
 }
@@ -112,16 +141,16 @@ impl Keeper {
                         tracing::debug!(%error, "the device was closed already");
                     }
                     self.away.send_replace(true);
-                    self.lease = match self.regain().await {
-                        Ok(lease) => lease,
-                        Err(error) => return error,
-                    };
+                    if let Err(error) = self.regain().await {
+                        return error;
+                    }
                     self.away.send_replace(false);
                 }
                 Some(need) = self.needs.recv() => match need {
-                    Need::Routes { addresses, routed } => {
-                        self.route(&addresses).await;
-                        let _nobody_waits = routed.send(());
+                    Need::Admit { addresses, named_by, decided } => {
+                        let decision = self.admit(&addresses, named_by).await;
+                        // The program may have stopped waiting.
+                        let _ = decided.send(decision);
                     }
                     Need::Sockets => self.renew_sockets().await,
                     Need::Domains(domains) => self.send_here(domains).await,
@@ -142,18 +171,13 @@ impl Keeper {
     }
 
     /// Has the laptop's resolver send the names of other domains here than before.
-    async fn send_here(&mut self, domains: Vec<DnsSuffix>) {
+    async fn send_here(&mut self, domains: Zones) {
         let Some(before) = &self.ask.dns else { return };
-        let dns = DnsPlan::new(
-            domains,
-            before.search().to_vec(),
-            before.redirect_port(),
-            before.rung(),
-        );
+        let dns = DnsPlan::new(domains, before.redirect_port(), before.rung());
         let outcome = match dns.and_then(|dns| {
             self.ask.dns = Some(dns.clone());
             // What is routed stays as the helper has it: it may have refused some of what we know.
-            Plan::new(self.lease.plan().routes().iter().copied(), Some(dns))
+            Plan::new(self.lease.plan().routes().iter(), Some(dns))
         }) {
             Ok(plan) => self.lease.update(&plan).await.map_err(VpnTcpError::from),
             Err(_) => Err(ClientError::Unexpected.into()),
@@ -167,57 +191,152 @@ impl Keeper {
 
     async fn renew_name_servers(&mut self) {
         match self.lease.refresh_dns().await {
-            Ok(sockets) => self.resolver.0.asks().set_laptop(sockets),
+            Ok(sockets) => {
+                self.resolver.0.asks().set_laptop(sockets);
+                // What could not be reached any more may have been those of another network.
+                self.resolver.0.name_servers_changed();
+            }
             Err(error) => tracing::warn!(%error, "no new sockets to the laptop's name servers"),
         }
     }
 
-    async fn route(&mut self, addresses: &[IpAddr]) {
-        let new: Vec<TunnelCidr> = addresses
-            .iter()
-            .filter(|address| !self.own_way.contains(address))
-            .filter(|address| !self.ask.routes.iter().any(|route| route.contains(**address)))
-            .filter_map(|address| TunnelCidr::single(*address).ok())
-            .collect();
-        let (known, new): (Vec<_>, Vec<_>) = new.into_iter().partition(|route| self.learned.contains(route));
-        // What was asked for again is as good as new.
-        self.learned.retain(|route| !known.contains(route));
-        self.learned.extend(known);
-        if new.is_empty() {
-            return;
-        }
-        self.learned.extend(&new);
-        let oldest = self.learned.len().saturating_sub(MOST_LEARNED);
-        let outcome = if self.learned.drain(..oldest).count() == 0 {
-            self.lease.add(new).await.map_err(VpnTcpError::from)
-        } else {
-            match plan(&self.all_routes(), self.ask.dns.as_ref()) {
-                Ok(plan) => self
-                    .lease
-                    .update(&plan)
-                    .await
-                    .map(drop)
-                    .map_err(VpnTcpError::from),
-                Err(error) => Err(error),
+    /// Decides on each address of an answer, and makes routes to those that programs may have.
+    async fn admit(&mut self, addresses: &[IpAddr], named_by: NamedBy) -> Vec<Admission> {
+        let mut decisions = Vec::with_capacity(addresses.len());
+        let mut new = Routes::default();
+        for address in addresses {
+            let decision = self.judge(*address, named_by);
+            if let Decision::Route(route) = decision {
+                if new.len() < MOST_OF_ONE_ANSWER {
+                    new.insert(route);
+                } else {
+                    let why =
+                        format!("one answer has routes made for {MOST_OF_ONE_ANSWER} addresses at most");
+                    decisions.push(Decision::Withhold(why));
+                    continue;
+                }
             }
-        };
-        if let Err(error) = outcome {
-            tracing::warn!(%error, "learned addresses could not be routed");
+            decisions.push(decision);
         }
+        let refused = self.learn(new).await;
+        let mut withheld = self.reach.borrow().withheld.clone();
+        let decided = addresses.iter().zip(decisions).map(|(address, decision)| {
+            let why = match decision {
+                Decision::HandOut => None,
+                Decision::Withhold(why) => Some(why),
+                Decision::Route(route) => match refused.iter().find(|(net, _)| *net == route.net) {
+                    None => None,
+                    Some((_, Refused::NoIpv6)) => return Admission::Unusable,
+                    Some((_, Refused::Because(why))) => Some(why.clone()),
+                },
+            };
+            match why {
+                None => {
+                    withheld.forget(*address);
+                    Admission::HandOut
+                }
+                Some(why) => {
+                    withheld.add(*address, why);
+                    Admission::Withhold
+                }
+            }
+        });
+        let decided = decided.collect();
+        self.tell(|reach| reach.withheld = withheld);
+        decided
     }
 
-    fn all_routes(&self) -> BTreeSet<TunnelCidr> {
-        self.ask.routes.iter().chain(&self.learned).copied().collect()
+    /// Tells what the lease has come to, if that is news.
+    fn tell(&self, change: impl FnOnce(&mut Reach)) {
+        let routes = routes_of(&self.lease);
+        self.reach.send_if_modified(|reach| {
+            let before = reach.clone();
+            reach.routes = routes;
+            change(reach);
+            *reach != before
+        });
+    }
+
+    /// What is to be done with an address, as far as this side knows.
+    fn judge(&self, address: IpAddr, named_by: NamedBy) -> Decision {
+        let is_routed = || {
+            self.lease
+                .plan()
+                .routes()
+                .nets()
+                .any(|net| !net.is_single() && net.contains(address))
+        };
+        if self.own_way.contains(&address) || is_routed() {
+            return Decision::HandOut;
+        }
+        let net = match TunnelCidr::single(address) {
+            Ok(net) => net,
+            Err(error) => return Decision::Withhold(error.to_string()),
+        };
+        let is_users = named_by == NamedBy::User || self.users.iter().any(|range| range.contains(&address));
+        if is_users {
+            return Decision::Route(Route::new(net, RouteOrigin::User));
+        }
+        if named_by == NamedBy::Alias && !is_private(net.net()) {
+            // A public host has the same address everywhere, so the laptop's own way leads there as well.
+            return Decision::HandOut;
+        }
+        Decision::Route(Route::new(net, RouteOrigin::Learned))
+    }
+
+    /// Has routes made to addresses, and says which of them the helper refused. One refusal spoils no others.
+    async fn learn(&mut self, new: Routes) -> Vec<(TunnelCidr, Refused)> {
+        let (known, mut new): (Routes, Routes) = new.iter().partition(|route| self.learned.contains(route));
+        // What was asked for again is as good as new.
+        self.learned.retain(|route| known.get(&route.net).is_none());
+        self.learned.extend(known.iter());
+        let mut refused = Vec::new();
+        if let Err(error) = self.make_room(new.len()).await {
+            refuse_all(&mut new, &mut refused, &error.to_string());
+        }
+        while !new.is_empty() {
+            match self.lease.add(new.iter()).await {
+                Ok(()) => break,
+                Err(ClientError::Refused(refusal)) => match narrowed(&new, &refusal) {
+                    Some((left, because)) => {
+                        for route in new.iter().filter(|route| left.get(&route.net).is_none()) {
+                            refused.push((route.net, Refused::by(&route.net, &refusal, &because)));
+                        }
+                        new = left;
+                    }
+                    None => refuse_all(&mut new, &mut refused, &refusal.cause()),
+                },
+                Err(error) => refuse_all(&mut new, &mut refused, &error.cause()),
+            }
+        }
+        self.learned.extend(new.iter());
+        refused
+    }
+
+    /// Forgets the addresses longest unused, so that as many more fit.
+    async fn make_room(&mut self, count: usize) -> Result<(), VpnTcpError> {
+        let oldest = (self.learned.len() + count).saturating_sub(MOST_LEARNED);
+        if oldest == 0 {
+            return Ok(());
+        }
+        let forgotten: Vec<Route> = self.learned.drain(..oldest).collect();
+        let kept = self
+            .lease
+            .plan()
+            .routes()
+            .iter()
+            .filter(|route| !forgotten.contains(route));
+        let plan = plan(&kept.collect(), self.lease.plan().dns())?;
+        self.lease.update(&plan).await?;
+        Ok(())
     }
 
     /// Asks a helper that came back for the same addresses, so that open connections go on.
-    async fn regain(&mut self) -> Result<Lease, VpnTcpError> {
+    async fn regain(&mut self) -> Result<(), VpnTcpError> {
         let slot = self.lease.granted().slot;
         let deadline = Instant::now() + HELPER_RETURNS_WITHIN;
-        let mut ask = self.ask.clone();
-        ask.routes = self.all_routes();
         loop {
-            let error = match obtain(&mut ask, Some(slot)).await {
+            let error = match obtain(&self.ask, &self.learned, Some(slot)).await {
                 Ok(fresh) => return self.go_on_with(fresh).await,
                 Err(error) => error,
             };
@@ -228,27 +347,78 @@ impl Keeper {
         }
     }
 
-    async fn go_on_with(&self, fresh: Fresh) -> Result<Lease, VpnTcpError> {
+    /// Puts a regained lease in the place of the lost one. What it has not got any more is told.
+    async fn go_on_with(&mut self, fresh: Fresh) -> Result<(), VpnTcpError> {
         if same_addresses(fresh.lease.granted(), self.lease.granted()) {
             tracing::info!("the helper is back");
         } else {
             tracing::warn!("the helper is back with other addresses; open connections are lost");
         }
         self.resolver.0.asks().set_laptop(fresh.upstreams);
+        self.resolver.0.name_servers_changed();
         self.capture.replace_tun(Some(fresh.tun)).await?;
-        Ok(fresh.lease)
+        self.lease = fresh.lease;
+        let routes = self.lease.plan().routes();
+        self.learned.retain(|route| routes.contains(route));
+        let warnings = [&self.warnings[..], &fresh.warnings].concat();
+        self.tell(|reach| reach.warnings = warnings);
+        Ok(())
     }
 }
 
-fn plan(routes: &BTreeSet<TunnelCidr>, dns: Option<&DnsPlan>) -> Result<Plan, VpnTcpError> {
-    Plan::new(routes.iter().copied(), dns.cloned()).map_err(|error| match error {
+/// The networks of a lease, joined where they touch.
+pub(crate) fn routes_of(lease: &Lease) -> Vec<IpNet> {
+    let nets: Vec<IpNet> = lease.plan().routes().nets().map(|route| route.net()).collect();
+    IpNet::aggregate(&nets)
+}
+
+/// What becomes of an address of an answer.
+enum Decision {
+    HandOut,
+    Withhold(String),
+    Route(Route),
+}
+
+/// Why the helper made no route.
+enum Refused {
+    /// Nobody misses it.
+    NoIpv6,
+    Because(String),
+}
+
+impl Refused {
+    fn by(net: &TunnelCidr, refusal: &Refusal, because: &[Warning]) -> Self {
+        if let Refusal::RangeRefused { why, .. } = refusal {
+            return match why {
+                RangeTrouble::NoIpv6 => Self::NoIpv6,
+                RangeTrouble::Public
+                | RangeTrouble::PublicByCluster
+                | RangeTrouble::Denied
+                | RangeTrouble::HelpersOwn => Self::Because(why.to_string()),
+            };
+        }
+        let meant = because.iter().find_map(|warning| match warning {
+            Warning::InUse(conflict) if conflict.range == *net => Some(conflict.to_string()),
+            Warning::InUse(_) | Warning::KeptOut { .. } | Warning::DoubtfulDomain { .. } => None,
+        });
+        Self::Because(meant.unwrap_or_else(|| refusal.cause()))
+    }
+}
+
+fn refuse_all(new: &mut Routes, refused: &mut Vec<(TunnelCidr, Refused)>, why: &str) {
+    let all = std::mem::take(new);
+    refused.extend(all.nets().map(|net| (net, Refused::Because(why.to_owned()))));
+}
+
+fn plan(routes: &Routes, dns: Option<&DnsPlan>) -> Result<Plan, VpnTcpError> {
+    Plan::new(routes.iter(), dns.cloned()).map_err(|error| match error {
         PlanError::TooManyRoutes { given } => VpnTcpError::Refused(Refusal::TooManyRoutes {
             given,
             limit: slipway_helper_api::MAX_ROUTES,
         }),
-        PlanError::TooManySuffixes { .. } | PlanError::SystemPort { .. } => {
-            VpnTcpError::Helper(ClientError::Unexpected)
-        }
+        PlanError::TooManySuffixes { .. }
+        | PlanError::SearchOutside { .. }
+        | PlanError::SystemPort { .. } => VpnTcpError::Helper(ClientError::Unexpected),
     })
 }
 

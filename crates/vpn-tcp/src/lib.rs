@@ -15,18 +15,23 @@
 //! Kubernetes or how the tunnel stays alive.
 
 mod asks;
+mod cluster_domain;
 mod domains;
 mod error;
 mod far_end;
+mod laptop_names;
 mod lease;
 mod listener;
 mod method;
 mod plan;
 mod resolver;
 mod self_test;
+mod withheld;
 
+pub use cluster_domain::{DomainSaidBy, Doubt};
 pub use error::{Ended, VpnTcpError};
-pub use lease::HELPER_RETURNS_WITHIN;
+pub use lease::{HELPER_RETURNS_WITHIN, Reach};
 pub use method::{Explainer, VpnTcp, Wanted};
 pub use plan::Warning;
 pub use slipway_capture::BackEnd;
+pub use withheld::Withheld;

@@ -7,19 +7,23 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use slipway_capture::private_namespace::check_tun;
 use slipway_capture::{BackEnd, Capture, Lost, Setup, TunAddresses};
-use slipway_helper_api::{Client, ClientError, DnsPlan, Granted, RedirectPort, Refusal, Rung, RungChoice};
+use slipway_helper_api::{
+    Client, ClientError, DnsPlan, Granted, Plan, RedirectPort, Refusal, RouteOrigin, Rung, RungChoice,
+};
 use slipway_names::{Explanation, Finding, Name, Namespaces, Observer, Scope, SearchList};
 use slipway_tunnel::{Tunnel, TunnelEvent};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::asks::SessionAsks;
+use crate::cluster_domain::{DomainSaidBy, Doubt, Trust, judge};
 use crate::domains::Domains;
 use crate::error::{Ended, VpnTcpError};
 use crate::far_end::Agent;
-use crate::lease::{Ask, Fresh, Keeper, obtain};
+use crate::laptop_names;
+use crate::lease::{Ask, Fresh, Keeper, Reach, obtain, routes_of};
 use crate::listener::Listener;
-use crate::plan::{Warning, routable, suffixes};
+use crate::plan::{Warning, routable};
 use crate::resolver::Resolver;
 use crate::self_test::names_reach_us;
 
@@ -30,13 +34,20 @@ const NEEDS: usize = 64;
 pub struct Wanted {
     /// The helper's socket.
     pub helper: PathBuf,
-    /// The networks that are known to be the cluster's, or to be reached through it.
-    pub ranges: Vec<IpNet>,
+    /// The networks that the cluster declares as its own.
+    pub declared: Vec<IpNet>,
+    /// The networks that the user sends through the cluster.
+    pub users: Vec<IpNet>,
     /// Addresses that must never go there, whatever range they lie in: they carry the tunnel itself.
     pub own_way: Vec<IpAddr>,
-    /// The rules about names. The laptop's own search domains are filled in from the helper's answer.
+    /// The names by which the laptop reaches the API server: its own, and that of a proxy before it.
+    pub api_server: Vec<Name>,
+    /// The rules about names. The laptop's own search domains are filled in from the helper's answer, the names that it
+    /// has a meaning for itself from its files, and whether the cluster's domain is doubtful from both.
     pub scope: Scope,
-    /// Domains, besides the cluster's own, whose names the laptop is to ask us for.
+    /// Who says what the cluster's domain is.
+    pub domain_said_by: DomainSaidBy,
+    /// Domains and hosts that the user sends to the cluster.
     pub zones: Vec<String>,
     /// Hears of every answered question.
     pub observer: Observer,
@@ -48,8 +59,7 @@ pub struct VpnTcp {
     resolver: Resolver,
     agent: Agent,
     granted: Granted,
-    warnings: Vec<Warning>,
-    routes: Vec<IpNet>,
+    reach: watch::Receiver<Reach>,
     namespaces: watch::Sender<Namespaces>,
     helper_away: watch::Receiver<bool>,
     ended: watch::Receiver<Option<Arc<Ended>>>,
@@ -79,31 +89,61 @@ impl VpnTcp {
     /// [`VpnTcpError`]; nothing is left then.
     pub async fn start(wanted: Wanted, tunnel: Tunnel) -> Result<VpnTcp, VpnTcpError> {
         let listener = Listener::bind().await.map_err(VpnTcpError::Listener)?;
-        let (routes, mut warnings) = routable(&wanted.ranges, &wanted.own_way);
-        let domains = Domains::new(&wanted.scope, &wanted.zones);
-        let dns = dns_plan(&wanted.scope, &domains, listener.port())?;
-        let own_way = wanted.own_way;
+        let ranges: Vec<(IpNet, RouteOrigin)> = by(RouteOrigin::Declared, &wanted.declared)
+            .chain(by(RouteOrigin::User, &wanted.users))
+            .collect();
+        let (routes, mut warnings) = routable(&ranges, &wanted.own_way);
+        let mut scope = wanted.scope;
+        scope.reserved.extend(laptop_names::read());
+        scope.reserved.extend(wanted.api_server.iter().cloned());
+        let said_by = wanted.domain_said_by;
+        let first = judge(&scope.cluster_domain, said_by, &[], &wanted.api_server);
+        scope.domain_is_doubtful = first != Trust::Given;
+        let mut domains = Domains::new(&scope, said_by, &wanted.zones);
         let mut ask = Ask {
             socket: wanted.helper,
             routes,
-            dns: Some(dns),
+            dns: Some(dns_plan(&domains, listener.port())?),
         };
         let Fresh {
-            lease,
+            mut lease,
             tun,
             upstreams,
-            warnings: more,
-        } = obtain(&mut ask, None).await?;
-        warnings.extend(more);
+            warnings: refused,
+        } = obtain(&ask, &[], None).await?;
         let granted = lease.granted().clone();
 
         let (needs, needed) = mpsc::channel(NEEDS);
-        let asks = SessionAsks::new(tunnel.clone(), needs.clone());
+        let (tell_reach, reach) = watch::channel(Reach::default());
+        let asks = SessionAsks::new(tunnel.clone(), needs.clone(), reach.clone());
         asks.set_laptop(upstreams);
-        let mut scope = wanted.scope;
         let namespaces = watch::Sender::new(scope.namespaces.clone());
         scope.laptop_search = laptop_search(&granted);
-        let resolver = Resolver(slipway_names::Resolver::new(scope, asks, wanted.observer));
+        let searched = scope.laptop_search.domains.clone();
+        let resolver = Resolver(slipway_names::Resolver::new(scope.clone(), asks, wanted.observer));
+        let trust = judge(&scope.cluster_domain, said_by, &searched, &wanted.api_server);
+        match doubt(&scope.cluster_domain, trust, &resolver).await {
+            Some(doubt) => warnings.push(Warning::DoubtfulDomain {
+                domain: scope.cluster_domain.clone(),
+                doubt,
+            }),
+            None if scope.domain_is_doubtful => {
+                scope.domain_is_doubtful = false;
+                domains = Domains::new(&scope, said_by, &wanted.zones);
+                let dns = dns_plan(&domains, listener.port())?;
+                let plan = Plan::new(lease.plan().routes().iter(), Some(dns.clone()));
+                let plan = plan.map_err(|_| VpnTcpError::Helper(ClientError::Unexpected))?;
+                resolver.0.asks().set_laptop(lease.update(&plan).await?);
+                resolver.0.set_scope(scope);
+                ask.dns = Some(dns);
+            }
+            None => {}
+        }
+        tell_reach.send_replace(Reach {
+            routes: routes_of(&lease),
+            warnings: [&warnings[..], &refused].concat(),
+            ..Reach::default()
+        });
         let agent = Agent::new(tunnel);
         let started = Capture::start(tun, setup(&granted), agent.clone(), resolver.clone()).await;
         let capture = Arc::new(started?);
@@ -112,15 +152,17 @@ impl VpnTcp {
         tasks.spawn(listener.serve(resolver.clone()));
         let (end, ended) = watch::channel(None);
         let (away, helper_away) = watch::channel(false);
-        let routes = ask.routes.iter().map(|route| route.net()).collect();
         let keeper = Keeper {
             ask,
             lease,
             capture: capture.clone(),
             resolver: resolver.clone(),
-            own_way,
+            own_way: wanted.own_way,
+            users: wanted.users,
             needs: needed,
             learned: Vec::new(),
+            warnings,
+            reach: tell_reach,
             away,
         };
         tasks.spawn(watch_over(keeper, capture.clone(), end));
@@ -133,8 +175,7 @@ impl VpnTcp {
             resolver,
             agent,
             granted,
-            warnings,
-            routes,
+            reach,
             namespaces,
             helper_away,
             ended,
@@ -153,14 +194,9 @@ impl VpnTcp {
         self.agent.deliver(event, &self.capture.replies());
     }
 
-    /// The networks that go to the cluster.
-    pub fn routes(&self) -> &[IpNet] {
-        &self.routes
-    }
-
-    /// What could not be had, and why.
-    pub fn warnings(&self) -> &[Warning] {
-        &self.warnings
+    /// What goes to the cluster and what could not be had, as it changes.
+    pub fn reach(&self) -> watch::Receiver<Reach> {
+        self.reach.clone()
     }
 
     /// How the laptop's names reach us, in words for people.
@@ -269,23 +305,27 @@ fn setup(granted: &Granted) -> Setup {
     }
 }
 
-fn dns_plan(scope: &Scope, domains: &Domains, port: u16) -> Result<DnsPlan, VpnTcpError> {
+fn by(origin: RouteOrigin, ranges: &[IpNet]) -> impl Iterator<Item = (IpNet, RouteOrigin)> {
+    ranges.iter().map(move |range| (*range, origin))
+}
+
+fn dns_plan(domains: &Domains, port: u16) -> Result<DnsPlan, VpnTcpError> {
     let unexpected = |_| VpnTcpError::Helper(ClientError::Unexpected);
-    let cluster = scope.cluster_domain.to_string();
-    let cluster = cluster.trim_end_matches('.');
-    let search = [
-        format!("{}.svc.{cluster}", scope.namespace),
-        format!("svc.{cluster}"),
-        cluster.to_owned(),
-    ];
     let port = RedirectPort::try_from(port).map_err(unexpected)?;
-    DnsPlan::new(
-        domains.with(&[]),
-        suffixes(search.iter().map(String::as_str)),
-        port,
-        RungChoice::Auto,
-    )
-    .map_err(unexpected)
+    DnsPlan::new(domains.with(&[]), port, RungChoice::Auto).map_err(unexpected)
+}
+
+/// Why the cluster's domain may be somebody else's, where it may. Asks the laptop's own name servers if nothing else tells.
+async fn doubt(domain: &Name, trust: Trust, resolver: &Resolver) -> Option<Doubt> {
+    match trust {
+        Trust::Given => None,
+        Trust::Doubted(doubt) => Some(doubt),
+        Trust::Unless => match resolver.0.laptop_has_domain(domain).await {
+            Some(false) => None,
+            Some(true) => Some(Doubt::OnLaptop),
+            None => Some(Doubt::Unknown),
+        },
+    }
 }
 
 fn laptop_search(granted: &Granted) -> SearchList {

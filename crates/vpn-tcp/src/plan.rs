@@ -1,11 +1,15 @@
 //! What to ask of the helper: pure, so that every rule can be shown without one.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use slipway_helper_api::{Conflict, ConflictWith, DnsSuffix, RangeTrouble, Refusal, TunnelCidr};
+use slipway_helper_api::{
+    Conflict, ConflictWith, RangeTrouble, Refusal, Route, RouteOrigin, Routes, TunnelCidr,
+};
+use slipway_names::Name;
+
+use crate::cluster_domain::Doubt;
 
 /// A network, or a part of one, that does not go to the cluster, and why. The session goes on without it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +22,13 @@ pub enum Warning {
         range: IpNet,
         /// Which rule, in words for people.
         why: String,
+    },
+    /// The domain that the cluster calls its own may be somebody else's.
+    DoubtfulDomain {
+        /// The domain.
+        domain: Name,
+        /// Why.
+        doubt: Doubt,
     },
 }
 
@@ -34,11 +45,35 @@ impl fmt::Display for Warning {
                 write!(f, "{conflict}. Addresses in that range do not go to the cluster")
             }
             Warning::KeptOut { range, why } => write!(f, "{range} does not go to the cluster: {why}"),
+            Warning::DoubtfulDomain { domain, doubt } => write!(
+                f,
+                "the cluster says that its domain is `{domain}`, but {doubt}. Names below it stay the laptop's; \
+                 short names of the cluster work"
+            ),
         }
     }
 }
 
 impl Warning {
+    /// A word for scripts that never changes.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Warning::DoubtfulDomain { .. } => "cluster-domain-doubtful",
+            _ if self.is_shared() => "range-shared",
+            Warning::InUse(_) | Warning::KeptOut { .. } => "range-not-routed",
+        }
+    }
+
+    /// Whether this is about exactly that network.
+    pub(crate) fn is_about(&self, net: TunnelCidr) -> bool {
+        match self {
+            Warning::InUse(conflict) => conflict.range == net,
+            Warning::KeptOut { range, .. } => *range == net.net(),
+            Warning::DoubtfulDomain { .. } => false,
+        }
+    }
+
     /// Whether another session has the range, and perhaps leads it to the same place.
     #[must_use]
     pub fn is_shared(&self) -> bool {
@@ -65,17 +100,25 @@ impl Warning {
             Warning::KeptOut { .. } => {
                 "Names still resolve, but what has an address in that range is out of reach."
             }
+            Warning::DoubtfulDomain { .. } => {
+                "If the domain is the cluster's, say so: connect with `--cluster-domain`, or set `cluster-domain` in the \
+                 profile's `[dns]`."
+            }
         }
     }
 }
 
 /// The networks that may be asked for at all, without the addresses that carry the tunnel itself.
-pub(crate) fn routable(ranges: &[IpNet], own_way: &[IpAddr]) -> (BTreeSet<TunnelCidr>, Vec<Warning>) {
-    let mut routes = BTreeSet::new();
+pub(crate) fn routable(ranges: &[(IpNet, RouteOrigin)], own_way: &[IpAddr]) -> (Routes, Vec<Warning>) {
+    let mut routes = Routes::default();
     let mut warnings = Vec::new();
-    for range in ranges {
+    for (range, origin) in ranges {
         match TunnelCidr::try_from(*range) {
-            Ok(route) => routes.extend(without(route, own_way)),
+            Ok(net) => routes.extend(
+                without(net, own_way)
+                    .into_iter()
+                    .map(|net| Route::new(net, *origin)),
+            ),
             Err(why) => warnings.push(Warning::KeptOut {
                 range: *range,
                 why: why.to_string(),
@@ -95,22 +138,19 @@ fn without(route: TunnelCidr, own_way: &[IpAddr]) -> Vec<TunnelCidr> {
 }
 
 /// The networks without what the helper refused, and why; `None` where the refusal is not about networks.
-pub(crate) fn narrowed(
-    routes: &BTreeSet<TunnelCidr>,
-    refusal: &Refusal,
-) -> Option<(BTreeSet<TunnelCidr>, Vec<Warning>)> {
+pub(crate) fn narrowed(routes: &Routes, refusal: &Refusal) -> Option<(Routes, Vec<Warning>)> {
     match refusal {
         Refusal::Conflicts(conflicts) => {
             let mut left = routes.clone();
             for conflict in conflicts {
-                let overlapping: Vec<TunnelCidr> = left
+                let overlapping: Vec<Route> = left
                     .iter()
-                    .copied()
-                    .filter(|route| route.overlaps(conflict.route))
+                    .filter(|route| route.net.overlaps(conflict.route))
                     .collect();
                 for route in overlapping {
-                    left.remove(&route);
-                    left.extend(route.without(conflict.route));
+                    left.take(&route.net);
+                    let parts = route.net.without(conflict.route).into_iter();
+                    left.extend(parts.map(|net| Route::new(net, route.origin)));
                 }
             }
             let warnings = conflicts.iter().cloned().map(Warning::InUse).collect();
@@ -118,7 +158,7 @@ pub(crate) fn narrowed(
         }
         Refusal::RangeRefused { range, why } => {
             let mut left = routes.clone();
-            let was_there = left.remove(range);
+            let was_there = left.take(range).is_some();
             let warning = Warning::KeptOut {
                 range: range.net(),
                 why: why.to_string(),
@@ -139,6 +179,7 @@ pub(crate) fn narrowed(
         | Refusal::NoTunDevice { .. }
         | Refusal::Kernel { .. }
         | Refusal::DnsUnavailable(_)
+        | Refusal::DomainRefused { .. }
         | Refusal::OutOfOrder
         | Refusal::LeaseExists
         | Refusal::NoLease
@@ -147,25 +188,13 @@ pub(crate) fn narrowed(
     }
 }
 
-/// Those of the names that the helper takes as suffixes; others cannot be sent to us by suffix.
-pub(crate) fn suffixes<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<DnsSuffix> {
-    let mut suffixes: Vec<DnsSuffix> = Vec::new();
-    for name in names {
-        match name.parse() {
-            Ok(suffix) if !suffixes.contains(&suffix) => suffixes.push(suffix),
-            Ok(_) => {}
-            Err(error) => tracing::debug!(name, %error, "a suffix is left out"),
-        }
-    }
-    suffixes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn set(ranges: &[&str]) -> BTreeSet<TunnelCidr> {
-        ranges.iter().map(|range| range.parse().unwrap()).collect()
+    fn set(ranges: &[&str]) -> Routes {
+        let nets = ranges.iter().map(|range| range.parse().unwrap());
+        nets.map(|net| Route::new(net, RouteOrigin::Declared)).collect()
     }
 
     #[test]
@@ -189,15 +218,17 @@ mod tests {
 
     #[test]
     fn networks_that_can_never_be_routed_are_named_and_left_out() {
-        let ranges = ["10.96.0.0/16", "169.254.0.0/16"].map(|range| range.parse().unwrap());
+        let ranges =
+            ["10.96.0.0/16", "169.254.0.0/16"].map(|range| (range.parse().unwrap(), RouteOrigin::Declared));
         let (routes, warnings) = routable(&ranges, &[]);
         assert_eq!(routes, set(&["10.96.0.0/16"]));
-        assert!(matches!(&warnings[..], [Warning::KeptOut { range, .. }] if *range == ranges[1]));
+        assert!(matches!(&warnings[..], [Warning::KeptOut { range, .. }] if *range == ranges[1].0));
     }
 
     #[test]
     fn the_api_servers_address_is_cut_out_of_a_range_around_it() {
-        let (routes, _) = routable(&["10.0.0.0/30".parse().unwrap()], &["10.0.0.1".parse().unwrap()]);
+        let range = ("10.0.0.0/30".parse().unwrap(), RouteOrigin::Declared);
+        let (routes, _) = routable(&[range], &["10.0.0.1".parse().unwrap()]);
         assert_eq!(routes, set(&["10.0.0.0/32", "10.0.0.2/31"]));
     }
 

@@ -80,6 +80,9 @@ struct Create {
     /// Ask the cluster for every name at or below this; may be given several times
     #[arg(long, value_name = "DOMAIN")]
     dns_suffix: Vec<DomainName>,
+    /// Domain of the cluster's own names, where it is not cluster.local
+    #[arg(long, value_name = "DOMAIN")]
+    cluster_domain: Option<DomainName>,
     /// Image that the agent runs in
     #[arg(long, value_name = "IMAGE")]
     agent_image: Option<Image>,
@@ -152,6 +155,7 @@ impl Create {
         profile.method = self.method;
         profile.also_proxy = self.also_proxy;
         profile.dns.suffixes = self.dns_suffix;
+        profile.dns.cluster_domain = self.cluster_domain;
         profile.agent.image = self.agent_image;
         profile.agent.grace = self.agent_grace;
         profile.colour = self.colour;

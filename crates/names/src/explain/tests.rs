@@ -3,7 +3,7 @@ use std::fmt::Write;
 use std::net::Ipv4Addr;
 
 use super::*;
-use crate::asks::{Admission, Origin};
+use crate::asks::{Admission, NamedBy};
 use crate::event::channel;
 use crate::message::Rcode;
 use crate::scope::{Namespaces, Scope};
@@ -40,7 +40,7 @@ impl Asks for World {
         }
         say(&self.laptop, &query).await
     }
-    async fn admit(&self, addresses: &[IpAddr], _origin: Origin) -> Vec<Admission> {
+    async fn admit(&self, addresses: &[IpAddr], _named_by: NamedBy) -> Vec<Admission> {
         vec![Admission::HandOut; addresses.len()]
     }
 }

@@ -134,7 +134,7 @@ struct Script {
     laptop: Side,
     neighbours: Side,
     routed: Mutex<Vec<IpAddr>>,
-    origins: Mutex<Vec<Origin>>,
+    named: Mutex<Vec<NamedBy>>,
     withheld: Mutex<HashMap<IpAddr, Admission>>,
     routes_take: Mutex<Duration>,
 }
@@ -148,11 +148,11 @@ impl Asks for Arc<Script> {
         self.laptop.answer(&query).await
     }
 
-    async fn admit(&self, addresses: &[IpAddr], origin: Origin) -> Vec<Admission> {
+    async fn admit(&self, addresses: &[IpAddr], named_by: NamedBy) -> Vec<Admission> {
         let wait = *self.routes_take.lock().unwrap();
         sleep(wait).await;
         self.routed.lock().unwrap().extend(addresses);
-        self.origins.lock().unwrap().push(origin);
+        self.named.lock().unwrap().push(named_by);
         let withheld = self.withheld.lock().unwrap();
         addresses
             .iter()
@@ -400,9 +400,10 @@ async fn a_laptop_that_fails_gives_no_name_away() {
         bench.script.laptop.otherwise(say, after);
         for name in ["github.com", "api.github.com", "web.shop", "web.corp.internal"] {
             let heard = bench.ask(name).await;
-            let expected = match say {
-                Say::Address(address) => vec![IpAddr::V4(address)],
-                _failure => Vec::new(),
+            let expected = if let Say::Address(address) = say {
+                vec![IpAddr::V4(address)]
+            } else {
+                Vec::new()
             };
             assert_eq!(heard.addresses, expected, "{name}: {say:?}");
         }
@@ -534,13 +535,13 @@ async fn whose_word_an_address_is_follows_from_its_name() {
         Say::Alias("web.shop.svc.cluster.local", SVC),
         0,
     );
-    for (name, origin) in [
-        ("db.partner.example", Origin::User),
-        ("saas", Origin::Alias),
-        ("twin", Origin::Cluster),
-        ("web", Origin::Cluster),
+    for (name, named_by) in [
+        ("db.partner.example", NamedBy::User),
+        ("saas", NamedBy::Alias),
+        ("twin", NamedBy::Cluster),
+        ("web", NamedBy::Cluster),
     ] {
-        bench.script.origins.lock().unwrap().clear();
+        bench.script.named.lock().unwrap().clear();
         assert_eq!(
             bench
                 .raw(name, RecordType::A, Transport::Udp)
@@ -549,7 +550,7 @@ async fn whose_word_an_address_is_follows_from_its_name() {
                 .response_code,
             ResponseCode::NoError
         );
-        assert_eq!(*bench.script.origins.lock().unwrap(), [origin], "{name}");
+        assert_eq!(*bench.script.named.lock().unwrap(), [named_by], "{name}");
     }
 }
 
@@ -870,7 +871,7 @@ async fn an_answer_of_the_cluster_to_something_else_is_not_believed() {
         async fn laptop(&self, query: Bytes) -> Result<Bytes, AskError> {
             self.cluster(query).await
         }
-        async fn admit(&self, addresses: &[IpAddr], _origin: Origin) -> Vec<Admission> {
+        async fn admit(&self, addresses: &[IpAddr], _named_by: NamedBy) -> Vec<Admission> {
             vec![Admission::HandOut; addresses.len()]
         }
     }
@@ -893,7 +894,7 @@ impl Asks for Mapped {
     async fn laptop(&self, _query: Bytes) -> Result<Bytes, AskError> {
         Err(AskError::NoServer)
     }
-    async fn admit(&self, addresses: &[IpAddr], _origin: Origin) -> Vec<Admission> {
+    async fn admit(&self, addresses: &[IpAddr], _named_by: NamedBy) -> Vec<Admission> {
         self.0.routed.lock().unwrap().extend(addresses);
         vec![Admission::HandOut; addresses.len()]
     }
@@ -960,7 +961,7 @@ impl Asks for Arc<Loop> {
     async fn laptop(&self, _query: Bytes) -> Result<Bytes, AskError> {
         Err(AskError::NoServer)
     }
-    async fn admit(&self, addresses: &[IpAddr], _origin: Origin) -> Vec<Admission> {
+    async fn admit(&self, addresses: &[IpAddr], _named_by: NamedBy) -> Vec<Admission> {
         vec![Admission::HandOut; addresses.len()]
     }
 }
@@ -996,7 +997,7 @@ impl Asks for Noise {
     async fn laptop(&self, _query: Bytes) -> Result<Bytes, AskError> {
         Ok(self.0.clone().into())
     }
-    async fn admit(&self, addresses: &[IpAddr], _origin: Origin) -> Vec<Admission> {
+    async fn admit(&self, addresses: &[IpAddr], _named_by: NamedBy) -> Vec<Admission> {
         vec![Admission::HandOut; addresses.len()]
     }
 }

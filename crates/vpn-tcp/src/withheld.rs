@@ -1,0 +1,60 @@
+//! Addresses of cluster answers that programs do not get, with the reasons.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+/// How many are remembered; the oldest goes first.
+const MOST: usize = 64;
+
+/// Addresses that were withheld lately. A page of a cluster service must not become one of the laptop's router.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Withheld(VecDeque<(IpAddr, String)>);
+
+impl Withheld {
+    /// Remembers an address and why it was withheld.
+    pub(crate) fn add(&mut self, address: IpAddr, why: String) {
+        self.0.retain(|(known, _)| *known != address);
+        self.0.push_back((address, why));
+        while self.0.len() > MOST {
+            self.0.pop_front();
+        }
+    }
+
+    /// Forgets an address, as when it was handed out after all.
+    pub(crate) fn forget(&mut self, address: IpAddr) -> bool {
+        let before = self.0.len();
+        self.0.retain(|(known, _)| *known != address);
+        self.0.len() != before
+    }
+
+    /// Why an address was withheld, in a sentence without a full stop.
+    #[must_use]
+    pub fn why(&self, address: IpAddr) -> Option<String> {
+        let known = self.0.iter().find(|(known, _)| *known == address);
+        known.map(|(_, why)| why.clone())
+    }
+
+    /// Addresses and reasons, newest first.
+    pub fn iter(&self) -> impl Iterator<Item = (IpAddr, &str)> {
+        self.0.iter().rev().map(|(address, why)| (*address, why.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_are_remembered() {
+        let mut withheld = Withheld::default();
+        for last in 0..=255 {
+            withheld.add(IpAddr::from([127, 0, 0, last]), format!("{last}"));
+        }
+        withheld.add(IpAddr::from([127, 0, 0, 250]), "again".to_owned());
+        assert_eq!(withheld.iter().count(), MOST);
+        assert_eq!(withheld.iter().next(), Some(([127, 0, 0, 250].into(), "again")));
+        assert_eq!(withheld.why([127, 0, 0, 1].into()), None);
+        assert!(withheld.forget([127, 0, 0, 255].into()));
+        assert_eq!(withheld.why([127, 0, 0, 255].into()), None);
+    }
+}
