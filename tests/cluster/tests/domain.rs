@@ -19,6 +19,46 @@ fn names_of_a_cluster_with_another_domain_are_found() {
     for kind in [LaptopKind::Plain, LaptopKind::Resolved] {
         with_laptop_of(&bed.0, kind, names_are_found);
     }
+    with_laptop_of(&bed.0, LaptopKind::Plain, a_domain_of_the_laptop_is_not_the_clusters);
+}
+
+/// A laptop that searches the domain in which the cluster's lies.
+struct Searching<'a>(&'a Desk<'a>, String);
+
+impl<'a> Searching<'a> {
+    fn begin(desk: &'a Desk<'a>, search: &str) -> Self {
+        let before = desk.text("cat", &["/etc/resolv.conf"]);
+        let server = before.lines().find(|line| line.starts_with("nameserver")).unwrap();
+        desk.laptop
+            .write("/etc/resolv.conf", &format!("{server}\nsearch {search}\n"))
+            .unwrap();
+        Self(desk, before)
+    }
+}
+
+impl Drop for Searching<'_> {
+    fn drop(&mut self) {
+        self.0.laptop.write("/etc/resolv.conf", &self.1).unwrap();
+    }
+}
+
+fn a_domain_of_the_laptop_is_not_the_clusters(desk: &Desk<'_>) {
+    let full = format!("web.shop.svc.{DOMAIN}");
+    let _searching = Searching::begin(desk, "corp.example");
+    let session = desk.connect(&[]);
+    assert!(!desk.resolves(&full), "{full} stays the laptop's");
+    for form in ["web", "web.shop.svc"] {
+        assert!(desk.resolves(form), "{form}");
+    }
+    let status = session.status().unwrap().to_string();
+    assert!(status.contains("cluster-domain-doubtful"), "{status}");
+    session.disconnect();
+
+    let session = desk.connect(&["--cluster-domain", DOMAIN]);
+    for form in ["web", "web.shop.svc", &full] {
+        assert!(desk.resolves(form), "{form} by the user's word");
+    }
+    session.disconnect();
 }
 
 fn names_are_found(desk: &Desk<'_>) {

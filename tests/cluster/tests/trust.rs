@@ -1,0 +1,127 @@
+//! Things that a cluster, or a tenant of it, says about names and addresses that are not its own: they stay the laptop's.
+//! Each test first shows that the cluster really says so.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use slipway_cluster_tests::{Desk, NodeRule, on_each_laptop, on_the_plain_laptop, until};
+
+on_each_laptop!(names_that_find_proxies_stay_the_laptops);
+on_the_plain_laptop!(
+    a_laptop_that_fails_gives_no_name_away,
+    a_clusters_answer_moves_no_address_of_others,
+);
+
+/// Where the pods of the made-up services would be.
+const POD: &str = "10.244.0.66";
+
+/// A service without a selector, so that whoever may make services says where it leads. Gone with this.
+struct Service<'a> {
+    desk: &'a Desk<'a>,
+    name: &'a str,
+}
+
+impl<'a> Service<'a> {
+    /// `hosts` are the names of its pods, and `addresses` theirs.
+    fn new(desk: &'a Desk<'a>, name: &'a str, pods: &[(&str, &str)]) -> Self {
+        let endpoints: Vec<String> = pods
+            .iter()
+            .map(|(host, address)| format!("{{hostname: {host}, addresses: ['{address}']}}"))
+            .collect();
+        desk.apply(&format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: shop}}\n\
+             spec: {{clusterIP: None, ports: [{{name: http, port: 80}}]}}\n---\n\
+             apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
+             metadata: {{name: {name}, namespace: shop, labels: {{kubernetes.io/service-name: {name}}}}}\n\
+             addressType: IPv4\nports: [{{name: http, port: 80}}]\nendpoints: [{}]\n",
+            endpoints.join(", ")
+        ));
+        Self { desk, name }
+    }
+}
+
+impl Drop for Service<'_> {
+    fn drop(&mut self) {
+        for kind in ["service", "endpointslice"] {
+            let delete = ["--namespace", "shop", "delete", "--ignore-not-found", kind, self.name];
+            drop(self.desk.bed.kubectl(delete).output());
+        }
+    }
+}
+
+/// The addresses that getaddrinfo gives, within the time that a program's patience takes.
+fn addresses(desk: &Desk<'_>, name: &str) -> Vec<String> {
+    let output = desk.output("timeout", &["8", "getent", "ahostsv4", name]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut found: Vec<String> = text
+        .lines()
+        .filter_map(|line| line.split_whitespace().next().map(str::to_owned))
+        .collect();
+    found.dedup();
+    found
+}
+
+fn comes_to_be_known(desk: &Desk<'_>, name: &str, expected: &[&str]) {
+    until("the cluster's DNS knows the service", || addresses(desk, name) == expected).unwrap();
+}
+
+fn names_that_find_proxies_stay_the_laptops(desk: &Desk<'_>) {
+    let name = "wpad";
+    let _service = Service::new(desk, name, &[("pod", POD)]);
+    let session = desk.connect(&[]);
+    comes_to_be_known(desk, "wpad.shop.svc", &[POD]);
+    for asked in ["wpad", "wpad.corp.internal"] {
+        assert_eq!(addresses(desk, asked), [""; 0], "{asked}");
+    }
+    session.disconnect();
+}
+
+fn a_laptop_that_fails_gives_no_name_away(desk: &Desk<'_>) {
+    let _service = Service::new(desk, "com", &[("github", POD), ("a", POD)]);
+    let session = desk.connect(&[]);
+    comes_to_be_known(desk, "github.com.shop.svc.cluster.local", &[POD]);
+    // The laptop's name server knows `com`, and not `github.com`.
+    assert_eq!(addresses(desk, "a.com"), ["203.0.113.10"]);
+    assert_eq!(addresses(desk, "github.com"), [""; 0], "a name below a domain of the laptop");
+    let silent = NodeRule::begin(desk, "dns", "meta l4proto { tcp, udp } th dport 53 drop");
+    for name in ["github.com", "a.com"] {
+        assert_eq!(addresses(desk, name), [""; 0], "{name} while the laptop's name server is silent");
+    }
+    assert_eq!(addresses(desk, "github.com.shop.svc"), [POD], "the cluster is there");
+    drop(silent);
+    session.disconnect();
+}
+
+fn a_clusters_answer_moves_no_address_of_others(desk: &Desk<'_>) {
+    let lan = desk.laptop.address().to_string();
+    let (network, _) = lan.rsplit_once('.').unwrap();
+    let neighbor = format!("{network}.77");
+    let _public = Service::new(desk, "public", &[("a", "1.1.1.1")]);
+    let _lan = Service::new(desk, "lan", &[("a", &neighbor)]);
+    let _mixed = Service::new(desk, "mixed", &[("a", &neighbor), ("b", POD), ("c", "140.82.112.3")]);
+    let goes = |address: &str| desk.text("ip", &["route", "get", address]).contains("slipway");
+
+    let session = desk.connect(&[]);
+    comes_to_be_known(desk, "mixed", &[POD]);
+    assert!(goes(POD), "what is the cluster's goes there");
+    for (name, address) in [("public", "1.1.1.1"), ("lan", neighbor.as_str())] {
+        assert_eq!(addresses(desk, name), [""; 0], "{name}");
+        assert!(!goes(address), "{address}");
+        let said = desk.slipway(&["explain", name]).output().unwrap();
+        let said = String::from_utf8(said.stdout).unwrap();
+        assert!(said.contains(address) && said.contains("do not get that address"), "{said}");
+    }
+    assert!(!goes("140.82.112.3"));
+    let told = || {
+        session
+            .status()
+            .is_some_and(|status| status.to_string().contains("address-withheld"))
+    };
+    until("the session tells of it", told).unwrap();
+    session.disconnect();
+
+    // What the user names is the user's to say.
+    let session = desk.connect(&["--also-proxy", "public.shop.svc.cluster.local"]);
+    comes_to_be_known(desk, "public.shop.svc.cluster.local", &["1.1.1.1"]);
+    assert!(goes("1.1.1.1"));
+    session.disconnect();
+    assert!(!goes("1.1.1.1"));
+}
