@@ -262,7 +262,8 @@ async fn answer(
 ) -> (Reply, Vec<OwnedFd>) {
     let uid = peer.uid;
     let refused = |refusal: Refusal| {
-        tracing::info!(uid, %refusal, "Refused");
+        // Without the remedy, which speaks to whoever asked.
+        tracing::info!(uid, code = refusal.code(), cause = refusal.cause(), "Refused");
         (Reply::Refused(refusal), Vec::new())
     };
     match request {

@@ -19,7 +19,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use laptop::{HELPER_UID, Helper, WAIT, connect, helper_path, on_a_laptop, plan, ranges, redirect_plan, run};
+use laptop::{
+    HELPER_UID, Helper, WAIT, connect, helper_path, on_a_laptop, plan, ranges, redirect_plan, run, wait_until,
+};
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::sys::signal::Signal;
 use slipway_helper_api::{
@@ -410,6 +412,25 @@ fn the_umask_changes_neither_socket_nor_folder() {
             let _helper = Helper::start(Command::new("sh").arg("-c").arg(script).arg(helper_path()));
             assert_eq!((mode(&folder), mode(&socket)), (0o755, 0o666), "umask {umask}");
         }
+    });
+}
+
+#[test]
+fn the_log_says_why_and_advises_nobody() {
+    on_a_laptop(|_laptop| async move {
+        run("chown 0:0 /run/slipway-helper");
+        let script = "exec \"$0\" --allow-uid 0 2>/run/log";
+        let helper = Helper::start(Command::new("sh").args(["-c", script]).arg(helper_path()));
+        let mut stream = greeted();
+        say(&mut stream, r#""down""#);
+        drop(stream);
+        let log = || std::fs::read_to_string("/run/log").expect("a log");
+        wait_until("the refusal in the log", || log().contains("Refused"));
+        drop(helper);
+        let log = log();
+        assert!(log.contains("helper-refused"), "{log}");
+        assert!(log.contains("this connection has no lease"), "{log}");
+        assert!(!log.contains("ask for one first"), "{log}");
     });
 }
 
