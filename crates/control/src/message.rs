@@ -84,16 +84,28 @@ pub struct Problem {
     pub remedy: String,
 }
 
+/// Longest cause, in bytes. It may hold words of an API server, which sets no limit to them, and is told in messages,
+/// menus and logs.
+const MAX_CAUSE: usize = 2 * 1024;
+
 impl Problem {
     /// A problem of these three parts. Cause and remedy become sentences where they are not: errors begin small and end
-    /// without a full stop, because they stand within one another.
+    /// without a full stop, because they stand within one another. A very long cause is cut.
     pub fn new(code: impl Into<String>, cause: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             code: code.into(),
-            cause: sentence(cause.into()),
+            cause: sentence(bounded(cause.into())),
             remedy: sentence(remedy.into()),
         }
     }
+}
+
+fn bounded(mut text: String) -> String {
+    if text.len() > MAX_CAUSE {
+        text.truncate(text.floor_char_boundary(MAX_CAUSE));
+        text.push_str("...");
+    }
+    text
 }
 
 /// Begins with a capital, where it begins with a plain word, and ends with a full stop, where it ends in a line.
@@ -195,6 +207,13 @@ mod tests {
             assert_eq!(Problem::new("x", said, said).cause, sentence);
             assert_eq!(Problem::new("x", said, said).remedy, sentence);
         }
+    }
+
+    #[test]
+    fn a_cause_without_end_is_cut_between_characters() {
+        let cause = Problem::new("x", format!("a{}", "ä".repeat(MAX_CAUSE)), "").cause;
+        assert_eq!(cause.len(), MAX_CAUSE - 1 + "...".len());
+        assert!(cause.ends_with("ä..."), "{cause}");
     }
 
     #[test]
