@@ -9,6 +9,9 @@ use crate::status::SessionStatus;
 /// The version of the messages. A client and a session of different versions do not talk.
 pub const PROTOCOL_VERSION: u32 = 1;
 
+/// Longest cause of a problem, in bytes. It may hold words of an API server, to which there is no limit.
+const MAX_CAUSE: usize = 2 * 1024;
+
 /// The first line of every connection, from the session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Greeting {
@@ -83,10 +86,6 @@ pub struct Problem {
     /// What the person can do, in a sentence.
     pub remedy: String,
 }
-
-/// Longest cause, in bytes. It may hold words of an API server, which sets no limit to them, and is told in messages,
-/// menus and logs.
-const MAX_CAUSE: usize = 2 * 1024;
 
 impl Problem {
     /// A problem of these three parts. Cause and remedy become sentences where they are not: errors begin small and end
