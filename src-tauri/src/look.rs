@@ -1,6 +1,6 @@
 //! The icon and the text beside the pointer.
 
-use slipway_control::{SessionStatus, Word};
+use slipway_control::{SessionStatus, Word, plain_line};
 
 use crate::picture::Picture;
 use crate::words;
@@ -45,6 +45,7 @@ pub fn tooltip(picture: &Picture) -> String {
     if lines.is_empty() {
         return "Slipway: Not connected".into();
     }
+    let lines: Vec<_> = lines.iter().map(|line| plain_line(line)).collect();
     lines.join("\n")
 }
 

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
-use slipway_control::RuntimeFolder;
+use slipway_control::{PlainFields, RuntimeFolder, plain_text};
 use slipway_desktop::desk::{self, Surroundings};
 use slipway_desktop::gl;
 use slipway_desktop::instance::Instance;
@@ -220,14 +220,15 @@ fn log_to_stderr() {
     };
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal());
+        .with_ansi(io::stderr().is_terminal())
+        .fmt_fields(PlainFields::default());
     tracing_subscriber::registry()
         .with(lines.with_filter(shown))
         .init();
 }
 
 fn say(sentence: &str) {
-    let _ = writeln!(io::stderr(), "slipway-desktop: {sentence}");
+    let _ = writeln!(io::stderr(), "slipway-desktop: {}", plain_text(sentence));
 }
 
 fn print(text: &str) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The tray's menu, a pure function of the picture.
 
-use slipway_control::{Problem, SessionId, SessionStatus, Word};
+use slipway_control::{Problem, SessionId, SessionStatus, Word, plain_line};
 
 use crate::look;
 use crate::picture::{Picture, Saved, Target};
@@ -88,20 +88,17 @@ impl Menu {
         })
     }
 
-    fn read(&mut self, slot: impl Into<String>, text: impl Into<String>) {
-        self.entries.push(Entry::Item(Item {
-            slot: slot.into(),
-            text: text.into(),
-            click: None,
-        }));
+    fn read(&mut self, slot: impl Into<String>, text: impl AsRef<str>) {
+        self.push(slot.into(), text.as_ref(), None);
     }
 
-    fn offer(&mut self, slot: impl Into<String>, text: impl Into<String>, click: Click) {
-        self.entries.push(Entry::Item(Item {
-            slot: slot.into(),
-            text: text.into(),
-            click: Some(click),
-        }));
+    fn offer(&mut self, slot: impl Into<String>, text: impl AsRef<str>, click: Click) {
+        self.push(slot.into(), text.as_ref(), Some(click));
+    }
+
+    fn push(&mut self, slot: String, text: &str, click: Option<Click>) {
+        let text = plain_line(text).into_owned();
+        self.entries.push(Entry::Item(Item { slot, text, click }));
     }
 
     fn separate(&mut self) {
@@ -386,6 +383,27 @@ mod tests {
         ---
         > Dismiss problems
         > Quit Slipway
+        ");
+    }
+
+    #[test]
+    fn no_word_of_others_changes_the_tray() {
+        let mut picture = profiles(&["shop"]);
+        add(&mut picture, "", State::Connected, |status| {
+            status.context = Some("evil\nshop: Connected\u{202e}".into());
+            status.problem = Some(Problem::new("x", "It said \u{1b}[2J.", "Mend it."));
+        });
+        assert_snapshot!(seen(&picture), @r"
+        icon: Degraded; tooltip: evil\u{a}shop: Connected\u{202e}: Connected
+          evil\u{a}shop: Connected\u{202e}: Connected
+        ---
+        > Connect shop
+        ---
+        > Disconnect evil\u{a}shop: Connected\u{202e} (Connected)
+              It said \u{1b}[2J.
+              Mend it.
+        ---
+        > Quit Slipway, stay connected
         ");
     }
 

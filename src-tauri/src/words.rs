@@ -1,6 +1,6 @@
 //! How states and sentences are put for people.
 
-use slipway_control::{SessionStatus, State, Word};
+use slipway_control::{SessionStatus, State, Word, plain_text};
 
 /// Longest line of a sentence in a menu, in characters. Menus do not wrap.
 const LINE: usize = 64;
@@ -48,7 +48,8 @@ pub(crate) fn can_end(status: &SessionStatus) -> bool {
 /// A sentence in lines that a menu can show; the rest of a very long one is left to the logs.
 pub(crate) fn lines(sentence: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for word in sentence.split_whitespace() {
+    // Before it is measured: a character's code takes more room.
+    for word in plain_text(sentence).split_whitespace() {
         match lines.last_mut() {
             Some(line) if line.chars().count() + 1 + word.chars().count() <= LINE => {
                 line.push(' ');
@@ -83,6 +84,11 @@ mod tests {
         assert_eq!(long.len(), LINES);
         assert!(long.last().unwrap().ends_with("..."));
         assert_eq!(lines(&"x".repeat(1_000)).first().unwrap().len(), LINE);
+        let code = lines(&"\u{1b}".repeat(1_000));
+        assert!(
+            code.first().unwrap().starts_with(r"\u{1b}") && code.first().unwrap().len() == LINE,
+            "as it is shown: {code:?}"
+        );
         assert!(lines("  ").is_empty());
     }
 }

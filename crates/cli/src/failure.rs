@@ -1,7 +1,6 @@
 //! How a command says that it failed: cause, remedy, then details.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use slipway_cluster::api::ApiError;
@@ -9,7 +8,7 @@ use slipway_cluster::keys::KeyError;
 use slipway_cluster::kubeconfig::{ConnectError, KubeconfigError};
 use slipway_control::Problem;
 
-use crate::output::ReaderGone;
+use crate::output::{self, ReaderGone};
 
 /// Exit code of our own failures; usage errors have 2, a program that was run has its own.
 pub(crate) const OURS: u8 = 255;
@@ -24,7 +23,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         Some(problem) => in_words(&problem),
         None => format!("slipway: {error:#}\n"),
     };
-    let _nobody_reads = std::io::stderr().write_all(text.as_bytes());
+    output::tell(&text);
     ExitCode::from(OURS)
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use slipway_cluster::kubeconfig::choose;
 use slipway_control::{
-    Claim, ClaimError, LastWords, LogRing, Problem, RuntimeFolder, Server, SessionId, SessionStatus, State,
+    Claim, ClaimError, LastWords, LogRing, PlainFields, Problem, RuntimeFolder, Server, SessionId,
+    SessionStatus, State,
 };
 use slipway_session::{Desk, Options};
 use tokio::signal::unix::{self, SignalKind};
@@ -222,6 +223,7 @@ fn log_to(logs: &LogRing, verbose: u8) {
     };
     let terminal = tracing_subscriber::fmt::layer()
         .with_ansi(io::stderr().is_terminal())
+        .fmt_fields(PlainFields::default())
         .with_writer(io::stderr)
         .with_filter(shown);
     let _already_set = tracing_subscriber::registry()

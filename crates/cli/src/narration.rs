@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use slipway_control::{Problem, SessionStatus, State};
+use slipway_control::{Problem, SessionStatus, State, plain_line};
 
 use crate::output;
 
@@ -147,7 +147,7 @@ impl Teller {
         };
         match self.narrator.tell(&status) {
             Some(Said::Step(step)) => match &self.way {
-                Way::Spinner(spinner) => spinner.set_message(step),
+                Way::Spinner(spinner) => spinner.set_message(plain_line(&step).into_owned()),
                 Way::Stderr | Way::Stdout | Way::Silence => self.line(&step),
             },
             Some(Said::Line(line)) => self.line(&line),
@@ -271,6 +271,17 @@ mod tests {
             ),
         ]
         "#);
+    }
+
+    #[test]
+    fn a_step_cannot_steer_the_moving_line() {
+        let spinner = ProgressBar::hidden();
+        let mut teller = Teller {
+            narrator: Narrator::default(),
+            way: Way::Spinner(spinner.clone()),
+        };
+        teller.tell(&status(State::Placing, Some("Waiting (\u{1b}[2J\n)")));
+        assert_eq!(spinner.message(), r"Waiting (\u{1b}[2J\u{a})");
     }
 
     #[test]

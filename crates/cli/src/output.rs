@@ -1,8 +1,11 @@
-//! Standard output: text and JSON, and a reader that stopped reading.
+//! Standard output and standard error: text, JSON, and a reader that stopped reading.
+//!
+//! All text that is written goes through here, so that no word of others steers a terminal ([`plain_text`], [`plain_json`]).
 
 use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
+use slipway_control::{plain_json, plain_text};
 
 /// The reader of our standard output is gone. No failure of the command.
 #[derive(Debug, thiserror::Error)]
@@ -15,10 +18,19 @@ pub(crate) struct ReaderGone;
 ///
 /// [`ReaderGone`], or what the system said.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(ReaderGone.into()),
-        other => Ok(other?),
+    write(&plain_text(text))
+}
+
+/// Writes a file's text to standard output: as it is, for another file, unless a terminal shows it.
+///
+/// # Errors
+///
+/// As [`print()`].
+pub(crate) fn print_file(text: &str) -> anyhow::Result<()> {
+    if io::stdout().is_terminal() {
+        print(text)
+    } else {
+        write(text)
     }
 }
 
@@ -28,7 +40,7 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
 ///
 /// As [`print()`].
 pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    print(&(serde_json::to_string_pretty(value)? + "\n"))
+    write(&(plain_json(&serde_json::to_string_pretty(value)?) + "\n"))
 }
 
 /// Writes a value as one line of JSON to standard output.
@@ -37,7 +49,7 @@ pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
 ///
 /// As [`print()`].
 pub(crate) fn print_json_line(value: &impl Serialize) -> anyhow::Result<()> {
-    print(&(serde_json::to_string(value)? + "\n"))
+    write(&(plain_json(&serde_json::to_string(value)?) + "\n"))
 }
 
 /// Writes the next of a row of pictures: over the last one on a terminal, after it elsewhere.
@@ -46,16 +58,48 @@ pub(crate) fn print_json_line(value: &impl Serialize) -> anyhow::Result<()> {
 ///
 /// As [`print()`].
 pub(crate) fn print_picture(text: &str) -> anyhow::Result<()> {
+    write(&picture(text, io::stdout().is_terminal()))
+}
+
+fn picture(text: &str, on_terminal: bool) -> String {
     /// Cursor home, then clear the screen (ECMA-48: CUP, ED).
     const CLEAR: &str = "\x1b[H\x1b[2J";
-    if io::stdout().is_terminal() {
-        print(&format!("{CLEAR}{text}"))
+    let text = plain_text(text);
+    if on_terminal {
+        format!("{CLEAR}{text}")
     } else {
-        print(&format!("{text}\n"))
+        format!("{text}\n")
     }
 }
 
 /// Writes something that is no result to standard error.
 pub(crate) fn note(text: &str) {
-    let _nobody_reads = writeln!(io::stderr(), "{text}");
+    tell(&format!("{text}\n"));
+}
+
+/// Writes something that is no result to standard error, without ending the line.
+pub(crate) fn tell(text: &str) {
+    let _nobody_reads = io::stderr().write_all(plain_text(text).as_bytes());
+}
+
+fn write(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(ReaderGone.into()),
+        other => Ok(other?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_sequence_clears_the_screen() {
+        assert_eq!(
+            picture("evil\u{1b}[2J\n", true),
+            "\u{1b}[H\u{1b}[2Jevil\\u{1b}[2J\n"
+        );
+        assert_eq!(picture("evil\u{1b}[2J\n", false), "evil\\u{1b}[2J\n\n");
+    }
 }

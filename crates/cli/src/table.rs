@@ -1,21 +1,28 @@
 //! Columns of text.
 
+use slipway_control::plain_line;
+
 /// What stands between two columns.
 const GAP: &str = "  ";
 
 /// Rows under a header, each column as wide as its widest cell; nothing at the end of lines.
 pub(crate) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
     let header = header.map(str::to_owned);
+    // Before it is measured: what stays in its cell takes more room.
+    let rows: Vec<[String; N]> = rows
+        .iter()
+        .map(|row| row.each_ref().map(|cell| plain_line(cell).into_owned()))
+        .collect();
     let widths: [usize; N] = std::array::from_fn(|column| {
         std::iter::once(&header)
-            .chain(rows)
+            .chain(&rows)
             .filter_map(|row| row.get(column))
             .map(|cell| cell.chars().count())
             .max()
             .unwrap_or_default()
     });
     let mut text = String::new();
-    for row in std::iter::once(&header).chain(rows) {
+    for row in std::iter::once(&header).chain(&rows) {
         let cells: Vec<String> = row
             .iter()
             .zip(widths)
@@ -30,6 +37,19 @@ pub(crate) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_cell_leaves_its_row() {
+        let rows = [
+            ["evil\nweb".to_owned(), "\u{1b}[2J".to_owned()],
+            ["web".to_owned(), "b".to_owned()],
+        ];
+        insta::assert_snapshot!(table(["NAME", "KIND"], &rows), @r"
+        NAME          KIND
+        evil\u{a}web  \u{1b}[2J
+        web           b
+        ");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

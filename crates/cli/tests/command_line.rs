@@ -3,9 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Output, Stdio};
+use std::thread;
 
 /// A user of their own, with a kubeconfig whose API server refuses connections.
 struct User {
@@ -224,6 +227,104 @@ fn a_helper_that_says_nothing_is_a_finding_of_the_doctor() {
         helper["remedy"].as_str().unwrap().contains("systemctl restart"),
         "{helper}"
     );
+}
+
+/// Sets the clipboard of many terminals (OSC 52), clears the screen by a control character of one byte, and turns the
+/// text behind it round.
+const HOSTILE: &str = "\u{1b}]52;c;ZXZpbA==\u{7}\u{9b}2J\u{202e}";
+
+/// An API server that refuses everything with these words. Returns its address.
+fn refusing_server(message: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let status = serde_json::json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403,
+        "message": message,
+    });
+    let body = status.to_string();
+    let answer = format!(
+        "HTTP/1.1 403 Forbidden\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            while lines
+                .next()
+                .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
+            {}
+            // Who asked may be gone.
+            let _gone = stream.write_all(answer.as_bytes());
+        }
+    });
+    format!("http://{address}")
+}
+
+/// A user whose kubeconfig has a hostile context, and whose API server refuses with hostile words.
+fn user_among_the_hostile() -> User {
+    let user = User::new();
+    let server = refusing_server(&format!("{HOSTILE}{}", "x".repeat(100_000)));
+    let kubeconfig = serde_json::json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": format!("evil{HOSTILE}"),
+        "clusters": [{"name": "evil", "cluster": {"server": server}}],
+        "users": [{"name": "dev", "user": {"token": "sesame"}}],
+        "contexts": [{"name": format!("evil{HOSTILE}"), "context": {"cluster": "evil", "user": "dev"}}],
+    });
+    // YAML has control characters escaped only; JSON may have those above ASCII as they are.
+    let kubeconfig = kubeconfig.to_string().replace('\u{9b}', r"\u009b");
+    fs::write(user.home.path().join("kubeconfig"), kubeconfig).unwrap();
+    user
+}
+
+#[test]
+fn no_word_of_others_controls_the_terminal() {
+    let user = user_among_the_hostile();
+    let steers = |character: char| HOSTILE.contains(character) && !character.is_ascii_graphic();
+    let mut all = String::new();
+    let mut steered = Vec::new();
+    for arguments in [
+        &["list", "contexts"][..],
+        &["list", "namespaces"],
+        &["profiles", "create", "shop", "--context", "gone"],
+        &["doctor"],
+        &["cleanup"],
+        &["connect", "-vv"],
+        &["connect", "--detach", "-vv"],
+        &["run", "-vv", "--", "true"],
+    ] {
+        let output = user.slipway(arguments);
+        let said = [stdout(&output), stderr(&output)].concat();
+        if said.contains(steers) {
+            steered.push(arguments);
+        }
+        all.push_str(&said);
+    }
+    assert!(steered.is_empty(), "{steered:?}");
+    assert!(
+        all.contains(r"evil\u{1b}]52;c;ZXZpbA==\u{7}\u{9b}2J\u{202e}"),
+        "{all}"
+    );
+}
+
+#[test]
+fn a_long_refusal_is_told_in_short() {
+    let refused = user_among_the_hostile().slipway(&["list", "namespaces"]);
+    assert_eq!(code(&refused), 255);
+    let said = stderr(&refused);
+    assert!(
+        said.contains("(api-refused)") && said.len() < 4096,
+        "{} bytes",
+        said.len()
+    );
+}
+
+#[test]
+fn json_keeps_every_character() {
+    let listed = user_among_the_hostile().slipway(&["list", "contexts", "--json"]);
+    assert!(!listed.stdout.contains(&0x1b), "{listed:?}");
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(listed[0]["name"], format!("evil{HOSTILE}"));
 }
 
 #[test]

@@ -13,6 +13,8 @@
 //! On the socket go lines of JSON: a [`Greeting`] from the session, then a [`Request`] and its [`Reply`]s.
 //! The types are the same on both sides and in `slipway status --json`.
 //!
+//! What is told is data, and may hold words of others; whoever shows it has it made [`plain_text`].
+//!
 //! This crate knows no cluster, no tunnel and no window; what a state means is the session's business.
 
 mod claim;
@@ -23,6 +25,7 @@ mod folder_watch;
 mod last_words;
 mod log;
 mod message;
+mod plain;
 mod server;
 mod status;
 mod watcher;
@@ -38,6 +41,7 @@ pub use log::{LogRing, LogWriter};
 pub use message::{
     Answerer, Explanation, Greeting, NameEvent, PROTOCOL_VERSION, Problem, Reply, Request, WatchEvent,
 };
+pub use plain::{PlainFields, plain_json, plain_line, plain_text};
 pub use server::{Handler, Publisher, Server};
 pub use status::{AgentInfo, Health, SessionStatus, State, Word};
 pub use watcher::{Picture, Watcher};

@@ -9,6 +9,9 @@ use crate::status::SessionStatus;
 /// The version of the messages. A client and a session of different versions do not talk.
 pub const PROTOCOL_VERSION: u32 = 1;
 
+/// Longest cause of a problem, in bytes. It may hold words of an API server, to which there is no limit.
+const MAX_CAUSE: usize = 2 * 1024;
+
 /// The first line of every connection, from the session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Greeting {
@@ -86,14 +89,22 @@ pub struct Problem {
 
 impl Problem {
     /// A problem of these three parts. Cause and remedy become sentences where they are not: errors begin small and end
-    /// without a full stop, because they stand within one another.
+    /// without a full stop, because they stand within one another. A very long cause is cut.
     pub fn new(code: impl Into<String>, cause: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             code: code.into(),
-            cause: sentence(cause.into()),
+            cause: sentence(bounded(cause.into())),
             remedy: sentence(remedy.into()),
         }
     }
+}
+
+fn bounded(mut text: String) -> String {
+    if text.len() > MAX_CAUSE {
+        text.truncate(text.floor_char_boundary(MAX_CAUSE));
+        text.push_str("...");
+    }
+    text
 }
 
 /// Begins with a capital, where it begins with a plain word, and ends with a full stop, where it ends in a line.
@@ -195,6 +206,13 @@ mod tests {
             assert_eq!(Problem::new("x", said, said).cause, sentence);
             assert_eq!(Problem::new("x", said, said).remedy, sentence);
         }
+    }
+
+    #[test]
+    fn a_cause_without_end_is_cut_between_characters() {
+        let cause = Problem::new("x", format!("a{}", "ä".repeat(MAX_CAUSE)), "").cause;
+        assert_eq!(cause.len(), MAX_CAUSE - 1 + "...".len());
+        assert!(cause.ends_with("ä..."), "{cause}");
     }
 
     #[test]

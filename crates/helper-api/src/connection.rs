@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::frame::{Decoder, FrameError, encode};
 use crate::message::{Reply, Request, Status};
-use crate::{Refusal, rights};
+use crate::{DEFAULT_SOCKET, Refusal, guarded, rights};
 
 /// How long the helper may take for its answer to anything but [`Request::Up`].
 pub(crate) const ANSWER_WAIT: Duration = Duration::from_secs(10);
@@ -80,11 +80,7 @@ impl ClientError {
     #[must_use]
     pub fn remedy(&self) -> Cow<'static, str> {
         match self {
-            Self::NoHelper { socket, .. } => format!(
-                "start it with `{}`; where a package brought it, with `sudo systemctl start slipway-helper`",
-                by_hand(socket)
-            )
-            .into(),
+            Self::NoHelper { socket, .. } => start_it(socket).into(),
             Self::Gone(_) => {
                 "start it again; `journalctl -u slipway-helper`, or its terminal, says why it ended".into()
             }
@@ -99,7 +95,25 @@ impl ClientError {
     }
 }
 
-/// How a person starts a helper at `socket` for themselves.
+/// How a person starts a helper at `socket`; at the usual place, where one of root's would refuse to listen there.
+fn start_it(socket: &Path) -> String {
+    let guarded = |folder: &Path| guarded(folder, 0).is_ok();
+    let mut folders = socket.ancestors().skip(1).take(2);
+    if folders.find(|folder| folder.exists()).is_some_and(guarded) {
+        return format!(
+            "start it with `{}`; where a package brought it, with `sudo systemctl start slipway-helper`",
+            by_hand(socket)
+        );
+    }
+    format!(
+        "start it with `{}`, or where a package brought it with `sudo systemctl start slipway-helper`, and connect \
+         without SLIPWAY_HELPER_SOCKET and `--helper-socket`: a helper of root's listens in no folder that others can \
+         change",
+        by_hand(Path::new(DEFAULT_SOCKET))
+    )
+}
+
+/// How a person starts a helper for themselves.
 fn by_hand(socket: &Path) -> String {
     // sudo searches folders of its own, and not the one that this program was started from.
     let beside = std::env::current_exe()
@@ -217,7 +231,9 @@ impl Drop for Unanswered<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{Permissions, set_permissions};
     use std::os::fd::AsFd as _;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use tokio::time::Instant;
 
@@ -225,6 +241,29 @@ mod tests {
     use crate::{Build, Client, Plan, Route, RouteOrigin, UpError, Version, Welcome};
 
     const SOON: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn advice_fits_what_the_helper_takes() {
+        let ours = tempfile::tempdir().expect("folder");
+        set_permissions(ours.path(), Permissions::from_mode(0o777)).expect("mode");
+        let advised = |socket: &Path| {
+            let source = io::ErrorKind::NotFound.into();
+            let error = ClientError::NoHelper {
+                socket: socket.to_owned(),
+                source,
+            };
+            error.remedy().into_owned()
+        };
+        let in_ours = advised(&ours.path().join("helper.sock"));
+        assert!(
+            in_ours.contains(&format!("--socket {DEFAULT_SOCKET} ")),
+            "{in_ours}"
+        );
+        for guarded in ["/run/elsewhere/helper.sock", "/tmp/helper.sock"] {
+            let advised = advised(Path::new(guarded));
+            assert!(advised.contains(&format!("--socket {guarded} ")), "{advised}");
+        }
+    }
 
     #[tokio::test]
     async fn an_abandoned_question_ends_the_connection() {

@@ -32,6 +32,7 @@
 
 mod client;
 mod connection;
+mod folder;
 pub mod frame;
 mod message;
 mod plan;
@@ -44,6 +45,7 @@ mod zones;
 
 pub use client::{Client, Handover, Lease, UpError, Upstream};
 pub use connection::ClientError;
+pub use folder::{Unguarded, guarded};
 pub use message::{
     Build, Change, DnsChange, DnsGranted, Granted, Hello, Leased, Protocol, Reply, Request, Slot, Status,
     Tally, Unslotted, Up, UpstreamName, Version, Welcome,

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::fmt;
 
 use ipnet::IpNet;
-use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
 use crate::message::{Build, Version};
@@ -175,7 +174,7 @@ impl Refusal {
     #[must_use]
     pub fn remedy(&self) -> Cow<'static, str> {
         let said = match self {
-            Self::NotAuthorised { why, .. } => return why.remedy(),
+            Self::NotAuthorised { uid, why } => return why.remedy(*uid),
             Self::VersionMismatch { .. } => {
                 "finish the update, then run `sudo systemctl restart slipway-helper` and connect again"
             }
@@ -242,15 +241,13 @@ impl Stranger {
         }
     }
 
-    fn remedy(&self) -> Cow<'static, str> {
+    fn remedy(&self, refused: u32) -> Cow<'static, str> {
         match self {
-            Self::OtherUser { .. } => format!("start it for you, with `--allow-uid {}`", geteuid()).into(),
+            Self::OtherUser { .. } => format!("start it for you, with `--allow-uid {refused}`").into(),
             Self::Denied => "sign in at this computer, or ask its administrator".into(),
-            Self::NoPolkit { .. } => format!(
-                "install polkit, or start the helper by hand with `--allow-uid {}`",
-                geteuid()
-            )
-            .into(),
+            Self::NoPolkit { .. } => {
+                format!("install polkit, or start the helper by hand with `--allow-uid {refused}`").into()
+            }
         }
     }
 }
@@ -466,6 +463,15 @@ mod tests {
             .to_string(),
             "the kernel refused to add a route (Operation not permitted): `journalctl -u slipway-helper` says more"
         );
+    }
+
+    #[test]
+    fn advice_names_the_user_who_was_refused() {
+        let reason = "no bus".to_owned();
+        for why in [Stranger::OtherUser { allowed: 8 }, Stranger::NoPolkit { reason }] {
+            let refusal = Refusal::NotAuthorised { uid: 4242, why };
+            assert!(refusal.remedy().contains("--allow-uid 4242`"), "{refusal}");
+        }
     }
 
     #[test]

@@ -4,10 +4,10 @@
 //! is `slipway-helper-api`'s to say. It must not know what a cluster, a tunnel or a window is.
 //!
 //! # How data flows
-//! [`server`] accepts connections and holds one conversation each: [`peer`] says who it is, [`authority`] whether they
-//! may, [`lease`] does the work. [`policy`] and [`conflict`] decide, without touching anything, which networks a lease may
-//! have. [`network`] (rtnetlink), [`tun`], [`redirect`] (nftables), [`resolved`] (D-Bus) and [`upstream`] are the hands;
-//! [`names`] picks between redirect and resolved.
+//! [`server`] accepts connections at the [`socket`] and holds one conversation each: [`peer`] says who it is,
+//! [`authority`] whether they may, [`lease`] does the work. [`policy`] and [`conflict`] decide, without touching anything,
+//! which networks a lease may have. [`network`] (rtnetlink), [`tun`], [`redirect`] (nftables), [`resolved`] (D-Bus) and
+//! [`upstream`] are the hands; [`names`] picks between redirect and resolved.
 //!
 //! The nftables messages are written out in [`redirect`]: the libraries for them are bindings to C, run `nft`, are under
 //! the GPL, or bring more code into this process than all the rest of it together.
@@ -33,6 +33,7 @@ mod resolv_conf;
 mod resolved;
 mod server;
 mod slots;
+mod socket;
 mod tun;
 mod upstream;
 
@@ -83,10 +84,11 @@ fn main() -> anyhow::Result<()> {
         .with_ansi(std::io::stderr().is_terminal())
         .init();
     privilege::require()?;
-    // Before powers go: started with sudo, the folder may be anybody's.
-    let listener = server::listen(&arguments.socket)?;
     let policy = Policy::read(Path::new("/etc/slipway/helper.toml"))?;
     privilege::shed()?;
+    // After it: a path from the command line is nothing to use powers on.
+    let socket = socket::place(&arguments.socket)?;
+    let listener = socket::listen(&socket)?;
 
     // The work is short calls into the kernel; more threads would be more memory, and nothing sooner.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -96,7 +98,7 @@ fn main() -> anyhow::Result<()> {
     let authority = arguments.allow_uid.map_or(Authority::Polkit, Authority::Only);
     let result = runtime.block_on(run(listener, policy, authority));
     // Best effort: under systemd the folder goes with the unit.
-    let _ = std::fs::remove_file(&arguments.socket);
+    let _ = std::fs::remove_file(&socket);
     result
 }
 

@@ -2,14 +2,10 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
 use futures_util::FutureExt as _;
 use nix::sys::socket::MsgFlags;
 use slipway_helper_api::frame::{self, Decoder};
@@ -40,35 +36,6 @@ const REQUEST_BURST: u32 = 256;
 const REQUEST_INTERVAL: Duration = Duration::from_millis(10);
 /// How long leases may take to end when the helper ends.
 const END_WAIT: Duration = Duration::from_secs(5);
-
-/// Listens at a path that any user may connect to: who may do what is decided by whom they are, not by file modes.
-pub(crate) fn listen(path: &Path) -> anyhow::Result<StdListener> {
-    if let Some(folder) = path.parent()
-        && !folder.exists()
-    {
-        std::fs::create_dir(folder).with_context(|| format!("Failed to create {}", folder.display()))?;
-    }
-    if path
-        .symlink_metadata()
-        .is_ok_and(|metadata| metadata.file_type().is_socket())
-    {
-        if StdStream::connect(path).is_ok() {
-            bail!(
-                "another slipway-helper listens at {}: stop it first",
-                path.display()
-            );
-        }
-        std::fs::remove_file(path).with_context(|| format!("Failed to remove {}", path.display()))?;
-    }
-    let listener =
-        StdListener::bind(path).with_context(|| format!("Failed to listen at {}", path.display()))?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))
-        .context("Failed to open the socket to all")?;
-    listener
-        .set_nonblocking(true)
-        .context("Failed to make the socket non-blocking")?;
-    Ok(listener)
-}
 
 /// What all connections share.
 pub(crate) struct Server {
@@ -295,7 +262,8 @@ async fn answer(
 ) -> (Reply, Vec<OwnedFd>) {
     let uid = peer.uid;
     let refused = |refusal: Refusal| {
-        tracing::info!(uid, %refusal, "Refused");
+        // Without the remedy, which speaks to whoever asked.
+        tracing::info!(uid, code = refusal.code(), cause = refusal.cause(), "Refused");
         (Reply::Refused(refusal), Vec::new())
     };
     match request {

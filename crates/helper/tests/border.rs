@@ -13,12 +13,17 @@ mod laptop;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use laptop::{
     HELPER_UID, Helper, WAIT, by, connect, helper_path, on_a_laptop, plan, ranges, redirect_plan, run,
+    wait_until,
 };
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::sys::signal::Signal;
 use slipway_helper_api::{
     Client, ClientError, ConflictWith, DEFAULT_SOCKET, DnsPlan, Plan, RangeTrouble, Refusal, RouteOrigin,
@@ -237,12 +242,8 @@ fn only_the_named_user_is_served() {
                 why: Stranger::OtherUser { allowed: 4242 }
             }
         );
-        let mode = std::fs::metadata(DEFAULT_SOCKET)
-            .expect("socket")
-            .permissions()
-            .mode();
         assert_eq!(
-            mode & 0o777,
+            mode(DEFAULT_SOCKET),
             0o666,
             "the peer's user decides, not the file's mode"
         );
@@ -427,6 +428,7 @@ fn only_one_capability_is_kept_however_it_is_started() {
             )
         );
         drop(as_user);
+        run("chown 0:0 /run/slipway-helper");
         let as_root = Helper::start(Command::new(helper_path()).args(["--allow-uid", "0"]));
         assert_eq!(
             kept(&as_root),
@@ -466,6 +468,78 @@ fn a_second_helper_does_not_take_the_first_ones_place() {
         let _after_a_crash = laptop.helper();
         let _client = connect().await;
     });
+}
+
+#[test]
+fn a_folder_of_somebody_else_is_refused() {
+    on_a_laptop(|_laptop| async move {
+        run("install -d -o 4242 /run/theirs");
+        run("install -m 600 /dev/null /run/secret");
+        let (socket, link) = (
+            Path::new("/run/theirs/helper.sock"),
+            Path::new("/run/theirs/link"),
+        );
+        std::os::unix::fs::symlink("/run/secret", link).expect("a link");
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    let swap = RenameFlags::RENAME_EXCHANGE;
+                    let _nothing_to_swap_yet = renameat2(AT_FDCWD, socket, AT_FDCWD, link, swap);
+                }
+            });
+            for _ in 0..20 {
+                // One that starts would not end by itself.
+                let mut start = Command::new("timeout");
+                start.args(["--signal=KILL", "1"]).arg(helper_path());
+                let started = start.arg("--socket").arg(socket).output().expect("ran");
+                let said = String::from_utf8_lossy(&started.stderr);
+                if !said.contains("/run/theirs belongs to user 4242") {
+                    over.store(true, Ordering::Relaxed);
+                    panic!("{:?}: {said}", started.status);
+                }
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(mode("/run/secret"), 0o600);
+    });
+}
+
+#[test]
+fn the_umask_changes_neither_socket_nor_folder() {
+    on_a_laptop(|_laptop| async move {
+        for umask in ["000", "077"] {
+            let folder = format!("/run/umask-{umask}");
+            let socket = format!("{folder}/helper.sock");
+            let script = format!("umask {umask}; exec \"$0\" --socket {socket}");
+            let _helper = Helper::start(Command::new("sh").arg("-c").arg(script).arg(helper_path()));
+            assert_eq!((mode(&folder), mode(&socket)), (0o755, 0o666), "umask {umask}");
+        }
+    });
+}
+
+#[test]
+fn the_log_says_why_and_advises_nobody() {
+    on_a_laptop(|_laptop| async move {
+        run("chown 0:0 /run/slipway-helper");
+        let script = "exec \"$0\" --allow-uid 0 2>/run/log";
+        let helper = Helper::start(Command::new("sh").args(["-c", script]).arg(helper_path()));
+        let mut stream = greeted();
+        say(&mut stream, r#""down""#);
+        drop(stream);
+        let log = || std::fs::read_to_string("/run/log").expect("a log");
+        wait_until("the refusal in the log", || log().contains("Refused"));
+        drop(helper);
+        let log = log();
+        assert!(log.contains("helper-refused"), "{log}");
+        assert!(log.contains("this connection has no lease"), "{log}");
+        assert!(!log.contains("ask for one first"), "{log}");
+    });
+}
+
+/// Who may do what with a file.
+fn mode(path: &str) -> u32 {
+    std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777
 }
 
 /// What a lease for that range is refused with.

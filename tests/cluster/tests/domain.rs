@@ -19,7 +19,11 @@ fn names_of_a_cluster_with_another_domain_are_found() {
     for kind in [LaptopKind::Plain, LaptopKind::Resolved] {
         with_laptop_of(&bed.0, kind, names_are_found);
     }
-    with_laptop_of(&bed.0, LaptopKind::Plain, a_domain_of_the_laptop_is_not_the_clusters);
+    with_laptop_of(
+        &bed.0,
+        LaptopKind::Plain,
+        a_domain_of_the_laptop_is_not_the_clusters,
+    );
 }
 
 /// A laptop that searches the domain in which the cluster's lies.
@@ -28,7 +32,10 @@ struct Searching<'a>(&'a Desk<'a>, String);
 impl<'a> Searching<'a> {
     fn begin(desk: &'a Desk<'a>, search: &str) -> Self {
         let before = desk.text("cat", &["/etc/resolv.conf"]);
-        let server = before.lines().find(|line| line.starts_with("nameserver")).unwrap();
+        let server = before
+            .lines()
+            .find(|line| line.starts_with("nameserver"))
+            .unwrap();
         desk.laptop
             .write("/etc/resolv.conf", &format!("{server}\nsearch {search}\n"))
             .unwrap();

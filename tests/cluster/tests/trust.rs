@@ -41,7 +41,14 @@ impl<'a> Service<'a> {
 impl Drop for Service<'_> {
     fn drop(&mut self) {
         for kind in ["service", "endpointslice"] {
-            let delete = ["--namespace", "shop", "delete", "--ignore-not-found", kind, self.name];
+            let delete = [
+                "--namespace",
+                "shop",
+                "delete",
+                "--ignore-not-found",
+                kind,
+                self.name,
+            ];
             drop(self.desk.bed.kubectl(delete).output());
         }
     }
@@ -60,7 +67,10 @@ fn addresses(desk: &Desk<'_>, name: &str) -> Vec<String> {
 }
 
 fn comes_to_be_known(desk: &Desk<'_>, name: &str, expected: &[&str]) {
-    until("the cluster's DNS knows the service", || addresses(desk, name) == expected).unwrap();
+    until("the cluster's DNS knows the service", || {
+        addresses(desk, name) == expected
+    })
+    .unwrap();
 }
 
 fn names_that_find_proxies_stay_the_laptops(desk: &Desk<'_>) {
@@ -80,12 +90,24 @@ fn a_laptop_that_fails_gives_no_name_away(desk: &Desk<'_>) {
     comes_to_be_known(desk, "github.com.shop.svc.cluster.local", &[POD]);
     // The laptop's name server knows `com`, and not `github.com`.
     assert_eq!(addresses(desk, "a.com"), ["203.0.113.10"]);
-    assert_eq!(addresses(desk, "github.com"), [""; 0], "a name below a domain of the laptop");
+    assert_eq!(
+        addresses(desk, "github.com"),
+        [""; 0],
+        "a name below a domain of the laptop"
+    );
     let silent = NodeRule::begin(desk, "dns", "meta l4proto { tcp, udp } th dport 53 drop");
     for name in ["github.com", "a.com"] {
-        assert_eq!(addresses(desk, name), [""; 0], "{name} while the laptop's name server is silent");
+        assert_eq!(
+            addresses(desk, name),
+            [""; 0],
+            "{name} while the laptop's name server is silent"
+        );
     }
-    assert_eq!(addresses(desk, "github.com.shop.svc"), [POD], "the cluster is there");
+    assert_eq!(
+        addresses(desk, "github.com.shop.svc"),
+        [POD],
+        "the cluster is there"
+    );
     drop(silent);
     session.disconnect();
 }
@@ -96,7 +118,11 @@ fn a_clusters_answer_moves_no_address_of_others(desk: &Desk<'_>) {
     let neighbor = format!("{network}.77");
     let _public = Service::new(desk, "public", &[("a", "1.1.1.1")]);
     let _lan = Service::new(desk, "lan", &[("a", &neighbor)]);
-    let _mixed = Service::new(desk, "mixed", &[("a", &neighbor), ("b", POD), ("c", "140.82.112.3")]);
+    let _mixed = Service::new(
+        desk,
+        "mixed",
+        &[("a", &neighbor), ("b", POD), ("c", "140.82.112.3")],
+    );
     let goes = |address: &str| desk.text("ip", &["route", "get", address]).contains("slipway");
 
     let session = desk.connect(&[]);
@@ -107,7 +133,10 @@ fn a_clusters_answer_moves_no_address_of_others(desk: &Desk<'_>) {
         assert!(!goes(address), "{address}");
         let said = desk.slipway(&["explain", name]).output().unwrap();
         let said = String::from_utf8(said.stdout).unwrap();
-        assert!(said.contains(address) && said.contains("do not get that address"), "{said}");
+        assert!(
+            said.contains(address) && said.contains("do not get that address"),
+            "{said}"
+        );
     }
     assert!(!goes("140.82.112.3"));
     let told = || {

@@ -65,7 +65,7 @@ pub(super) fn run(context: &str, arguments: &Demo) -> anyhow::Result<ExitCode> {
     say(&format!("Putting a page into namespace {NAMESPACE} of {context}"));
     let _page = Page::put(&cluster, &arguments.image)?;
 
-    let socket = folder.path("helper.sock");
+    let socket = folder.helper_socket();
     let mut helper = Command::new(program("slipway-helper")?);
     helper
         .arg("--socket")
@@ -151,8 +151,13 @@ impl Cluster<'_> {
     }
 }
 
-/// What the demo writes on this machine: the person's, and gone with it.
-struct Folder(TempDir);
+/// What the demo writes on this machine, gone with it.
+struct Folder {
+    /// The person's.
+    theirs: TempDir,
+    /// Root's, for the helper, which listens in no folder that others can change.
+    roots: TempDir,
+}
 
 impl Folder {
     fn new(person: &Person, cluster: &Cluster<'_>, image: &str) -> anyhow::Result<Folder> {
@@ -160,7 +165,11 @@ impl Folder {
         let config = cluster
             .ask(&["config", "view", "--minify", "--flatten"])
             .with_context(|| format!("The context {} cannot be used", cluster.context))?;
-        let folder = Folder(TempDir::with_prefix("slipway-demo-")?);
+        let folder = Folder {
+            theirs: TempDir::with_prefix("slipway-demo-")?,
+            roots: TempDir::with_prefix("slipway-demo-")?,
+        };
+        fs::set_permissions(folder.roots.path(), Permissions::from_mode(0o755))?;
         fs::create_dir_all(folder.path("config/slipway/profiles"))?;
         fs::create_dir_all(folder.path("run"))?;
         fs::create_dir_all(folder.path("state"))?;
@@ -174,12 +183,16 @@ impl Folder {
             folder.path(&format!("config/slipway/profiles/{PROFILE}.toml")),
             profile,
         )?;
-        give(folder.0.path(), person)?;
+        give(folder.theirs.path(), person)?;
         Ok(folder)
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.theirs.path().join(name)
+    }
+
+    fn helper_socket(&self) -> PathBuf {
+        self.roots.path().join("helper.sock")
     }
 
     /// Has a program find everything in this folder.
@@ -189,7 +202,7 @@ impl Folder {
             .env("XDG_CONFIG_HOME", self.path("config"))
             .env("XDG_STATE_HOME", self.path("state"))
             .env("XDG_RUNTIME_DIR", self.path("run"))
-            .env("SLIPWAY_HELPER_SOCKET", self.path("helper.sock"));
+            .env("SLIPWAY_HELPER_SOCKET", self.helper_socket());
     }
 }
 

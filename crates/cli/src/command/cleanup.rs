@@ -3,7 +3,7 @@
 //! In the cluster: agents that ended or never came to run, of anybody, in one namespace. On the laptop: control sockets
 //! that nobody serves, and keys of agents that are gone. What belongs to a running session is never touched.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -188,9 +188,7 @@ fn agreed() -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() {
         return Ok(false);
     }
-    let mut err = io::stderr().lock();
-    write!(err, "Remove all of it? [y/N] ")?;
-    err.flush()?;
+    output::tell("Remove all of it? [y/N] ");
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

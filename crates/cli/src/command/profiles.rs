@@ -114,7 +114,7 @@ pub(crate) fn run(arguments: Profiles) -> anyhow::Result<ExitCode> {
             if json {
                 output::print_json(&profile)?;
             } else {
-                output::print(&profile.to_toml()?)?;
+                output::print_file(&profile.to_toml()?)?;
             }
         }
         What::Create(create) => {
@@ -141,7 +141,7 @@ pub(crate) fn run(arguments: Profiles) -> anyhow::Result<ExitCode> {
             let text = store.export(&name)?;
             match output {
                 Some(file) => export(&file, &text)?,
-                None => output::print(&text)?,
+                None => output::print_file(&text)?,
             }
         }
     }

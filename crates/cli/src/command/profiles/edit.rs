@@ -8,6 +8,8 @@ use anyhow::{Context, bail};
 use slipway_control::Problem;
 use slipway_profile::{MAX_FILE_BYTES, ProfileName, Store};
 
+use crate::output;
+
 /// How an edit ended.
 pub(super) enum Edited {
     Saved,
@@ -86,9 +88,7 @@ fn again(error: &slipway_profile::Error) -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() {
         return Ok(false);
     }
-    let mut err = io::stderr().lock();
-    write!(err, "{error}\nEdit again? [Y/n] ")?;
-    err.flush()?;
+    output::tell(&format!("{error}\nEdit again? [Y/n] "));
     let mut answer = String::new();
     if io::stdin().lock().read_line(&mut answer)? == 0 {
         return Ok(false);
