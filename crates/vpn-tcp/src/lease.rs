@@ -225,7 +225,7 @@ impl Keeper {
                 Decision::HandOut => None,
                 Decision::Withhold(why) => Some(why),
                 Decision::Route(route) => match refused.iter().find(|(net, _)| *net == route.net) {
-                    None => None,
+                    None | Some((_, Refused::Shared)) => None,
                     Some((_, Refused::NoIpv6)) => return Admission::Unusable,
                     Some((_, Refused::Because(why))) => Some(why.clone()),
                 },
@@ -383,6 +383,8 @@ enum Decision {
 enum Refused {
     /// Nobody misses it.
     NoIpv6,
+    /// Another session has it, perhaps of the same cluster: packets go there, which is told as a warning.
+    Shared,
     Because(String),
 }
 
@@ -397,11 +399,15 @@ impl Refused {
                 | RangeTrouble::HelpersOwn => Self::Because(why.to_string()),
             };
         }
-        let meant = because.iter().find_map(|warning| match warning {
-            Warning::InUse(conflict) if conflict.range == *net => Some(conflict.to_string()),
-            Warning::InUse(_) | Warning::KeptOut { .. } | Warning::DoubtfulDomain { .. } => None,
+        let mut about = because.iter().filter(|warning| warning.is_about(*net)).peekable();
+        if about.peek().is_some() && about.clone().all(Warning::is_shared) {
+            return Self::Shared;
+        }
+        let conflict = about.find_map(|warning| match warning {
+            Warning::InUse(conflict) => Some(conflict.to_string()),
+            Warning::KeptOut { .. } | Warning::DoubtfulDomain { .. } => None,
         });
-        Self::Because(meant.unwrap_or_else(|| refusal.cause()))
+        Self::Because(conflict.unwrap_or_else(|| refusal.cause()))
     }
 }
 
