@@ -1,6 +1,6 @@
 //! The tray's menu, a pure function of the picture.
 
-use slipway_control::{Problem, SessionId, SessionStatus, Word};
+use slipway_control_api::{Problem, SessionId, SessionStatus, Word};
 
 use crate::look;
 use crate::picture::{Picture, Saved, Target};
@@ -117,7 +117,7 @@ impl Menu {
                 Saved::Broken { stem, problem } => {
                     let slot = format!("broken:{stem}");
                     self.read(&slot, format!("{stem} (cannot be read)"));
-                    self.problem(&slot, problem);
+                    self.problems(&slot, [problem]);
                 }
             }
         }
@@ -150,8 +150,8 @@ impl Menu {
                 format!("Connect {target}{mark}"),
                 Click::Connect(target.clone()),
             );
-            if let Some(problem) = picture.problems.get(target) {
-                self.problem(&slot, problem);
+            if let Some(failure) = picture.failures.get(target) {
+                self.problems(&slot, [&failure.problem]);
             }
             return;
         };
@@ -161,7 +161,7 @@ impl Menu {
         }
     }
 
-    /// Sessions and problems of what is not offered: started in a terminal, or the profile was deleted since.
+    /// Sessions and failures of what is not offered: started in a terminal, or the profile was deleted since.
     fn others(&mut self, picture: &Picture) {
         let rows = picture.rows();
         let sessions: Vec<_> = picture
@@ -169,22 +169,22 @@ impl Menu {
             .values()
             .filter(|status| !rows.contains(&picture.target_of(status)))
             .collect();
-        let problems: Vec<_> = picture
-            .problems
+        let failures: Vec<_> = picture
+            .failures
             .iter()
             .filter(|(target, _)| !rows.contains(target) && picture.sessions_of(target).is_empty())
             .collect();
-        if sessions.is_empty() && problems.is_empty() {
+        if sessions.is_empty() && failures.is_empty() {
             return;
         }
         self.separate();
         for status in sessions {
             self.session(&format!("session:{}", status.id), status, "");
         }
-        for (target, problem) in problems {
+        for (target, failure) in failures {
             let slot = slot(target);
             self.read(&slot, format!("{target} ({})", Word::NeedsYou));
-            self.problem(&slot, problem);
+            self.problems(&slot, [&failure.problem]);
         }
     }
 
@@ -199,16 +199,15 @@ impl Menu {
         } else {
             self.read(slot, format!("{title} ({}{mark})", Word::Disconnecting));
         }
-        if let Some(problem) = &status.problem {
-            self.problem(slot, problem);
-        }
+        self.problems(slot, status.all_problems());
     }
 
     /// What is wrong and what to do, below the line that it is about.
-    fn problem(&mut self, slot: &str, problem: &Problem) {
-        let sentences = words::lines(&problem.cause)
+    fn problems<'a>(&mut self, slot: &str, problems: impl IntoIterator<Item = &'a Problem>) {
+        let sentences = problems
             .into_iter()
-            .chain(words::lines(&problem.remedy));
+            .flat_map(|problem| [&problem.cause, &problem.remedy])
+            .flat_map(|sentence| words::lines(sentence));
         for (n, line) in sentences.enumerate() {
             self.read(format!("{slot}:problem:{n}"), format!("    {line}"));
         }
@@ -224,7 +223,7 @@ impl Menu {
         {
             self.offer("disconnect-all", "Disconnect all", Click::DisconnectAll);
         }
-        if !picture.problems.is_empty() {
+        if !picture.failures.is_empty() {
             self.offer("dismiss", "Dismiss problems", Click::Dismiss);
         }
         let quit = if picture.sessions.is_empty() {
@@ -265,11 +264,12 @@ fn summary(picture: &Picture) -> String {
 #[cfg(test)]
 mod tests {
     use insta::assert_snapshot;
-    use slipway_control::{Health, State};
+    use slipway_control::status_of_this_process;
+    use slipway_control_api::{Health, State};
     use slipway_profile::Method;
 
     use super::*;
-    use crate::{Glyph, View};
+    use crate::{Glyph, Reporter, View};
 
     #[test]
     fn profiles_that_are_off_are_offered() {
@@ -348,11 +348,11 @@ mod tests {
     fn a_lost_network_is_told_where_the_profile_is() {
         let mut picture = profiles(&["shop"]);
         add(&mut picture, "shop", State::Reconnecting, |status| {
-            status.problem = Some(Problem::new(
+            status.problems = vec![Problem::new(
                 "net-away",
                 "Waiting for the network.",
                 "Open connections are kept.",
-            ));
+            )];
         });
         assert_snapshot!(seen(&picture), @"
         icon: Degraded; tooltip: shop: Reconnecting
@@ -367,6 +367,29 @@ mod tests {
     }
 
     #[test]
+    fn every_problem_of_a_session_is_shown() {
+        let mut picture = profiles(&["shop"]);
+        add(&mut picture, "shop", State::Connected, |status| {
+            status.problems = vec![
+                Problem::new("range-not-routed", "10.96.0.0/16 is in use.", "Leave the VPN."),
+                Problem::new("also-proxy-unknown", "`db` is unknown.", "Correct it."),
+            ];
+        });
+        assert_snapshot!(seen(&picture), @"
+        icon: Degraded; tooltip: shop: Connected
+          shop: Connected
+        ---
+        > Disconnect shop (Connected)
+              10.96.0.0/16 is in use.
+              Leave the VPN.
+              `db` is unknown.
+              Correct it.
+        ---
+        > Quit Slipway, stay connected
+        ");
+    }
+
+    #[test]
     fn what_failed_says_why_and_can_be_tried_again() {
         let mut picture = profiles(&["shop"]);
         let problem = Problem::new(
@@ -374,7 +397,7 @@ mod tests {
             "Your account may not create pods in shop.",
             "Ask for a Role that allows create on pods and get on pods/portforward in the namespace shop.",
         );
-        picture.problems.insert(target("shop"), problem);
+        picture.report(target("shop"), Reporter::Starter, problem);
         assert_snapshot!(seen(&picture), @"
         icon: Attention; tooltip: shop: Needs you
           shop: Needs you
@@ -503,7 +526,7 @@ mod tests {
         expect(State::Reconnecting, |_| {}, Glyph::Degraded);
         expect(
             State::Ended,
-            |s| s.problem = Some(Problem::new("x", "It broke.", "Mend it.")),
+            |s| s.failure = Some(Problem::new("x", "It broke.", "Mend it.")),
             Glyph::Attention,
         );
     }
@@ -526,7 +549,7 @@ mod tests {
     fn a_session_that_is_connected_with_a_problem_is_degraded() {
         let mut picture = profiles(&["a"]);
         add(&mut picture, "a", State::Connected, |status| {
-            status.problem = Some(Problem::new("overlap", "A range is used twice.", "Choose."));
+            status.problems = vec![Problem::new("overlap", "A range is used twice.", "Choose.")];
         });
         assert_eq!(View::of(&picture).glyph, Glyph::Degraded);
     }
@@ -547,9 +570,8 @@ mod tests {
     fn a_line_more_is_another_menu() {
         let mut picture = profiles(&["shop"]);
         let before = menu(&picture);
-        picture
-            .problems
-            .insert(target("shop"), Problem::new("x", "It broke.", "Mend it."));
+        let problem = Problem::new("x", "It broke.", "Mend it.");
+        picture.report(target("shop"), Reporter::Session, problem);
         assert!(!before.has_slots_of(&menu(&picture)));
     }
 
@@ -572,7 +594,7 @@ mod tests {
     fn add(picture: &mut Picture, profile: &str, state: State, change: impl FnOnce(&mut SessionStatus)) {
         let id: SessionId = format!("s{}", picture.sessions.len()).parse().unwrap();
         let profile = (!profile.is_empty()).then(|| profile.to_owned());
-        let mut status = SessionStatus::preparing(id.clone(), profile, Method::VpnTcp);
+        let mut status = status_of_this_process(id.clone(), profile, Method::VpnTcp);
         status.state = state;
         change(&mut status);
         picture.sessions.insert(id, status);

@@ -1,6 +1,6 @@
 //! How states and sentences are put for people.
 
-use slipway_control::{SessionStatus, State, Word};
+use slipway_control_api::{SessionStatus, State, Word};
 
 /// Longest line of a sentence in a menu, in characters. Menus do not wrap.
 const LINE: usize = 64;

@@ -4,21 +4,18 @@ use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
-/// The reader of our standard output is gone. No failure of the command.
-#[derive(Debug, thiserror::Error)]
-#[error("nobody reads the output any more")]
-pub(crate) struct ReaderGone;
+use crate::failure::{Failure, Uncoded};
 
 /// Writes text to standard output, at once.
 ///
 /// # Errors
 ///
-/// [`ReaderGone`], or what the system said.
-pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+/// [`Failure::ReaderGone`], or what the system said.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(ReaderGone.into()),
-        other => Ok(other?),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::ReaderGone),
+        other => other.uncoded("Failed to write to standard output"),
     }
 }
 
@@ -27,8 +24,9 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
 /// # Errors
 ///
 /// As [`print()`].
-pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    print(&(serde_json::to_string_pretty(value)? + "\n"))
+pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).uncoded("Failed to write JSON")?;
+    print(&(text + "\n"))
 }
 
 /// Writes a value as one line of JSON to standard output.
@@ -36,8 +34,9 @@ pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
 /// # Errors
 ///
 /// As [`print()`].
-pub(crate) fn print_json_line(value: &impl Serialize) -> anyhow::Result<()> {
-    print(&(serde_json::to_string(value)? + "\n"))
+pub(crate) fn print_json_line(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value).uncoded("Failed to write JSON")?;
+    print(&(text + "\n"))
 }
 
 /// Writes the next of a row of pictures: over the last one on a terminal, after it elsewhere.
@@ -45,7 +44,7 @@ pub(crate) fn print_json_line(value: &impl Serialize) -> anyhow::Result<()> {
 /// # Errors
 ///
 /// As [`print()`].
-pub(crate) fn print_picture(text: &str) -> anyhow::Result<()> {
+pub(crate) fn print_picture(text: &str) -> Result<(), Failure> {
     /// Cursor home, then clear the screen (ECMA-48: CUP, ED).
     const CLEAR: &str = "\x1b[H\x1b[2J";
     if io::stdout().is_terminal() {
@@ -57,5 +56,6 @@ pub(crate) fn print_picture(text: &str) -> anyhow::Result<()> {
 
 /// Writes something that is no result to standard error.
 pub(crate) fn note(text: &str) {
-    let _nobody_reads = writeln!(io::stderr(), "{text}");
+    // Where nobody reads it, nobody can be told.
+    let _ = writeln!(io::stderr(), "{text}");
 }

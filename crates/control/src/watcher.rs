@@ -4,16 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::time::Duration;
 
+use slipway_control_api::{NameEvent, SessionId, SessionStatus};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
-use crate::client::Client;
+use crate::client::{Client, WatchEvent};
 use crate::error::Error;
-use crate::folder::{RuntimeFolder, SessionId};
+use crate::folder::RuntimeFolder;
 use crate::folder_watch::FolderWatch;
-use crate::message::{NameEvent, WatchEvent};
-use crate::status::SessionStatus;
 
 /// How many pictures and names may wait for a slow reader before the watcher waits too.
 const QUEUE: usize = 64;
@@ -26,7 +25,7 @@ pub struct Picture {
     /// The sessions that run.
     pub sessions: BTreeMap<SessionId, SessionStatus>,
     /// Those that went away since the picture before, each with the last it said. If that is not
-    /// [`State::Ended`](crate::State::Ended), its process died without a word.
+    /// [`State::Ended`](slipway_control_api::State::Ended), its process died without a word.
     pub gone: Vec<SessionStatus>,
     /// Names that were asked for since the picture before.
     pub names: Vec<(SessionId, NameEvent)>,

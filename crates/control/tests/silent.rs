@@ -9,9 +9,10 @@ use std::io;
 use std::time::Duration;
 
 use slipway_control::{
-    Client, DISCONNECT_LIMIT, Error, Explanation, Handler, LogRing, Publisher, RuntimeFolder, Server,
-    SessionId, SessionStatus, Watcher,
+    Client, DISCONNECT_LIMIT, Error, Handler, LogRing, Publisher, RuntimeFolder, Server, Watcher, fresh_id,
+    status_of_this_process,
 };
+use slipway_control_api::{Explanation, PROTOCOL_VERSION, SessionId};
 use slipway_profile::Method;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -184,20 +185,23 @@ impl Place {
         let dir = tempfile::tempdir().unwrap();
         Place {
             folder: RuntimeFolder::at(dir.path().join("slipway")).unwrap(),
-            id: SessionId::fresh("shop"),
+            id: fresh_id("shop"),
             _dir: dir,
         }
     }
 
     fn session(&self) -> (Server, Publisher) {
-        let initial = SessionStatus::preparing(self.id.clone(), None, Method::VpnTcp);
+        let initial = status_of_this_process(self.id.clone(), None, Method::VpnTcp);
         Server::bind(&self.folder, initial, LogRing::new(), Speechless).unwrap()
     }
 
     /// A session that greets whoever comes, and says no more.
     fn silent_session(&self) -> JoinSet<()> {
         let listener = UnixListener::bind(self.folder.socket(&self.id)).unwrap();
-        let greeting = format!("{{\"slipway_control\":1,\"id\":\"{}\"}}\n", self.id);
+        let greeting = format!(
+            "{{\"slipway_control\":{PROTOCOL_VERSION},\"id\":\"{}\"}}\n",
+            self.id
+        );
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut held = Vec::new();

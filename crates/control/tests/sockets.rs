@@ -14,8 +14,11 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use slipway_control::{
-    Answerer, Client, Error, Explanation, Handler, LogRing, NameEvent, Picture, Problem, Publisher,
-    RuntimeFolder, Server, SessionId, SessionStatus, State, WatchEvent, Watcher, sessions,
+    Client, Error, Handler, LogRing, Picture, Publisher, RuntimeFolder, Server, WatchEvent, Watcher,
+    fresh_id, sessions, status_of_this_process,
+};
+use slipway_control_api::{
+    Answerer, Explanation, NameEvent, PROTOCOL_VERSION, Problem, SessionId, SessionStatus, State,
 };
 use slipway_profile::Method;
 use tempfile::TempDir;
@@ -43,6 +46,18 @@ async fn a_running_session_is_listed_and_an_ended_one_is_not() {
         Err(Error::NoSession(_))
     ));
     assert_eq!(fs::read_dir(fixture.folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_session_that_reconnects_stays_the_oldest() {
+    let fixture = Fixture::new();
+    let older = fixture.session("older");
+    let younger = fixture.session("younger");
+    younger.publisher.enter(State::Connected);
+    older.publisher.enter(State::Reconnecting);
+    let listed = sessions(&fixture.folder).await.unwrap();
+    let ids: Vec<_> = listed.iter().map(|status| &status.id).collect();
+    assert_eq!(ids, [&older.id, &younger.id]);
 }
 
 #[tokio::test]
@@ -120,15 +135,11 @@ async fn a_watch_brings_the_present_state_and_every_change_and_name() {
     assert_eq!(next_status(&mut watch).await.state, State::Preparing);
 
     let problem = Problem::new("net-away", "The network is away.", "Wait for it.");
-    session.publisher.update(|status| {
-        status.state = State::Reconnecting;
-        status.problem = Some(problem.clone());
-    });
-    let status = next_status(&mut watch).await;
-    assert_eq!(
-        (status.state, status.problem),
-        (State::Reconnecting, Some(problem))
-    );
+    let source = session.publisher.problem_source();
+    source.set([problem.clone()]);
+    assert_eq!(next_status(&mut watch).await.problems, [problem]);
+    session.publisher.enter(State::Reconnecting);
+    assert_eq!(next_status(&mut watch).await.state, State::Reconnecting);
 
     session.publisher.name(name_event("orders"));
     let event = timeout(LIMIT, watch.next()).await.unwrap().unwrap().unwrap();
@@ -146,11 +157,12 @@ async fn a_change_of_state_sets_its_time_and_no_change_wakes_nobody() {
     let session = fixture.session("shop");
     let mut watch = fixture.client(&session).await.watch().await.unwrap();
     let before = next_status(&mut watch).await;
-    session.publisher.update(|status| status.problem = None);
+    session.publisher.update(|status| status.step = None);
     session.publisher.enter(State::Placing);
     let after = next_status(&mut watch).await;
     assert_eq!(after.state, State::Placing);
     assert!(after.since > before.since);
+    assert_eq!(after.started, before.started);
 }
 
 #[tokio::test]
@@ -214,7 +226,7 @@ async fn an_unknown_command_is_answered_and_the_connection_goes_on() {
     let session = fixture.session("shop");
     let replies = tokio::task::block_in_place(|| {
         let mut raw = RawClient::connect(&fixture.folder, &session.id);
-        assert_eq!(raw.read()["slipway_control"], 1);
+        assert_eq!(raw.read()["slipway_control"], PROTOCOL_VERSION);
         [r#"{"do":"fly"}"#, "not json", r#"{"do":"status"}"#].map(|line| raw.ask(line))
     });
     assert_eq!(replies[0]["value"]["code"], "control-unknown-command");
@@ -281,7 +293,7 @@ async fn the_watcher_sees_sessions_come_change_and_go() {
     let problem = Problem::new("kaputt", "It broke.", "Mend it.");
     new.publisher.update(|status| {
         status.state = State::Ended;
-        status.problem = Some(problem.clone());
+        status.failure = Some(problem.clone());
     });
     let picture = next_picture(&mut watcher).await;
     assert_eq!(picture.sessions[&new.id].state, State::Ended);
@@ -289,7 +301,7 @@ async fn the_watcher_sees_sessions_come_change_and_go() {
     let picture = next_picture(&mut watcher).await;
     assert_eq!(picture.sessions.keys().collect::<Vec<_>>(), [&old.id]);
     assert_eq!(picture.gone.len(), 1);
-    assert_eq!(picture.gone[0].problem, Some(problem));
+    assert_eq!(picture.gone[0].failure, Some(problem));
 }
 
 #[tokio::test]
@@ -314,7 +326,7 @@ async fn the_watcher_survives_the_loss_of_its_folder() {
 async fn two_sessions_cannot_have_one_id() {
     let fixture = Fixture::new();
     let session = fixture.session("shop");
-    let status = SessionStatus::preparing(session.id.clone(), None, Method::VpnTcp);
+    let status = status_of_this_process(session.id.clone(), None, Method::VpnTcp);
     let second = Server::bind(&fixture.folder, status, LogRing::new(), Scripted::default());
     assert!(matches!(second, Err(Error::Io { .. })));
     assert_eq!(
@@ -360,12 +372,12 @@ impl Fixture {
     }
 
     fn session(&self, name: &str) -> Session {
-        let id = SessionId::fresh(name);
+        let id = fresh_id(name);
         let asked_to_end = Arc::new(Notify::new());
         let handler = Scripted {
             asked_to_end: Arc::clone(&asked_to_end),
         };
-        let initial = SessionStatus::preparing(id.clone(), Some(name.into()), Method::VpnTcp);
+        let initial = status_of_this_process(id.clone(), Some(name.into()), Method::VpnTcp);
         let (server, publisher) = Server::bind(&self.folder, initial, LogRing::new(), handler).unwrap();
         Session {
             id,

@@ -5,11 +5,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use slipway_carrier::CarrierError;
-use slipway_control::{NameEvent, Problem, State};
+use slipway_control_api::{Action, BackEnd, CaptureStatus, NameEvent, Problem, State, VpnTcpStatus};
 use slipway_names::{Label, Name, Outcome, Scope};
 use slipway_profile::AlsoProxy;
 use slipway_tunnel::{Introduction, TunnelEvent};
-use slipway_vpn_tcp::{VpnTcp, Wanted, Warning};
+use slipway_vpn_tcp::{VpnTcp, Wanted};
 
 use crate::addresses::Addresses;
 use crate::also_proxy::unknown_hosts;
@@ -20,6 +20,7 @@ use crate::error::SessionError;
 use crate::holdings::{Holdings, Live, Prepared};
 use crate::namespaces::Followed;
 use crate::placing;
+use crate::problems::Problems;
 
 /// How long the first carrier may take, new attempts included.
 const FIRST_CARRIER: Duration = Duration::from_secs(30);
@@ -38,17 +39,18 @@ pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<()
     let Some(prepared) = &mut holdings.prepared else {
         return Ok(());
     };
-    let method = match holdings.live.take() {
+    let (method, problems) = match holdings.live.take() {
         Some(before) => {
             before.method.forget_answers();
-            before.method
+            (before.method, before.problems)
         }
         None => {
             context.step("Connecting the laptop");
             let wanted = wanted(context, prepared, cluster_domain(agent.domain.as_deref()))?;
-            VpnTcp::start(wanted, prepared.way.tunnel.clone())
+            let method = VpnTcp::start(wanted, prepared.way.tunnel.clone())
                 .await
-                .map_err(SessionError::from)?
+                .map_err(SessionError::from)?;
+            (method, Problems::new(&context.publisher))
         }
     };
     while let Ok(event) = prepared.events.try_recv() {
@@ -60,12 +62,14 @@ pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<()
     for warning in method.warnings() {
         tracing::warn!("{warning}");
     }
+    problems.set_warnings(method.warnings());
     let explainer = method.explainer();
     context.desk.set_explainer(Some(explainer.clone()));
     let live = holdings.live.insert(Live {
         carriers,
         instance: agent.instance,
         method,
+        problems,
         namespaces: Followed::new(&prepared.way.client, &prepared.namespaces),
         addresses: Addresses::watch(),
         hosts_checked: false,
@@ -74,28 +78,26 @@ pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<()
     let unknown = unknown_hosts(&context.options.profile, explainer);
     let unknown = tokio::time::timeout(HOSTS_WITHIN, unknown).await;
     live.hosts_checked = unknown.is_ok();
-    let method = &live.method;
+    live.problems.set_unknown_hosts(unknown.unwrap_or_default());
+    let capture = captured_by(&live.method);
     context.publisher.update(|status| {
         status.state = State::Connected;
         status.step = None;
-        status.problem = gravest(method.warnings()).or(unknown.unwrap_or_default());
-        status.routes = method.routes().iter().map(ToString::to_string).collect();
-        status.dns = Some(method.names_by());
-        status.resolver = Some(method.resolver());
-        status.capture = Some(method.captured_by().to_string());
+        status.capture = Some(capture);
     });
     Ok(())
 }
 
-/// Of what could not be had on the laptop, what the user should know first.
-fn gravest(warnings: &[Warning]) -> Option<Problem> {
-    let warning = warnings.iter().min_by_key(|warning| warning.is_shared())?;
-    let code = if warning.is_shared() {
-        "range-shared"
-    } else {
-        "range-not-routed"
-    };
-    Some(Problem::new(code, warning.to_string(), warning.remedy()))
+fn captured_by(method: &VpnTcp) -> CaptureStatus {
+    CaptureStatus::VpnTcp(VpnTcpStatus {
+        routes: method.routes().to_vec(),
+        dns: method.names_by(),
+        resolver: method.resolver(),
+        back_end: match method.captured_by() {
+            slipway_vpn_tcp::BackEnd::PrivateNamespace => BackEnd::PrivateNamespace,
+            slipway_vpn_tcp::BackEnd::Rewriting => BackEnd::Rewriting,
+        },
+    })
 }
 
 /// Waits for the first carrier. An agent of the last session that turns out to be gone is replaced, once.
@@ -251,8 +253,8 @@ fn name_event(event: &slipway_names::Event) -> NameEvent {
         answered_by: answerer(event.answerer),
         took_ms: u32::try_from(event.took.as_millis()).unwrap_or(u32::MAX),
         problem: problem.map(|(code, cause)| {
-            let remedy = format!("Run `slipway explain {}`.", event.name);
-            Problem::new(code, cause, remedy)
+            let command = format!("slipway explain {}", event.name);
+            Problem::new(code, cause, format!("Run `{command}`.")).with_actions([Action::Run { command }])
         }),
     }
 }

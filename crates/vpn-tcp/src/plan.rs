@@ -6,6 +6,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use slipway_helper_api::{Conflict, ConflictWith, DnsSuffix, RangeTrouble, Refusal, TunnelCidr};
+use slipway_problem::{Action, Fault};
+
+use crate::error::doctor;
 
 /// A network, or a part of one, that does not go to the cluster, and why. The session goes on without it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,11 +47,21 @@ impl Warning {
     pub fn is_shared(&self) -> bool {
         matches!(self, Warning::InUse(conflict) if conflict.with == ConflictWith::Session)
     }
+}
 
-    /// What the user can do.
-    #[must_use]
-    pub fn remedy(&self) -> &'static str {
-        match self {
+impl std::error::Error for Warning {}
+
+impl Fault for Warning {
+    fn code(&self) -> &str {
+        if self.is_shared() {
+            "range-shared"
+        } else {
+            "range-not-routed"
+        }
+    }
+
+    fn remedy(&self) -> String {
+        let remedy = match self {
             Warning::InUse(conflict) => match conflict.with {
                 ConflictWith::Session => {
                     "If both sessions are of one cluster, nothing is amiss. If not, end the other one with `slipway \
@@ -65,6 +78,14 @@ impl Warning {
             Warning::KeptOut { .. } => {
                 "Names still resolve, but what has an address in that range is out of reach."
             }
+        };
+        remedy.to_owned()
+    }
+
+    fn actions(&self) -> Vec<Action> {
+        match self {
+            Warning::InUse(conflict) if conflict.with != ConflictWith::Session => vec![doctor()],
+            Warning::InUse(_) | Warning::KeptOut { .. } => Vec::new(),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use slipway_cluster_tests::{Desk, on_each_laptop, on_the_plain_laptop, path_text, program, until};
+use slipway_cluster_tests::{Desk, on_each_laptop, on_the_plain_laptop, path_text, problems, program, until};
 
 on_each_laptop!(explain_says_what_programs_get);
 on_the_plain_laptop!(
@@ -138,12 +138,9 @@ fn a_second_session_of_a_cluster_is_told_whose_the_ranges_are(desk: &Desk<'_>) {
         said.contains("Note: ") && said.contains("nothing is amiss"),
         "{said}"
     );
-    let problems: Vec<_> = desk
-        .status()
-        .iter()
-        .map(|one| one["problem"]["code"].clone())
-        .collect();
-    assert!(problems.contains(&"range-shared".into()), "{problems:?}");
+    let status = desk.status();
+    let raised: Vec<_> = status.iter().flat_map(problems).collect();
+    assert!(raised.contains(&"range-shared"), "{raised:?}");
     assert!(desk.page(PAGE).is_some());
     assert!(desk.page(orders).is_some(), "by the first session's route");
     drop(second);
