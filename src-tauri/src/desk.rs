@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use slipway_control::{Client, FolderWatch, RuntimeFolder, Watcher};
-use slipway_control_api::{Problem, SessionId};
+use slipway_control_api::{Problem, SessionId, Subscription};
 use slipway_problem::Fault;
 use slipway_profile::{Context, Listed, Profile, Store};
 use tokio::sync::{mpsc, watch};
@@ -46,7 +46,7 @@ pub async fn run(
     mut clicks: mpsc::Receiver<Click>,
     view: watch::Sender<View>,
 ) -> Result<(), Error> {
-    let mut sessions = Watcher::start(surroundings.folder.clone())?;
+    let mut sessions = Watcher::start(surroundings.folder.clone(), Subscription::default())?;
     surroundings.store.ensure_folder()?;
     let profiles = FolderWatch::start(surroundings.store.folder())?;
     let mut desk = Desk {

@@ -27,7 +27,7 @@ mod status;
 pub use capture::{BackEnd, CaptureStatus, VpnTcpStatus};
 pub use explanation::{Explained, Explanation};
 pub use finding::{Check, Finding, Verdict};
-pub use message::{Greeting, PROTOCOL_VERSION, Reply, Request};
+pub use message::{Greeting, PROTOCOL_VERSION, Reply, Request, Subscription, WatchedNames};
 pub use name::{Answerer, NameEvent};
 pub use progress::Progress;
 pub use session_id::{InvalidSessionId, SessionId};

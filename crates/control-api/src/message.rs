@@ -26,8 +26,8 @@ pub struct Greeting {
 pub enum Request {
     /// One [`Reply::Status`].
     Status,
-    /// [`Reply::Status`] now and at every change, [`Reply::Name`] for every name, until either side closes.
-    Watch,
+    /// [`Reply::Status`] now and at every change, and what else the subscription names, until either side closes.
+    Watch(Subscription),
     /// Begin to end; one [`Reply::Done`] when that is begun.
     Disconnect,
     /// Why a name answers as it does: one [`Reply::Explanation`].
@@ -41,6 +41,31 @@ pub enum Request {
         /// Whether to go on.
         follow: bool,
     },
+}
+
+/// What a watch brings besides changes of the status. By default nothing, so that a watcher which only shows states is
+/// left asleep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscription {
+    /// Which names bring a [`Reply::Name`].
+    #[serde(default)]
+    pub names: WatchedNames,
+    /// Whether the status has its `health`, which changes every second.
+    #[serde(default)]
+    pub figures: bool,
+}
+
+/// Which of the names that programs ask for are watched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WatchedNames {
+    /// None.
+    #[default]
+    None,
+    /// Those that had no answer.
+    Failed,
+    /// All of them.
+    All,
 }
 
 /// A session's reply.
@@ -81,6 +106,16 @@ mod tests {
             text(&Request::Logs { follow: true }),
             r#"{"do":"logs","follow":true}"#
         );
+        let subscription = Subscription {
+            names: WatchedNames::Failed,
+            figures: true,
+        };
+        assert_eq!(
+            text(&Request::Watch(subscription)),
+            r#"{"do":"watch","names":"failed","figures":true}"#
+        );
+        let plain: Request = serde_json::from_str(r#"{"do":"watch"}"#).unwrap();
+        assert_eq!(plain, Request::Watch(Subscription::default()));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use slipway_control_api::{
     Explanation, Greeting, NameEvent, PROTOCOL_VERSION, Reply, Request, SessionId, SessionStatus,
+    Subscription,
 };
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -169,7 +170,7 @@ impl Client {
         let id = self.id.clone();
         let ended = async {
             // Both at once: the session may be gone before it could read a second request.
-            let requests = [Request::Disconnect, Request::Watch];
+            let requests = [Request::Disconnect, Request::Watch(Subscription::default())];
             self.lines
                 .write_all(&requests)
                 .await
@@ -204,8 +205,9 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::TimedOut`] if it does not tell that one within a second; [`Error::Io`] if the socket is gone.
-    pub async fn watch(mut self) -> Result<Watch, Error> {
-        let reply = self.ask(&Request::Watch, "tell its status", ANSWER_LIMIT).await?;
+    pub async fn watch(mut self, subscription: Subscription) -> Result<Watch, Error> {
+        let request = Request::Watch(subscription);
+        let reply = self.ask(&request, "tell its status", ANSWER_LIMIT).await?;
         let Reply::Status(present) = reply else {
             return Err(self.unexpected(&reply));
         };

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use nix::unistd::geteuid;
 use slipway_control_api::{
-    Explanation, Greeting, PROTOCOL_VERSION, Problem, Reply, Request, SessionId, SessionStatus,
+    Explanation, Greeting, NameEvent, PROTOCOL_VERSION, Problem, Reply, Request, SessionId, SessionStatus,
+    Subscription, WatchedNames,
 };
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast;
@@ -208,7 +209,7 @@ impl<H: Handler> Service<H> {
             };
             match request {
                 Request::Status => lines.write(&self.status()).await?,
-                Request::Watch => return self.watch(lines).await,
+                Request::Watch(subscription) => return self.watch(lines, subscription).await,
                 Request::Disconnect => {
                     self.handler.disconnect();
                     lines.write(&Reply::Done).await?;
@@ -243,16 +244,32 @@ impl<H: Handler> Service<H> {
         }
     }
 
-    async fn watch(&self, mut lines: Lines) -> io::Result<()> {
-        let mut names = self.publisher.follow_names();
+    async fn watch(&self, mut lines: Lines, subscription: Subscription) -> io::Result<()> {
+        // Without a receiver nobody watches names, and the session does not even make events of them.
+        let mut names = match subscription.names {
+            WatchedNames::None => None,
+            WatchedNames::Failed | WatchedNames::All => Some(self.publisher.follow_names()),
+        };
         let mut status = self.publisher.watch();
         status.mark_changed();
+        let mut last = None;
         loop {
             let reply = tokio::select! {
                 // The state first: it is what a watcher acts on.
                 biased;
-                Ok(()) = status.changed() => Reply::Status(Box::new(status.borrow_and_update().clone())),
-                name = names.recv() => match name {
+                Ok(()) = status.changed() => {
+                    let mut now = status.borrow_and_update().clone();
+                    if !subscription.figures {
+                        now.health = None;
+                    }
+                    if last.as_ref() == Some(&now) {
+                        continue;
+                    }
+                    last = Some(now.clone());
+                    Reply::Status(Box::new(now))
+                }
+                name = next_name(&mut names) => match name {
+                    Ok(name) if subscription.names == WatchedNames::Failed && name.problem.is_none() => continue,
                     Ok(name) => Reply::Name(name),
                     Err(broadcast::error::RecvError::Lagged(count)) => Reply::Missed(count),
                     Err(broadcast::error::RecvError::Closed) => return Ok(()),
@@ -282,6 +299,16 @@ impl<H: Handler> Service<H> {
             };
             lines.write(&reply).await?;
         }
+    }
+}
+
+/// The next name for one who watches them; never for others. Cancel safe.
+async fn next_name(
+    names: &mut Option<broadcast::Receiver<NameEvent>>,
+) -> Result<NameEvent, broadcast::error::RecvError> {
+    match names {
+        Some(names) => names.recv().await,
+        None => std::future::pending().await,
     }
 }
 

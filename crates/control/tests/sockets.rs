@@ -18,7 +18,8 @@ use slipway_control::{
     fresh_id, sessions, status_of_this_process,
 };
 use slipway_control_api::{
-    Answerer, Explanation, NameEvent, PROTOCOL_VERSION, Problem, SessionId, SessionStatus, State,
+    Answerer, Explanation, Health, NameEvent, PROTOCOL_VERSION, Problem, SessionId, SessionStatus, State,
+    Subscription, WatchedNames,
 };
 use slipway_profile::Method;
 use tempfile::TempDir;
@@ -27,6 +28,12 @@ use tokio::time::timeout;
 
 /// Far above what any step takes; reached only when a promise is broken.
 const LIMIT: Duration = Duration::from_secs(20);
+
+/// What one who shows all there is subscribes to.
+const EVERYTHING: Subscription = Subscription {
+    names: WatchedNames::All,
+    figures: true,
+};
 
 #[tokio::test]
 async fn a_running_session_is_listed_and_an_ended_one_is_not() {
@@ -131,7 +138,7 @@ async fn a_session_that_hangs_hides_no_other_and_costs_a_second() {
 async fn a_watch_brings_the_present_state_and_every_change_and_name() {
     let fixture = Fixture::new();
     let session = fixture.session("shop");
-    let mut watch = fixture.client(&session).await.watch().await.unwrap();
+    let mut watch = fixture.client(&session).await.watch(EVERYTHING).await.unwrap();
     assert_eq!(next_status(&mut watch).await.state, State::Preparing);
 
     let problem = Problem::new("net-away", "The network is away.", "Wait for it.");
@@ -152,10 +159,48 @@ async fn a_watch_brings_the_present_state_and_every_change_and_name() {
 }
 
 #[tokio::test]
+async fn a_watch_is_woken_by_what_it_subscribed_to() {
+    let fixture = Fixture::new();
+    let session = fixture.session("shop");
+    let publisher = &session.publisher;
+    let plain = fixture.client(&session).await;
+    let mut plain = plain.watch(Subscription::default()).await.unwrap();
+    next_status(&mut plain).await;
+    assert!(!publisher.names_are_watched());
+    let failed = Subscription {
+        names: WatchedNames::Failed,
+        figures: true,
+    };
+    let mut failed = fixture.client(&session).await.watch(failed).await.unwrap();
+    next_status(&mut failed).await;
+    assert!(publisher.names_are_watched());
+
+    let health = Health {
+        rtt_ms: 12,
+        ..Health::default()
+    };
+    publisher.update(|status| status.health = Some(health));
+    assert_eq!(next_status(&mut failed).await.health, Some(health));
+    publisher.name(name_event("found"));
+    let nowhere = NameEvent {
+        problem: Some(Problem::new("name-not-found", "Nobody knows it.", "Check it.")),
+        ..name_event("nowhere")
+    };
+    publisher.name(nowhere.clone());
+    let event = timeout(LIMIT, failed.next()).await.unwrap().unwrap();
+    assert_eq!(event, Some(WatchEvent::Name(nowhere)));
+
+    // The next that the plain watch hears of is the change of state: neither figures nor names woke it.
+    publisher.enter(State::Connected);
+    let status = next_status(&mut plain).await;
+    assert_eq!((status.state, status.health), (State::Connected, None));
+}
+
+#[tokio::test]
 async fn a_change_of_state_sets_its_time_and_no_change_wakes_nobody() {
     let fixture = Fixture::new();
     let session = fixture.session("shop");
-    let mut watch = fixture.client(&session).await.watch().await.unwrap();
+    let mut watch = fixture.client(&session).await.watch(EVERYTHING).await.unwrap();
     let before = next_status(&mut watch).await;
     session.publisher.update(|status| status.step = None);
     session.publisher.enter(State::Placing);
@@ -274,7 +319,7 @@ async fn a_session_of_another_version_is_named_as_such() {
 async fn the_watcher_sees_sessions_come_change_and_go() {
     let fixture = Fixture::new();
     let old = fixture.session("old");
-    let mut watcher = Watcher::start(fixture.folder.clone()).unwrap();
+    let mut watcher = Watcher::start(fixture.folder.clone(), EVERYTHING).unwrap();
     let first = next_picture(&mut watcher).await;
     assert_eq!(first.sessions.keys().collect::<Vec<_>>(), [&old.id]);
 
@@ -307,14 +352,14 @@ async fn the_watcher_sees_sessions_come_change_and_go() {
 #[tokio::test]
 async fn the_first_picture_of_an_empty_folder_is_empty() {
     let fixture = Fixture::new();
-    let mut watcher = Watcher::start(fixture.folder.clone()).unwrap();
+    let mut watcher = Watcher::start(fixture.folder.clone(), EVERYTHING).unwrap();
     assert_eq!(next_picture(&mut watcher).await, Picture::default());
 }
 
 #[tokio::test]
 async fn the_watcher_survives_the_loss_of_its_folder() {
     let fixture = Fixture::new();
-    let mut watcher = Watcher::start(fixture.folder.clone()).unwrap();
+    let mut watcher = Watcher::start(fixture.folder.clone(), EVERYTHING).unwrap();
     next_picture(&mut watcher).await;
     fs::remove_dir(fixture.folder.path()).unwrap();
     let session = fixture.session("shop");

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 use slipway_control::{RuntimeFolder, Watcher};
-use slipway_control_api::SessionStatus;
+use slipway_control_api::{SessionStatus, Subscription, WatchedNames};
 
 use crate::failure::Failure;
 use crate::{output, sessions};
@@ -46,7 +46,11 @@ pub(crate) async fn run(arguments: &Status) -> Result<ExitCode, Failure> {
 }
 
 async fn watch(arguments: &Status) -> Result<ExitCode, Failure> {
-    let mut watcher = Watcher::start(RuntimeFolder::of_user()?)?;
+    let subscription = Subscription {
+        names: WatchedNames::None,
+        figures: true,
+    };
+    let mut watcher = Watcher::start(RuntimeFolder::of_user()?, subscription)?;
     let mut last = None;
     loop {
         let picture = tokio::select! {
@@ -64,7 +68,7 @@ async fn watch(arguments: &Status) -> Result<ExitCode, Failure> {
                 .map(|session| vec![session.clone()])
                 .unwrap_or_default();
         }
-        // A picture is also taken for a name that was asked for, which is not shown here.
+        // What changed may be another session than the one that is shown.
         if last.as_ref() == Some(&running) {
             continue;
         }
