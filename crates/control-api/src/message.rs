@@ -75,7 +75,7 @@ pub enum Reply {
     /// What the session says about itself.
     Status(Box<SessionStatus>),
     /// A name was asked for.
-    Name(NameEvent),
+    Name(Box<NameEvent>),
     /// So many names or log lines were left out, because the client reads too slowly.
     Missed(u64),
     /// Why a name answers as it does.

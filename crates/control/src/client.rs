@@ -44,7 +44,7 @@ pub enum WatchEvent {
     /// The session's status, now or after a change.
     Status(Box<SessionStatus>),
     /// A name was asked for.
-    Name(NameEvent),
+    Name(Box<NameEvent>),
     /// So many names were left out.
     Missed(u64),
 }

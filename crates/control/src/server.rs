@@ -270,7 +270,7 @@ impl<H: Handler> Service<H> {
                 }
                 name = next_name(&mut names) => match name {
                     Ok(name) if subscription.names == WatchedNames::Failed && name.problem.is_none() => continue,
-                    Ok(name) => Reply::Name(name),
+                    Ok(name) => Reply::Name(Box::new(name)),
                     Err(broadcast::error::RecvError::Lagged(count)) => Reply::Missed(count),
                     Err(broadcast::error::RecvError::Closed) => return Ok(()),
                 },

@@ -114,7 +114,7 @@ async fn watch_all(
                 Report::Told(id, WatchEvent::Status(status)) => {
                     watched.insert(id, Some(*status));
                 }
-                Report::Told(id, WatchEvent::Name(name)) => picture.names.push((id, name)),
+                Report::Told(id, WatchEvent::Name(name)) => picture.names.push((id, *name)),
                 Report::Told(_, WatchEvent::Missed(_)) => {}
                 Report::Lost(id) => {
                     picture.gone.extend(watched.remove(&id).flatten());

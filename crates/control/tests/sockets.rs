@@ -150,7 +150,7 @@ async fn a_watch_brings_the_present_state_and_every_change_and_name() {
 
     session.publisher.name(name_event("orders"));
     let event = timeout(LIMIT, watch.next()).await.unwrap().unwrap().unwrap();
-    assert_eq!(event, WatchEvent::Name(name_event("orders")));
+    assert_eq!(event, WatchEvent::Name(Box::new(name_event("orders"))));
 
     session.publisher.enter(State::Ended);
     session.server.end().await;
@@ -188,7 +188,7 @@ async fn a_watch_is_woken_by_what_it_subscribed_to() {
     };
     publisher.name(nowhere.clone());
     let event = timeout(LIMIT, failed.next()).await.unwrap().unwrap();
-    assert_eq!(event, Some(WatchEvent::Name(nowhere)));
+    assert_eq!(event, Some(WatchEvent::Name(Box::new(nowhere))));
 
     // The next that the plain watch hears of is the change of state: neither figures nor names woke it.
     publisher.enter(State::Connected);

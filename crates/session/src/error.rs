@@ -30,7 +30,7 @@ pub(crate) enum SessionError {
     Key(#[from] KeyError),
     /// The agent cannot be placed.
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    Place(Box<PlaceError>),
     /// The agent cannot be reached.
     #[error("the agent in the cluster cannot be reached: {0}")]
     Carrier(#[from] CarrierError),
@@ -55,6 +55,12 @@ pub(crate) enum SessionError {
         /// What was given.
         name: String,
     },
+}
+
+impl From<PlaceError> for SessionError {
+    fn from(error: PlaceError) -> SessionError {
+        SessionError::Place(Box::new(error))
+    }
 }
 
 impl From<ConnectError> for SessionError {
@@ -159,7 +165,7 @@ impl SessionError {
                 KubeconfigError::Missing { .. } | KubeconfigError::UnknownContext { .. }
             ),
             SessionError::Place(error) => matches!(
-                error,
+                **error,
                 PlaceError::NamespaceMissing { .. } | PlaceError::Forbidden { .. } | PlaceError::Image { .. }
             ),
             SessionError::Connect(_)
