@@ -1,12 +1,15 @@
 //! Progress of a session as lines of JSON, for the program that started it.
 
-use std::fs::{File, OpenOptions};
+mod background_writer;
+
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use slipway_control_api::{Problem, Progress, SessionStatus};
 
+pub(crate) use self::background_writer::BackgroundWriter;
 use crate::failure::{Failure, OURS, Uncoded};
 
 /// A writer of [`Progress`], one line for each event.
@@ -16,13 +19,18 @@ pub(crate) struct ProgressWriter<W> {
 }
 
 impl ProgressWriter<io::Stdout> {
-    /// A writer on standard output.
-    pub(crate) fn on_stdout() -> Self {
+    /// A writer on standard output, for a reader that is known to read: it waits for it.
+    pub(crate) fn to_starter() -> Self {
         Self::new(io::stdout())
     }
 }
 
-impl ProgressWriter<File> {
+impl ProgressWriter<BackgroundWriter> {
+    /// A writer on standard output.
+    pub(crate) fn on_stdout() -> Self {
+        Self::new(BackgroundWriter::new(io::stdout()))
+    }
+
     /// A writer on a file, which is created or emptied; `/dev/fd/N` is what the caller has open under that number.
     ///
     /// # Errors
@@ -34,9 +42,8 @@ impl ProgressWriter<File> {
             .create(true)
             .truncate(true)
             .open(path);
-        Ok(Self::new(
-            file.uncoded(format!("Failed to open {}", path.display()))?,
-        ))
+        let file = file.uncoded(format!("Failed to open {}", path.display()))?;
+        Ok(Self::new(BackgroundWriter::new(file)))
     }
 }
 

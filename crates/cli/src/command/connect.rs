@@ -2,7 +2,7 @@
 
 mod detached;
 
-use std::io::{self, IsTerminal, Stdout};
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use slipway_control_api::State;
@@ -11,7 +11,7 @@ use crate::arguments::Session;
 use crate::failure::Failure;
 use crate::hosting::{Hosted, Signals, block_on, host};
 use crate::narration::{Otherwise, Teller};
-use crate::progress::ProgressWriter;
+use crate::progress::{BackgroundWriter, ProgressWriter};
 
 /// Arguments of `slipway connect`.
 #[derive(Debug, clap::Args)]
@@ -33,11 +33,14 @@ pub(crate) fn run(arguments: Connect) -> Result<ExitCode, Failure> {
         detach,
         json,
     } = arguments;
+    if detach && let detached::Role::Session = detached::role() {
+        return detached::run(session);
+    }
     let mut progress = json.then(ProgressWriter::on_stdout);
-    let outcome = match (detach, detached::role()) {
-        (false, _) => in_foreground(session, progress.as_mut()),
-        (true, detached::Role::Starter) => detached::start(session, progress.as_mut()),
-        (true, detached::Role::Session) => return detached::run(session),
+    let outcome = if detach {
+        detached::start(session, progress.as_mut())
+    } else {
+        in_foreground(session, progress.as_mut())
     };
     match &mut progress {
         Some(progress) => progress.conclude(outcome),
@@ -47,7 +50,7 @@ pub(crate) fn run(arguments: Connect) -> Result<ExitCode, Failure> {
 
 fn in_foreground(
     session: Session,
-    progress: Option<&mut ProgressWriter<Stdout>>,
+    progress: Option<&mut ProgressWriter<BackgroundWriter>>,
 ) -> Result<ExitCode, Failure> {
     let verbose = session.verbose;
     let options = session.options(io::stdin().is_terminal())?;
@@ -85,7 +88,7 @@ async fn narrate(mut hosted: Hosted, mut signals: Signals, verbose: u8) {
     }
 }
 
-async fn report(mut hosted: Hosted, mut signals: Signals, progress: &mut ProgressWriter<Stdout>) {
+async fn report(mut hosted: Hosted, mut signals: Signals, progress: &mut ProgressWriter<BackgroundWriter>) {
     loop {
         let status = hosted.changes.borrow_and_update().clone();
         if let Err(error) = progress.status(&status) {

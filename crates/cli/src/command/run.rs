@@ -7,7 +7,6 @@
 //! whatever else answers at the same names. It gets SIGTERM, after ten seconds SIGKILL, and the exit code is 255.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
@@ -25,7 +24,7 @@ use crate::failure::{Failure, OURS, Uncoded};
 use crate::hosting::{Hosted, Signals, block_on, host};
 use crate::narration::{Otherwise, Teller};
 use crate::output;
-use crate::progress::ProgressWriter;
+use crate::progress::{BackgroundWriter, ProgressWriter};
 
 /// How long the command may take to end when the session is over.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -67,13 +66,13 @@ pub(crate) fn run(arguments: Run) -> Result<ExitCode, Failure> {
         command,
     } = arguments;
     let progress = json_status.map(|path| ProgressWriter::on_file(&path));
-    let mut told = Told {
+    let mut listeners = Listeners {
         teller: None,
         progress: progress.transpose()?,
     };
-    let outcome = connected(session, command, &mut told);
+    let outcome = connected(session, command, &mut listeners);
     // On a terminal it is said as well: that is the command's user's.
-    if let (Err(failure), Some(progress)) = (&outcome, &mut told.progress) {
+    if let (Err(failure), Some(progress)) = (&outcome, &mut listeners.progress) {
         // The exit code says it too, to whoever does not read.
         let _ = progress.failed(failure.clone().into_problem());
     }
@@ -81,7 +80,11 @@ pub(crate) fn run(arguments: Run) -> Result<ExitCode, Failure> {
 }
 
 /// Runs the command within a session.
-fn connected(session: Session, command: Vec<OsString>, told: &mut Told) -> Result<ExitCode, Failure> {
+fn connected(
+    session: Session,
+    command: Vec<OsString>,
+    listeners: &mut Listeners,
+) -> Result<ExitCode, Failure> {
     let verbose = session.verbose;
     let options = session.options(io::stdin().is_terminal())?;
     let name = command.first().cloned().unwrap_or_default();
@@ -91,13 +94,13 @@ fn connected(session: Session, command: Vec<OsString>, told: &mut Told) -> Resul
     let outcome = block_on(async {
         let signals = Signals::new()?;
         host(options, verbose, |hosted| {
-            told.teller = Some(Teller::new(verbose, Otherwise::Silence));
-            beside(hosted, signals, command, told)
+            listeners.teller = Some(Teller::new(verbose, Otherwise::Silence));
+            beside(hosted, signals, command, listeners)
         })
         .await
     })?;
     // Its moving line is not to stand below what is said from now on.
-    told.teller = None;
+    listeners.teller = None;
     let (session, guest) = outcome?;
     match guest {
         Guest::Ended(status) => Ok(ExitCode::from(code(status))),
@@ -111,12 +114,12 @@ fn connected(session: Session, command: Vec<OsString>, told: &mut Told) -> Resul
 }
 
 /// Where the session's progress goes: to people, and to the program that wants it.
-struct Told {
+struct Listeners {
     teller: Option<Teller>,
-    progress: Option<ProgressWriter<File>>,
+    progress: Option<ProgressWriter<BackgroundWriter>>,
 }
 
-impl Told {
+impl Listeners {
     fn status(&mut self, status: &SessionStatus) {
         if let Some(teller) = &mut self.teller {
             teller.tell(status);
@@ -150,11 +153,16 @@ fn not_there(program: &OsStr) -> Problem {
     )
 }
 
-async fn beside(mut hosted: Hosted, mut signals: Signals, command: Vec<OsString>, told: &mut Told) -> Guest {
+async fn beside(
+    mut hosted: Hosted,
+    mut signals: Signals,
+    command: Vec<OsString>,
+    listeners: &mut Listeners,
+) -> Guest {
     let mut interrupted = None;
     loop {
         let status = hosted.changes.borrow_and_update().clone();
-        told.status(&status);
+        listeners.status(&status);
         match status.state {
             State::Connected if interrupted.is_none() => break,
             State::Ended => return interrupted.map_or(Guest::NeverRan, Guest::Interrupted),
@@ -174,12 +182,12 @@ async fn beside(mut hosted: Hosted, mut signals: Signals, command: Vec<OsString>
         }
     }
     let guest = match start(&command) {
-        Ok(mut child) => attend(&mut child, &mut hosted, &mut signals, told).await,
+        Ok(mut child) => attend(&mut child, &mut hosted, &mut signals, listeners).await,
         Err(error) => Guest::NotStarted(error),
     };
     hosted.stop.cancel();
     // The session's end is progress too.
-    if let Some(progress) = &mut told.progress {
+    if let Some(progress) = &mut listeners.progress {
         let ended = hosted.changes.wait_for(|status| {
             // The reader decides how long it reads.
             let _ = progress.status(status);
@@ -197,7 +205,12 @@ fn start(command: &[OsString]) -> io::Result<Child> {
 }
 
 /// Waits for the command, passing on what it would not get by itself.
-async fn attend(child: &mut Child, hosted: &mut Hosted, signals: &mut Signals, told: &mut Told) -> Guest {
+async fn attend(
+    child: &mut Child,
+    hosted: &mut Hosted,
+    signals: &mut Signals,
+    listeners: &mut Listeners,
+) -> Guest {
     let has_terminal = io::stdin().is_terminal();
     loop {
         tokio::select! {
@@ -219,7 +232,7 @@ async fn attend(child: &mut Child, hosted: &mut Hosted, signals: &mut Signals, t
                     end(child).await;
                     return Guest::Outlived;
                 }
-                told.status(&status);
+                listeners.status(&status);
             }
         }
     }

@@ -25,7 +25,7 @@ use crate::failure::{Failure, Uncoded};
 use crate::hosting::{Hosted, Signals, block_on, host, refuse_second};
 use crate::narration::{Otherwise, Teller};
 use crate::output;
-use crate::progress::ProgressWriter;
+use crate::progress::{BackgroundWriter, ProgressWriter};
 
 /// Set for the process that a detached session lives in.
 const DETACHED: &str = "SLIPWAY_DETACHED_SESSION";
@@ -51,7 +51,7 @@ pub(super) fn role() -> Role {
 /// Starts the process of the session, shows its progress, and returns when it is connected.
 pub(super) fn start(
     session: Session,
-    progress: Option<&mut ProgressWriter<Stdout>>,
+    progress: Option<&mut ProgressWriter<BackgroundWriter>>,
 ) -> Result<ExitCode, Failure> {
     let verbose = session.verbose;
     let options = session.options(false)?;
@@ -81,7 +81,7 @@ pub(super) fn start(
 
 /// The session itself. Its failure goes to the starter, which says it.
 pub(super) fn run(session: Session) -> Result<ExitCode, Failure> {
-    let mut progress = ProgressWriter::on_stdout();
+    let mut progress = ProgressWriter::to_starter();
     let outcome = in_background(session, &mut progress);
     progress.conclude(outcome)
 }
@@ -136,7 +136,7 @@ fn let_go() -> io::Result<()> {
 /// How the starter shows what the session says.
 enum Shown<'a> {
     InWords(Teller),
-    AsData(&'a mut ProgressWriter<Stdout>),
+    AsData(&'a mut ProgressWriter<BackgroundWriter>),
 }
 
 impl Shown<'_> {
