@@ -1,7 +1,7 @@
 //! Findings of the doctor: one for each check.
 
 use serde::{Deserialize, Serialize};
-use slipway_problem::Problem;
+use slipway_problem::{Action, Problem, known_actions};
 
 /// The result of one check. The form of `slipway doctor --json` is an array of these.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub struct Finding {
     pub remedy: Option<String>,
     /// The code of the problem by which a session would fail, if there is one.
     pub code: Option<String>,
+    /// The remedies that a program can offer as buttons; often empty.
+    #[serde(default, deserialize_with = "known_actions")]
+    pub actions: Vec<Action>,
 }
 
 /// What the doctor checks, in this order.
@@ -61,6 +64,7 @@ impl Finding {
             detail: detail.into(),
             remedy: None,
             code: None,
+            actions: Vec::new(),
         }
     }
 
@@ -72,6 +76,7 @@ impl Finding {
             detail: detail.into(),
             remedy: Some(remedy.into()),
             code: None,
+            actions: Vec::new(),
         }
     }
 
@@ -85,7 +90,10 @@ impl Finding {
 
     /// The problem by which a session would fail, in the same words.
     pub fn problem(check: Check, problem: Problem) -> Self {
-        Self::fail(check, problem.cause, problem.remedy).coded(problem.code)
+        Self {
+            actions: problem.actions,
+            ..Self::fail(check, problem.cause, problem.remedy).coded(problem.code)
+        }
     }
 
     /// The finding with a problem's code.
@@ -94,5 +102,30 @@ impl Finding {
             code: Some(code.into()),
             ..self
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_has_the_actions_of_its_problem() {
+        let action = Action::Run {
+            command: "slipway doctor".into(),
+        };
+        let problem = Problem::new("x", "It broke.", "Mend it.").with_actions([action.clone()]);
+        let finding = Finding::problem(Check::Helper, problem);
+        assert_eq!(finding.actions, [action]);
+        let json = serde_json::to_value(&finding).unwrap();
+        assert_eq!(serde_json::from_value::<Finding>(json).unwrap(), finding);
+    }
+
+    #[test]
+    fn a_newer_finding_is_read() {
+        let text = r#"{"check":"wormhole","verdict":"ok","detail":"Open.","remedy":null,"code":null,
+            "actions":[{"do":"fly"}]}"#;
+        let finding: Finding = serde_json::from_str(text).unwrap();
+        assert_eq!((finding.check, finding.actions), (Check::Unknown, Vec::new()));
     }
 }

@@ -31,8 +31,12 @@ pub enum Action {
     },
 }
 
-/// Reads actions and leaves out unknown ones: a button that an older program cannot offer must not hide the problem.
-pub(crate) fn known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Action>, D::Error> {
+/// Reads actions and leaves out unknown ones, for serde's `deserialize_with`: a button that an older program cannot
+/// offer must not hide what it belongs to.
+///
+/// # Errors
+/// The deserializer's own, where there is no list.
+pub fn known_actions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Action>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum MaybeKnown {

@@ -15,6 +15,6 @@ mod action;
 mod fault;
 mod problem;
 
-pub use action::Action;
+pub use action::{Action, known_actions};
 pub use fault::Fault;
 pub use problem::Problem;

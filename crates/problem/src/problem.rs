@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Action, known};
+use crate::action::{Action, known_actions};
 
 /// Something wrong, as people and scripts are told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -16,7 +16,7 @@ pub struct Problem {
     /// What the user can do, in one or more lines.
     pub remedy: String,
     /// The remedies that a program can offer as buttons; often empty.
-    #[serde(default, deserialize_with = "known")]
+    #[serde(default, deserialize_with = "known_actions")]
     pub actions: Vec<Action>,
 }
 

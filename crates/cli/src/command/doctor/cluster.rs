@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use slipway_cluster::kubeconfig::{Target, choose};
 use slipway_cluster::permissions::{self, Feature, Verdict as Allowed};
 use slipway_cluster::ranges::{self, Ranges};
-use slipway_control_api::{Check, Finding};
+use slipway_control_api::{Action, Check, Finding, Problem};
 use slipway_problem::Fault;
 use slipway_profile::Profile;
 
@@ -97,17 +97,14 @@ fn of_permissions(namespace: &str, allowed: &[Allowed]) -> Vec<Finding> {
         })
         .collect();
     if !missing.is_empty() {
-        findings.push(
-            Finding::fail(
-                Check::Permission,
-                format!("No session is possible in namespace {namespace} with these permissions."),
-                format!(
-                    "Check that the namespace is written right, then ask for this Role:\n{}",
-                    permissions::role_yaml(namespace)
-                ),
-            )
-            .coded("forbidden"),
+        let role = permissions::role_yaml(namespace);
+        let problem = Problem::new(
+            "forbidden",
+            format!("No session is possible in namespace {namespace} with these permissions."),
+            format!("Check that the namespace is written right, then ask for this Role:\n{role}"),
         );
+        let ask = Action::AskForRole { yaml: role };
+        findings.push(Finding::problem(Check::Permission, problem.with_actions([ask])));
     }
     findings
 }
