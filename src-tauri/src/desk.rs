@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use slipway_control::{Client, FolderWatch, Problem, RuntimeFolder, SessionId, Watcher};
+use slipway_control::{Client, FolderWatch, RuntimeFolder, Watcher};
+use slipway_control_api::{Problem, SessionId, Subscription};
+use slipway_problem::Fault;
 use slipway_profile::{Context, Listed, Profile, Store};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::View;
 use crate::menu::Click;
-use crate::picture::{Picture, Saved, Target};
+use crate::picture::{Picture, Reporter, Saved, Target};
 use crate::program::Program;
 
 /// Where the desk gets what it shows, and through what it acts.
@@ -44,7 +46,7 @@ pub async fn run(
     mut clicks: mpsc::Receiver<Click>,
     view: watch::Sender<View>,
 ) -> Result<(), Error> {
-    let mut sessions = Watcher::start(surroundings.folder.clone())?;
+    let mut sessions = Watcher::start(surroundings.folder.clone(), Subscription::default())?;
     surroundings.store.ensure_folder()?;
     let profiles = FolderWatch::start(surroundings.store.folder())?;
     let mut desk = Desk {
@@ -106,7 +108,7 @@ impl Desk {
                     self.disconnect(id);
                 }
             }
-            Click::Dismiss => self.picture.problems.clear(),
+            Click::Dismiss => self.picture.failures.clear(),
             Click::Quit => {}
         }
     }
@@ -116,7 +118,7 @@ impl Desk {
         if !self.picture.sessions_of(&target).is_empty() || !self.picture.starting.insert(target.clone()) {
             return;
         }
-        self.picture.problems.remove(&target);
+        self.picture.failures.remove(&target);
         self.attempt += 1;
         let attempt = self.attempt;
         self.attempts.insert(target.clone(), attempt);
@@ -177,13 +179,13 @@ impl Desk {
                 self.give_up(&target);
                 if let Err(problem) = connected {
                     tracing::warn!(%target, code = problem.code, cause = problem.cause, "could not connect");
-                    // The session itself knows better than the program that started it.
-                    self.picture.problems.entry(target).or_insert(problem);
+                    self.picture.report(target, Reporter::Starter, problem);
                 }
             }
             Done::Disconnect(_, Ok(()) | Err(slipway_control::Error::NoSession(_))) => {}
             Done::Disconnect(target, Err(error)) => {
-                self.picture.problems.insert(target, error.problem());
+                // That it does not end as asked is news, whatever was said before.
+                self.picture.report(target, Reporter::Session, error.problem());
             }
         }
     }
@@ -192,12 +194,9 @@ impl Desk {
 fn saved(listed: Listed) -> Saved {
     match listed.profile {
         Ok(Profile { name, protected, .. }) => Saved::Profile { name, protected },
-        Err(error) => {
-            let problem = Problem::new(error.code(), error.to_string(), error.remedy());
-            Saved::Broken {
-                stem: listed.stem,
-                problem,
-            }
-        }
+        Err(error) => Saved::Broken {
+            stem: listed.stem,
+            problem: error.problem(),
+        },
     }
 }

@@ -22,7 +22,7 @@ mod words;
 
 pub use look::{Glyph, glyph, tooltip};
 pub use menu::{Click, Entry, Item, Menu, menu};
-pub use picture::{Picture, Saved, Target};
+pub use picture::{Failure, Picture, Reporter, Saved, Target};
 pub use program::Program;
 
 /// What the tray shows.

@@ -1,6 +1,7 @@
 //! The icon and the text beside the pointer.
 
-use slipway_control::{SessionStatus, Word, plain_line};
+use slipway_control::plain_line;
+use slipway_control_api::{SessionStatus, Word};
 
 use crate::picture::Picture;
 use crate::words;
@@ -24,7 +25,7 @@ pub enum Glyph {
 /// The icon for a picture.
 pub fn glyph(picture: &Picture) -> Glyph {
     let any = |holds: fn(&SessionStatus) -> bool| picture.sessions.values().any(holds);
-    if !picture.problems.is_empty() || any(|status| words::word(status) == Word::NeedsYou) {
+    if !picture.failures.is_empty() || any(|status| words::word(status) == Word::NeedsYou) {
         return Glyph::Attention;
     }
     if any(|status| words::word(status) == Word::Reconnecting || is_ailing(status)) {
@@ -62,7 +63,7 @@ pub(crate) fn tellings(picture: &Picture) -> Vec<String> {
             lines.push(format!("{target}: {}", Word::Connecting));
         }
     }
-    for target in picture.problems.keys() {
+    for target in picture.failures.keys() {
         if picture.sessions_of(target).is_empty() && !picture.starting.contains(target) {
             lines.push(format!("{target}: {}", Word::NeedsYou));
         }
@@ -71,7 +72,7 @@ pub(crate) fn tellings(picture: &Picture) -> Vec<String> {
 }
 
 fn is_ailing(status: &SessionStatus) -> bool {
-    words::word(status) == Word::Connected && status.problem.is_some()
+    words::word(status) == Word::Connected && !status.problems.is_empty()
 }
 
 fn is_on_its_way(word: Word) -> bool {

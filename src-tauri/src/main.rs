@@ -15,6 +15,7 @@ use slipway_desktop::desk::{self, Surroundings};
 use slipway_desktop::gl;
 use slipway_desktop::instance::Instance;
 use slipway_desktop::{Click, Picture, Program, View};
+use slipway_problem::Fault;
 use slipway_profile::Store;
 use tauri::AppHandle;
 use tokio::sync::{mpsc, oneshot, watch};

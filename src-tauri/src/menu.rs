@@ -1,6 +1,7 @@
 //! The tray's menu, a pure function of the picture.
 
-use slipway_control::{Problem, SessionId, SessionStatus, Word, plain_line};
+use slipway_control::plain_line;
+use slipway_control_api::{Problem, SessionId, SessionStatus, Word};
 
 use crate::look;
 use crate::picture::{Picture, Saved, Target};
@@ -114,7 +115,7 @@ impl Menu {
                 Saved::Broken { stem, problem } => {
                     let slot = format!("broken:{stem}");
                     self.read(&slot, format!("{stem} (cannot be read)"));
-                    self.problem(&slot, problem);
+                    self.problems(&slot, [problem]);
                 }
             }
         }
@@ -147,8 +148,8 @@ impl Menu {
                 format!("Connect {target}{mark}"),
                 Click::Connect(target.clone()),
             );
-            if let Some(problem) = picture.problems.get(target) {
-                self.problem(&slot, problem);
+            if let Some(failure) = picture.failures.get(target) {
+                self.problems(&slot, [&failure.problem]);
             }
             return;
         };
@@ -158,7 +159,7 @@ impl Menu {
         }
     }
 
-    /// Sessions and problems of what is not offered: started in a terminal, or the profile was deleted since.
+    /// Sessions and failures of what is not offered: started in a terminal, or the profile was deleted since.
     fn others(&mut self, picture: &Picture) {
         let rows = picture.rows();
         let sessions: Vec<_> = picture
@@ -166,22 +167,22 @@ impl Menu {
             .values()
             .filter(|status| !rows.contains(&picture.target_of(status)))
             .collect();
-        let problems: Vec<_> = picture
-            .problems
+        let failures: Vec<_> = picture
+            .failures
             .iter()
             .filter(|(target, _)| !rows.contains(target) && picture.sessions_of(target).is_empty())
             .collect();
-        if sessions.is_empty() && problems.is_empty() {
+        if sessions.is_empty() && failures.is_empty() {
             return;
         }
         self.separate();
         for status in sessions {
             self.session(&format!("session:{}", status.id), status, "");
         }
-        for (target, problem) in problems {
+        for (target, failure) in failures {
             let slot = slot(target);
             self.read(&slot, format!("{target} ({})", Word::NeedsYou));
-            self.problem(&slot, problem);
+            self.problems(&slot, [&failure.problem]);
         }
     }
 
@@ -196,16 +197,15 @@ impl Menu {
         } else {
             self.read(slot, format!("{title} ({}{mark})", Word::Disconnecting));
         }
-        if let Some(problem) = &status.problem {
-            self.problem(slot, problem);
-        }
+        self.problems(slot, status.all_problems());
     }
 
     /// What is wrong and what to do, below the line that it is about.
-    fn problem(&mut self, slot: &str, problem: &Problem) {
-        let sentences = words::lines(&problem.cause)
+    fn problems<'a>(&mut self, slot: &str, problems: impl IntoIterator<Item = &'a Problem>) {
+        let sentences = problems
             .into_iter()
-            .chain(words::lines(&problem.remedy));
+            .flat_map(|problem| [&problem.cause, &problem.remedy])
+            .flat_map(|sentence| words::lines(sentence));
         for (n, line) in sentences.enumerate() {
             self.read(format!("{slot}:problem:{n}"), format!("    {line}"));
         }
@@ -221,7 +221,7 @@ impl Menu {
         {
             self.offer("disconnect-all", "Disconnect all", Click::DisconnectAll);
         }
-        if !picture.problems.is_empty() {
+        if !picture.failures.is_empty() {
             self.offer("dismiss", "Dismiss problems", Click::Dismiss);
         }
         let quit = if picture.sessions.is_empty() {
@@ -260,361 +260,4 @@ fn summary(picture: &Picture) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use insta::assert_snapshot;
-    use slipway_control::{Health, State};
-    use slipway_profile::Method;
-
-    use super::*;
-    use crate::{Glyph, View};
-
-    #[test]
-    fn profiles_that_are_off_are_offered() {
-        assert_snapshot!(seen(&profiles(&["billing", "shop"])), @"
-        icon: Disconnected; tooltip: Slipway: Not connected
-          Not connected
-        ---
-        > Connect billing
-        > Connect shop
-        ---
-        > Quit Slipway
-        ");
-    }
-
-    #[test]
-    fn what_was_just_clicked_cannot_be_clicked_again() {
-        let mut picture = profiles(&["shop"]);
-        picture.starting.insert(target("shop"));
-        assert_snapshot!(seen(&picture), @"
-        icon: Connecting; tooltip: shop: Connecting
-          shop: Connecting
-        ---
-          shop (Connecting)
-        ---
-        > Quit Slipway
-        ");
-    }
-
-    #[test]
-    fn connecting_says_what_it_does_and_can_be_given_up() {
-        let mut picture = profiles(&["shop"]);
-        picture.starting.insert(target("shop"));
-        add(&mut picture, "shop", State::Placing, |status| {
-            status.step = Some("placing the agent".into())
-        });
-        assert_snapshot!(seen(&picture), @"
-        icon: Connecting; tooltip: shop: Connecting: placing the agent
-          shop: Connecting: placing the agent
-        ---
-        > Disconnect shop (Connecting: placing the agent)
-        ---
-        > Quit Slipway, stay connected
-        ");
-    }
-
-    #[test]
-    fn a_connected_profile_can_be_disconnected() {
-        let mut picture = profiles(&["billing", "shop"]);
-        add(&mut picture, "shop", State::Connected, |_| {});
-        assert_snapshot!(seen(&picture), @"
-        icon: Connected; tooltip: shop: Connected
-          shop: Connected
-        ---
-        > Connect billing
-        > Disconnect shop (Connected)
-        ---
-        > Quit Slipway, stay connected
-        ");
-    }
-
-    #[test]
-    fn a_measurement_changes_nothing_that_is_shown() {
-        let mut picture = profiles(&["shop"]);
-        add(&mut picture, "shop", State::Connected, |_| {});
-        let before = View::of(&picture);
-        for status in picture.sessions.values_mut() {
-            status.health = Some(Health {
-                rtt_ms: 12,
-                ..Health::default()
-            });
-        }
-        assert_eq!(View::of(&picture), before);
-    }
-
-    #[test]
-    fn a_lost_network_is_told_where_the_profile_is() {
-        let mut picture = profiles(&["shop"]);
-        add(&mut picture, "shop", State::Reconnecting, |status| {
-            status.problem = Some(Problem::new(
-                "net-away",
-                "Waiting for the network.",
-                "Open connections are kept.",
-            ));
-        });
-        assert_snapshot!(seen(&picture), @"
-        icon: Degraded; tooltip: shop: Reconnecting
-          shop: Reconnecting
-        ---
-        > Disconnect shop (Reconnecting)
-              Waiting for the network.
-              Open connections are kept.
-        ---
-        > Quit Slipway, stay connected
-        ");
-    }
-
-    #[test]
-    fn what_failed_says_why_and_can_be_tried_again() {
-        let mut picture = profiles(&["shop"]);
-        let problem = Problem::new(
-            "rbac-pods",
-            "Your account may not create pods in shop.",
-            "Ask for a Role that allows create on pods and get on pods/portforward in the namespace shop.",
-        );
-        picture.problems.insert(target("shop"), problem);
-        assert_snapshot!(seen(&picture), @"
-        icon: Attention; tooltip: shop: Needs you
-          shop: Needs you
-        ---
-        > Connect shop
-              Your account may not create pods in shop.
-              Ask for a Role that allows create on pods and get on
-              pods/portforward in the namespace shop.
-        ---
-        > Dismiss problems
-        > Quit Slipway
-        ");
-    }
-
-    #[test]
-    fn no_word_of_others_changes_the_tray() {
-        let mut picture = profiles(&["shop"]);
-        add(&mut picture, "", State::Connected, |status| {
-            status.context = Some("evil\nshop: Connected\u{202e}".into());
-            status.problem = Some(Problem::new("x", "It said \u{1b}[2J.", "Mend it."));
-        });
-        assert_snapshot!(seen(&picture), @r"
-        icon: Degraded; tooltip: evil\u{a}shop: Connected\u{202e}: Connected
-          evil\u{a}shop: Connected\u{202e}: Connected
-        ---
-        > Connect shop
-        ---
-        > Disconnect evil\u{a}shop: Connected\u{202e} (Connected)
-              It said \u{1b}[2J.
-              Mend it.
-        ---
-        > Quit Slipway, stay connected
-        ");
-    }
-
-    #[test]
-    fn sessions_from_a_terminal_appear_below() {
-        let mut picture = profiles(&["shop"]);
-        add(&mut picture, "shop", State::Connected, |_| {});
-        add(&mut picture, "", State::Connected, |status| {
-            status.context = Some("prod@eu".into())
-        });
-        add(&mut picture, "deleted", State::Ending, |_| {});
-        assert_snapshot!(seen(&picture), @"
-        icon: Connecting; tooltip: shop: Connected | prod@eu: Connected | deleted: Disconnecting
-          2 of 3 connected
-        ---
-        > Disconnect shop (Connected)
-        ---
-        > Disconnect prod@eu (Connected)
-          deleted (Disconnecting)
-        ---
-        > Disconnect all
-        > Quit Slipway, stay connected
-        ");
-    }
-
-    #[test]
-    fn without_profiles_the_contexts_are_offered() {
-        let contexts = vec!["kind-dev".parse().unwrap(), "staging".parse().unwrap()];
-        let mut picture = Picture {
-            contexts,
-            ..Picture::default()
-        };
-        add(&mut picture, "", State::Connected, |status| {
-            status.context = Some("staging".into())
-        });
-        assert_snapshot!(seen(&picture), @"
-        icon: Connected; tooltip: staging: Connected
-          staging: Connected
-        ---
-          Found in your kubeconfig
-        > Connect kind-dev
-        > Disconnect staging (Connected)
-        ---
-        > Quit Slipway, stay connected
-        ");
-        assert_snapshot!(seen(&Picture::default()), @"
-        icon: Disconnected; tooltip: Slipway: Not connected
-          Not connected
-        ---
-          No profile is saved and no context was found
-        ---
-        > Quit Slipway
-        ");
-    }
-
-    #[test]
-    fn protected_and_broken_profiles_are_marked() {
-        let mut picture = profiles(&[]);
-        let problem = Problem::new(
-            "profile-invalid",
-            "line 3, column 1: unknown field `colr`",
-            "Correct it.",
-        );
-        picture.profiles = vec![
-            Saved::Broken {
-                stem: "billing".into(),
-                problem,
-            },
-            Saved::Profile {
-                name: "prod".parse().unwrap(),
-                protected: true,
-            },
-        ];
-        assert_snapshot!(seen(&picture), @"
-        icon: Disconnected; tooltip: Slipway: Not connected
-          Not connected
-        ---
-          billing (cannot be read)
-              Line 3, column 1: unknown field `colr`.
-              Correct it.
-        > Connect prod (protected)
-        ---
-        > Quit Slipway
-        ");
-        add(&mut picture, "prod", State::Connected, |_| {});
-        assert!(seen(&picture).contains("> Disconnect prod (Connected, protected)"));
-    }
-
-    #[test]
-    fn two_sessions_of_one_profile_are_both_there() {
-        let mut picture = profiles(&["shop"]);
-        add(&mut picture, "shop", State::Connected, |_| {});
-        add(&mut picture, "shop", State::Connected, |_| {});
-        let clicks: Vec<_> = menu(&picture)
-            .items()
-            .filter_map(|item| item.click.clone())
-            .collect();
-        for id in picture.sessions.keys() {
-            assert!(
-                clicks.contains(&Click::Disconnect(id.clone())),
-                "{id} cannot be disconnected"
-            );
-        }
-    }
-
-    #[test]
-    fn the_worst_session_has_the_icon() {
-        let mut picture = profiles(&["a"]);
-        let mut expect = |state, change: fn(&mut SessionStatus), glyph| {
-            add(&mut picture, "a", state, change);
-            assert_eq!(View::of(&picture).glyph, glyph);
-        };
-        expect(State::Connected, |_| {}, Glyph::Connected);
-        expect(State::Placing, |_| {}, Glyph::Connecting);
-        expect(State::Reconnecting, |_| {}, Glyph::Degraded);
-        expect(
-            State::Ended,
-            |s| s.problem = Some(Problem::new("x", "It broke.", "Mend it.")),
-            Glyph::Attention,
-        );
-    }
-
-    #[test]
-    fn a_session_that_has_ended_is_shown_as_going_until_it_is_gone() {
-        let mut picture = profiles(&["shop"]);
-        add(&mut picture, "shop", State::Ended, |_| {});
-        assert_snapshot!(seen(&picture), @"
-        icon: Connecting; tooltip: shop: Disconnecting
-          shop: Disconnecting
-        ---
-          shop (Disconnecting)
-        ---
-        > Quit Slipway, stay connected
-        ");
-    }
-
-    #[test]
-    fn a_session_that_is_connected_with_a_problem_is_degraded() {
-        let mut picture = profiles(&["a"]);
-        add(&mut picture, "a", State::Connected, |status| {
-            status.problem = Some(Problem::new("overlap", "A range is used twice.", "Choose."));
-        });
-        assert_eq!(View::of(&picture).glyph, Glyph::Degraded);
-    }
-
-    #[test]
-    fn connecting_and_disconnecting_change_the_menu_in_place() {
-        let mut picture = profiles(&["billing", "shop"]);
-        let off = menu(&picture);
-        picture.starting.insert(target("shop"));
-        let starting = menu(&picture);
-        add(&mut picture, "shop", State::Connected, |_| {});
-        let on = menu(&picture);
-        assert!(off.has_slots_of(&starting) && starting.has_slots_of(&on));
-        assert_ne!(off, on);
-    }
-
-    #[test]
-    fn a_line_more_is_another_menu() {
-        let mut picture = profiles(&["shop"]);
-        let before = menu(&picture);
-        picture
-            .problems
-            .insert(target("shop"), Problem::new("x", "It broke.", "Mend it."));
-        assert!(!before.has_slots_of(&menu(&picture)));
-    }
-
-    fn profiles(names: &[&str]) -> Picture {
-        let saved = |name: &&str| Saved::Profile {
-            name: name.parse().unwrap(),
-            protected: false,
-        };
-        Picture {
-            profiles: names.iter().map(saved).collect(),
-            ..Picture::default()
-        }
-    }
-
-    fn target(name: &str) -> Target {
-        Target::Profile(name.parse().unwrap())
-    }
-
-    /// Adds a session of a profile; of none if `profile` is empty.
-    fn add(picture: &mut Picture, profile: &str, state: State, change: impl FnOnce(&mut SessionStatus)) {
-        let id: SessionId = format!("s{}", picture.sessions.len()).parse().unwrap();
-        let profile = (!profile.is_empty()).then(|| profile.to_owned());
-        let mut status = SessionStatus::preparing(id.clone(), profile, Method::VpnTcp);
-        status.state = state;
-        change(&mut status);
-        picture.sessions.insert(id, status);
-    }
-
-    /// What a person sees: `>` is what can be clicked.
-    fn seen(picture: &Picture) -> String {
-        let view = View::of(picture);
-        let mut lines = vec![format!(
-            "icon: {:?}; tooltip: {}",
-            view.glyph,
-            view.tooltip.replace('\n', " | ")
-        )];
-        for entry in &view.menu.entries {
-            lines.push(match entry {
-                Entry::Item(Item {
-                    click: Some(_), text, ..
-                }) => format!("> {text}"),
-                Entry::Item(Item {
-                    click: None, text, ..
-                }) => format!("  {text}"),
-                Entry::Separator => "---".into(),
-            });
-        }
-        lines.join("\n")
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use slipway_control::{Problem, SessionId, SessionStatus, State};
+use slipway_control_api::{Problem, SessionId, SessionStatus, State};
 use slipway_profile::{Context, ProfileName};
 
 /// All that the desktop knows at one moment.
@@ -17,8 +17,29 @@ pub struct Picture {
     pub sessions: BTreeMap<SessionId, SessionStatus>,
     /// What was asked to connect and has not said yet whether it did.
     pub starting: BTreeSet<Target>,
-    /// What went wrong last, until it is tried again or dismissed.
-    pub problems: BTreeMap<Target, Problem>,
+    /// What failed last, until it is tried again or dismissed.
+    pub failures: BTreeMap<Target, Failure>,
+}
+
+/// Why something is not connected, and who says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Who says it.
+    pub by: Reporter,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+/// Who reports that a target is not connected. Of several reports the one that stands later here is shown: it comes from
+/// nearer to what failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reporter {
+    /// The desktop, which saw the session's process end without a word.
+    Desktop,
+    /// The program that was started to connect.
+    Starter,
+    /// The session itself, over its control socket.
+    Session,
 }
 
 /// A file of the profile folder.
@@ -93,7 +114,7 @@ impl Picture {
             .values()
             .filter(|status| self.target_of(status) == *target)
             .collect();
-        sessions.sort_by_key(|status| status.since);
+        sessions.sort_by_key(|status| status.age_order());
         sessions
     }
 
@@ -102,11 +123,9 @@ impl Picture {
         self.sessions = news.sessions;
         for gone in news.gone {
             let target = self.target_of(&gone);
-            match (gone.state, gone.problem) {
+            match (gone.state, gone.failure) {
                 (State::Ending, None) | (State::Ended, None) => {}
-                (_, Some(problem)) => {
-                    self.problems.insert(target, problem);
-                }
+                (_, Some(failure)) => self.report(target, Reporter::Session, failure),
                 (
                     State::Preparing
                     | State::Placing
@@ -114,11 +133,16 @@ impl Picture {
                     | State::Connected
                     | State::Reconnecting,
                     None,
-                ) => {
-                    // Its starter may have heard more of it; that is not overwritten by "it died".
-                    self.problems.entry(target).or_insert_with(died);
-                }
+                ) => self.report(target, Reporter::Desktop, died()),
             }
+        }
+    }
+
+    /// Notes why a target is not connected, unless somebody who is nearer to it has said why.
+    pub fn report(&mut self, target: Target, by: Reporter, problem: Problem) {
+        let known = self.failures.get(&target);
+        if known.is_none_or(|known| known.by <= by) {
+            self.failures.insert(target, Failure { by, problem });
         }
     }
 }
@@ -133,39 +157,82 @@ fn died() -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use slipway_control::status_of_this_process;
     use slipway_profile::Method;
 
     use super::*;
 
-    fn gone(state: State, problem: Option<Problem>) -> Picture {
-        let id = "shop-000000".parse().unwrap();
-        let mut status = SessionStatus::preparing(id, Some("shop".into()), Method::VpnTcp);
+    fn status(id: &str) -> SessionStatus {
+        status_of_this_process(id.parse().unwrap(), Some("shop".into()), Method::VpnTcp)
+    }
+
+    fn shop() -> Target {
+        Target::Profile("shop".parse().unwrap())
+    }
+
+    fn problem(code: &str) -> Problem {
+        Problem::new(code, "It broke.", "Mend it.")
+    }
+
+    fn gone(picture: &mut Picture, state: State, failure: Option<Problem>) {
+        let mut status = status("shop-000000");
         status.state = state;
-        status.problem = problem;
-        let mut picture = Picture::default();
+        status.failure = failure;
         picture.tell(slipway_control::Picture {
             gone: vec![status],
             ..Default::default()
         });
-        picture
+    }
+
+    fn codes(picture: &Picture) -> Vec<&str> {
+        let failures = picture.failures.values();
+        failures.map(|failure| failure.problem.code.as_str()).collect()
     }
 
     #[test]
-    fn a_session_that_was_asked_to_end_leaves_no_problem() {
-        assert!(gone(State::Ended, None).problems.is_empty());
-        assert!(gone(State::Ending, None).problems.is_empty());
+    fn a_session_that_was_asked_to_end_leaves_no_failure() {
+        for state in [State::Ended, State::Ending] {
+            let mut picture = Picture::default();
+            gone(&mut picture, state, None);
+            assert_eq!(codes(&picture), [""; 0]);
+        }
     }
 
     #[test]
-    fn a_session_that_says_why_it_ended_is_believed() {
-        let problem = Problem::new("x", "It broke.", "Mend it.");
-        let picture = gone(State::Ended, Some(problem.clone()));
-        assert_eq!(picture.problems.values().collect::<Vec<_>>(), [&problem]);
+    fn a_session_that_dies_without_a_word_is_a_failure() {
+        let mut picture = Picture::default();
+        gone(&mut picture, State::Connected, None);
+        assert_eq!(codes(&picture), ["session-died"]);
     }
 
     #[test]
-    fn a_session_that_dies_without_a_word_is_a_problem() {
-        let picture = gone(State::Connected, None);
-        assert_eq!(picture.problems.values().next().unwrap().code, "session-died");
+    fn the_session_is_believed_before_its_starter() {
+        let mut first = Picture::default();
+        gone(&mut first, State::Ended, Some(problem("session")));
+        first.report(shop(), Reporter::Starter, problem("starter"));
+        let mut last = Picture::default();
+        last.report(shop(), Reporter::Starter, problem("starter"));
+        gone(&mut last, State::Ended, Some(problem("session")));
+        assert_eq!((codes(&first), codes(&last)), (vec!["session"], vec!["session"]));
+    }
+
+    #[test]
+    fn the_starter_is_believed_before_a_silent_death() {
+        let mut picture = Picture::default();
+        picture.report(shop(), Reporter::Starter, problem("starter"));
+        gone(&mut picture, State::Connecting, None);
+        assert_eq!(codes(&picture), ["starter"]);
+    }
+
+    #[test]
+    fn a_session_that_reconnects_stays_the_oldest() {
+        let (mut older, younger) = (status("shop-b"), status("shop-a"));
+        older.started = younger.started - std::time::Duration::from_secs(60);
+        older.since = younger.since + std::time::Duration::from_secs(60);
+        let mut picture = Picture::default();
+        for status in [younger.clone(), older.clone()] {
+            picture.sessions.insert(status.id.clone(), status);
+        }
+        assert_eq!(picture.sessions_of(&shop()), [&older, &younger]);
     }
 }

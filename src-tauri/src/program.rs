@@ -1,13 +1,12 @@
 //! The `slipway` program: what the desktop has it do.
 
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use serde::Deserialize;
-use slipway_control::Problem;
+use slipway_control_api::{Problem, Progress, list};
 use slipway_profile::Context;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -17,10 +16,8 @@ use crate::picture::Target;
 
 /// How long the contexts of a kubeconfig may take to read; some lie on a network.
 const LIST_LIMIT: Duration = Duration::from_secs(20);
-/// The most that is read of what a failed program wrote.
-const MAX_STDERR: u64 = 16 * 1024;
-/// What `slipway` begins its complaints with.
-const SAYS: &str = "slipway: ";
+/// How much is read of the end of what a failed program wrote. Its failure, which may hold a whole Role, is the last line.
+const MAX_READ: u64 = 64 * 1024;
 /// Names another program than the one beside this one.
 const OVERRIDE: &str = "SLIPWAY_BIN";
 
@@ -56,26 +53,26 @@ impl Program {
     /// dropping this future lets it go on.
     ///
     /// # Errors
-    /// What the program said, if it failed.
+    /// The failure that the program reported.
     pub async fn connect(&self, target: &Target) -> Result<(), Problem> {
         let mut command = self.command();
-        command.args(["connect", "--detach"]);
+        command.args(["connect", "--detach", "--json"]);
         match target {
             Target::Profile(name) => command.arg(name.as_str()),
             Target::Context(context) => command.arg("--context").arg(context.as_str()),
             Target::Other(_) => return Err(nothing_to_start(target)),
         };
-        // A file, not a pipe: a session that outlives the desktop must be able to write on.
-        let mut said = tempfile::tempfile().map_err(|error| self.did_not_start(&error))?;
-        let stderr = said.try_clone().map_err(|error| self.did_not_start(&error))?;
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+        // A file, not a pipe: a program that outlives the desktop must be able to write on.
+        let mut progress = tempfile::tempfile().map_err(|error| self.did_not_start(&error))?;
+        let stdout = progress.try_clone().map_err(|error| self.did_not_start(&error))?;
+        command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::null());
         in_own_login_session(&mut command);
         let mut child = command.spawn().map_err(|error| self.did_not_start(&error))?;
         let status = child.wait().await.map_err(|error| self.did_not_start(&error))?;
         if status.success() {
             return Ok(());
         }
-        Err(problem_in(&read_bounded(&mut said), target))
+        Err(failure_in(&end_of(&mut progress)).unwrap_or_else(|| said_nothing(target, status)))
     }
 
     /// The contexts of the kubeconfig.
@@ -98,9 +95,13 @@ impl Program {
         if !output.status.success() {
             return Err(cannot_list(String::from_utf8_lossy(&output.stderr).trim()));
         }
-        let listed: Vec<ListedContext> =
+        let listed: Vec<list::Context> =
             serde_json::from_slice(&output.stdout).map_err(|error| cannot_list(&error.to_string()))?;
-        Ok(listed.into_iter().map(|context| context.name).collect())
+        // A name that no profile could hold cannot be connected by its name either.
+        Ok(listed
+            .into_iter()
+            .filter_map(|context| context.name.parse().ok())
+            .collect())
     }
 
     fn command(&self) -> Command {
@@ -118,12 +119,6 @@ impl Program {
     }
 }
 
-/// One of `slipway list contexts --json`.
-#[derive(Deserialize)]
-struct ListedContext {
-    name: Context,
-}
-
 #[expect(
     unsafe_code,
     reason = "only the new process itself can leave its login session"
@@ -136,46 +131,36 @@ fn in_own_login_session(command: &mut Command) {
     }
 }
 
-fn read_bounded(file: &mut File) -> String {
+/// The end of a file; a line that is cut off at its beginning is not one that counts.
+fn end_of(file: &mut File) -> String {
     let mut bytes = Vec::new();
-    let _ = file
-        .rewind()
-        .and_then(|()| file.take(MAX_STDERR).read_to_end(&mut bytes));
+    let read = file.seek(SeekFrom::End(0)).and_then(|length| {
+        file.seek(SeekFrom::Start(length.saturating_sub(MAX_READ)))?;
+        file.take(MAX_READ).read_to_end(&mut bytes)
+    });
+    if let Err(error) = read {
+        tracing::warn!(%error, "what slipway wrote cannot be read");
+    }
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The problem in what a failed `slipway` wrote: the cause, the remedy below it, the code in brackets at the
-/// end.
-fn problem_in(said: &str, target: &Target) -> Problem {
-    let mut lines: Vec<_> = said
+/// The failure among the events that `slipway connect --json` wrote.
+fn failure_in(events: &str) -> Option<Problem> {
+    events
         .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
-    let code = lines
-        .last()
-        .and_then(|line| line.strip_prefix('(')?.strip_suffix(')'))
-        .map(str::to_owned);
-    if code.is_some() {
-        lines.pop();
-    }
-    // What comes before is the log, if any.
-    let first = lines.iter().rposition(|line| line.starts_with(SAYS)).unwrap_or(0);
-    let (cause, remedy) = match lines.get(first..).and_then(<[_]>::split_first) {
-        Some((cause, remedy)) => (
-            cause.strip_prefix(SAYS).unwrap_or(cause).to_owned(),
-            remedy.join(" "),
-        ),
-        None => (
-            format!("Connecting {target} failed without a word."),
-            String::new(),
-        ),
-    };
-    let remedy = match remedy.as_str() {
-        "" => "Connect in a terminal to see more: `slipway connect`.".into(),
-        _ => remedy,
-    };
-    Problem::new(code.unwrap_or_else(|| "connect-failed".into()), cause, remedy)
+        .rev()
+        .find_map(|line| match serde_json::from_str(line) {
+            Ok(Progress::Failed(problem)) => Some(problem),
+            Ok(Progress::Status(_)) | Err(_) => None,
+        })
+}
+
+fn said_nothing(target: &Target, status: ExitStatus) -> Problem {
+    Problem::new(
+        "connect-failed",
+        format!("Connecting {target} failed without saying why ({status})."),
+        "Connect in a terminal to see more: `slipway connect`.",
+    )
 }
 
 fn nothing_to_start(target: &Target) -> Problem {
@@ -200,30 +185,35 @@ fn shown(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
+    use slipway_control_api::Action;
+
     use super::*;
 
-    fn target() -> Target {
-        Target::Profile("shop".parse().unwrap())
+    #[test]
+    fn a_failure_is_read_as_it_was_written() {
+        let yaml = "kind: Role\nrules:\n- {}\n";
+        let problem = Problem::new(
+            "forbidden",
+            "You may not.",
+            format!("Ask for this Role:\n\n{yaml}"),
+        )
+        .with_actions([Action::AskForRole { yaml: yaml.into() }]);
+        let event = serde_json::to_string(&Progress::Failed(problem.clone())).unwrap();
+        let written = format!("{{\"event\":\"of a newer version\"}}\n{event}\n");
+        assert_eq!(failure_in(&written), Some(problem));
+        assert_eq!(failure_in("Segmentation fault\n"), None);
     }
 
     #[test]
-    fn what_slipway_says_is_taken_as_cause_remedy_and_code() {
-        let said = "INFO asking\nslipway: You may not.\n  Ask for this Role:\n  kind: Role\n  (rbac-pods)\n";
-        let expected = Problem::new("rbac-pods", "You may not.", "Ask for this Role: kind: Role");
-        assert_eq!(problem_in(said, &target()), expected);
-    }
-
-    #[test]
-    fn a_program_that_says_less_is_still_a_problem() {
-        let problem = problem_in("slipway: no such context\n", &target());
-        assert_eq!(
-            (problem.code.as_str(), problem.cause.as_str()),
-            ("connect-failed", "No such context.")
-        );
-        assert!(problem_in("", &target()).cause.contains("shop"));
-        assert_eq!(
-            problem_in("Segmentation fault\n", &target()).cause,
-            "Segmentation fault."
-        );
+    fn a_long_progress_does_not_hide_the_failure() {
+        let problem = Problem::new("x", "It broke.", "Mend it.");
+        let event = serde_json::to_string(&Progress::Failed(problem.clone())).unwrap();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all("a line of progress\n".repeat(10_000).as_bytes())
+            .unwrap();
+        file.write_all(event.as_bytes()).unwrap();
+        assert_eq!(failure_in(&end_of(&mut file)), Some(problem));
     }
 }

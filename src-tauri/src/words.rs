@@ -1,6 +1,7 @@
 //! How states and sentences are put for people.
 
-use slipway_control::{SessionStatus, State, Word, plain_text};
+use slipway_control::plain_text;
+use slipway_control_api::{SessionStatus, State, Word};
 
 /// Longest line of a sentence in a menu, in characters. Menus do not wrap.
 const LINE: usize = 64;

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use slipway_control::{Problem, State};
+use slipway_control_api::{Problem, State};
 use slipway_desktop::desk::{self, Surroundings};
 use slipway_desktop::{Click, Entry, Glyph, Picture, Program, Target, View};
 use support::{FORBIDDEN, LIMIT, User};
@@ -207,7 +207,8 @@ async fn giving_up_while_connecting_is_no_problem() {
     let script = format!(
         "#!/bin/sh\ncd '{}'\necho start >> starts\nn=$(wc -l < starts)\ntouch started.$n\n\
          while [ -e starts -a ! -e go.$n ]; do sleep 0.02; done\n\
-         echo \"slipway: Attempt $n ended.\" >&2; touch ended.$n; exit 255\n",
+         echo '{{\"event\":\"failed\",\"value\":{{\"code\":\"x\",\"cause\":\"Attempt '$n' ended.\",\"remedy\":\"\"}}}}'; \
+         touch ended.$n; exit 255\n",
         user.home().display()
     );
     let mut desk = Desk::start(&user, Program::at(user.script(&script)));

@@ -6,7 +6,7 @@ mod support;
 
 use std::process::Stdio;
 
-use slipway_control::{Problem, State};
+use slipway_control_api::{Problem, State};
 use slipway_tray_host::{Display, Item, SessionBus, TrayHost};
 use support::{FORBIDDEN, LIMIT, User};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};

@@ -9,6 +9,7 @@ mod demo;
 mod helper;
 mod machine;
 mod root;
+mod schema;
 mod test;
 mod toolbox;
 
@@ -36,6 +37,8 @@ enum Command {
     Test(test::Test),
     /// What the caches hold
     Cache(cache::Cache),
+    /// Renews docs/schema: what `--json` prints, as JSON Schema
+    Schema,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -45,6 +48,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Cache(arguments) => cache::run(&arguments),
+        Command::Schema => schema::run(),
     }
 }
 

@@ -2,16 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use slipway_cluster::kubeconfig::{Choice, Sources};
 use slipway_profile::{
-    AlsoProxy, Context as ContextName, DomainName, Image, KubeconfigPath, Method, Namespace, Profile,
+    AlsoProxy, Context as ContextName, DomainName, Grace, Image, KubeconfigPath, Method, Namespace, Profile,
     ProfileName, Store,
 };
 use slipway_session::Options;
 
 use crate::command;
+use crate::failure::{Failure, Uncoded};
 
 /// Puts this laptop in a Kubernetes cluster.
 #[derive(Debug, Parser)]
@@ -61,7 +61,7 @@ pub(crate) struct Place {
 
 impl Place {
     /// Writes the place into a profile, over what it says.
-    pub(crate) fn onto(self, profile: &mut Profile) -> anyhow::Result<()> {
+    pub(crate) fn onto(self, profile: &mut Profile) -> Result<(), Failure> {
         if let Some(context) = self.context {
             profile.cluster.context = Some(context);
         }
@@ -100,7 +100,7 @@ pub(crate) struct Session {
     agent_image: Option<Image>,
     /// Seconds that the agent waits for a client that went away
     #[arg(long, value_name = "SECONDS", value_parser = grace)]
-    agent_grace: Option<slipway_profile::Grace>,
+    agent_grace: Option<Grace>,
     #[command(flatten)]
     helper: Helper,
     /// Write the session's log to standard error (twice: in detail)
@@ -127,12 +127,12 @@ impl Session {
     /// # Errors
     ///
     /// When the profile cannot be read, or a path is not text.
-    pub(crate) fn options(self, terminal: bool) -> anyhow::Result<Options> {
+    pub(crate) fn options(self, terminal: bool) -> Result<Options, Failure> {
         let named = self.profile.or(self.profile_option);
         let saved = named.is_some();
         let mut profile = match &named {
             Some(name) => Store::of_user()?.load(name)?,
-            None => Profile::new("unsaved".parse()?),
+            None => Profile::unsaved(),
         };
         self.place.onto(&mut profile)?;
         if let Some(method) = self.method {
@@ -163,7 +163,7 @@ impl Session {
 }
 
 /// Where a profile's kubeconfig is, and which cluster it chooses from it.
-pub(crate) fn chosen(profile: &Profile, terminal: bool) -> anyhow::Result<(Sources, Choice)> {
+pub(crate) fn chosen(profile: &Profile, terminal: bool) -> Result<(Sources, Choice), Failure> {
     let home = home()?;
     let file = profile
         .cluster
@@ -179,22 +179,22 @@ pub(crate) fn chosen(profile: &Profile, terminal: bool) -> anyhow::Result<(Sourc
 }
 
 /// A kubeconfig's path, as a profile keeps it: from any folder the same file.
-pub(crate) fn kubeconfig(file: &Path) -> anyhow::Result<KubeconfigPath> {
-    let file = std::path::absolute(file)?;
-    let text = file
-        .to_str()
-        .with_context(|| format!("{} is not text", file.display()))?;
-    Ok(text.parse()?)
+pub(crate) fn kubeconfig(file: &Path) -> Result<KubeconfigPath, Failure> {
+    let file = std::path::absolute(file).uncoded(format!("{} is not a path", file.display()))?;
+    let text = file.to_str().uncoded(format!("{} is not text", file.display()))?;
+    text.parse().uncoded("It cannot be a kubeconfig's path")
 }
 
 /// Reads a grace time in seconds.
-pub(crate) fn grace(text: &str) -> anyhow::Result<slipway_profile::Grace> {
-    let seconds: u32 = text.parse().context("expected a number of seconds")?;
-    Ok(slipway_profile::Grace::try_from(seconds)?)
+pub(crate) fn grace(text: &str) -> Result<Grace, String> {
+    let seconds: u32 = text
+        .parse()
+        .map_err(|error| format!("expected a number of seconds: {error}"))?;
+    Grace::try_from(seconds).map_err(|error| error.to_string())
 }
 
-fn home() -> anyhow::Result<PathBuf> {
-    std::env::home_dir().context("There is no home folder: set HOME")
+fn home() -> Result<PathBuf, Failure> {
+    std::env::home_dir().uncoded("There is no home folder: set HOME")
 }
 
 #[cfg(test)]

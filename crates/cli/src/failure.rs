@@ -1,27 +1,98 @@
-//! How a command says that it failed: cause, remedy, then details.
+//! Failure of a command: cause, remedy and code, on a terminal and as data.
+//!
+//! An error becomes a [`Failure`] by `?` if it is a [`Fault`], and so keeps its code; no list of types has to be kept for
+//! that. Errors of libraries and the system have no code. Those become a failure by [`Uncoded::uncoded`] alone, which
+//! takes none that has one.
 
-use std::fmt::Write as _;
+use std::error::Error;
+use std::fmt::{self, Write as _};
+use std::io;
 use std::process::ExitCode;
 
-use slipway_cluster::api::ApiError;
-use slipway_cluster::keys::KeyError;
-use slipway_cluster::kubeconfig::{ConnectError, KubeconfigError};
-use slipway_control::Problem;
+use slipway_control_api::{Action, Problem};
+use slipway_problem::Fault;
 
-use crate::output::{self, ReaderGone};
+use crate::output;
 
 /// Exit code of our own failures; usage errors have 2, a program that was run has its own.
 pub(crate) const OURS: u8 = 255;
 
-/// Writes an error to standard error and gives the exit code for it.
-pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    if error.chain().any(|cause| cause.is::<ReaderGone>()) {
-        // As for `slipway logs | head`: who stopped reading wants no more, and no word about it.
-        return ExitCode::SUCCESS;
+/// Why a command failed.
+#[derive(Clone, Debug)]
+pub(crate) enum Failure {
+    /// A problem with a code.
+    Problem(Problem),
+    /// Something that has no code: the text of an error and of what caused it.
+    Uncoded(String),
+    /// Nobody reads our standard output any more, as after `slipway logs | head`. Not told to anybody.
+    ReaderGone,
+}
+
+impl<E: Fault> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Problem(error.problem())
     }
-    let text = match problem(error) {
-        Some(problem) => in_words(&problem),
-        None => format!("slipway: {error:#}\n"),
+}
+
+impl Failure {
+    /// The failure as data. One without a code gets the code `uncoded`, for readers that need some.
+    pub(crate) fn into_problem(self) -> Problem {
+        let text = match self {
+            Self::Problem(problem) => return problem,
+            Self::Uncoded(text) => text,
+            Self::ReaderGone => "Nobody reads the output any more.".to_owned(),
+        };
+        let command = "slipway doctor".to_owned();
+        Problem::new("uncoded", text, format!("Run `{command}`; it may say more."))
+            .with_actions([Action::Run { command }])
+    }
+}
+
+/// An error that has no code. A type that is a [`Fault`] must not be one of these.
+pub(crate) trait CodeLess: Error {}
+
+impl CodeLess for io::Error {}
+impl CodeLess for nix::Error {}
+impl CodeLess for serde_json::Error {}
+impl CodeLess for slipway_profile::InvalidValue {}
+impl CodeLess for tempfile::PersistError {}
+
+/// The explicit way from an error without a code to a [`Failure`].
+pub(crate) trait Uncoded<T> {
+    /// Says what failed, in front of the error's own text.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Uncoded`] where there was an error.
+    fn uncoded(self, what: impl fmt::Display) -> Result<T, Failure>;
+}
+
+impl<T, E: CodeLess> Uncoded<T> for Result<T, E> {
+    fn uncoded(self, what: impl fmt::Display) -> Result<T, Failure> {
+        self.map_err(|error| {
+            let mut text = format!("{what}: {error}");
+            let mut source = error.source();
+            while let Some(error) = source {
+                text.push_str(&format!(": {error}"));
+                source = error.source();
+            }
+            Failure::Uncoded(text)
+        })
+    }
+}
+
+impl<T> Uncoded<T> for Option<T> {
+    fn uncoded(self, what: impl fmt::Display) -> Result<T, Failure> {
+        self.ok_or_else(|| Failure::Uncoded(what.to_string()))
+    }
+}
+
+/// Writes a failure to standard error and gives the exit code for it.
+pub(crate) fn report(failure: &Failure) -> ExitCode {
+    let text = match failure {
+        Failure::ReaderGone => return ExitCode::SUCCESS,
+        Failure::Problem(problem) => in_words(problem),
+        Failure::Uncoded(text) => format!("slipway: {text}\n"),
     };
     output::tell(&text);
     ExitCode::from(OURS)
@@ -31,38 +102,11 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 pub(crate) fn in_words(problem: &Problem) -> String {
     let mut text = format!("slipway: {}\n", problem.cause);
     for line in problem.remedy.lines() {
-        let _infallible = writeln!(text, "{}", format!("  {line}").trim_end());
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{}", format!("  {line}").trim_end());
     }
-    let _infallible = writeln!(text, "  ({})", problem.code);
+    let _ = writeln!(text, "  ({})", problem.code);
     text
-}
-
-/// The problem behind an error, where it is one of those with a code.
-pub(crate) fn problem(error: &anyhow::Error) -> Option<Problem> {
-    error.chain().find_map(|cause| {
-        if let Some(problem) = cause.downcast_ref::<Problem>() {
-            return Some(problem.clone());
-        }
-        if let Some(error) = cause.downcast_ref::<slipway_control::Error>() {
-            return Some(error.problem());
-        }
-        if let Some(error) = cause.downcast_ref::<slipway_profile::Error>() {
-            return Some(Problem::new(error.code(), error.to_string(), error.remedy()));
-        }
-        if let Some(error) = cause.downcast_ref::<KubeconfigError>() {
-            return Some(Problem::new(error.code(), error.to_string(), error.remedy()));
-        }
-        if let Some(error) = cause.downcast_ref::<ConnectError>() {
-            return Some(Problem::new(error.code(), error.to_string(), error.remedy()));
-        }
-        if let Some(error) = cause.downcast_ref::<ApiError>() {
-            return Some(Problem::new(error.code(), error.to_string(), error.remedy()));
-        }
-        if let Some(error) = cause.downcast_ref::<KeyError>() {
-            return Some(Problem::new(error.code(), error.to_string(), error.remedy()));
-        }
-        None
-    })
 }
 
 #[cfg(test)]
@@ -85,9 +129,20 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_is_found_behind_what_was_added_to_it() {
-        let error = anyhow::Error::from(Problem::new("a", "b", "c")).context("while doing something");
-        assert_eq!(problem(&error).unwrap().code, "a");
-        assert!(problem(&anyhow::anyhow!("no code")).is_none());
+    fn an_error_with_a_code_keeps_it() {
+        let failed = || -> Result<(), Failure> {
+            let missing = "shop".parse().uncoded("no name")?;
+            Err(slipway_profile::Error::Missing(missing))?
+        };
+        assert_eq!(failed().unwrap_err().into_problem().code, "profile-missing");
+    }
+
+    #[test]
+    fn an_error_without_a_code_says_all_it_knows() {
+        let refused = io::Error::from(io::ErrorKind::PermissionDenied);
+        let failure = Err::<(), _>(refused).uncoded("Failed to read it").unwrap_err();
+        let problem = failure.into_problem();
+        assert_eq!(problem.code, "uncoded");
+        assert_eq!(problem.cause, "Failed to read it: permission denied.");
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use slipway_cluster::kubeconfig::choose;
 use slipway_control::{
-    Claim, ClaimError, LastWords, LogRing, PlainFields, Problem, RuntimeFolder, Server, SessionId,
-    SessionStatus, State,
+    Claim, ClaimError, LastWords, LogRing, PlainFields, RuntimeFolder, Server, fresh_id, status_of_this_process,
 };
+use slipway_control_api::{Problem, SessionId, SessionStatus, State};
 use slipway_session::{Desk, Options};
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::watch;
@@ -20,6 +20,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::arguments::chosen;
+use crate::failure::{Failure, Uncoded};
 use crate::sessions;
 
 /// How long a session that is ending may hold up the next one: longer than it gives itself.
@@ -48,11 +49,12 @@ pub(crate) struct Hosted {
 /// # Errors
 ///
 /// When the system gives no threads.
-pub(crate) fn block_on<T>(hosting: impl Future<Output = T>) -> io::Result<T> {
+pub(crate) fn block_on<T>(hosting: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()
-        .build()?;
+        .build()
+        .uncoded("Failed to start the runtime")?;
     let outcome = runtime.block_on(hosting);
     runtime.shutdown_timeout(LAST_CALLS);
     Ok(outcome)
@@ -67,13 +69,14 @@ pub(crate) async fn host<T, F: Future<Output = T>>(
     options: Options,
     verbose: u8,
     beside: impl FnOnce(Hosted) -> F,
-) -> anyhow::Result<(Result<(), Problem>, T)> {
-    let id = fresh_id(&options);
-    let _only_one = claim(&options, &id).await?;
+) -> Result<(Result<(), Problem>, T), Failure> {
+    let id = new_id(&options);
+    // Held until the session is over.
+    let _claim = claim(&options, &id).await?;
     let logs = LogRing::new();
     log_to(&logs, verbose);
     let named = options.saved.then(|| options.profile.name.to_string());
-    let initial = SessionStatus::preparing(id, named, options.profile.method);
+    let initial = status_of_this_process(id, named, options.profile.method);
     let desk = Desk::default();
     let stop = desk.stop();
     let folder = RuntimeFolder::of_user()?;
@@ -93,9 +96,9 @@ pub(crate) async fn host<T, F: Future<Output = T>>(
     Ok(outcome)
 }
 
-/// What was never connected has no way of names.
+/// Every method says how it captures programs, once it does.
 fn was_connected(status: &SessionStatus) -> bool {
-    status.dns.is_some()
+    status.capture.is_some()
 }
 
 /// For those who were not there when the session ended.
@@ -105,7 +108,7 @@ fn keep_last_words(folder: &RuntimeFolder, status: SessionStatus, logs: &LogRing
         log: logs.lines(),
     };
     if let Err(error) = folder.keep_last_words(words) {
-        tracing::warn!(%error, "nobody will know why this session ended");
+        tracing::warn!(%error, "the session's last status could not be saved");
     }
 }
 
@@ -115,18 +118,18 @@ fn keep_last_words(folder: &RuntimeFolder, status: SessionStatus, logs: &LogRing
 /// # Errors
 ///
 /// `already-connected`, with the id of the one that runs.
-pub(crate) async fn refuse_second(options: &Options) -> anyhow::Result<()> {
-    claim(options, &fresh_id(options)).await.map(drop)
+pub(crate) async fn refuse_second(options: &Options) -> Result<(), Failure> {
+    claim(options, &new_id(options)).await.map(drop)
 }
 
-fn fresh_id(options: &Options) -> SessionId {
+fn new_id(options: &Options) -> SessionId {
     let named = options.saved.then(|| options.profile.name.as_str());
     let context = options.profile.cluster.context.as_ref().map(ToString::to_string);
-    SessionId::fresh(named.or(context.as_deref()).unwrap_or("session"))
+    fresh_id(named.or(context.as_deref()).unwrap_or("session"))
 }
 
 /// Claims what there may be one session of. One that ends is waited for.
-async fn claim(options: &Options, id: &SessionId) -> anyhow::Result<Option<Claim>> {
+async fn claim(options: &Options, id: &SessionId) -> Result<Option<Claim>, Failure> {
     let Some(what) = wanted(options).await? else {
         return Ok(None);
     };
@@ -167,7 +170,7 @@ fn already_connected(holder: Option<&SessionStatus>, by: Option<&SessionId>) -> 
 
 /// What there may be one session of: a saved profile, or without one a place. `None` where a kubeconfig cannot be read,
 /// which is the session's to complain about.
-async fn wanted(options: &Options) -> anyhow::Result<Option<String>> {
+async fn wanted(options: &Options) -> Result<Option<String>, Failure> {
     if options.saved {
         return Ok(Some(format!("profile {}", options.profile.name)));
     }
@@ -186,8 +189,11 @@ impl Signals {
     /// # Errors
     ///
     /// When the system refuses.
-    pub(crate) fn new() -> io::Result<Signals> {
-        let take = |signal: Signal, kind| Ok::<_, io::Error>((signal, unix::signal(kind)?));
+    pub(crate) fn new() -> Result<Signals, Failure> {
+        let take = |signal: Signal, kind| {
+            let taken = unix::signal(kind).uncoded("Failed to take over signals")?;
+            Ok::<_, Failure>((signal, taken))
+        };
         Ok(Signals([
             take(Signal::SIGINT, SignalKind::interrupt())?,
             take(Signal::SIGTERM, SignalKind::terminate())?,
@@ -226,7 +232,8 @@ fn log_to(logs: &LogRing, verbose: u8) {
         .fmt_fields(PlainFields::default())
         .with_writer(io::stderr)
         .with_filter(shown);
-    let _already_set = tracing_subscriber::registry()
+    // One that is set already goes on.
+    let _ = tracing_subscriber::registry()
         .with(ring.with_filter(LevelFilter::INFO))
         .with(terminal)
         .try_init();
@@ -234,14 +241,24 @@ fn log_to(logs: &LogRing, verbose: u8) {
 
 #[cfg(test)]
 mod tests {
+    use slipway_control_api::CaptureStatus;
     use slipway_profile::Method;
 
     use super::*;
 
     #[test]
+    fn last_words_are_kept_for_every_method() {
+        let id: SessionId = "shop-a1".parse().unwrap();
+        let mut status = status_of_this_process(id, None, Method::VpnTcp);
+        assert!(!was_connected(&status));
+        status.capture = Some(CaptureStatus::Unknown);
+        assert!(was_connected(&status));
+    }
+
+    #[test]
     fn who_is_refused_is_told_by_which_session_and_how_to_end_it() {
         let id: SessionId = "shop-a1".parse().unwrap();
-        let holder = SessionStatus::preparing(id.clone(), Some("shop".into()), Method::VpnTcp);
+        let holder = status_of_this_process(id.clone(), Some("shop".into()), Method::VpnTcp);
         let problem = already_connected(Some(&holder), Some(&id));
         assert_eq!(problem.code, "already-connected");
         assert_eq!(problem.cause, "Session shop-a1 of shop is connected already.");

@@ -1,7 +1,8 @@
 //! The command line: `slipway`.
 //!
 //! One file for each command in `command/`, its own arguments in it; what they share of the arguments is in
-//! `arguments`, what they say when they fail in `failure`. A session runs in the process of `connect` or `run`
+//! `arguments`, what they say when they fail in `failure`, and to the program that
+//! started a session, in `progress`. A session runs in the process of `connect` or `run`
 //! (`hosting`); every other command reads and steers sessions over their control sockets (`sessions`), or looks at the
 //! cluster and the laptop without a session. What is printed is made by pure functions from data to text, in a folder
 //! beside the command.
@@ -15,6 +16,7 @@ mod failure;
 mod hosting;
 mod narration;
 mod output;
+mod progress;
 mod routes;
 mod sessions;
 mod table;
@@ -24,6 +26,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::arguments::{Arguments, Command};
+use crate::failure::{Failure, Uncoded};
 
 fn main() -> ExitCode {
     // Before any thread: the capture's private namespace is a re-executed copy of this program, and so is the doctor's
@@ -33,11 +36,11 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(arguments) {
         Ok(code) => code,
-        Err(error) => failure::report(&error),
+        Err(failure) => failure::report(&failure),
     }
 }
 
-fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     match arguments.command {
         Command::Connect(arguments) => command::connect::run(arguments),
         Command::Run(arguments) => command::run::run(arguments),
@@ -53,10 +56,11 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// Runs a command that hosts no session.
-fn blocking(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+fn blocking(command: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?;
+        .build()
+        .uncoded("Failed to start the runtime")?;
     let outcome = runtime.block_on(command);
     // A credential plugin or a getaddrinfo that still waits must not hold up the end.
     runtime.shutdown_background();

@@ -7,7 +7,8 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use slipway_control::{Problem, SessionStatus, State, plain_line};
+use slipway_control::plain_line;
+use slipway_control_api::{Problem, SessionStatus, State};
 
 use crate::output;
 
@@ -30,8 +31,8 @@ pub(crate) struct Narrator {
     /// Whether the last line was that it is connected.
     is_connected: bool,
     last: Option<Said>,
-    /// What is wrong although it is connected.
-    trouble: Option<Problem>,
+    /// The problems that were said and have not passed.
+    problems: Vec<Problem>,
 }
 
 impl Narrator {
@@ -47,15 +48,21 @@ impl Narrator {
         Some(said)
     }
 
-    /// What does not work although the session is connected, with its remedy; nothing if it was said already.
-    pub(crate) fn trouble(&mut self, status: &SessionStatus) -> Option<String> {
+    /// The problems of a connected session that were not said yet, each with its remedy.
+    pub(crate) fn problems(&mut self, status: &SessionStatus) -> Vec<String> {
         // Why a session did not come about, or ended, is said by its failure.
-        if status.state != State::Connected || status.problem == self.trouble {
-            return None;
+        if status.state != State::Connected {
+            return Vec::new();
         }
-        self.trouble.clone_from(&status.problem);
-        let Problem { cause, remedy, .. } = status.problem.as_ref()?;
-        Some(format!("Note: {cause}\n  {remedy}"))
+        let is_new = |problem: &&Problem| !self.problems.contains(problem);
+        let said = status
+            .problems
+            .iter()
+            .filter(is_new)
+            .map(|Problem { cause, remedy, .. }| format!("Note: {cause}\n  {remedy}"))
+            .collect();
+        self.problems.clone_from(&status.problems);
+        said
     }
 
     fn words(&self, status: &SessionStatus) -> Option<Said> {
@@ -153,8 +160,8 @@ impl Teller {
             Some(Said::Line(line)) => self.line(&line),
             None => {}
         }
-        if let Some(trouble) = self.narrator.trouble(&status) {
-            self.line(&trouble);
+        for problem in self.narrator.problems(&status) {
+            self.line(&problem);
         }
     }
 
@@ -201,13 +208,14 @@ fn spinner() -> ProgressBar {
 
 #[cfg(test)]
 mod tests {
+    use slipway_control::status_of_this_process;
     use slipway_profile::Method;
 
     use super::*;
 
     fn status(state: State, step: Option<&str>) -> SessionStatus {
         let mut status =
-            SessionStatus::preparing("staging-a1".parse().unwrap(), Some("shop".into()), Method::VpnTcp);
+            status_of_this_process("staging-a1".parse().unwrap(), Some("shop".into()), Method::VpnTcp);
         status.context = Some("staging".into());
         status.namespace = Some("shop".into());
         status.state = state;
@@ -216,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_life_is_told_in_the_words_of_the_house() {
+    fn each_state_is_reported_once() {
         let mut narrator = Narrator::default();
         let told: Vec<Said> = [
             status(State::Preparing, None),
@@ -295,20 +303,34 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_work_is_said_once_and_only_while_connected() {
-        let problem = Problem::new("range-not-routed", "10.96.0.0/16 is in use.", "Names still work.");
+    fn every_problem_is_said_once_while_connected() {
+        let range = Problem::new("range-not-routed", "10.96.0.0/16 is in use.", "Names still work.");
+        let host = Problem::new("also-proxy-unknown", "`db` is unknown.", "Correct it.");
         let mut narrator = Narrator::default();
         let mut now = status(State::Connecting, Some("Connecting the laptop"));
-        now.problem = Some(problem);
-        assert_eq!(narrator.trouble(&now), None);
+        now.problems = vec![range.clone()];
+        assert_eq!(narrator.problems(&now), [""; 0]);
         now.state = State::Connected;
-        let said = narrator.trouble(&now);
         assert_eq!(
-            said.as_deref(),
-            Some("Note: 10.96.0.0/16 is in use.\n  Names still work.")
+            narrator.problems(&now),
+            ["Note: 10.96.0.0/16 is in use.\n  Names still work."]
         );
-        assert_eq!(narrator.trouble(&now), None);
+        now.problems = vec![range, host.clone()];
+        assert_eq!(narrator.problems(&now), ["Note: `db` is unknown.\n  Correct it."]);
+        assert_eq!(narrator.problems(&now), [""; 0]);
         now.state = State::Ended;
-        assert_eq!(narrator.trouble(&now), None, "its failure says it");
+        now.failure = Some(host);
+        assert_eq!(narrator.problems(&now), [""; 0], "its failure says it");
+    }
+
+    #[test]
+    fn a_problem_that_returns_is_said_again() {
+        let away = Problem::new("helper-away", "The helper ended.", "Start it.");
+        let mut narrator = Narrator::default();
+        let mut now = status(State::Connected, None);
+        for problems in [vec![away.clone()], Vec::new(), vec![away]] {
+            now.problems = problems;
+            assert_eq!(narrator.problems(&now).len(), now.problems.len());
+        }
     }
 }

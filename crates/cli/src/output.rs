@@ -7,17 +7,14 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 use slipway_control::{plain_json, plain_text};
 
-/// The reader of our standard output is gone. No failure of the command.
-#[derive(Debug, thiserror::Error)]
-#[error("nobody reads the output any more")]
-pub(crate) struct ReaderGone;
+use crate::failure::{Failure, Uncoded};
 
 /// Writes text to standard output, at once.
 ///
 /// # Errors
 ///
-/// [`ReaderGone`], or what the system said.
-pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+/// [`Failure::ReaderGone`], or what the system said.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
     write(&plain_text(text))
 }
 
@@ -26,7 +23,7 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
 /// # Errors
 ///
 /// As [`print()`].
-pub(crate) fn print_file(text: &str) -> anyhow::Result<()> {
+pub(crate) fn print_file(text: &str) -> Result<(), Failure> {
     if io::stdout().is_terminal() {
         print(text)
     } else {
@@ -39,8 +36,9 @@ pub(crate) fn print_file(text: &str) -> anyhow::Result<()> {
 /// # Errors
 ///
 /// As [`print()`].
-pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    write(&(plain_json(&serde_json::to_string_pretty(value)?) + "\n"))
+pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).uncoded("Failed to write JSON")?;
+    write(&(plain_json(&text) + "\n"))
 }
 
 /// Writes a value as one line of JSON to standard output.
@@ -48,8 +46,9 @@ pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
 /// # Errors
 ///
 /// As [`print()`].
-pub(crate) fn print_json_line(value: &impl Serialize) -> anyhow::Result<()> {
-    write(&(plain_json(&serde_json::to_string(value)?) + "\n"))
+pub(crate) fn print_json_line(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value).uncoded("Failed to write JSON")?;
+    write(&(plain_json(&text) + "\n"))
 }
 
 /// Writes the next of a row of pictures: over the last one on a terminal, after it elsewhere.
@@ -57,7 +56,7 @@ pub(crate) fn print_json_line(value: &impl Serialize) -> anyhow::Result<()> {
 /// # Errors
 ///
 /// As [`print()`].
-pub(crate) fn print_picture(text: &str) -> anyhow::Result<()> {
+pub(crate) fn print_picture(text: &str) -> Result<(), Failure> {
     write(&picture(text, io::stdout().is_terminal()))
 }
 
@@ -79,14 +78,15 @@ pub(crate) fn note(text: &str) {
 
 /// Writes something that is no result to standard error, without ending the line.
 pub(crate) fn tell(text: &str) {
-    let _nobody_reads = io::stderr().write_all(plain_text(text).as_bytes());
+    // Where nobody reads it, nobody can be told.
+    let _ = io::stderr().write_all(plain_text(text).as_bytes());
 }
 
-fn write(text: &str) -> anyhow::Result<()> {
+fn write(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(ReaderGone.into()),
-        other => Ok(other?),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::ReaderGone),
+        other => other.uncoded("Failed to write to standard output"),
     }
 }
 

@@ -1,13 +1,16 @@
 //! The sessions that run, and which of them is meant.
 
-use slipway_control::{Client, LastWords, Problem, RuntimeFolder, SessionId, SessionStatus};
+use slipway_control::{Client, LastWords, RuntimeFolder};
+use slipway_control_api::{Problem, SessionId, SessionStatus};
+
+use crate::failure::Failure;
 
 /// Every session of this user, oldest first.
 ///
 /// # Errors
 ///
 /// When the runtime folder cannot be read.
-pub(crate) async fn all() -> anyhow::Result<Vec<SessionStatus>> {
+pub(crate) async fn all() -> Result<Vec<SessionStatus>, Failure> {
     Ok(slipway_control::sessions(&RuntimeFolder::of_user()?).await?)
 }
 
@@ -16,7 +19,7 @@ pub(crate) async fn all() -> anyhow::Result<Vec<SessionStatus>> {
 /// # Errors
 ///
 /// When it is not clear which one, or it does not answer.
-pub(crate) async fn client(wanted: Option<&str>) -> anyhow::Result<Client> {
+pub(crate) async fn client(wanted: Option<&str>) -> Result<Client, Failure> {
     let folder = RuntimeFolder::of_user()?;
     let running = slipway_control::sessions(&folder).await?;
     let id = match pick(&running, wanted) {
@@ -80,7 +83,7 @@ pub(crate) fn pick<'a>(
 /// # Errors
 ///
 /// When there is no runtime folder.
-pub(crate) fn ended(wanted: Option<&str>) -> anyhow::Result<Option<LastWords>> {
+pub(crate) fn ended(wanted: Option<&str>) -> Result<Option<LastWords>, Failure> {
     let is_meant = |words: &LastWords| {
         wanted.is_none_or(|wanted| words.status.id.as_str() == wanted || words.status.title() == wanted)
     };
@@ -109,12 +112,13 @@ fn which<'a>(cause: &str, sessions: impl Iterator<Item = &'a SessionStatus>) -> 
 
 #[cfg(test)]
 mod tests {
+    use slipway_control::status_of_this_process;
     use slipway_profile::Method;
 
     use super::*;
 
     fn session(id: &str, profile: Option<&str>) -> SessionStatus {
-        SessionStatus::preparing(id.parse().unwrap(), profile.map(str::to_owned), Method::VpnTcp)
+        status_of_this_process(id.parse().unwrap(), profile.map(str::to_owned), Method::VpnTcp)
     }
 
     fn picked<'a>(running: &'a [SessionStatus], wanted: &str) -> Result<&'a str, String> {

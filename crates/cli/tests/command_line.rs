@@ -1,6 +1,10 @@
 //! What scripts rely on, without a cluster: exit codes, which output says what, and saved profiles.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends at what it did not expect"
+)]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -9,6 +13,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Output, Stdio};
 use std::thread;
+
+use slipway_control_api::{Problem, Progress, State};
 
 /// A user of their own, with a kubeconfig whose API server refuses connections.
 struct User {
@@ -116,6 +122,74 @@ fn a_session_that_fails_says_why_on_standard_error_alone_in_front_and_behind() {
         assert!(said.contains("(api-unreachable)"), "{arguments:?}: {said}");
     }
     assert_eq!(stdout(&user.slipway(&["status", "--json"])), "[]\n");
+}
+
+fn events(text: &str) -> Vec<Progress> {
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn failure(events: &[Progress]) -> &Problem {
+    match events {
+        [.., Progress::Failed(problem)] => problem,
+        [.., Progress::Status(_)] | [] => panic!("no failure at the end of {events:?}"),
+    }
+}
+
+#[test]
+fn connect_says_progress_and_failure_as_data() {
+    let user = User::new();
+    for arguments in [&["connect", "--json"][..], &["connect", "--detach", "--json"]] {
+        let output = user.slipway(arguments);
+        assert_eq!(code(&output), 255, "{arguments:?}: {}", stderr(&output));
+        assert_eq!(stderr(&output), "", "{arguments:?}");
+        let events = events(stdout(&output));
+        let Some(Progress::Status(first)) = events.first() else {
+            panic!("{events:?}")
+        };
+        assert_eq!(first.state, State::Preparing);
+        let failure = failure(&events);
+        assert_eq!(failure.code, "api-unreachable", "{arguments:?}");
+        assert!(
+            failure.cause.contains("http://127.0.0.1:1/") && !failure.remedy.is_empty(),
+            "{failure:?}"
+        );
+    }
+}
+
+#[test]
+fn a_failure_before_a_session_is_data_too() {
+    let user = User::new();
+    for arguments in [
+        &["connect", "nope", "--json"][..],
+        &["connect", "nope", "--detach", "--json"],
+    ] {
+        let output = user.slipway(arguments);
+        assert_eq!(code(&output), 255);
+        let events = events(stdout(&output));
+        assert_eq!(events.len(), 1, "{events:?}");
+        assert_eq!(failure(&events).code, "profile-missing");
+    }
+}
+
+#[test]
+fn run_writes_progress_to_a_file_of_its_own() {
+    let user = User::new();
+    let file = user.home.path().join("progress.jsonl");
+    let path = file.to_str().unwrap();
+    for (program, expected) in [
+        ("true", "api-unreachable"),
+        ("no-such-program", "command-not-found"),
+    ] {
+        let output = user.slipway(&["run", "--json-status", path, "--", program]);
+        assert_eq!((code(&output), stdout(&output)), (255, ""));
+        assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+        assert_eq!(
+            failure(&events(&fs::read_to_string(&file).unwrap())).code,
+            expected
+        );
+    }
 }
 
 #[test]

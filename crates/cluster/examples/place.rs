@@ -20,6 +20,7 @@ use kube::api::{Api, ListParams};
 use slipway_cluster::keys::SessionKey;
 use slipway_cluster::kubeconfig::{Choice, Sources, choose};
 use slipway_cluster::placement::{DEFAULT_IMAGE, Placement, Progress, place, watch_gone};
+use slipway_problem::Fault;
 use uuid::Uuid;
 
 #[derive(Parser)]

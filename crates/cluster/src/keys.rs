@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use slipway_problem::Fault;
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -146,9 +147,8 @@ pub enum KeyError {
     },
 }
 
-impl KeyError {
-    /// A short name that does not change between versions.
-    pub fn code(&self) -> &'static str {
+impl Fault for KeyError {
+    fn code(&self) -> &str {
         match self {
             Self::NoRandomness(_) => "no-randomness",
             Self::NoPlace => "state-folder-unknown",
@@ -156,8 +156,7 @@ impl KeyError {
         }
     }
 
-    /// What the user can do about it.
-    pub fn remedy(&self) -> String {
+    fn remedy(&self) -> String {
         match self {
             Self::NoRandomness(_) => {
                 "Restart the computer; its kernel is in a state that should not happen.".to_owned()

@@ -1,5 +1,4 @@
-//! What a person chooses from: namespaces, workloads, services, ports. The types are what `slipway list --json`
-//! prints.
+//! What a person chooses from: namespaces, workloads, services, ports.
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
@@ -7,8 +6,8 @@ use k8s_openapi::api::core::v1::{self as core, PodSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::{Api, ListParams};
 use kube::{Client, Resource, ResourceExt};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+pub use slipway_control_api::list::{Container, Namespace, Port, Service, Workload, WorkloadKind, Workloads};
 
 use crate::api::{Access, ApiError, ask};
 use crate::watch::Follow;
@@ -18,96 +17,6 @@ const PAGE: u32 = 500;
 
 /// How many requests one list may take; a list longer than this is no longer to choose from.
 const PAGES: usize = 20;
-
-/// One namespace.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Namespace {
-    /// Its name.
-    pub name: String,
-    /// Whether it is being deleted.
-    pub ending: bool,
-}
-
-/// What runs pods.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WorkloadKind {
-    /// `apps/v1` Deployment.
-    Deployment,
-    /// `apps/v1` StatefulSet.
-    StatefulSet,
-    /// `apps/v1` DaemonSet.
-    DaemonSet,
-}
-
-/// One workload.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Workload {
-    /// Its kind.
-    pub kind: WorkloadKind,
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// How many pods it wants.
-    pub wanted: i32,
-    /// How many are ready.
-    pub ready: i32,
-    /// The containers of its pods.
-    pub containers: Vec<Container>,
-}
-
-/// One container of a workload's pods.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Container {
-    /// Its name.
-    pub name: String,
-    /// Its image.
-    pub image: String,
-    /// The ports it declares.
-    pub ports: Vec<Port>,
-}
-
-/// One port.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Port {
-    /// Its name, if it has one.
-    pub name: Option<String>,
-    /// Its number.
-    pub port: u16,
-    /// `TCP`, `UDP` or `SCTP`.
-    pub protocol: String,
-    /// Of a service: the pods' port, a number or a name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub target: Option<String>,
-}
-
-/// One service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Service {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// `ClusterIP`, `NodePort`, `LoadBalancer` or `ExternalName`.
-    pub kind: String,
-    /// Its addresses; empty for headless services and external names.
-    pub addresses: Vec<String>,
-    /// What an `ExternalName` points at.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub external_name: Option<String>,
-    /// Its ports.
-    pub ports: Vec<Port>,
-}
-
-/// Workloads, and the kinds that may not be listed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Workloads {
-    /// By kind, then name.
-    pub workloads: Vec<Workload>,
-    /// What the user may not list.
-    pub forbidden: Vec<Access>,
-}
 
 /// Lists the namespaces by name.
 ///
@@ -152,7 +61,7 @@ pub async fn workloads(client: &Client, namespace: &str) -> Result<Workloads, Ap
         apps::<DaemonSet>(client, namespace, "daemonsets"),
     );
     let mut found = Workloads::default();
-    for one in found.take(deployments)? {
+    for one in listed_or_noted(deployments, &mut found.forbidden)? {
         let (spec, status) = (
             one.spec.clone().unwrap_or_default(),
             one.status.clone().unwrap_or_default(),
@@ -165,7 +74,7 @@ pub async fn workloads(client: &Client, namespace: &str) -> Result<Workloads, Ap
             spec.template.spec,
         ));
     }
-    for one in found.take(stateful_sets)? {
+    for one in listed_or_noted(stateful_sets, &mut found.forbidden)? {
         let (spec, status) = (
             one.spec.clone().unwrap_or_default(),
             one.status.clone().unwrap_or_default(),
@@ -178,7 +87,7 @@ pub async fn workloads(client: &Client, namespace: &str) -> Result<Workloads, Ap
             spec.template.spec,
         ));
     }
-    for one in found.take(daemon_sets)? {
+    for one in listed_or_noted(daemon_sets, &mut found.forbidden)? {
         let (spec, status) = (
             one.spec.clone().unwrap_or_default(),
             one.status.clone().unwrap_or_default(),
@@ -204,15 +113,17 @@ pub async fn services(client: &Client, namespace: &str) -> Result<Vec<Service>, 
     Ok(listed.into_iter().map(service).collect())
 }
 
-impl Workloads {
-    fn take<K>(&mut self, listed: Result<Vec<K>, ApiError>) -> Result<Vec<K>, ApiError> {
-        match listed {
-            Err(ApiError::Forbidden { access, .. }) => {
-                self.forbidden.push(access);
-                Ok(Vec::new())
-            }
-            other => other,
+/// What was listed; a kind that may not be listed is noted instead.
+fn listed_or_noted<K>(
+    listed: Result<Vec<K>, ApiError>,
+    forbidden: &mut Vec<Access>,
+) -> Result<Vec<K>, ApiError> {
+    match listed {
+        Err(ApiError::Forbidden { access, .. }) => {
+            forbidden.push(access);
+            Ok(Vec::new())
         }
+        other => other,
     }
 }
 

@@ -134,13 +134,13 @@ pub async fn in_the_way(client: &Client, namespace: &str) -> Result<Option<Acces
 
 /// An agent is a Job or a bare pod.
 fn is_creating(access: &Access) -> bool {
-    access.verb == "create" && matches!(access.resource, "jobs" | "pods")
+    access.verb == "create" && matches!(access.resource.as_ref(), "jobs" | "pods")
 }
 
 /// Its pod is watched, and its program goes in over a WebSocket.
 fn is_without_a_way_round(access: &Access) -> bool {
     matches!(
-        (access.verb, access.resource),
+        (access.verb.as_ref(), access.resource.as_ref()),
         ("list" | "watch", "pods") | ("get", "pods/exec")
     )
 }
@@ -198,13 +198,13 @@ fn granted_resources() -> Vec<(&'static str, &'static str)> {
 async fn review(client: &Client, feature: Feature, access: Access) -> Result<Verdict, ApiError> {
     let (resource, subresource) = match access.resource.split_once('/') {
         Some((resource, subresource)) => (resource, Some(subresource)),
-        None => (access.resource, None),
+        None => (access.resource.as_ref(), None),
     };
     let question = SelfSubjectAccessReview {
         spec: SelfSubjectAccessReviewSpec {
             resource_attributes: Some(ResourceAttributes {
-                verb: Some(access.verb.to_owned()),
-                group: Some(access.group.to_owned()),
+                verb: Some(access.verb.clone().into_owned()),
+                group: Some(access.group.clone().into_owned()),
                 resource: Some(resource.to_owned()),
                 subresource: subresource.map(str::to_owned),
                 namespace: access.namespace.clone(),
@@ -229,6 +229,7 @@ async fn review(client: &Client, feature: Feature, access: Access) -> Result<Ver
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use slipway_problem::Fault;
 
     use super::*;
     use crate::api::script::{Script, failure};
@@ -281,7 +282,7 @@ mod tests {
         let mut script = Script::new();
         for (_, access) in wanted("dev") {
             if is_without_a_way_round(&access) || is_creating(&access) {
-                let allowed = !denied(access.verb, access.resource);
+                let allowed = !denied(&access.verb, &access.resource);
                 script = script.on(
                     "POST",
                     REVIEWS,

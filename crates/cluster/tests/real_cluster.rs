@@ -37,6 +37,7 @@ use slipway_cluster::placement::{
 };
 use slipway_cluster::ranges::learn;
 use slipway_cluster::{api::ApiError, list};
+use slipway_problem::Fault;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
@@ -515,7 +516,7 @@ impl Room {
             allowed.iter().any(|rule| {
                 let names =
                     |list: &Option<Vec<String>>, word: &str| list.iter().flatten().any(|one| one == word);
-                names(&rule.resources, access.resource) && rule.verbs.iter().any(|verb| verb == access.verb)
+                names(&rule.resources, &access.resource) && rule.verbs.iter().any(|verb| *verb == access.verb)
             })
         })
         .await;

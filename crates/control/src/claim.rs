@@ -9,9 +9,10 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
+use slipway_control_api::SessionId;
 
 use crate::error::Error;
-use crate::folder::{RuntimeFolder, SessionId};
+use crate::folder::RuntimeFolder;
 
 /// The right to be the only session of something. It ends when this is dropped.
 #[derive(Debug)]

@@ -1,17 +1,19 @@
-//! The other end of the socket.
+//! Client: the end of a control socket that asks.
 
 use std::fs;
 use std::io;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use slipway_control_api::{
+    Explanation, Greeting, NameEvent, PROTOCOL_VERSION, Reply, Request, SessionId, SessionStatus,
+    Subscription,
+};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error::Error;
-use crate::folder::{RuntimeFolder, SessionId};
-use crate::message::{Explanation, Greeting, PROTOCOL_VERSION, Reply, Request, WatchEvent};
-use crate::status::SessionStatus;
+use crate::folder::RuntimeFolder;
 use crate::wire::{BadLine, Lines};
 
 /// How long a session may take to greet and to answer what it knows by heart.
@@ -36,6 +38,17 @@ pub struct Watch {
     present: Option<Box<SessionStatus>>,
 }
 
+/// An event of a [`Watch`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WatchEvent {
+    /// The session's status, now or after a change.
+    Status(Box<SessionStatus>),
+    /// A name was asked for.
+    Name(Box<NameEvent>),
+    /// So many names were left out.
+    Missed(u64),
+}
+
 /// Every session that runs, oldest first. All are asked at once; one that does not answer within a second is
 /// left out, with a warning in the log. Sockets that nobody serves any more are removed.
 ///
@@ -55,7 +68,7 @@ pub async fn sessions(folder: &RuntimeFolder) -> Result<Vec<SessionStatus>, Erro
     };
     let answers = join_all(folder.ids()?.into_iter().map(ask)).await;
     let mut sessions: Vec<_> = answers.into_iter().flatten().collect();
-    sessions.sort_by(|a, b| (a.since, &a.id).cmp(&(b.since, &b.id)));
+    sessions.sort_by_key(SessionStatus::age_order);
     Ok(sessions)
 }
 
@@ -157,7 +170,7 @@ impl Client {
         let id = self.id.clone();
         let ended = async {
             // Both at once: the session may be gone before it could read a second request.
-            let requests = [Request::Disconnect, Request::Watch];
+            let requests = [Request::Disconnect, Request::Watch(Subscription::default())];
             self.lines
                 .write_all(&requests)
                 .await
@@ -192,8 +205,9 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::TimedOut`] if it does not tell that one within a second; [`Error::Io`] if the socket is gone.
-    pub async fn watch(mut self) -> Result<Watch, Error> {
-        let reply = self.ask(&Request::Watch, "tell its status", ANSWER_LIMIT).await?;
+    pub async fn watch(mut self, subscription: Subscription) -> Result<Watch, Error> {
+        let request = Request::Watch(subscription);
+        let reply = self.ask(&request, "tell its status", ANSWER_LIMIT).await?;
         let Reply::Status(present) = reply else {
             return Err(self.unexpected(&reply));
         };

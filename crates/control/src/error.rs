@@ -3,8 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::folder::SessionId;
-use crate::message::{PROTOCOL_VERSION, Problem};
+use slipway_control_api::{Action, PROTOCOL_VERSION, Problem, SessionId};
+use slipway_problem::Fault;
 
 /// Why a session could not be reached or served.
 #[derive(Debug, thiserror::Error)]
@@ -65,9 +65,8 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// A word for scripts that never changes.
-    pub fn code(&self) -> &str {
+impl Fault for Error {
+    fn code(&self) -> &str {
         match self {
             Self::NoRuntimeFolder { .. } => "control-no-runtime-folder",
             Self::NotPrivate { .. } => "control-not-private",
@@ -80,8 +79,7 @@ impl Error {
         }
     }
 
-    /// What the user can do. The cause is the error's own text.
-    pub fn remedy(&self) -> String {
+    fn remedy(&self) -> String {
         match self {
             Self::NoRuntimeFolder { .. } => {
                 "log in so that a user session is made (loginctl shows it), or set XDG_RUNTIME_DIR to a \
@@ -107,8 +105,16 @@ impl Error {
         }
     }
 
-    /// The same as data, for a socket or a script.
-    pub fn problem(&self) -> Problem {
-        Problem::new(self.code(), self.to_string(), self.remedy())
+    fn actions(&self) -> Vec<Action> {
+        match self {
+            Self::Refused(problem) => problem.actions.clone(),
+            Self::NoRuntimeFolder { .. }
+            | Self::NotPrivate { .. }
+            | Self::NoSession(_)
+            | Self::TimedOut { .. }
+            | Self::Version { .. }
+            | Self::Unexpected { .. }
+            | Self::Io { .. } => Vec::new(),
+        }
     }
 }

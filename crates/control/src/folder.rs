@@ -1,99 +1,17 @@
-//! Where sessions are found.
+//! Runtime folder: where the sockets of sessions are found.
 
 use std::env;
-use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use nix::unistd::geteuid;
-use serde::{Deserialize, Serialize};
+use slipway_control_api::SessionId;
 
 use crate::error::Error;
 
 const SOCKET_ENDING: &str = "sock";
-
-/// A session's id: `[a-z0-9][a-z0-9-]{0,62}`. It is typed by people and is a file name.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct SessionId(String);
-
-/// A text that is no session id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a session id has 1 to 63 lower-case letters, digits and '-', and does not begin with '-'")]
-pub struct InvalidSessionId;
-
-impl SessionId {
-    const MAX_LEN: usize = 63;
-    /// Longest part that is taken over from a name. A socket's whole path has at most 107 bytes (unix(7)).
-    const MAX_STEM: usize = 32;
-    const SUFFIX_LEN: usize = 6;
-
-    /// A new id that reminds of `name` (a profile or a context) and that no other session has.
-    pub fn fresh(name: &str) -> Self {
-        let mut stem = String::new();
-        for c in name.chars().map(|c| c.to_ascii_lowercase()) {
-            if stem.len() == Self::MAX_STEM {
-                break;
-            }
-            if c.is_ascii_lowercase() || c.is_ascii_digit() {
-                stem.push(c);
-            } else if !stem.is_empty() && !stem.ends_with('-') {
-                stem.push('-');
-            }
-        }
-        let stem = match stem.trim_end_matches('-') {
-            "" => "session",
-            stem => stem,
-        };
-        let random = uuid::Uuid::new_v4().simple().to_string();
-        let suffix = random.get(..Self::SUFFIX_LEN).unwrap_or(&random);
-        Self(format!("{stem}-{suffix}"))
-    }
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for SessionId {
-    type Err = InvalidSessionId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidSessionId> {
-        let fits = (1..=Self::MAX_LEN).contains(&text.len())
-            && !text.starts_with('-')
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if !fits {
-            return Err(InvalidSessionId);
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl TryFrom<String> for SessionId {
-    type Error = InvalidSessionId;
-
-    fn try_from(text: String) -> Result<Self, InvalidSessionId> {
-        text.parse()
-    }
-}
-
-impl From<SessionId> for String {
-    fn from(id: SessionId) -> Self {
-        id.0
-    }
-}
-
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// The folder of the sockets: this user's own, gone when the login ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,30 +119,6 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-
-    #[test]
-    fn fresh_ids_remind_of_their_name_and_are_never_the_same() {
-        let a = SessionId::fresh("shop-staging");
-        assert!(a.as_str().starts_with("shop-staging-"), "{a}");
-        assert_ne!(a, SessionId::fresh("shop-staging"));
-        for name in [
-            "arn:aws:eks:eu-west-1:1234:cluster/a-name-that-goes-on-and-on",
-            "",
-            "---",
-            "Ünïcode @ 1",
-        ] {
-            let id = SessionId::fresh(name);
-            assert_eq!(id.as_str().parse::<SessionId>().unwrap(), id);
-            assert!(id.as_str().len() <= SessionId::MAX_STEM + 1 + SessionId::SUFFIX_LEN);
-        }
-    }
-
-    #[test]
-    fn an_id_cannot_leave_its_folder() {
-        for bad in ["", "..", "a/b", "-a", "A", "a.sock", &"a".repeat(64)] {
-            assert!(bad.parse::<SessionId>().is_err(), "{bad:?} was taken");
-        }
-    }
 
     #[test]
     fn without_a_runtime_dir_the_login_folder_is_taken_and_nothing_else() {

@@ -10,10 +10,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use slipway_control_api::SessionStatus;
 
 use crate::error::Error;
 use crate::folder::RuntimeFolder;
-use crate::status::SessionStatus;
 
 const ENDING: &str = "ended";
 /// Of how many sessions they are kept.
@@ -24,7 +24,7 @@ const MAX_LINES: usize = 500;
 /// The last words of a session that ended by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastWords {
-    /// Its last status; the problem in it is why it ended.
+    /// Its last status; the failure in it is why it ended.
     pub status: SessionStatus,
     /// The last lines of its log.
     pub log: Vec<String>,
@@ -102,18 +102,19 @@ fn remove(path: &PathBuf) {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
+    use slipway_control_api::{Problem, State};
     use slipway_profile::Method;
 
     use super::*;
-    use crate::message::Problem;
-    use crate::status::State;
+    use crate::start::status_of_this_process;
 
     fn words(id: &str, profile: &str, at: i64) -> LastWords {
         let mut status =
-            SessionStatus::preparing(id.parse().unwrap(), Some(profile.to_owned()), Method::VpnTcp);
+            status_of_this_process(id.parse().unwrap(), Some(profile.to_owned()), Method::VpnTcp);
         status.state = State::Ended;
+        status.started = Timestamp::UNIX_EPOCH;
         status.since = Timestamp::from_second(at).unwrap();
-        status.problem = Some(Problem::new("helper-gone", "It is gone", "Start it"));
+        status.failure = Some(Problem::new("helper-gone", "It is gone", "Start it"));
         LastWords {
             status,
             log: vec!["one".into(), "two".into()],

@@ -7,25 +7,25 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use nix::unistd::geteuid;
+use slipway_control_api::{
+    Explanation, Greeting, NameEvent, PROTOCOL_VERSION, Problem, Reply, Request, SessionId, SessionStatus,
+    Subscription, WatchedNames,
+};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
-use crate::folder::{RuntimeFolder, SessionId};
+use crate::folder::RuntimeFolder;
 use crate::log::LogRing;
-use crate::message::{Explanation, Greeting, NameEvent, PROTOCOL_VERSION, Problem, Reply, Request};
-use crate::status::{SessionStatus, State};
+use crate::publisher::Publisher;
 use crate::wire::{BadLine, Lines, MAX_LINE_BYTES};
 
 /// How many clients are served at once. A tray, a window and a handful of terminals are usual.
 const MAX_CLIENTS: usize = 64;
-/// How many names a watcher may be behind before it misses some.
-const NAME_QUEUE: usize = 256;
 /// How long a connected client may stay without asking anything.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 /// How long the session may take to explain a name.
@@ -53,14 +53,6 @@ pub struct Server {
     file: SocketFile,
 }
 
-/// What the session tells: the way in for everything that clients see. Clones speak for the same session.
-#[derive(Clone, Debug)]
-pub struct Publisher {
-    status: Arc<watch::Sender<SessionStatus>>,
-    names: broadcast::Sender<NameEvent>,
-    logs: LogRing,
-}
-
 impl Server {
     /// Serves the session that `initial` describes. The socket appears when it already listens, so that
     /// nobody takes it for a stale one.
@@ -76,11 +68,7 @@ impl Server {
         folder.ensure()?;
         let id = initial.id.clone();
         let (listener, file) = listen(folder, &id)?;
-        let publisher = Publisher {
-            status: Arc::new(watch::Sender::new(initial)),
-            names: broadcast::Sender::new(NAME_QUEUE),
-            logs,
-        };
+        let publisher = Publisher::new(initial, logs);
         let end = CancellationToken::new();
         let service = Arc::new(Service {
             id,
@@ -104,55 +92,6 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.accepting.abort();
-    }
-}
-
-impl Publisher {
-    /// Changes the status. Entering another state sets `since`. Watchers see a change, never a half of it;
-    /// they are not woken when nothing changed.
-    pub fn update(&self, change: impl FnOnce(&mut SessionStatus)) {
-        self.status.send_if_modified(|status| {
-            let before = status.clone();
-            change(status);
-            if status.state != before.state && status.since == before.since {
-                status.since = Timestamp::now();
-            }
-            *status != before
-        });
-    }
-
-    /// Enters a state; what was being done (`step`) is over with the one before.
-    pub fn enter(&self, state: State) {
-        self.update(|status| {
-            status.state = state;
-            status.step = None;
-        });
-    }
-
-    /// The status as it changes, for whoever runs in this process.
-    pub fn watch(&self) -> watch::Receiver<SessionStatus> {
-        self.status.subscribe()
-    }
-
-    /// The status as it is.
-    pub fn status(&self) -> SessionStatus {
-        self.status.borrow().clone()
-    }
-
-    /// Whether anybody would hear of a name now: names come by the thousand, and few people watch.
-    pub fn names_are_watched(&self) -> bool {
-        self.names.receiver_count() > 0
-    }
-
-    /// Tells of a name that was asked for.
-    pub fn name(&self, event: NameEvent) {
-        // Nobody watching is no failure.
-        let _ = self.names.send(event);
-    }
-
-    /// The log that clients read.
-    pub fn logs(&self) -> &LogRing {
-        &self.logs
     }
 }
 
@@ -270,7 +209,7 @@ impl<H: Handler> Service<H> {
             };
             match request {
                 Request::Status => lines.write(&self.status()).await?,
-                Request::Watch => return self.watch(lines).await,
+                Request::Watch(subscription) => return self.watch(lines, subscription).await,
                 Request::Disconnect => {
                     self.handler.disconnect();
                     lines.write(&Reply::Done).await?;
@@ -278,7 +217,7 @@ impl<H: Handler> Service<H> {
                 Request::Explain { name } => lines.write(&self.explain(&name).await).await?,
                 Request::Logs { follow: true } => return self.follow_logs(lines).await,
                 Request::Logs { follow: false } => {
-                    for line in self.publisher.logs.follow().0 {
+                    for line in self.publisher.logs().follow().0 {
                         lines.write(&Reply::Log(line)).await?;
                     }
                     lines.write(&Reply::Done).await?;
@@ -305,17 +244,33 @@ impl<H: Handler> Service<H> {
         }
     }
 
-    async fn watch(&self, mut lines: Lines) -> io::Result<()> {
-        let mut names = self.publisher.names.subscribe();
-        let mut status = self.publisher.status.subscribe();
+    async fn watch(&self, mut lines: Lines, subscription: Subscription) -> io::Result<()> {
+        // Without a receiver nobody watches names, and the session does not even make events of them.
+        let mut names = match subscription.names {
+            WatchedNames::None => None,
+            WatchedNames::Failed | WatchedNames::All => Some(self.publisher.follow_names()),
+        };
+        let mut status = self.publisher.watch();
         status.mark_changed();
+        let mut last = None;
         loop {
             let reply = tokio::select! {
                 // The state first: it is what a watcher acts on.
                 biased;
-                Ok(()) = status.changed() => Reply::Status(Box::new(status.borrow_and_update().clone())),
-                name = names.recv() => match name {
-                    Ok(name) => Reply::Name(name),
+                Ok(()) = status.changed() => {
+                    let mut now = status.borrow_and_update().clone();
+                    if !subscription.figures {
+                        now.health = None;
+                    }
+                    if last.as_ref() == Some(&now) {
+                        continue;
+                    }
+                    last = Some(now.clone());
+                    Reply::Status(Box::new(now))
+                }
+                name = next_name(&mut names) => match name {
+                    Ok(name) if subscription.names == WatchedNames::Failed && name.problem.is_none() => continue,
+                    Ok(name) => Reply::Name(Box::new(name)),
                     Err(broadcast::error::RecvError::Lagged(count)) => Reply::Missed(count),
                     Err(broadcast::error::RecvError::Closed) => return Ok(()),
                 },
@@ -327,7 +282,7 @@ impl<H: Handler> Service<H> {
     }
 
     async fn follow_logs(&self, mut lines: Lines) -> io::Result<()> {
-        let (kept, mut new) = self.publisher.logs.follow();
+        let (kept, mut new) = self.publisher.logs().follow();
         for line in kept {
             lines.write(&Reply::Log(line)).await?;
         }
@@ -344,6 +299,16 @@ impl<H: Handler> Service<H> {
             };
             lines.write(&reply).await?;
         }
+    }
+}
+
+/// The next name for one who watches them; never for others. Cancel safe.
+async fn next_name(
+    names: &mut Option<broadcast::Receiver<NameEvent>>,
+) -> Result<NameEvent, broadcast::error::RecvError> {
+    match names {
+        Some(names) => names.recv().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -4,16 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::time::Duration;
 
+use slipway_control_api::{NameEvent, SessionId, SessionStatus, Subscription};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
-use crate::client::Client;
+use crate::client::{Client, WatchEvent};
 use crate::error::Error;
-use crate::folder::{RuntimeFolder, SessionId};
+use crate::folder::RuntimeFolder;
 use crate::folder_watch::FolderWatch;
-use crate::message::{NameEvent, WatchEvent};
-use crate::status::SessionStatus;
 
 /// How many pictures and names may wait for a slow reader before the watcher waits too.
 const QUEUE: usize = 64;
@@ -26,7 +25,7 @@ pub struct Picture {
     /// The sessions that run.
     pub sessions: BTreeMap<SessionId, SessionStatus>,
     /// Those that went away since the picture before, each with the last it said. If that is not
-    /// [`State::Ended`](crate::State::Ended), its process died without a word.
+    /// [`State::Ended`](slipway_control_api::State::Ended), its process died without a word.
     pub gone: Vec<SessionStatus>,
     /// Names that were asked for since the picture before.
     pub names: Vec<(SessionId, NameEvent)>,
@@ -40,15 +39,15 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Begins to watch. The first picture comes when every session that runs has answered or been given up.
+    /// Begins to watch what the subscription names. The first picture comes when every session that runs has answered or been given up.
     ///
     /// # Errors
     /// [`Error::Io`] if the folder cannot be watched.
-    pub fn start(folder: RuntimeFolder) -> Result<Self, Error> {
+    pub fn start(folder: RuntimeFolder, subscription: Subscription) -> Result<Self, Error> {
         folder.ensure()?;
         let register = FolderWatch::start(folder.path())?;
         let (pictures, receiver) = mpsc::channel(QUEUE);
-        let task = tokio::spawn(watch_all(folder, register, pictures));
+        let task = tokio::spawn(watch_all(folder, subscription, register, pictures));
         Ok(Self {
             pictures: receiver,
             task,
@@ -73,7 +72,12 @@ enum Report {
     Lost(SessionId),
 }
 
-async fn watch_all(folder: RuntimeFolder, mut register: FolderWatch, pictures: mpsc::Sender<Picture>) {
+async fn watch_all(
+    folder: RuntimeFolder,
+    subscription: Subscription,
+    mut register: FolderWatch,
+    pictures: mpsc::Sender<Picture>,
+) {
     let (reports, mut reported) = mpsc::channel(QUEUE);
     let mut watched: BTreeMap<SessionId, Option<SessionStatus>> = BTreeMap::new();
     let mut given_up: BTreeSet<SessionId> = BTreeSet::new();
@@ -84,7 +88,7 @@ async fn watch_all(folder: RuntimeFolder, mut register: FolderWatch, pictures: m
         for id in folder.ids().unwrap_or_default() {
             if !watched.contains_key(&id) {
                 watched.insert(id.clone(), None);
-                tasks.spawn(watch_one(folder.clone(), id, reports.clone()));
+                tasks.spawn(watch_one(folder.clone(), id, subscription, reports.clone()));
             }
         }
         picture.sessions = watched
@@ -110,7 +114,7 @@ async fn watch_all(folder: RuntimeFolder, mut register: FolderWatch, pictures: m
                 Report::Told(id, WatchEvent::Status(status)) => {
                     watched.insert(id, Some(*status));
                 }
-                Report::Told(id, WatchEvent::Name(name)) => picture.names.push((id, name)),
+                Report::Told(id, WatchEvent::Name(name)) => picture.names.push((id, *name)),
                 Report::Told(_, WatchEvent::Missed(_)) => {}
                 Report::Lost(id) => {
                     picture.gone.extend(watched.remove(&id).flatten());
@@ -141,8 +145,13 @@ async fn rewatch(folder: &RuntimeFolder) -> FolderWatch {
     }
 }
 
-async fn watch_one(folder: RuntimeFolder, id: SessionId, reports: mpsc::Sender<Report>) {
-    if let Err(error) = relay(&folder, &id, &reports).await {
+async fn watch_one(
+    folder: RuntimeFolder,
+    id: SessionId,
+    subscription: Subscription,
+    reports: mpsc::Sender<Report>,
+) {
+    if let Err(error) = relay(&folder, &id, subscription, &reports).await {
         tracing::debug!(%id, %error, "a session is no longer watched");
         // It may only have been slow: it stays listed as watched for a while, then is tried again if it is
         // there.
@@ -151,10 +160,15 @@ async fn watch_one(folder: RuntimeFolder, id: SessionId, reports: mpsc::Sender<R
     let _ = reports.send(Report::Lost(id)).await;
 }
 
-async fn relay(folder: &RuntimeFolder, id: &SessionId, reports: &mpsc::Sender<Report>) -> Result<(), Error> {
+async fn relay(
+    folder: &RuntimeFolder,
+    id: &SessionId,
+    subscription: Subscription,
+    reports: &mpsc::Sender<Report>,
+) -> Result<(), Error> {
     let mut watch = match Client::connect(folder, id).await {
         Err(Error::NoSession(_)) => return Ok(()),
-        client => client?.watch().await?,
+        client => client?.watch(subscription).await?,
     };
     while let Some(event) = watch.next().await? {
         if reports.send(Report::Told(id.clone(), event)).await.is_err() {

@@ -9,9 +9,10 @@ use std::io;
 use std::time::Duration;
 
 use slipway_control::{
-    Client, DISCONNECT_LIMIT, Error, Explanation, Handler, LogRing, Publisher, RuntimeFolder, Server,
-    SessionId, SessionStatus, Watcher,
+    Client, DISCONNECT_LIMIT, Error, Handler, LogRing, Publisher, RuntimeFolder, Server, Watcher, fresh_id,
+    status_of_this_process,
 };
+use slipway_control_api::{Explanation, PROTOCOL_VERSION, SessionId, Subscription};
 use slipway_profile::Method;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -32,7 +33,15 @@ async fn a_session_that_greets_and_says_no_more_is_given_up_whatever_it_was_aske
     given_up(&id, error, "tell its status", Duration::from_secs(1), waited);
     let (waited, error) = wait(async { place.client().await.request_disconnect().await }).await;
     given_up(&id, error, "take the disconnect", Duration::from_secs(1), waited);
-    let (waited, error) = wait(async { place.client().await.watch().await.map(drop) }).await;
+    let (waited, error) = wait(async {
+        place
+            .client()
+            .await
+            .watch(Subscription::default())
+            .await
+            .map(drop)
+    })
+    .await;
     given_up(&id, error, "tell its status", Duration::from_secs(1), waited);
     let (waited, error) = wait(async { place.client().await.logs(false, |_| ()).await }).await;
     given_up(&id, error, "tell its log", Duration::from_secs(1), waited);
@@ -46,7 +55,7 @@ async fn a_session_that_greets_and_says_no_more_is_given_up_whatever_it_was_aske
 async fn a_session_that_says_nothing_does_not_hold_up_the_first_picture() {
     let place = Place::new();
     let _session = place.silent_session();
-    let mut watcher = Watcher::start(place.folder.clone()).unwrap();
+    let mut watcher = Watcher::start(place.folder.clone(), Subscription::default()).unwrap();
     let began = Instant::now();
     let picture = watcher.next().await.unwrap();
     assert!(picture.sessions.is_empty(), "{picture:?}");
@@ -184,20 +193,23 @@ impl Place {
         let dir = tempfile::tempdir().unwrap();
         Place {
             folder: RuntimeFolder::at(dir.path().join("slipway")).unwrap(),
-            id: SessionId::fresh("shop"),
+            id: fresh_id("shop"),
             _dir: dir,
         }
     }
 
     fn session(&self) -> (Server, Publisher) {
-        let initial = SessionStatus::preparing(self.id.clone(), None, Method::VpnTcp);
+        let initial = status_of_this_process(self.id.clone(), None, Method::VpnTcp);
         Server::bind(&self.folder, initial, LogRing::new(), Speechless).unwrap()
     }
 
     /// A session that greets whoever comes, and says no more.
     fn silent_session(&self) -> JoinSet<()> {
         let listener = UnixListener::bind(self.folder.socket(&self.id)).unwrap();
-        let greeting = format!("{{\"slipway_control\":1,\"id\":\"{}\"}}\n", self.id);
+        let greeting = format!(
+            "{{\"slipway_control\":{PROTOCOL_VERSION},\"id\":\"{}\"}}\n",
+            self.id
+        );
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut held = Vec::new();

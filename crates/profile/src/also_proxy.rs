@@ -13,6 +13,7 @@ use crate::value::{DomainName, text_value};
 /// One extra destination that goes through the cluster. Written as the thing itself: `db.corp.internal`,
 /// `10.3.0.7`, `10.3.0.0/16`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub enum AlsoProxy {
     /// A host; the cluster resolves its name.

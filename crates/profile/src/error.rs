@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use slipway_problem::Fault;
+
 use crate::name::ProfileName;
 
 /// A value that a profile cannot hold: what it was meant to be, the text, and why not.
@@ -113,9 +115,8 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// A word for scripts that never changes.
-    pub fn code(&self) -> &'static str {
+impl Fault for Error {
+    fn code(&self) -> &str {
         match self {
             Self::NoConfigHome => "profile-no-config-home",
             Self::Name(_) => "profile-name-invalid",
@@ -128,8 +129,7 @@ impl Error {
         }
     }
 
-    /// What the user can do. The cause is the error's own text.
-    pub fn remedy(&self) -> String {
+    fn remedy(&self) -> String {
         match self {
             Self::NoConfigHome => "set HOME to your home folder".into(),
             Self::Name(_) => "use 1 to 63 lower-case letters, digits and '-', like shop-staging".into(),

@@ -11,12 +11,18 @@ use crate::value::text_value;
 /// A profile's name: `[a-z0-9][a-z0-9-]{0,62}`. It is a file name, a part of `NAME.PROFILE.slipway.internal`
 /// and a program's argument, and is safe as each.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct ProfileName(String);
 
 impl ProfileName {
     /// Longest name, in characters: one DNS label (RFC 1035, 2.3.4).
     pub const MAX_LEN: usize = 63;
+
+    /// The name that stands for no saved profile.
+    pub(crate) fn unsaved() -> Self {
+        Self("unsaved".to_owned())
+    }
 
     /// The name as text.
     pub fn as_str(&self) -> &str {

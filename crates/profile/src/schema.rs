@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use slipway_problem::Fault;
 
 use crate::also_proxy::AlsoProxy;
 use crate::error::InvalidValue;
@@ -12,6 +13,7 @@ use crate::value::{Context, DomainName, Grace, Image, KubeconfigPath, Namespace}
 
 /// What the user saved. Absent values are left to the kubeconfig and to Slipway's own defaults.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Profile {
     /// Its name, which is also its file's.
@@ -33,6 +35,12 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// The profile of a session that is started without a saved one: everything is left to the command line and the
+    /// kubeconfig.
+    pub fn unsaved() -> Self {
+        Self::new(ProfileName::unsaved())
+    }
+
     /// A profile that takes everything from the kubeconfig's current context, by vpn-tcp.
     pub fn new(name: ProfileName) -> Self {
         Self {
@@ -50,6 +58,7 @@ impl Profile {
 
 /// Which cluster and namespace a profile connects to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Cluster {
     /// The kubeconfig file; absent: what kubectl would read.
@@ -65,6 +74,7 @@ pub struct Cluster {
 
 /// How the agent is placed in the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Agent {
     /// The agent's image; absent: the one of this version.
@@ -77,6 +87,7 @@ pub struct Agent {
 
 /// Names that the cluster answers besides its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Dns {
     /// Every name at or below one of these is asked in the cluster.
@@ -90,6 +101,7 @@ pub struct Dns {
 
 /// How programs on the laptop are caught.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// The whole laptop.
@@ -157,21 +169,20 @@ pub struct MethodNotYet {
     pub method: Method,
 }
 
-impl MethodNotYet {
-    /// A word for scripts that never changes.
-    pub fn code(&self) -> &'static str {
+impl Fault for MethodNotYet {
+    fn code(&self) -> &str {
         "method-not-yet"
     }
 
-    /// What the user can do.
-    pub fn remedy(&self) -> &'static str {
-        "set the method to vpn-tcp"
+    fn remedy(&self) -> String {
+        "set the method to vpn-tcp".to_owned()
     }
 }
 
 /// The colour of a profile: eight that stay apart for colour-blind eyes (the palette of Okabe and Ito, its
 /// black replaced by a grey that is seen on dark as well).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Colour {

@@ -291,6 +291,8 @@ fn io_error(action: &'static str, path: &Path) -> impl Fn(io::Error) -> Error + 
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
+    use slipway_problem::Fault;
+
     use super::*;
     use crate::Method;
 

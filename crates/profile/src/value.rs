@@ -39,6 +39,7 @@ pub(crate) use text_value;
 
 /// A DNS name in lower case, without a final dot: a host, or a suffix of hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct DomainName(String);
 
@@ -101,6 +102,7 @@ text_value!(DomainName);
 
 /// A Kubernetes namespace: one lower-case DNS label (RFC 1123).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct Namespace(String);
 
@@ -142,6 +144,7 @@ text_value!(Namespace);
 
 /// The name of a kubeconfig context. Kubernetes sets no rule; cloud tools put slashes, colons and '@' in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct Context(String);
 
@@ -171,6 +174,7 @@ text_value!(Context);
 
 /// A container image reference. The registry has the last word on its form; here it only has to be one word.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct Image(String);
 
@@ -205,6 +209,7 @@ text_value!(Image);
 ///
 /// A relative path is refused: the tray and a terminal would read different files.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct KubeconfigPath(String);
 
@@ -249,6 +254,7 @@ text_value!(KubeconfigPath);
 
 /// How long the agent waits for its client to come back before it ends itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "u32", into = "u32")]
 pub struct Grace(u32);
 

@@ -1,6 +1,6 @@
 //! The hosts beside the cluster that a profile sends through it.
 
-use slipway_control::Problem;
+use slipway_control_api::{Action, Problem};
 use slipway_profile::{AlsoProxy, Profile};
 use slipway_vpn_tcp::Explainer;
 
@@ -22,9 +22,13 @@ pub(crate) async fn unknown_hosts(profile: &Profile, explainer: Explainer) -> Op
         .iter()
         .fold(format!("`{first}`"), |names, name| format!("{names}, `{name}`"));
     tracing::warn!("the cluster's DNS does not know {names}");
-    Some(Problem::new(
+    let problem = Problem::new(
         "also-proxy-unknown",
         format!("The cluster's DNS does not know {names}, so it is not reached through the cluster."),
         "Correct the name in the profile, or leave it out.",
-    ))
+    );
+    let remove = |host: &&str| Action::RemoveAlsoProxy {
+        host: (*host).to_owned(),
+    };
+    Some(problem.with_actions(unknown.iter().map(remove)))
 }

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use slipway_cluster::placement::watch_gone;
-use slipway_control::{Health, Problem, State};
+use slipway_control_api::{Health, State};
 use slipway_tunnel::frame::Farewell;
 use slipway_tunnel::{ResetCause, Stats, TunnelEvent};
-use slipway_vpn_tcp::HELPER_RETURNS_WITHIN;
 
 use crate::also_proxy::unknown_hosts;
 use crate::carriers::Report;
@@ -68,6 +67,7 @@ pub(crate) async fn until_change(
         carriers: kept,
         instance,
         method,
+        problems,
         namespaces,
         addresses,
         hosts_checked,
@@ -81,30 +81,23 @@ pub(crate) async fn until_change(
         tokio::select! {
             unknown = &mut unknown, if !*hosts_checked => {
                 *hosts_checked = true;
-                if let Some(problem) = unknown {
-                    context.publisher.update(|status| {
-                        status.problem.get_or_insert(problem);
-                    });
-                }
+                problems.set_unknown_hosts(unknown);
             }
             () = &mut carriers => return Ok(awaited),
             () = &mut pod => return Ok(Change::AgentLost),
             now = namespaces.next() => method.set_namespaces(now),
             Ok(()) = reach.changed() => {
                 let now = reach.borrow_and_update().clone();
-                context.publisher.update(|status| {
-                    status.routes = connecting::routes(&now);
-                    let problem = connecting::gravest(&now);
-                    status.problem = status.problem.take().or(problem);
-                });
+                problems.set_reach(&now);
+                let capture = connecting::captured_by(method, &now);
+                context.publisher.update(|status| status.capture = Some(capture));
             }
             () = addresses.changed() => {
                 tracing::info!("the laptop has other addresses");
                 tunnel.suspect_carriers();
             }
             Ok(()) = helper_away.changed() => {
-                let away = *helper_away.borrow_and_update();
-                context.publisher.update(|status| tell_of_helper(&mut status.problem, away));
+                problems.set_helper_away(*helper_away.borrow_and_update());
             }
             end = &mut ended => return Err(SessionError::Ended(end).into()),
             Some(report) = kept.reports.recv() => match report {
@@ -129,23 +122,6 @@ pub(crate) async fn until_change(
                 context.publisher.update(|status| status.health = Some(figures));
             }
         }
-    }
-}
-
-/// Says that the helper is gone for as long as it is.
-fn tell_of_helper(problem: &mut Option<Problem>, away: bool) {
-    const CODE: &str = "helper-away";
-    if away {
-        let seconds = HELPER_RETURNS_WITHIN.as_secs();
-        *problem = Some(Problem::new(
-            CODE,
-            format!(
-                "slipway-helper ended. Nothing reaches the cluster until it is back; the session waits {seconds} s for it."
-            ),
-            "Start slipway-helper again.",
-        ));
-    } else if problem.as_ref().is_some_and(|problem| problem.code == CODE) {
-        *problem = None;
     }
 }
 

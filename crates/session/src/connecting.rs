@@ -5,7 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use slipway_carrier::CarrierError;
-use slipway_control::{NameEvent, Problem, State};
+use slipway_control_api::{Action, BackEnd, CaptureStatus, NameEvent, Problem, State, VpnTcpStatus};
 use slipway_names::{Label, Name, Outcome, Scope};
 use slipway_profile::{AlsoProxy, Profile};
 use slipway_tunnel::{Introduction, TunnelEvent};
@@ -20,6 +20,7 @@ use crate::error::SessionError;
 use crate::holdings::{Holdings, Live, Prepared};
 use crate::namespaces::Followed;
 use crate::placing;
+use crate::problems::Problems;
 
 /// How long the first carrier may take, new attempts included.
 const FIRST_CARRIER: Duration = Duration::from_secs(30);
@@ -38,17 +39,18 @@ pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<()
     let Some(prepared) = &mut holdings.prepared else {
         return Ok(());
     };
-    let method = match holdings.live.take() {
+    let (method, problems) = match holdings.live.take() {
         Some(before) => {
             before.method.forget_answers();
-            before.method
+            (before.method, before.problems)
         }
         None => {
             context.step("Connecting the laptop");
             let wanted = wanted(context, prepared, agent.domain.as_deref())?;
-            VpnTcp::start(wanted, prepared.way.tunnel.clone())
+            let method = VpnTcp::start(wanted, prepared.way.tunnel.clone())
                 .await
-                .map_err(SessionError::from)?
+                .map_err(SessionError::from)?;
+            (method, Problems::new(&context.publisher))
         }
     };
     while let Ok(event) = prepared.events.try_recv() {
@@ -62,12 +64,14 @@ pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<()
     for warning in &now.warnings {
         tracing::warn!("{warning}");
     }
+    problems.set_reach(&now);
     let explainer = method.explainer();
     context.desk.set_explainer(Some(explainer.clone()));
     let live = holdings.live.insert(Live {
         carriers,
         instance: agent.instance,
         method,
+        problems,
         namespaces: Followed::new(&prepared.way.client, &prepared.namespaces),
         addresses: Addresses::watch(),
         hosts_checked: false,
@@ -77,15 +81,12 @@ pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<()
     let unknown = unknown_hosts(&context.options.profile, explainer);
     let unknown = tokio::time::timeout(HOSTS_WITHIN, unknown).await;
     live.hosts_checked = unknown.is_ok();
-    let method = &live.method;
+    live.problems.set_unknown_hosts(unknown.unwrap_or_default());
+    let capture = captured_by(&live.method, &now);
     context.publisher.update(|status| {
         status.state = State::Connected;
         status.step = None;
-        status.problem = gravest(&now).or(unknown.unwrap_or_default());
-        status.routes = routes(&now);
-        status.dns = Some(method.names_by());
-        status.resolver = Some(method.resolver());
-        status.capture = Some(method.captured_by().to_string());
+        status.capture = Some(capture);
     });
     Ok(())
 }
@@ -93,28 +94,16 @@ pub(crate) async fn run(context: &Context, holdings: &mut Holdings) -> Result<()
 /// How many networks the status names; one of a cluster that declares none may have learned thousands of addresses.
 const MOST_ROUTES: usize = 256;
 
-/// The networks that go to the cluster, as the status names them.
-pub(crate) fn routes(reach: &Reach) -> Vec<String> {
-    let shown = reach.routes.iter().take(MOST_ROUTES);
-    shown.map(ToString::to_string).collect()
-}
-
-/// Of what could not be had on the laptop, what the user should know first.
-pub(crate) fn gravest(reach: &Reach) -> Option<Problem> {
-    let warning = reach.warnings.iter().min_by_key(|warning| warning.is_shared());
-    let warned = warning.map(|warning| Problem::new(warning.code(), warning.to_string(), warning.remedy()));
-    warned.or_else(|| withheld(reach))
-}
-
-/// The newest address that programs did not get.
-fn withheld(reach: &Reach) -> Option<Problem> {
-    let (address, why) = reach.withheld.iter().next()?;
-    Some(Problem::new(
-        "address-withheld",
-        format!("The cluster's DNS answered with {address}, which programs do not get: {why}"),
-        "If that host is meant to be reached through the cluster, add its name to `--also-proxy` or to the profile; \
-         `slipway explain NAME` says more.",
-    ))
+pub(crate) fn captured_by(method: &VpnTcp, reach: &Reach) -> CaptureStatus {
+    CaptureStatus::VpnTcp(VpnTcpStatus {
+        routes: reach.routes.iter().take(MOST_ROUTES).copied().collect(),
+        dns: method.names_by(),
+        resolver: method.resolver(),
+        back_end: match method.captured_by() {
+            slipway_vpn_tcp::BackEnd::PrivateNamespace => BackEnd::PrivateNamespace,
+            slipway_vpn_tcp::BackEnd::Rewriting => BackEnd::Rewriting,
+        },
+    })
 }
 
 /// Waits for the first carrier. An agent of the last session that turns out to be gone is replaced, once.
@@ -292,8 +281,8 @@ fn name_event(event: &slipway_names::Event) -> NameEvent {
         answered_by: answerer(event.answerer),
         took_ms: u32::try_from(event.took.as_millis()).unwrap_or(u32::MAX),
         problem: problem.map(|(code, cause)| {
-            let remedy = format!("Run `slipway explain {}`.", event.name);
-            Problem::new(code, cause, remedy)
+            let command = format!("slipway explain {}", event.name);
+            Problem::new(code, cause, format!("Run `{command}`.")).with_actions([Action::Run { command }])
         }),
     }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use slipway_control::{Answerer, Explanation, Handler};
+use slipway_control::Handler;
+use slipway_control_api::{Answerer, Explanation};
 use slipway_names::{Name, Outcome};
 use slipway_vpn_tcp::Explainer;
 use tokio_util::sync::CancellationToken;

@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::holdings::Holdings;
 use std::time::Duration;
 
-use slipway_control::State;
+use slipway_control_api::State;
 
 /// How long the laptop's side may take; after that it is dropped, which the kernel cleans up.
 const LAPTOP: Duration = Duration::from_secs(5);

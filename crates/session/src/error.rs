@@ -5,7 +5,7 @@ use slipway_cluster::api::ApiError;
 use slipway_cluster::keys::KeyError;
 use slipway_cluster::kubeconfig::{ConnectError, KubeconfigError};
 use slipway_cluster::placement::PlaceError;
-use slipway_control::Problem;
+use slipway_problem::{Action, Fault, Problem};
 use slipway_profile::{MethodNotYet, ProfileName};
 use slipway_tunnel::ProofError;
 use slipway_vpn_tcp::{Ended, VpnTcpError};
@@ -30,7 +30,7 @@ pub(crate) enum SessionError {
     Key(#[from] KeyError),
     /// The agent cannot be placed.
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    Place(Box<PlaceError>),
     /// The agent cannot be reached.
     #[error("the agent in the cluster cannot be reached: {0}")]
     Carrier(#[from] CarrierError),
@@ -57,15 +57,20 @@ pub(crate) enum SessionError {
     },
 }
 
+impl From<PlaceError> for SessionError {
+    fn from(error: PlaceError) -> SessionError {
+        SessionError::Place(Box::new(error))
+    }
+}
+
 impl From<ConnectError> for SessionError {
     fn from(error: ConnectError) -> SessionError {
         SessionError::Connect(Box::new(error))
     }
 }
 
-impl SessionError {
-    /// A word for scripts that never changes.
-    pub(crate) fn code(&self) -> &'static str {
+impl Fault for SessionError {
+    fn code(&self) -> &str {
         match self {
             SessionError::Method(error) => error.code(),
             SessionError::Kubeconfig(error) => error.code(),
@@ -77,18 +82,14 @@ impl SessionError {
             SessionError::Proof(_) => "agent-proof",
             SessionError::AgentSilent { .. } => "agent-silent",
             SessionError::VpnTcp(error) => error.code(),
-            SessionError::Ended(end) => match **end {
-                Ended::HelperGone(_) => "helper-gone",
-                Ended::NamespaceGone => "namespace-gone",
-            },
+            SessionError::Ended(end) => end.code(),
             SessionError::Name { .. } => "bad-name",
         }
     }
 
-    /// What the user can do.
-    pub(crate) fn remedy(&self) -> String {
+    fn remedy(&self) -> String {
         match self {
-            SessionError::Method(error) => error.remedy().to_owned(),
+            SessionError::Method(error) => error.remedy(),
             SessionError::Kubeconfig(error) => error.remedy(),
             SessionError::Connect(error) => error.remedy(),
             SessionError::Api(error) => error.remedy(),
@@ -109,25 +110,50 @@ impl SessionError {
                     .to_owned()
             }
             SessionError::VpnTcp(error) => error.remedy(),
-            SessionError::Ended(_) => {
-                "Connect again; `slipway doctor` shows whether the helper runs.".to_owned()
-            }
+            SessionError::Ended(end) => end.remedy(),
             SessionError::Name { .. } => "Correct the name in the profile or on the command line.".to_owned(),
         }
     }
 
-    /// The same for whoever reads a session's status; `profile` is the saved one that it was of.
-    pub(crate) fn problem(&self, profile: Option<&ProfileName>) -> Problem {
-        let remedy = match profile {
-            Some(profile) if self.is_the_profiles() => {
-                format!(
-                    "{}\nThe profile is changed by `slipway profiles edit {profile}`.",
-                    self.remedy()
-                )
-            }
-            Some(_) | None => self.remedy(),
+    fn actions(&self) -> Vec<Action> {
+        let run = |command: &str| {
+            vec![Action::Run {
+                command: command.to_owned(),
+            }]
+        };
+        match self {
+            SessionError::Method(error) => error.actions(),
+            SessionError::Kubeconfig(error) => error.actions(),
+            SessionError::Connect(error) => error.actions(),
+            SessionError::Api(error) => error.actions(),
+            SessionError::Key(error) => error.actions(),
+            SessionError::Place(error) => error.actions(),
+            SessionError::Carrier(CarrierError::Forbidden { .. }) => run("slipway doctor"),
+            SessionError::Proof(_) => run("slipway cleanup"),
+            SessionError::AgentSilent { .. } => run("kubectl logs -l app.kubernetes.io/name=slipway-agent"),
+            SessionError::VpnTcp(error) => error.actions(),
+            SessionError::Ended(end) => end.actions(),
+            SessionError::Carrier(_) | SessionError::Name { .. } => Vec::new(),
+        }
+    }
+}
+
+impl SessionError {
+    /// The problem for the users of a session of `profile`, if that is a saved one.
+    pub(crate) fn problem_of(&self, profile: Option<&ProfileName>) -> Problem {
+        let Some(profile) = profile.filter(|_| self.is_the_profiles()) else {
+            return self.problem();
+        };
+        let remedy = format!(
+            "{}\nThe profile is changed by `slipway profiles edit {profile}`.",
+            self.remedy()
+        );
+        let edit = Action::EditProfile {
+            profile: profile.to_string(),
         };
         Problem::new(self.code(), self.to_string(), remedy)
+            .with_actions(self.actions())
+            .with_actions([edit])
     }
 
     /// Whether another word in the profile would mend it.
@@ -139,7 +165,7 @@ impl SessionError {
                 KubeconfigError::Missing { .. } | KubeconfigError::UnknownContext { .. }
             ),
             SessionError::Place(error) => matches!(
-                error,
+                **error,
                 PlaceError::NamespaceMissing { .. } | PlaceError::Forbidden { .. } | PlaceError::Image { .. }
             ),
             SessionError::Connect(_)
@@ -151,5 +177,26 @@ impl SessionError {
             | SessionError::VpnTcp(_)
             | SessionError::Ended(_) => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_at_fault_can_be_edited() {
+        let error = SessionError::Name { name: "a b".into() };
+        let profile: ProfileName = "shop".parse().unwrap();
+        let problem = error.problem_of(Some(&profile));
+        assert!(
+            problem.remedy.ends_with("`slipway profiles edit shop`."),
+            "{problem:?}"
+        );
+        let edit = Action::EditProfile {
+            profile: "shop".into(),
+        };
+        assert_eq!(problem.actions, [edit]);
+        assert_eq!(error.problem_of(None), error.problem());
     }
 }

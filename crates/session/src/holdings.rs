@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use crate::addresses::Addresses;
 use crate::carriers::{Carriers, Way};
 use crate::namespaces::Followed;
+use crate::problems::Problems;
 
 /// What a session has at a moment; all of it is gone when this is dropped.
 #[derive(Default)]
@@ -54,6 +55,8 @@ pub(crate) struct Live {
     /// Names the run of the agent.
     pub(crate) instance: u64,
     pub(crate) method: VpnTcp,
+    /// What is wrong although the session is connected.
+    pub(crate) problems: Problems,
     /// The cluster's namespaces as they come and go.
     pub(crate) namespaces: Followed,
     /// The laptop's.

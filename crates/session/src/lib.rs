@@ -27,6 +27,7 @@ mod namespaces;
 mod options;
 mod placing;
 mod preparing;
+mod problems;
 mod reconnecting;
 mod run;
 

@@ -7,7 +7,7 @@ use slipway_cluster::api::{Access, ApiError};
 use slipway_cluster::keys::{Kept, KeyStore, SessionKey, Slot};
 use slipway_cluster::permissions;
 use slipway_cluster::placement::{self, Agent, DEFAULT_IMAGE, PlaceError, Placement, Progress};
-use slipway_control::{AgentInfo, State};
+use slipway_control_api::{AgentInfo, State};
 use slipway_names::Namespaces;
 use slipway_tunnel::Key;
 use tokio::time::timeout;

@@ -7,7 +7,7 @@ use slipway_carrier::Ladder;
 use slipway_cluster::kubeconfig::{Choice, Sources, Target, choose};
 use slipway_cluster::list;
 use slipway_cluster::ranges;
-use slipway_control::State;
+use slipway_control_api::State;
 use slipway_names::Namespaces;
 use slipway_tunnel::{Limits, Tunnel};
 use slipway_vpn_tcp::VpnTcp;

@@ -1,6 +1,6 @@
 //! Reconnecting: no carrier is left; open connections are kept, and new ones wait.
 
-use slipway_control::State;
+use slipway_control_api::State;
 
 use crate::connected::{Change, until_change};
 use crate::context::{Context, Left};

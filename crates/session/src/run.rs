@@ -1,6 +1,8 @@
 //! The states in their order.
 
-use slipway_control::{Problem, Publisher, State};
+use slipway_control::Publisher;
+use slipway_control_api::{Problem, State};
+use slipway_problem::Fault;
 
 use crate::connected::{self, Change};
 use crate::connecting;
@@ -42,11 +44,11 @@ pub async fn run(options: Options, publisher: Publisher, desk: Desk) -> Result<(
     }
     ending::run(&context, holdings).await;
     let profile = &context.options.profile.name;
-    let outcome = outcome.map_err(|error| error.problem(context.options.saved.then_some(profile)));
+    let outcome = outcome.map_err(|error| error.problem_of(context.options.saved.then_some(profile)));
     context.publisher.update(|status| {
         status.state = State::Ended;
         status.step = None;
-        status.problem = outcome.as_ref().err().cloned();
+        status.failure = outcome.as_ref().err().cloned();
     });
     outcome
 }

@@ -4,6 +4,7 @@ use std::io;
 
 use slipway_capture::CaptureError;
 use slipway_helper_api::{ClientError, Refusal};
+use slipway_problem::{Action, Fault};
 
 /// Why the laptop could not be connected. Nothing of the attempt is left.
 #[derive(Debug, thiserror::Error)]
@@ -28,9 +29,8 @@ pub enum VpnTcpError {
     },
 }
 
-impl VpnTcpError {
-    /// A word for scripts that never changes.
-    pub fn code(&self) -> &'static str {
+impl Fault for VpnTcpError {
+    fn code(&self) -> &str {
         match self {
             VpnTcpError::Helper(error) => error.code(),
             VpnTcpError::Refused(refusal) => refusal.code(),
@@ -43,8 +43,7 @@ impl VpnTcpError {
         }
     }
 
-    /// What the user can do.
-    pub fn remedy(&self) -> String {
+    fn remedy(&self) -> String {
         match self {
             VpnTcpError::Helper(error) => error.remedy().into_owned(),
             VpnTcpError::Refused(refusal) => refusal.remedy().into_owned(),
@@ -54,6 +53,16 @@ impl VpnTcpError {
                 "Another program answers names before us. Run `slipway doctor` for the resolver in use."
                     .to_owned()
             }
+        }
+    }
+
+    fn actions(&self) -> Vec<Action> {
+        match self {
+            VpnTcpError::NamesDoNotArrive { .. } => vec![doctor()],
+            VpnTcpError::Helper(_)
+            | VpnTcpError::Refused(_)
+            | VpnTcpError::Capture(_)
+            | VpnTcpError::Listener(_) => Vec::new(),
         }
     }
 }
@@ -67,4 +76,27 @@ pub enum Ended {
     /// The private namespace's process ended.
     #[error("the process that holds the private network namespace ended")]
     NamespaceGone,
+}
+
+impl Fault for Ended {
+    fn code(&self) -> &str {
+        match self {
+            Ended::HelperGone(_) => "helper-gone",
+            Ended::NamespaceGone => "namespace-gone",
+        }
+    }
+
+    fn remedy(&self) -> String {
+        "Connect again; `slipway doctor` shows whether the helper runs.".to_owned()
+    }
+
+    fn actions(&self) -> Vec<Action> {
+        vec![doctor()]
+    }
+}
+
+pub(crate) fn doctor() -> Action {
+    Action::Run {
+        command: "slipway doctor".to_owned(),
+    }
 }

@@ -34,4 +34,4 @@ pub use lease::{HELPER_RETURNS_WITHIN, Reach};
 pub use method::{Explainer, VpnTcp, Wanted};
 pub use plan::Warning;
 pub use slipway_capture::BackEnd;
-pub use withheld::Withheld;
+pub use withheld::{Withheld, WithheldAddress};

@@ -8,8 +8,10 @@ use slipway_helper_api::{
     Conflict, ConflictWith, RangeTrouble, Refusal, Route, RouteOrigin, Routes, TunnelCidr,
 };
 use slipway_names::Name;
+use slipway_problem::{Action, Fault};
 
 use crate::cluster_domain::Doubt;
+use crate::error::doctor;
 
 /// A network, or a part of one, that does not go to the cluster, and why. The session goes on without it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,16 +57,6 @@ impl fmt::Display for Warning {
 }
 
 impl Warning {
-    /// A word for scripts that never changes.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Warning::DoubtfulDomain { .. } => "cluster-domain-doubtful",
-            _ if self.is_shared() => "range-shared",
-            Warning::InUse(_) | Warning::KeptOut { .. } => "range-not-routed",
-        }
-    }
-
     /// Whether this is about exactly that network.
     pub(crate) fn is_about(&self, net: TunnelCidr) -> bool {
         match self {
@@ -79,11 +71,21 @@ impl Warning {
     pub fn is_shared(&self) -> bool {
         matches!(self, Warning::InUse(conflict) if conflict.with == ConflictWith::Session)
     }
+}
 
-    /// What the user can do.
-    #[must_use]
-    pub fn remedy(&self) -> &'static str {
+impl std::error::Error for Warning {}
+
+impl Fault for Warning {
+    fn code(&self) -> &str {
         match self {
+            Warning::DoubtfulDomain { .. } => "cluster-domain-doubtful",
+            _ if self.is_shared() => "range-shared",
+            Warning::InUse(_) | Warning::KeptOut { .. } => "range-not-routed",
+        }
+    }
+
+    fn remedy(&self) -> String {
+        let remedy = match self {
             Warning::InUse(conflict) => match conflict.with {
                 ConflictWith::Session => {
                     "If both sessions are of one cluster, nothing is amiss. If not, end the other one with `slipway \
@@ -104,6 +106,14 @@ impl Warning {
                 "If the domain is the cluster's, say so: connect with `--cluster-domain`, or set `cluster-domain` in the \
                  profile's `[dns]`."
             }
+        };
+        remedy.to_owned()
+    }
+
+    fn actions(&self) -> Vec<Action> {
+        match self {
+            Warning::InUse(conflict) if conflict.with != ConflictWith::Session => vec![doctor()],
+            Warning::InUse(_) | Warning::KeptOut { .. } | Warning::DoubtfulDomain { .. } => Vec::new(),
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
+use slipway_problem::Fault;
+
 /// How many are remembered; the oldest goes first.
 const MOST: usize = 64;
 
@@ -34,9 +36,33 @@ impl Withheld {
         known.map(|(_, why)| why.clone())
     }
 
-    /// Addresses and reasons, newest first.
-    pub fn iter(&self) -> impl Iterator<Item = (IpAddr, &str)> {
-        self.0.iter().rev().map(|(address, why)| (*address, why.as_str()))
+    /// The address that was withheld last.
+    #[must_use]
+    pub fn newest(&self) -> Option<WithheldAddress> {
+        let (address, why) = self.0.back()?.clone();
+        Some(WithheldAddress { address, why })
+    }
+}
+
+/// An address of a cluster answer that programs do not get.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the cluster's DNS answered with {address}, which programs do not get: {why}")]
+pub struct WithheldAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// Why, in a sentence without a full stop.
+    pub why: String,
+}
+
+impl Fault for WithheldAddress {
+    fn code(&self) -> &str {
+        "address-withheld"
+    }
+
+    fn remedy(&self) -> String {
+        "If that host is meant to be reached through the cluster, add its name to `--also-proxy` or to the profile. \
+         `slipway explain NAME` says more."
+            .to_owned()
     }
 }
 
@@ -51,8 +77,9 @@ mod tests {
             withheld.add(IpAddr::from([127, 0, 0, last]), format!("{last}"));
         }
         withheld.add(IpAddr::from([127, 0, 0, 250]), "again".to_owned());
-        assert_eq!(withheld.iter().count(), MOST);
-        assert_eq!(withheld.iter().next(), Some(([127, 0, 0, 250].into(), "again")));
+        assert_eq!(withheld.0.len(), MOST);
+        let newest = withheld.newest().unwrap();
+        assert_eq!((newest.address, newest.why.as_str()), ([127, 0, 0, 250].into(), "again"));
         assert_eq!(withheld.why([127, 0, 0, 1].into()), None);
         assert!(withheld.forget([127, 0, 0, 255].into()));
         assert_eq!(withheld.why([127, 0, 0, 255].into()), None);

@@ -9,10 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use slipway_control::{
-    Answerer, Explanation, Handler, LogRing, Problem, Publisher, RuntimeFolder, Server, SessionId,
-    SessionStatus, State,
-};
+use slipway_control::{Handler, LogRing, Publisher, RuntimeFolder, Server, fresh_id, status_of_this_process};
+use slipway_control_api::{Answerer, Explanation, Problem, Progress, SessionStatus, State};
 use slipway_profile::{Method, Profile, Store};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -24,7 +22,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 pub(crate) const FORBIDDEN: &str = "forbidden";
 
 /// What the false `slipway` finds in the kubeconfig.
-const CONTEXTS: &str = r#"[{"name":"kind-dev","current":true},{"name":"staging"}]"#;
+const CONTEXTS: &str = r#"[{"name":"kind-dev","cluster":"kind","current":true},{"name":"staging","cluster":"staging","current":false}]"#;
 /// Carries the arguments of the false `slipway` to the test that plays it.
 const ARGUMENTS: &str = "FALSE_SLIPWAY_ARGUMENTS";
 /// Tells that test to be the session itself.
@@ -90,8 +88,8 @@ impl User {
 
     /// A session as from a terminal, steered by the test.
     pub(crate) fn session(&self, profile: Option<&str>, context: &str) -> Session {
-        let id = SessionId::fresh(profile.unwrap_or(context));
-        let mut status = SessionStatus::preparing(id, profile.map(Into::into), Method::VpnTcp);
+        let id = fresh_id(profile.unwrap_or(context));
+        let mut status = status_of_this_process(id, profile.map(Into::into), Method::VpnTcp);
         status.context = Some(context.into());
         Session::serve(&self.folder(), status)
     }
@@ -118,7 +116,7 @@ impl Session {
     pub(crate) async fn end(self, problem: Option<Problem>) {
         self.publisher.update(|status| {
             status.state = State::Ended;
-            status.problem = problem;
+            status.failure = problem;
         });
         self.server.end().await;
     }
@@ -147,7 +145,8 @@ impl Handler for Asked {
 /// real ones do, and end when they are asked to.
 #[expect(
     clippy::print_stderr,
-    reason = "it is a program here, and that is where programs complain"
+    clippy::print_stdout,
+    reason = "it is a program here, and speaks as one"
 )]
 pub(crate) fn play_slipway() {
     if let Ok(profile) = std::env::var(SESSION) {
@@ -158,11 +157,17 @@ pub(crate) fn play_slipway() {
         return;
     };
     let code = match arguments.split(' ').collect::<Vec<_>>().as_slice() {
-        ["connect", "--detach", FORBIDDEN] => {
-            eprintln!("slipway: Your account may not create pods in shop.\n  Ask for a Role.\n  (rbac-pods)");
-            1
+        ["connect", "--detach", "--json", FORBIDDEN] => {
+            let problem = Problem::new(
+                "rbac-pods",
+                "Your account may not create pods in shop.",
+                "Ask for a Role.",
+            );
+            // The test harness may have begun a line.
+            println!("\n{}", serde_json::to_string(&Progress::Failed(problem)).unwrap());
+            255
         }
-        ["connect", "--detach", name] => detach_session(name),
+        ["connect", "--detach", "--json", name] => detach_session(name),
         other => {
             eprintln!("slipway: the false slipway does not know {other:?}");
             2
@@ -205,8 +210,7 @@ fn play_session(profile: &str) {
         .unwrap();
     runtime.block_on(async {
         let folder = RuntimeFolder::of_user().unwrap();
-        let status =
-            SessionStatus::preparing(SessionId::fresh(profile), Some(profile.into()), Method::VpnTcp);
+        let status = status_of_this_process(fresh_id(profile), Some(profile.into()), Method::VpnTcp);
         let mut session = Session::serve(&folder, status);
         for state in [State::Placing, State::Connecting, State::Connected] {
             session.publisher.enter(state);

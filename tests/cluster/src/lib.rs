@@ -35,7 +35,7 @@ pub use network::{Gone, Moved};
 pub use node_rule::NodeRule;
 pub use programs::{path_text, program};
 pub use running::{Frozen, Running};
-pub use session::{Detached, Session, States};
+pub use session::{Detached, Session, States, problems};
 pub use slipway_bed::{Bed, BedName, LaptopKind, Silent};
 pub use traces::Traces;
 pub use tray::Tray;

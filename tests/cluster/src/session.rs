@@ -62,6 +62,14 @@ impl Desk<'_> {
     }
 }
 
+/// The codes of what is wrong with a session, by its status.
+pub fn problems(status: &serde_json::Value) -> Vec<&str> {
+    let problems = status["problems"].as_array().unwrap().iter();
+    problems
+        .map(|problem| problem["code"].as_str().unwrap())
+        .collect()
+}
+
 /// A session in the background. With this, all of the laptop's end.
 pub struct Detached<'a> {
     desk: &'a Desk<'a>,

@@ -1,7 +1,7 @@
 //! Hosts beside the cluster, reached through it.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use slipway_cluster_tests::{Desk, LaptopFile, Moved, on_each_laptop, on_the_plain_laptop, until};
+use slipway_cluster_tests::{Desk, LaptopFile, Moved, on_each_laptop, on_the_plain_laptop, problems, until};
 
 on_each_laptop!(a_host_that_only_the_cluster_knows_is_reached_by_name);
 on_the_plain_laptop!(
@@ -45,7 +45,7 @@ fn a_host_that_nobody_knows_does_not_stop_the_session(desk: &Desk<'_>) {
     let warned = || {
         session
             .status()
-            .is_some_and(|status| status["problem"]["code"] == "also-proxy-unknown")
+            .is_some_and(|status| problems(&status).contains(&"also-proxy-unknown"))
     };
     until("the session warns of it", warned).unwrap();
     session.disconnect();

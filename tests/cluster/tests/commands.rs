@@ -10,13 +10,14 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use slipway_cluster_tests::{Desk, on_each_laptop, on_the_plain_laptop, path_text, program, until};
+use slipway_cluster_tests::{Desk, on_each_laptop, on_the_plain_laptop, path_text, problems, program, until};
 
 on_each_laptop!(explain_says_what_programs_get);
 on_the_plain_laptop!(
     run_passes_on_what_its_command_ended_with,
     a_command_that_is_deaf_to_the_end_of_its_session_is_killed,
     a_detached_session_goes_on_and_is_ended_by_name,
+    a_detached_session_says_as_data_that_it_is_connected,
     a_second_session_of_a_cluster_is_told_whose_the_ranges_are,
     explain_says_who_answered,
     a_profile_is_made_connected_and_deleted,
@@ -138,12 +139,9 @@ fn a_second_session_of_a_cluster_is_told_whose_the_ranges_are(desk: &Desk<'_>) {
         said.contains("Note: ") && said.contains("nothing is amiss"),
         "{said}"
     );
-    let problems: Vec<_> = desk
-        .status()
-        .iter()
-        .map(|one| one["problem"]["code"].clone())
-        .collect();
-    assert!(problems.contains(&"range-shared".into()), "{problems:?}");
+    let status = desk.status();
+    let raised: Vec<_> = status.iter().flat_map(problems).collect();
+    assert!(raised.contains(&"range-shared"), "{raised:?}");
     assert!(desk.page(PAGE).is_some());
     assert!(desk.page(orders).is_some(), "by the first session's route");
     drop(second);
@@ -175,6 +173,16 @@ fn explain_says_what_programs_get(desk: &Desk<'_>) {
         assert!(said.contains(part), "{part} is not in: {said}");
     }
     session.disconnect();
+}
+
+fn a_detached_session_says_as_data_that_it_is_connected(desk: &Desk<'_>) {
+    let session = desk.connect_detached(&["--json"]);
+    let last = session.said.lines().last().unwrap_or_default();
+    let event: serde_json::Value = serde_json::from_str(last).unwrap();
+    assert_eq!(event["event"], "status", "{event}");
+    assert_eq!(event["value"]["state"], "connected", "{event}");
+    assert_eq!(event["value"]["capture"]["method"], "vpn-tcp", "{event}");
+    assert!(desk.page(PAGE).is_some());
 }
 
 fn a_profile_is_made_connected_and_deleted(desk: &Desk<'_>) {

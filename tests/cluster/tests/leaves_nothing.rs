@@ -16,7 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use slipway_cluster_tests::{
     Bed, CONNECTING, Desk, Gone, LaptopKind, Session, Tray, bed, on_each_laptop, on_the_plain_laptop,
-    path_text, program, until, until_within, with_laptop,
+    path_text, problems, program, until, until_within, with_laptop,
 };
 
 on_each_laptop!(
@@ -68,7 +68,7 @@ fn a_helper_that_does_not_come_back_ends_the_session(desk: &Desk<'_>) {
     until("the status says why", || {
         session
             .status()
-            .is_some_and(|status| status["problem"]["code"] == "helper-away")
+            .is_some_and(|status| problems(&status).contains(&"helper-away"))
     })
     .expect("said");
     let id = session.status().expect("it waits")["id"].clone();

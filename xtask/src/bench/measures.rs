@@ -218,7 +218,7 @@ fn half_close(field: &Field, results: &mut Results, ways: &[Way]) -> Result<()> 
 
 fn dns(field: &Field, results: &mut Results, seconds: &str) -> Result<()> {
     let status = field.status()?;
-    let resolver = status["resolver"]
+    let resolver = status["capture"]["resolver"]
         .as_str()
         .context("the session tells no resolver")?;
     let ours = format!("{resolver}:53");

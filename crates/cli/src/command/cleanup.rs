@@ -9,16 +9,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
 use slipway_cluster::keys::{KeyStore, Owner};
 use slipway_cluster::kubeconfig::{Target, choose};
 use slipway_cluster::placement::{self, Leftover, LeftoverKind};
-use slipway_control::{RuntimeFolder, SessionStatus, State};
+use slipway_control::RuntimeFolder;
+use slipway_control_api::{SessionStatus, State};
 use slipway_profile::Profile;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::arguments::{Place, chosen};
+use crate::failure::{Failure, Uncoded};
 use crate::{output, sessions};
 
 /// How long a socket may take to say whether it is served.
@@ -37,22 +38,22 @@ pub(crate) struct Cleanup {
 }
 
 /// Lists, asks, removes. A cluster that cannot be asked does not keep the laptop from being cleaned.
-pub(crate) async fn run(arguments: Cleanup) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(arguments: Cleanup) -> Result<ExitCode, Failure> {
     // Nobody needs to be asked about these: every command that looks for sessions removes them.
-    let sockets = stale_sockets(RuntimeFolder::of_user()?.path()).await?;
+    let sockets = stale_sockets(RuntimeFolder::of_user()?.path())
+        .await
+        .uncoded("Failed to look for sockets that nobody serves")?;
     for socket in &sockets {
-        remove(socket)?;
+        remove(socket).uncoded(format!("Failed to remove {}", socket.display()))?;
         output::print(&format!(
             "Removed {}, which no session served.\n",
             socket.display()
         ))?;
     }
     let running = sessions::all().await?;
-    let mut profile = Profile::new("unsaved".parse()?);
+    let mut profile = Profile::unsaved();
     arguments.place.onto(&mut profile)?;
-    let cluster = look(&profile, &running)
-        .await
-        .context("The cluster cannot be looked at")?;
+    let cluster = look(&profile, &running).await?;
     let text = of_keys(&cluster.keys)
         + &of_leftovers(
             &cluster.target.context,
@@ -66,7 +67,7 @@ pub(crate) async fn run(arguments: Cleanup) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     output::print(&text)?;
-    if !arguments.yes && !agreed()? {
+    if !arguments.yes && !agreed().uncoded("Failed to ask")? {
         output::print("It was not removed. To remove it: slipway cleanup --yes\n")?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -84,7 +85,7 @@ struct Cluster {
     keys: Vec<Owner>,
 }
 
-async fn look(profile: &Profile, running: &[SessionStatus]) -> anyhow::Result<Cluster> {
+async fn look(profile: &Profile, running: &[SessionStatus]) -> Result<Cluster, Failure> {
     let (sources, choice) = chosen(profile, true)?;
     let target = choose(&sources, &choice).await?;
     let client = target.client().await?;
@@ -112,7 +113,7 @@ async fn look(profile: &Profile, running: &[SessionStatus]) -> anyhow::Result<Cl
 }
 
 impl Cluster {
-    async fn remove(self) -> anyhow::Result<()> {
+    async fn remove(self) -> Result<(), Failure> {
         if !self.leftovers.is_empty() {
             placement::cleanup(&self.client, &self.target.namespace)
                 .await
@@ -184,7 +185,7 @@ fn remove(socket: &Path) -> io::Result<()> {
 }
 
 /// Without a terminal there is nobody to ask, and nobody agreed.
-fn agreed() -> anyhow::Result<bool> {
+fn agreed() -> io::Result<bool> {
     if !io::stdin().is_terminal() {
         return Ok(false);
     }
@@ -233,6 +234,7 @@ fn of_leftovers(context: &str, namespace: &str, leftovers: &[Leftover]) -> Strin
 
 #[cfg(test)]
 mod tests {
+    use slipway_control::status_of_this_process;
     use slipway_profile::Method;
 
     use super::*;
@@ -248,7 +250,7 @@ mod tests {
 
     fn session(profile: Option<&str>, namespace: Option<&str>) -> SessionStatus {
         let mut session =
-            SessionStatus::preparing("a-1".parse().unwrap(), profile.map(str::to_owned), Method::VpnTcp);
+            status_of_this_process("a-1".parse().unwrap(), profile.map(str::to_owned), Method::VpnTcp);
         session.namespace = namespace.map(str::to_owned);
         session
     }

@@ -5,11 +5,13 @@ mod detached;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-use slipway_control::State;
+use slipway_control_api::State;
 
 use crate::arguments::Session;
+use crate::failure::Failure;
 use crate::hosting::{Hosted, Signals, block_on, host};
 use crate::narration::{Otherwise, Teller};
+use crate::progress::{BackgroundWriter, ProgressWriter};
 
 /// Arguments of `slipway connect`.
 #[derive(Debug, clap::Args)]
@@ -19,29 +21,54 @@ pub(crate) struct Connect {
     /// Return once connected; the session goes on in the background
     #[arg(long)]
     pub(crate) detach: bool,
+    /// Write progress and failure to standard output as JSON, an event on each line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Connects, and in the foreground stays until the session is over.
-pub(crate) fn run(arguments: Connect) -> anyhow::Result<ExitCode> {
-    let verbose = arguments.session.verbose;
-    if arguments.detach {
-        return match detached::role() {
-            detached::Role::Starter => detached::start(arguments.session),
-            detached::Role::Session => detached::run(arguments.session),
-        };
+pub(crate) fn run(arguments: Connect) -> Result<ExitCode, Failure> {
+    let Connect {
+        session,
+        detach,
+        json,
+    } = arguments;
+    if detach && let detached::Role::Session = detached::role() {
+        return detached::run(session);
     }
-    let options = arguments.session.options(io::stdin().is_terminal())?;
-    let outcome = block_on(async {
-        let signals = Signals::new()?;
-        host(options, verbose, |hosted| foreground(hosted, signals, verbose)).await
-    })?;
-    match outcome?.0 {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(problem) => Err(problem.into()),
+    let mut progress = json.then(ProgressWriter::on_stdout);
+    let outcome = if detach {
+        detached::start(session, progress.as_mut())
+    } else {
+        in_foreground(session, progress.as_mut())
+    };
+    match &mut progress {
+        Some(progress) => progress.conclude(outcome),
+        None => outcome,
     }
 }
 
-async fn foreground(mut hosted: Hosted, mut signals: Signals, verbose: u8) {
+fn in_foreground(
+    session: Session,
+    progress: Option<&mut ProgressWriter<BackgroundWriter>>,
+) -> Result<ExitCode, Failure> {
+    let verbose = session.verbose;
+    let options = session.options(io::stdin().is_terminal())?;
+    let outcome = block_on(async {
+        let signals = Signals::new()?;
+        host(options, verbose, |hosted| async move {
+            match progress {
+                Some(progress) => report(hosted, signals, progress).await,
+                None => narrate(hosted, signals, verbose).await,
+            }
+        })
+        .await
+    })?;
+    outcome?.0?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn narrate(mut hosted: Hosted, mut signals: Signals, verbose: u8) {
     let mut teller = Teller::new(verbose, Otherwise::Stdout);
     let mut hinted = false;
     loop {
@@ -50,6 +77,23 @@ async fn foreground(mut hosted: Hosted, mut signals: Signals, verbose: u8) {
         if status.state == State::Connected && !hinted {
             hinted = true;
             teller.line("Press Ctrl-C to disconnect.");
+        }
+        if status.state == State::Ended {
+            return;
+        }
+        tokio::select! {
+            changed = hosted.changes.changed() => if changed.is_err() { return },
+            _ = signals.next() => hosted.stop.cancel(),
+        }
+    }
+}
+
+async fn report(mut hosted: Hosted, mut signals: Signals, progress: &mut ProgressWriter<BackgroundWriter>) {
+    loop {
+        let status = hosted.changes.borrow_and_update().clone();
+        if let Err(error) = progress.status(&status) {
+            // The session is of use to others too: `slipway status` shows it, and `slipway disconnect` ends it.
+            tracing::debug!(%error, "progress is not read");
         }
         if status.state == State::Ended {
             return;

@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 
 use futures_util::future::join_all;
-use slipway_control::{Client, Problem, RuntimeFolder, SessionStatus};
+use slipway_control::{Client, RuntimeFolder};
+use slipway_control_api::SessionStatus;
 
+use crate::failure::{self, Failure};
 use crate::narration::place;
-use crate::{failure, output, sessions};
+use crate::{output, sessions};
 
 /// Arguments of `slipway disconnect`.
 #[derive(Debug, clap::Args)]
@@ -20,7 +22,7 @@ pub(crate) struct Disconnect {
 }
 
 /// Ends one session or all. That none runs is no failure, unless one was named.
-pub(crate) async fn run(arguments: &Disconnect) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(arguments: &Disconnect) -> Result<ExitCode, Failure> {
     let running = sessions::all().await?;
     if running.is_empty() && arguments.session.is_none() {
         output::print("Nothing is connected.\n")?;
@@ -55,8 +57,8 @@ fn farewell(last: Option<&SessionStatus>) -> String {
     match last {
         Some(last) => {
             let mut text = format!("Disconnected {} ({}).\n", last.title(), place(last));
-            if let Some(Problem { cause, .. }) = &last.problem {
-                text.push_str(&format!("It ended with a problem: {cause}\n"));
+            if let Some(failure) = &last.failure {
+                text.push_str(&format!("It ended with a problem: {}\n", failure.cause));
             }
             text
         }

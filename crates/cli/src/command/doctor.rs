@@ -4,18 +4,19 @@
 //! in the cluster, and every wait is bounded.
 
 mod cluster;
-mod finding;
 mod laptop;
 mod namespaces;
+mod text;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
+use slipway_control_api::{Finding, Verdict};
 use slipway_profile::{Profile, ProfileName, Store};
 
-use self::finding::{Finding, Verdict, in_words};
+use self::text::in_words;
 use crate::arguments::{Helper, Place};
-use crate::failure::OURS;
+use crate::failure::{Failure, OURS};
 use crate::output;
 
 pub(crate) use self::namespaces::try_if_asked;
@@ -45,10 +46,10 @@ pub(crate) struct Doctor {
 }
 
 /// Checks once, or until Ctrl-C. The exit code says whether anything failed.
-pub(crate) async fn run(arguments: Doctor) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(arguments: Doctor) -> Result<ExitCode, Failure> {
     let mut profile = match arguments.profile.as_ref().or(arguments.profile_option.as_ref()) {
         Some(name) => Store::of_user()?.load(name)?,
-        None => Profile::new("unsaved".parse()?),
+        None => Profile::unsaved(),
     };
     arguments.place.onto(&mut profile)?;
     let helper = &arguments.helper.helper_socket;
@@ -81,7 +82,7 @@ pub(crate) async fn run(arguments: Doctor) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn check(profile: &Profile, helper: &std::path::Path) -> anyhow::Result<Vec<Finding>> {
+async fn check(profile: &Profile, helper: &std::path::Path) -> Result<Vec<Finding>, Failure> {
     let (kernel, helper, cluster) =
         tokio::join!(laptop::kernel(), laptop::helper(helper), cluster::check(profile));
     let mut findings = kernel;

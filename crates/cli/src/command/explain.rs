@@ -7,10 +7,11 @@ mod typed;
 use std::process::ExitCode;
 
 use futures_util::future::join_all;
-use serde::Serialize;
-use slipway_control::{Answerer, Client, Explanation, RuntimeFolder, SessionId};
+use slipway_control::{Client, RuntimeFolder};
+use slipway_control_api::{Answerer, Explained, Explanation, SessionId};
 
 use self::typed::Typed;
+use crate::failure::Failure;
 use crate::{output, routes, sessions};
 
 /// Arguments of `slipway explain`.
@@ -26,16 +27,8 @@ pub(crate) struct Explain {
     json: bool,
 }
 
-/// What is printed: an explanation, and whose.
-#[derive(Debug, Serialize)]
-struct Explained {
-    session: SessionId,
-    #[serde(flatten)]
-    explanation: Explanation,
-}
-
 /// Asks every session, or the one that was named, and shows the answer that counts.
-pub(crate) async fn run(arguments: &Explain) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(arguments: &Explain) -> Result<ExitCode, Failure> {
     let running = sessions::all().await?;
     let asked = match &arguments.session {
         Some(wanted) => vec![sessions::pick(&running, Some(wanted))?.id.clone()],
@@ -59,7 +52,7 @@ pub(crate) async fn run(arguments: &Explain) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn of_name(asked: Vec<SessionId>, name: &str) -> anyhow::Result<Explained> {
+async fn of_name(asked: Vec<SessionId>, name: &str) -> Result<Explained, Failure> {
     let folder = RuntimeFolder::of_user()?;
     let ask = |id: SessionId| {
         let folder = &folder;
@@ -81,7 +74,7 @@ async fn of_name(asked: Vec<SessionId>, name: &str) -> anyhow::Result<Explained>
         }
     }
     let Some(mut explained) = decisive(said) else {
-        return Err(failed.map_or_else(|| sessions::nothing().into(), anyhow::Error::from));
+        return Err(failed.map_or_else(|| sessions::nothing().into(), Failure::from));
     };
     if let Some(got) = got {
         programs::compare(&got, &mut explained.explanation);

@@ -7,12 +7,13 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use slipway_cluster::api::ApiError;
-use slipway_cluster::kubeconfig::{self, Target, choose, contexts};
-use slipway_cluster::list::{self, Namespace};
+use slipway_cluster::kubeconfig::{Target, choose, contexts};
+use slipway_cluster::list;
+use slipway_control_api::list::{Context, ListedPort, Namespace};
 use slipway_profile::{Profile, Store};
 
-use self::text::ListedPort;
 use crate::arguments::{Place, chosen};
+use crate::failure::Failure;
 use crate::output;
 
 /// Arguments of `slipway list`.
@@ -42,8 +43,8 @@ enum What {
 }
 
 /// Prints the list.
-pub(crate) async fn run(arguments: List) -> anyhow::Result<ExitCode> {
-    let mut profile = Profile::new("unsaved".parse()?);
+pub(crate) async fn run(arguments: List) -> Result<ExitCode, Failure> {
+    let mut profile = Profile::unsaved();
     arguments.place.onto(&mut profile)?;
     let (sources, choice) = chosen(&profile, true)?;
     let print = Print(arguments.json);
@@ -103,7 +104,11 @@ pub(crate) async fn run(arguments: List) -> anyhow::Result<ExitCode> {
 struct Print(bool);
 
 impl Print {
-    fn out<T: Serialize>(&self, listed: &T, in_words: impl FnOnce(&T) -> String) -> anyhow::Result<ExitCode> {
+    fn out<T: Serialize>(
+        &self,
+        listed: &T,
+        in_words: impl FnOnce(&T) -> String,
+    ) -> Result<ExitCode, Failure> {
         if self.0 {
             output::print_json(listed)?;
         } else {
@@ -121,12 +126,8 @@ fn profiles() -> Vec<Profile> {
 }
 
 /// The namespaces that are named for the same cluster, and the one that would be chosen.
-fn named_namespaces(
-    target: &Target,
-    contexts: &[kubeconfig::Context],
-    profiles: &[Profile],
-) -> Vec<Namespace> {
-    let of_cluster: Vec<&kubeconfig::Context> = contexts
+fn named_namespaces(target: &Target, contexts: &[Context], profiles: &[Profile]) -> Vec<Namespace> {
+    let of_cluster: Vec<&Context> = contexts
         .iter()
         .filter(|context| context.cluster == target.cluster)
         .collect();

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::failure::Failure;
 use crate::{output, sessions};
 
 /// Arguments of `slipway logs`.
@@ -15,7 +16,7 @@ pub(crate) struct Logs {
 }
 
 /// Prints the lines that the session kept; of one that ended by itself, those it left.
-pub(crate) async fn run(arguments: &Logs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(arguments: &Logs) -> Result<ExitCode, Failure> {
     let wanted = arguments.session.as_deref();
     let client = match sessions::client(wanted).await {
         Ok(client) => client,
@@ -39,7 +40,8 @@ pub(crate) async fn run(arguments: &Logs) -> anyhow::Result<ExitCode> {
         if let Err(error) = output::print(&format!("{line}\n"))
             && let Some(failed) = failed.take()
         {
-            let _we_ended = failed.send(error);
+            // Nobody takes it where we have ended.
+            let _ = failed.send(error);
         }
     };
     // The session would go on telling a reader that is gone.

@@ -10,6 +10,7 @@ use slipway_cluster::kubeconfig::contexts;
 use slipway_profile::{AlsoProxy, Colour, DomainName, Grace, Image, Method, Profile, ProfileName, Store};
 
 use crate::arguments::{Place, chosen, grace};
+use crate::failure::{Failure, Uncoded};
 use crate::output;
 
 /// Arguments of `slipway profiles`.
@@ -98,13 +99,13 @@ struct Create {
 }
 
 /// Does what was asked with the profiles.
-pub(crate) fn run(arguments: Profiles) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: Profiles) -> Result<ExitCode, Failure> {
     let store = Store::of_user()?;
     match arguments.what {
         What::List { json } => {
             let listed = store.list()?;
             if json {
-                output::print_json(&text::list_json(&listed)?)?;
+                output::print_json(&text::list_json(&listed).uncoded("Failed to write JSON")?)?;
             } else {
                 output::print(&text::list(&listed))?;
             }
@@ -149,7 +150,7 @@ pub(crate) fn run(arguments: Profiles) -> anyhow::Result<ExitCode> {
 }
 
 impl Create {
-    fn profile(self) -> anyhow::Result<Profile> {
+    fn profile(self) -> Result<Profile, Failure> {
         let mut profile = Profile::new(self.name);
         self.place.onto(&mut profile)?;
         profile.method = self.method;
@@ -165,7 +166,7 @@ impl Create {
 }
 
 /// What keeps a profile from being connected as things are. It is saved all the same: the kubeconfig may come later.
-fn doubt(profile: &Profile) -> anyhow::Result<Option<String>> {
+fn doubt(profile: &Profile) -> Result<Option<String>, Failure> {
     let Some(context) = &profile.cluster.context else {
         return Ok(None);
     };
@@ -185,21 +186,19 @@ fn doubt(profile: &Profile) -> anyhow::Result<Option<String>> {
     }))
 }
 
-fn said(done: &str, name: &ProfileName) -> anyhow::Result<()> {
+fn said(done: &str, name: &ProfileName) -> Result<(), Failure> {
     output::print(&format!("{done} {name}.\n"))
 }
 
-fn export(file: &std::path::Path, text: &str) -> anyhow::Result<()> {
+fn export(file: &std::path::Path, text: &str) -> Result<(), Failure> {
     use std::io::Write;
-
-    use anyhow::Context;
 
     let write = || -> std::io::Result<()> {
         let mut file = std::fs::File::create_new(file)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()
     };
-    write().with_context(|| format!("Failed to write {}", file.display()))
+    write().uncoded(format!("Failed to write {}", file.display()))
 }
 
 /// Reads a colour by the word that a profile has for it.

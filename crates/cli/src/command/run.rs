@@ -10,21 +10,21 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
-use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use slipway_control::{Problem, State};
+use slipway_control_api::{Problem, SessionStatus, State};
 use tokio::process::{Child, Command};
 
 use crate::arguments::Session;
-use crate::failure::OURS;
+use crate::failure::{Failure, OURS, Uncoded};
 use crate::hosting::{Hosted, Signals, block_on, host};
 use crate::narration::{Otherwise, Teller};
 use crate::output;
+use crate::progress::{BackgroundWriter, ProgressWriter};
 
 /// How long the command may take to end when the session is over.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -35,6 +35,9 @@ const DEATH: Duration = Duration::from_secs(1);
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) session: Session,
+    /// Write progress and failure to this file as JSON, an event on each line; `/dev/fd/N` for a descriptor
+    #[arg(long, value_name = "FILE")]
+    json_status: Option<PathBuf>,
     /// The command, after `--`
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
@@ -56,10 +59,34 @@ enum Guest {
 }
 
 /// Connects, runs the command, disconnects.
-pub(crate) fn run(arguments: Run) -> anyhow::Result<ExitCode> {
-    let verbose = arguments.session.verbose;
-    let options = arguments.session.options(io::stdin().is_terminal())?;
-    let command = arguments.command;
+pub(crate) fn run(arguments: Run) -> Result<ExitCode, Failure> {
+    let Run {
+        session,
+        json_status,
+        command,
+    } = arguments;
+    let progress = json_status.map(|path| ProgressWriter::on_file(&path));
+    let mut listeners = Listeners {
+        teller: None,
+        progress: progress.transpose()?,
+    };
+    let outcome = connected(session, command, &mut listeners);
+    // On a terminal it is said as well: that is the command's user's.
+    if let (Err(failure), Some(progress)) = (&outcome, &mut listeners.progress) {
+        // The exit code says it too, to whoever does not read.
+        let _ = progress.failed(failure.clone().into_problem());
+    }
+    outcome
+}
+
+/// Runs the command within a session.
+fn connected(
+    session: Session,
+    command: Vec<OsString>,
+    listeners: &mut Listeners,
+) -> Result<ExitCode, Failure> {
+    let verbose = session.verbose;
+    let options = session.options(io::stdin().is_terminal())?;
     let name = command.first().cloned().unwrap_or_default();
     if !is_there(&name) {
         return Err(not_there(&name).into());
@@ -67,19 +94,41 @@ pub(crate) fn run(arguments: Run) -> anyhow::Result<ExitCode> {
     let outcome = block_on(async {
         let signals = Signals::new()?;
         host(options, verbose, |hosted| {
-            beside(hosted, signals, command, verbose)
+            listeners.teller = Some(Teller::new(verbose, Otherwise::Silence));
+            beside(hosted, signals, command, listeners)
         })
         .await
     })?;
+    // Its moving line is not to stand below what is said from now on.
+    listeners.teller = None;
     let (session, guest) = outcome?;
     match guest {
         Guest::Ended(status) => Ok(ExitCode::from(code(status))),
-        Guest::NotStarted(error) => Err(error).with_context(|| format!("Failed to start {}", name.display())),
+        Guest::NotStarted(error) => Err(error).uncoded(format!("Failed to start {}", name.display())),
         Guest::Interrupted(signal) if session.is_ok() => Ok(ExitCode::from(signalled(signal as i32))),
         Guest::Interrupted(_) | Guest::NeverRan | Guest::Outlived => match session {
             Ok(()) => Ok(ExitCode::from(OURS)),
             Err(problem) => Err(problem.into()),
         },
+    }
+}
+
+/// Where the session's progress goes: to people, and to the program that wants it.
+struct Listeners {
+    teller: Option<Teller>,
+    progress: Option<ProgressWriter<BackgroundWriter>>,
+}
+
+impl Listeners {
+    fn status(&mut self, status: &SessionStatus) {
+        if let Some(teller) = &mut self.teller {
+            teller.tell(status);
+        }
+        if let Some(progress) = &mut self.progress
+            && let Err(error) = progress.status(status)
+        {
+            tracing::debug!(%error, "progress is not read");
+        }
     }
 }
 
@@ -104,16 +153,17 @@ fn not_there(program: &OsStr) -> Problem {
     )
 }
 
-async fn beside(mut hosted: Hosted, mut signals: Signals, command: Vec<OsString>, verbose: u8) -> Guest {
-    let mut teller = Teller::new(verbose, Otherwise::Silence);
+async fn beside(
+    mut hosted: Hosted,
+    mut signals: Signals,
+    command: Vec<OsString>,
+    listeners: &mut Listeners,
+) -> Guest {
     let mut interrupted = None;
     loop {
-        let state = {
-            let status = hosted.changes.borrow_and_update();
-            teller.tell(&status);
-            status.state
-        };
-        match state {
+        let status = hosted.changes.borrow_and_update().clone();
+        listeners.status(&status);
+        match status.state {
             State::Connected if interrupted.is_none() => break,
             State::Ended => return interrupted.map_or(Guest::NeverRan, Guest::Interrupted),
             State::Connected
@@ -132,10 +182,20 @@ async fn beside(mut hosted: Hosted, mut signals: Signals, command: Vec<OsString>
         }
     }
     let guest = match start(&command) {
-        Ok(mut child) => attend(&mut child, &mut hosted, &mut signals, &mut teller).await,
+        Ok(mut child) => attend(&mut child, &mut hosted, &mut signals, listeners).await,
         Err(error) => Guest::NotStarted(error),
     };
     hosted.stop.cancel();
+    // The session's end is progress too.
+    if let Some(progress) = &mut listeners.progress {
+        let ended = hosted.changes.wait_for(|status| {
+            // The reader decides how long it reads.
+            let _ = progress.status(status);
+            status.state == State::Ended
+        });
+        // The session is over as well when nobody publishes its status any more.
+        drop(ended.await);
+    }
     guest
 }
 
@@ -145,7 +205,12 @@ fn start(command: &[OsString]) -> io::Result<Child> {
 }
 
 /// Waits for the command, passing on what it would not get by itself.
-async fn attend(child: &mut Child, hosted: &mut Hosted, signals: &mut Signals, teller: &mut Teller) -> Guest {
+async fn attend(
+    child: &mut Child,
+    hosted: &mut Hosted,
+    signals: &mut Signals,
+    listeners: &mut Listeners,
+) -> Guest {
     let has_terminal = io::stdin().is_terminal();
     loop {
         tokio::select! {
@@ -167,7 +232,7 @@ async fn attend(child: &mut Child, hosted: &mut Hosted, signals: &mut Signals, t
                     end(child).await;
                     return Guest::Outlived;
                 }
-                teller.tell(&status);
+                listeners.status(&status);
             }
         }
     }
@@ -177,14 +242,14 @@ async fn end(child: &mut Child) {
     send(child, Signal::SIGTERM);
     if tokio::time::timeout(FAREWELL, child.wait()).await.is_err() {
         // Nothing more can be done about one that cannot be killed.
-        let _unkillable = tokio::time::timeout(DEATH, child.kill()).await;
+        let _ = tokio::time::timeout(DEATH, child.kill()).await;
     }
 }
 
 fn send(child: &Child, signal: Signal) {
     if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
-        // Not waited for yet, so the number is still the command's.
-        let _ended = kill(Pid::from_raw(pid), signal);
+        // Not waited for yet, so the number is still the command's; one that has ended needs no signal.
+        let _ = kill(Pid::from_raw(pid), signal);
     }
 }
 

@@ -5,8 +5,10 @@ mod text;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
-use slipway_control::{RuntimeFolder, SessionStatus, Watcher};
+use slipway_control::{RuntimeFolder, Watcher};
+use slipway_control_api::{SessionStatus, Subscription, WatchedNames};
 
+use crate::failure::Failure;
 use crate::{output, sessions};
 
 /// Arguments of `slipway status`.
@@ -23,7 +25,7 @@ pub(crate) struct Status {
 }
 
 /// Shows the sessions once, or until Ctrl-C.
-pub(crate) async fn run(arguments: &Status) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(arguments: &Status) -> Result<ExitCode, Failure> {
     if arguments.watch {
         return watch(arguments).await;
     }
@@ -43,8 +45,12 @@ pub(crate) async fn run(arguments: &Status) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn watch(arguments: &Status) -> anyhow::Result<ExitCode> {
-    let mut watcher = Watcher::start(RuntimeFolder::of_user()?)?;
+async fn watch(arguments: &Status) -> Result<ExitCode, Failure> {
+    let subscription = Subscription {
+        names: WatchedNames::None,
+        figures: true,
+    };
+    let mut watcher = Watcher::start(RuntimeFolder::of_user()?, subscription)?;
     let mut last = None;
     loop {
         let picture = tokio::select! {
@@ -55,14 +61,14 @@ async fn watch(arguments: &Status) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         };
         let mut running: Vec<SessionStatus> = picture.sessions.into_values().collect();
-        running.sort_by(|a, b| (a.since, &a.id).cmp(&(b.since, &b.id)));
+        running.sort_by_key(SessionStatus::age_order);
         if let Some(wanted) = &arguments.session {
             // One that ended meanwhile is shown by its absence.
             running = sessions::pick(&running, Some(wanted))
                 .map(|session| vec![session.clone()])
                 .unwrap_or_default();
         }
-        // A picture is also taken for a name that was asked for, which is not shown here.
+        // What changed may be another session than the one that is shown.
         if last.as_ref() == Some(&running) {
             continue;
         }

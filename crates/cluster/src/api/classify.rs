@@ -171,6 +171,7 @@ fn certificate_problem(error: &CertificateError) -> CertificateProblem {
 mod tests {
     use k8s_openapi::api::core::v1::Pod;
     use kube::api::{Api, ListParams};
+    use slipway_problem::Fault;
 
     use super::*;
     use crate::api::script::{Script, failure, rbac};

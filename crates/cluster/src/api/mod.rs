@@ -4,6 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
+pub use slipway_control_api::list::Access;
+use slipway_problem::Fault;
 use thiserror::Error;
 
 mod classify;
@@ -12,54 +14,6 @@ pub(crate) mod script;
 
 /// How long one ordinary request may take before it counts as unanswered.
 pub const REQUEST_PATIENCE: Duration = Duration::from_secs(15);
-
-/// One thing that a user may or may not do: a verb on a resource.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize)]
-pub struct Access {
-    /// The verb as RBAC spells it: `get`, `list`, `watch`, `create`, `delete`.
-    pub verb: &'static str,
-    /// The API group; empty for the core group.
-    pub group: &'static str,
-    /// The plural resource, with its subresource behind a slash: `pods/exec`.
-    pub resource: &'static str,
-    /// The namespace; `None` for the whole cluster.
-    pub namespace: Option<String>,
-}
-
-impl Access {
-    /// Access inside one namespace.
-    pub fn within(namespace: &str, verb: &'static str, group: &'static str, resource: &'static str) -> Self {
-        Self {
-            verb,
-            group,
-            resource,
-            namespace: Some(namespace.to_owned()),
-        }
-    }
-
-    /// Access to the whole cluster.
-    pub fn cluster(verb: &'static str, group: &'static str, resource: &'static str) -> Self {
-        Self {
-            verb,
-            group,
-            resource,
-            namespace: None,
-        }
-    }
-}
-
-impl fmt::Display for Access {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.verb, self.resource)?;
-        if !self.group.is_empty() {
-            write!(f, " ({})", self.group)?;
-        }
-        match &self.namespace {
-            Some(namespace) => write!(f, " in namespace {namespace}"),
-            None => write!(f, " in the whole cluster"),
-        }
-    }
-}
 
 /// What is wrong with the certificate that the API server showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,9 +129,8 @@ pub enum ApiError {
     },
 }
 
-impl ApiError {
-    /// A short name that does not change between versions.
-    pub fn code(&self) -> &'static str {
+impl Fault for ApiError {
+    fn code(&self) -> &str {
         match self {
             Self::Resolve { .. } => "api-name-unknown",
             Self::Connect { .. } => "api-unreachable",
@@ -194,8 +147,7 @@ impl ApiError {
         }
     }
 
-    /// What the user can do about it.
-    pub fn remedy(&self) -> String {
+    fn remedy(&self) -> String {
         match self {
             Self::Resolve { .. } => {
                 "Check the server name in the kubeconfig, and whether its network or VPN is connected.".to_owned()
@@ -225,7 +177,9 @@ impl ApiError {
             Self::Broken { .. } => "Try again; if it stays, something between here and the API server interferes.".to_owned(),
         }
     }
+}
 
+impl ApiError {
     /// Whether the same request may succeed later without anybody changing anything: the network was away, or the
     /// API server was busy.
     pub fn is_passing(&self) -> bool {

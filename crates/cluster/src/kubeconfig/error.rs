@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use slipway_problem::Fault;
 use thiserror::Error;
 
 use crate::api::ApiError;
@@ -77,9 +78,8 @@ pub enum KubeconfigError {
     },
 }
 
-impl KubeconfigError {
-    /// A short name that does not change between versions.
-    pub fn code(&self) -> &'static str {
+impl Fault for KubeconfigError {
+    fn code(&self) -> &str {
         match self {
             Self::Missing { .. } => "kubeconfig-missing",
             Self::Unreadable { .. } => "kubeconfig-unreadable",
@@ -92,8 +92,7 @@ impl KubeconfigError {
         }
     }
 
-    /// What the user can do about it.
-    pub fn remedy(&self) -> String {
+    fn remedy(&self) -> String {
         match self {
             Self::Missing { .. } => {
                 "Get a kubeconfig from whoever runs the cluster and save it as ~/.kube/config, or name its file."
@@ -115,7 +114,9 @@ impl KubeconfigError {
             }
         }
     }
+}
 
+impl KubeconfigError {
     /// What the library found wrong with a context's parts.
     pub(super) fn of_context(context: &str, error: kube::config::KubeconfigError) -> Self {
         Self::Unusable {
@@ -138,14 +139,12 @@ pub struct ConnectError {
     pub cause: ApiError,
 }
 
-impl ConnectError {
-    /// A short name that does not change between versions.
-    pub fn code(&self) -> &'static str {
+impl Fault for ConnectError {
+    fn code(&self) -> &str {
         self.cause.code()
     }
 
-    /// What the user can do about it.
-    pub fn remedy(&self) -> String {
+    fn remedy(&self) -> String {
         self.cause.remedy()
     }
 }

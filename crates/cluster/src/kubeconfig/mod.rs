@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig};
 use serde::Serialize;
+pub use slipway_control_api::list::Context;
 
 pub use error::{ConnectError, KubeconfigError};
 
@@ -67,21 +68,6 @@ pub struct Target {
     pub cluster: String,
     /// The API server's address.
     pub server: String,
-}
-
-/// One context of a kubeconfig, for lists.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Context {
-    /// The context's name.
-    pub name: String,
-    /// The cluster's name in the kubeconfig.
-    pub cluster: String,
-    /// The API server's address; `None` where the kubeconfig has none for that cluster.
-    pub server: Option<String>,
-    /// The namespace that the context sets.
-    pub namespace: Option<String>,
-    /// Whether it is the one used when none is named.
-    pub current: bool,
 }
 
 /// What the API server says about itself.
@@ -238,6 +224,8 @@ fn version_access() -> Access {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use slipway_problem::Fault;
 
     use super::*;
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use slipway_problem::{Action, Fault};
 use thiserror::Error;
 
 use crate::api::{Access, ApiError};
@@ -140,9 +141,8 @@ pub enum UploadError {
     },
 }
 
-impl PlaceError {
-    /// A short name that does not change between versions.
-    pub fn code(&self) -> &'static str {
+impl Fault for PlaceError {
+    fn code(&self) -> &str {
         match self {
             Self::Api(error) => error.code(),
             Self::Forbidden { .. } => "forbidden",
@@ -162,8 +162,7 @@ impl PlaceError {
         }
     }
 
-    /// What the user can do about it.
-    pub fn remedy(&self) -> String {
+    fn remedy(&self) -> String {
         match self {
             Self::Api(error) => error.remedy(),
             Self::Forbidden { access, role } => {
@@ -203,11 +202,30 @@ impl PlaceError {
             Self::Upload(error) => error.remedy(),
         }
     }
+
+    fn actions(&self) -> Vec<Action> {
+        match self {
+            Self::Forbidden { role, .. } => vec![Action::AskForRole { yaml: role.clone() }],
+            Self::Api(error) => error.actions(),
+            Self::Upload(error) => error.actions(),
+            Self::NamespaceMissing { .. }
+            | Self::NamespaceEnding { .. }
+            | Self::Admission { .. }
+            | Self::Quota { .. }
+            | Self::LimitRange { .. }
+            | Self::Unschedulable { .. }
+            | Self::Image { .. }
+            | Self::Container { .. }
+            | Self::Ended { .. }
+            | Self::Evicted { .. }
+            | Self::Gone
+            | Self::TooSlow { .. } => Vec::new(),
+        }
+    }
 }
 
-impl UploadError {
-    /// A short name that does not change between versions.
-    pub fn code(&self) -> &'static str {
+impl Fault for UploadError {
+    fn code(&self) -> &str {
         match self {
             Self::Api(error) => error.code(),
             Self::Shell { .. } => "agent-shell",
@@ -216,8 +234,7 @@ impl UploadError {
         }
     }
 
-    /// What the user can do about it.
-    pub fn remedy(&self) -> String {
+    fn remedy(&self) -> String {
         match self {
             Self::Api(error) => error.remedy(),
             Self::Shell { .. } => {

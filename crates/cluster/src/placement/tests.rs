@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use serde_json::{Value, json};
+use slipway_problem::Fault;
 
 use super::*;
 use crate::api::script::{Script, event, failure, list, rbac};

@@ -147,8 +147,9 @@ fn a_range_of_another_vpn_stays_the_vpns_and_is_told(desk: &Desk<'_>) {
     assert!(found["detail"].as_str().unwrap().contains(Vpn::DEVICE), "{found}");
 
     let session = desk.connect(&place);
-    let problem = &session.status().unwrap()["problem"];
-    assert_eq!(problem["code"], "range-not-routed", "{problem}");
+    let status = session.status().unwrap();
+    let problem = &status["problems"][0];
+    assert_eq!(problem["code"], "range-not-routed", "{status}");
     let cause = problem["cause"].as_str().unwrap();
     assert!(
         cause.contains(Vpn::DEVICE) && cause.contains(&services),

@@ -2,29 +2,30 @@
 //!
 //! ```text
 //! starter ── spawns, SLIPWAY_DETACHED_SESSION=1 ──► session (a login session of its own, no terminal)
-//!         ◄── its status, a line of JSON for each change, on its standard output, until connected ──
-//!         ◄── its log (`-v`), and what goes wrong before there is a session, on its standard error ──
+//!         ◄── its progress and failure, a line of JSON for each event, on its standard output, until connected ──
+//!         ◄── its log (`-v`), on its standard error ──
 //! ```
 //!
 //! Both are pipes: neither the session nor a process that it starts ever holds the starter's terminal or outputs, so
 //! whoever waits for these to be closed goes on when the starter ends. Once connected, the session lets go of the pipes.
 
 use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io::{self, Stdout};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
-use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
-use slipway_control::{SessionStatus, State};
+use slipway_control_api::{Progress, SessionStatus, State};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::arguments::Session;
-use crate::failure::OURS;
+use crate::failure::{Failure, Uncoded};
 use crate::hosting::{Hosted, Signals, block_on, host, refuse_second};
 use crate::narration::{Otherwise, Teller};
+use crate::output;
+use crate::progress::{BackgroundWriter, ProgressWriter};
 
 /// Set for the process that a detached session lives in.
 const DETACHED: &str = "SLIPWAY_DETACHED_SESSION";
@@ -48,50 +49,62 @@ pub(super) fn role() -> Role {
 }
 
 /// Starts the process of the session, shows its progress, and returns when it is connected.
-pub(super) fn start(session: Session) -> anyhow::Result<ExitCode> {
+pub(super) fn start(
+    session: Session,
+    progress: Option<&mut ProgressWriter<BackgroundWriter>>,
+) -> Result<ExitCode, Failure> {
     let verbose = session.verbose;
     let options = session.options(false)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?;
+        .build()
+        .uncoded("Failed to start the runtime")?;
     runtime.block_on(async {
         // What can be known before is said by this process, which has the terminal.
         refuse_second(&options).await?;
         let signals = Signals::new()?;
-        let child = Command::new(std::env::current_exe().context("Failed to find this program")?)
+        let child = Command::new(std::env::current_exe().uncoded("Failed to find this program")?)
             .args(std::env::args_os().skip(1))
             .env(DETACHED, "1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .context("Failed to start the session")?;
-        follow(child, signals, verbose).await
+            .uncoded("Failed to start the session")?;
+        let shown = match progress {
+            Some(progress) => Shown::AsData(progress),
+            None => Shown::InWords(Teller::new(verbose, Otherwise::Stdout)),
+        };
+        follow(child, signals, shown).await
     })
 }
 
-/// The session itself. What it fails of, once begun, the starter says.
-pub(super) fn run(session: Session) -> anyhow::Result<ExitCode> {
+/// The session itself. Its failure goes to the starter, which says it.
+pub(super) fn run(session: Session) -> Result<ExitCode, Failure> {
+    let mut progress = ProgressWriter::to_starter();
+    let outcome = in_background(session, &mut progress);
+    progress.conclude(outcome)
+}
+
+fn in_background(session: Session, progress: &mut ProgressWriter<Stdout>) -> Result<ExitCode, Failure> {
     // What ends the starter's terminal or login does not reach a session of its own.
-    setsid().context("Failed to leave the terminal")?;
+    setsid().uncoded("Failed to leave the terminal")?;
     let verbose = session.verbose;
     let options = session.options(false)?;
     let outcome = block_on(async {
         let signals = Signals::new()?;
-        host(options, verbose, |hosted| background(hosted, signals)).await
+        host(options, verbose, |hosted| background(hosted, signals, progress)).await
     })?;
-    match outcome?.0 {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(_said_by_the_starter) => Ok(ExitCode::from(OURS)),
-    }
+    outcome?.0?;
+    Ok(ExitCode::SUCCESS)
 }
 
-async fn background(mut hosted: Hosted, mut signals: Signals) {
+async fn background(mut hosted: Hosted, mut signals: Signals, progress: &mut ProgressWriter<Stdout>) {
     let mut starter_waits = true;
     loop {
         let status = hosted.changes.borrow_and_update().clone();
         if starter_waits {
-            if tell_starter(&status).is_err() && status.state != State::Ended {
+            if progress.status(&status).is_err() && status.state != State::Ended {
                 // Nobody waits for it, and nobody was told of it.
                 hosted.stop.cancel();
             }
@@ -112,14 +125,6 @@ async fn background(mut hosted: Hosted, mut signals: Signals) {
     }
 }
 
-fn tell_starter(status: &SessionStatus) -> io::Result<()> {
-    let mut line = serde_json::to_string(status)?;
-    line.push('\n');
-    let mut out = io::stdout().lock();
-    out.write_all(line.as_bytes())?;
-    out.flush()
-}
-
 fn let_go() -> io::Result<()> {
     let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     dup2_stdin(&null)?;
@@ -128,54 +133,90 @@ fn let_go() -> io::Result<()> {
     Ok(())
 }
 
-async fn follow(mut child: Child, mut signals: Signals, verbose: u8) -> anyhow::Result<ExitCode> {
-    let mut teller = Teller::new(verbose, Otherwise::Stdout);
+/// How the starter shows what the session says.
+enum Shown<'a> {
+    InWords(Teller),
+    AsData(&'a mut ProgressWriter<BackgroundWriter>),
+}
+
+impl Shown<'_> {
+    fn status(&mut self, status: &SessionStatus) {
+        match self {
+            Shown::InWords(teller) => {
+                teller.tell(status);
+                if status.state == State::Connected {
+                    teller.line(&format!("Disconnect with `slipway disconnect {}`.", status.id));
+                }
+            }
+            Shown::AsData(progress) => {
+                if let Err(error) = progress.status(status) {
+                    // The session goes on as it would with a reader, and `slipway status` shows it.
+                    tracing::debug!(%error, "progress is not read");
+                }
+            }
+        }
+    }
+
+    fn log(&self, line: &str) {
+        match self {
+            Shown::InWords(teller) => teller.log(line),
+            Shown::AsData(_) => output::note(line),
+        }
+    }
+}
+
+async fn follow(mut child: Child, mut signals: Signals, mut shown: Shown<'_>) -> Result<ExitCode, Failure> {
     let unread = "Failed to read from the session";
-    let mut lines = BufReader::new(child.stdout.take().context(unread)?).lines();
-    let mut log = BufReader::new(child.stderr.take().context(unread)?).lines();
+    let mut lines = BufReader::new(child.stdout.take().uncoded(unread)?).lines();
+    let mut log = BufReader::new(child.stderr.take().uncoded(unread)?).lines();
     let mut log_ended = false;
-    let mut last: Option<SessionStatus> = None;
+    let mut failure = None;
     let mut asked_to_end = false;
     loop {
         tokio::select! {
             line = lines.next_line() => {
-                let Some(line) = line.context(unread)? else { break };
-                let Ok(status) = serde_json::from_str::<SessionStatus>(&line) else { continue };
-                teller.tell(&status);
-                if status.state == State::Connected {
-                    teller.line(&format!("Disconnect with `slipway disconnect {}`.", status.id));
-                    return Ok(ExitCode::SUCCESS);
+                let Some(line) = line.uncoded(unread)? else { break };
+                match serde_json::from_str(&line) {
+                    Ok(Progress::Status(status)) => {
+                        shown.status(&status);
+                        if status.state == State::Connected {
+                            return Ok(ExitCode::SUCCESS);
+                        }
+                    }
+                    Ok(Progress::Failed(problem)) => failure = Some(problem),
+                    Err(_) => {}
                 }
-                last = Some(status);
             }
-            line = log.next_line(), if !log_ended => match line.context(unread)? {
-                Some(line) => teller.log(&line),
+            line = log.next_line(), if !log_ended => match line.uncoded(unread)? {
+                Some(line) => shown.log(&line),
                 None => log_ended = true,
             },
             _ = signals.next() => {
                 asked_to_end = true;
                 if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
                     // It may have ended by itself at this moment.
-                    let _gone = kill(Pid::from_raw(pid), Signal::SIGTERM);
+                    let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
                 }
             }
         }
     }
-    let status = child.wait().await.context("Failed to wait for the session")?;
-    let last_words = async {
+    let status = child.wait().await.uncoded("Failed to wait for the session")?;
+    let rest = async {
         while let Ok(Some(line)) = log.next_line().await {
-            teller.log(&line);
+            shown.log(&line);
         }
     };
-    // A process that the session started may be ending still, and hold the pipe.
-    let _said_enough = tokio::time::timeout(LAST_WORDS, last_words).await;
-    drop(teller);
-    if let Some(problem) = last.and_then(|status| status.problem) {
-        return Err(problem.into());
+    // A process that the session started may be ending still, and hold the pipe; its words are not waited for.
+    let _ = tokio::time::timeout(LAST_WORDS, rest).await;
+    drop(shown);
+    match failure {
+        Some(problem) => Err(problem.into()),
+        None if asked_to_end => Ok(ExitCode::SUCCESS),
+        None if status.success() => Err(Failure::Uncoded(
+            "The session was ended before it was connected".to_owned(),
+        )),
+        None => Err(Failure::Uncoded(format!(
+            "The session's process ended without saying why ({status})"
+        ))),
     }
-    if asked_to_end {
-        return Ok(ExitCode::SUCCESS);
-    }
-    anyhow::ensure!(!status.success(), "The session was ended before it was connected");
-    Ok(ExitCode::from(OURS))
 }

@@ -4,32 +4,28 @@ use ipnet::IpNet;
 use slipway_cluster::kubeconfig::{Target, choose};
 use slipway_cluster::permissions::{self, Feature, Verdict as Allowed};
 use slipway_cluster::ranges::{self, Ranges};
-use slipway_control::Problem;
+use slipway_control_api::{Action, Check, Finding, Problem};
+use slipway_problem::Fault;
 use slipway_profile::Profile;
 
-use super::finding::{Check, Finding};
+use crate::arguments::chosen;
+use crate::failure::Failure;
 use crate::routes::{self, Route, overlapping};
 
-use crate::arguments::chosen;
-
 /// Everything that can be known; ends where what comes next needs what failed.
-pub(super) async fn check(profile: &Profile) -> anyhow::Result<Vec<Finding>> {
+pub(super) async fn check(profile: &Profile) -> Result<Vec<Finding>, Failure> {
     let mut findings = vec![match profile.method.ready() {
         Ok(()) => Finding::ok(
             Check::Method,
             format!("This version has the method {}.", profile.method),
         ),
-        Err(error) => {
-            let problem = Problem::new(error.code(), error.to_string(), error.remedy());
-            Finding::problem(Check::Method, problem)
-        }
+        Err(error) => Finding::problem(Check::Method, error.problem()),
     }];
     let (sources, choice) = chosen(profile, true)?;
     let target = match choose(&sources, &choice).await {
         Ok(target) => target,
         Err(error) => {
-            let problem = Problem::new(error.code(), error.to_string(), error.remedy());
-            findings.push(Finding::problem(Check::Kubeconfig, problem));
+            findings.push(Finding::problem(Check::Kubeconfig, error.problem()));
             return Ok(findings);
         }
     };
@@ -49,10 +45,7 @@ async fn ask(target: &Target) -> Vec<Finding> {
     };
     let (client, version) = match answered.await {
         Ok(answered) => answered,
-        Err(error) => {
-            let problem = Problem::new(error.code(), error.to_string(), error.remedy());
-            return vec![Finding::problem(Check::ApiServer, problem)];
-        }
+        Err(error) => return vec![Finding::problem(Check::ApiServer, error.problem())],
     };
     let mut findings = vec![Finding::ok(
         Check::ApiServer,
@@ -104,17 +97,14 @@ fn of_permissions(namespace: &str, allowed: &[Allowed]) -> Vec<Finding> {
         })
         .collect();
     if !missing.is_empty() {
-        findings.push(
-            Finding::fail(
-                Check::Permission,
-                format!("No session is possible in namespace {namespace} with these permissions."),
-                format!(
-                    "Check that the namespace is written right, then ask for this Role:\n{}",
-                    permissions::role_yaml(namespace)
-                ),
-            )
-            .coded("forbidden"),
+        let role = permissions::role_yaml(namespace);
+        let problem = Problem::new(
+            "forbidden",
+            format!("No session is possible in namespace {namespace} with these permissions."),
+            format!("Check that the namespace is written right, then ask for this Role:\n{role}"),
         );
+        let ask = Action::AskForRole { yaml: role };
+        findings.push(Finding::problem(Check::Permission, problem.with_actions([ask])));
     }
     findings
 }
@@ -177,7 +167,7 @@ mod tests {
     use slipway_cluster::api::Access;
 
     use super::*;
-    use crate::command::doctor::finding::in_words;
+    use crate::command::doctor::text::in_words;
 
     fn verdict(feature: Feature, verb: &'static str, resource: &'static str, allowed: bool) -> Allowed {
         Allowed {

@@ -6,11 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use slipway_capture::private_namespace::remedy;
-use slipway_control::Problem;
+use slipway_control_api::{Check, Finding, Problem};
 use slipway_helper_api::{Client, ClientError, Refusal, Status, Welcome};
 use tokio::time::timeout;
 
-use super::finding::{Check, Finding};
 use super::namespaces;
 
 /// How long the helper may take to say how it is.
@@ -36,7 +35,7 @@ pub(super) async fn kernel() -> Vec<Finding> {
         ),
         Err(error) => Finding::warn(
             Check::Kernel,
-            format!("Whether you may make namespaces could not be tried: {error:#}."),
+            format!("Whether you may make namespaces could not be tried: {error}."),
             "Connect and see.",
         ),
     };
@@ -195,8 +194,9 @@ fn resolv_conf(text: &str) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use slipway_control_api::Verdict;
+
     use super::*;
-    use crate::command::doctor::finding::Verdict;
 
     fn hosts(line: &str, has_mdns_allow: bool) -> Verdict {
         let text = format!("passwd: files\nhosts: {line} # comment\nnetworks: files\n");

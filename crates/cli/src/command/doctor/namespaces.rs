@@ -4,7 +4,6 @@ use std::io;
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::Context;
 use nix::sched::{CloneFlags, unshare};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -29,17 +28,21 @@ pub(crate) fn try_if_asked() {
 ///
 /// # Errors
 ///
-/// When that could not be found out.
-pub(super) async fn attempt() -> anyhow::Result<io::Result<()>> {
-    let status = Command::new(std::env::current_exe()?)
+/// When that could not be found out, with the reason.
+pub(super) async fn attempt() -> Result<io::Result<()>, String> {
+    let started = |error: io::Error| format!("it could not be started: {error}");
+    let status = Command::new(std::env::current_exe().map_err(started)?)
         .env(TRY, "1")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .status();
-    let status = timeout(PATIENCE, status).await.context("it took too long")??;
-    match status.code().context("it was killed")? {
+    let status = timeout(PATIENCE, status)
+        .await
+        .map_err(|_elapsed| "it took too long")?
+        .map_err(started)?;
+    match status.code().ok_or("it was killed")? {
         0 => Ok(Ok(())),
         errno => Ok(Err(io::Error::from_raw_os_error(errno))),
     }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use slipway_control::{Answerer, Explanation};
+use slipway_control_api::{Answerer, Explanation};
 
 use crate::routes::Route;
 

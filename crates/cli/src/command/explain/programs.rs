@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use slipway_control::{Answerer, Explanation};
+use slipway_control_api::{Answerer, Explanation};
 
 /// How long the laptop's resolver may take. Longer than the C library's own two attempts of five seconds with one server
 /// would serve nobody.

@@ -1,30 +1,14 @@
 //! Lists as people read them.
 
-use serde::Serialize;
-use slipway_cluster::kubeconfig::Context;
-use slipway_cluster::list::{Namespace, Port, Service, Workload, WorkloadKind, Workloads};
+use slipway_control_api::list::{Context, ListedPort, Namespace, Service, Workload, WorkloadKind, Workloads};
 
 use crate::table::table;
-
-/// One port and what offers it. The form of `slipway list ports --json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct ListedPort {
-    /// `service`, or the workload's kind.
-    of: &'static str,
-    /// The service's or workload's name.
-    owner: String,
-    /// Of a workload: the container.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    container: Option<String>,
-    #[serde(flatten)]
-    port: Port,
-}
 
 /// The ports that services offer, then those that containers declare.
 pub(super) fn ports_of(services: &[Service], workloads: &[Workload]) -> Vec<ListedPort> {
     let of_services = services.iter().flat_map(|service| {
         service.ports.iter().map(|port| ListedPort {
-            of: "service",
+            of: "service".to_owned(),
             owner: service.name.clone(),
             container: None,
             port: port.clone(),
@@ -33,7 +17,7 @@ pub(super) fn ports_of(services: &[Service], workloads: &[Workload]) -> Vec<List
     let of_workloads = workloads.iter().flat_map(|workload| {
         workload.containers.iter().flat_map(|container| {
             container.ports.iter().map(|port| ListedPort {
-                of: kind(workload.kind),
+                of: kind(workload.kind).to_owned(),
                 owner: workload.name.clone(),
                 container: Some(container.name.clone()),
                 port: port.clone(),
@@ -124,7 +108,7 @@ pub(super) fn ports(ports: &[ListedPort]) -> String {
             [
                 format!("{}/{}", port.port, port.protocol),
                 port.name.clone().unwrap_or_default(),
-                listed.of.to_owned(),
+                listed.of.clone(),
                 listed.owner.clone(),
                 listed
                     .container
@@ -147,8 +131,7 @@ fn kind(kind: WorkloadKind) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use slipway_cluster::api::Access;
-    use slipway_cluster::list::Container;
+    use slipway_control_api::list::{Access, Container, Port};
 
     use super::*;
 

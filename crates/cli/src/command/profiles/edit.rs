@@ -4,10 +4,11 @@ use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, bail};
-use slipway_control::Problem;
+use slipway_control_api::Problem;
+use slipway_problem::Fault;
 use slipway_profile::{MAX_FILE_BYTES, ProfileName, Store};
 
+use crate::failure::{Failure, Uncoded};
 use crate::output;
 
 /// How an edit ended.
@@ -17,15 +18,16 @@ pub(super) enum Edited {
 }
 
 /// Opens a copy, and again while it is no profile and the person wants to.
-pub(super) fn run(store: &Store, name: &ProfileName) -> anyhow::Result<Edited> {
+pub(super) fn run(store: &Store, name: &ProfileName) -> Result<Edited, Failure> {
     let before = current(store, name)?;
     let mut copy = tempfile::Builder::new()
         .prefix(&format!("{name}-"))
         .suffix(".toml")
         .tempfile()
-        .context("Failed to make a copy to edit")?;
-    copy.write_all(before.as_bytes())?;
-    copy.flush()?;
+        .uncoded("Failed to make a copy to edit")?;
+    copy.write_all(before.as_bytes())
+        .and_then(|()| copy.flush())
+        .uncoded("Failed to write a copy to edit")?;
     loop {
         open(copy.path())?;
         let after = read(copy.path())?;
@@ -36,9 +38,9 @@ pub(super) fn run(store: &Store, name: &ProfileName) -> anyhow::Result<Edited> {
             Ok(_) => return Ok(Edited::Saved),
             Err(error) => error,
         };
-        if !again(&error)? {
+        if !again(&error).uncoded("Failed to ask")? {
             // The work is not lost with the copy.
-            let (_, kept) = copy.keep().context("Failed to keep the copy")?;
+            let (_, kept) = copy.keep().uncoded("Failed to keep the copy")?;
             let remedy = format!("Nothing was saved. The text is in {}.", kept.display());
             return Err(Problem::new(error.code(), error.to_string(), remedy).into());
         }
@@ -46,7 +48,7 @@ pub(super) fn run(store: &Store, name: &ProfileName) -> anyhow::Result<Edited> {
 }
 
 /// The file's own text, also if it is no profile: that is when it needs an edit most.
-fn current(store: &Store, name: &ProfileName) -> anyhow::Result<String> {
+fn current(store: &Store, name: &ProfileName) -> Result<String, Failure> {
     let path = store.path(name);
     if !path.exists() {
         return Err(slipway_profile::Error::Missing(name.clone()).into());
@@ -54,17 +56,17 @@ fn current(store: &Store, name: &ProfileName) -> anyhow::Result<String> {
     read(&path)
 }
 
-fn read(path: &Path) -> anyhow::Result<String> {
+fn read(path: &Path) -> Result<String, Failure> {
     // Opened anew each time: many editors replace the file.
-    let file = std::fs::File::open(path).with_context(|| format!("Failed to read {}", path.display()))?;
+    let file = std::fs::File::open(path).uncoded(format!("Failed to read {}", path.display()))?;
     let mut text = String::new();
     file.take(MAX_FILE_BYTES + 1)
         .read_to_string(&mut text)
-        .with_context(|| format!("Failed to read {}", path.display()))?;
+        .uncoded(format!("Failed to read {}", path.display()))?;
     Ok(text)
 }
 
-fn open(path: &Path) -> anyhow::Result<()> {
+fn open(path: &Path) -> Result<(), Failure> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
     let editor = set("VISUAL")
         .or_else(|| set("EDITOR"))
@@ -74,17 +76,17 @@ fn open(path: &Path) -> anyhow::Result<()> {
         .args(["-c", &format!("{editor} \"$1\""), "sh"])
         .arg(path)
         .status()
-        .with_context(|| format!("Failed to start the editor `{editor}`"))?;
+        .uncoded(format!("Failed to start the editor `{editor}`"))?;
     if !status.success() {
-        bail!(
+        return Err(Failure::Uncoded(format!(
             "The editor `{editor}` failed ({status}); nothing was saved. Set VISUAL or EDITOR to another one"
-        );
+        )));
     }
     Ok(())
 }
 
 /// Shows what is wrong, and asks whether to open it once more. Without a terminal there is nobody to ask.
-fn again(error: &slipway_profile::Error) -> anyhow::Result<bool> {
+fn again(error: &slipway_profile::Error) -> io::Result<bool> {
     if !io::stdin().is_terminal() {
         return Ok(false);
     }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use slipway_problem::Fault;
 use slipway_profile::Listed;
 
 use crate::table::table;
@@ -39,7 +40,7 @@ pub(super) fn list_json(listed: &[Listed]) -> Result<Vec<Value>, serde_json::Err
         Ok(profile) => serde_json::to_value(profile),
         Err(error) => Ok(json!({
             "name": entry.stem,
-            "problem": {"code": error.code(), "cause": error.to_string(), "remedy": error.remedy()},
+            "problem": error.problem(),
         })),
     };
     listed.iter().map(value).collect()

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use slipway_control::{Health, LastWords, SessionStatus};
+use slipway_control::LastWords;
+use slipway_control_api::{CaptureStatus, Health, SessionStatus};
 
 use crate::narration::place;
 use crate::table::table;
@@ -17,16 +18,16 @@ pub(super) fn all(sessions: &[SessionStatus], ended: &[LastWords], now: Timestam
     };
     for LastWords { status, .. } in ended {
         let is_back = sessions.iter().any(|session| session.title() == status.title());
-        let Some(problem) = status.problem.as_ref().filter(|_| !is_back) else {
+        let Some(failure) = status.failure.as_ref().filter(|_| !is_back) else {
             continue;
         };
-        let _infallible = write!(
+        let _ = write!(
             text,
             "\n{} ended by itself {} ago: {}\n  {}\n  Its log: `slipway logs {}`\n",
             status.title(),
             since(status.since, now),
-            problem.cause,
-            problem.remedy,
+            failure.cause,
+            failure.remedy,
             status.id,
         );
     }
@@ -61,8 +62,9 @@ fn running(sessions: &[SessionStatus], now: Timestamp) -> String {
         &rows,
     );
     for session in sessions {
-        if let Some(problem) = &session.problem {
-            let _infallible = write!(
+        for problem in session.all_problems() {
+            // Writing to a string cannot fail.
+            let _ = write!(
                 text,
                 "\n{}: {}\n  {}\n",
                 session.title(),
@@ -92,23 +94,22 @@ pub(super) fn one(session: &SessionStatus, now: Timestamp) -> String {
         let node = agent.node.as_ref().map(|node| format!(" on {node}"));
         rows.push(("Agent", format!("{}{}", agent.pod, node.unwrap_or_default())));
     }
-    if !session.routes.is_empty() {
-        rows.push(("Routes", session.routes.join(", ")));
-    }
-    if let Some(dns) = &session.dns {
-        rows.push(("Names", dns.clone()));
-    }
-    if let Some(capture) = &session.capture {
-        rows.push(("Capture", capture.clone()));
+    if let Some(capture) = session.capture.as_ref().and_then(CaptureStatus::vpn_tcp) {
+        if !capture.routes.is_empty() {
+            let routes: Vec<String> = capture.routes.iter().map(ToString::to_string).collect();
+            rows.push(("Routes", routes.join(", ")));
+        }
+        rows.push(("Names", capture.dns.clone()));
+        rows.push(("Capture", capture.back_end.to_string()));
     }
     rows.push(("Session", format!("{} (process {})", session.id, session.pid)));
-    if let Some(problem) = &session.problem {
+    for problem in session.all_problems() {
         rows.push(("Problem", problem.cause.clone()));
         rows.push(("", problem.remedy.clone()));
     }
     let mut text = format!("{}\n", session.title());
     for (what, said) in rows {
-        let _infallible = writeln!(text, "  {what:8} {said}");
+        let _ = writeln!(text, "  {what:8} {said}");
     }
     text
 }
@@ -161,7 +162,8 @@ fn since(then: Timestamp, now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use slipway_control::{AgentInfo, Problem, State};
+    use slipway_control::status_of_this_process;
+    use slipway_control_api::{AgentInfo, BackEnd, Problem, State, VpnTcpStatus};
     use slipway_profile::Method;
 
     use super::*;
@@ -169,12 +171,13 @@ mod tests {
     fn sessions() -> (Vec<SessionStatus>, Timestamp) {
         let then: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
         let now: Timestamp = "2026-03-01T12:47:11Z".parse().unwrap();
-        let mut shop = SessionStatus::preparing(
+        let mut shop = status_of_this_process(
             "shop-a1b2c3".parse().unwrap(),
             Some("shop".into()),
             Method::VpnTcp,
         );
         shop.pid = 4711;
+        shop.started = then;
         shop.since = then;
         shop.context = Some("staging".into());
         shop.namespace = Some("shop".into());
@@ -189,14 +192,22 @@ mod tests {
             pod: "slipway-agent-x".into(),
             node: Some("node-1".into()),
         });
-        shop.routes = vec!["10.96.0.0/16".into(), "10.244.0.0/16".into()];
-        shop.dns = Some("redirect of port 53".into());
-        shop.capture = Some("rewriting".into());
-        let mut new = SessionStatus::preparing("session-d4e5f6".parse().unwrap(), None, Method::VpnTcp);
+        shop.problems = vec![
+            Problem::new("range-shared", "10.96.0.0/16 is another session's.", "Use it."),
+            Problem::new("also-proxy-unknown", "`db` is unknown.", "Correct it."),
+        ];
+        shop.capture = Some(CaptureStatus::VpnTcp(VpnTcpStatus {
+            routes: vec!["10.96.0.0/16".parse().unwrap(), "10.244.0.0/16".parse().unwrap()],
+            dns: "redirect of port 53".into(),
+            resolver: "198.19.0.2".parse().unwrap(),
+            back_end: BackEnd::Rewriting,
+        }));
+        let mut new = status_of_this_process("session-d4e5f6".parse().unwrap(), None, Method::VpnTcp);
         new.pid = 4712;
+        new.started = now;
         new.since = now;
         new.step = Some("Reading the kubeconfig".into());
-        new.problem = Some(Problem::new("x", "The kubeconfig is empty.", "Write one."));
+        new.problems = vec![Problem::new("x", "The kubeconfig is empty.", "Write one.")];
         (vec![shop, new], now)
     }
 
@@ -213,7 +224,8 @@ mod tests {
         let ended = |mut status: SessionStatus, id: &str| {
             status.id = id.parse().unwrap();
             status.state = State::Ended;
-            status.problem = Some(Problem::new("helper-gone", "The helper ended", "Start it again"));
+            status.problems.clear();
+            status.failure = Some(Problem::new("helper-gone", "The helper ended", "Start it again"));
             LastWords {
                 status,
                 log: Vec::new(),

@@ -5,22 +5,21 @@
     reason = "in a test's helper a failure is the test's"
 )]
 
+mod fixture;
+mod watching;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-use slipway_control::{
-    Answerer, Client, Error, Explanation, Handler, LogRing, NameEvent, Picture, Problem, Publisher,
-    RuntimeFolder, Server, SessionId, SessionStatus, State, WatchEvent, Watcher, sessions,
-};
+use slipway_control::{Client, Error, LogRing, RuntimeFolder, Server, sessions, status_of_this_process};
+use slipway_control_api::{PROTOCOL_VERSION, SessionId, State};
 use slipway_profile::Method;
-use tempfile::TempDir;
-use tokio::sync::Notify;
 use tokio::time::timeout;
+
+use crate::fixture::{Fixture, Scripted, explain};
 
 /// Far above what any step takes; reached only when a promise is broken.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -43,6 +42,18 @@ async fn a_running_session_is_listed_and_an_ended_one_is_not() {
         Err(Error::NoSession(_))
     ));
     assert_eq!(fs::read_dir(fixture.folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_session_that_reconnects_stays_the_oldest() {
+    let fixture = Fixture::new();
+    let older = fixture.session("older");
+    let younger = fixture.session("younger");
+    younger.publisher.enter(State::Connected);
+    older.publisher.enter(State::Reconnecting);
+    let listed = sessions(&fixture.folder).await.unwrap();
+    let ids: Vec<_> = listed.iter().map(|status| &status.id).collect();
+    assert_eq!(ids, [&older.id, &younger.id]);
 }
 
 #[tokio::test]
@@ -113,47 +124,6 @@ async fn a_session_that_hangs_hides_no_other_and_costs_a_second() {
 }
 
 #[tokio::test]
-async fn a_watch_brings_the_present_state_and_every_change_and_name() {
-    let fixture = Fixture::new();
-    let session = fixture.session("shop");
-    let mut watch = fixture.client(&session).await.watch().await.unwrap();
-    assert_eq!(next_status(&mut watch).await.state, State::Preparing);
-
-    let problem = Problem::new("net-away", "The network is away.", "Wait for it.");
-    session.publisher.update(|status| {
-        status.state = State::Reconnecting;
-        status.problem = Some(problem.clone());
-    });
-    let status = next_status(&mut watch).await;
-    assert_eq!(
-        (status.state, status.problem),
-        (State::Reconnecting, Some(problem))
-    );
-
-    session.publisher.name(name_event("orders"));
-    let event = timeout(LIMIT, watch.next()).await.unwrap().unwrap().unwrap();
-    assert_eq!(event, WatchEvent::Name(name_event("orders")));
-
-    session.publisher.enter(State::Ended);
-    session.server.end().await;
-    assert_eq!(next_status(&mut watch).await.state, State::Ended);
-    assert_eq!(timeout(LIMIT, watch.next()).await.unwrap().unwrap(), None);
-}
-
-#[tokio::test]
-async fn a_change_of_state_sets_its_time_and_no_change_wakes_nobody() {
-    let fixture = Fixture::new();
-    let session = fixture.session("shop");
-    let mut watch = fixture.client(&session).await.watch().await.unwrap();
-    let before = next_status(&mut watch).await;
-    session.publisher.update(|status| status.problem = None);
-    session.publisher.enter(State::Placing);
-    let after = next_status(&mut watch).await;
-    assert_eq!(after.state, State::Placing);
-    assert!(after.since > before.since);
-}
-
-#[tokio::test]
 async fn disconnecting_waits_until_the_session_is_gone() {
     let fixture = Fixture::new();
     let session = fixture.session("shop");
@@ -214,7 +184,7 @@ async fn an_unknown_command_is_answered_and_the_connection_goes_on() {
     let session = fixture.session("shop");
     let replies = tokio::task::block_in_place(|| {
         let mut raw = RawClient::connect(&fixture.folder, &session.id);
-        assert_eq!(raw.read()["slipway_control"], 1);
+        assert_eq!(raw.read()["slipway_control"], PROTOCOL_VERSION);
         [r#"{"do":"fly"}"#, "not json", r#"{"do":"status"}"#].map(|line| raw.ask(line))
     });
     assert_eq!(replies[0]["value"]["code"], "control-unknown-command");
@@ -259,134 +229,16 @@ async fn a_session_of_another_version_is_named_as_such() {
 }
 
 #[tokio::test]
-async fn the_watcher_sees_sessions_come_change_and_go() {
-    let fixture = Fixture::new();
-    let old = fixture.session("old");
-    let mut watcher = Watcher::start(fixture.folder.clone()).unwrap();
-    let first = next_picture(&mut watcher).await;
-    assert_eq!(first.sessions.keys().collect::<Vec<_>>(), [&old.id]);
-
-    let new = fixture.session("new");
-    let picture = next_picture(&mut watcher).await;
-    assert_eq!(picture.sessions.len(), 2);
-
-    new.publisher.enter(State::Connected);
-    let picture = next_picture(&mut watcher).await;
-    assert_eq!(picture.sessions[&new.id].state, State::Connected);
-
-    new.publisher.name(name_event("orders"));
-    let picture = next_picture(&mut watcher).await;
-    assert_eq!(picture.names, [(new.id.clone(), name_event("orders"))]);
-
-    let problem = Problem::new("kaputt", "It broke.", "Mend it.");
-    new.publisher.update(|status| {
-        status.state = State::Ended;
-        status.problem = Some(problem.clone());
-    });
-    let picture = next_picture(&mut watcher).await;
-    assert_eq!(picture.sessions[&new.id].state, State::Ended);
-    new.server.end().await;
-    let picture = next_picture(&mut watcher).await;
-    assert_eq!(picture.sessions.keys().collect::<Vec<_>>(), [&old.id]);
-    assert_eq!(picture.gone.len(), 1);
-    assert_eq!(picture.gone[0].problem, Some(problem));
-}
-
-#[tokio::test]
-async fn the_first_picture_of_an_empty_folder_is_empty() {
-    let fixture = Fixture::new();
-    let mut watcher = Watcher::start(fixture.folder.clone()).unwrap();
-    assert_eq!(next_picture(&mut watcher).await, Picture::default());
-}
-
-#[tokio::test]
-async fn the_watcher_survives_the_loss_of_its_folder() {
-    let fixture = Fixture::new();
-    let mut watcher = Watcher::start(fixture.folder.clone()).unwrap();
-    next_picture(&mut watcher).await;
-    fs::remove_dir(fixture.folder.path()).unwrap();
-    let session = fixture.session("shop");
-    let picture = next_picture(&mut watcher).await;
-    assert!(picture.sessions.contains_key(&session.id));
-}
-
-#[tokio::test]
 async fn two_sessions_cannot_have_one_id() {
     let fixture = Fixture::new();
     let session = fixture.session("shop");
-    let status = SessionStatus::preparing(session.id.clone(), None, Method::VpnTcp);
+    let status = status_of_this_process(session.id.clone(), None, Method::VpnTcp);
     let second = Server::bind(&fixture.folder, status, LogRing::new(), Scripted::default());
     assert!(matches!(second, Err(Error::Io { .. })));
     assert_eq!(
         fixture.client(&session).await.status().await.unwrap().id,
         session.id
     );
-}
-
-struct Fixture {
-    folder: RuntimeFolder,
-    _dir: TempDir,
-}
-
-struct Session {
-    id: SessionId,
-    server: Server,
-    publisher: Publisher,
-    asked_to_end: Arc<Notify>,
-}
-
-#[derive(Default)]
-struct Scripted {
-    asked_to_end: Arc<Notify>,
-}
-
-impl Handler for Scripted {
-    fn disconnect(&self) {
-        self.asked_to_end.notify_one();
-    }
-
-    async fn explain(&self, name: &str) -> Explanation {
-        explain(name)
-    }
-}
-
-impl Fixture {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        Self {
-            folder: RuntimeFolder::at(dir.path().join("slipway")).unwrap(),
-            _dir: dir,
-        }
-    }
-
-    fn session(&self, name: &str) -> Session {
-        let id = SessionId::fresh(name);
-        let asked_to_end = Arc::new(Notify::new());
-        let handler = Scripted {
-            asked_to_end: Arc::clone(&asked_to_end),
-        };
-        let initial = SessionStatus::preparing(id.clone(), Some(name.into()), Method::VpnTcp);
-        let (server, publisher) = Server::bind(&self.folder, initial, LogRing::new(), handler).unwrap();
-        Session {
-            id,
-            server,
-            publisher,
-            asked_to_end,
-        }
-    }
-
-    async fn client(&self, session: &Session) -> Client {
-        Client::connect(&self.folder, &session.id).await.unwrap()
-    }
-}
-
-impl Session {
-    async fn end_when_asked(self) {
-        self.asked_to_end.notified().await;
-        self.publisher.enter(State::Ending);
-        self.publisher.enter(State::Ended);
-        self.server.end().await;
-    }
 }
 
 struct RawClient {
@@ -439,39 +291,4 @@ async fn greeting_as(uid: u32, socket: &std::path::Path) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).unwrap()
-}
-
-async fn next_status(watch: &mut slipway_control::Watch) -> SessionStatus {
-    match timeout(LIMIT, watch.next()).await.unwrap().unwrap() {
-        Some(WatchEvent::Status(status)) => *status,
-        other => panic!("expected a status, got {other:?}"),
-    }
-}
-
-async fn next_picture(watcher: &mut Watcher) -> Picture {
-    timeout(LIMIT, watcher.next()).await.unwrap().unwrap()
-}
-
-fn explain(name: &str) -> Explanation {
-    Explanation {
-        name: name.into(),
-        answered_by: Answerer::Cluster,
-        answer: vec!["10.96.0.7".into()],
-        cause: format!("There is a service {name} in namespace shop."),
-        remedy: None,
-        steps: vec!["shop.svc.cluster.local".into()],
-    }
-}
-
-fn name_event(name: &str) -> NameEvent {
-    NameEvent {
-        at: Timestamp::UNIX_EPOCH,
-        name: name.into(),
-        kind: "A".into(),
-        program: Some("curl".into()),
-        answer: vec!["10.96.0.7".into()],
-        answered_by: Answerer::Cluster,
-        took_ms: 3,
-        problem: None,
-    }
 }

@@ -1,0 +1,131 @@
+//! Findings of the doctor: one for each check.
+
+use serde::{Deserialize, Serialize};
+use slipway_problem::{Action, Problem, known_actions};
+
+/// The result of one check. The form of `slipway doctor --json` is an array of these.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Finding {
+    /// What was checked.
+    pub check: Check,
+    /// How it is.
+    pub verdict: Verdict,
+    /// What was found, in a sentence.
+    pub detail: String,
+    /// What to do about it; `null` where nothing is to be done.
+    pub remedy: Option<String>,
+    /// The code of the problem by which a session would fail, if there is one.
+    pub code: Option<String>,
+    /// The remedies that a program can offer as buttons; often empty.
+    #[serde(default, deserialize_with = "known_actions")]
+    pub actions: Vec<Action>,
+}
+
+/// What the doctor checks, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names say it")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Check {
+    Kernel,
+    Tun,
+    Helper,
+    Resolver,
+    Method,
+    Kubeconfig,
+    ApiServer,
+    Permission,
+    Range,
+    /// A check of a newer version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// How something is that was checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Verdict {
+    /// Good.
+    Ok,
+    /// A session is possible, something in it is not.
+    Warn,
+    /// No session is possible.
+    Fail,
+}
+
+impl Finding {
+    /// Something good.
+    pub fn ok(check: Check, detail: impl Into<String>) -> Self {
+        Self {
+            check,
+            verdict: Verdict::Ok,
+            detail: detail.into(),
+            remedy: None,
+            code: None,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Something that a session would have to do without.
+    pub fn warn(check: Check, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            check,
+            verdict: Verdict::Warn,
+            detail: detail.into(),
+            remedy: Some(remedy.into()),
+            code: None,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Something that keeps a session from connecting.
+    pub fn fail(check: Check, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            verdict: Verdict::Fail,
+            ..Self::warn(check, detail, remedy)
+        }
+    }
+
+    /// The problem by which a session would fail, in the same words.
+    pub fn problem(check: Check, problem: Problem) -> Self {
+        Self {
+            actions: problem.actions,
+            ..Self::fail(check, problem.cause, problem.remedy).coded(problem.code)
+        }
+    }
+
+    /// The finding with a problem's code.
+    pub fn coded(self, code: impl Into<String>) -> Self {
+        Self {
+            code: Some(code.into()),
+            ..self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_has_the_actions_of_its_problem() {
+        let action = Action::Run {
+            command: "slipway doctor".into(),
+        };
+        let problem = Problem::new("x", "It broke.", "Mend it.").with_actions([action.clone()]);
+        let finding = Finding::problem(Check::Helper, problem);
+        assert_eq!(finding.actions, [action]);
+        let json = serde_json::to_value(&finding).unwrap();
+        assert_eq!(serde_json::from_value::<Finding>(json).unwrap(), finding);
+    }
+
+    #[test]
+    fn a_newer_finding_is_read() {
+        let text = r#"{"check":"wormhole","verdict":"ok","detail":"Open.","remedy":null,"code":null,
+            "actions":[{"do":"fly"}]}"#;
+        let finding: Finding = serde_json::from_str(text).unwrap();
+        assert_eq!((finding.check, finding.actions), (Check::Unknown, Vec::new()));
+    }
+}

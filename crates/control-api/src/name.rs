@@ -1,0 +1,44 @@
+//! Names that programs asked for, and who answered.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use slipway_problem::Problem;
+
+/// One name that a program asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct NameEvent {
+    /// When the answer was given.
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("format" = "date-time")))]
+    pub at: Timestamp,
+    /// The name as asked.
+    pub name: String,
+    /// The kind of record, as in `AAAA`.
+    pub kind: String,
+    /// The program that asked, where the kernel lets us know.
+    #[serde(default)]
+    pub program: Option<String>,
+    /// The answer, an address or other data each; empty when there was none.
+    #[serde(default)]
+    pub answer: Vec<String>,
+    /// Who answered.
+    pub answered_by: Answerer,
+    /// How long it took, in milliseconds.
+    pub took_ms: u32,
+    /// Why there is no answer.
+    #[serde(default)]
+    pub problem: Option<Problem>,
+}
+
+/// Who answered for a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Answerer {
+    /// The cluster's DNS, through the agent.
+    Cluster,
+    /// The laptop's own name servers.
+    Laptop,
+    /// Nobody: there is no such name, or no answer came.
+    Nobody,
+}

@@ -1,0 +1,360 @@
+//! Menus for pictures, as a person reads them.
+
+use insta::assert_snapshot;
+use slipway_control::status_of_this_process;
+use slipway_control_api::{Health, State};
+use slipway_profile::Method;
+
+use super::*;
+use crate::{Glyph, Reporter, View};
+
+#[test]
+fn profiles_that_are_off_are_offered() {
+    assert_snapshot!(seen(&profiles(&["billing", "shop"])), @"
+    icon: Disconnected; tooltip: Slipway: Not connected
+      Not connected
+    ---
+    > Connect billing
+    > Connect shop
+    ---
+    > Quit Slipway
+    ");
+}
+
+#[test]
+fn what_was_just_clicked_cannot_be_clicked_again() {
+    let mut picture = profiles(&["shop"]);
+    picture.starting.insert(target("shop"));
+    assert_snapshot!(seen(&picture), @"
+    icon: Connecting; tooltip: shop: Connecting
+      shop: Connecting
+    ---
+      shop (Connecting)
+    ---
+    > Quit Slipway
+    ");
+}
+
+#[test]
+fn connecting_says_what_it_does_and_can_be_given_up() {
+    let mut picture = profiles(&["shop"]);
+    picture.starting.insert(target("shop"));
+    add(&mut picture, "shop", State::Placing, |status| {
+        status.step = Some("placing the agent".into())
+    });
+    assert_snapshot!(seen(&picture), @"
+    icon: Connecting; tooltip: shop: Connecting: placing the agent
+      shop: Connecting: placing the agent
+    ---
+    > Disconnect shop (Connecting: placing the agent)
+    ---
+    > Quit Slipway, stay connected
+    ");
+}
+
+#[test]
+fn a_connected_profile_can_be_disconnected() {
+    let mut picture = profiles(&["billing", "shop"]);
+    add(&mut picture, "shop", State::Connected, |_| {});
+    assert_snapshot!(seen(&picture), @"
+    icon: Connected; tooltip: shop: Connected
+      shop: Connected
+    ---
+    > Connect billing
+    > Disconnect shop (Connected)
+    ---
+    > Quit Slipway, stay connected
+    ");
+}
+
+#[test]
+fn a_measurement_changes_nothing_that_is_shown() {
+    let mut picture = profiles(&["shop"]);
+    add(&mut picture, "shop", State::Connected, |_| {});
+    let before = View::of(&picture);
+    for status in picture.sessions.values_mut() {
+        status.health = Some(Health {
+            rtt_ms: 12,
+            ..Health::default()
+        });
+    }
+    assert_eq!(View::of(&picture), before);
+}
+
+#[test]
+fn a_lost_network_is_told_where_the_profile_is() {
+    let mut picture = profiles(&["shop"]);
+    add(&mut picture, "shop", State::Reconnecting, |status| {
+        status.problems = vec![Problem::new(
+            "net-away",
+            "Waiting for the network.",
+            "Open connections are kept.",
+        )];
+    });
+    assert_snapshot!(seen(&picture), @"
+    icon: Degraded; tooltip: shop: Reconnecting
+      shop: Reconnecting
+    ---
+    > Disconnect shop (Reconnecting)
+          Waiting for the network.
+          Open connections are kept.
+    ---
+    > Quit Slipway, stay connected
+    ");
+}
+
+#[test]
+fn every_problem_of_a_session_is_shown() {
+    let mut picture = profiles(&["shop"]);
+    add(&mut picture, "shop", State::Connected, |status| {
+        status.problems = vec![
+            Problem::new("range-not-routed", "10.96.0.0/16 is in use.", "Leave the VPN."),
+            Problem::new("also-proxy-unknown", "`db` is unknown.", "Correct it."),
+        ];
+    });
+    assert_snapshot!(seen(&picture), @"
+    icon: Degraded; tooltip: shop: Connected
+      shop: Connected
+    ---
+    > Disconnect shop (Connected)
+          10.96.0.0/16 is in use.
+          Leave the VPN.
+          `db` is unknown.
+          Correct it.
+    ---
+    > Quit Slipway, stay connected
+    ");
+}
+
+#[test]
+fn what_failed_says_why_and_can_be_tried_again() {
+    let mut picture = profiles(&["shop"]);
+    let problem = Problem::new(
+        "rbac-pods",
+        "Your account may not create pods in shop.",
+        "Ask for a Role that allows create on pods and get on pods/portforward in the namespace shop.",
+    );
+    picture.report(target("shop"), Reporter::Starter, problem);
+    assert_snapshot!(seen(&picture), @"
+    icon: Attention; tooltip: shop: Needs you
+      shop: Needs you
+    ---
+    > Connect shop
+          Your account may not create pods in shop.
+          Ask for a Role that allows create on pods and get on
+          pods/portforward in the namespace shop.
+    ---
+    > Dismiss problems
+    > Quit Slipway
+    ");
+}
+
+#[test]
+fn sessions_from_a_terminal_appear_below() {
+    let mut picture = profiles(&["shop"]);
+    add(&mut picture, "shop", State::Connected, |_| {});
+    add(&mut picture, "", State::Connected, |status| {
+        status.context = Some("prod@eu".into())
+    });
+    add(&mut picture, "deleted", State::Ending, |_| {});
+    assert_snapshot!(seen(&picture), @"
+    icon: Connecting; tooltip: shop: Connected | prod@eu: Connected | deleted: Disconnecting
+      2 of 3 connected
+    ---
+    > Disconnect shop (Connected)
+    ---
+    > Disconnect prod@eu (Connected)
+      deleted (Disconnecting)
+    ---
+    > Disconnect all
+    > Quit Slipway, stay connected
+    ");
+}
+
+#[test]
+fn without_profiles_the_contexts_are_offered() {
+    let contexts = vec!["kind-dev".parse().unwrap(), "staging".parse().unwrap()];
+    let mut picture = Picture {
+        contexts,
+        ..Picture::default()
+    };
+    add(&mut picture, "", State::Connected, |status| {
+        status.context = Some("staging".into())
+    });
+    assert_snapshot!(seen(&picture), @"
+    icon: Connected; tooltip: staging: Connected
+      staging: Connected
+    ---
+      Found in your kubeconfig
+    > Connect kind-dev
+    > Disconnect staging (Connected)
+    ---
+    > Quit Slipway, stay connected
+    ");
+    assert_snapshot!(seen(&Picture::default()), @"
+    icon: Disconnected; tooltip: Slipway: Not connected
+      Not connected
+    ---
+      No profile is saved and no context was found
+    ---
+    > Quit Slipway
+    ");
+}
+
+#[test]
+fn protected_and_broken_profiles_are_marked() {
+    let mut picture = profiles(&[]);
+    let problem = Problem::new(
+        "profile-invalid",
+        "line 3, column 1: unknown field `colr`",
+        "Correct it.",
+    );
+    picture.profiles = vec![
+        Saved::Broken {
+            stem: "billing".into(),
+            problem,
+        },
+        Saved::Profile {
+            name: "prod".parse().unwrap(),
+            protected: true,
+        },
+    ];
+    assert_snapshot!(seen(&picture), @"
+    icon: Disconnected; tooltip: Slipway: Not connected
+      Not connected
+    ---
+      billing (cannot be read)
+          Line 3, column 1: unknown field `colr`.
+          Correct it.
+    > Connect prod (protected)
+    ---
+    > Quit Slipway
+    ");
+    add(&mut picture, "prod", State::Connected, |_| {});
+    assert!(seen(&picture).contains("> Disconnect prod (Connected, protected)"));
+}
+
+#[test]
+fn two_sessions_of_one_profile_are_both_there() {
+    let mut picture = profiles(&["shop"]);
+    add(&mut picture, "shop", State::Connected, |_| {});
+    add(&mut picture, "shop", State::Connected, |_| {});
+    let clicks: Vec<_> = menu(&picture)
+        .items()
+        .filter_map(|item| item.click.clone())
+        .collect();
+    for id in picture.sessions.keys() {
+        assert!(
+            clicks.contains(&Click::Disconnect(id.clone())),
+            "{id} cannot be disconnected"
+        );
+    }
+}
+
+#[test]
+fn the_worst_session_has_the_icon() {
+    let mut picture = profiles(&["a"]);
+    let mut expect = |state, change: fn(&mut SessionStatus), glyph| {
+        add(&mut picture, "a", state, change);
+        assert_eq!(View::of(&picture).glyph, glyph);
+    };
+    expect(State::Connected, |_| {}, Glyph::Connected);
+    expect(State::Placing, |_| {}, Glyph::Connecting);
+    expect(State::Reconnecting, |_| {}, Glyph::Degraded);
+    expect(
+        State::Ended,
+        |s| s.failure = Some(Problem::new("x", "It broke.", "Mend it.")),
+        Glyph::Attention,
+    );
+}
+
+#[test]
+fn a_session_that_has_ended_is_shown_as_going_until_it_is_gone() {
+    let mut picture = profiles(&["shop"]);
+    add(&mut picture, "shop", State::Ended, |_| {});
+    assert_snapshot!(seen(&picture), @"
+    icon: Connecting; tooltip: shop: Disconnecting
+      shop: Disconnecting
+    ---
+      shop (Disconnecting)
+    ---
+    > Quit Slipway, stay connected
+    ");
+}
+
+#[test]
+fn a_session_that_is_connected_with_a_problem_is_degraded() {
+    let mut picture = profiles(&["a"]);
+    add(&mut picture, "a", State::Connected, |status| {
+        status.problems = vec![Problem::new("overlap", "A range is used twice.", "Choose.")];
+    });
+    assert_eq!(View::of(&picture).glyph, Glyph::Degraded);
+}
+
+#[test]
+fn connecting_and_disconnecting_change_the_menu_in_place() {
+    let mut picture = profiles(&["billing", "shop"]);
+    let off = menu(&picture);
+    picture.starting.insert(target("shop"));
+    let starting = menu(&picture);
+    add(&mut picture, "shop", State::Connected, |_| {});
+    let on = menu(&picture);
+    assert!(off.has_slots_of(&starting) && starting.has_slots_of(&on));
+    assert_ne!(off, on);
+}
+
+#[test]
+fn a_line_more_is_another_menu() {
+    let mut picture = profiles(&["shop"]);
+    let before = menu(&picture);
+    let problem = Problem::new("x", "It broke.", "Mend it.");
+    picture.report(target("shop"), Reporter::Session, problem);
+    assert!(!before.has_slots_of(&menu(&picture)));
+}
+
+fn profiles(names: &[&str]) -> Picture {
+    let saved = |name: &&str| Saved::Profile {
+        name: name.parse().unwrap(),
+        protected: false,
+    };
+    Picture {
+        profiles: names.iter().map(saved).collect(),
+        ..Picture::default()
+    }
+}
+
+fn target(name: &str) -> Target {
+    Target::Profile(name.parse().unwrap())
+}
+
+/// Adds a session of a profile; of none if `profile` is empty.
+fn add(picture: &mut Picture, profile: &str, state: State, change: impl FnOnce(&mut SessionStatus)) {
+    let id: SessionId = format!("s{}", picture.sessions.len()).parse().unwrap();
+    let profile = (!profile.is_empty()).then(|| profile.to_owned());
+    let mut status = status_of_this_process(id.clone(), profile, Method::VpnTcp);
+    status.state = state;
+    change(&mut status);
+    picture.sessions.insert(id, status);
+}
+
+/// What a person sees: `>` is what can be clicked.
+fn seen(picture: &Picture) -> String {
+    let view = View::of(picture);
+    let mut lines = vec![format!(
+        "icon: {:?}; tooltip: {}",
+        view.glyph,
+        view.tooltip.replace('\n', " | ")
+    )];
+    for entry in &view.menu.entries {
+        lines.push(match entry {
+            Entry::Item(Item {
+                click: Some(_), text, ..
+            }) => format!("> {text}"),
+            Entry::Item(Item {
+                click: None, text, ..
+            }) => format!("  {text}"),
+            Entry::Separator => "---".into(),
+        });
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,71 @@
+//! `docs/schema/` describes what `--json` prints, as the types are now.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema};
+use slipway_control_api::{Explained, Finding, Progress, SessionStatus, list};
+use slipway_profile::Profile;
+
+/// Set by `cargo xtask schema`: the files are written instead of compared.
+const RENEW: &str = "SLIPWAY_RENEW_SCHEMA";
+
+/// Every file below `docs/schema/` with the schema that it holds.
+fn schemas() -> Vec<(&'static str, Schema)> {
+    vec![
+        ("connect.json", schema::<Progress>()),
+        ("doctor.json", schema::<Vec<Finding>>()),
+        ("explain.json", schema::<Explained>()),
+        ("list-contexts.json", schema::<Vec<list::Context>>()),
+        ("list-namespaces.json", schema::<Vec<list::Namespace>>()),
+        ("list-ports.json", schema::<Vec<list::ListedPort>>()),
+        ("list-services.json", schema::<Vec<list::Service>>()),
+        ("list-workloads.json", schema::<list::Workloads>()),
+        ("profiles-show.json", schema::<Profile>()),
+        ("status.json", schema::<Vec<SessionStatus>>()),
+    ]
+}
+
+/// The schema of what is written, where a field with a default is always there.
+fn schema<T: JsonSchema>() -> Schema {
+    let settings = SchemaSettings::draft2020_12().for_serialize();
+    settings.into_generator().into_root_schema_for::<T>()
+}
+
+#[test]
+fn the_committed_schemas_are_current() {
+    let folder = folder();
+    if std::env::var_os(RENEW).is_some() {
+        fs::create_dir_all(&folder).unwrap();
+        for old in fs::read_dir(&folder).unwrap() {
+            fs::remove_file(old.unwrap().path()).unwrap();
+        }
+        for (name, schema) in schemas() {
+            fs::write(folder.join(name), text(&schema)).unwrap();
+        }
+    }
+    let stale: Vec<&str> = schemas()
+        .iter()
+        .filter(|(name, schema)| fs::read_to_string(folder.join(name)).ok() != Some(text(schema)))
+        .map(|(name, _)| *name)
+        .collect();
+    assert!(
+        stale.is_empty(),
+        "docs/schema is not what the types say: {stale:?}. Renew it with `cargo xtask schema`, and name what changed in CHANGELOG.md"
+    );
+    assert_eq!(
+        fs::read_dir(&folder).unwrap().count(),
+        schemas().len(),
+        "a file too many"
+    );
+}
+
+fn text(schema: &Schema) -> String {
+    serde_json::to_string_pretty(schema).unwrap() + "\n"
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schema")
+}
