@@ -6,7 +6,8 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use slipway_cluster::kubeconfig::choose;
 use slipway_control::{
-    Claim, ClaimError, LastWords, LogRing, PlainFields, RuntimeFolder, Server, fresh_id, status_of_this_process,
+    Claim, ClaimError, LastWords, LogRing, PlainFields, RuntimeFolder, Server, fresh_id,
+    status_of_this_process,
 };
 use slipway_control_api::{Problem, SessionId, SessionStatus, State};
 use slipway_session::{Desk, Options};

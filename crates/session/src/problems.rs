@@ -31,7 +31,8 @@ impl Problems {
         warnings.sort_by_key(|warning| warning.is_shared());
         let withheld = reach.withheld.newest();
         let warnings = warnings.into_iter().map(Fault::problem);
-        self.reach.set(warnings.chain(withheld.as_ref().map(Fault::problem)));
+        self.reach
+            .set(warnings.chain(withheld.as_ref().map(Fault::problem)));
     }
 
     /// Raises that the cluster does not know some of the profile's extra hosts, or that it knows all.

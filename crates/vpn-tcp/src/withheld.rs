@@ -79,7 +79,10 @@ mod tests {
         withheld.add(IpAddr::from([127, 0, 0, 250]), "again".to_owned());
         assert_eq!(withheld.0.len(), MOST);
         let newest = withheld.newest().unwrap();
-        assert_eq!((newest.address, newest.why.as_str()), ([127, 0, 0, 250].into(), "again"));
+        assert_eq!(
+            (newest.address, newest.why.as_str()),
+            ([127, 0, 0, 250].into(), "again")
+        );
         assert_eq!(withheld.why([127, 0, 0, 1].into()), None);
         assert!(withheld.forget([127, 0, 0, 255].into()));
         assert_eq!(withheld.why([127, 0, 0, 255].into()), None);
