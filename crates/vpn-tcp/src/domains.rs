@@ -60,7 +60,12 @@ impl Domains {
         } else {
             vec![format!("{own}.svc"), "svc".to_owned()]
         };
-        let cluster: Option<ClusterDomain> = if taken { parsed([&domain]).pop() } else { None };
+        let is_clusters = taken && said_by == DomainSaidBy::Cluster;
+        let cluster: Option<ClusterDomain> = if is_clusters {
+            parsed([&domain]).pop()
+        } else {
+            None
+        };
         let zones = Zones {
             cluster,
             namespaces: parsed::<Namespace>([&own]),
@@ -277,7 +282,7 @@ mod tests {
     fn a_domain_by_the_users_word_comes_here_whatever_it_is() {
         let scope = Scope::new("lab".parse().unwrap(), "shop".parse().unwrap());
         let zones = domains(&scope, DomainSaidBy::User).with(&[]);
-        assert!(zones.all().contains(&"lab"));
+        assert!(zones.all().contains(&"lab") && zones.cluster.is_none());
         assert_eq!(search(&zones), ["shop.svc.lab", "svc.lab", "lab"]);
     }
 

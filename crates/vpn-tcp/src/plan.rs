@@ -95,12 +95,12 @@ impl Fault for Warning {
                 | ConflictWith::Attached
                 | ConflictWith::Routed
                 | ConflictWith::NameServer => {
-                    "Names still resolve, but what has an address in that range is out of reach. Leave the other network, \
-                     or end its VPN, then connect again; `slipway doctor` shows whose it is."
+                    "What has an address in that range is out of reach, and its name does not resolve. Leave the other \
+                     network, or end its VPN, then connect again; `slipway doctor` shows whose it is."
                 }
             },
             Warning::KeptOut { .. } => {
-                "Names still resolve, but what has an address in that range is out of reach."
+                "What has an address in that range is out of reach, and its name does not resolve."
             }
             Warning::DoubtfulDomain { .. } => {
                 "If the domain is the cluster's, say so: connect with `--cluster-domain`, or set `cluster-domain` in the \

@@ -60,8 +60,8 @@ impl Fault for WithheldAddress {
     }
 
     fn remedy(&self) -> String {
-        "If that host is meant to be reached through the cluster, add its name to `--also-proxy` or to the profile. \
-         `slipway explain NAME` says more."
+        "If it is meant to be reached through the cluster, add its name or its network to `--also-proxy` or to the \
+         profile. `slipway explain NAME` says more."
             .to_owned()
     }
 }

@@ -162,7 +162,15 @@ fn a_range_of_another_vpn_stays_the_vpns_and_is_told(desk: &Desk<'_>) {
         session.running.said()
     );
     assert_eq!(route(), before, "the VPN keeps its range");
-    assert!(desk.resolves("web.shop.svc.cluster.local"), "names still work");
+    assert!(
+        desk.resolves("db-0.db.shop.svc.cluster.local"),
+        "the pods' range is the cluster's"
+    );
+    let service = "web.shop.svc.cluster.local";
+    assert!(!desk.resolves(service), "its address would lead into the VPN");
+    let explained = desk.slipway(&["explain", service]).output().unwrap();
+    let explained = String::from_utf8(explained.stdout).unwrap();
+    assert!(explained.contains(Vpn::DEVICE), "{explained}");
     session.disconnect();
     assert_eq!(route(), before);
 }
