@@ -220,6 +220,9 @@ impl<A: Asks> Resolver<A> {
             Decision::Refuse(Refusal::NoSuchName) if rule == Rule::OtherProfile => {
                 return known(Answerer::Nobody, Cause::OtherSession);
             }
+            Decision::Refuse(Refusal::NoSuchName) if rule == Rule::Reserved => {
+                return known(Answerer::Nobody, Cause::Nowhere);
+            }
             Decision::Refuse(Refusal::NoSuchName | Refusal::Transfer) => {
                 return known(Answerer::Us, Cause::Never);
             }

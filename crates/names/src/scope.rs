@@ -67,9 +67,14 @@ pub struct Scope {
     pub suffixes: Vec<Name>,
     /// Single hosts that the user sends to the cluster.
     pub hosts: BTreeSet<Name>,
-    /// Names that the laptop has a meaning for itself, such as its host name, the API server's and those of /etc/hosts:
-    /// never the cluster's, unless they are written for a cluster or the user sends them there.
+    /// Names that the laptop has a meaning for itself, such as its host name and those of /etc/hosts: never the cluster's,
+    /// unless they are written for a cluster or the user sends them there.
     pub reserved: BTreeSet<Name>,
+    /// The names by which the laptop reaches the API server, which are reserved as well.
+    pub api_server: BTreeSet<Name>,
+    /// The domains that the laptop's resolver puts behind short names because this session told it to. What comes in by
+    /// them may have been a short name, so it is kept from being one that is reserved.
+    pub our_search: Vec<Name>,
     /// The laptop's own search list: what its resolver may have put behind a short name.
     pub laptop_search: SearchList,
     /// What stands before `slipway.internal` in names that are explicitly this session's.
@@ -89,6 +94,8 @@ impl Scope {
             suffixes: Vec::new(),
             hosts: BTreeSet::new(),
             reserved: BTreeSet::new(),
+            api_server: BTreeSet::new(),
+            our_search: Vec::new(),
             laptop_search: SearchList::default(),
             profile: None,
         }
@@ -231,6 +238,13 @@ impl Scope {
             return Ruling::new(Rule::NotAHost, Decision::Laptop);
         }
         let name = &question.name;
+        let is_searched = |domain: &Name| {
+            name.strip_suffix(domain)
+                .is_some_and(|short| self.is_needed(&short))
+        };
+        if self.our_search.iter().any(is_searched) {
+            return Ruling::new(Rule::Reserved, Decision::Refuse(Refusal::NoSuchName));
+        }
         if let Some(ruling) = self.ours(name).or_else(|| self.cluster_only(name)) {
             return ruling;
         }
@@ -453,12 +467,16 @@ impl Scope {
 
     /// Whether a name that could be shared is the laptop's all the same.
     fn is_reserved(&self, name: &Name) -> bool {
+        self.is_needed(name) || self.reserved.contains(name)
+    }
+
+    /// Whether a short name is one that systems ask for by themselves, or that leads to the API server.
+    fn is_needed(&self, name: &Name) -> bool {
         let mut labels = name.labels();
-        let is_discovered = match (labels.next(), labels.next()) {
-            (Some(only), None) => DISCOVERED.contains(&only),
-            (_, _) => false,
-        };
-        is_discovered || self.reserved.contains(name)
+        match (labels.next(), labels.next()) {
+            (Some(only), None) => DISCOVERED.contains(&only) || self.api_server.contains(name),
+            (_, _) => self.api_server.contains(name),
+        }
     }
 
     fn knows(&self, namespace: &[u8]) -> bool {

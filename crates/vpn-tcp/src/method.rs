@@ -95,7 +95,7 @@ impl VpnTcp {
         let (routes, mut warnings) = routable(&ranges, &wanted.own_way);
         let mut scope = wanted.scope;
         scope.reserved.extend(laptop_names::read());
-        scope.reserved.extend(wanted.api_server.iter().cloned());
+        scope.api_server.extend(wanted.api_server.iter().cloned());
         let said_by = wanted.domain_said_by;
         let first = judge(&scope.cluster_domain, said_by, &[], &wanted.api_server);
         scope.domain_is_doubtful = first != Trust::Given;
@@ -119,6 +119,7 @@ impl VpnTcp {
         asks.set_laptop(upstreams);
         let namespaces = watch::Sender::new(scope.namespaces.clone());
         scope.laptop_search = laptop_search(&granted);
+        scope.our_search = our_search(&granted, &domains);
         let searched = scope.laptop_search.domains.clone();
         let resolver = Resolver(slipway_names::Resolver::new(scope.clone(), asks, wanted.observer));
         let trust = judge(&scope.cluster_domain, said_by, &searched, &wanted.api_server);
@@ -130,6 +131,7 @@ impl VpnTcp {
             None if scope.domain_is_doubtful => {
                 scope.domain_is_doubtful = false;
                 domains = Domains::new(&scope, said_by, &wanted.zones);
+                scope.our_search = our_search(&granted, &domains);
                 let dns = dns_plan(&domains, listener.port())?;
                 let plan = Plan::new(lease.plan().routes().iter(), Some(dns.clone()));
                 let plan = plan.map_err(|_| VpnTcpError::Helper(ClientError::Unexpected))?;
@@ -326,6 +328,18 @@ async fn doubt(domain: &Name, trust: Trust, resolver: &Resolver) -> Option<Doubt
             None => Some(Doubt::Unknown),
         },
     }
+}
+
+/// The domains that the laptop's resolver searches because of us: all DNS comes here otherwise, short names too.
+fn our_search(granted: &Granted, domains: &Domains) -> Vec<Name> {
+    if granted.dns.as_ref().is_none_or(|dns| dns.rung != Rung::Resolved) {
+        return Vec::new();
+    }
+    let search = domains.with(&[]).search;
+    search
+        .iter()
+        .filter_map(|suffix| suffix.as_str().parse().ok())
+        .collect()
 }
 
 fn laptop_search(granted: &Granted) -> SearchList {

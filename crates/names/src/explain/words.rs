@@ -182,7 +182,10 @@ impl Explanation {
             Rule::InNamespace { namespace } => Some(format!(
                 "`slipway list services --namespace {namespace}` shows what is there."
             )),
-            Rule::Reserved => Some(format!("To ask only the cluster, ask for `{name}.{}.svc`.", self.namespace)),
+            Rule::Reserved => name.labels().next().map(|first| {
+                let service = String::from_utf8_lossy(first);
+                format!("To ask only the cluster, ask for `{service}.{}.svc`.", self.namespace)
+            }),
             Rule::DoubtfulDomain => Some(
                 "If the domain is the cluster's, say so: connect with `--cluster-domain`, or set `cluster-domain` in \
                  the profile's `[dns]`."

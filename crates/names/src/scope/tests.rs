@@ -331,7 +331,8 @@ proptest! {
 #[test]
 fn names_that_the_laptop_needs_itself_are_never_shared() {
     let scope = Scope {
-        reserved: names(&["laptop", "k8s-api", "router.home"]).into_iter().collect(),
+        reserved: names(&["laptop", "router.home"]).into_iter().collect(),
+        api_server: names(&["k8s-api"]).into_iter().collect(),
         ..scope()
     };
     for name in [
@@ -354,6 +355,36 @@ fn names_that_the_laptop_needs_itself_are_never_shared() {
     assert!(
         matches!(decide(&scope, "proxy.shop"), Decision::Both { .. }),
         "not what systems ask for"
+    );
+}
+
+#[test]
+fn a_search_domain_of_ours_is_no_way_round_a_reserved_name() {
+    let mut scope = Scope {
+        api_server: names(&["k8s-api"]).into_iter().collect(),
+        ..scope()
+    };
+    let searched = ["wpad.shop.svc.cluster.local", "k8s-api.svc.cluster.local"];
+    for name in searched {
+        assert_eq!(
+            decide(&scope, name),
+            cluster(&[name]),
+            "{name} was written in full"
+        );
+    }
+    scope.our_search = names(&["shop.svc.cluster.local", "svc.cluster.local"]);
+    for name in searched {
+        assert_eq!(
+            decide(&scope, name),
+            Decision::Refuse(Refusal::NoSuchName),
+            "{name}"
+        );
+    }
+    let full = "wpad.shop.svc.cluster.local";
+    assert_eq!(decide(&scope, "wpad.shop.svc"), cluster(&[full]));
+    assert_eq!(
+        decide(&scope, "web.shop.svc.cluster.local"),
+        cluster(&["web.shop.svc.cluster.local"])
     );
 }
 
