@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
-use slipway_control_api::{Explained, Finding, Progress, SessionStatus, list};
+use slipway_control_api::{Explained, Finding, NameEvent, Progress, SessionStatus, list};
 use slipway_profile::Profile;
 
 /// Set by `cargo xtask schema`: the files are written instead of compared.
@@ -23,6 +23,7 @@ fn schemas() -> Vec<(&'static str, Schema)> {
         ("list-ports.json", schema::<Vec<list::ListedPort>>()),
         ("list-services.json", schema::<Vec<list::Service>>()),
         ("list-workloads.json", schema::<list::Workloads>()),
+        ("names.json", schema::<NameEvent>()),
         ("profiles-show.json", schema::<Profile>()),
         ("status.json", schema::<Vec<SessionStatus>>()),
     ]

@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Disconnect(command::disconnect::Disconnect),
     /// Say whose name it is, who answered, and why it failed
     Explain(command::explain::Explain),
+    /// Show the names that programs asked for lately, with their answers
+    Names(command::names::Names),
     /// Show a session's log
     Logs(command::logs::Logs),
     /// List what can be chosen from: contexts, namespaces, workloads, services, ports

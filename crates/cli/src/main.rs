@@ -47,6 +47,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Status(arguments) => blocking(command::status::run(&arguments)),
         Command::Disconnect(arguments) => blocking(command::disconnect::run(&arguments)),
         Command::Explain(arguments) => blocking(command::explain::run(&arguments)),
+        Command::Names(arguments) => blocking(command::names::run(&arguments)),
         Command::Logs(arguments) => blocking(command::logs::run(&arguments)),
         Command::List(arguments) => blocking(command::list::run(arguments)),
         Command::Profiles(arguments) => command::profiles::run(arguments),

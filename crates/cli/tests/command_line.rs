@@ -85,6 +85,7 @@ fn wrong_usage_is_told_from_our_own_failures() {
         &["disconnect", "nope"],
         &["explain", "web"],
         &["logs"],
+        &["names"],
     ] {
         let output = user.slipway(failing);
         assert_eq!(code(&output), 255, "{failing:?}");

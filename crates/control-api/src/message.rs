@@ -35,6 +35,14 @@ pub enum Request {
         /// The name as a program would ask for it.
         name: String,
     },
+    /// [`Reply::Name`] for every name that is kept; then [`Reply::Done`], or with `follow` every new one until either
+    /// side closes.
+    Names {
+        /// Whether only those that had no answer.
+        failed: bool,
+        /// Whether to go on.
+        follow: bool,
+    },
     /// [`Reply::Log`] for every line that is kept; then [`Reply::Done`], or with `follow` every new line
     /// until either side closes.
     Logs {

@@ -217,32 +217,63 @@ impl Client {
         })
     }
 
+    /// The names that programs asked for lately, or only those that had no answer; with `follow`, also those to come.
+    /// `each` is called for every name, and with how many were left out because the session was read too slowly.
+    ///
+    /// # Errors
+    /// See [`Error`]. The session's end is none.
+    pub async fn names(
+        mut self,
+        failed: bool,
+        follow: bool,
+        mut each: impl FnMut(Result<NameEvent, u64>),
+    ) -> Result<(), Error> {
+        self.send(&Request::Names { failed, follow }).await?;
+        while let Some(reply) = self.next_reply(follow, "tell its names").await? {
+            match reply {
+                Reply::Name(event) => each(Ok(*event)),
+                Reply::Missed(count) => each(Err(count)),
+                Reply::Done => break,
+                Reply::Error(problem) => return Err(Error::Refused(problem)),
+                Reply::Status(_) | Reply::Log(_) | Reply::Explanation(_) => {
+                    return Err(self.unexpected(&reply));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The lines of the session's log; with `follow`, also those to come. `each` is called for every line.
     ///
     /// # Errors
     /// See [`Error`]. The session's end is none.
     pub async fn logs(mut self, follow: bool, mut each: impl FnMut(&str)) -> Result<(), Error> {
-        let id = self.id.clone();
         self.send(&Request::Logs { follow }).await?;
-        loop {
-            let reply = self.read_or_end::<Reply>();
-            // What is kept is known by heart; a line to come may take as long as it likes.
-            let reply = if follow {
-                reply.await
-            } else {
-                timeout(ANSWER_LIMIT, reply)
-                    .await
-                    .map_err(|_| timed_out(&id, "tell its log", ANSWER_LIMIT))?
-            };
-            match reply? {
-                Some(Reply::Log(line)) => each(&line),
-                Some(Reply::Missed(count)) => each(&format!("({count} lines left out)")),
-                Some(Reply::Done) | None => return Ok(()),
-                Some(Reply::Error(problem)) => return Err(Error::Refused(problem)),
-                Some(other @ (Reply::Status(_) | Reply::Name(_) | Reply::Explanation(_))) => {
-                    return Err(self.unexpected(&other));
+        while let Some(reply) = self.next_reply(follow, "tell its log").await? {
+            match reply {
+                Reply::Log(line) => each(&line),
+                Reply::Missed(count) => each(&format!("({count} lines left out)")),
+                Reply::Done => break,
+                Reply::Error(problem) => return Err(Error::Refused(problem)),
+                Reply::Status(_) | Reply::Name(_) | Reply::Explanation(_) => {
+                    return Err(self.unexpected(&reply));
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// The next of several replies; `None` where the session has ended. What is kept is known by heart, so it has a limit;
+    /// with `follow` the next one may take as long as it likes.
+    async fn next_reply(&mut self, follow: bool, what: &'static str) -> Result<Option<Reply>, Error> {
+        let id = self.id.clone();
+        let reply = self.read_or_end::<Reply>();
+        if follow {
+            reply.await
+        } else {
+            timeout(ANSWER_LIMIT, reply)
+                .await
+                .map_err(|_| timed_out(&id, what, ANSWER_LIMIT))?
         }
     }
 

@@ -25,6 +25,7 @@ mod folder;
 mod folder_watch;
 mod last_words;
 mod log;
+mod names;
 mod plain;
 mod problems;
 mod publisher;

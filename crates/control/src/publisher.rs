@@ -7,17 +7,15 @@ use slipway_control_api::{NameEvent, SessionStatus, State};
 use tokio::sync::{broadcast, watch};
 
 use crate::log::LogRing;
+use crate::names::NameRing;
 use crate::problems::{ProblemSource, Problems};
-
-/// How many names a watcher may be behind before it misses some.
-const NAME_QUEUE: usize = 256;
 
 /// What a session says: the way in for everything that clients see. Clones publish for the same session.
 #[derive(Clone, Debug)]
 pub struct Publisher {
     status: Arc<watch::Sender<SessionStatus>>,
     problems: Arc<Mutex<Problems>>,
-    names: broadcast::Sender<NameEvent>,
+    names: NameRing,
     logs: LogRing,
 }
 
@@ -28,7 +26,7 @@ impl Publisher {
         Self {
             status: Arc::new(watch::Sender::new(initial)),
             problems: Arc::default(),
-            names: broadcast::Sender::new(NAME_QUEUE),
+            names: NameRing::new(),
             logs,
         }
     }
@@ -69,15 +67,19 @@ impl Publisher {
         self.status.borrow().clone()
     }
 
-    /// Whether anybody would hear of a name now: names come by the thousand, and few people watch.
+    /// Whether anybody watches names now: those that are answered from memory come by the thousand.
     pub fn names_are_watched(&self) -> bool {
-        self.names.receiver_count() > 0
+        self.names.is_followed()
     }
 
-    /// Tells of a name that was asked for.
+    /// Keeps a name that was asked for, and tells watchers of it.
     pub fn name(&self, event: NameEvent) {
-        // Nobody watching is no failure.
-        let _ = self.names.send(event);
+        self.names.push(event);
+    }
+
+    /// Tells watchers of a name that was answered from memory. Its first answer is kept already.
+    pub fn name_again(&self, event: NameEvent) {
+        self.names.repeat(event);
     }
 
     /// The log that clients read.
@@ -85,7 +87,8 @@ impl Publisher {
         &self.logs
     }
 
-    pub(crate) fn follow_names(&self) -> broadcast::Receiver<NameEvent> {
-        self.names.subscribe()
+    /// The names that are kept, and those to come.
+    pub(crate) fn follow_names(&self) -> (Vec<NameEvent>, broadcast::Receiver<NameEvent>) {
+        self.names.follow()
     }
 }

@@ -215,6 +215,17 @@ impl<H: Handler> Service<H> {
                     lines.write(&Reply::Done).await?;
                 }
                 Request::Explain { name } => lines.write(&self.explain(&name).await).await?,
+                Request::Names { failed, follow } => {
+                    let (kept, new) = self.publisher.follow_names();
+                    let is_meant = |event: &NameEvent| !failed || event.problem.is_some();
+                    for event in kept.into_iter().filter(is_meant) {
+                        lines.write(&Reply::Name(Box::new(event))).await?;
+                    }
+                    if follow {
+                        return self.follow_names(lines, new, is_meant).await;
+                    }
+                    lines.write(&Reply::Done).await?;
+                }
                 Request::Logs { follow: true } => return self.follow_logs(lines).await,
                 Request::Logs { follow: false } => {
                     for line in self.publisher.logs().follow().0 {
@@ -248,7 +259,7 @@ impl<H: Handler> Service<H> {
         // Without a receiver nobody watches names, and the session does not even make events of them.
         let mut names = match subscription.names {
             WatchedNames::None => None,
-            WatchedNames::Failed | WatchedNames::All => Some(self.publisher.follow_names()),
+            WatchedNames::Failed | WatchedNames::All => Some(self.publisher.follow_names().1),
         };
         let mut status = self.publisher.watch();
         status.mark_changed();
@@ -271,6 +282,28 @@ impl<H: Handler> Service<H> {
                 name = next_name(&mut names) => match name {
                     Ok(name) if subscription.names == WatchedNames::Failed && name.problem.is_none() => continue,
                     Ok(name) => Reply::Name(Box::new(name)),
+                    Err(broadcast::error::RecvError::Lagged(count)) => Reply::Missed(count),
+                    Err(broadcast::error::RecvError::Closed) => return Ok(()),
+                },
+                () = self.end.cancelled() => return Ok(()),
+                () = lines.closed() => return Ok(()),
+            };
+            lines.write(&reply).await?;
+        }
+    }
+
+    async fn follow_names(
+        &self,
+        mut lines: Lines,
+        mut new: broadcast::Receiver<NameEvent>,
+        is_meant: impl Fn(&NameEvent) -> bool,
+    ) -> io::Result<()> {
+        loop {
+            let reply = tokio::select! {
+                biased;
+                event = new.recv() => match event {
+                    Ok(event) if !is_meant(&event) => continue,
+                    Ok(event) => Reply::Name(Box::new(event)),
                     Err(broadcast::error::RecvError::Lagged(count)) => Reply::Missed(count),
                     Err(broadcast::error::RecvError::Closed) => return Ok(()),
                 },

@@ -1,6 +1,7 @@
 //! What the cluster answered lately. Bounded; time is passed in.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub(crate) const STALE_FOR: Duration = Duration::from_secs(10);
 pub(crate) struct Entry {
     pub(crate) answer: Arc<Answer>,
     pub(crate) candidates: Arc<[Name]>,
+    /// Those of the answer, ready to be told.
+    pub(crate) addresses: Arc<[IpAddr]>,
     stored: Instant,
     fresh_until: Instant,
 }
@@ -32,6 +35,7 @@ impl Entry {
         now: Instant,
     ) -> Self {
         Self {
+            addresses: answer.addresses.as_slice().into(),
             answer,
             candidates,
             stored: now,

@@ -1,5 +1,6 @@
 //! What happened to each question, for whoever shows it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,8 +55,7 @@ impl Outcome {
 }
 
 /// One answered question.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// The name, as the program's resolver asked for it.
     pub name: Name,
@@ -65,15 +65,12 @@ pub struct Event {
     pub answerer: Answerer,
     /// What the answer was.
     pub outcome: Outcome,
+    /// The addresses that the answer gives for the name.
+    pub addresses: Arc<[IpAddr]>,
     /// The full names that stood for it in the cluster; empty if the cluster was not asked.
-    #[serde(serialize_with = "list")]
     pub candidates: Arc<[Name]>,
     /// From question to answer.
     pub took: Duration,
-}
-
-fn list<S: serde::Serializer>(names: &Arc<[Name]>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(names.iter())
 }
 
 /// Takes events. Called on the way of every answer: it must not block and keeps its own bounds.

@@ -161,7 +161,8 @@ impl<A: Asks> Resolver<A> {
         if entry.answer.bytes.len() > query.udp_limit() {
             return false;
         }
-        let (outcome, candidates) = (entry.answer.outcome, Arc::clone(&entry.candidates));
+        let outcome = entry.answer.outcome;
+        let (addresses, candidates) = (Arc::clone(&entry.addresses), Arc::clone(&entry.candidates));
         entry.answer.write(&query, entry.age(now), out);
         drop(memory);
         if let Ok(name) = Name::from_wire(query.name) {
@@ -170,6 +171,7 @@ impl<A: Asks> Resolver<A> {
                 kind: query.kind(),
                 answerer: Answerer::Cache,
                 outcome,
+                addresses,
                 candidates,
                 took: now.elapsed(),
             };
@@ -199,6 +201,7 @@ impl<A: Asks> Resolver<A> {
             bytes,
             answerer,
             outcome,
+            addresses,
             candidates,
         } = reply;
         let kind = parsed.kind();
@@ -207,6 +210,7 @@ impl<A: Asks> Resolver<A> {
             kind,
             answerer,
             outcome,
+            addresses,
             candidates,
             took: start.elapsed(),
         });

@@ -239,8 +239,11 @@ fn wanted(context: &Context, prepared: &Prepared, domain: Option<&str>) -> Resul
     }
     let publisher = context.publisher.clone();
     let observer = Box::new(move |event: slipway_names::Event| {
-        if publisher.names_are_watched() {
+        // What is answered from memory was kept when it came, and comes by the thousand.
+        if event.answerer != slipway_names::Answerer::Cache {
             publisher.name(name_event(&event));
+        } else if publisher.names_are_watched() {
+            publisher.name_again(name_event(&event));
         }
     });
     Ok(Wanted {
@@ -277,7 +280,7 @@ fn name_event(event: &slipway_names::Event) -> NameEvent {
         name: event.name.to_string(),
         kind: event.kind.to_string(),
         program: None,
-        answer: Vec::new(),
+        answer: event.addresses.iter().map(ToString::to_string).collect(),
         answered_by: answerer(event.answerer),
         took_ms: u32::try_from(event.took.as_millis()).unwrap_or(u32::MAX),
         problem: problem.map(|(code, cause)| {

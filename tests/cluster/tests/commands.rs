@@ -20,6 +20,7 @@ on_the_plain_laptop!(
     a_detached_session_says_as_data_that_it_is_connected,
     a_second_session_of_a_cluster_is_told_whose_the_ranges_are,
     explain_says_who_answered,
+    names_are_kept_with_their_answers,
     a_profile_is_made_connected_and_deleted,
     a_connection_without_a_helper_says_what_to_do_and_leaves_no_session,
     an_unknown_context_is_named_beside_those_that_exist,
@@ -151,6 +152,33 @@ fn a_second_session_of_a_cluster_is_told_whose_the_ranges_are(desk: &Desk<'_>) {
         (None, None),
         "not reachable after"
     );
+}
+
+fn names_are_kept_with_their_answers(desk: &Desk<'_>) {
+    let web = desk.address("service/web", "{.spec.clusterIP}");
+    let session = desk.connect(&[]);
+    assert!(desk.resolves("web.shop.svc") && !desk.resolves("nosuch.shop.svc"));
+    let names = |options: &[&str]| {
+        let arguments = [&["names", "--json"][..], options].concat();
+        let said = desk.text(path_text(&program("slipway")), &arguments);
+        said.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect::<Vec<serde_json::Value>>()
+    };
+    let of = |all: &[serde_json::Value], name: &str| {
+        all.iter()
+            .find(|event| event["name"] == name && event["kind"] == "A")
+            .cloned()
+    };
+    let all = names(&[]);
+    let found = of(&all, "web.shop.svc").unwrap();
+    assert_eq!(found["answer"], serde_json::json!([web]), "{found}");
+    assert_eq!(found["answered_by"], "cluster");
+    let failed = names(&["--failed"]);
+    assert_eq!(of(&failed, "web.shop.svc"), None);
+    let missing = of(&failed, "nosuch.shop.svc").unwrap();
+    assert_eq!(missing["problem"]["code"], "name-not-found", "{missing}");
+    session.disconnect();
 }
 
 /// The company has a host `db` too, and its search domain is the laptop's.

@@ -7,6 +7,7 @@ pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod list;
 pub(crate) mod logs;
+pub(crate) mod names;
 pub(crate) mod profiles;
 pub(crate) mod run;
 pub(crate) mod status;

@@ -1,5 +1,6 @@
 //! An answer and what to say about it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::cluster::FromCluster;
@@ -14,6 +15,7 @@ pub(super) struct Reply {
     pub(super) bytes: Vec<u8>,
     pub(super) answerer: Answerer,
     pub(super) outcome: Outcome,
+    pub(super) addresses: Arc<[IpAddr]>,
     pub(super) candidates: Arc<[Name]>,
 }
 
@@ -30,6 +32,7 @@ impl Reply {
             bytes,
             answerer,
             outcome: found.answer.outcome,
+            addresses: found.answer.addresses.as_slice().into(),
             candidates,
         }
     }
@@ -41,13 +44,17 @@ impl Reply {
         candidates: Arc<[Name]>,
     ) -> Self {
         let Answer {
-            mut bytes, outcome, ..
+            mut bytes,
+            outcome,
+            addresses,
+            ..
         } = answer;
         message::address_to(query, &mut bytes);
         Self {
             bytes,
             answerer,
             outcome,
+            addresses: addresses.into(),
             candidates,
         }
     }
@@ -58,6 +65,7 @@ impl Reply {
             bytes: message::empty(query, Rcode::ServFail),
             answerer: Answerer::Nobody,
             outcome,
+            addresses: Arc::new([]),
             candidates,
         }
     }
@@ -67,6 +75,7 @@ impl Reply {
             bytes: message::empty(query, rcode),
             answerer: Answerer::Us,
             outcome,
+            addresses: Arc::new([]),
             candidates: Arc::new([]),
         }
     }
@@ -79,6 +88,7 @@ impl Reply {
                     bytes,
                     answerer: Answerer::Us,
                     outcome: Outcome::Found,
+                    addresses: Arc::new([CHECK_ADDRESS.into()]),
                     candidates: Arc::new([]),
                 }
             }

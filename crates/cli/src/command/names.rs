@@ -1,0 +1,111 @@
+//! `slipway names`: the names that programs asked for lately, with their answers.
+
+use std::process::ExitCode;
+
+use slipway_control_api::{Answerer, NameEvent};
+
+use crate::failure::Failure;
+use crate::{output, sessions};
+
+/// Arguments of `slipway names`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Names {
+    /// Its id, its profile, or the beginning of one; not needed if only one session runs
+    session: Option<String>,
+    /// Only names that had no answer
+    #[arg(long)]
+    failed: bool,
+    /// Go on with every new name
+    #[arg(short, long)]
+    follow: bool,
+    /// As JSON, a line each
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints the names that the session kept.
+pub(crate) async fn run(arguments: &Names) -> Result<ExitCode, Failure> {
+    let client = sessions::client(arguments.session.as_deref()).await?;
+    let mut failure = None;
+    let (stop, mut stopped) = tokio::sync::oneshot::channel();
+    let mut stop = Some(stop);
+    let each = |event: Result<NameEvent, u64>| {
+        let printed = match event {
+            Ok(event) if arguments.json => output::print_json_line(&event),
+            Ok(event) => output::print(&in_words(&event)),
+            Err(missed) => {
+                output::note(&format!("({missed} names left out)"));
+                Ok(())
+            }
+        };
+        if let (Err(error), Some(stop)) = (printed, stop.take_if(|_| failure.is_none())) {
+            failure = Some(error);
+            // Nobody takes it where we have ended.
+            let _ = stop.send(());
+        }
+    };
+    // The session would go on telling a reader that is gone.
+    tokio::select! {
+        told = client.names(arguments.failed, arguments.follow, each) => told?,
+        Ok(()) = &mut stopped => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    failure.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+fn in_words(event: &NameEvent) -> String {
+    let at = event.at.strftime("%FT%TZ");
+    let NameEvent {
+        name, kind, took_ms, ..
+    } = event;
+    let said = match (&event.problem, event.answer.as_slice()) {
+        (Some(problem), _) => format!("{} ({}", problem.cause, problem.code),
+        (None, []) => format!("no {kind} record ({}", by(event.answered_by)),
+        (None, answer) => format!("{} ({}", answer.join(", "), by(event.answered_by)),
+    };
+    format!("{at} {name} {kind}: {said}, {took_ms} ms)\n")
+}
+
+fn by(answerer: Answerer) -> &'static str {
+    match answerer {
+        Answerer::Cluster => "cluster",
+        Answerer::Laptop => "laptop",
+        Answerer::Nobody => "nobody",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slipway_control_api::Problem;
+
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_line_with_its_answer_or_reason() {
+        let event = NameEvent {
+            at: "2026-03-01T12:00:00.5Z".parse().unwrap(),
+            name: "web.shop".into(),
+            kind: "A".into(),
+            program: None,
+            answer: vec!["10.96.0.7".into()],
+            answered_by: Answerer::Cluster,
+            took_ms: 3,
+            problem: None,
+        };
+        let failed = NameEvent {
+            answer: Vec::new(),
+            problem: Some(Problem::new("name-not-found", "Nobody knows this name.", "Look.")),
+            ..event.clone()
+        };
+        let empty = NameEvent {
+            answer: Vec::new(),
+            kind: "AAAA".into(),
+            ..event.clone()
+        };
+        insta::assert_snapshot!([event, failed, empty].iter().map(in_words).collect::<String>(), @r"
+        2026-03-01T12:00:00Z web.shop A: 10.96.0.7 (cluster, 3 ms)
+        2026-03-01T12:00:00Z web.shop A: Nobody knows this name. (name-not-found, 3 ms)
+        2026-03-01T12:00:00Z web.shop AAAA: no AAAA record (cluster, 3 ms)
+        ");
+    }
+}
