@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::AddressHeaderFlags;
 use netlink_packet_route::link::{AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType, RouteVia,
@@ -89,12 +90,14 @@ impl Network {
             .execute()
             .await
             .map_err(|error| errno(&error))?;
-        let v6 = self
+        let mut v6 = self
             .handle
             .address()
-            .add(index, v6.addr().into(), v6.prefix_len())
-            .execute()
-            .await;
+            .add(index, v6.addr().into(), v6.prefix_len());
+        // Nobody else can have it on a device of ours. Unless that is said, programs do not get it as their address until
+        // the kernel has come to see so.
+        v6.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+        let v6 = v6.execute().await;
         Ok(has_v6 && v6.is_ok())
     }
 

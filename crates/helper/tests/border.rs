@@ -294,6 +294,11 @@ fn what_is_no_message_ends_the_connection_and_nothing_else() {
             .up(&plan(&["10.96.0.0/16"]), None)
             .await
             .expect("a lease");
+        let address6 = up.lease.granted().address6.expect("IPv6 is on");
+        // The kernel adds the route of the device's own address a moment after the address.
+        wait_until("the address is routed", || {
+            laptop.trace().has_route(&format!("local {address6} "))
+        });
         let before = laptop.trace();
 
         let mut oversize = greeted();
