@@ -217,19 +217,24 @@ impl<H: Handler> Service<H> {
                 Request::Explain { name } => lines.write(&self.explain(&name).await).await?,
                 Request::Names { failed, follow } => {
                     let (kept, new) = self.publisher.follow_names();
-                    let is_meant = |event: &NameEvent| !failed || event.problem.is_some();
-                    for event in kept.into_iter().filter(is_meant) {
-                        lines.write(&Reply::Name(Box::new(event))).await?;
+                    let reply = |event: NameEvent| {
+                        (!failed || event.problem.is_some()).then(|| Reply::Name(Box::new(event)))
+                    };
+                    for reply in kept.into_iter().filter_map(reply) {
+                        lines.write(&reply).await?;
                     }
                     if follow {
-                        return self.follow_names(lines, new, is_meant).await;
+                        return self.follow(lines, new, reply).await;
                     }
                     lines.write(&Reply::Done).await?;
                 }
-                Request::Logs { follow: true } => return self.follow_logs(lines).await,
-                Request::Logs { follow: false } => {
-                    for line in self.publisher.logs().follow().0 {
+                Request::Logs { follow } => {
+                    let (kept, new) = self.publisher.logs().follow();
+                    for line in kept {
                         lines.write(&Reply::Log(line)).await?;
+                    }
+                    if follow {
+                        return self.follow(lines, new, |line| Some(Reply::Log(line))).await;
                     }
                     lines.write(&Reply::Done).await?;
                 }
@@ -292,38 +297,19 @@ impl<H: Handler> Service<H> {
         }
     }
 
-    async fn follow_names(
+    /// Tells what comes in, as far as `reply` makes something of it, until either side closes.
+    async fn follow<T: Clone>(
         &self,
         mut lines: Lines,
-        mut new: broadcast::Receiver<NameEvent>,
-        is_meant: impl Fn(&NameEvent) -> bool,
+        mut new: broadcast::Receiver<T>,
+        reply: impl Fn(T) -> Option<Reply>,
     ) -> io::Result<()> {
         loop {
             let reply = tokio::select! {
                 biased;
-                event = new.recv() => match event {
-                    Ok(event) if !is_meant(&event) => continue,
-                    Ok(event) => Reply::Name(Box::new(event)),
-                    Err(broadcast::error::RecvError::Lagged(count)) => Reply::Missed(count),
-                    Err(broadcast::error::RecvError::Closed) => return Ok(()),
-                },
-                () = self.end.cancelled() => return Ok(()),
-                () = lines.closed() => return Ok(()),
-            };
-            lines.write(&reply).await?;
-        }
-    }
-
-    async fn follow_logs(&self, mut lines: Lines) -> io::Result<()> {
-        let (kept, mut new) = self.publisher.logs().follow();
-        for line in kept {
-            lines.write(&Reply::Log(line)).await?;
-        }
-        loop {
-            let reply = tokio::select! {
-                biased;
-                line = new.recv() => match line {
-                    Ok(line) => Reply::Log(line),
+                came = new.recv() => match came.map(&reply) {
+                    Ok(Some(reply)) => reply,
+                    Ok(None) => continue,
                     Err(broadcast::error::RecvError::Lagged(count)) => Reply::Missed(count),
                     Err(broadcast::error::RecvError::Closed) => return Ok(()),
                 },

@@ -240,13 +240,11 @@ impl<A: Asks> Resolver<A> {
         let on_laptop = if laptop_has_a_say { as_it_is } else { &[] };
         let last_label = async {
             match counts {
-                Counts::Either(Order::Together | Order::LaptopFirst) => {
+                Counts::Either(order) if order.heeds_last_label() => {
                     let asking = timeout(EXPLAIN_WITHIN, self.last_label(name));
                     asking.await.unwrap_or(LastLabel::Unknown)
                 }
-                Counts::Either(Order::ClusterFirst | Order::Searched) | Counts::Cluster | Counts::Laptop => {
-                    LastLabel::Unknown
-                }
+                Counts::Either(_) | Counts::Cluster | Counts::Laptop => LastLabel::Unknown,
             }
         };
         let (cluster, laptop, last_label) = tokio::join!(

@@ -85,8 +85,7 @@ fn cluster_first(heard: Heard) -> Option<Verdict> {
 }
 
 fn laptop_first(order: Order, heard: Heard) -> Option<Verdict> {
-    // A search domain of the laptop is there whatever its last label is.
-    let last_label = (order != Order::Searched).then_some(heard.last_label);
+    let last_label = order.heeds_last_label().then_some(heard.last_label);
     let nothing_below = last_label == Some(LastLabel::NoDomain);
     match heard.laptop {
         Said::Exists => Some(Verdict::Laptop),

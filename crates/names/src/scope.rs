@@ -141,6 +141,17 @@ pub enum Order {
     Searched,
 }
 
+impl Order {
+    /// Whether it matters that the laptop's servers have a domain of the name's last label. Below a search domain of the
+    /// laptop it does not: that one is there.
+    pub(crate) const fn heeds_last_label(self) -> bool {
+        match self {
+            Self::Together | Self::LaptopFirst => true,
+            Self::ClusterFirst | Self::Searched => false,
+        }
+    }
+}
+
 /// What we answer ourselves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Own {

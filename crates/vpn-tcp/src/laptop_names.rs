@@ -28,7 +28,7 @@ fn names(host_name: &str, hosts: &str) -> Vec<Name> {
         .filter_map(|name| name.parse().ok())
         .filter(|name: &Name| name.label_count() > 0)
         .collect();
-    names.sort_by_key(|name| (name.label_count(), name.clone()));
+    names.sort_by(|a, b| (a.label_count(), a).cmp(&(b.label_count(), b)));
     names.dedup();
     names.truncate(MOST);
     names

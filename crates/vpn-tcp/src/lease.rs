@@ -120,7 +120,9 @@ pub(crate) struct Keeper {
     /// Networks that the user named, also those that are not routed as a whole.
     pub(crate) users: Vec<IpNet>,
     pub(crate) needs: mpsc::Receiver<Need>,
-    /// What the helper granted of addresses that were learned, the longest unused first.
+    /// What the helper granted of what was asked for.
+    pub(crate) granted: Routes,
+    /// What the helper granted of addresses that were learned beside that, the longest unused first.
     pub(crate) learned: Vec<Route>,
     /// What could not be had for reasons that no lease changes.
     pub(crate) warnings: Vec<Warning>,
@@ -219,53 +221,37 @@ impl Keeper {
             decisions.push(decision);
         }
         let refused = self.learn(new).await;
-        let mut withheld = self.reach.borrow().withheld.clone();
-        let decided = addresses.iter().zip(decisions).map(|(address, decision)| {
-            let why = match decision {
-                Decision::HandOut => None,
-                Decision::Withhold(why) => Some(why),
-                Decision::Route(route) => match refused.iter().find(|(net, _)| *net == route.net) {
-                    None | Some((_, Refused::Shared)) => None,
-                    Some((_, Refused::NoIpv6)) => return Admission::Unusable,
-                    Some((_, Refused::Because(why))) => Some(why.clone()),
-                },
-            };
-            match why {
-                None => {
-                    withheld.forget(*address);
-                    Admission::HandOut
-                }
-                Some(why) => {
-                    withheld.add(*address, why);
-                    Admission::Withhold
-                }
-            }
-        });
-        let decided = decided.collect();
-        self.tell(|reach| reach.withheld = withheld);
-        decided
-    }
-
-    /// Tells what the lease has come to, if that is news.
-    fn tell(&self, change: impl FnOnce(&mut Reach)) {
-        let routes = routes_of(&self.lease);
+        let mut decided = Vec::with_capacity(addresses.len());
         self.reach.send_if_modified(|reach| {
-            let before = reach.clone();
-            reach.routes = routes;
-            change(reach);
-            *reach != before
+            let mut is_news = false;
+            for (address, decision) in addresses.iter().zip(decisions) {
+                let why = match decision {
+                    Decision::HandOut => None,
+                    Decision::Withhold(why) => Some(why),
+                    Decision::Route(route) => match refused.iter().find(|(net, _)| *net == route.net) {
+                        None | Some((_, Refused::Shared)) => None,
+                        Some((_, Refused::NoIpv6)) => {
+                            decided.push(Admission::Unusable);
+                            continue;
+                        }
+                        Some((_, Refused::Because(why))) => Some(why.clone()),
+                    },
+                };
+                let (admission, changed) = match why {
+                    None => (Admission::HandOut, reach.withheld.forget(*address)),
+                    Some(why) => (Admission::Withhold, reach.withheld.add(*address, why)),
+                };
+                decided.push(admission);
+                is_news |= changed;
+            }
+            is_news
         });
+        decided
     }
 
     /// What is to be done with an address, as far as this side knows.
     fn judge(&self, address: IpAddr, named_by: NamedBy) -> Decision {
-        let is_routed = || {
-            self.lease
-                .plan()
-                .routes()
-                .nets()
-                .any(|net| !net.is_single() && net.contains(address))
-        };
+        let is_routed = || self.granted.nets().any(|net| net.contains(address));
         if self.own_way.contains(&address) || is_routed() {
             return Decision::HandOut;
         }
@@ -309,7 +295,11 @@ impl Keeper {
                 Err(error) => refuse_all(&mut new, &mut refused, &error.cause()),
             }
         }
-        self.learned.extend(new.iter());
+        if !new.is_empty() {
+            self.learned.extend(new.iter());
+            let routes = routes_of(&self.lease);
+            self.reach.send_modify(|reach| reach.routes = routes);
+        }
         refused
     }
 
@@ -358,10 +348,15 @@ impl Keeper {
         self.resolver.0.name_servers_changed();
         self.capture.replace_tun(Some(fresh.tun)).await?;
         self.lease = fresh.lease;
-        let routes = self.lease.plan().routes();
-        self.learned.retain(|route| routes.contains(route));
+        let all = self.lease.plan().routes();
+        self.learned.retain(|route| all.contains(route));
+        self.granted = all.iter().filter(|route| !self.learned.contains(route)).collect();
+        let routes = routes_of(&self.lease);
         let warnings = [&self.warnings[..], &fresh.warnings].concat();
-        self.tell(|reach| reach.warnings = warnings);
+        self.reach.send_modify(|reach| {
+            reach.routes = routes;
+            reach.warnings = warnings;
+        });
         Ok(())
     }
 }

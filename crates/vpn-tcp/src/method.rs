@@ -141,6 +141,7 @@ impl VpnTcp {
             }
             None => {}
         }
+        let granted_routes = lease.plan().routes().clone();
         tell_reach.send_replace(Reach {
             routes: routes_of(&lease),
             warnings: [&warnings[..], &refused].concat(),
@@ -162,6 +163,7 @@ impl VpnTcp {
             own_way: wanted.own_way,
             users: wanted.users,
             needs: needed,
+            granted: granted_routes,
             learned: Vec::new(),
             warnings,
             reach: tell_reach,

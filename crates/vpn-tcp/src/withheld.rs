@@ -13,16 +13,24 @@ const MOST: usize = 64;
 pub struct Withheld(VecDeque<(IpAddr, String)>);
 
 impl Withheld {
-    /// Remembers an address and why it was withheld.
-    pub(crate) fn add(&mut self, address: IpAddr, why: String) {
+    /// Remembers an address and why it was withheld. Whether that is news.
+    pub(crate) fn add(&mut self, address: IpAddr, why: String) -> bool {
+        if self
+            .0
+            .back()
+            .is_some_and(|newest| *newest == (address, why.clone()))
+        {
+            return false;
+        }
         self.0.retain(|(known, _)| *known != address);
         self.0.push_back((address, why));
         while self.0.len() > MOST {
             self.0.pop_front();
         }
+        true
     }
 
-    /// Forgets an address, as when it was handed out after all.
+    /// Forgets an address, as when it was handed out after all. Whether it was remembered.
     pub(crate) fn forget(&mut self, address: IpAddr) -> bool {
         let before = self.0.len();
         self.0.retain(|(known, _)| *known != address);
@@ -76,7 +84,9 @@ mod tests {
         for last in 0..=255 {
             withheld.add(IpAddr::from([127, 0, 0, last]), format!("{last}"));
         }
-        withheld.add(IpAddr::from([127, 0, 0, 250]), "again".to_owned());
+        let again = || "again".to_owned();
+        assert!(withheld.add(IpAddr::from([127, 0, 0, 250]), again()));
+        assert!(!withheld.add(IpAddr::from([127, 0, 0, 250]), again()), "no news");
         assert_eq!(withheld.0.len(), MOST);
         let newest = withheld.newest().unwrap();
         assert_eq!(

@@ -27,7 +27,7 @@ impl<A: Asks> Resolver<A> {
         rule: &Rule,
     ) -> Reply {
         let name = &asked.question.name;
-        let last_label = if order == Order::Together || order == Order::LaptopFirst {
+        let last_label = if order.heeds_last_label() {
             self.known_last_label(name)
         } else {
             LastLabel::Unknown

@@ -412,7 +412,7 @@ async fn a_laptop_that_fails_gives_no_name_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_below_a_domain_of_the_laptop_is_not_told_to_the_cluster() {
+async fn the_cluster_is_not_told_names_of_laptop_domains() {
     let bench = bench_without_namespaces();
     bench.script.cluster.otherwise(Say::Address(SVC), 1);
     bench.script.laptop.says("com", Say::NoData, 20);
@@ -429,7 +429,7 @@ async fn a_name_below_a_domain_of_the_laptop_is_not_told_to_the_cluster() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_laptop_does_not_hold_up_names_below_no_domain_of_its() {
+async fn a_silent_laptop_holds_up_no_cluster_name() {
     for (say, after) in TROUBLE {
         let bench = bench();
         bench.finds("web.shop", SVC).await;
