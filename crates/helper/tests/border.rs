@@ -491,7 +491,7 @@ fn a_folder_of_somebody_else_is_refused() {
                 while !over.load(Ordering::Relaxed) {
                     let swap = RenameFlags::RENAME_EXCHANGE;
                     // Fails while there is nothing to swap yet.
-                    drop(renameat2(AT_FDCWD, socket, AT_FDCWD, link, swap));
+                    let _ = renameat2(AT_FDCWD, socket, AT_FDCWD, link, swap);
                 }
             });
             for _ in 0..20 {
