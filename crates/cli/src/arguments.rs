@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use slipway_cluster::kubeconfig::{Choice, Sources};
+use slipway_method as method;
 use slipway_profile::{
     AlsoProxy, Context as ContextName, DomainName, Grace, Image, KubeconfigPath, Method, Namespace, Profile,
     ProfileName, Store,
@@ -12,6 +13,7 @@ use slipway_session::Options;
 
 use crate::command;
 use crate::failure::{Failure, Uncoded};
+use crate::method::method_of;
 
 /// Puts this laptop in a Kubernetes cluster.
 #[derive(Debug, Parser)]
@@ -124,12 +126,12 @@ pub(crate) struct Helper {
 }
 
 impl Session {
-    /// The profile with what the command line says on top of it.
+    /// The profile with what the command line says on top of it, and the method that it names.
     ///
     /// # Errors
     ///
-    /// When the profile cannot be read, or a path is not text.
-    pub(crate) fn options(self, terminal: bool) -> Result<Options, Failure> {
+    /// When the profile cannot be read, a path is not text, or the method cannot be connected yet.
+    pub(crate) fn options(self, terminal: bool) -> Result<(Options, Box<dyn method::Method>), Failure> {
         let named = self.profile.or(self.profile_option);
         let saved = named.is_some();
         let mut profile = match &named {
@@ -154,13 +156,14 @@ impl Session {
                 profile.also_proxy.push(extra);
             }
         }
-        Ok(Options {
+        let options = Options {
             profile,
             saved,
-            helper: self.helper.helper_socket,
             terminal,
             home: home()?,
-        })
+        };
+        let method = method_of(&options, self.helper.helper_socket)?;
+        Ok((options, method))
     }
 }
 
@@ -230,7 +233,7 @@ mod tests {
 
     #[test]
     fn the_command_line_goes_before_the_profile() {
-        let options = session(&[
+        let (options, _) = session(&[
             "--namespace",
             "shop",
             "--also-proxy",

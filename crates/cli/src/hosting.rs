@@ -10,6 +10,7 @@ use slipway_control::{
     status_of_this_process,
 };
 use slipway_control_api::{Problem, SessionId, SessionStatus, State};
+use slipway_method::Method;
 use slipway_session::{Desk, Options};
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::watch;
@@ -68,6 +69,7 @@ pub(crate) fn block_on<T>(hosting: impl Future<Output = T>) -> Result<T, Failure
 /// When the session cannot be begun: the same one runs already, or its socket cannot be made.
 pub(crate) async fn host<T, F: Future<Output = T>>(
     options: Options,
+    method: Box<dyn Method>,
     verbose: u8,
     beside: impl FnOnce(Hosted) -> F,
 ) -> Result<(Result<(), Problem>, T), Failure> {
@@ -84,7 +86,7 @@ pub(crate) async fn host<T, F: Future<Output = T>>(
     let (server, publisher) = Server::bind(&folder, initial, logs.clone(), desk.clone())?;
     let changes = publisher.watch();
     let last = publisher.watch();
-    let session = Box::pin(slipway_session::run(options, publisher, desk));
+    let session = Box::pin(slipway_session::run(options, method, publisher, desk));
     let outcome = tokio::join!(session, beside(Hosted { changes, stop }));
     let status = last.borrow().clone();
     match outcome.0 {

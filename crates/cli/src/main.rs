@@ -14,6 +14,7 @@ mod arguments;
 mod command;
 mod failure;
 mod hosting;
+mod method;
 mod narration;
 mod output;
 mod progress;

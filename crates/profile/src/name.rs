@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use slipway_problem::{Action, Problem};
+
 use crate::error::InvalidValue;
 use crate::value::text_value;
 
@@ -27,6 +29,20 @@ impl ProfileName {
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// A problem that a change of this saved profile would mend, with the command for that.
+    pub fn editable(&self, problem: Problem) -> Problem {
+        let edit = Action::EditProfile {
+            profile: self.0.clone(),
+        };
+        let remedy = format!(
+            "{}\nThe profile is changed by `slipway profiles edit {self}`.",
+            problem.remedy
+        );
+        Problem::new(problem.code, problem.cause, remedy)
+            .with_actions(problem.actions)
+            .with_actions([edit])
     }
 }
 

@@ -1,4 +1,4 @@
-//! What every state is given, and why the way from state to state is left.
+//! Input that all states share, and the way out of each.
 
 use slipway_control::Publisher;
 use tokio_util::sync::CancellationToken;
@@ -6,8 +6,9 @@ use tokio_util::sync::CancellationToken;
 use crate::desk::Desk;
 use crate::error::SessionError;
 use crate::options::Options;
+use crate::states::Exit;
 
-/// What every state is given.
+/// Input that all states share.
 pub(crate) struct Context {
     pub(crate) options: Options,
     pub(crate) publisher: Publisher,
@@ -15,26 +16,23 @@ pub(crate) struct Context {
     pub(crate) stop: CancellationToken,
 }
 
-/// Why the way from state to state was left.
-#[derive(Debug)]
-pub(crate) enum Left {
-    /// Somebody asked the session to end.
-    Stopped,
-    /// It cannot go on.
-    Failed(SessionError),
-}
-
-impl<E: Into<SessionError>> From<E> for Left {
-    fn from(error: E) -> Left {
-        Left::Failed(error.into())
-    }
-}
-
 impl Context {
-    /// Says what is being done, to people and to the log.
+    /// Publishes and logs what is being done.
     pub(crate) fn step(&self, text: &str) {
         tracing::info!("{text}");
         self.publisher
             .update(|status| status.step = Some(text.to_owned()));
+    }
+
+    /// Waits for `work`, unless the session is asked to end first.
+    pub(crate) async fn unless_stopped<T, E: Into<SessionError>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Exit> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(Exit::Stopped),
+            done = work => done.map_err(Exit::from),
+        }
     }
 }

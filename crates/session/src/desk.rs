@@ -4,15 +4,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use slipway_control::Handler;
 use slipway_control_api::{Answerer, Explanation};
+use slipway_method::Explainer;
 use slipway_names::{Name, Outcome};
-use slipway_vpn_tcp::Explainer;
 use tokio_util::sync::CancellationToken;
 
 /// Takes what comes over the session's socket. Clones are the same desk.
 #[derive(Clone, Default)]
 pub struct Desk {
     stop: CancellationToken,
-    explainer: Arc<Mutex<Option<Explainer>>>,
+    explainer: Arc<Mutex<Option<Arc<dyn Explainer>>>>,
 }
 
 impl Desk {
@@ -21,7 +21,7 @@ impl Desk {
         self.stop.clone()
     }
 
-    pub(crate) fn set_explainer(&self, explainer: Option<Explainer>) {
+    pub(crate) fn set_explainer(&self, explainer: Option<Arc<dyn Explainer>>) {
         *self.explainer.lock().unwrap_or_else(PoisonError::into_inner) = explainer;
     }
 }

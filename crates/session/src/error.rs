@@ -5,17 +5,17 @@ use slipway_cluster::api::ApiError;
 use slipway_cluster::keys::KeyError;
 use slipway_cluster::kubeconfig::{ConnectError, KubeconfigError};
 use slipway_cluster::placement::PlaceError;
+use slipway_method::BadName;
 use slipway_problem::{Action, Fault, Problem};
-use slipway_profile::{MethodNotYet, ProfileName};
+use slipway_profile::ProfileName;
 use slipway_tunnel::ProofError;
-use slipway_vpn_tcp::{Ended, VpnTcpError};
+
+use crate::carriers::Trouble;
+use crate::connecting::FIRST_CARRIER;
 
 /// Why a session did not come about, or ended without being asked to.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SessionError {
-    /// The profile's method cannot be connected.
-    #[error(transparent)]
-    Method(#[from] MethodNotYet),
     /// The kubeconfig cannot be used.
     #[error(transparent)]
     Kubeconfig(#[from] KubeconfigError),
@@ -43,18 +43,24 @@ pub(crate) enum SessionError {
         /// How long was waited.
         seconds: u64,
     },
-    /// The laptop cannot be connected.
+    /// The method cannot capture programs, or cannot any more.
     #[error(transparent)]
-    VpnTcp(#[from] VpnTcpError),
-    /// The laptop was connected and is not any more.
-    #[error("{0}")]
-    Ended(std::sync::Arc<Ended>),
+    Method(Problem),
     /// A name that is not one, in the profile or the kubeconfig.
-    #[error("`{name}` is not a name that DNS can hold")]
-    Name {
-        /// What was given.
-        name: String,
-    },
+    #[error(transparent)]
+    Name(#[from] BadName),
+}
+
+impl From<Trouble> for SessionError {
+    fn from(trouble: Trouble) -> SessionError {
+        match trouble {
+            Trouble::Open(error) => error.into(),
+            Trouble::Proof(error) => error.into(),
+            Trouble::Ended(_) | Trouble::Slow(_) => SessionError::AgentSilent {
+                seconds: FIRST_CARRIER.as_secs(),
+            },
+        }
+    }
 }
 
 impl From<PlaceError> for SessionError {
@@ -81,9 +87,7 @@ impl Fault for SessionError {
             SessionError::Carrier(_) => "carrier",
             SessionError::Proof(_) => "agent-proof",
             SessionError::AgentSilent { .. } => "agent-silent",
-            SessionError::VpnTcp(error) => error.code(),
-            SessionError::Ended(end) => end.code(),
-            SessionError::Name { .. } => "bad-name",
+            SessionError::Name(error) => error.code(),
         }
     }
 
@@ -109,9 +113,7 @@ impl Fault for SessionError {
                 "See what the agent says with `kubectl logs -l app.kubernetes.io/name=slipway-agent`."
                     .to_owned()
             }
-            SessionError::VpnTcp(error) => error.remedy(),
-            SessionError::Ended(end) => end.remedy(),
-            SessionError::Name { .. } => "Correct the name in the profile or on the command line.".to_owned(),
+            SessionError::Name(error) => error.remedy(),
         }
     }
 
@@ -131,9 +133,8 @@ impl Fault for SessionError {
             SessionError::Carrier(CarrierError::Forbidden { .. }) => run("slipway doctor"),
             SessionError::Proof(_) => run("slipway cleanup"),
             SessionError::AgentSilent { .. } => run("kubectl logs -l app.kubernetes.io/name=slipway-agent"),
-            SessionError::VpnTcp(error) => error.actions(),
-            SessionError::Ended(end) => end.actions(),
-            SessionError::Carrier(_) | SessionError::Name { .. } => Vec::new(),
+            SessionError::Name(error) => error.actions(),
+            SessionError::Carrier(_) => Vec::new(),
         }
     }
 }
@@ -141,25 +142,16 @@ impl Fault for SessionError {
 impl SessionError {
     /// The problem for the users of a session of `profile`, if that is a saved one.
     pub(crate) fn problem_of(&self, profile: Option<&ProfileName>) -> Problem {
-        let Some(profile) = profile.filter(|_| self.is_the_profiles()) else {
-            return self.problem();
-        };
-        let remedy = format!(
-            "{}\nThe profile is changed by `slipway profiles edit {profile}`.",
-            self.remedy()
-        );
-        let edit = Action::EditProfile {
-            profile: profile.to_string(),
-        };
-        Problem::new(self.code(), self.to_string(), remedy)
-            .with_actions(self.actions())
-            .with_actions([edit])
+        match profile.filter(|_| self.is_the_profiles()) {
+            Some(profile) => profile.editable(self.problem()),
+            None => self.problem(),
+        }
     }
 
     /// Whether another word in the profile would mend it.
     fn is_the_profiles(&self) -> bool {
         match self {
-            SessionError::Method(_) | SessionError::Name { .. } => true,
+            SessionError::Name(_) => true,
             SessionError::Kubeconfig(error) => matches!(
                 error,
                 KubeconfigError::Missing { .. } | KubeconfigError::UnknownContext { .. }
@@ -174,8 +166,7 @@ impl SessionError {
             | SessionError::Carrier(_)
             | SessionError::Proof(_)
             | SessionError::AgentSilent { .. }
-            | SessionError::VpnTcp(_)
-            | SessionError::Ended(_) => false,
+            | SessionError::Method(_) => false,
         }
     }
 }
@@ -186,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_profile_at_fault_can_be_edited() {
-        let error = SessionError::Name { name: "a b".into() };
+        let error = SessionError::Name(BadName("a b".into()));
         let profile: ProfileName = "shop".parse().unwrap();
         let problem = error.problem_of(Some(&profile));
         assert!(

@@ -1,35 +1,38 @@
 //! One session, from connect to clean-up.
 //!
-//! A session is a state machine with one file for each state, and every state is a function
-//! that ends in the next one or in an error:
+//! A session is a state machine. Each state is a type that owns what belongs to it; it runs until an event, and one
+//! function (`states::next`) decides which state follows:
 //!
 //! ```text
 //! preparing ─► placing ─► connecting ─► connected ◄─► reconnecting
 //!     │           │  ▲         │            │ └─────────► placing (the agent was lost)
-//!     └───────────┴──│─────────┴────────────┴──────► ending ─► over
+//!     └───────────┴──│─────────┴────────────┴──────► ending
+//!                    └── the agent that was found is of no use
 //! ```
 //!
-//! It puts the rooms below it together: the cluster to choose and place, carriers and the tunnel to reach the
-//! agent, a method to catch programs. What happens is told to a [`slipway_control::Publisher`], what people ask
-//! comes in by [`Desk`]. It must not know how it is shown, or who started it.
+//! It joins the crates below it: `cluster` to choose a cluster and place an agent, `carrier` and `tunnel` to reach the
+//! agent, and a [`Method`](slipway_method::Method), which captures programs and of which it knows no more than the trait.
+//! What happens goes to a [`slipway_control::Publisher`]; requests of users come in by [`Desk`]. It must not know any
+//! method, the helper, how a status is shown, or who started it.
 
 mod addresses;
-mod also_proxy;
 mod carriers;
+mod cluster;
 mod connected;
 mod connecting;
 mod context;
 mod desk;
 mod ending;
 mod error;
-mod holdings;
-mod namespaces;
+mod extra_hosts;
+mod name_events;
 mod options;
 mod placing;
 mod preparing;
-mod problems;
-mod reconnecting;
 mod run;
+mod states;
+#[cfg(test)]
+mod tests;
 
 pub use desk::Desk;
 pub use options::Options;

@@ -11,8 +11,6 @@ pub struct Options {
     pub profile: Profile,
     /// Whether the profile is a saved one; then its agent and key are kept under its name.
     pub saved: bool,
-    /// The privileged helper's socket.
-    pub helper: PathBuf,
     /// Whether a credential plugin may ask at the terminal.
     pub terminal: bool,
     /// The home folder, for paths that begin with `~`.

@@ -1,84 +1,84 @@
-//! The states in their order.
+//! Run of a session: one state after another.
 
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 use slipway_control::Publisher;
-use slipway_control_api::{Problem, State};
+use slipway_control_api::{Problem, State as Name};
+use slipway_method::Method;
 use slipway_problem::Fault;
 
-use crate::connected::{self, Change};
-use crate::connecting;
-use crate::context::{Context, Left};
+use crate::addresses::Addresses;
+use crate::cluster::Clusters;
+use crate::cluster::kubernetes::Kubernetes;
+use crate::context::Context;
 use crate::desk::Desk;
 use crate::ending;
-use crate::holdings::Holdings;
 use crate::options::Options;
-use crate::placing;
-use crate::preparing;
-use crate::reconnecting;
+use crate::preparing::Preparing;
+use crate::states::{Exit, State, next};
 
 /// Runs a session from connect to clean-up: until [`Desk::stop`] is cancelled, or it cannot go on.
 ///
-/// Progress, state and what is wrong go to `publisher`.
+/// State, progress and problems go to `publisher`.
 ///
 /// # Errors
 ///
-/// When it did not end because somebody asked it to: why, and what the user can do. Nothing on the laptop is left then
-/// either.
-pub async fn run(options: Options, publisher: Publisher, desk: Desk) -> Result<(), Problem> {
+/// Why it ended without being asked to, and what the user can do. Nothing is left on the laptop then either.
+pub async fn run(
+    options: Options,
+    method: Box<dyn Method>,
+    publisher: Publisher,
+    desk: Desk,
+) -> Result<(), Problem> {
+    let begin = Preparing {
+        clusters: Kubernetes,
+        method,
+        address_changes: address_changes(),
+    };
     let context = Context {
         options,
         publisher,
         stop: desk.stop(),
         desk,
     };
-    let mut holdings = Holdings::default();
-    let left = go(&context, &mut holdings).await;
-    let outcome = match left {
-        Left::Stopped => Ok(()),
-        Left::Failed(error) => Err(error),
-    };
-    if let Err(error) = &outcome {
-        tracing::error!(code = error.code(), %error, "the session ends");
-        if holdings.live.is_none() {
-            placing::withdraw(&context, &holdings).await;
+    run_from(begin, &context).await
+}
+
+fn address_changes() -> BoxStream<'static, ()> {
+    let changes = stream::unfold(Addresses::watch(), |mut addresses| async {
+        addresses.changed().await;
+        Some(((), addresses))
+    });
+    changes.boxed()
+}
+
+/// Runs a session from its first state on.
+pub(crate) async fn run_from<K: Clusters>(begin: Preparing<K>, context: &Context) -> Result<(), Problem> {
+    let mut event = begin.run(context).await;
+    let exit = loop {
+        event = match next(event) {
+            State::Placing(prepared) => prepared.run(context).await,
+            State::Connecting(placed) => placed.run(context).await,
+            State::Connected(live) => live.stay_connected(context).await,
+            State::Reconnecting(live) => live.reconnect(context).await,
+            State::Ending(undo, exit) => {
+                if let Exit::Failed(error) = &exit {
+                    tracing::error!(code = error.code(), %error, "the session ends");
+                }
+                ending::run(undo, context).await;
+                break exit;
+            }
         }
-    }
-    ending::run(&context, holdings).await;
+    };
     let profile = &context.options.profile.name;
-    let outcome = outcome.map_err(|error| error.problem_of(context.options.saved.then_some(profile)));
+    let outcome = match exit {
+        Exit::Stopped => Ok(()),
+        Exit::Failed(error) => Err(error.problem_of(context.options.saved.then_some(profile))),
+    };
     context.publisher.update(|status| {
-        status.state = State::Ended;
+        status.state = Name::Ended;
         status.step = None;
         status.failure = outcome.as_ref().err().cloned();
     });
     outcome
-}
-
-async fn go(context: &Context, holdings: &mut Holdings) -> Left {
-    let way = async {
-        holdings.prepared = Some(preparing::run(context).await?);
-        placing::run(context, holdings).await?;
-        connecting::run(context, holdings).await?;
-        loop {
-            let change = match connected::run(context, holdings).await? {
-                Change::NoCarrier => reconnecting::run(context, holdings).await?,
-                change @ (Change::Back | Change::AgentLost) => change,
-            };
-            match change {
-                Change::NoCarrier | Change::Back => {}
-                Change::AgentLost => {
-                    connected::lose_agent(holdings).await;
-                    placing::run(context, holdings).await?;
-                    connecting::run(context, holdings).await?;
-                }
-            }
-        }
-    };
-    let outcome: Result<std::convert::Infallible, Left> = tokio::select! {
-        biased;
-        () = context.stop.cancelled() => Err(Left::Stopped),
-        outcome = way => outcome,
-    };
-    match outcome {
-        Err(left) => left,
-    }
 }

@@ -40,5 +40,5 @@ pub use proof::{Introduction, Key, ProofError};
 pub use splice::splice;
 pub use stream::{Stream, StreamError};
 pub use tunnel::{
-    Asked, CarrierEnd, Datagram, Echo, Incoming, OpenRequest, Request, Stats, Tunnel, TunnelEvent,
+    Asked, CarrierEnd, Echo, FromAgent, Incoming, OpenRequest, PacketReply, Request, Stats, Tunnel,
 };

@@ -20,8 +20,11 @@ use crate::frame::{AskError, Farewell, Frame, FrameError, Refusal, ResetCause, S
 use crate::limits::Limits;
 use crate::stream::Stream;
 
-/// Requests of the client, and events for it, that wait to be taken.
+/// Requests of the client, and replies to its packets, that wait to be taken.
 const WAITING: usize = 4096;
+
+/// Farewells that wait to be taken. One says it all; each run of the agent sends one.
+const FAREWELLS: usize = 8;
 
 /// One end of a tunnel; clones are the same tunnel.
 #[derive(Clone, Debug)]
@@ -47,7 +50,10 @@ struct Questions {
 
 #[derive(Debug)]
 enum Upward {
-    Client(mpsc::Sender<TunnelEvent>),
+    Client {
+        packets: mpsc::Sender<PacketReply>,
+        farewells: mpsc::Sender<Farewell>,
+    },
     Agent(mpsc::Sender<Request>),
 }
 
@@ -71,36 +77,40 @@ pub enum CarrierEnd {
     Breach,
 }
 
-/// What the agent says without being asked.
+/// What the agent sends without being asked, each kind in a queue of its own: replies to packets are the method's, and
+/// farewells the session's.
 #[derive(Debug)]
-pub enum TunnelEvent {
+pub struct FromAgent {
+    /// Replies to datagrams and echo requests. Those that do not fit into the queue are lost, as any datagram may be.
+    pub packets: mpsc::Receiver<PacketReply>,
+    /// The agent leaves, and why.
+    pub farewells: mpsc::Receiver<Farewell>,
+}
+
+/// What comes back for a packet of a program.
+#[derive(Debug)]
+pub enum PacketReply {
     /// A datagram came back to a flow.
-    Delivery(Datagram),
-    /// The far end of a flow does not listen.
+    Datagram {
+        /// As given to [`Tunnel::send_datagram`].
+        flow: u32,
+        /// The payload.
+        payload: Bytes,
+    },
+    /// Nobody listens at the far end of a flow.
     Undeliverable {
-        /// The flow.
+        /// As given to [`Tunnel::send_datagram`].
         flow: u32,
         /// Why.
         refusal: Refusal,
     },
     /// An echo request was answered.
-    Echoed {
+    Echo {
         /// As given to [`Tunnel::echo`].
         id: u32,
         /// The payload that came back.
         payload: Bytes,
     },
-    /// The agent leaves.
-    Goodbye(Farewell),
-}
-
-/// What comes back to a flow of datagrams.
-#[derive(Debug)]
-pub struct Datagram {
-    /// The flow.
-    pub flow: u32,
-    /// The payload.
-    pub payload: Bytes,
 }
 
 /// What a client asks of its agent.
@@ -176,13 +186,16 @@ pub struct Stats {
 }
 
 impl Tunnel {
-    /// The laptop's end, and what the agent says without being asked.
-    pub fn client(limits: Limits) -> (Tunnel, mpsc::Receiver<TunnelEvent>) {
-        let (sender, receiver) = mpsc::channel(WAITING);
-        (
-            Tunnel::new(Role::Client, limits, Upward::Client(sender)),
-            receiver,
-        )
+    /// The laptop's end, and what the agent sends without being asked.
+    pub fn client(limits: Limits) -> (Tunnel, FromAgent) {
+        let (packet_sender, packets) = mpsc::channel(WAITING);
+        let (farewell_sender, farewells) = mpsc::channel(FAREWELLS);
+        let upward = Upward::Client {
+            packets: packet_sender,
+            farewells: farewell_sender,
+        };
+        let tunnel = Tunnel::new(Role::Client, limits, upward);
+        (tunnel, FromAgent { packets, farewells })
     }
 
     /// The agent's end, and what the client asks of it.
@@ -287,7 +300,7 @@ impl Tunnel {
         }
     }
 
-    /// Sends a datagram to `to`; what comes back arrives as [`TunnelEvent::Delivery`]. May be lost.
+    /// Sends a datagram to `to`; what comes back arrives as [`PacketReply::Datagram`]. May be lost.
     pub fn send_datagram(&self, flow: u32, to: SocketAddr, payload: Bytes) {
         self.shared
             .core()
@@ -306,7 +319,7 @@ impl Tunnel {
             .send_loose(Frame::Undeliverable { flow, refusal });
     }
 
-    /// Sends an echo request; its answer arrives as [`TunnelEvent::Echoed`]. May be lost.
+    /// Sends an echo request; its answer arrives as [`PacketReply::Echo`]. May be lost.
     pub fn echo(&self, id: u32, to: IpAddr, payload: Bytes) {
         self.shared.core().send_loose(Frame::Echo { id, to, payload });
     }
@@ -428,15 +441,18 @@ impl Shared {
                 }
             }
             Event::Delivery { flow, payload } => {
-                self.tell_client(TunnelEvent::Delivery(Datagram { flow, payload }));
+                self.return_packet(PacketReply::Datagram { flow, payload });
             }
             Event::Undeliverable { flow, refusal } => {
-                self.tell_client(TunnelEvent::Undeliverable { flow, refusal });
+                self.return_packet(PacketReply::Undeliverable { flow, refusal });
             }
-            Event::Echoed { id, payload } => self.tell_client(TunnelEvent::Echoed { id, payload }),
+            Event::Echoed { id, payload } => self.return_packet(PacketReply::Echo { id, payload }),
             Event::Goodbye(farewell) => {
-                self.tell_client(TunnelEvent::Goodbye(farewell));
-                let _full = self.ask_agent(Request::Goodbye(farewell));
+                match &self.upward {
+                    // A queue that is full holds a farewell already.
+                    Upward::Client { farewells, .. } => drop(farewells.try_send(farewell)),
+                    Upward::Agent(requests) => drop(requests.try_send(Request::Goodbye(farewell))),
+                }
             }
         }
     }
@@ -446,13 +462,14 @@ impl Shared {
             Upward::Agent(sender) => sender
                 .try_send(request)
                 .map_err(mpsc::error::TrySendError::into_inner),
-            Upward::Client(_) => Ok(()),
+            Upward::Client { .. } => Ok(()),
         }
     }
 
-    fn tell_client(&self, event: TunnelEvent) {
-        if let Upward::Client(sender) = &self.upward {
-            let _may_be_lost = sender.try_send(event);
+    fn return_packet(&self, reply: PacketReply) {
+        if let Upward::Client { packets, .. } = &self.upward {
+            // One that does not fit is lost, as any datagram may be.
+            drop(packets.try_send(reply));
         }
     }
 }

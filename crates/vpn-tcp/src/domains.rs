@@ -1,4 +1,4 @@
-//! Which domains the laptop's resolver is to send here, where it sends only some: systemd-resolved asks a link about the
+//! Domains that the laptop's resolver is to send here, where it sends only some: systemd-resolved asks a link about the
 //! link's domains, and tries its search domains behind names without dots only.
 //!
 //! So `web.shop` comes here if `shop` is such a domain. The session's own namespace always is one. Another one is,
@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use slipway_helper_api::{ClusterDomain, DnsSuffix, Namespace, ReverseZone, Zones};
-use slipway_names::{Label, Name, Namespaces, Scope};
+use slipway_method::{DomainSource, NamePlan};
+use slipway_names::{Label, Name, Namespaces};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::asks::Need;
-use crate::cluster_domain::DomainSaidBy;
-use crate::resolver::Resolver;
+use crate::keeper::Need;
+use crate::lease_side::Names;
 
 /// Most domains of one link, search domains included: systemd-resolved before version 247 takes no more than 256.
 const MOST: usize = 240;
@@ -41,12 +41,14 @@ pub(crate) struct Domains {
 }
 
 impl Domains {
-    /// The domains of a session: those that `scope` says and `users`, which the user sends to the cluster.
-    pub(crate) fn new(scope: &Scope, said_by: DomainSaidBy, users: &[String]) -> Self {
+    /// The domains of a session with these rules about names.
+    pub(crate) fn new(plan: &NamePlan) -> Self {
+        let scope = &plan.scope;
         let domain = text(&scope.cluster_domain);
         let own = scope.namespace.to_string();
-        let mut users = users.to_vec();
-        if said_by == DomainSaidBy::User {
+        let users = scope.suffixes.iter().chain(&scope.hosts).map(text);
+        let mut users: Vec<String> = users.collect();
+        if plan.domain_source == DomainSource::User {
             users.insert(0, domain.clone());
         }
         let taken = !scope.domain_is_doubtful;
@@ -60,7 +62,7 @@ impl Domains {
         } else {
             vec![format!("{own}.svc"), "svc".to_owned()]
         };
-        let is_clusters = taken && said_by == DomainSaidBy::Cluster;
+        let is_clusters = taken && plan.domain_source == DomainSource::Cluster;
         let cluster: Option<ClusterDomain> = if is_clusters {
             parsed([&domain]).pop()
         } else {
@@ -105,7 +107,7 @@ impl Domains {
     pub(crate) async fn follow(
         self,
         mut namespaces: watch::Receiver<Namespaces>,
-        resolver: Resolver,
+        names: Names,
         needs: mpsc::Sender<Need>,
     ) {
         let mut verdicts: BTreeMap<Label, bool> = BTreeMap::new();
@@ -120,7 +122,7 @@ impl Domains {
                 .into_iter()
                 .filter(|one| !verdicts.contains_key(one) && *one != self.own)
                 .collect();
-            let undecided = judge(new, &resolver, &mut verdicts).await;
+            let undecided = judge(new, &names, &mut verdicts).await;
             let ours: Vec<String> = verdicts
                 .iter()
                 .filter(|(_, is_laptops)| !**is_laptops)
@@ -149,14 +151,14 @@ impl Domains {
 }
 
 /// Asks the laptop's name servers about namespaces, and says whether any of them is still undecided.
-async fn judge(new: Vec<Label>, resolver: &Resolver, verdicts: &mut BTreeMap<Label, bool>) -> bool {
+async fn judge(new: Vec<Label>, names: &Names, verdicts: &mut BTreeMap<Label, bool>) -> bool {
     let permits = Arc::new(Semaphore::new(AT_ONCE));
     let mut asking = JoinSet::new();
     for namespace in new {
-        let (resolver, permits) = (resolver.clone(), permits.clone());
+        let (names, permits) = (names.clone(), permits.clone());
         asking.spawn(async move {
             let _permit = permits.acquire_owned().await;
-            let is_laptops = resolver.0.laptop_has_domain(&namespace.clone().into()).await;
+            let is_laptops = names.laptop_has_domain(&namespace.clone().into()).await;
             (namespace, is_laptops)
         });
     }
@@ -225,6 +227,8 @@ fn text(name: &Name) -> String {
 
 #[cfg(test)]
 mod tests {
+    use slipway_names::Scope;
+
     use super::*;
 
     fn scope() -> Scope {
@@ -234,8 +238,12 @@ mod tests {
         }
     }
 
-    fn domains(scope: &Scope, said_by: DomainSaidBy) -> Domains {
-        Domains::new(scope, said_by, &["db.example".to_owned()])
+    fn domains(scope: Scope, domain_source: DomainSource) -> Domains {
+        let scope = Scope {
+            hosts: ["db.example".parse().unwrap()].into(),
+            ..scope
+        };
+        Domains::new(&NamePlan { scope, domain_source })
     }
 
     fn search(zones: &Zones) -> Vec<&str> {
@@ -244,7 +252,7 @@ mod tests {
 
     #[test]
     fn names_of_the_cluster_and_the_user_come_here() {
-        let zones = domains(&scope(), DomainSaidBy::Cluster).with(&["orders".to_owned()]);
+        let zones = domains(scope(), DomainSource::Cluster).with(&["orders".to_owned()]);
         assert_eq!(
             zones.all(),
             [
@@ -270,7 +278,7 @@ mod tests {
             domain_is_doubtful: true,
             ..Scope::new("com".parse().unwrap(), "shop".parse().unwrap())
         };
-        let zones = domains(&scope, DomainSaidBy::Cluster).with(&[]);
+        let zones = domains(scope, DomainSource::Cluster).with(&[]);
         assert_eq!(
             zones.all(),
             ["svc", "pod", "slipway.internal", "db.example", "shop"]
@@ -281,7 +289,7 @@ mod tests {
     #[test]
     fn a_domain_by_the_users_word_comes_here_whatever_it_is() {
         let scope = Scope::new("lab".parse().unwrap(), "shop".parse().unwrap());
-        let zones = domains(&scope, DomainSaidBy::User).with(&[]);
+        let zones = domains(scope, DomainSource::User).with(&[]);
         assert!(zones.all().contains(&"lab") && zones.cluster.is_none());
         assert_eq!(search(&zones), ["shop.svc.lab", "svc.lab", "lab"]);
     }
@@ -289,7 +297,7 @@ mod tests {
     #[test]
     fn there_are_never_more_domains_than_the_laptops_resolver_takes() {
         let many: Vec<String> = (0..1000).map(|number| format!("team-{number}")).collect();
-        let zones = domains(&scope(), DomainSaidBy::Cluster).with(&many);
+        let zones = domains(scope(), DomainSource::Cluster).with(&many);
         assert_eq!(zones.all().len() + zones.search.len(), MOST);
         assert_eq!(
             zones.all()[0],

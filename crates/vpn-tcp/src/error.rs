@@ -6,9 +6,11 @@ use slipway_capture::CaptureError;
 use slipway_helper_api::{ClientError, Refusal};
 use slipway_problem::{Action, Fault};
 
+use crate::keeper::HELPER_RETURNS_WITHIN;
+
 /// Why the laptop could not be connected. Nothing of the attempt is left.
 #[derive(Debug, thiserror::Error)]
-pub enum VpnTcpError {
+pub(crate) enum VpnTcpError {
     /// The helper does not run, or could not be understood.
     #[error("{}", .0.cause())]
     Helper(#[from] ClientError),
@@ -69,7 +71,7 @@ impl Fault for VpnTcpError {
 
 /// Why a connected laptop is not connected any more.
 #[derive(Debug, thiserror::Error)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// The helper went and did not come back in time.
     #[error("slipway-helper ended and did not come back")]
     HelperGone(#[source] VpnTcpError),
@@ -92,6 +94,24 @@ impl Fault for Ended {
 
     fn actions(&self) -> Vec<Action> {
         vec![doctor()]
+    }
+}
+
+/// The helper is gone for now.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "slipway-helper ended. Nothing reaches the cluster until it is back; the session waits {} s for it",
+    HELPER_RETURNS_WITHIN.as_secs()
+)]
+pub(crate) struct HelperAway;
+
+impl Fault for HelperAway {
+    fn code(&self) -> &str {
+        "helper-away"
+    }
+
+    fn remedy(&self) -> String {
+        "Start slipway-helper again.".to_owned()
     }
 }
 

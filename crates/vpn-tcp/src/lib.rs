@@ -1,37 +1,35 @@
 //! The method for the whole laptop: every program reaches the cluster by name and address.
 //!
-//! The privileged helper makes a TUN whose routes are the cluster's ranges and points the laptop's names at us; its
-//! descriptor comes here and nobody keeps a copy. Packets go to [`slipway_capture`], names to [`slipway_names`],
-//! and both to the agent by [`slipway_tunnel`].
+//! The privileged helper makes a TUN whose routes are the cluster's ranges and sends the laptop's questions about names
+//! here; the TUN's descriptor comes to this process and the helper keeps no copy. Packets go to [`slipway_capture`],
+//! questions to [`slipway_names`], and both to the agent through the tunnel.
 //!
 //! ```text
-//! helper ── lease: TUN, routes, sockets to the laptop's name servers ──► lease
-//! program ─► TUN ─► capture ─┬─► far end ─► tunnel
-//!                            └─► resolver ─► names ─► tunnel, or the laptop's name servers
-//! redirected DNS ─► listener ────► resolver
+//! helper ── lease: TUN, routes, sockets to the laptop's name servers ──► keeper
+//! program ─► TUN ─► capture ─┬─► TunnelFarEnd ─► tunnel
+//!                            └─► resolver ─► tunnel, or the laptop's name servers
+//! redirected DNS ─► listener ────► resolver ── needs: routes to addresses, sockets, domains ──► keeper
+//! keeper ── Reach: routes, what could not be had, whether the helper is there ──► report
 //! ```
 //!
-//! A [`VpnTcp`] is one connection's worth of that. Dropping it takes everything away again. It must not know
-//! Kubernetes or how the tunnel stays alive.
+//! [`VpnTcp`] implements [`slipway_method::Method`]. It must not know Kubernetes or how the tunnel stays alive.
 
-mod asks;
-mod cluster_domain;
+mod admission;
 mod domains;
 mod error;
-mod far_end;
-mod laptop_names;
+mod keeper;
 mod lease;
+mod lease_side;
 mod listener;
 mod method;
+mod name_servers;
 mod plan;
-mod resolver;
+mod reach;
+mod report;
+mod running;
 mod self_test;
+mod start;
 mod withheld;
 
-pub use cluster_domain::{DomainSaidBy, Doubt};
-pub use error::{Ended, VpnTcpError};
-pub use lease::{HELPER_RETURNS_WITHIN, Reach};
-pub use method::{Explainer, VpnTcp, Wanted};
-pub use plan::Warning;
-pub use slipway_capture::BackEnd;
-pub use withheld::{Withheld, WithheldAddress};
+pub use keeper::HELPER_RETURNS_WITHIN;
+pub use method::VpnTcp;

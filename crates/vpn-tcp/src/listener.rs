@@ -1,4 +1,4 @@
-//! DNS on loopback, where the helper redirects the laptop's questions where nothing else can be told of us.
+//! Listener for DNS on loopback: the helper redirects the laptop's questions here where its resolver cannot be configured.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::resolver::Resolver;
+use crate::lease_side::Names;
 
 /// Questions and connections that are served at one time; more of them wait in the sockets.
 const AT_ONCE: usize = 1024;
@@ -67,20 +67,20 @@ impl Listener {
     }
 
     /// Serves until it is dropped.
-    pub(crate) async fn serve(self, resolver: Resolver) {
+    pub(crate) async fn serve(self, names: Names) {
         let permits = Arc::new(Semaphore::new(AT_ONCE));
         let mut serving = JoinSet::new();
         for socket in self.udp {
-            serving.spawn(serve_udp(Arc::new(socket), resolver.clone(), permits.clone()));
+            serving.spawn(serve_udp(Arc::new(socket), names.clone(), permits.clone()));
         }
         for listener in self.tcp {
-            serving.spawn(serve_tcp(listener, resolver.clone(), permits.clone()));
+            serving.spawn(serve_tcp(listener, names.clone(), permits.clone()));
         }
         while serving.join_next().await.is_some() {}
     }
 }
 
-async fn serve_udp(socket: Arc<UdpSocket>, resolver: Resolver, permits: Arc<Semaphore>) {
+async fn serve_udp(socket: Arc<UdpSocket>, names: Names, permits: Arc<Semaphore>) {
     let mut answering = JoinSet::new();
     let mut question = vec![0; MOST_QUESTION];
     let mut answer = Vec::new();
@@ -95,26 +95,32 @@ async fn serve_udp(socket: Arc<UdpSocket>, resolver: Resolver, permits: Arc<Sema
             }
         };
         answer.clear();
-        if resolver.0.try_answer(&question[..length], &mut answer) {
-            let _asker_is_gone = socket.send_to(&answer, from).await;
+        if names.try_answer(&question[..length], &mut answer) {
+            reply(&socket, &answer, from).await;
             continue;
         }
         let Ok(permit) = permits.clone().acquire_owned().await else {
             return;
         };
-        let (socket, resolver) = (socket.clone(), resolver.clone());
+        let (socket, names) = (socket.clone(), names.clone());
         let question = Bytes::copy_from_slice(&question[..length]);
         answering.spawn(async move {
-            let answer = resolver.0.answer(question, Transport::Udp).await;
+            let answer = names.answer(question, Transport::Udp).await;
             if !answer.is_empty() {
-                let _asker_is_gone = socket.send_to(&answer, from).await;
+                reply(&socket, &answer, from).await;
             }
             drop(permit);
         });
     }
 }
 
-async fn serve_tcp(listener: TcpListener, resolver: Resolver, permits: Arc<Semaphore>) {
+async fn reply(socket: &UdpSocket, answer: &[u8], to: SocketAddr) {
+    if let Err(error) = socket.send_to(answer, to).await {
+        tracing::trace!(%error, "an answer could not be sent");
+    }
+}
+
+async fn serve_tcp(listener: TcpListener, names: Names, permits: Arc<Semaphore>) {
     let mut serving = JoinSet::new();
     loop {
         while serving.try_join_next().is_some() {}
@@ -123,16 +129,18 @@ async fn serve_tcp(listener: TcpListener, resolver: Resolver, permits: Arc<Semap
         };
         match listener.accept().await {
             Ok((program, _)) => {
-                let resolver = resolver.clone();
+                let names = names.clone();
                 serving.spawn(async move {
-                    slipway_capture::Resolver::serve_tcp(&resolver, program).await;
+                    if let Err(error) = names.serve_tcp(program).await {
+                        tracing::trace!(%error, "a program's questions over TCP ended");
+                    }
                     drop(permit);
                 });
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 // Out of descriptors, most likely: one of those in use has to end first.
-                let _ended = serving.join_next().await;
+                drop(serving.join_next().await);
             }
         }
     }

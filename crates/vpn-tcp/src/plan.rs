@@ -7,15 +7,15 @@ use ipnet::IpNet;
 use slipway_helper_api::{
     Conflict, ConflictWith, RangeTrouble, Refusal, Route, RouteOrigin, Routes, TunnelCidr,
 };
+use slipway_method::Doubt;
 use slipway_names::Name;
 use slipway_problem::{Action, Fault};
 
-use crate::cluster_domain::Doubt;
 use crate::error::doctor;
 
 /// A network, or a part of one, that does not go to the cluster, and why. The session goes on without it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Warning {
+pub(crate) enum Warning {
     /// The laptop itself uses it.
     InUse(Conflict),
     /// Rules of this laptop keep it out.
@@ -67,8 +67,7 @@ impl Warning {
     }
 
     /// Whether another session has the range, and perhaps leads it to the same place.
-    #[must_use]
-    pub fn is_shared(&self) -> bool {
+    pub(crate) fn is_shared(&self) -> bool {
         matches!(self, Warning::InUse(conflict) if conflict.with == ConflictWith::Session)
     }
 }

@@ -1,4 +1,4 @@
-//! Whether the laptop's own resolver leads to us, asked as any program would: by getaddrinfo.
+//! Self-test of names: a question by getaddrinfo, as any program asks, must arrive here.
 
 use std::net::{IpAddr, ToSocketAddrs};
 use std::time::Duration;
@@ -17,8 +17,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Attempts: systemd-resolved takes a moment until a link's settings count.
 const ATTEMPTS: u32 = 3;
 
-/// Whether names reach us.
-pub(crate) async fn names_reach_us() -> bool {
+/// Whether questions of programs arrive.
+pub(crate) async fn names_arrive() -> bool {
     for attempt in 1..=ATTEMPTS {
         // getaddrinfo blocks and cannot be ended: a thread may outlive its answer by the resolver's own timeout.
         let asked = tokio::task::spawn_blocking(|| {

@@ -10,7 +10,7 @@ const MOST: usize = 64;
 
 /// Addresses that were withheld lately. A page of a cluster service must not become one of the laptop's router.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Withheld(VecDeque<(IpAddr, String)>);
+pub(crate) struct Withheld(VecDeque<(IpAddr, String)>);
 
 impl Withheld {
     /// Remembers an address and why it was withheld. Whether that is news.
@@ -38,15 +38,13 @@ impl Withheld {
     }
 
     /// Why an address was withheld, in a sentence without a full stop.
-    #[must_use]
-    pub fn why(&self, address: IpAddr) -> Option<String> {
+    pub(crate) fn why(&self, address: IpAddr) -> Option<String> {
         let known = self.0.iter().find(|(known, _)| *known == address);
         known.map(|(_, why)| why.clone())
     }
 
     /// The address that was withheld last.
-    #[must_use]
-    pub fn newest(&self) -> Option<WithheldAddress> {
+    pub(crate) fn newest(&self) -> Option<WithheldAddress> {
         let (address, why) = self.0.back()?.clone();
         Some(WithheldAddress { address, why })
     }
@@ -55,11 +53,11 @@ impl Withheld {
 /// An address of a cluster answer that programs do not get.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the cluster's DNS answered with {address}, which programs do not get: {why}")]
-pub struct WithheldAddress {
+pub(crate) struct WithheldAddress {
     /// The address.
-    pub address: IpAddr,
+    pub(crate) address: IpAddr,
     /// Why, in a sentence without a full stop.
-    pub why: String,
+    pub(crate) why: String,
 }
 
 impl Fault for WithheldAddress {

@@ -53,10 +53,10 @@ fn in_foreground(
     progress: Option<&mut ProgressWriter<BackgroundWriter>>,
 ) -> Result<ExitCode, Failure> {
     let verbose = session.verbose;
-    let options = session.options(io::stdin().is_terminal())?;
+    let (options, method) = session.options(io::stdin().is_terminal())?;
     let outcome = block_on(async {
         let signals = Signals::new()?;
-        host(options, verbose, |hosted| async move {
+        host(options, method, verbose, |hosted| async move {
             match progress {
                 Some(progress) => report(hosted, signals, progress).await,
                 None => narrate(hosted, signals, verbose).await,

@@ -86,14 +86,14 @@ fn connected(
     listeners: &mut Listeners,
 ) -> Result<ExitCode, Failure> {
     let verbose = session.verbose;
-    let options = session.options(io::stdin().is_terminal())?;
+    let (options, method) = session.options(io::stdin().is_terminal())?;
     let name = command.first().cloned().unwrap_or_default();
     if !is_there(&name) {
         return Err(not_there(&name).into());
     }
     let outcome = block_on(async {
         let signals = Signals::new()?;
-        host(options, verbose, |hosted| {
+        host(options, method, verbose, |hosted| {
             listeners.teller = Some(Teller::new(verbose, Otherwise::Silence));
             beside(hosted, signals, command, listeners)
         })

@@ -54,7 +54,7 @@ pub(super) fn start(
     progress: Option<&mut ProgressWriter<BackgroundWriter>>,
 ) -> Result<ExitCode, Failure> {
     let verbose = session.verbose;
-    let options = session.options(false)?;
+    let (options, _) = session.options(false)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -90,10 +90,13 @@ fn in_background(session: Session, progress: &mut ProgressWriter<Stdout>) -> Res
     // What ends the starter's terminal or login does not reach a session of its own.
     setsid().uncoded("Failed to leave the terminal")?;
     let verbose = session.verbose;
-    let options = session.options(false)?;
+    let (options, method) = session.options(false)?;
     let outcome = block_on(async {
         let signals = Signals::new()?;
-        host(options, verbose, |hosted| background(hosted, signals, progress)).await
+        host(options, method, verbose, |hosted| {
+            background(hosted, signals, progress)
+        })
+        .await
     })?;
     outcome?.0?;
     Ok(ExitCode::SUCCESS)

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// The namespaces as they come and go.
-pub(crate) struct Followed {
+pub(super) struct Followed {
     /// `None` where they may not be seen.
     follow: Option<FollowNamespaces>,
     not_before: Instant,
@@ -19,7 +19,7 @@ pub(crate) struct Followed {
 
 impl Followed {
     /// Follows them if they could be listed.
-    pub(crate) fn new(client: &kube::Client, listed: &Namespaces) -> Followed {
+    pub(super) fn new(client: &kube::Client, listed: &Namespaces) -> Followed {
         let may_list = matches!(listed, Namespaces::Known(_));
         Followed {
             follow: may_list.then(|| FollowNamespaces::new(client)),
@@ -28,7 +28,7 @@ impl Followed {
     }
 
     /// The namespaces after a change; never where they may not be seen. Cancel-safe.
-    pub(crate) async fn next(&mut self) -> Namespaces {
+    pub(super) async fn next(&mut self) -> Namespaces {
         loop {
             let Some(follow) = &mut self.follow else {
                 return std::future::pending().await;
@@ -50,7 +50,7 @@ impl Followed {
 }
 
 /// Namespaces by their names.
-pub(crate) fn known<'a>(names: impl Iterator<Item = &'a str>) -> Namespaces {
+pub(super) fn known<'a>(names: impl Iterator<Item = &'a str>) -> Namespaces {
     Namespaces::Known(
         names
             .filter_map(|name| Label::from_bytes(name.as_bytes()))

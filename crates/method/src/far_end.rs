@@ -1,4 +1,4 @@
-//! The agent as capture's far end: flows and echo requests under the short names that the tunnel carries.
+//! Tunnel as capture's far end: flows and echo requests under the numbers that the tunnel carries.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use slipway_capture::{Echo, FarEnd, Flow, Refusal, Replies};
-use slipway_tunnel::{Stream, Tunnel, TunnelEvent, splice};
+use slipway_tunnel::{PacketReply, Stream, Tunnel, splice};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 
 /// Echo requests that may be waiting for their reply; older ones are lost, as any ping may be.
 const MOST_ECHOES: u32 = 1024;
 
-/// What capture asks goes to the agent.
+/// Takes connections, datagrams and echo requests to the agent. Clones are the same far end.
 #[derive(Clone, Debug)]
-pub(crate) struct Agent {
+pub struct TunnelFarEnd {
     tunnel: Tunnel,
     names: Arc<Mutex<Names>>,
 }
@@ -28,36 +29,43 @@ struct Names {
     echoes: HashMap<u32, Echo>,
 }
 
-impl Agent {
-    pub(crate) fn new(tunnel: Tunnel) -> Agent {
-        Agent {
+impl TunnelFarEnd {
+    /// The far end of a tunnel.
+    #[must_use]
+    pub fn new(tunnel: Tunnel) -> Self {
+        Self {
             tunnel,
             names: Arc::default(),
         }
     }
 
-    /// Gives to the program what came back for it.
-    pub(crate) fn deliver(&self, event: TunnelEvent, replies: &Replies) {
-        match event {
-            TunnelEvent::Delivery(datagram) => {
-                let flow = self.names().flows.get(&datagram.flow).copied();
+    /// Gives to programs what comes back for their packets, until the tunnel is dropped. Cancel-safe.
+    pub async fn return_packets(self, mut packets: mpsc::Receiver<PacketReply>, replies: Replies) {
+        while let Some(reply) = packets.recv().await {
+            self.return_packet(reply, &replies);
+        }
+    }
+
+    fn return_packet(&self, reply: PacketReply, replies: &Replies) {
+        match reply {
+            PacketReply::Datagram { flow, payload } => {
+                let flow = self.names().flows.get(&flow).copied();
                 if let Some(flow) = flow {
-                    replies.datagram(flow, &datagram.payload);
+                    replies.datagram(flow, &payload);
                 }
             }
-            TunnelEvent::Undeliverable { flow, refusal: _ } => {
+            PacketReply::Undeliverable { flow, refusal: _ } => {
                 let flow = self.names().forget(flow);
                 if let Some(flow) = flow {
                     replies.unreachable(flow);
                 }
             }
-            TunnelEvent::Echoed { id, payload } => {
+            PacketReply::Echo { id, payload } => {
                 let request = self.names().echoes.remove(&id);
                 if let Some(request) = request {
                     replies.echo(&Echo { payload, ..request });
                 }
             }
-            TunnelEvent::Goodbye(_) => {}
         }
     }
 
@@ -66,7 +74,7 @@ impl Agent {
     }
 }
 
-impl FarEnd for Agent {
+impl FarEnd for TunnelFarEnd {
     type Opened = Stream;
 
     async fn open(&self, to: SocketAddr) -> Result<Stream, Refusal> {

@@ -1,17 +1,17 @@
 //! Trust in the domain that a cluster calls its own. Every name below it would be the cluster's, and a cluster may say
 //! anything: `com`, or the domain of the company whose laptop this is.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use slipway_helper_api::ClusterDomain;
 use slipway_names::Name;
 
 /// The domain of a cluster whose administrator chose no other. RFC 6762 keeps `local` from being anybody's on the Internet.
 const DEFAULT: &str = "cluster.local";
 
-/// Who says what the cluster's domain is.
+/// By whose word a domain is the cluster's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DomainSaidBy {
+pub enum DomainSource {
     /// The profile, or the command line.
     User,
     /// The cluster: what its kubelet gave the agent's pod to search.
@@ -45,38 +45,38 @@ impl fmt::Display for Doubt {
     }
 }
 
-/// What is to be made of a domain before anybody is asked.
+/// Whether a domain may be taken for the cluster's, before a name server is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Trust {
+pub enum Trust {
     /// It is the cluster's.
     Given,
-    /// It is, if the laptop's own name servers say that it does not exist.
+    /// It is the cluster's if the laptop's own name servers say that it does not exist.
     Unless,
     /// It may be somebody else's.
     Doubted(Doubt),
 }
 
-/// Judges a domain by its own words, the laptop's search domains and the names that lead to the API server.
-pub(crate) fn judge(domain: &Name, said_by: DomainSaidBy, searched: &[Name], api_server: &[Name]) -> Trust {
+/// Judges a domain by its labels, the laptop's search domains and the names that lead to the API server.
+pub(crate) fn judge(
+    domain: &Name,
+    source: DomainSource,
+    searched: &[Name],
+    api_server: &BTreeSet<Name>,
+) -> Trust {
     let text = domain.to_string();
     let text = text.trim_end_matches('.');
-    if said_by == DomainSaidBy::User || text == DEFAULT {
+    if source == DomainSource::User || text == DEFAULT {
         return Trust::Given;
     }
-    if text.parse::<ClusterDomain>().is_err() || is_public_suffix(text) {
+    if domain.label_count() < 2 || domain.last_label() == Some(b"arpa") || is_public_suffix(text) {
         return Trust::Doubted(Doubt::Public);
     }
-    let near = |names: &[Name]| {
-        let touching = names
-            .iter()
-            .find(|name| name.is_within(domain) || domain.is_within(name));
-        touching.cloned()
-    };
-    if let Some(search) = near(searched) {
-        return Trust::Doubted(Doubt::Searched(search));
+    let touches = |name: &&Name| name.is_within(domain) || domain.is_within(name);
+    if let Some(search) = searched.iter().find(touches) {
+        return Trust::Doubted(Doubt::Searched(search.clone()));
     }
-    match near(api_server) {
-        Some(host) => Trust::Doubted(Doubt::ApiServer(host)),
+    match api_server.iter().find(touches) {
+        Some(host) => Trust::Doubted(Doubt::ApiServer(host.clone())),
         None => Trust::Unless,
     }
 }
@@ -96,10 +96,10 @@ mod tests {
 
     fn by_cluster(domain: &str) -> Trust {
         let searched = names(&["corp.internal"]);
-        let api_server = names(&["api.prod.example.net"]);
+        let api_server = names(&["api.prod.example.net"]).into_iter().collect();
         judge(
             &domain.parse().unwrap(),
-            DomainSaidBy::Cluster,
+            DomainSource::Cluster,
             &searched,
             &api_server,
         )
@@ -109,12 +109,23 @@ mod tests {
     fn the_default_and_the_users_word_are_taken() {
         assert_eq!(by_cluster("cluster.local"), Trust::Given);
         let lab = "lab".parse().unwrap();
-        assert_eq!(judge(&lab, DomainSaidBy::User, &[], &[]), Trust::Given);
+        assert_eq!(
+            judge(&lab, DomainSource::User, &[], &BTreeSet::new()),
+            Trust::Given
+        );
     }
 
     #[test]
     fn a_domain_of_others_is_doubted() {
-        for domain in [".", "com", "lab", "co.uk", "github.io", "blogspot.com"] {
+        for domain in [
+            ".",
+            "com",
+            "lab",
+            "co.uk",
+            "10.in-addr.arpa",
+            "github.io",
+            "blogspot.com",
+        ] {
             assert_eq!(by_cluster(domain), Trust::Doubted(Doubt::Public), "{domain}");
         }
         let search = Doubt::Searched("corp.internal".parse().unwrap());

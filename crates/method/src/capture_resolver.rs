@@ -1,17 +1,28 @@
-//! The names resolver as capture's resolver.
+//! Resolver of names as capture's resolver: it answers what programs ask inside the TUN.
 
 use bytes::Bytes;
 use slipway_capture::Answer;
-use slipway_names::Transport;
+use slipway_names::{Asks, Resolver, Transport};
 use tokio::net::TcpStream;
 
-use crate::asks::SessionAsks;
+/// Answers questions that arrive as packets. Clones are the same resolver.
+pub struct CaptureResolver<A>(Resolver<A>);
 
-/// Answers what programs ask inside the TUN and, by way of the listener, what was redirected to us.
-#[derive(Clone)]
-pub(crate) struct Resolver(pub(crate) slipway_names::Resolver<SessionAsks>);
+impl<A> CaptureResolver<A> {
+    /// Answers by `resolver`.
+    #[must_use]
+    pub fn new(resolver: Resolver<A>) -> Self {
+        Self(resolver)
+    }
+}
 
-impl slipway_capture::Resolver for Resolver {
+impl<A> Clone for CaptureResolver<A> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<A: Asks> slipway_capture::Resolver for CaptureResolver<A> {
     fn try_answer(&self, query: &[u8], answer: &mut Vec<u8>) -> Answer {
         if self.0.try_answer(query, answer) {
             Answer::Ready

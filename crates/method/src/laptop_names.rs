@@ -1,4 +1,4 @@
-//! Names that the laptop has a meaning for itself: its own name and those of /etc/hosts. They are never the cluster's.
+//! Names of the laptop itself: its host name and those of /etc/hosts. They are never the cluster's.
 
 use std::fs;
 
@@ -8,8 +8,10 @@ use slipway_names::Name;
 /// thousands, all of them below domains of the laptop's name servers anyway.
 const MOST: usize = 4096;
 
-/// Reads them. What cannot be read is left out: the C library looks into /etc/hosts before it asks anybody.
-pub(crate) fn read() -> Vec<Name> {
+/// Reads the laptop's host name and the names of /etc/hosts. What cannot be read is left out: the C library looks into
+/// /etc/hosts before it asks a name server.
+#[must_use]
+pub fn laptop_names() -> Vec<Name> {
     let host_name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
     names(&host_name, &hosts)

@@ -1,0 +1,47 @@
+//! Events of names: what the resolver answered, as watchers and `slipway names` see it.
+
+use jiff::Timestamp;
+use slipway_control::Publisher;
+use slipway_control_api::{Action, NameEvent, Problem};
+use slipway_names::{Answerer, Event, Observer, Outcome};
+
+use crate::desk::answerer;
+
+/// An observer that publishes every answer.
+pub(crate) fn observer(publisher: &Publisher) -> Observer {
+    let publisher = publisher.clone();
+    Box::new(move |event: Event| {
+        // What is answered from memory was kept when it came, and comes by the thousand.
+        if event.answerer != Answerer::Cache {
+            publisher.name(name_event(&event));
+        } else if publisher.names_are_watched() {
+            publisher.name_again(name_event(&event));
+        }
+    })
+}
+
+fn name_event(event: &Event) -> NameEvent {
+    let problem = match event.outcome {
+        Outcome::Found | Outcome::NoData => None,
+        Outcome::NxDomain => Some(("name-not-found", "Nobody knows this name.")),
+        Outcome::ServFail => Some(("name-server-failed", "The name server failed.")),
+        Outcome::TimedOut => Some(("name-server-silent", "The name server did not answer in time.")),
+        Outcome::Withheld => Some((
+            "address-withheld",
+            "The cluster answered with an address that programs do not get.",
+        )),
+    };
+    NameEvent {
+        at: Timestamp::now(),
+        name: event.name.to_string(),
+        kind: event.kind.to_string(),
+        program: None,
+        answer: event.addresses.iter().map(ToString::to_string).collect(),
+        answered_by: answerer(event.answerer),
+        took_ms: u32::try_from(event.took.as_millis()).unwrap_or(u32::MAX),
+        problem: problem.map(|(code, cause)| {
+            let command = format!("slipway explain {}", event.name);
+            Problem::new(code, cause, format!("Run `{command}`.")).with_actions([Action::Run { command }])
+        }),
+    }
+}

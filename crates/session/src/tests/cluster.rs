@@ -1,0 +1,205 @@
+//! Scripted clusters: each answer is one that a test has laid down.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use slipway_carrier::CarrierError;
+use slipway_cluster::api::ApiError;
+use slipway_cluster::placement::{Agent, PlaceError, Progress};
+use slipway_names::Namespaces;
+use tokio::io::{DuplexStream, ReadHalf, WriteHalf};
+use tokio::sync::{mpsc, watch};
+
+use super::agent::{Manner, Network, ScriptedAgent};
+use crate::cluster::{ApiServer, Cluster, Clusters, Facts, Place, PlacedAgent};
+use crate::error::SessionError;
+use crate::options::Options;
+
+/// One answer of the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Yes,
+    No,
+    Never,
+}
+
+/// What a cluster does, and what it was asked for.
+pub(super) struct Script {
+    pub(super) chosen: Answer,
+    pub(super) reached: Answer,
+    pub(super) namespace: &'static str,
+    /// The agent that the last session left.
+    pub(super) kept: Option<Manner>,
+    pub(super) kept_found: Answer,
+    /// What each placing comes to; after the last one, agents that serve.
+    pub(super) placings: Mutex<VecDeque<(Answer, Manner)>>,
+    pub(super) agents: Mutex<Vec<Arc<ScriptedAgent>>>,
+    pub(super) removed: Mutex<Vec<String>>,
+    pub(super) network: watch::Sender<Network>,
+    pub(super) namespaces: Mutex<Option<mpsc::Receiver<Namespaces>>>,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            chosen: Answer::Yes,
+            reached: Answer::Yes,
+            namespace: "shop",
+            kept: None,
+            kept_found: Answer::Yes,
+            placings: Mutex::default(),
+            agents: Mutex::default(),
+            removed: Mutex::default(),
+            network: watch::Sender::new(Network::Works),
+            namespaces: Mutex::default(),
+        }
+    }
+}
+
+impl Script {
+    /// Lays down what the next placings come to.
+    pub(super) fn placing(self, placings: impl IntoIterator<Item = (Answer, Manner)>) -> Self {
+        self.placings.lock().unwrap().extend(placings);
+        self
+    }
+
+    /// The agent that was placed or found last.
+    pub(super) fn agent(&self) -> Arc<ScriptedAgent> {
+        self.agents.lock().unwrap().last().unwrap().clone()
+    }
+
+    pub(super) fn pods(&self) -> Vec<String> {
+        let agents = self.agents.lock().unwrap();
+        agents.iter().map(|agent| agent.pod.clone()).collect()
+    }
+
+    fn add(&self, pod: &str, manner: Manner) -> Arc<ScriptedAgent> {
+        let agent = ScriptedAgent::new(pod, manner);
+        self.agents.lock().unwrap().push(agent.clone());
+        agent
+    }
+}
+
+/// Lets others run, as any real request would, and answers.
+async fn answer(answer: Answer, error: impl FnOnce() -> SessionError) -> Result<(), SessionError> {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    match answer {
+        Answer::Yes => Ok(()),
+        Answer::No => Err(error()),
+        Answer::Never => std::future::pending().await,
+    }
+}
+
+fn unreachable() -> SessionError {
+    ApiError::Timeout {
+        waited: Duration::from_secs(1),
+    }
+    .into()
+}
+
+#[derive(Clone)]
+pub(super) struct Scripted(pub(super) Arc<Script>);
+
+impl Clusters for Scripted {
+    type Target = ();
+    type Cluster = Scripted;
+
+    async fn choose(&self, _: &Options) -> Result<(), SessionError> {
+        answer(self.0.chosen, unreachable).await
+    }
+
+    fn place((): &()) -> Place {
+        Place {
+            context: "kind".to_owned(),
+            namespace: "shop".to_owned(),
+        }
+    }
+
+    async fn reach(&self, (): (), _: &Options) -> Result<(Scripted, Facts), SessionError> {
+        answer(self.0.reached, unreachable).await?;
+        let facts = Facts {
+            place: Place {
+                context: "kind".to_owned(),
+                namespace: self.0.namespace.to_owned(),
+            },
+            networks: vec!["10.96.0.0/16".parse().unwrap()],
+            namespaces: Namespaces::Unknown,
+            api_server: ApiServer::default(),
+        };
+        Ok((self.clone(), facts))
+    }
+}
+
+impl Cluster for Scripted {
+    type Reader = ReadHalf<DuplexStream>;
+    type Writer = WriteHalf<DuplexStream>;
+
+    async fn kept_agent(&self) -> Result<Option<PlacedAgent>, SessionError> {
+        answer(self.0.kept_found, unreachable).await?;
+        let agent = self.0.kept.map(|manner| self.0.add("kept", manner));
+        Ok(agent.map(|agent| agent.placed(true)))
+    }
+
+    async fn place_agent(
+        &self,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<PlacedAgent, SessionError> {
+        progress(Progress::Creating);
+        progress(Progress::WaitingForPod {
+            reason: "Scheduling".to_owned(),
+        });
+        progress(Progress::Uploading { sent: 1, total: 2 });
+        let next = self.0.placings.lock().unwrap().pop_front();
+        let (placed, manner) = next.unwrap_or((Answer::Yes, Manner::Serves));
+        let missing = || {
+            let namespace = "shop".to_owned();
+            PlaceError::NamespaceMissing { namespace }.into()
+        };
+        answer(placed, missing).await?;
+        progress(Progress::Started);
+        let pod = format!("new-{}", self.0.agents.lock().unwrap().len());
+        Ok(self.0.add(&pod, manner).placed(false))
+    }
+
+    async fn remove_agent(&self, agent: &PlacedAgent) {
+        self.0.removed.lock().unwrap().push(agent.agent.pod.clone());
+    }
+
+    async fn agent_gone(&self, agent: &Agent) {
+        let agent = {
+            let agents = self.0.agents.lock().unwrap();
+            agents.iter().find(|one| one.pod == agent.pod).unwrap().clone()
+        };
+        agent.gone.cancelled().await;
+    }
+
+    async fn open(&self, agent: &Agent) -> Result<(Self::Reader, Self::Writer), CarrierError> {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        if *self.0.network.borrow() != Network::Works {
+            // An API server that is out of reach refuses nothing.
+            std::future::pending::<()>().await;
+        }
+        let agents = self.0.agents.lock().unwrap();
+        let agent = agents.iter().find(|one| one.pod == agent.pod).unwrap();
+        agent.open(self.0.network.subscribe())
+    }
+
+    fn head_start(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn namespaces(&self) -> BoxStream<'static, Namespaces> {
+        match self.0.namespaces.lock().unwrap().take() {
+            Some(changes) => stream::unfold(changes, |mut changes| async {
+                let change = changes.recv().await?;
+                Some((change, changes))
+            })
+            .chain(stream::pending())
+            .boxed(),
+            None => stream::pending().boxed(),
+        }
+    }
+}

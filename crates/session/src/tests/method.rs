@@ -1,0 +1,165 @@
+//! Recording method: it captures nothing, and keeps what it is told.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use slipway_control_api::{CaptureStatus, Problem};
+use slipway_method::{Connection, Explainer, Method, Report, RunningMethod};
+use slipway_names::{Explanation, Finding, Name, Namespaces};
+use slipway_tunnel::{PacketReply, Tunnel};
+use tokio::sync::{mpsc, watch};
+
+use super::cluster::Answer;
+
+/// What a method does, and what it was told.
+pub(super) struct Record {
+    pub(super) checked: Answer,
+    pub(super) started: Answer,
+    pub(super) stopped: Answer,
+    /// How long the cluster takes for each of the profile's extra hosts, which it does not know.
+    pub(super) host_takes: Duration,
+    pub(super) starts: AtomicUsize,
+    pub(super) stops: AtomicUsize,
+    pub(super) forgotten: AtomicUsize,
+    pub(super) namespaces: watch::Sender<Namespaces>,
+    pub(super) report: watch::Sender<Report>,
+    pub(super) ended: watch::Sender<Option<Problem>>,
+    pub(super) connection: Mutex<Option<(Tunnel, mpsc::Receiver<PacketReply>)>>,
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        let report = Report {
+            capture: CaptureStatus::Unknown,
+            problems: Vec::new(),
+        };
+        Self {
+            checked: Answer::Yes,
+            started: Answer::Yes,
+            stopped: Answer::Yes,
+            host_takes: Duration::ZERO,
+            starts: AtomicUsize::new(0),
+            stops: AtomicUsize::new(0),
+            forgotten: AtomicUsize::new(0),
+            namespaces: watch::Sender::new(Namespaces::Unknown),
+            report: watch::Sender::new(report),
+            ended: watch::Sender::new(None),
+            connection: Mutex::default(),
+        }
+    }
+}
+
+impl Record {
+    pub(super) fn starts(&self) -> usize {
+        self.starts.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn stops(&self) -> usize {
+        self.stops.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn forgotten(&self) -> usize {
+        self.forgotten.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn tunnel(&self) -> Tunnel {
+        self.connection.lock().unwrap().as_ref().unwrap().0.clone()
+    }
+
+    /// Sends a datagram through the tunnel and waits for its reply.
+    pub(super) async fn round_trip(&self) -> PacketReply {
+        let (tunnel, mut packets) = self.connection.lock().unwrap().take().unwrap();
+        let to = SocketAddr::from(([10, 96, 0, 10], 53));
+        tunnel.send_datagram(1, to, b"ping"[..].into());
+        packets.recv().await.unwrap()
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct Recording(pub(super) Arc<Record>);
+
+pub(super) fn problem(code: &str) -> Problem {
+    Problem::new(code, "It is so.", "Change it.")
+}
+
+async fn answer(answer: Answer, code: &str) -> Result<(), Problem> {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    match answer {
+        Answer::Yes => Ok(()),
+        Answer::No => Err(problem(code)),
+        Answer::Never => std::future::pending().await,
+    }
+}
+
+impl Method for Recording {
+    fn check(&self) -> BoxFuture<'_, Result<(), Problem>> {
+        answer(self.0.checked, "no-device").boxed()
+    }
+
+    fn start(
+        self: Box<Self>,
+        connection: Connection,
+    ) -> BoxFuture<'static, Result<Box<dyn RunningMethod>, Problem>> {
+        let started = async move {
+            answer(self.0.started, "not-started").await?;
+            self.0.starts.fetch_add(1, Ordering::Relaxed);
+            let kept = (connection.tunnel, connection.packets);
+            *self.0.connection.lock().unwrap() = Some(kept);
+            Ok(self as Box<dyn RunningMethod>)
+        };
+        started.boxed()
+    }
+}
+
+impl RunningMethod for Recording {
+    fn report(&self) -> watch::Receiver<Report> {
+        self.0.report.subscribe()
+    }
+
+    fn set_namespaces(&self, namespaces: Namespaces) {
+        self.0.namespaces.send_replace(namespaces);
+    }
+
+    fn forget_answers(&self) {
+        self.0.forgotten.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn explainer(&self) -> Arc<dyn Explainer> {
+        Arc::new(self.clone())
+    }
+
+    fn ended(&self) -> BoxFuture<'static, Problem> {
+        let mut ended = self.0.ended.subscribe();
+        async move { ended.wait_for(Option::is_some).await.unwrap().clone().unwrap() }.boxed()
+    }
+
+    fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
+        let stopped = async move {
+            self.0.stops.fetch_add(1, Ordering::Relaxed);
+            answer(self.0.stopped, "not-stopped").await.unwrap();
+        };
+        stopped.boxed()
+    }
+}
+
+impl Explainer for Recording {
+    fn explain<'a>(&'a self, _: &'a Name) -> BoxFuture<'a, Explanation> {
+        unimplemented!("names are explained in the tests of the resolver")
+    }
+
+    fn explain_whole<'a>(&'a self, _: &'a Name) -> BoxFuture<'a, Explanation> {
+        unimplemented!("names are explained in the tests of the resolver")
+    }
+
+    fn in_cluster<'a>(&'a self, _: &'a Name) -> BoxFuture<'a, Option<Finding>> {
+        async {
+            tokio::time::sleep(self.0.host_takes).await;
+            None
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,95 @@
+//! Placing: to connecting, or to ending.
+
+use slipway_control_api::State::{Connected, Connecting, Ended, Placing, Preparing};
+
+use super::agent::Manner;
+use super::bed::begin;
+use super::cluster::{Answer, Script};
+use super::method::Record;
+
+#[tokio::test(start_paused = true)]
+async fn placing_goes_on_with_the_agent_of_the_last_session() {
+    let kept = Some(Manner::Serves);
+    let bed = begin(
+        Script {
+            kept,
+            ..Script::default()
+        },
+        Record::default(),
+    );
+    bed.until_state(Connected).await;
+    assert_eq!(bed.cluster.pods(), ["kept"]);
+    assert_eq!(bed.status().agent.unwrap().pod, "kept");
+    bed.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn placing_reports_its_progress() {
+    let bed = begin(
+        Script::default().placing([(Answer::Never, Manner::Serves)]),
+        Record::default(),
+    );
+    bed.until(|status| status.step.as_deref() == Some("Sending the agent (50 %)"))
+        .await;
+    bed.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn placing_ends_where_no_agent_can_be_placed() {
+    let bed = begin(
+        Script::default().placing([(Answer::No, Manner::Serves)]),
+        Record::default(),
+    );
+    let end = bed.end().await;
+    assert_eq!(end.failure.as_deref(), Some("namespace-missing"));
+    assert_eq!(end.states, [Preparing, Placing, Ended]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn placing_ends_where_agents_cannot_be_looked_for() {
+    let kept_found = Answer::No;
+    let bed = begin(
+        Script {
+            kept_found,
+            ..Script::default()
+        },
+        Record::default(),
+    );
+    assert_eq!(bed.end().await.failure.as_deref(), Some("api-timeout"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn placing_can_be_stopped() {
+    let bed = begin(
+        Script::default().placing([(Answer::Never, Manner::Serves)]),
+        Record::default(),
+    );
+    bed.until_state(Placing).await;
+    let end = bed.stop().await;
+    assert_eq!(end.failure, None);
+    assert_eq!(end.states, [Preparing, Placing, Ended]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_found_without_use_is_replaced_once() {
+    for kept in [
+        Manner::Refuses,
+        Manner::OtherKey,
+        Manner::Silent,
+        Manner::Forbidden,
+    ] {
+        let cluster = Script {
+            kept: Some(kept),
+            ..Script::default()
+        };
+        let bed = begin(cluster, Record::default());
+        bed.until_state(Connected).await;
+        assert_eq!(bed.cluster.pods(), ["kept", "new-1"], "{kept:?}");
+        let end = bed.stop().await;
+        let again = [Placing, Connecting, Placing, Connecting];
+        assert_eq!(
+            end.states,
+            [&[Preparing][..], &again, &[Connected, Ended]].concat()
+        );
+    }
+}

@@ -1,0 +1,90 @@
+//! Laptop's side of the resolver: the laptop's own name servers, and, before an answer goes out, the lease.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use slipway_method::{LaptopSide, Upstreams};
+use slipway_names::{Admission, AskError, NamedBy};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::keeper::Need;
+use crate::name_servers::NameServers;
+use crate::reach::Reach;
+
+/// How often sockets to name servers that cannot be reached are asked for anew.
+const RENEW_EVERY: Duration = Duration::from_secs(1);
+
+/// The resolver of a connected laptop.
+pub(crate) type Names = slipway_names::Resolver<Upstreams<LeaseSide>>;
+
+/// What the resolver reaches through the lease.
+pub(crate) struct LeaseSide {
+    servers: NameServers,
+    needs: mpsc::Sender<Need>,
+    reach: watch::Receiver<Reach>,
+    /// When all sockets were asked for last; locked while they are.
+    renewed: tokio::sync::Mutex<Option<Instant>>,
+}
+
+impl LeaseSide {
+    pub(crate) fn new(
+        servers: NameServers,
+        needs: mpsc::Sender<Need>,
+        reach: watch::Receiver<Reach>,
+    ) -> Self {
+        Self {
+            servers,
+            needs,
+            reach,
+            renewed: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Has all sockets made anew, unless that was done a moment ago. Whether there are newer ones than at `since`.
+    async fn renew(&self, since: Instant) -> bool {
+        let mut renewed = self.renewed.lock().await;
+        if renewed.is_some_and(|at| at > since) {
+            return true;
+        }
+        if renewed.is_some_and(|at| at.elapsed() < RENEW_EVERY) {
+            return false;
+        }
+        let (tell, told) = oneshot::channel();
+        let asked = self.needs.send(Need::NameServers { renewed: tell }).await;
+        let done = asked.is_ok() && told.await.is_ok();
+        *renewed = Some(Instant::now());
+        done
+    }
+}
+
+impl LaptopSide for LeaseSide {
+    async fn ask(&self, query: Bytes) -> Result<Bytes, AskError> {
+        let since = Instant::now();
+        match self.servers.ask(query.clone()).await {
+            // A connected socket keeps the laptop's address of its first day, which the laptop may not have any more.
+            Err(AskError::Unreachable) if self.renew(since).await => self.servers.ask(query).await,
+            outcome => outcome,
+        }
+    }
+
+    async fn admit(&self, addresses: &[IpAddr], named_by: NamedBy) -> Vec<Admission> {
+        let (decided, decision) = oneshot::channel();
+        let need = Need::Admit {
+            addresses: addresses.to_vec(),
+            named_by,
+            decided,
+        };
+        let withhold = || vec![Admission::Withhold; addresses.len()];
+        if self.needs.send(need).await.is_err() {
+            return withhold();
+        }
+        // Without a decision the lease has ended, and nothing is routed.
+        decision.await.unwrap_or_else(|_| withhold())
+    }
+
+    fn why_withheld(&self, address: IpAddr) -> Option<String> {
+        self.reach.borrow().withheld.why(address)
+    }
+}

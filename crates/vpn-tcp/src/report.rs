@@ -1,0 +1,128 @@
+//! Report of the method: the status and the problems that follow from what the lease has come to.
+
+use std::net::IpAddr;
+
+use slipway_control_api::{BackEnd, CaptureStatus, Problem, VpnTcpStatus};
+use slipway_method::Report;
+use slipway_problem::Fault;
+use tokio::sync::watch;
+
+use crate::error::HelperAway;
+use crate::reach::Reach;
+
+/// How many networks the status lists; a cluster that declares none may have learned thousands of addresses.
+const MOST_ROUTES: usize = 256;
+
+/// Turns each [`Reach`] into a [`Report`].
+pub(crate) struct Reporter {
+    /// How the laptop's programs reach the resolver, in words for people.
+    pub(crate) dns: String,
+    /// Where the resolver answers.
+    pub(crate) resolver: IpAddr,
+    /// How packets become connections.
+    pub(crate) back_end: slipway_capture::BackEnd,
+}
+
+impl Reporter {
+    /// Reports every change, until there are no more.
+    pub(crate) async fn follow(self, mut reach: watch::Receiver<Reach>, reports: watch::Sender<Report>) {
+        while reach.changed().await.is_ok() {
+            let report = self.report(&reach.borrow_and_update());
+            reports.send_if_modified(|before| {
+                let is_new = *before != report;
+                *before = report;
+                is_new
+            });
+        }
+    }
+
+    pub(crate) fn report(&self, reach: &Reach) -> Report {
+        Report {
+            capture: CaptureStatus::VpnTcp(VpnTcpStatus {
+                routes: reach.routes.iter().take(MOST_ROUTES).copied().collect(),
+                dns: self.dns.clone(),
+                resolver: self.resolver,
+                back_end: match self.back_end {
+                    slipway_capture::BackEnd::PrivateNamespace => BackEnd::PrivateNamespace,
+                    slipway_capture::BackEnd::Rewriting => BackEnd::Rewriting,
+                },
+            }),
+            problems: problems(reach),
+        }
+    }
+}
+
+/// What is wrong, the gravest first: a missing helper keeps everything from the cluster. Of the addresses that programs
+/// did not get, the newest.
+fn problems(reach: &Reach) -> Vec<Problem> {
+    let away = reach.helper_away.then(|| HelperAway.problem());
+    let mut warnings: Vec<_> = reach.warnings.iter().collect();
+    warnings.sort_by_key(|warning| warning.is_shared());
+    let warnings = warnings.into_iter().map(Fault::problem);
+    let withheld = reach.withheld.newest();
+    away.into_iter()
+        .chain(warnings)
+        .chain(withheld.as_ref().map(Fault::problem))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Warning;
+
+    fn reporter() -> Reporter {
+        Reporter {
+            dns: "redirect of port 53".into(),
+            resolver: [198, 19, 0, 2].into(),
+            back_end: slipway_capture::BackEnd::Rewriting,
+        }
+    }
+
+    fn codes(report: &Report) -> Vec<&str> {
+        report
+            .problems
+            .iter()
+            .map(|problem| problem.code.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn a_helper_that_returns_leaves_earlier_problems() {
+        let mut reach = Reach {
+            warnings: vec![Warning::KeptOut {
+                range: "34.0.0.0/8".parse().unwrap(),
+                why: "it is public".into(),
+            }],
+            ..Reach::default()
+        };
+        reach
+            .withheld
+            .add([127, 0, 0, 1].into(), "it is the laptop's".into());
+        let before = reporter().report(&reach);
+        assert_eq!(codes(&before), ["range-not-routed", "address-withheld"]);
+        reach.helper_away = true;
+        let away = reporter().report(&reach);
+        assert_eq!(
+            codes(&away),
+            ["helper-away", "range-not-routed", "address-withheld"]
+        );
+        reach.helper_away = false;
+        assert_eq!(reporter().report(&reach), before);
+    }
+
+    #[tokio::test]
+    async fn only_changes_are_reported() {
+        let (reach, follow) = watch::channel(Reach::default());
+        let (reports, mut reported) = watch::channel(reporter().report(&Reach::default()));
+        let following = tokio::spawn(reporter().follow(follow, reports));
+        reach.send_modify(|reach| reach.routes = vec!["10.96.0.0/16".parse().unwrap()]);
+        reported.changed().await.unwrap();
+        let seen = reported.borrow_and_update().clone();
+        assert_eq!(seen.capture.vpn_tcp().unwrap().routes.len(), 1);
+        reach.send_modify(|_| ());
+        drop(reach);
+        following.await.unwrap();
+        assert!(reported.changed().await.is_err(), "the same once more is no news");
+    }
+}

@@ -1,0 +1,77 @@
+//! Connected laptop.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use slipway_capture::Capture;
+use slipway_control_api::Problem;
+use slipway_method::{Explainer, Report, RunningMethod};
+use slipway_names::{Namespaces, Scope};
+use slipway_problem::Fault;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::error::Ended;
+use crate::lease_side::Names;
+
+/// The connected laptop. Dropping it ends its tasks, and with its keeper the lease.
+pub(crate) struct Running {
+    pub(crate) capture: Arc<Capture>,
+    pub(crate) names: Names,
+    pub(crate) namespaces: watch::Sender<Namespaces>,
+    pub(crate) report: watch::Receiver<Report>,
+    pub(crate) ended: watch::Receiver<Option<Arc<Ended>>>,
+    pub(crate) tasks: JoinSet<()>,
+}
+
+impl RunningMethod for Running {
+    fn report(&self) -> watch::Receiver<Report> {
+        self.report.clone()
+    }
+
+    fn set_namespaces(&self, namespaces: Namespaces) {
+        let scope = Scope::clone(&self.names.scope());
+        self.names.set_scope(Scope {
+            namespaces: namespaces.clone(),
+            ..scope
+        });
+        self.namespaces.send_if_modified(|before| {
+            let is_new = *before != namespaces;
+            *before = namespaces;
+            is_new
+        });
+    }
+
+    fn forget_answers(&self) {
+        self.names.flush();
+    }
+
+    fn explainer(&self) -> Arc<dyn Explainer> {
+        Arc::new(self.names.clone())
+    }
+
+    fn ended(&self) -> BoxFuture<'static, Problem> {
+        let mut ended = self.ended.clone();
+        let problem = async move {
+            match ended.wait_for(Option::is_some).await.as_deref() {
+                Ok(Some(end)) => end.problem(),
+                // The task that says why is gone without a word, as after a panic of its own.
+                Ok(None) | Err(_) => Ended::NamespaceGone.problem(),
+            }
+        };
+        problem.boxed()
+    }
+
+    fn stop(mut self: Box<Self>) -> BoxFuture<'static, ()> {
+        let stopped = async move {
+            // With its keeper the lease ends: device, routes and names go before the namespace behind them does.
+            self.tasks.shutdown().await;
+            match Arc::try_unwrap(self.capture) {
+                Ok(capture) => capture.stop().await,
+                Err(shared) => drop(shared),
+            }
+        };
+        stopped.boxed()
+    }
+}

@@ -1,0 +1,254 @@
+//! Start of the whole laptop: the lease, the rules about names, the capture, and a test that names arrive.
+
+use std::net::Ipv6Addr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use slipway_capture::{Capture, Lost, Setup, TunAddresses};
+use slipway_helper_api::{
+    ClientError, ClusterDomain, DnsPlan, Granted, Plan, RedirectPort, RouteOrigin, Rung, RungChoice,
+};
+use slipway_method::{
+    CaptureResolver, Connection, DomainSource, Doubt, NamePlan, Trust, TunnelFarEnd, Upstreams, laptop_names,
+};
+use slipway_names::{Name, SearchList};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::domains::Domains;
+use crate::error::{Ended, VpnTcpError};
+use crate::keeper::Keeper;
+use crate::lease::{Ask, Fresh, obtain, routes_of};
+use crate::lease_side::{LeaseSide, Names};
+use crate::listener::Listener;
+use crate::name_servers::NameServers;
+use crate::plan::{Warning, routable};
+use crate::reach::Reach;
+use crate::report::Reporter;
+use crate::running::Running;
+use crate::self_test::names_arrive;
+
+/// What the keeper may be asked for at one time.
+const NEEDS: usize = 64;
+
+/// Connects the laptop. When this returns, programs reach the cluster by name.
+///
+/// # Errors
+///
+/// [`VpnTcpError`]; nothing is left then.
+pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Running, VpnTcpError> {
+    let Connection {
+        tunnel,
+        packets,
+        names: mut plan,
+        networks,
+        observer,
+    } = connection;
+    let listener = Listener::bind().await.map_err(VpnTcpError::Listener)?;
+    let ranges: Vec<(IpNet, RouteOrigin)> = by(RouteOrigin::Declared, &networks.declared)
+        .chain(by(RouteOrigin::User, &networks.users))
+        .collect();
+    let (routes, mut warnings) = routable(&ranges, &networks.never);
+    plan.scope.reserved.extend(laptop_names());
+    plan.scope.domain_is_doubtful = trust(&plan, &[]) != Trust::Given;
+    let mut domains = Domains::new(&plan);
+    let mut ask = Ask {
+        socket: helper,
+        routes,
+        dns: Some(dns_plan(&domains, listener.port())?),
+    };
+    let Fresh {
+        mut lease,
+        tun,
+        upstreams,
+        warnings: refused,
+    } = obtain(&ask, &[], None).await?;
+    let granted = lease.granted().clone();
+
+    let (needs, needed) = mpsc::channel(NEEDS);
+    let (tell_reach, reach) = watch::channel(Reach::default());
+    let servers = NameServers::new(needs.clone());
+    servers.replace(upstreams);
+    let laptop_side = LeaseSide::new(servers.clone(), needs.clone(), reach.clone());
+    let namespaces = watch::Sender::new(plan.scope.namespaces.clone());
+    plan.scope.laptop_search = laptop_search(&granted);
+    plan.scope.our_search = our_search(&granted, &domains);
+    let upstreams = Upstreams::new(tunnel.clone(), laptop_side);
+    let names = Names::new(plan.scope.clone(), upstreams, observer);
+    match doubt(&plan, &names).await {
+        Some(doubt) => warnings.push(Warning::DoubtfulDomain {
+            domain: plan.scope.cluster_domain.clone(),
+            doubt,
+        }),
+        None if plan.scope.domain_is_doubtful => {
+            plan.scope.domain_is_doubtful = false;
+            domains = Domains::new(&plan);
+            plan.scope.our_search = our_search(&granted, &domains);
+            let dns = dns_plan(&domains, listener.port())?;
+            let update = Plan::new(lease.plan().routes().iter(), Some(dns.clone()));
+            let update = update.map_err(|_| VpnTcpError::Helper(ClientError::Unexpected))?;
+            servers.replace(lease.update(&update).await?);
+            names.set_scope(plan.scope);
+            ask.dns = Some(dns);
+        }
+        None => {}
+    }
+    let granted_routes = lease.plan().routes().clone();
+    let first = Reach {
+        routes: routes_of(&lease),
+        warnings: [&warnings[..], &refused].concat(),
+        ..Reach::default()
+    };
+    for warning in &first.warnings {
+        tracing::warn!("{warning}");
+    }
+    let far_end = TunnelFarEnd::new(tunnel);
+    let resolver = CaptureResolver::new(names.clone());
+    let capture = Capture::start(tun, setup(&granted), far_end.clone(), resolver).await?;
+    let capture = Arc::new(capture);
+    let reporter = Reporter {
+        dns: dns_words(&granted),
+        resolver: granted.resolver.into(),
+        back_end: capture.back_end(),
+    };
+    let (tell_report, report) = watch::channel(reporter.report(&first));
+    tell_reach.send_replace(first);
+
+    let mut tasks = JoinSet::new();
+    tasks.spawn(far_end.return_packets(packets, capture.replies()));
+    tasks.spawn(listener.serve(names.clone()));
+    tasks.spawn(reporter.follow(reach, tell_report));
+    let (end, ended) = watch::channel(None);
+    let keeper = Keeper {
+        ask,
+        lease,
+        capture: capture.clone(),
+        names: names.clone(),
+        servers,
+        own_way: networks.never,
+        users: networks.users,
+        needs: needed,
+        granted: granted_routes,
+        learned: Vec::new(),
+        warnings,
+        reach: tell_reach,
+    };
+    tasks.spawn(watch_over(keeper, capture.clone(), end));
+    if granted.dns.as_ref().is_some_and(|dns| dns.rung == Rung::Resolved) {
+        tasks.spawn(domains.follow(namespaces.subscribe(), names.clone(), needs));
+    }
+    let running = Running {
+        capture,
+        names,
+        namespaces,
+        report,
+        ended,
+        tasks,
+    };
+    if !names_arrive().await {
+        slipway_method::RunningMethod::stop(Box::new(running)).await;
+        return Err(VpnTcpError::NamesDoNotArrive {
+            way: dns_words(&granted),
+        });
+    }
+    Ok(running)
+}
+
+/// How the laptop's programs reach the resolver, in words for people.
+fn dns_words(granted: &Granted) -> String {
+    granted
+        .dns
+        .as_ref()
+        .map_or_else(|| "nothing".to_owned(), |dns| dns.rung.to_string())
+}
+
+/// What a capture has to know of the TUN that the helper granted.
+fn setup(granted: &Granted) -> Setup {
+    let v4 = TunAddresses {
+        laptop: granted.address.into(),
+        other: granted.resolver.into(),
+    };
+    // Its network is a /126 whose first address is the laptop's.
+    let v6 = granted.address6.map(|address| TunAddresses {
+        laptop: address.into(),
+        other: Ipv6Addr::from_bits(address.to_bits() ^ 3).into(),
+    });
+    Setup {
+        resolver_addresses: vec![granted.resolver.into()],
+        tun_addresses: std::iter::once(v4).chain(v6).collect(),
+        ..Setup::default()
+    }
+}
+
+fn by(origin: RouteOrigin, ranges: &[IpNet]) -> impl Iterator<Item = (IpNet, RouteOrigin)> {
+    ranges.iter().map(move |range| (*range, origin))
+}
+
+fn dns_plan(domains: &Domains, port: u16) -> Result<DnsPlan, VpnTcpError> {
+    let unexpected = |_| VpnTcpError::Helper(ClientError::Unexpected);
+    let port = RedirectPort::try_from(port).map_err(unexpected)?;
+    DnsPlan::new(domains.with(&[]), port, RungChoice::Auto).map_err(unexpected)
+}
+
+/// Whether the cluster's domain may be taken for the cluster's. What the helper refuses from a cluster is not.
+fn trust(plan: &NamePlan, searched: &[Name]) -> Trust {
+    let domain = plan.scope.cluster_domain.to_string();
+    let is_refused = || domain.trim_end_matches('.').parse::<ClusterDomain>().is_err();
+    if plan.domain_source == DomainSource::Cluster && is_refused() {
+        return Trust::Doubted(Doubt::Public);
+    }
+    plan.trust(searched)
+}
+
+/// Why the cluster's domain may be somebody else's, if it may. The laptop's own name servers are asked where nothing
+/// else decides.
+async fn doubt(plan: &NamePlan, names: &Names) -> Option<Doubt> {
+    match trust(plan, &plan.scope.laptop_search.domains) {
+        Trust::Given => None,
+        Trust::Doubted(doubt) => Some(doubt),
+        Trust::Unless => match names.laptop_has_domain(&plan.scope.cluster_domain).await {
+            Some(false) => None,
+            Some(true) => Some(Doubt::OnLaptop),
+            None => Some(Doubt::Unknown),
+        },
+    }
+}
+
+/// The domains that the laptop's resolver searches because of this session, where it sends every question here: short
+/// names come by them too.
+fn our_search(granted: &Granted, domains: &Domains) -> Vec<Name> {
+    if granted.dns.as_ref().is_none_or(|dns| dns.rung != Rung::Resolved) {
+        return Vec::new();
+    }
+    let search = domains.with(&[]).search;
+    search
+        .iter()
+        .filter_map(|suffix| suffix.as_str().parse().ok())
+        .collect()
+}
+
+fn laptop_search(granted: &Granted) -> SearchList {
+    let Some(dns) = &granted.dns else {
+        return SearchList::default();
+    };
+    let search = dns.laptop_search.iter();
+    SearchList {
+        domains: search.filter_map(|suffix| suffix.as_str().parse().ok()).collect(),
+        ndots: dns.laptop_ndots.into(),
+    }
+}
+
+/// Runs the keeper until the laptop cannot stay connected, and publishes why.
+async fn watch_over(keeper: Keeper, capture: Arc<Capture>, end: watch::Sender<Option<Arc<Ended>>>) {
+    let lost_namespace = async {
+        while capture.lost().await != Lost::Namespace {
+            // A device that broke belongs to a helper that ended, which the keeper deals with.
+        }
+    };
+    let ended = tokio::select! {
+        error = keeper.keep() => Ended::HelperGone(error),
+        () = lost_namespace => Ended::NamespaceGone,
+    };
+    end.send_replace(Some(Arc::new(ended)));
+}
