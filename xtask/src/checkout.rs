@@ -52,7 +52,7 @@ pub(crate) fn take_over() -> Result<()> {
 }
 
 /// The folder of this checkout.
-fn root() -> Result<PathBuf> {
+pub(crate) fn root() -> Result<PathBuf> {
     let said = build::cargo(&["locate-project", "--workspace", "--message-format=plain"])
         .output()
         .context("Failed to start cargo")?;

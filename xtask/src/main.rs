@@ -5,6 +5,7 @@ mod build;
 mod cache;
 mod checkout;
 mod cluster;
+mod coverage;
 mod demo;
 mod helper;
 mod machine;
@@ -37,6 +38,8 @@ enum Command {
     Test(test::Test),
     /// What the caches hold
     Cache(cache::Cache),
+    /// Lines of a package that its unit tests do not run
+    Coverage(coverage::Coverage),
     /// Renews docs/schema: what `--json` prints, as JSON Schema
     Schema,
 }
@@ -48,6 +51,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Cache(arguments) => cache::run(&arguments),
+        Command::Coverage(arguments) => coverage::run(&arguments),
         Command::Schema => schema::run(),
     }
 }
