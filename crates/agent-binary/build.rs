@@ -15,6 +15,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     for watched in [
         "agent/Cargo.toml",
         "agent/src",
+        "key/Cargo.toml",
+        "key/src",
         "tunnel/Cargo.toml",
         "tunnel/src",
         "../Cargo.lock",

@@ -47,7 +47,7 @@ enum Task {
         dir: PathBuf,
         /// SHA-256 of the key, in hexadecimal digits
         #[arg(long)]
-        key_sha256: key::Fingerprint,
+        key_sha256: slipway_key::Fingerprint,
         /// Port on the pod's loopback
         #[arg(long)]
         port: u16,

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use slipway_key::Key;
 use slipway_tunnel::frame::Farewell;
-use slipway_tunnel::{Incoming, Introduction, Key, Limits, Request, Tunnel, proof};
+use slipway_tunnel::{Incoming, Introduction, Limits, Request, Tunnel, proof};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};

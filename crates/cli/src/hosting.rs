@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use slipway_cluster::kubeconfig::choose;
 use slipway_control::{
-    Claim, ClaimError, LastWords, LogRing, PlainFields, RuntimeFolder, Server, fresh_id,
+    Claim, ClaimError, LastWords, LogRing, PlainFields, RuntimeFolder, Server, Subject, fresh_id,
     status_of_this_process,
 };
 use slipway_control_api::{Problem, SessionId, SessionStatus, State};
@@ -79,7 +79,10 @@ pub(crate) async fn host<T, F: Future<Output = T>>(
     let logs = LogRing::new();
     log_to(&logs, verbose);
     let named = options.saved.then(|| options.profile.name.to_string());
-    let initial = status_of_this_process(id, named, options.profile.method);
+    let initial = SessionStatus {
+        profile_id: options.saved.then(|| options.profile.identity()),
+        ..status_of_this_process(id, named, options.profile.method)
+    };
     let desk = Desk::default();
     let stop = desk.stop();
     let folder = RuntimeFolder::of_user()?;
@@ -172,15 +175,18 @@ fn already_connected(holder: Option<&SessionStatus>, by: Option<&SessionId>) -> 
 }
 
 /// What there may be one session of: a saved profile, or without one a place. `None` where a kubeconfig cannot be read,
-/// which is the session's to complain about.
-async fn wanted(options: &Options) -> Result<Option<String>, Failure> {
+/// which is the session's to report.
+async fn wanted(options: &Options) -> Result<Option<Subject>, Failure> {
     if options.saved {
-        return Ok(Some(format!("profile {}", options.profile.name)));
+        return Ok(Some(Subject::Profile(options.profile.identity())));
     }
     let (sources, choice) = chosen(&options.profile, false)?;
     let target = choose(&sources, &choice).await.ok();
     // Two contexts of one server are one place: the agent would be the same.
-    Ok(target.map(|target| format!("place {} {}", target.namespace, target.server)))
+    Ok(target.map(|target| Subject::Place {
+        server: target.server,
+        namespace: target.namespace,
+    }))
 }
 
 /// The signals by which a person, the system and a terminal end a program.

@@ -17,9 +17,9 @@ use anyhow::Context;
 use clap::Parser;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
-use slipway_cluster::keys::SessionKey;
 use slipway_cluster::kubeconfig::{Choice, Sources, choose};
 use slipway_cluster::placement::{DEFAULT_IMAGE, Placement, Progress, place, watch_gone};
+use slipway_key::Key;
 use slipway_problem::Fault;
 use uuid::Uuid;
 
@@ -63,7 +63,7 @@ async fn main() -> anyhow::Result<()> {
         image: arguments.image,
         pull_secrets: Vec::new(),
         grace: Duration::from_secs(30),
-        key: SessionKey::generate()?,
+        key: Key::generate()?,
         binary: &binary,
     };
     let began = Instant::now();

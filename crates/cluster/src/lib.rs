@@ -2,8 +2,8 @@
 //!
 //! [`kubeconfig`] turns what the user wrote into a [`Target`](kubeconfig::Target). Every other module takes a
 //! ready [`kube::Client`], so that whoever builds it decides about sockets and proxies. [`placement`] puts an agent
-//! into a namespace, finds it again and removes it; [`keys`] keeps, on the laptop, the secret that proves a session
-//! to its agent; [`permissions`] says beforehand which verb is missing; [`ranges`] learns which addresses are the
+//! into a namespace, finds it again and removes it; [`keys`] keeps, on the laptop, the keys of agents that a later
+//! session may go on with; [`permissions`] says beforehand which verb is missing; [`ranges`] learns which addresses are the
 //! cluster's; [`list`] is what a person chooses from.
 //!
 //! It must not know the tunnel, the carriers, capture, names or the helper: an agent is to this crate a pod that

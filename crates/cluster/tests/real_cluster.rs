@@ -28,7 +28,6 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use slipway_bed::Again;
 use slipway_cluster::api::{Access, CertificateProblem};
-use slipway_cluster::keys::SessionKey;
 use slipway_cluster::kubeconfig::{Choice, Sources, Target, choose};
 use slipway_cluster::permissions::{self, check, missing};
 use slipway_cluster::placement::{
@@ -37,6 +36,7 @@ use slipway_cluster::placement::{
 };
 use slipway_cluster::ranges::learn;
 use slipway_cluster::{api::ApiError, list};
+use slipway_key::Key;
 use slipway_problem::Fault;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
@@ -585,7 +585,7 @@ impl Room {
             image: DEFAULT_IMAGE.to_owned(),
             pull_secrets: Vec::new(),
             grace: Duration::from_secs(30),
-            key: SessionKey::generate().unwrap(),
+            key: Key::generate().unwrap(),
             binary,
         }
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use slipway_problem::Problem;
-use slipway_profile::Method;
+use slipway_profile::{Method, ProfileId};
 
 use crate::capture::CaptureStatus;
 use crate::session_id::SessionId;
@@ -19,6 +19,9 @@ pub struct SessionStatus {
     pub pid: u32,
     /// The profile it was started from, if any.
     pub profile: Option<String>,
+    /// What names that profile also after it was renamed.
+    #[serde(default)]
+    pub profile_id: Option<ProfileId>,
     /// How programs on the laptop are captured.
     pub method: Method,
     /// The kubeconfig context; `null` until it is known.
@@ -66,6 +69,7 @@ impl SessionStatus {
             id,
             pid,
             profile,
+            profile_id: None,
             method,
             context: None,
             namespace: None,

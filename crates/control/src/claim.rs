@@ -1,4 +1,4 @@
-//! What there may be one session of, claimed for as long as its session's process lives.
+//! Claim of what there may be one session of, for as long as the session's process lives.
 //!
 //! A look at the sessions that run is no claim: of two that start at the same moment, neither is there yet. So the claim
 //! is a lock of the kernel's on a file of the runtime folder, which ends with the process, however that ends.
@@ -10,9 +10,24 @@ use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 use slipway_control_api::SessionId;
+use slipway_profile::ProfileId;
 
 use crate::error::Error;
 use crate::folder::RuntimeFolder;
+
+/// What there may be one session of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A saved profile.
+    Profile(ProfileId),
+    /// A namespace of a cluster, for sessions without a profile.
+    Place {
+        /// The API server's address.
+        server: String,
+        /// The namespace.
+        namespace: String,
+    },
+}
 
 /// The right to be the only session of something. It ends when this is dropped.
 #[derive(Debug)]
@@ -37,13 +52,13 @@ pub enum ClaimError {
 }
 
 impl RuntimeFolder {
-    /// Claims `what`, any text, for the session `id`.
+    /// Claims `subject` for the session `id`.
     ///
     /// # Errors
     /// [`ClaimError::Taken`] if another one has it.
-    pub fn claim(&self, what: &str, id: &SessionId) -> Result<Claim, ClaimError> {
+    pub fn claim(&self, subject: &Subject, id: &SessionId) -> Result<Claim, ClaimError> {
         self.ensure()?;
-        let path = self.path().join(file_name(what));
+        let path = self.path().join(file_name(subject));
         let failed = |source| Error::Io {
             action: "locked",
             path: path.clone(),
@@ -92,14 +107,14 @@ impl Drop for Claim {
     }
 }
 
-/// A digest, because what is claimed may hold characters that files may not.
-fn file_name(what: &str) -> String {
-    let digest: String = Sha256::digest(what)
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("{digest}.lock")
+/// A digest, because addresses and names hold characters that files may not.
+fn file_name(subject: &Subject) -> String {
+    let mut digest = Sha256::new();
+    match subject {
+        Subject::Profile(id) => digest.update(format!("profile\0{id}")),
+        Subject::Place { server, namespace } => digest.update(format!("place\0{namespace}\0{server}")),
+    }
+    format!("{}.lock", hex::encode(&digest.finalize()[..16]))
 }
 
 fn is_at(file: &File, path: &PathBuf) -> io::Result<bool> {
@@ -128,22 +143,26 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn profile(name: &str) -> Subject {
+        Subject::Profile(ProfileId::of_name(&name.parse().unwrap()))
+    }
+
     #[test]
     fn who_comes_second_is_told_who_has_it_until_that_one_is_gone() {
         let (_dir, folder) = folder();
-        let first = folder.claim("profile/shop", &id("shop-a1")).unwrap();
-        let second = folder.claim("profile/shop", &id("shop-b2")).unwrap_err();
+        let first = folder.claim(&profile("shop"), &id("shop-a1")).unwrap();
+        let second = folder.claim(&profile("shop"), &id("shop-b2")).unwrap_err();
         assert!(matches!(second, ClaimError::Taken { by: Some(by) } if by == id("shop-a1")));
-        let _other = folder.claim("profile/blog", &id("blog-c3")).unwrap();
+        let _other = folder.claim(&profile("blog"), &id("blog-c3")).unwrap();
         drop(first);
-        let _again = folder.claim("profile/shop", &id("shop-b2")).unwrap();
+        let _again = folder.claim(&profile("shop"), &id("shop-b2")).unwrap();
     }
 
     #[test]
     fn what_a_killed_session_left_is_no_claim() {
         let (_dir, folder) = folder();
-        fs::write(folder.path().join(file_name("profile/shop")), "shop-a1").unwrap();
-        let claim = folder.claim("profile/shop", &id("shop-b2")).unwrap();
+        fs::write(folder.path().join(file_name(&profile("shop"))), "shop-a1").unwrap();
+        let claim = folder.claim(&profile("shop"), &id("shop-b2")).unwrap();
         assert_eq!(fs::read_to_string(&claim.path).unwrap(), "shop-b2");
         drop(claim);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -157,7 +176,7 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..200 {
-                        let Ok(claim) = folder.claim("one", &id("a-1")) else {
+                        let Ok(claim) = folder.claim(&profile("one"), &id("a-1")) else {
                             continue;
                         };
                         assert_eq!(having.fetch_add(1, Ordering::SeqCst), 0, "two have it");

@@ -34,7 +34,7 @@ mod start;
 mod watcher;
 mod wire;
 
-pub use claim::{Claim, ClaimError};
+pub use claim::{Claim, ClaimError, Subject};
 pub use client::{Client, DISCONNECT_LIMIT, Watch, WatchEvent, sessions};
 pub use error::Error;
 pub use folder::RuntimeFolder;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::also_proxy::AlsoProxy;
 use crate::error::{Error, Place};
+use crate::id::ProfileId;
 use crate::name::ProfileName;
 use crate::schema::{Agent, Cluster, Colour, Dns, Method, Profile};
 
@@ -39,6 +40,8 @@ impl Profile {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct File {
     version: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<ProfileId>,
     #[serde(default)]
     method: Method,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,6 +62,7 @@ impl File {
     fn from_profile(profile: &Profile) -> Self {
         let Profile {
             name: _,
+            id,
             colour,
             protected,
             method,
@@ -69,6 +73,7 @@ impl File {
         } = profile.clone();
         Self {
             version: FORMAT_VERSION,
+            id,
             method,
             colour,
             protected,
@@ -82,6 +87,7 @@ impl File {
     fn into_profile(self, name: ProfileName) -> Profile {
         let Self {
             version: _,
+            id,
             method,
             colour,
             protected,
@@ -92,6 +98,7 @@ impl File {
         } = self;
         Profile {
             name,
+            id,
             colour,
             protected,
             method,
@@ -250,6 +257,7 @@ mod tests {
     prop_compose! {
         fn profiles()(
             name in "[a-z0-9][a-z0-9-]{0,62}",
+            has_id: bool,
             colour in proptest::option::of(proptest::sample::select(&Colour::ALL)),
             protected: bool,
             method in proptest::sample::select(&Method::ALL),
@@ -264,6 +272,7 @@ mod tests {
         ) -> Profile {
             Profile {
                 name: name.parse().unwrap(),
+                id: has_id.then(ProfileId::random),
                 colour,
                 protected,
                 method,

@@ -31,6 +31,7 @@
 mod also_proxy;
 mod error;
 mod file;
+mod id;
 mod name;
 mod schema;
 mod store;
@@ -39,6 +40,7 @@ mod value;
 pub use also_proxy::AlsoProxy;
 pub use error::{Error, InvalidValue, Place};
 pub use file::FORMAT_VERSION;
+pub use id::ProfileId;
 pub use name::ProfileName;
 pub use schema::{Agent, Cluster, Colour, Dns, Method, MethodNotYet, Profile};
 pub use store::{Listed, MAX_FILE_BYTES, Store};

@@ -8,6 +8,7 @@ use slipway_problem::Fault;
 
 use crate::also_proxy::AlsoProxy;
 use crate::error::InvalidValue;
+use crate::id::ProfileId;
 use crate::name::ProfileName;
 use crate::value::{Context, DomainName, Grace, Image, KubeconfigPath, Namespace};
 
@@ -18,6 +19,8 @@ use crate::value::{Context, DomainName, Grace, Image, KubeconfigPath, Namespace}
 pub struct Profile {
     /// Its name, which is also its file's.
     pub name: ProfileName,
+    /// What names it also after it was renamed; absent: its name does.
+    pub id: Option<ProfileId>,
     /// The colour that marks it wherever it is shown.
     pub colour: Option<Colour>,
     /// Whether mistakes are expensive there: it is shown with a red edge, and some things ask first.
@@ -45,6 +48,7 @@ impl Profile {
     pub fn new(name: ProfileName) -> Self {
         Self {
             name,
+            id: None,
             colour: None,
             protected: false,
             method: Method::default(),
@@ -53,6 +57,11 @@ impl Profile {
             agent: Agent::default(),
             dns: Dns::default(),
         }
+    }
+
+    /// What names the profile for as long as it exists.
+    pub fn identity(&self) -> ProfileId {
+        self.id.unwrap_or_else(|| ProfileId::of_name(&self.name))
     }
 }
 

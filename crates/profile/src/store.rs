@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use crate::error::Error;
+use crate::id::ProfileId;
 use crate::name::ProfileName;
 use crate::schema::Profile;
 
@@ -124,8 +125,28 @@ impl Store {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 Err(Error::Missing(name.clone()))
             }
-            text => Profile::from_toml(name.clone(), &text?),
+            text => {
+                let mut profile = Profile::from_toml(name.clone(), &text?)?;
+                // Of a file and its copy, neither may be taken for the other.
+                if profile.id.is_some_and(|id| self.is_elsewhere(id, name)) {
+                    profile.id = None;
+                }
+                Ok(profile)
+            }
         }
+    }
+
+    /// Whether another profile than `name` has this identity as well.
+    fn is_elsewhere(&self, id: ProfileId, name: &ProfileName) -> bool {
+        let files = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let others = files.filter_map(|entry| {
+            let path = entry.path();
+            let other: ProfileName = path.file_stem()?.to_str()?.parse().ok()?;
+            (path.extension()? == EXTENSION && other != *name).then_some((other, path))
+        });
+        others
+            .filter_map(|(other, path)| Profile::from_toml(other, &read_bounded(&path).ok()?).ok())
+            .any(|other| other.id == Some(id))
     }
 
     /// Saves a profile, over the one of that name if there is one. A reader sees the old file or the new one,
@@ -157,11 +178,15 @@ impl Store {
         sync_folder_of(&path)
     }
 
-    /// Saves a profile under a name that is free.
+    /// Saves a profile under a name that is free, with an identity of its own.
     ///
     /// # Errors
     /// [`Error::Exists`] if the name is taken, [`Error::Io`] if the file cannot be written.
-    pub fn create(&self, profile: &Profile) -> Result<(), Error> {
+    pub fn create(&self, profile: &Profile) -> Result<Profile, Error> {
+        let profile = Profile {
+            id: Some(ProfileId::random()),
+            ..profile.clone()
+        };
         let path = self.path(&profile.name);
         let written = self.write(&path, &profile.to_toml()?)?;
         written.persist_noclobber(&path).map_err(|error| {
@@ -170,7 +195,8 @@ impl Store {
             }
             io_error("written", &path)(error.error)
         })?;
-        sync_folder_of(&path)
+        sync_folder_of(&path)?;
+        Ok(profile)
     }
 
     /// Deletes the profile called `name`, also if its file is broken.
@@ -183,13 +209,22 @@ impl Store {
         sync_folder_of(&path)
     }
 
-    /// Gives the profile `from` the name `to`.
+    /// Gives the profile `from` the name `to`. What is kept for it elsewhere stays its own.
     ///
     /// # Errors
     /// [`Error::Missing`] if there is no `from`, [`Error::Exists`] if there is a `to`, [`Error::Io`] if the
     /// system refuses.
     pub fn rename(&self, from: &ProfileName, to: &ProfileName) -> Result<(), Error> {
         let (old, new) = (self.path(from), self.path(to));
+        let text = read_bounded(&old);
+        if let Ok(text) = &text
+            && let Ok(profile) = Profile::from_toml(from.clone(), text)
+            && profile.id.is_none()
+            && !new.exists()
+        {
+            // At the top, where no table has begun, and nothing of what somebody wrote is touched.
+            self.replace(from, &format!("id = \"{}\"\n{text}", profile.identity()))?;
+        }
         // rename(2) would replace a file that appeared meanwhile; link(2) refuses to.
         fs::hard_link(&old, &new).map_err(|error| {
             if error.kind() == io::ErrorKind::AlreadyExists {
@@ -206,9 +241,7 @@ impl Store {
     /// # Errors
     /// Those of [`Profile::from_toml`] and [`Store::create`].
     pub fn import(&self, name: ProfileName, text: &str) -> Result<Profile, Error> {
-        let profile = Profile::from_toml(name, text)?;
-        self.create(&profile)?;
-        Ok(profile)
+        self.create(&Profile::from_toml(name, text)?)
     }
 
     /// Imports a file; without a `name`, under the file's own.
@@ -224,12 +257,17 @@ impl Store {
         self.import(name, &read_bounded(path)?)
     }
 
-    /// The text of the profile `name`, for a colleague or a backup.
+    /// The text of the profile `name`, for a colleague or a backup. Its identity is not in it: what is made of it is another
+    /// profile.
     ///
     /// # Errors
     /// Those of [`Store::load`].
     pub fn export(&self, name: &ProfileName) -> Result<String, Error> {
-        self.load(name)?.to_toml()
+        let exported = Profile {
+            id: None,
+            ..self.load(name)?
+        };
+        exported.to_toml()
     }
 
     /// A temporary file (mode 0600) beside `path` with `text` safely on disk.
@@ -328,8 +366,8 @@ mod tests {
             store,
             folder: _folder,
         } = fixture();
-        let mut shop = profile("shop");
-        store.create(&shop).unwrap();
+        store.create(&profile("shop")).unwrap();
+        let mut shop = store.load(&name("shop")).unwrap();
         shop.protected = true;
         store.save(&shop).unwrap();
         assert_eq!(store.load(&shop.name).unwrap(), shop);
@@ -432,6 +470,36 @@ mod tests {
     }
 
     #[test]
+    fn a_renamed_profile_keeps_its_identity() {
+        let Fixture {
+            store,
+            folder: _folder,
+        } = fixture();
+        let made = store.create(&profile("made")).unwrap();
+        let written = "# ours\nversion = 1\n[cluster]\nnamespace = \"shop\"\n";
+        fs::write(store.path(&name("written")), written).unwrap();
+        let written = store.load(&name("written")).unwrap();
+        for (from, to) in [(made, "made-2"), (written, "written-2")] {
+            store.rename(&from.name, &name(to)).unwrap();
+            assert_eq!(store.load(&name(to)).unwrap().identity(), from.identity());
+        }
+        let text = fs::read_to_string(store.path(&name("written-2"))).unwrap();
+        assert!(text.contains("# ours"), "{text}");
+    }
+
+    #[test]
+    fn a_copied_file_is_another_profile() {
+        let Fixture {
+            store,
+            folder: _folder,
+        } = fixture();
+        store.create(&profile("shop")).unwrap();
+        fs::copy(store.path(&name("shop")), store.path(&name("copy"))).unwrap();
+        let identity = |of: &str| store.load(&name(of)).unwrap().identity();
+        assert_ne!(identity("shop"), identity("copy"));
+    }
+
+    #[test]
     fn a_deleted_profile_is_missing() {
         let Fixture {
             store,
@@ -452,10 +520,12 @@ mod tests {
         let file = folder.path().join("shop-copy.toml");
         fs::write(&file, store.export(&shop.name).unwrap()).unwrap();
         let imported = store.import_file(&file, None).unwrap();
+        assert_ne!(imported.identity(), store.load(&shop.name).unwrap().identity());
         assert_eq!(
             imported,
             Profile {
                 name: name("shop-copy"),
+                id: imported.id,
                 ..shop
             }
         );

@@ -9,8 +9,8 @@ use futures_util::stream::BoxStream;
 use ipnet::IpNet;
 use slipway_carrier::CarrierError;
 use slipway_cluster::placement::{Agent, Progress};
+use slipway_key::Key;
 use slipway_names::Namespaces;
-use slipway_tunnel::Key;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::error::SessionError;

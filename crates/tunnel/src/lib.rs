@@ -36,7 +36,7 @@ mod tunnel;
 
 pub use frame::{AskError, Refusal, ResetCause};
 pub use limits::{CARRIERS, Limits};
-pub use proof::{Introduction, Key, ProofError};
+pub use proof::{Introduction, ProofError};
 pub use splice::splice;
 pub use stream::{Stream, StreamError};
 pub use tunnel::{

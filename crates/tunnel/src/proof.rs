@@ -14,11 +14,11 @@
 //! `domain` is the cluster's own, which only a pod knows: a session needs it before the first name, from a new agent
 //! and from one that it found.
 
-use std::fmt;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
+use slipway_key::Key;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The version of the protocol in `docs/tunnel-protocol.md`.
@@ -48,45 +48,13 @@ impl Introduction {
     }
 }
 
-/// The key that a session shares with its agent and with nobody else.
-#[derive(Clone)]
-pub struct Key([u8; 32]);
-
-impl Key {
-    /// A key of the system's random bytes.
-    ///
-    /// # Errors
-    ///
-    /// [`ProofError::NoRandom`] where the system has none.
-    pub fn generate() -> Result<Key, ProofError> {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).map_err(|_| ProofError::NoRandom)?;
-        Ok(Key(bytes))
+fn mac(key: &Key, role: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new(&pad_to_block(key.expose()).into());
+    mac.update(role);
+    for part in parts {
+        mac.update(part);
     }
-
-    /// The key with these bytes.
-    pub fn from_bytes(bytes: [u8; 32]) -> Key {
-        Key(bytes)
-    }
-
-    /// The bytes, for storage and for the agent; nobody else may see them.
-    pub fn expose(&self) -> &[u8; 32] {
-        &self.0
-    }
-
-    /// SHA-256 of the key: what may stand in a pod's specification.
-    pub fn fingerprint(&self) -> [u8; 32] {
-        Sha256::digest(self.0).into()
-    }
-
-    fn mac(&self, role: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new(&pad_to_block(&self.0).into());
-        mac.update(role);
-        for part in parts {
-            mac.update(part);
-        }
-        mac
-    }
+    mac
 }
 
 /// HMAC pads a shorter key with zeros to the block of its hash (RFC 2104 section 2).
@@ -94,12 +62,6 @@ fn pad_to_block(key: &[u8; 32]) -> [u8; 64] {
     let mut block = [0; 64];
     block[..32].copy_from_slice(key);
     block
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Key(..)")
-    }
 }
 
 /// Why a carrier's start failed.
@@ -160,13 +122,12 @@ where
         welcome.extend(instance.iter().chain(&[length]).chain(&domain));
         let mut proof = [0; MAC];
         reader.read_exact(&mut proof).await?;
-        key.mac(b"slipway agent", &[&hello, &welcome])
+        mac(key, b"slipway agent", &[&hello, &welcome])
             .verify_slice(&proof)
             .map_err(|_| ProofError::WrongKey)?;
 
         let attach: [u8; ATTACH] = tunnel.to_be_bytes();
-        let proof = key
-            .mac(b"slipway client", &[&hello, &welcome, &attach])
+        let proof = mac(key, b"slipway client", &[&hello, &welcome, &attach])
             .finalize()
             .into_bytes();
         let mut message = [0; ATTACH + MAC];
@@ -204,8 +165,7 @@ where
         check_hello(&hello_of_client)?;
 
         let welcome = [&hello()?[..], &introduction.write()].concat();
-        let proof = key
-            .mac(b"slipway agent", &[&hello_of_client, &welcome])
+        let proof = mac(key, b"slipway agent", &[&hello_of_client, &welcome])
             .finalize()
             .into_bytes();
         writer.write_all(&[&welcome[..], &proof].concat()).await?;
@@ -214,7 +174,7 @@ where
         let mut message = [0; ATTACH + MAC];
         reader.read_exact(&mut message).await?;
         let (attach, proof) = message.split_at(ATTACH);
-        key.mac(b"slipway client", &[&hello_of_client, &welcome, attach])
+        mac(key, b"slipway client", &[&hello_of_client, &welcome, attach])
             .verify_slice(proof)
             .map_err(|_| ProofError::WrongKey)?;
         Ok(u64_at_end(attach))

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use slipway_cluster::keys::{KeyStore, Owner};
+use slipway_cluster::keys::{AgentIdentity, KeyStore};
 use slipway_cluster::kubeconfig::{Target, choose};
 use slipway_cluster::placement::{self, Leftover, LeftoverKind};
 use slipway_control::RuntimeFolder;
 use slipway_control_api::{SessionStatus, State};
-use slipway_profile::Profile;
+use slipway_profile::{Profile, Store};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -54,7 +54,12 @@ pub(crate) async fn run(arguments: Cleanup) -> Result<ExitCode, Failure> {
     let mut profile = Profile::unsaved();
     arguments.place.onto(&mut profile)?;
     let cluster = look(&profile, &running).await?;
-    let text = of_keys(&cluster.keys)
+    let profiles: Vec<Profile> = Store::of_user()?
+        .list()?
+        .into_iter()
+        .filter_map(|listed| listed.profile.ok())
+        .collect();
+    let text = of_keys(&cluster.keys, &profiles)
         + &of_leftovers(
             &cluster.target.context,
             &cluster.target.namespace,
@@ -82,7 +87,7 @@ struct Cluster {
     client: kube::Client,
     leftovers: Vec<Leftover>,
     store: KeyStore,
-    keys: Vec<Owner>,
+    keys: Vec<AgentIdentity>,
 }
 
 async fn look(profile: &Profile, running: &[SessionStatus]) -> Result<Cluster, Failure> {
@@ -94,13 +99,13 @@ async fn look(profile: &Profile, running: &[SessionStatus]) -> Result<Cluster, F
         .map_err(|error| target.failed(error))?;
     let store = KeyStore::of_user()?;
     let mut keys = Vec::new();
-    for owner in store.owners()? {
-        if owner.server != target.server || is_used(&owner, running) {
+    for (agent, session) in store.agents()? {
+        if agent.server != target.server || is_used(&agent, running) {
             continue;
         }
         // Where pods may not be listed, it is not known whether the agent is gone, and the key stays.
-        if let Ok(None) = placement::find(&client, &owner.namespace, owner.session).await {
-            keys.push(owner);
+        if let Ok(None) = placement::find(&client, &agent.namespace, session).await {
+            keys.push(agent);
         }
     }
     Ok(Cluster {
@@ -120,34 +125,25 @@ impl Cluster {
                 .map_err(|error| self.target.failed(error))?;
         }
         let running = sessions::all().await?;
-        for owner in self.keys.iter().filter(|owner| !is_used(owner, &running)) {
-            self.store.forget(&owner.slot())?;
+        for agent in self.keys.iter().filter(|agent| !is_used(agent, &running)) {
+            self.store.forget(agent)?;
         }
         Ok(())
     }
 }
 
 /// Whether a key may be of a running session; one that does not say yet where it is may be of any place.
-fn is_used(owner: &Owner, running: &[SessionStatus]) -> bool {
+fn is_used(agent: &AgentIdentity, running: &[SessionStatus]) -> bool {
     running
         .iter()
         .filter(|session| session.state != State::Ended)
         .any(|session| {
-            let identity = match &session.profile {
-                Some(profile) => format!("profile/{profile}"),
-                None => "unsaved".to_owned(),
-            };
             let same_namespace = session
                 .namespace
                 .as_ref()
-                .is_none_or(|namespace| *namespace == owner.namespace);
-            identity == whose(owner) && same_namespace
+                .is_none_or(|namespace| *namespace == agent.namespace);
+            session.profile_id == agent.profile && same_namespace
         })
-}
-
-/// The first word of a key's identity; what follows is what kind of agent it is for.
-fn whose(owner: &Owner) -> &str {
-    owner.profile.split(' ').next().unwrap_or_default()
 }
 
 /// Control sockets without a process behind them.
@@ -195,16 +191,18 @@ fn agreed() -> io::Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-fn of_keys(keys: &[Owner]) -> String {
+fn of_keys(keys: &[AgentIdentity], profiles: &[Profile]) -> String {
     keys.iter()
-        .map(|owner| {
-            let of = match whose(owner).strip_prefix("profile/") {
-                Some(profile) => format!("profile {profile}"),
+        .map(|agent| {
+            let whose = |id| profiles.iter().find(|profile| profile.identity() == id);
+            let of = match agent.profile.map(whose) {
+                Some(Some(profile)) => format!("profile {}", profile.name),
+                Some(None) => "a profile that is gone".to_owned(),
                 None => "no profile".to_owned(),
             };
             format!(
                 "On this laptop: the key of an agent in namespace {} of {}, which is gone ({of})\n",
-                owner.namespace, owner.server
+                agent.namespace, agent.server
             )
         })
         .collect()
@@ -235,48 +233,41 @@ fn of_leftovers(context: &str, namespace: &str, leftovers: &[Leftover]) -> Strin
 #[cfg(test)]
 mod tests {
     use slipway_control::status_of_this_process;
-    use slipway_profile::Method;
+    use slipway_profile::{Method, ProfileId};
 
     use super::*;
 
-    fn owner(profile: &str) -> Owner {
-        Owner {
+    fn id(profile: &str) -> ProfileId {
+        ProfileId::of_name(&profile.parse().unwrap())
+    }
+
+    fn agent(profile: Option<&str>) -> AgentIdentity {
+        AgentIdentity {
             server: "https://10.0.0.1:6443/".into(),
             namespace: "shop".into(),
-            profile: profile.into(),
-            session: "00000000-0000-0000-0000-000000000007".parse().unwrap(),
+            profile: profile.map(id),
+            image: "busybox".into(),
+            grace_seconds: 90,
         }
     }
 
     fn session(profile: Option<&str>, namespace: Option<&str>) -> SessionStatus {
         let mut session =
             status_of_this_process("a-1".parse().unwrap(), profile.map(str::to_owned), Method::VpnTcp);
+        session.profile_id = profile.map(id);
         session.namespace = namespace.map(str::to_owned);
         session
     }
 
     #[test]
     fn a_running_session_keeps_its_key() {
-        assert!(is_used(
-            &owner("profile/shop"),
-            &[session(Some("shop"), Some("shop"))]
-        ));
-        let kind = owner("profile/shop image=busybox grace=90");
-        assert!(
-            is_used(&kind, &[session(Some("shop"), None)]),
-            "whatever its agent is like"
-        );
-        assert!(is_used(&owner("profile/shop"), &[session(Some("shop"), None)]));
-        assert!(is_used(&owner("unsaved"), &[session(None, Some("shop"))]));
-        assert!(!is_used(
-            &owner("profile/shop"),
-            &[session(Some("blog"), Some("shop"))]
-        ));
-        assert!(!is_used(
-            &owner("profile/shop"),
-            &[session(Some("shop"), Some("blog"))]
-        ));
-        assert!(!is_used(&owner("profile/shop"), &[]));
+        let shop = agent(Some("shop"));
+        assert!(is_used(&shop, &[session(Some("shop"), Some("shop"))]));
+        assert!(is_used(&shop, &[session(Some("shop"), None)]));
+        assert!(is_used(&agent(None), &[session(None, Some("shop"))]));
+        assert!(!is_used(&shop, &[session(Some("blog"), Some("shop"))]));
+        assert!(!is_used(&shop, &[session(Some("shop"), Some("blog"))]));
+        assert!(!is_used(&shop, &[]));
     }
 
     #[test]
@@ -288,8 +279,9 @@ mod tests {
             age_seconds: 7_260,
             ended: true,
         };
+        let profiles = [Profile::new("shop".parse().unwrap())];
         insta::assert_snapshot!(
-            of_keys(&[owner("profile/shop")]) + &of_leftovers("staging", "shop", &[leftover])
+            of_keys(&[agent(Some("shop"))], &profiles) + &of_leftovers("staging", "shop", &[leftover])
         );
     }
 

@@ -43,6 +43,13 @@ enum What {
         /// The profile
         name: ProfileName,
     },
+    /// Give a profile another name
+    Rename {
+        /// The profile
+        name: ProfileName,
+        /// Its new name
+        to: ProfileName,
+    },
     /// Delete a profile; a session of it goes on
     Delete {
         /// The profile
@@ -130,6 +137,10 @@ pub(crate) fn run(arguments: Profiles) -> Result<ExitCode, Failure> {
             edit::Edited::Saved => said("Saved", &name)?,
             edit::Edited::Unchanged => output::print(&format!("{name} is as it was.\n"))?,
         },
+        What::Rename { name, to } => {
+            store.rename(&name, &to)?;
+            output::print(&format!("Renamed {name} to {to}.\n"))?;
+        }
         What::Delete { name } => {
             store.delete(&name)?;
             said("Deleted", &name)?;

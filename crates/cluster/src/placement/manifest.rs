@@ -262,7 +262,7 @@ pub(super) fn script(placement: &Placement<'_>) -> String {
          exec \"$agent\" serve --dir {AGENT_FOLDER} --key-sha256 {digest} --port {AGENT_PORT} --grace {grace} </dev/null\n",
         begins = UPLOAD_BEGINS.as_secs(),
         wait = UPLOAD_GRACE.as_secs(),
-        digest = key.digest(),
+        digest = key.fingerprint(),
         grace = grace.as_secs(),
     )
 }
@@ -294,7 +294,7 @@ mod tests {
     #[test]
     fn the_manifest_shows_the_keys_digest_and_never_the_key() {
         let text = serde_json::to_string(&job(&placement(), &Shape::default())).unwrap();
-        assert!(text.contains(&placement().key.digest().to_string()));
+        assert!(text.contains(&placement().key.fingerprint().to_string()));
         assert!(!text.contains(&placement().key.to_hex()));
     }
 

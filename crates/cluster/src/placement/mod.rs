@@ -28,7 +28,7 @@ pub use manifest::{
 pub use removed::{Gone, watch_gone};
 
 use crate::api::{Access, ApiError, ask};
-use crate::keys::SessionKey;
+use slipway_key::Key;
 
 mod cleanup;
 mod error;
@@ -57,7 +57,7 @@ pub struct Placement<'a> {
     /// How long the agent goes on without a client before it ends itself.
     pub grace: Duration,
     /// The key that session and agent prove to each other.
-    pub key: SessionKey,
+    pub key: Key,
     /// The agent's program, static, for linux/amd64. Not sent where the image holds one at [`AGENT_IN_IMAGE`].
     pub binary: &'a [u8],
 }

@@ -20,7 +20,7 @@ pub(super) fn placement() -> Placement<'static> {
         image: DEFAULT_IMAGE.to_owned(),
         pull_secrets: Vec::new(),
         grace: Duration::from_secs(600),
-        key: SessionKey::from([7; 32]),
+        key: Key::from_bytes([7; 32]),
         binary: b"agent",
     }
 }

@@ -334,7 +334,7 @@ mod tests {
                 let here = folder.path().display();
                 let expected = format!(
                     "serve --dir {here} --key-sha256 {} --port 7600 --grace 600\n{}\n",
-                    placement.key.digest(),
+                    placement.key.fingerprint(),
                     placement.key.to_hex()
                 );
                 assert_eq!(

@@ -7,15 +7,15 @@ use futures_util::stream::{self, BoxStream};
 use slipway_agent_binary::AGENT;
 use slipway_carrier::{CarrierError, Endpoint, HEAD_START, Ladder, PipeReader, PipeWriter};
 use slipway_cluster::api::{Access, ApiError};
-use slipway_cluster::keys::{Kept, KeyStore, SessionKey, Slot};
+use slipway_cluster::keys::{AgentIdentity, Kept, KeyError, KeyStore};
 use slipway_cluster::kubeconfig::{Choice, Sources, Target, choose};
 use slipway_cluster::placement::{
     self, AGENT_CONTAINER, AGENT_PORT, Agent, DEFAULT_IMAGE, PlaceError, Placement, Progress, agent_command,
     watch_gone,
 };
 use slipway_cluster::{list, permissions, ranges};
+use slipway_key::Key;
 use slipway_names::Namespaces;
-use slipway_tunnel::Key;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -44,10 +44,7 @@ pub(crate) struct KubernetesCluster {
     target: Target,
     namespaces: Namespaces,
     ladder: Ladder,
-    /// Whose agent it is, as the key store has it.
-    owner: String,
-    image: String,
-    grace: Duration,
+    agent: AgentIdentity,
 }
 
 impl Clusters for Kubernetes {
@@ -102,18 +99,13 @@ impl Clusters for Kubernetes {
             namespaces: namespaces.clone(),
             api_server,
         };
-        let agent = &options.profile.agent;
-        let image = agent.image.as_ref();
-        let image = image.map_or_else(|| DEFAULT_IMAGE.to_owned(), ToString::to_string);
-        let grace = agent.grace.map_or(DEFAULT_GRACE, |grace| grace.duration());
+        let agent = agent_identity(&target, options);
         let cluster = KubernetesCluster {
             client,
             target,
             namespaces,
             ladder: Ladder::new(None),
-            owner: owner(options, &image, grace),
-            image,
-            grace,
+            agent,
         };
         Ok((cluster, facts))
     }
@@ -124,7 +116,7 @@ impl Cluster for KubernetesCluster {
     type Writer = PipeWriter;
 
     async fn kept_agent(&self) -> Result<Option<PlacedAgent>, SessionError> {
-        let Some(kept) = KeyStore::of_user()?.load(&self.slot())? else {
+        let Some(kept) = KeyStore::of_user()?.load(&self.agent)? else {
             return Ok(None);
         };
         let found = match placement::find(&self.client, &self.target.namespace, kept.session).await {
@@ -136,7 +128,7 @@ impl Cluster for KubernetesCluster {
             tracing::info!(pod = agent.pod, "the agent of the last session still runs");
             PlacedAgent {
                 agent,
-                key: Key::from_bytes(*kept.key.as_bytes()),
+                key: kept.key.clone(),
                 found: true,
             }
         }))
@@ -148,15 +140,14 @@ impl Cluster for KubernetesCluster {
     ) -> Result<PlacedAgent, SessionError> {
         self.check_beforehand().await?;
         let store = KeyStore::of_user()?;
-        let slot = self.slot();
         let session = Uuid::new_v4();
-        let key = SessionKey::generate()?;
+        let key = Key::generate().map_err(KeyError::from)?;
         let placement = Placement {
             namespace: self.target.namespace.clone(),
             session,
-            image: self.image.clone(),
+            image: self.agent.image.clone(),
             pull_secrets: Vec::new(),
-            grace: self.grace,
+            grace: self.agent.grace(),
             key: key.clone(),
             binary: AGENT,
         };
@@ -165,14 +156,14 @@ impl Cluster for KubernetesCluster {
             session,
             key: key.clone(),
         };
-        store.save(&slot, &kept)?;
+        store.save(&self.agent, &kept)?;
         let placed = placement::place(&self.client, &placement, progress).await;
         if placed.is_err() {
-            forget(&store, &slot);
+            forget(&store, &self.agent);
         }
         Ok(PlacedAgent {
             agent: placed?,
-            key: Key::from_bytes(*key.as_bytes()),
+            key,
             found: false,
         })
     }
@@ -184,7 +175,7 @@ impl Cluster for KubernetesCluster {
             Err(_elapsed) => return tracing::warn!(?REMOVAL, "the agent could not be removed in time"),
         }
         match KeyStore::of_user() {
-            Ok(store) => forget(&store, &self.slot()),
+            Ok(store) => forget(&store, &self.agent),
             Err(error) => tracing::debug!(%error, "the key of an agent that is gone is left"),
         }
     }
@@ -226,14 +217,6 @@ impl Cluster for KubernetesCluster {
 }
 
 impl KubernetesCluster {
-    fn slot(&self) -> Slot<'_> {
-        Slot {
-            server: &self.target.server,
-            namespace: &self.target.namespace,
-            profile: &self.owner,
-        }
-    }
-
     /// Finds out before anything is created that there is no such namespace, or what the user may not do in it. Where the
     /// cluster does not say, the attempt shows.
     async fn check_beforehand(&self) -> Result<(), SessionError> {
@@ -260,21 +243,23 @@ impl KubernetesCluster {
     }
 }
 
-fn forget(store: &KeyStore, slot: &Slot<'_>) {
-    if let Err(error) = store.forget(slot) {
+fn forget(store: &KeyStore, agent: &AgentIdentity) {
+    if let Err(error) = store.forget(agent) {
         tracing::debug!(%error, "the key of an agent that is gone is left");
     }
 }
 
-/// Under what name the agent and its key are kept for the next session: one that wants another image or grace time wants
-/// another agent.
-fn owner(options: &Options, image: &str, grace: Duration) -> String {
-    let whose = if options.saved {
-        format!("profile/{}", options.profile.name)
-    } else {
-        "unsaved".to_owned()
-    };
-    format!("{whose} image={image} grace={}", grace.as_secs())
+fn agent_identity(target: &Target, options: &Options) -> AgentIdentity {
+    let profile = &options.profile;
+    let image = profile.agent.image.as_ref();
+    let grace = profile.agent.grace;
+    AgentIdentity {
+        server: target.server.clone(),
+        namespace: target.namespace.clone(),
+        profile: options.saved.then(|| profile.identity()),
+        image: image.map_or_else(|| DEFAULT_IMAGE.to_owned(), ToString::to_string),
+        grace_seconds: grace.map_or(DEFAULT_GRACE, |grace| grace.duration()).as_secs(),
+    }
 }
 
 /// The API server and the proxy before it: their names, and the addresses that the connection really goes to.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use slipway_carrier::CarrierError;
 use slipway_cluster::placement::{Agent, Owner};
+use slipway_key::Key;
 use slipway_tunnel::frame::Farewell;
-use slipway_tunnel::{Incoming, Introduction, Key, Limits, Request, Tunnel, proof};
+use slipway_tunnel::{Incoming, Introduction, Limits, Request, Tunnel, proof};
 use tokio::io::{DuplexStream, ReadHalf, WriteHalf, duplex, split};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
