@@ -89,7 +89,7 @@ pub(crate) async fn host<T, F: Future<Output = T>>(
     let (server, publisher) = Server::bind(&folder, initial, logs.clone(), desk.clone())?;
     let changes = publisher.watch();
     let last = publisher.watch();
-    let session = Box::pin(slipway_session::run(options, method, publisher, desk));
+    let session = Box::pin(slipway_session::run(options, method, publisher, desk, &folder));
     let outcome = tokio::join!(session, beside(Hosted { changes, stop }));
     let status = last.borrow().clone();
     match outcome.0 {

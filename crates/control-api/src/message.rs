@@ -35,6 +35,11 @@ pub enum Request {
         /// The name as a program would ask for it.
         name: String,
     },
+    /// The answer to a DNS question of another session, if this session's cluster has the name: one [`Reply::Answer`].
+    Answer {
+        /// The DNS message, in hexadecimal digits.
+        query: String,
+    },
     /// [`Reply::Name`] for every name that is kept; then [`Reply::Done`], or with `follow` every new one until either
     /// side closes.
     Names {
@@ -88,6 +93,8 @@ pub enum Reply {
     Missed(u64),
     /// Why a name answers as it does.
     Explanation(Explanation),
+    /// A DNS message in hexadecimal digits, or nothing where the session has not got the name.
+    Answer(Option<String>),
     /// One line of the log.
     Log(String),
     /// There is no more to this reply.

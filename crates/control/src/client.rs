@@ -147,6 +147,21 @@ impl Client {
         Ok(explanation)
     }
 
+    /// The session's answer to a DNS question; `None` where its cluster has not got the name.
+    ///
+    /// # Errors
+    /// See [`Error`]; within a second.
+    pub async fn answer(&mut self, query: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let request = Request::Answer {
+            query: hex::encode(query),
+        };
+        let reply = self.ask(&request, "answer for a name", ANSWER_LIMIT).await?;
+        let Reply::Answer(answer) = reply else {
+            return Err(self.unexpected(&reply));
+        };
+        Ok(answer.and_then(|answer| hex::decode(answer).ok()))
+    }
+
     /// Asks the session to end, without waiting for it.
     ///
     /// # Errors
@@ -182,6 +197,7 @@ impl Client {
                 | Reply::Name(_)
                 | Reply::Missed(_)
                 | Reply::Explanation(_)
+                | Reply::Answer(_)
                 | Reply::Log(_)) => return Err(self.unexpected(&other)),
             }
             let mut watch = Watch {
@@ -235,7 +251,7 @@ impl Client {
                 Reply::Missed(count) => each(Err(count)),
                 Reply::Done => break,
                 Reply::Error(problem) => return Err(Error::Refused(problem)),
-                Reply::Status(_) | Reply::Log(_) | Reply::Explanation(_) => {
+                Reply::Status(_) | Reply::Log(_) | Reply::Explanation(_) | Reply::Answer(_) => {
                     return Err(self.unexpected(&reply));
                 }
             }
@@ -255,7 +271,7 @@ impl Client {
                 Reply::Missed(count) => each(&format!("({count} lines left out)")),
                 Reply::Done => break,
                 Reply::Error(problem) => return Err(Error::Refused(problem)),
-                Reply::Status(_) | Reply::Name(_) | Reply::Explanation(_) => {
+                Reply::Status(_) | Reply::Name(_) | Reply::Explanation(_) | Reply::Answer(_) => {
                     return Err(self.unexpected(&reply));
                 }
             }
@@ -361,7 +377,7 @@ impl Watch {
             Some(Reply::Name(name)) => Ok(Some(WatchEvent::Name(name))),
             Some(Reply::Missed(count)) => Ok(Some(WatchEvent::Missed(count))),
             Some(Reply::Error(problem)) => Err(Error::Refused(problem)),
-            Some(other @ (Reply::Explanation(_) | Reply::Log(_) | Reply::Done)) => {
+            Some(other @ (Reply::Explanation(_) | Reply::Answer(_) | Reply::Log(_) | Reply::Done)) => {
                 Err(self.client.unexpected(&other))
             }
         }

@@ -42,6 +42,9 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Why a name answers as it does.
     fn explain(&self, name: &str) -> impl Future<Output = Explanation> + Send;
+
+    /// Answers a DNS question of another session; `None` where this session's cluster has not got the name.
+    fn answer(&self, query: Vec<u8>) -> impl Future<Output = Option<Vec<u8>>> + Send;
 }
 
 /// A session's socket. It lasts as long as this value; dropping it ends every connection and removes the
@@ -215,6 +218,7 @@ impl<H: Handler> Service<H> {
                     lines.write(&Reply::Done).await?;
                 }
                 Request::Explain { name } => lines.write(&self.explain(&name).await).await?,
+                Request::Answer { query } => lines.write(&self.answer(&query).await).await?,
                 Request::Names { failed, follow } => {
                     let (kept, new) = self.publisher.follow_names();
                     let reply = |event: NameEvent| {
@@ -258,6 +262,14 @@ impl<H: Handler> Service<H> {
                 "Look at `slipway status`; if the session reconnects, ask again when it is connected.",
             )),
         }
+    }
+
+    async fn answer(&self, query: &str) -> Reply {
+        let Ok(query) = hex::decode(query) else {
+            return Reply::Answer(None);
+        };
+        let answer = timeout(EXPLAIN_LIMIT, self.handler.answer(query)).await;
+        Reply::Answer(answer.ok().flatten().map(hex::encode))
     }
 
     async fn watch(&self, mut lines: Lines, subscription: Subscription) -> io::Result<()> {

@@ -181,6 +181,11 @@ struct Place {
 struct Speechless;
 
 impl Handler for Speechless {
+    async fn answer(&self, query: Vec<u8>) -> Option<Vec<u8>> {
+        let _ = query;
+        None
+    }
+
     fn disconnect(&self) {}
 
     async fn explain(&self, _: &str) -> Explanation {

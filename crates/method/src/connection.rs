@@ -1,6 +1,7 @@
 //! Connection that a method is started with: the tunnel, and what of the cluster goes through it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use slipway_names::Observer;
@@ -9,6 +10,7 @@ use slipway_tunnel::{PacketReply, Tunnel};
 use tokio::sync::mpsc;
 
 use crate::name_plan::NamePlan;
+use crate::upstreams::Elders;
 
 /// What a method is started with.
 pub struct Connection {
@@ -22,6 +24,8 @@ pub struct Connection {
     pub networks: Networks,
     /// Is told of every answered question.
     pub observer: Observer,
+    /// The sessions whose names go before this one's, for methods whose programs are served by several.
+    pub elders: Arc<dyn Elders>,
 }
 
 /// Networks that go through the tunnel, by whose word they do.

@@ -1,5 +1,6 @@
 //! Explainer of names: why a name answers as it does in a running method.
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use slipway_names::{Asks, Explanation, Finding, Name, Resolver};
@@ -14,6 +15,9 @@ pub trait Explainer: Send + Sync {
 
     /// What the cluster says about exactly this name, now; `None` if there is nobody to ask.
     fn in_cluster<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Option<Finding>>;
+
+    /// Answers a question of another session, as [`Resolver::answer_neighbour`].
+    fn answer_neighbour(&self, query: Bytes) -> BoxFuture<'_, Option<Bytes>>;
 }
 
 impl<A: Asks> Explainer for Resolver<A> {
@@ -27,5 +31,9 @@ impl<A: Asks> Explainer for Resolver<A> {
 
     fn in_cluster<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Option<Finding>> {
         Resolver::in_cluster(self, name).boxed()
+    }
+
+    fn answer_neighbour(&self, query: Bytes) -> BoxFuture<'_, Option<Bytes>> {
+        Resolver::answer_neighbour(self, query).boxed()
     }
 }

@@ -45,4 +45,4 @@ pub use far_end::TunnelFarEnd;
 pub use laptop_names::laptop_names;
 pub use method::{Method, Report, RunningMethod};
 pub use name_plan::{BadName, ClusterNames, NamePlan};
-pub use upstreams::{LaptopSide, Upstreams};
+pub use upstreams::{Elders, LaptopSide, Upstreams};

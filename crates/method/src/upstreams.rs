@@ -1,8 +1,10 @@
 //! Upstreams of the resolver: the agent for cluster names, and the method's side of the laptop for everything else.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use slipway_names::{Admission, AskError, Asks, NamedBy};
 use slipway_tunnel::Tunnel;
 
@@ -20,18 +22,28 @@ pub trait LaptopSide: Send + Sync + 'static {
     fn why_withheld(&self, address: IpAddr) -> Option<String>;
 }
 
+/// Sessions of the same method that connected before this one, and whose names programs get as well.
+pub trait Elders: Send + Sync {
+    /// Asks them for a name, the oldest first; `None` if none of their clusters has it. Ready at once where there are none.
+    fn ask(&self, query: Bytes) -> BoxFuture<'_, Option<Bytes>>;
+}
+
 /// The resolver's way out.
-#[derive(Debug)]
 pub struct Upstreams<L> {
     tunnel: Tunnel,
     laptop: L,
+    elders: Arc<dyn Elders>,
 }
 
 impl<L> Upstreams<L> {
     /// Asks the cluster's DNS through `tunnel`.
     #[must_use]
-    pub fn new(tunnel: Tunnel, laptop: L) -> Self {
-        Self { tunnel, laptop }
+    pub fn new(tunnel: Tunnel, laptop: L, elders: Arc<dyn Elders>) -> Self {
+        Self {
+            tunnel,
+            laptop,
+            elders,
+        }
     }
 }
 
@@ -55,5 +67,9 @@ impl<L: LaptopSide> Asks for Upstreams<L> {
 
     fn why_withheld(&self, address: IpAddr) -> Option<String> {
         self.laptop.why_withheld(address)
+    }
+
+    fn elders(&self, query: Bytes) -> impl Future<Output = Option<Bytes>> + Send {
+        self.elders.ask(query)
     }
 }

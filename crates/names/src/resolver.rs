@@ -23,6 +23,7 @@ use crate::scope::{Decision, Refusal, Rule, Ruling, Scope};
 mod cluster;
 mod domain;
 mod either;
+mod elders;
 mod reply;
 
 /// How a query came, which bounds the size of its answer.
@@ -316,7 +317,7 @@ impl<A: Asks> Resolver<A> {
 
     async fn via_cluster(&self, asked: &Asked<'_>, candidates: Arc<[Name]>, rule: &Rule) -> Reply {
         match self.ask_cluster(asked, &candidates).await {
-            Ok(found) => self.hand_out(asked, found, candidates, rule).await,
+            Ok(found) => self.elders_or_ours(asked, found, candidates, rule).await,
             Err(error) => Reply::failed(&asked.query, error.outcome(), candidates),
         }
     }

@@ -114,6 +114,7 @@ fn connection<C>(
             facts.api_server.addresses.clone(),
         ),
         observer: observer(&context.publisher),
+        elders: context.elders.clone(),
     })
 }
 

@@ -1,6 +1,9 @@
 //! Input that all states share, and the way out of each.
 
+use std::sync::Arc;
+
 use slipway_control::Publisher;
+use slipway_method::Elders;
 use tokio_util::sync::CancellationToken;
 
 use crate::desk::Desk;
@@ -14,6 +17,7 @@ pub(crate) struct Context {
     pub(crate) publisher: Publisher,
     pub(crate) desk: Desk,
     pub(crate) stop: CancellationToken,
+    pub(crate) elders: Arc<dyn Elders>,
 }
 
 impl Context {

@@ -21,6 +21,11 @@ impl Desk {
         self.stop.clone()
     }
 
+    fn explainer(&self) -> Option<Arc<dyn Explainer>> {
+        let explainer = self.explainer.lock().unwrap_or_else(PoisonError::into_inner);
+        explainer.clone()
+    }
+
     pub(crate) fn set_explainer(&self, explainer: Option<Arc<dyn Explainer>>) {
         *self.explainer.lock().unwrap_or_else(PoisonError::into_inner) = explainer;
     }
@@ -29,6 +34,11 @@ impl Desk {
 impl Handler for Desk {
     fn disconnect(&self) {
         self.stop.cancel();
+    }
+
+    async fn answer(&self, query: Vec<u8>) -> Option<Vec<u8>> {
+        let answer = self.explainer()?.answer_neighbour(query.into()).await;
+        answer.map(Vec::from)
     }
 
     async fn explain(&self, name: &str) -> Explanation {
@@ -43,12 +53,7 @@ impl Handler for Desk {
         let Ok(parsed) = name.parse::<Name>() else {
             return unanswered("It is not a name that DNS can hold.");
         };
-        let explainer = self
-            .explainer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let Some(explainer) = explainer else {
+        let Some(explainer) = self.explainer() else {
             return unanswered("The session is not connected, so only the laptop's own names answer.");
         };
         // A dot at the end keeps search domains out (resolv.conf(5)).

@@ -22,6 +22,7 @@ mod connected;
 mod connecting;
 mod context;
 mod desk;
+mod elders;
 mod ending;
 mod error;
 mod extra_hosts;

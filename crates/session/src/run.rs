@@ -1,8 +1,10 @@
 //! Run of a session: one state after another.
 
+use std::sync::Arc;
+
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-use slipway_control::Publisher;
+use slipway_control::{Publisher, RuntimeFolder};
 use slipway_control_api::{Problem, State as Name};
 use slipway_method::Method;
 use slipway_problem::Fault;
@@ -12,6 +14,7 @@ use crate::cluster::Clusters;
 use crate::cluster::kubernetes::Kubernetes;
 use crate::context::Context;
 use crate::desk::Desk;
+use crate::elders::Elders;
 use crate::ending;
 use crate::options::Options;
 use crate::preparing::Preparing;
@@ -19,7 +22,7 @@ use crate::states::{Exit, State, next};
 
 /// Runs a session from connect to clean-up: until [`Desk::stop`] is cancelled, or it cannot go on.
 ///
-/// State, progress and problems go to `publisher`.
+/// State, progress and problems go to `publisher`. Older sessions are looked for in `folder`.
 ///
 /// # Errors
 ///
@@ -29,6 +32,7 @@ pub async fn run(
     method: Box<dyn Method>,
     publisher: Publisher,
     desk: Desk,
+    folder: &RuntimeFolder,
 ) -> Result<(), Problem> {
     let begin = Preparing {
         clusters: Kubernetes,
@@ -37,6 +41,7 @@ pub async fn run(
     };
     let context = Context {
         options,
+        elders: Arc::new(Elders::watch(folder, publisher.status())),
         publisher,
         stop: desk.stop(),
         desk,

@@ -44,6 +44,7 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
         names: mut plan,
         networks,
         observer,
+        elders,
     } = connection;
     let listener = Listener::bind().await.map_err(VpnTcpError::Listener)?;
     let ranges: Vec<(IpNet, RouteOrigin)> = by(RouteOrigin::Declared, &networks.declared)
@@ -74,7 +75,7 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
     let namespaces = watch::Sender::new(plan.scope.namespaces.clone());
     plan.scope.laptop_search = laptop_search(&granted);
     plan.scope.our_search = our_search(&granted, &domains);
-    let upstreams = Upstreams::new(tunnel.clone(), laptop_side);
+    let upstreams = Upstreams::new(tunnel.clone(), laptop_side, elders);
     let names = Names::new(plan.scope.clone(), upstreams, observer);
     match doubt(&plan, &names).await {
         Some(doubt) => warnings.push(Warning::DoubtfulDomain {

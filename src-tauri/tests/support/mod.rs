@@ -125,6 +125,11 @@ impl Session {
 struct Asked(mpsc::UnboundedSender<()>);
 
 impl Handler for Asked {
+    async fn answer(&self, query: Vec<u8>) -> Option<Vec<u8>> {
+        let _ = query;
+        None
+    }
+
     fn disconnect(&self) {
         let _ = self.0.send(());
     }

@@ -29,6 +29,10 @@ pub(crate) struct Scripted {
 }
 
 impl Handler for Scripted {
+    async fn answer(&self, query: Vec<u8>) -> Option<Vec<u8>> {
+        (query == b"known").then(|| b"answer".to_vec())
+    }
+
     fn disconnect(&self) {
         self.asked_to_end.notify_one();
     }

@@ -152,6 +152,15 @@ async fn a_name_is_explained_by_the_session() {
 }
 
 #[tokio::test]
+async fn a_question_of_another_session_is_answered() {
+    let fixture = Fixture::new();
+    let session = fixture.session("shop");
+    let mut client = fixture.client(&session).await;
+    assert_eq!(client.answer(b"known").await.unwrap().unwrap(), b"answer");
+    assert_eq!(client.answer(b"unknown").await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn logs_are_kept_and_can_be_followed() {
     let fixture = Fixture::new();
     let session = fixture.session("shop");

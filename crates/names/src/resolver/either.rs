@@ -111,7 +111,9 @@ impl<A: Asks> Resolver<A> {
             Verdict::Laptop | Verdict::Failure => false,
         };
         match (verdict, from_cluster, from_laptop) {
-            (_, Some(Ok(found)), _) if the_clusters => self.hand_out(asked, found, candidates, rule).await,
+            (_, Some(Ok(found)), _) if the_clusters => {
+                self.elders_or_ours(asked, found, candidates, rule).await
+            }
             (Verdict::Laptop | Verdict::NoSuchName, _, Some(Ok(answer))) => {
                 if verdict == Verdict::Laptop {
                     self.memory().laptops.put(name.clone(), ());

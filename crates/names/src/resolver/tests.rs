@@ -133,6 +133,7 @@ struct Script {
     cluster: Side,
     laptop: Side,
     neighbours: Side,
+    elders: Side,
     routed: Mutex<Vec<IpAddr>>,
     named: Mutex<Vec<NamedBy>>,
     withheld: Mutex<HashMap<IpAddr, Admission>>,
@@ -162,6 +163,10 @@ impl Asks for Arc<Script> {
 
     async fn neighbours(&self, query: Bytes) -> Option<Bytes> {
         self.neighbours.answer(&query).await.ok()
+    }
+
+    async fn elders(&self, query: Bytes) -> Option<Bytes> {
+        self.elders.answer(&query).await.ok()
     }
 }
 
@@ -838,6 +843,28 @@ async fn a_name_that_this_session_has_not_got_is_asked_of_the_next() {
     bench.finds("shopify.dev", PUBLIC).await;
     assert!(neighbour("orders").await.is_none());
     assert!(neighbour("www.example.org").await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shared_name_is_an_older_sessions() {
+    let mut bench = bench();
+    bench.script.elders.says("web", Say::Address(PUBLIC), 10);
+    bench.finds("web", PUBLIC).await;
+    assert_eq!(bench.event(), (Answerer::Neighbour, Outcome::Found));
+    // Theirs is not remembered as ours, nor asked for where ours has not got the name or the laptop has it.
+    bench.script.elders.says("web", Say::NxDomain, 10);
+    bench.finds("web", SVC).await;
+    let asked = bench.script.elders.asked().len();
+    assert_eq!(bench.ask("nosuch").await.code, ResponseCode::NXDomain);
+    assert_eq!(bench.script.elders.asked().len(), asked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_older_sessions_have_no_name() {
+    let mut bench = bench();
+    bench.script.elders.says("web", Say::Address(PUBLIC), 5_000);
+    bench.finds("web", SVC).await;
+    assert_eq!(bench.event(), (Answerer::Cluster, Outcome::Found));
 }
 
 #[tokio::test(start_paused = true)]

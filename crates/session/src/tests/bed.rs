@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use futures_util::StreamExt;
-use futures_util::stream;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, stream};
 use slipway_control::{LogRing, Publisher, fresh_id, status_of_this_process};
 use slipway_control_api::{Problem, SessionStatus, State};
+use slipway_method::Elders;
 use slipway_profile::{Method, Profile};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -68,6 +70,7 @@ pub(super) fn begin_with(profile: Profile, cluster: Script, method: Record) -> B
         },
         publisher: publisher.clone(),
         stop: stop.clone(),
+        elders: Arc::new(NoElders),
         desk,
     };
     let preparing = Preparing {
@@ -84,6 +87,14 @@ pub(super) fn begin_with(profile: Profile, cluster: Script, method: Record) -> B
         addresses,
         states,
         session,
+    }
+}
+
+struct NoElders;
+
+impl Elders for NoElders {
+    fn ask(&self, _: Bytes) -> BoxFuture<'_, Option<Bytes>> {
+        std::future::ready(None).boxed()
     }
 }
 

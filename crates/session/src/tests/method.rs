@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use slipway_control_api::{CaptureStatus, Problem};
@@ -153,6 +154,10 @@ impl Explainer for Recording {
 
     fn explain_whole<'a>(&'a self, _: &'a Name) -> BoxFuture<'a, Explanation> {
         unimplemented!("names are explained in the tests of the resolver")
+    }
+
+    fn answer_neighbour(&self, _: Bytes) -> BoxFuture<'_, Option<Bytes>> {
+        unimplemented!("names are answered in the tests of the resolver")
     }
 
     fn in_cluster<'a>(&'a self, _: &'a Name) -> BoxFuture<'a, Option<Finding>> {

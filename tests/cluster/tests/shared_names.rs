@@ -1,0 +1,79 @@
+//! A name that two sessions can answer belongs to the one that connected first.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use slipway_cluster_tests::{Desk, on_each_laptop};
+
+on_each_laptop!(a_shared_name_is_the_older_sessions);
+
+fn a_shared_name_is_the_older_sessions(desk: &Desk<'_>) {
+    let name = format!("both-{}", desk.laptop.kind().name());
+    let services = ["shop", "dev"].map(|namespace| Service::make(desk, &name, namespace));
+    assert!(!desk.resolves(&name), "not reachable before");
+    for (first, second) in [(0, 1), (1, 0)] {
+        let (first, second) = (&services[first], &services[second]);
+        let older = desk.connect(&["--namespace", first.namespace]);
+        let younger = desk.connect(&["--namespace", second.namespace]);
+        for _ in 0..3 {
+            assert_eq!(
+                resolved(desk, &name),
+                first.address,
+                "{} is older",
+                first.namespace
+            );
+        }
+        let explained = desk.slipway(&["explain", &name]).output().unwrap();
+        let explained = String::from_utf8_lossy(&explained.stdout).into_owned();
+        assert!(explained.contains(&first.address), "{explained}");
+        older.disconnect();
+        assert_eq!(resolved(desk, &name), second.address, "it alone is left");
+        younger.disconnect();
+    }
+    assert!(!desk.resolves(&name), "not reachable after");
+}
+
+/// The address that programs get.
+fn resolved(desk: &Desk<'_>, name: &str) -> String {
+    let found = desk.text("getent", &["ahostsv4", name]);
+    found.split_whitespace().next().unwrap_or_default().to_owned()
+}
+
+/// A service of the test's own, deleted when this is dropped.
+struct Service<'a> {
+    desk: &'a Desk<'a>,
+    name: String,
+    namespace: &'static str,
+    address: String,
+}
+
+impl Service<'_> {
+    fn make<'a>(desk: &'a Desk<'a>, name: &str, namespace: &'static str) -> Service<'a> {
+        desk.apply(&format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: {namespace}}}\n\
+             spec: {{selector: {{app: none}}, ports: [{{port: 80}}]}}\n"
+        ));
+        let jsonpath = "jsonpath={.spec.clusterIP}";
+        let get = [
+            "get",
+            "service",
+            name,
+            "--namespace",
+            namespace,
+            "--output",
+            jsonpath,
+        ];
+        let address = desk.kubectl(&get);
+        Service {
+            desk,
+            name: name.to_owned(),
+            namespace,
+            address,
+        }
+    }
+}
+
+impl Drop for Service<'_> {
+    fn drop(&mut self) {
+        let delete = ["delete", "service", &self.name, "--namespace", self.namespace];
+        self.desk.kubectl(&delete);
+    }
+}
