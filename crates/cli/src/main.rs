@@ -18,7 +18,6 @@ mod method;
 mod narration;
 mod output;
 mod progress;
-mod routes;
 mod sessions;
 mod table;
 

@@ -53,7 +53,7 @@ pub use message::{
 pub use plan::{
     DnsPlan, MAX_CHANGE, MAX_ROUTES, MAX_SUFFIX_BYTES, Plan, PlanError, RedirectPort, Rung, RungChoice,
 };
-pub use range::{RangeError, TunnelCidr, is_private};
+pub use range::{RangeError, TunnelCidr};
 pub use refusal::{Conflict, ConflictWith, DnsTrouble, Operation, RangeTrouble, Refusal, Stranger};
 pub use route::{Route, RouteOrigin, Routes};
 pub use suffix::{DnsSuffix, SuffixError};

@@ -206,24 +206,6 @@ const RESERVED: &[Reserved] = &[
     v6(0xff00, 0, 8, "multicast"),
 ];
 
-/// Whether a network lies in one that is nobody's on the Internet: RFC 1918, RFC 6598, RFC 2544, RFC 4193.
-#[must_use]
-pub fn is_private(net: IpNet) -> bool {
-    const fn v4(a: u8, b: u8, prefix: u8) -> IpNet {
-        IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(a, b, 0, 0), prefix))
-    }
-    const UNIQUE_LOCAL: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7);
-    const PRIVATE: [IpNet; 6] = [
-        v4(10, 0, 8),
-        v4(172, 16, 12),
-        v4(192, 168, 16),
-        v4(100, 64, 10),
-        v4(198, 18, 15),
-        IpNet::V6(UNIQUE_LOCAL),
-    ];
-    PRIVATE.iter().any(|private| private.contains(&net))
-}
-
 fn overlap(one: IpNet, other: IpNet) -> bool {
     one.contains(&other) || other.contains(&one)
 }

@@ -29,7 +29,6 @@ mod policy;
 mod privilege;
 mod redirect;
 mod refuse;
-mod resolv_conf;
 mod resolved;
 mod server;
 mod slots;

@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
-use std::path::Path;
 
 use ipnet::IpNet;
 use nix::errno::Errno;
@@ -10,11 +9,11 @@ use slipway_helper_api::{
     ClusterDomain, DnsGranted, DnsPlan, DnsSuffix, DnsTrouble, Operation, Refusal, Rung, RungChoice, Slot,
     TunnelCidr, is_within,
 };
+use slipway_laptop::{HostsLine, ResolvConf};
 
 use crate::network::Network;
 use crate::redirect::{self, Redirect};
 use crate::refuse::kernel;
-use crate::resolv_conf::ResolvConf;
 use crate::resolved::{self, ResolvedLink};
 use crate::slots::Addresses;
 use crate::upstream::Upstreams;
@@ -32,24 +31,17 @@ pub(crate) struct Laptop {
 impl Laptop {
     /// Reads the laptop's files.
     pub(crate) fn read() -> Result<Self, DnsTrouble> {
-        let conf = ResolvConf::read(Path::new("/etc/resolv.conf"))?;
-        let uplinks = ResolvConf::read(Path::new("/run/systemd/resolve/resolv.conf"))?;
         let nsswitch = std::fs::read_to_string("/etc/nsswitch.conf").unwrap_or_default();
         Ok(Self {
-            conf,
-            uplinks,
-            nss_resolve: asks_resolved(&nsswitch),
+            conf: read("/etc/resolv.conf")?,
+            uplinks: read("/run/systemd/resolve/resolv.conf")?,
+            nss_resolve: HostsLine::parse(&nsswitch).asks_resolved(),
         })
     }
 
     /// The name servers that must stay reachable.
     pub(crate) fn name_servers(&self) -> Vec<IpAddr> {
-        let mut servers = self.conf.addresses();
-        if self.conf.is_resolved_stub() {
-            servers.extend(self.uplinks.addresses());
-        }
-        servers.retain(|server| !server.is_loopback());
-        servers
+        self.conf.in_use(&self.uplinks)
     }
 
     /// Whether a cluster may have a domain that it says is its own. What the laptop searches is the laptop's, with all that
@@ -58,14 +50,14 @@ impl Laptop {
         let Some(domain) = cluster.filter(|domain| !domain.is_default()) else {
             return Ok(());
         };
-        let is_taken = |search: &&DnsSuffix| {
+        let is_taken = |search: &DnsSuffix| {
             is_within(domain.as_str(), search.as_str()) || is_within(search.as_str(), domain.as_str())
         };
-        let mut searched = self.conf.search.iter().chain(&self.uplinks.search);
-        match searched.find(is_taken) {
+        let searched = [suffixes(&self.conf.search), suffixes(&self.uplinks.search)].concat();
+        match searched.into_iter().find(is_taken) {
             Some(search) => Err(Refusal::DomainRefused {
                 domain: domain.clone(),
-                search: search.clone(),
+                search,
             }),
             None => Ok(()),
         }
@@ -89,16 +81,24 @@ impl Laptop {
     }
 }
 
-/// Whether the C library asks resolved itself (nss-resolve(8)).
-fn asks_resolved(nsswitch: &str) -> bool {
-    let hosts = nsswitch
-        .lines()
-        .find_map(|line| line.trim_start().strip_prefix("hosts:"));
-    hosts.is_some_and(|services| {
-        services
-            .split_ascii_whitespace()
-            .any(|service| service == "resolve")
-    })
+/// Reads a resolv.conf. One that does not exist says what an empty one does.
+fn read(path: &str) -> Result<ResolvConf, DnsTrouble> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(parse(&text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(parse("")),
+        Err(error) => Err(DnsTrouble::NoResolvConf {
+            errno: error.raw_os_error().unwrap_or_default(),
+        }),
+    }
+}
+
+fn parse(text: &str) -> ResolvConf {
+    ResolvConf::parse(text, |device| nix::net::if_::if_nametoindex(device).ok())
+}
+
+/// The domains of a search list that the helper's protocol has a form for.
+fn suffixes(search: &[String]) -> Vec<DnsSuffix> {
+    search.iter().filter_map(|word| word.parse().ok()).collect()
 }
 
 /// Names as they are found during a lease.
@@ -173,7 +173,7 @@ impl Names {
         };
         let granted = DnsGranted {
             rung,
-            laptop_search: laptop.conf.search,
+            laptop_search: suffixes(&laptop.conf.search),
             laptop_ndots: laptop.conf.ndots,
             upstreams: upstreams.names,
         };
@@ -298,8 +298,8 @@ mod tests {
     #[test]
     fn a_domain_that_the_laptop_searches_is_no_clusters() {
         let searching = |search: &str| Laptop {
-            conf: ResolvConf::parse(&format!("nameserver 192.0.2.53\nsearch {search}\n")),
-            uplinks: ResolvConf::parse(""),
+            conf: parse(&format!("nameserver 192.0.2.53\nsearch {search}\n")),
+            uplinks: parse(""),
             nss_resolve: false,
         };
         let may_have = |domain: &str, search: &str| {
@@ -311,17 +311,5 @@ mod tests {
         assert!(!may_have("corp.internal", "corp.internal"));
         assert!(!may_have("k8s.corp.internal", "corp.internal"));
         assert!(!may_have("corp.internal", "berlin.corp.internal"));
-    }
-
-    #[test]
-    fn nsswitch_tells_whether_the_c_library_asks_resolved() {
-        assert!(asks_resolved(
-            "passwd: files\nhosts: mymachines resolve [!UNAVAIL=return] files dns\n"
-        ));
-        assert!(!asks_resolved(
-            "hosts:          files mdns4_minimal [NOTFOUND=return] dns\n"
-        ));
-        assert!(!asks_resolved("# hosts: resolve\n"));
-        assert!(!asks_resolved(""));
     }
 }

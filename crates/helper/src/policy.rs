@@ -8,7 +8,8 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use ipnet::{IpNet, Ipv4Net};
 use serde::Deserialize;
-use slipway_helper_api::{RangeTrouble, Refusal, Route, RouteOrigin, TunnelCidr, is_private};
+use slipway_helper_api::{RangeTrouble, Refusal, Route, RouteOrigin, TunnelCidr};
+use slipway_laptop::is_private;
 
 /// Most networks wider than one address in a lease.
 pub(crate) const MAX_RANGES: usize = 256;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use slipway_helper_api::{Refusal, Slot};
 
-use crate::network::KnownRoute;
+use slipway_laptop::KnownRoute;
 
 /// Most leases of one user.
 pub(crate) const LEASES_EACH: usize = 8;
@@ -110,7 +110,7 @@ impl Addresses {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::Origin;
+    use slipway_laptop::Maker;
 
     #[test]
     fn a_user_has_eight_leases_and_others_are_not_in_the_way() {
@@ -146,7 +146,7 @@ mod tests {
             gateways: Vec::new(),
             index: 2,
             device: "eth0".to_owned(),
-            origin: Origin::Other,
+            maker: Maker::Other,
         };
         let slot = Slot::try_from(3).expect("slot");
         let chosen =

@@ -15,7 +15,6 @@
 //! What happens goes to a [`slipway_control::Publisher`]; requests of users come in by [`Desk`]. It must not know any
 //! method, the helper, how a status is shown, or who started it.
 
-mod addresses;
 mod carriers;
 mod cluster;
 mod connected;

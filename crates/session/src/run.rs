@@ -6,10 +6,10 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use slipway_control::{Publisher, RuntimeFolder};
 use slipway_control_api::{Problem, State as Name};
+use slipway_laptop::Addresses;
 use slipway_method::Method;
 use slipway_problem::Fault;
 
-use crate::addresses::Addresses;
 use crate::cluster::Clusters;
 use crate::cluster::kubernetes::Kubernetes;
 use crate::context::Context;

@@ -2,9 +2,8 @@
 
 use std::net::IpAddr;
 
-use slipway_helper_api::{
-    ClientError, RangeTrouble, Refusal, Route, RouteOrigin, Routes, TunnelCidr, is_private,
-};
+use slipway_helper_api::{ClientError, RangeTrouble, Refusal, Route, RouteOrigin, Routes, TunnelCidr};
+use slipway_laptop::is_private;
 use slipway_names::{Admission, NamedBy};
 
 use crate::error::VpnTcpError;

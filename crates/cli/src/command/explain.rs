@@ -12,7 +12,7 @@ use slipway_control_api::{Answerer, Explained, Explanation, SessionId};
 
 use self::typed::Typed;
 use crate::failure::Failure;
-use crate::{output, routes, sessions};
+use crate::{output, sessions};
 
 /// Arguments of `slipway explain`.
 #[derive(Debug, clap::Args)]
@@ -40,7 +40,7 @@ pub(crate) async fn run(arguments: &Explain) -> Result<ExitCode, Failure> {
             let session = asked.into_iter().next().ok_or_else(sessions::nothing)?;
             Explained {
                 session,
-                explanation: address::explain(address, &routes::of_laptop()),
+                explanation: address::explain(address).await?,
             }
         }
     };

@@ -1,16 +1,19 @@
 //! The cluster's side: kubeconfig, API server, permissions, ranges.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use slipway_cluster::kubeconfig::{Target, choose};
 use slipway_cluster::permissions::{self, Feature, Verdict as Allowed};
 use slipway_cluster::ranges::{self, Ranges};
 use slipway_control_api::{Action, Check, Finding, Problem};
+use slipway_laptop::{Holder, InUse, KnownRoute, Maker, conflicts};
 use slipway_problem::Fault;
 use slipway_profile::Profile;
 
+use super::laptop;
 use crate::arguments::chosen;
 use crate::failure::Failure;
-use crate::routes::{self, Route, overlapping};
 
 /// Everything that can be known; ends where what comes next needs what failed.
 pub(super) async fn check(profile: &Profile) -> Result<Vec<Finding>, Failure> {
@@ -64,8 +67,8 @@ async fn ask(target: &Target) -> Vec<Finding> {
             error.remedy(),
         )),
     }
-    let laptop = routes::of_laptop();
-    findings.extend(of_ranges(&ranges, &laptop));
+    let (routes, servers) = (laptop::routes().await, laptop::name_servers_in_use());
+    findings.extend(of_ranges(&ranges, &routes, &servers));
     findings
 }
 
@@ -125,7 +128,7 @@ fn without(feature: Feature) -> &'static str {
     }
 }
 
-fn of_ranges(ranges: &Ranges, laptop: &[Route]) -> Vec<Finding> {
+fn of_ranges(ranges: &Ranges, routes: &[KnownRoute], servers: &[IpAddr]) -> Vec<Finding> {
     let all: Vec<&IpNet> = ranges.services.iter().chain(&ranges.pods).collect();
     if all.is_empty() {
         return vec![Finding::ok(
@@ -133,33 +136,55 @@ fn of_ranges(ranges: &Ranges, laptop: &[Route]) -> Vec<Finding> {
             "The cluster's ranges are not known; addresses are learned one by one as names are asked for.",
         )];
     }
-    let finding = |range: &IpNet| {
-        let overlaps = overlapping(range, laptop);
-        if overlaps.is_empty() {
-            return Finding::ok(Check::Range, format!("{range} is free on this laptop."));
-        }
-        let owners = |routes: &[&Route]| {
-            let owners: Vec<String> = routes
-                .iter()
-                .map(|route| format!("{} ({})", route.device, route.network))
-                .collect();
-            owners.join(", ")
-        };
-        let (sessions, others): (Vec<&Route>, Vec<&Route>) =
-            overlaps.into_iter().partition(|route| route.is_ours());
-        if others.is_empty() {
-            let detail = format!("{range} goes to the session that has {}.", owners(&sessions));
-            return Finding::ok(Check::Range, detail);
-        }
-        Finding::warn(
+    all.into_iter()
+        .map(|range| of_range(*range, routes, servers))
+        .collect()
+}
+
+/// What the helper would say about a range that the cluster declares: it goes by the same rule.
+fn of_range(range: IpNet, routes: &[KnownRoute], servers: &[IpAddr]) -> Finding {
+    let in_use = conflicts(range, false, routes, servers, 0);
+    let (sessions, others): (Vec<InUse>, Vec<InUse>) = in_use
+        .into_iter()
+        .partition(|in_use| in_use.holder == Holder::Session);
+    if !others.is_empty() {
+        return Finding::warn(
             Check::Range,
             format!("{range} is also used by {}.", owners(&others)),
             "Names still work; addresses in both go where they go without Slipway. Leave the other network if they \
              are to go to the cluster.",
         )
-        .coded("range-not-routed")
+        .coded("range-not-routed");
+    }
+    if !sessions.is_empty() {
+        let owners = owners(&sessions);
+        return Finding::ok(
+            Check::Range,
+            format!("{range} goes to the session that has {owners}."),
+        );
+    }
+    let around = routes.iter().find(|route| {
+        route.maker == Maker::Other && route.net.prefix_len() > 1 && route.net.contains(&range)
+    });
+    let detail = match around {
+        Some(KnownRoute { net, device, .. }) => {
+            format!("{range} is free on this laptop; the rest of {net} stays with {device}.")
+        }
+        None => format!("{range} is free on this laptop."),
     };
-    all.into_iter().map(finding).collect()
+    Finding::ok(Check::Range, detail)
+}
+
+fn owners(in_use: &[InUse]) -> String {
+    let owners: Vec<String> = in_use
+        .iter()
+        .map(|InUse { net, device, holder }| match holder {
+            Holder::NameServer => format!("the name server {}", net.addr()),
+            Holder::Gateway => format!("the gateway {}", net.addr()),
+            Holder::Attached | Holder::Session | Holder::Routed => format!("{device} ({net})"),
+        })
+        .collect();
+    owners.join(", ")
 }
 
 #[cfg(test)]
@@ -198,17 +223,26 @@ mod tests {
     }
 
     #[test]
-    fn an_overlap_names_who_has_the_range() {
+    fn a_range_has_the_verdict_of_the_helpers_rule() {
+        let route = |net: &str, device: &str, maker| KnownRoute {
+            net: net.parse().unwrap(),
+            gateways: Vec::new(),
+            index: 7,
+            device: device.to_owned(),
+            maker,
+        };
         let laptop = [
-            Route::new("10.96.4.0/24", "wg0"),
-            Route::new("10.96.0.0/16", "slipway0"),
-            Route::new("10.100.0.0/16", "slipway0"),
+            route("10.0.0.0/8", "tun0", Maker::Other),
+            route("10.96.4.0/24", "wg0", Maker::Other),
+            route("10.96.0.0/16", "slipway0", Maker::Helper),
+            route("10.100.0.0/16", "slipway0", Maker::Helper),
         ];
         let ranges = Ranges {
             services: vec!["10.96.0.0/16".parse().unwrap(), "10.100.0.0/16".parse().unwrap()],
-            pods: vec!["10.244.0.0/16".parse().unwrap()],
+            pods: vec!["10.244.0.0/16".parse().unwrap(), "172.20.0.0/16".parse().unwrap()],
             ..Ranges::default()
         };
-        insta::assert_snapshot!(in_words(&of_ranges(&ranges, &laptop)));
+        let servers = ["172.20.0.53".parse().unwrap()];
+        insta::assert_snapshot!(in_words(&of_ranges(&ranges, &laptop, &servers)));
     }
 }

@@ -2,12 +2,14 @@
 
 use std::fs::{self, OpenOptions};
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use slipway_capture::private_namespace::remedy;
 use slipway_control_api::{Check, Finding, Problem};
 use slipway_helper_api::{Client, ClientError, Refusal, Status, Welcome};
+use slipway_laptop::{HostsLine, Kernel, KnownRoute, ResolvConf};
 use tokio::time::timeout;
 
 use super::namespaces;
@@ -119,73 +121,63 @@ fn without_helper(socket: &Path, error: &ClientError) -> Finding {
     Finding::problem(Check::Helper, Problem::new(error.code(), cause, error.remedy()))
 }
 
+/// The laptop's routes; none where the kernel does not say.
+pub(super) async fn routes() -> Vec<KnownRoute> {
+    let routes = async { Kernel::open().ok()?.routes().await.ok() };
+    routes.await.unwrap_or_default()
+}
+
+/// The name servers that must stay reachable, as the helper sees them.
+pub(super) fn name_servers_in_use() -> Vec<IpAddr> {
+    resolv_conf("/etc/resolv.conf").in_use(&resolv_conf("/run/systemd/resolve/resolv.conf"))
+}
+
 pub(super) fn resolver() -> Vec<Finding> {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let nsswitch = fs::read_to_string("/etc/nsswitch.conf").unwrap_or_default();
+    let has_mdns_allow = Path::new("/etc/mdns.allow").exists();
     vec![
-        switch(&read("/etc/nsswitch.conf"), Path::new("/etc/mdns.allow").exists()),
-        resolv_conf(&read("/etc/resolv.conf")),
+        of_hosts_line(&HostsLine::parse(&nsswitch), has_mdns_allow),
+        of_resolv_conf(&fs::read_to_string("/etc/resolv.conf").unwrap_or_default()),
     ]
 }
 
-/// The `hosts:` line of nsswitch.conf(5). Cluster names end in `.local`, which mDNS takes for its own: a full `mdns`
-/// module that ends the search (`[NOTFOUND=return]`) hides them. The `_minimal` ones pass on what has more than two
-/// labels, unless /etc/mdns.allow says otherwise (nss-mdns, README).
-fn switch(text: &str, has_mdns_allow: bool) -> Finding {
-    let sources = text
-        .lines()
-        .map(|line| line.split('#').next().unwrap_or_default())
-        .find_map(|line| line.trim().strip_prefix("hosts:"))
-        .unwrap_or("files dns");
-    let words: Vec<&str> = sources.split_whitespace().collect();
-    let asks_dns = words.iter().any(|word| matches!(*word, "dns" | "resolve"));
-    let shown = words.join(" ");
-    if !asks_dns {
+fn resolv_conf(path: &str) -> ResolvConf {
+    parse(&fs::read_to_string(path).unwrap_or_default())
+}
+
+fn parse(text: &str) -> ResolvConf {
+    ResolvConf::parse(text, |device| nix::net::if_::if_nametoindex(device).ok())
+}
+
+fn of_hosts_line(line: &HostsLine, has_mdns_allow: bool) -> Finding {
+    let shown = line.shown();
+    if !line.asks_dns() {
         return Finding::fail(
             Check::Resolver,
             format!("Programs never ask DNS: the line `hosts: {shown}` of /etc/nsswitch.conf has no `dns`."),
             "Add `dns` at the end of that line.",
         );
     }
-    let before_dns = words
-        .iter()
-        .take_while(|word| !matches!(**word, "dns" | "resolve"));
-    let mut hiding = None;
-    for word in before_dns {
-        if word.starts_with("mdns") {
-            let takes_all = !word.contains("minimal") || has_mdns_allow;
-            hiding = takes_all.then_some(*word);
-        } else if word.starts_with('[') {
-            let ends = word.to_ascii_lowercase().contains("notfound=return");
-            if let (Some(module), true) = (hiding, ends) {
-                return Finding::warn(
-                    Check::Resolver,
-                    format!(
-                        "`{module} {word}` in /etc/nsswitch.conf hides names that end in .local from DNS."
-                    ),
-                    "Use names without it, as in web.shop.svc; or write `mdns4_minimal [NOTFOUND=return]` there.",
-                );
-            }
-        } else {
-            hiding = None;
-        }
+    match line.hides_local(has_mdns_allow) {
+        Some(hiding) => Finding::warn(
+            Check::Resolver,
+            format!("`{hiding}` in /etc/nsswitch.conf hides names that end in .local from DNS."),
+            "Use names without it, as in web.shop.svc; or write `mdns4_minimal [NOTFOUND=return]` there.",
+        ),
+        None => Finding::ok(Check::Resolver, format!("Programs ask in this order: {shown}.")),
     }
-    Finding::ok(Check::Resolver, format!("Programs ask in this order: {shown}."))
 }
 
-fn resolv_conf(text: &str) -> Finding {
-    let servers: Vec<&str> = text
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("nameserver"))
-        .map(str::trim)
-        .filter(|server| !server.is_empty())
-        .collect();
-    if servers.is_empty() {
+fn of_resolv_conf(text: &str) -> Finding {
+    let conf = parse(text);
+    if !conf.names_servers {
         return Finding::warn(
             Check::Resolver,
             "/etc/resolv.conf names no name server, so programs ask 127.0.0.1.",
             "Connect the laptop to a network, or restore the file.",
         );
     }
+    let servers: Vec<String> = conf.addresses().iter().map(ToString::to_string).collect();
     Finding::ok(
         Check::Resolver,
         format!("/etc/resolv.conf sends programs to {}.", servers.join(", ")),
@@ -198,53 +190,26 @@ mod tests {
 
     use super::*;
 
-    fn hosts(line: &str, has_mdns_allow: bool) -> Verdict {
-        let text = format!("passwd: files\nhosts: {line} # comment\nnetworks: files\n");
-        switch(&text, has_mdns_allow).verdict
-    }
-
-    #[test]
-    fn full_mdns_before_dns_hides_cluster_names() {
-        assert_eq!(hosts("files mdns4 [NOTFOUND=return] dns", false), Verdict::Warn);
-        assert_eq!(
-            hosts("files mdns [notfound=return] resolve dns", false),
-            Verdict::Warn
-        );
-        assert_eq!(
-            hosts("files mdns4_minimal [NOTFOUND=return] dns", true),
-            Verdict::Warn
-        );
-    }
-
-    #[test]
-    fn usual_lines_are_good() {
-        assert_eq!(hosts("files dns", false), Verdict::Ok);
-        assert_eq!(
-            hosts("files mdns4_minimal [NOTFOUND=return] dns", false),
-            Verdict::Ok
-        );
-        assert_eq!(hosts("files mdns4 dns", false), Verdict::Ok);
-        assert_eq!(
-            hosts("mymachines resolve [!UNAVAIL=return] files dns", false),
-            Verdict::Ok
-        );
-        assert_eq!(switch("", false).verdict, Verdict::Ok);
+    fn hosts(line: &str) -> Verdict {
+        of_hosts_line(&HostsLine::parse(&format!("hosts: {line}\n")), false).verdict
     }
 
     #[test]
     fn a_laptop_whose_programs_never_ask_dns_cannot_be_connected() {
-        assert_eq!(hosts("files", false), Verdict::Fail);
+        assert_eq!(hosts("files"), Verdict::Fail);
+        assert_eq!(hosts("files mdns4 [NOTFOUND=return] dns"), Verdict::Warn);
+        assert_eq!(hosts("files dns"), Verdict::Ok);
     }
 
     #[test]
     fn name_servers_are_named() {
-        let finding = resolv_conf("# x\nnameserver 192.168.1.1\nnameserver\tfd00::1\nsearch corp\n");
+        let finding = of_resolv_conf("# x\nnameserver 192.168.1.1\nnameserver\tfd00::1\nsearch corp\n");
         assert!(
             finding.detail.contains("192.168.1.1, fd00::1"),
             "{}",
             finding.detail
         );
-        assert_eq!(resolv_conf("search corp\n").verdict, Verdict::Warn);
+        assert_eq!(of_resolv_conf("search corp\n").verdict, Verdict::Warn);
     }
 
     #[test]

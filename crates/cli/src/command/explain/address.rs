@@ -1,30 +1,38 @@
-//! Whether an address goes to the cluster: which of the laptop's routes is the narrowest that holds it.
+//! Address: whether it goes to the cluster, by the route that the kernel would take.
 
 use std::net::IpAddr;
 
 use slipway_control_api::{Answerer, Explanation};
+use slipway_laptop::{Kernel, KnownRoute, Maker};
 
-use crate::routes::Route;
+use crate::failure::{Failure, Uncoded};
 
-/// Explains an address by the laptop's routes.
-pub(super) fn explain(address: IpAddr, routes: &[Route]) -> Explanation {
-    let leads = routes
-        .iter()
-        .filter(|route| route.network.contains(&address))
-        .max_by_key(|route| route.network.prefix_len());
-    let (answered_by, cause) = match leads {
-        Some(route) if route.is_ours() => (
+/// Asks the kernel about an address.
+///
+/// # Errors
+///
+/// When the kernel does not answer.
+pub(super) async fn explain(address: IpAddr) -> Result<Explanation, Failure> {
+    let kernel = Kernel::open().uncoded("Failed to ask the kernel for routes")?;
+    let route = kernel.route_to(address).await;
+    let route = route.uncoded("Failed to ask the kernel for routes")?;
+    Ok(by_route(address, route.as_ref()))
+}
+
+fn by_route(address: IpAddr, route: Option<&KnownRoute>) -> Explanation {
+    let (answered_by, cause) = match route {
+        Some(route) if route.maker == Maker::Helper => (
             Answerer::Cluster,
             format!(
                 "{address} goes to the cluster, by the route {} of {}.",
-                route.network, route.device
+                route.net, route.device
             ),
         ),
         Some(route) => (
             Answerer::Laptop,
             format!(
                 "{address} does not go to the cluster: the laptop's route {} leads it to {}.",
-                route.network, route.device
+                route.net, route.device
             ),
         ),
         None => (
@@ -48,15 +56,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_narrowest_route_says_where_an_address_goes() {
-        let routes = [
-            Route::new("10.0.0.0/8", "wg0"),
-            Route::new("10.96.0.0/16", "slipway0"),
-            Route::new("::/0", "eth0"),
-        ];
-        let explained = ["10.96.0.7", "10.1.2.3", "192.0.2.1"]
-            .map(|address| explain(address.parse().unwrap(), &routes))
-            .map(|said| format!("{} {}", said.cause, said.remedy.unwrap_or_default()));
+    fn the_kernels_route_says_where_an_address_goes() {
+        let route = |net: &str, device: &str, maker| KnownRoute {
+            net: net.parse().unwrap(),
+            gateways: Vec::new(),
+            index: 7,
+            device: device.to_owned(),
+            maker,
+        };
+        let explained = [
+            (
+                "10.96.0.7",
+                Some(route("10.96.0.0/16", "slipway0", Maker::Helper)),
+            ),
+            ("10.1.2.3", Some(route("10.0.0.0/8", "wg0", Maker::Other))),
+            ("192.0.2.1", None),
+        ]
+        .map(|(address, route)| by_route(address.parse().unwrap(), route.as_ref()))
+        .map(|said| format!("{} {}", said.cause, said.remedy.unwrap_or_default()));
         insta::assert_snapshot!(explained.join("\n"), @r"
         10.96.0.7 goes to the cluster, by the route 10.96.0.0/16 of slipway0. 
         10.1.2.3 does not go to the cluster: the laptop's route 10.0.0.0/8 leads it to wg0. To send it through the cluster, connect with `--also-proxy 10.1.2.3`.

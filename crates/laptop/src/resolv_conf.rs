@@ -1,34 +1,25 @@
-//! What the laptop's own `resolv.conf` says (resolv.conf(5)). Read only, ever.
+//! File `resolv.conf` (resolv.conf(5)): the name servers that programs ask, and the domains that they search.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::path::Path;
-
-use slipway_helper_api::{DnsSuffix, DnsTrouble};
 
 /// The laptop's name servers and search list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ResolvConf {
+pub struct ResolvConf {
+    /// Whether the file names a server that can be understood.
+    pub names_servers: bool,
     /// In the file's order; never empty, because without any the C library asks this host.
-    pub(crate) servers: Vec<SocketAddr>,
-    /// In the file's order.
-    pub(crate) search: Vec<DnsSuffix>,
+    pub servers: Vec<SocketAddr>,
+    /// In the file's order, in lower case.
+    pub search: Vec<String>,
     /// How many dots a name has that is asked for as it is first.
-    pub(crate) ndots: u8,
+    pub ndots: u8,
 }
 
 impl ResolvConf {
-    /// Reads a file. One that does not exist says what an empty one does.
-    pub(crate) fn read(path: &Path) -> Result<Self, DnsTrouble> {
-        match std::fs::read_to_string(path) {
-            Ok(text) => Ok(Self::parse(&text)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::parse("")),
-            Err(error) => Err(DnsTrouble::NoResolvConf {
-                errno: error.raw_os_error().unwrap_or_default(),
-            }),
-        }
-    }
-
-    pub(crate) fn parse(text: &str) -> Self {
+    /// Reads the text of a file. `index_of` gives the index of a device, for addresses such as `fe80::1%wlan0`. Words that
+    /// the C library would not understand are left out.
+    #[must_use]
+    pub fn parse(text: &str, index_of: impl Fn(&str) -> Option<u32>) -> Self {
         let mut servers: Vec<SocketAddr> = Vec::new();
         let mut search = Vec::new();
         let mut ndots = DEFAULT_NDOTS;
@@ -36,11 +27,11 @@ impl ResolvConf {
             let mut words = line.split_ascii_whitespace();
             match words.next() {
                 Some("nameserver") => {
-                    let server = words.next().and_then(parse_server);
+                    let server = words.next().and_then(|word| parse_server(word, &index_of));
                     servers.extend(server.filter(|server| !servers.contains(server)));
                 }
                 // The last of these lines holds.
-                Some("search" | "domain") => search = words.filter_map(|word| word.parse().ok()).collect(),
+                Some("search" | "domain") => search = words.map(|word| word.to_ascii_lowercase()).collect(),
                 Some("options") => {
                     let mut said = words.filter_map(|word| word.strip_prefix("ndots:")?.parse().ok());
                     ndots = said.next_back().unwrap_or(ndots).min(MAX_NDOTS);
@@ -49,10 +40,12 @@ impl ResolvConf {
             }
         }
         servers.truncate(MAX_SERVERS);
+        let names_servers = !servers.is_empty();
         if servers.is_empty() {
             servers.push(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), DNS_PORT));
         }
         Self {
+            names_servers,
             servers,
             search,
             ndots,
@@ -60,12 +53,26 @@ impl ResolvConf {
     }
 
     /// Whether programs that read this file ask systemd-resolved (systemd-resolved.service(8)).
-    pub(crate) fn is_resolved_stub(&self) -> bool {
+    #[must_use]
+    pub fn is_resolved_stub(&self) -> bool {
         self.servers.iter().any(|server| STUBS.contains(&server.ip()))
     }
 
+    /// The name servers that must stay reachable: those that programs ask, and those that systemd-resolved asks for them
+    /// (`uplinks`). What listens on this machine needs no route.
+    #[must_use]
+    pub fn in_use(&self, uplinks: &Self) -> Vec<IpAddr> {
+        let mut servers = self.addresses();
+        if self.is_resolved_stub() {
+            servers.extend(uplinks.addresses());
+        }
+        servers.retain(|server| !server.is_loopback());
+        servers
+    }
+
     /// The servers' addresses.
-    pub(crate) fn addresses(&self) -> Vec<IpAddr> {
+    #[must_use]
+    pub fn addresses(&self) -> Vec<IpAddr> {
         self.servers.iter().map(SocketAddr::ip).collect()
     }
 }
@@ -82,17 +89,14 @@ const STUBS: [IpAddr; 2] = [
 ];
 
 /// Reads `10.0.0.1`, `fe80::1%wlan0` or `fe80::1%3`.
-fn parse_server(word: &str) -> Option<SocketAddr> {
+fn parse_server(word: &str, index_of: impl Fn(&str) -> Option<u32>) -> Option<SocketAddr> {
     let (address, zone) = word
         .split_once('%')
         .map_or((word, None), |(address, zone)| (address, Some(zone)));
     let Some(zone) = zone else {
         return Some(SocketAddr::new(address.parse().ok()?, DNS_PORT));
     };
-    let scope = zone
-        .parse()
-        .ok()
-        .or_else(|| nix::net::if_::if_nametoindex(zone).ok())?;
+    let scope = zone.parse().ok().or_else(|| index_of(zone))?;
     Some(SocketAddrV6::new(address.parse::<Ipv6Addr>().ok()?, DNS_PORT, 0, scope).into())
 }
 
@@ -102,40 +106,43 @@ mod tests {
 
     use super::*;
 
+    fn parse(text: &str) -> ResolvConf {
+        ResolvConf::parse(text, |device| (device == "lo").then_some(1))
+    }
+
     #[test]
     fn reads_what_programs_read() {
-        let conf = ResolvConf::parse(
+        let conf = parse(
             "# NetworkManager\ndomain old.example\nsearch Corp.example lan\nnameserver 10.0.0.1\n nameserver 10.0.0.1\n\
              nameserver\tfd00::1\nnameserver fe80::1%lo\nnameserver 10.0.0.4\noptions edns0 ndots:3\nnameserver nonsense\n",
         );
         let servers =
             ["10.0.0.1:53", "[fd00::1]:53", "[fe80::1%1]:53"].map(|text| text.parse().expect("server"));
         assert_eq!(conf.servers, servers);
-        assert_eq!(
-            conf.search,
-            ["corp.example", "lan"].map(|text| text.parse().expect("suffix"))
-        );
+        assert_eq!(conf.search, ["corp.example", "lan"]);
         assert_eq!(conf.ndots, 3);
         assert!(!conf.is_resolved_stub());
-        assert!(ResolvConf::parse("nameserver 127.0.0.53").is_resolved_stub());
+        assert!(parse("nameserver 127.0.0.53").is_resolved_stub());
+    }
+
+    #[test]
+    fn servers_behind_resolved_are_in_use() {
+        let uplinks = parse("nameserver 10.0.0.53\n");
+        let stub = parse("nameserver 127.0.0.53\n");
+        assert_eq!(stub.in_use(&uplinks), uplinks.addresses());
+        let plain = parse("nameserver 192.168.1.1\nnameserver 127.0.0.1\n");
+        assert_eq!(plain.in_use(&uplinks), plain.addresses()[..1]);
     }
 
     #[test]
     fn without_a_server_this_host_is_asked() {
-        assert_eq!(
-            ResolvConf::parse("").servers,
-            ["127.0.0.1:53".parse().expect("server")]
-        );
-        assert_eq!(
-            ResolvConf::read(Path::new("/nonexistent/resolv.conf")),
-            Ok(ResolvConf::parse(""))
-        );
+        assert_eq!(parse("").servers, ["127.0.0.1:53".parse().expect("server")]);
     }
 
     proptest! {
         #[test]
         fn any_file_is_read(text in "((nameserver|search|domain)? ?\\PC{0,20}\n){0,8}") {
-            let conf = ResolvConf::parse(&text);
+            let conf = parse(&text);
             prop_assert!((1..=MAX_SERVERS).contains(&conf.servers.len()));
         }
     }

@@ -1,0 +1,216 @@
+//! Rule about networks that the laptop uses itself.
+
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::route::{KnownRoute, Maker};
+
+/// A network, or an address, that the laptop uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InUse {
+    /// What is used.
+    pub net: IpNet,
+    /// By which device, for people; empty where none is known.
+    pub device: String,
+    /// For what.
+    pub holder: Holder,
+}
+
+/// What a network is to the laptop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// A route leads through it.
+    Gateway,
+    /// The laptop is attached to it: a LAN, a bridge of containers.
+    Attached,
+    /// A session on this laptop has it.
+    Session,
+    /// It is routed elsewhere.
+    Routed,
+    /// A name server in use.
+    NameServer,
+}
+
+/// What the laptop would lose if `net` were routed to a cluster. `own_index` is the device that it would be routed into, 0
+/// for one that does not exist yet; `is_learned` says that it is an address of an answer, which nobody declared.
+///
+/// A network conflicts when it contains a gateway or a name server in use, when it shares an address with a network that
+/// the laptop is attached to or that another session has, or when a network that is routed elsewhere lies in it. A wider
+/// route elsewhere, such as a company VPN's 10.0.0.0/8, is no conflict where the cluster declares a part of it or the user
+/// names one: the narrower route goes before it. An address that was only learned is left to the VPN.
+#[must_use]
+pub fn conflicts(
+    net: IpNet,
+    is_learned: bool,
+    routes: &[KnownRoute],
+    name_servers: &[IpAddr],
+    own_index: u32,
+) -> Vec<InUse> {
+    let others = routes
+        .iter()
+        .filter(|route| own_index == 0 || route.index != own_index);
+    let mut found = Vec::new();
+    for route in others {
+        found.extend(with_route(net, route));
+        if is_learned && is_vpn_around(net, route) {
+            found.push(in_use(route, route.net, Holder::Routed));
+        }
+    }
+    let servers = name_servers.iter().filter(|server| net.contains(*server));
+    found.extend(servers.map(|server| InUse {
+        net: (*server).into(),
+        device: String::new(),
+        holder: Holder::NameServer,
+    }));
+    found.dedup();
+    found
+}
+
+fn in_use(route: &KnownRoute, net: IpNet, holder: Holder) -> InUse {
+    InUse {
+        net,
+        device: route.device.clone(),
+        holder,
+    }
+}
+
+fn with_route(net: IpNet, route: &KnownRoute) -> Vec<InUse> {
+    let overlaps = || net.contains(&route.net) || route.net.contains(&net);
+    let gateways = route.gateways.iter().filter(|gateway| net.contains(*gateway));
+    let mut found: Vec<InUse> = gateways
+        .map(|gateway| in_use(route, (*gateway).into(), Holder::Gateway))
+        .collect();
+    if route.net.prefix_len() == 0 {
+        return found;
+    }
+    let holder = match route.maker {
+        Maker::Kernel if overlaps() => Some(Holder::Attached),
+        Maker::Helper if overlaps() => Some(Holder::Session),
+        Maker::Other if net.contains(&route.net) => Some(Holder::Routed),
+        Maker::Kernel | Maker::Helper | Maker::Other => None,
+    };
+    found.extend(holder.map(|holder| in_use(route, route.net, holder)));
+    found
+}
+
+/// Whether an address lies in a private network that another device has. Routes of all the Internet, or of halves of it,
+/// claim no private network in particular.
+fn is_vpn_around(net: IpNet, route: &KnownRoute) -> bool {
+    route.maker == Maker::Other && is_private(route.net) && route.net != net && route.net.contains(&net)
+}
+
+/// Whether a network is one of those that everybody may use at home (RFC 1918, RFC 6598, RFC 2544, RFC 4193).
+#[must_use]
+pub fn is_private(net: IpNet) -> bool {
+    const fn v4(a: u8, b: u8, prefix: u8) -> IpNet {
+        IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(a, b, 0, 0), prefix))
+    }
+    const UNIQUE_LOCAL: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7);
+    const PRIVATE: [IpNet; 6] = [
+        v4(10, 0, 8),
+        v4(172, 16, 12),
+        v4(192, 168, 16),
+        v4(100, 64, 10),
+        v4(198, 18, 15),
+        IpNet::V6(UNIQUE_LOCAL),
+    ];
+    PRIVATE.iter().any(|private| private.contains(&net))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAN: u32 = 2;
+    const VPN: u32 = 3;
+    const FIRST_SESSION: u32 = 4;
+
+    fn laptop() -> Vec<KnownRoute> {
+        let route = |net: &str, gateway: &str, index, device: &str, maker| KnownRoute {
+            net: net.parse().unwrap(),
+            gateways: gateway.parse().into_iter().collect(),
+            index,
+            device: device.to_owned(),
+            maker,
+        };
+        vec![
+            route("0.0.0.0/0", "192.168.1.1", LAN, "wlan0", Maker::Other),
+            route("192.168.1.0/24", "", LAN, "wlan0", Maker::Kernel),
+            route("10.0.0.0/8", "", VPN, "wg0", Maker::Other),
+            route("172.30.0.0/24", "", VPN, "wg0", Maker::Other),
+            route("10.96.0.0/16", "", FIRST_SESSION, "slipway0", Maker::Helper),
+        ]
+    }
+
+    fn found(range: &str, is_learned: bool, own_index: u32) -> Vec<(String, Holder)> {
+        let servers = ["10.0.0.53".parse().unwrap()];
+        conflicts(range.parse().unwrap(), is_learned, &laptop(), &servers, own_index)
+            .into_iter()
+            .map(|in_use| (in_use.net.to_string(), in_use.holder))
+            .collect()
+    }
+
+    fn declared(range: &str) -> Vec<(String, Holder)> {
+        found(range, false, 0)
+    }
+
+    fn one(net: &str, holder: Holder) -> Vec<(String, Holder)> {
+        vec![(net.to_owned(), holder)]
+    }
+
+    #[test]
+    fn the_lan_and_its_gateway_are_kept() {
+        let both = [
+            one("192.168.1.1/32", Holder::Gateway),
+            one("192.168.1.0/24", Holder::Attached),
+        ]
+        .concat();
+        assert_eq!(declared("192.168.0.0/16"), both);
+        assert_eq!(declared("192.168.1.0/24"), both);
+        let lan = one("192.168.1.0/24", Holder::Attached);
+        assert_eq!(
+            declared("192.168.1.128/25"),
+            lan,
+            "a part of the LAN is the LAN's"
+        );
+        assert_eq!(declared("192.168.1.77/32"), lan);
+        assert_eq!(declared("192.168.2.0/24"), []);
+    }
+
+    #[test]
+    fn a_part_of_a_wider_vpn_may_be_the_clusters() {
+        assert_eq!(declared("10.112.0.0/12"), []);
+        let vpn = one("172.30.0.0/24", Holder::Routed);
+        assert_eq!(declared("172.16.0.0/12"), vpn);
+        assert_eq!(declared("172.30.0.0/24"), vpn);
+    }
+
+    #[test]
+    fn an_address_of_a_vpn_is_not_learned() {
+        assert_eq!(
+            found("10.20.30.40/32", true, 0),
+            one("10.0.0.0/8", Holder::Routed)
+        );
+        assert_eq!(declared("10.20.30.40/32"), []);
+        assert_eq!(
+            found("172.20.1.5/32", true, 0),
+            [],
+            "the default route is no VPN's"
+        );
+    }
+
+    #[test]
+    fn another_sessions_networks_and_name_servers_are_kept() {
+        let session = one("10.96.0.0/16", Holder::Session);
+        assert_eq!(declared("10.96.0.10/32"), session);
+        assert_eq!(declared("10.96.0.0/12"), session);
+        assert_eq!(
+            found("10.96.0.0/16", false, FIRST_SESSION),
+            [],
+            "its own are not in its way"
+        );
+        assert_eq!(declared("10.0.0.0/16"), one("10.0.0.53/32", Holder::NameServer));
+    }
+}

@@ -1,0 +1,215 @@
+//! Kernel: the laptop's routes, through rtnetlink.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use ipnet::IpNet;
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::link::LinkAttribute;
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteProtocol, RouteType, RouteVia,
+};
+use nix::errno::Errno;
+use rtnetlink::{Handle, RouteMessageBuilder};
+use tokio::sync::Mutex;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::route::{KnownRoute, Maker, PROTOCOL};
+
+/// A routing socket.
+#[derive(Debug)]
+pub struct Kernel {
+    handle: Handle,
+    /// The kernel answers a dump with EBUSY while another one runs on the same socket.
+    dumping: Mutex<()>,
+    _driver: AbortOnDropHandle<()>,
+}
+
+impl Kernel {
+    /// Opens the socket. Needs a runtime.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn open() -> std::io::Result<Self> {
+        let (connection, handle, _) = rtnetlink::new_connection()?;
+        Ok(Self {
+            handle,
+            dumping: Mutex::new(()),
+            _driver: AbortOnDropHandle::new(tokio::spawn(connection)),
+        })
+    }
+
+    /// The socket, to send it other messages. Dumps need [`dumping`](Self::dumping).
+    #[must_use]
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// The right to have the kernel dump something, one dump at a time.
+    pub async fn dumping(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.dumping.lock().await
+    }
+
+    /// Every unicast route of the laptop but those of the table `local`.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub async fn routes(&self) -> Result<Vec<KnownRoute>, Errno> {
+        let _alone = self.dumping().await;
+        let names = self.device_names().await?;
+        let mut known = Vec::new();
+        for family in [
+            RouteMessageBuilder::<Ipv4Addr>::new().build(),
+            RouteMessageBuilder::<Ipv6Addr>::new().build(),
+        ] {
+            let mut routes = self.handle.route().get(family).execute();
+            while let Some(message) = routes.next().await {
+                known.extend(read_route(&message.map_err(|error| errno(&error))?, &names));
+            }
+        }
+        Ok(known)
+    }
+
+    /// The route by which the kernel would send a packet of this process to an address now, by all its tables and rules;
+    /// `None` where none leads there.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub async fn route_to(&self, address: IpAddr) -> Result<Option<KnownRoute>, Errno> {
+        let names = {
+            let _alone = self.dumping().await;
+            self.device_names().await?
+        };
+        let mut question = match address {
+            IpAddr::V4(address) => RouteMessageBuilder::<Ipv4Addr>::new()
+                .destination_prefix(address, 32)
+                .build(),
+            IpAddr::V6(address) => RouteMessageBuilder::<Ipv6Addr>::new()
+                .destination_prefix(address, 128)
+                .build(),
+        };
+        // The route, and not only where it leads.
+        question.header.flags |= RouteFlags::FibMatch;
+        let answers = self.handle.route().get(question).execute();
+        match std::pin::pin!(answers).try_next().await {
+            Ok(answer) => Ok(answer.and_then(|message| read_route(&message, &names))),
+            Err(error) => {
+                let errno = errno(&error);
+                // The last three: a route of the kinds unreachable, blackhole and prohibit (ip-route(8)).
+                let nowhere = [
+                    Errno::ENETUNREACH,
+                    Errno::EHOSTUNREACH,
+                    Errno::EINVAL,
+                    Errno::EACCES,
+                ];
+                if nowhere.contains(&errno) {
+                    Ok(None)
+                } else {
+                    Err(errno)
+                }
+            }
+        }
+    }
+
+    async fn device_names(&self) -> Result<HashMap<u32, String>, Errno> {
+        let mut names = HashMap::new();
+        let mut links = self.handle.link().get().execute();
+        while let Some(link) = links.try_next().await.map_err(|error| errno(&error))? {
+            let name = link.attributes.into_iter().find_map(|attribute| {
+                if let LinkAttribute::IfName(name) = attribute {
+                    Some(name)
+                } else {
+                    None
+                }
+            });
+            names.insert(link.header.index, name.unwrap_or_default());
+        }
+        Ok(names)
+    }
+}
+
+fn read_route(message: &RouteMessage, names: &HashMap<u32, String>) -> Option<KnownRoute> {
+    let header = &message.header;
+    if header.kind != RouteType::Unicast {
+        return None;
+    }
+    // The kernel leaves the destination of a default route out.
+    let mut destination = if header.address_family == AddressFamily::Inet6 {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    } else {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+    };
+    let (mut gateways, mut index, mut table) = (Vec::new(), 0, u32::from(header.table));
+    for attribute in &message.attributes {
+        if let RouteAttribute::Destination(address) = attribute {
+            destination = ip(address)?;
+        } else if let RouteAttribute::Oif(oif) = attribute {
+            index = *oif;
+        } else if let RouteAttribute::Table(number) = attribute {
+            table = *number;
+        } else if let RouteAttribute::MultiPath(hops) = attribute {
+            gateways.extend(hops.iter().flat_map(|hop| &hop.attributes).filter_map(gateway));
+        } else {
+            gateways.extend(gateway(attribute));
+        }
+    }
+    if table == u32::from(libc::RT_TABLE_LOCAL) {
+        return None;
+    }
+    let maker = if header.protocol == RouteProtocol::Kernel {
+        Maker::Kernel
+    } else if header.protocol == RouteProtocol::Other(PROTOCOL) {
+        Maker::Helper
+    } else {
+        Maker::Other
+    };
+    let net = IpNet::new(destination, header.destination_prefix_length).ok()?;
+    Some(KnownRoute {
+        net,
+        gateways,
+        index,
+        device: names.get(&index).cloned().unwrap_or_default(),
+        maker,
+    })
+}
+
+fn gateway(attribute: &RouteAttribute) -> Option<IpAddr> {
+    if let RouteAttribute::Gateway(address) = attribute {
+        return ip(address);
+    }
+    // An IPv4 route through an IPv6 gateway, or the other way round.
+    let RouteAttribute::Via(via) = attribute else {
+        return None;
+    };
+    if let RouteVia::Inet(address) = via {
+        return Some((*address).into());
+    }
+    if let RouteVia::Inet6(address) = via {
+        Some((*address).into())
+    } else {
+        None
+    }
+}
+
+fn ip(address: &RouteAddress) -> Option<IpAddr> {
+    if let RouteAddress::Inet(address) = address {
+        return Some((*address).into());
+    }
+    if let RouteAddress::Inet6(address) = address {
+        Some((*address).into())
+    } else {
+        None
+    }
+}
+
+/// The kernel's answer in an error of the routing socket.
+pub fn errno(error: &rtnetlink::Error) -> Errno {
+    let rtnetlink::Error::NetlinkError(message) = error else {
+        return Errno::EIO;
+    };
+    Errno::from_raw(message.raw_code().saturating_abs())
+}
