@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::back_end::{BackEnd, Chosen, choose};
 use crate::connections::{Connections, Inside};
 use crate::dropped::{Dropped, DroppedPackets};
+use crate::lost::Lost;
 use crate::private_namespace::{ChildEnd, Listeners};
 use crate::pump::{Inwards, Outwards};
 use crate::questions::Questions;
@@ -37,24 +38,7 @@ pub struct Capture {
     lost: Mutex<mpsc::Receiver<Lost>>,
 }
 
-/// What a running capture can lose. It goes on with what is left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lost {
-    /// The private namespace's process ended: open connections live, but a port that was not used yet is refused.
-    /// Its owner should start anew.
-    Namespace,
-    /// The TUN broke (its device was deleted) and was closed. [`Capture::replace_tun`] cures it.
-    Tun,
-}
-
 impl Capture {
-    /// How long a program's `connect()` waits for [`FarEnd::open`].
-    pub const OPEN_LIMIT: Duration = Duration::from_secs(60);
-    /// How long a program's query waits for [`Resolver::answer`].
-    pub const ANSWER_LIMIT: Duration = Duration::from_secs(12);
-    /// How long a flow of datagrams is remembered without one, in either direction. A flow to port 53: 5 s.
-    pub const DATAGRAM_IDLE: Duration = Duration::from_secs(120);
-
     /// Starts capturing what arrives on `tun`.
     ///
     /// `tun` is an `IFF_TUN | IFF_NO_PI` device, best with an MTU of 65535, into which somebody routed what is to

@@ -15,12 +15,13 @@ use tokio::time::{sleep, timeout};
 
 use crate::dropped::Dropped;
 use crate::held::{HeldConnections, Ticket, Verdict};
+use crate::limits::OPEN_LIMIT;
 use crate::packet::{self, Tcp, Unreachable};
 use crate::private_namespace::Listeners;
 use crate::rewriting::{self, Answer, Rewriting, SELF_TEST_PORT};
 use crate::tasks::Tasks;
 use crate::tun::{LaptopTun, Tun};
-use crate::{Capture, FarEnd, Flow, Refusal, Resolver};
+use crate::{FarEnd, Flow, Refusal, Resolver};
 
 /// How many connections may wait for the far end at a time.
 const MAX_OPENING: usize = 4096;
@@ -193,7 +194,7 @@ impl<F: FarEnd, R: Resolver> Connections<F, R> {
         let taker = match towards {
             Towards::Resolver => Ok(Taker::Resolver),
             Towards::SelfTest => Ok(Taker::SelfTest),
-            Towards::FarEnd => match timeout(Capture::OPEN_LIMIT, self.far.open(flow.to)).await {
+            Towards::FarEnd => match timeout(OPEN_LIMIT, self.far.open(flow.to)).await {
                 Ok(Ok(opened)) => Ok(Taker::FarEnd(opened)),
                 Ok(Err(refusal)) => Err(refusal),
                 Err(_) => Err(Refusal::TimedOut),

@@ -15,7 +15,7 @@ pub trait FarEnd: Clone + Send + Sync + 'static {
 
     /// Connects to `to`. The program's `connect()` waits for this and ends the way this ends.
     ///
-    /// It is dropped when it takes longer than [`crate::Capture::OPEN_LIMIT`].
+    /// It is dropped when it takes longer than [`crate::OPEN_LIMIT`].
     fn open(&self, to: SocketAddr) -> impl Future<Output = Result<Self::Opened, Refusal>> + Send;
 
     /// Carries bytes between an opened connection and the program's end of it, until both are done.
@@ -26,7 +26,7 @@ pub trait FarEnd: Clone + Send + Sync + 'static {
     /// Sends one UDP datagram, best effort. Called on the packet path: it must not block.
     fn datagram(&self, flow: Flow, payload: &[u8]);
 
-    /// A flow of datagrams is over: silent for [`crate::Capture::DATAGRAM_IDLE`], or pushed out by newer ones.
+    /// A flow of datagrams is over: silent for [`crate::DATAGRAM_IDLE`], or pushed out by newer ones.
     ///
     /// Replies to it are dropped from now on. Called on the packet path: it must not block.
     fn datagrams_ended(&self, flow: Flow);

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::capture::Lost;
 use crate::connections::{Connections, Towards};
 use crate::dropped::Dropped;
+use crate::lost::Lost;
 use crate::packet::{self, Content, Tcp, Unreadable};
 use crate::questions::Questions;
 use crate::replies::Datagrams;

@@ -8,10 +8,11 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::dropped::Dropped;
+use crate::limits::ANSWER_LIMIT;
 use crate::packet;
 use crate::tasks::Tasks;
 use crate::tun::LaptopTun;
-use crate::{Answer, Capture, Flow, Resolver};
+use crate::{Answer, Flow, Resolver};
 
 /// How many questions may wait for an answer at a time.
 const MAX_WAITING: usize = 1024;
@@ -58,7 +59,7 @@ impl<R: Resolver> Questions<R> {
         let (resolver, laptop) = (self.resolver.clone(), Arc::clone(&self.laptop));
         let query = Bytes::copy_from_slice(query);
         self.tasks.spawn(async move {
-            let answer = timeout(Capture::ANSWER_LIMIT, resolver.answer(query)).await;
+            let answer = timeout(ANSWER_LIMIT, resolver.answer(query)).await;
             drop(place);
             if let Ok(Some(answer)) = answer {
                 reply(&laptop, &mut Vec::new(), flow, &answer);

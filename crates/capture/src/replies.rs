@@ -6,16 +6,17 @@ use std::time::Instant;
 
 use crate::dropped::Dropped;
 use crate::flows::Flows;
+use crate::limits::DATAGRAM_IDLE;
 use crate::packet::{self, Unreachable, Unwritable};
 use crate::tun::LaptopTun;
-use crate::{Capture, Echo, Flow};
+use crate::{Echo, Flow};
 
 /// How many flows of datagrams are remembered, DNS and others each.
 const MAX_FLOWS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// Takes what the far end answers with packets, and writes it to the program. A clone does the same.
 ///
-/// It outlives its [`Capture`] harmlessly: it keeps nothing of it, and what is handed in after the end is dropped.
+/// It outlives its [`Capture`](crate::Capture) harmlessly: it keeps nothing of it, and what is handed in after the end is dropped.
 #[derive(Debug, Clone)]
 pub struct Replies {
     datagrams: Weak<Datagrams>,
@@ -63,7 +64,7 @@ pub(crate) struct Datagrams {
 impl Datagrams {
     pub(crate) fn new(laptop: Arc<LaptopTun>, dropped: Arc<Dropped>) -> Self {
         Self {
-            flows: Mutex::new(Flows::new(MAX_FLOWS, Capture::DATAGRAM_IDLE)),
+            flows: Mutex::new(Flows::new(MAX_FLOWS, DATAGRAM_IDLE)),
             laptop,
             dropped,
         }

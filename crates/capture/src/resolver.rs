@@ -14,7 +14,7 @@ pub trait Resolver: Clone + Send + Sync + 'static {
 
     /// Answers a UDP query for which [`Resolver::try_answer`] said [`Answer::Later`]. `None` says nothing at all.
     ///
-    /// It is dropped when it takes longer than [`crate::Capture::ANSWER_LIMIT`].
+    /// It is dropped when it takes longer than [`crate::ANSWER_LIMIT`].
     fn answer(&self, query: Bytes) -> impl Future<Output = Option<Bytes>> + Send;
 
     /// Serves DNS over one TCP connection until its end.
