@@ -9,15 +9,16 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::back_end::{BackEnd, Chosen, choose};
-use crate::connections::{Connections, Inside};
+use crate::connections::Connections;
 use crate::dropped::{Dropped, DroppedPackets};
 use crate::lost::Lost;
-use crate::private_namespace::{ChildEnd, Listeners};
-use crate::pump::{Inwards, Outwards};
+use crate::private_namespace::{ChildEnd, NamespaceBackEnd};
+use crate::pump::Inwards;
 use crate::questions::Questions;
 use crate::replies::Datagrams;
-use crate::rewriting::Rewriting;
+use crate::rewriting::RewritingBackEnd;
 use crate::tasks::Tasks;
+use crate::tcp_back_end::TcpBackEnd;
 use crate::tun::{LaptopTun, Tun};
 use crate::{CaptureError, FarEnd, Replies, Resolver, Setup};
 
@@ -54,51 +55,53 @@ impl Capture {
     ) -> Result<Self, CaptureError> {
         let tun = Tun::adopt(tun).map_err(|source| CaptureError::Tun { source })?;
         let device = tun.name();
-        let chosen = choose(setup.back_end, !setup.tun_addresses.is_empty()).await?;
-        let blocked = |refused: Option<CaptureError>, source: io::Error| {
-            let blocked = CaptureError::RewritingBlocked { device, source };
-            match refused {
-                Some(refused) => CaptureError::NoBackEnd {
-                    refused: Box::new(refused),
-                    blocked: Box::new(blocked),
-                },
-                None => blocked,
+        let laptop = Arc::new(LaptopTun::new(tun));
+        match choose(setup.back_end, !setup.tun_addresses.is_empty()).await? {
+            Chosen::PrivateNamespace(namespace, private, child) => {
+                let (back_end, outwards) = NamespaceBackEnd::new(namespace, private, Arc::clone(&laptop));
+                let (mut capture, _, losing) =
+                    Self::run(BackEnd::PrivateNamespace, back_end, laptop, setup, far, resolver);
+                capture.tasks.spawn(outwards.run());
+                capture.tasks.spawn(watch_child(child.clone(), losing));
+                capture.child = Some(child);
+                Ok(capture)
             }
-        };
-        let (inside, listeners, child, refused) = match chosen {
-            Chosen::PrivateNamespace(namespace, tun, child) => {
-                let listeners = tokio::sync::Mutex::new(Listeners::new(namespace));
-                let tun = Arc::new(tun);
-                (
-                    Inside::PrivateNamespace { listeners, tun },
-                    Vec::new(),
-                    Some(child),
-                    None,
-                )
+            Chosen::Rewriting(refused) => {
+                let started = RewritingBackEnd::start(&setup.tun_addresses, Arc::clone(&laptop));
+                let (back_end, listeners) = match started {
+                    Ok(started) => started,
+                    Err(source) => return Err(blocked(device, refused, source)),
+                };
+                if let Some(refused) = &refused {
+                    tracing::info!(%refused, "packets are rewritten instead");
+                }
+                let (capture, connections, _) =
+                    Self::run(BackEnd::Rewriting, back_end, laptop, setup, far, resolver);
+                connections.accept_on(listeners);
+                if let Err(source) = connections.back_end().self_test().await {
+                    drop(connections);
+                    capture.stop().await;
+                    return Err(blocked(device, refused, source));
+                }
+                Ok(capture)
             }
-            Chosen::Rewriting(refused) => match Rewriting::start(&setup.tun_addresses) {
-                Ok((rewriting, listeners)) => (Inside::Rewriting(rewriting), listeners, None, refused),
-                Err(error) => return Err(blocked(refused, error)),
-            },
-        };
-        let back_end = match &inside {
-            Inside::PrivateNamespace { .. } => BackEnd::PrivateNamespace,
-            Inside::Rewriting(_) => BackEnd::Rewriting,
-        };
-        let private = match &inside {
-            Inside::PrivateNamespace { tun, .. } => Some(Arc::clone(tun)),
-            Inside::Rewriting(_) => None,
-        };
-        if let Some(refused) = &refused {
-            tracing::info!(%refused, "packets are rewritten instead");
         }
+    }
 
+    /// Starts the tasks that both back ends need. An early return of the caller drops the capture, which ends them.
+    fn run<F: FarEnd, R: Resolver, B: TcpBackEnd>(
+        kind: BackEnd,
+        back_end: B,
+        laptop: Arc<LaptopTun>,
+        setup: Setup,
+        far: F,
+        resolver: R,
+    ) -> (Self, Arc<Connections<F, R, B>>, mpsc::Sender<Lost>) {
         let tasks = Tasks::new();
         let dropped = Arc::new(Dropped::default());
-        let laptop = Arc::new(LaptopTun::new(tun));
         let datagrams = Arc::new(Datagrams::new(Arc::clone(&laptop), Arc::clone(&dropped)));
         let connections = Arc::new(Connections::new(
-            inside,
+            back_end,
             Arc::clone(&laptop),
             (far.clone(), resolver.clone()),
             Arc::clone(&dropped),
@@ -116,32 +119,17 @@ impl Capture {
             lost: losing.clone(),
         };
         tasks.spawn(inwards.run());
-        if let Some(private) = private {
-            let laptop = Arc::clone(&laptop);
-            tasks.spawn(Outwards { laptop, private }.run());
-        }
         tasks.spawn(sweep(Arc::clone(&connections), Arc::clone(&datagrams), far));
-        if let Some(child) = child.clone() {
-            tasks.spawn(watch_child(child, losing));
-        }
-        connections.accept_on(listeners);
-
-        // From here on an early return is a drop, which ends what runs already.
         let capture = Self {
             laptop,
             datagrams,
             dropped,
             tasks,
-            back_end,
-            child,
+            back_end: kind,
+            child: None,
             lost: Mutex::new(lost),
         };
-        if let Err(error) = connections.self_test().await {
-            drop(connections);
-            capture.stop().await;
-            return Err(blocked(refused, error));
-        }
-        Ok(capture)
+        (capture, connections, losing)
     }
 
     /// Which back end is used.
@@ -209,8 +197,8 @@ impl Drop for Capture {
     }
 }
 
-async fn sweep<F: FarEnd, R: Resolver>(
-    connections: Arc<Connections<F, R>>,
+async fn sweep<F: FarEnd, R: Resolver, B: TcpBackEnd>(
+    connections: Arc<Connections<F, R, B>>,
     datagrams: Arc<Datagrams>,
     far: F,
 ) {
@@ -229,4 +217,16 @@ async fn sweep<F: FarEnd, R: Resolver>(
 async fn watch_child(mut child: ChildEnd, losing: mpsc::Sender<Lost>) {
     child.wait().await;
     let _ = losing.send(Lost::Namespace).await;
+}
+
+/// The error when rewriting does not work, and the private namespace was `refused` if it was tried.
+fn blocked(device: String, refused: Option<CaptureError>, source: io::Error) -> CaptureError {
+    let blocked = CaptureError::RewritingBlocked { device, source };
+    match refused {
+        Some(refused) => CaptureError::NoBackEnd {
+            refused: Box::new(refused),
+            blocked: Box::new(blocked),
+        },
+        None => blocked,
+    }
 }

@@ -16,11 +16,10 @@ use tokio::time::{sleep, timeout};
 use crate::dropped::Dropped;
 use crate::held::{HeldConnections, Ticket, Verdict};
 use crate::limits::OPEN_LIMIT;
-use crate::packet::{self, Tcp, Unreachable};
-use crate::private_namespace::Listeners;
-use crate::rewriting::{self, Answer, Rewriting, SELF_TEST_PORT};
+use crate::packet::{self, Unreachable};
 use crate::tasks::Tasks;
-use crate::tun::{LaptopTun, Tun};
+use crate::tcp_back_end::TcpBackEnd;
+use crate::tun::LaptopTun;
 use crate::{FarEnd, Flow, Refusal, Resolver};
 
 /// How many connections may wait for the far end at a time.
@@ -32,11 +31,9 @@ const SAY_AGAIN: Duration = Duration::from_millis(20);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// All TCP connections of a capture.
-pub(crate) struct Connections<F: FarEnd, R> {
+pub(crate) struct Connections<F: FarEnd, R, B> {
     held: Mutex<HeldConnections<Taker<F::Opened>>>,
-    inside: Inside,
-    /// The end from which the self-test connects, while it does.
-    self_test: Mutex<Option<SocketAddr>>,
+    back_end: B,
     laptop: Arc<LaptopTun>,
     far: F,
     resolver: R,
@@ -62,20 +59,9 @@ pub(crate) enum Towards {
     SelfTest,
 }
 
-/// Where packets become sockets.
-pub(crate) enum Inside {
-    /// In the private namespace, behind its TUN.
-    PrivateNamespace {
-        listeners: tokio::sync::Mutex<Listeners>,
-        tun: Arc<Tun>,
-    },
-    /// On the laptop.
-    Rewriting(Rewriting),
-}
-
-impl<F: FarEnd, R: Resolver> Connections<F, R> {
+impl<F: FarEnd, R: Resolver, B: TcpBackEnd> Connections<F, R, B> {
     pub(crate) fn new(
-        inside: Inside,
+        back_end: B,
         laptop: Arc<LaptopTun>,
         (far, resolver): (F, R),
         dropped: Arc<Dropped>,
@@ -83,8 +69,7 @@ impl<F: FarEnd, R: Resolver> Connections<F, R> {
     ) -> Self {
         Self {
             held: Mutex::new(HeldConnections::new(MAX_OPENING)),
-            inside,
-            self_test: Mutex::default(),
+            back_end,
             laptop,
             far,
             resolver,
@@ -93,7 +78,12 @@ impl<F: FarEnd, R: Resolver> Connections<F, R> {
         }
     }
 
-    /// Sees to a SYN. Whether it is to be let in now.
+    /// The back end in use.
+    pub(crate) fn back_end(&self) -> &B {
+        &self.back_end
+    }
+
+    /// Handles a SYN. Returns whether to let it in now.
     pub(crate) fn syn(
         self: &Arc<Self>,
         flow: Flow,
@@ -118,54 +108,6 @@ impl<F: FarEnd, R: Resolver> Connections<F, R> {
         }
     }
 
-    /// Lets a segment in, which may be changed on its way.
-    pub(crate) fn let_in(&self, flow: Flow, tcp: Tcp, segment: &mut [u8]) {
-        match &self.inside {
-            Inside::PrivateNamespace { tun, .. } => tun.write(segment),
-            Inside::Rewriting(rewriting) => {
-                if rewriting.inwards(flow, tcp, segment) {
-                    self.laptop.write(segment);
-                } else {
-                    self.break_off(segment);
-                }
-            }
-        }
-    }
-
-    /// Lets an answer out that came by the laptop's TUN. Whether it was one.
-    pub(crate) fn let_out(&self, flow: Flow, tcp: Tcp, segment: &mut [u8]) -> bool {
-        let Inside::Rewriting(rewriting) = &self.inside else {
-            return false;
-        };
-        match rewriting.outwards(flow, tcp, segment) {
-            Answer::None => return false,
-            Answer::Known => self.laptop.write(segment),
-            Answer::Stray => self.break_off(segment),
-        }
-        true
-    }
-
-    /// Whether a SYN is the self-test's.
-    pub(crate) fn is_self_test(&self, flow: Flow) -> bool {
-        flow.to.port() == SELF_TEST_PORT && *self.expected() == Some(flow.from)
-    }
-
-    /// Shows that connections arrive at the listeners of rewriting, if that is what is used.
-    ///
-    /// # Errors
-    /// What became of the one that did not.
-    pub(crate) async fn self_test(&self) -> io::Result<()> {
-        let Inside::Rewriting(rewriting) = &self.inside else {
-            return Ok(());
-        };
-        for addresses in rewriting.addresses() {
-            let tested = rewriting::passes(addresses, |end| *self.expected() = Some(end)).await;
-            *self.expected() = None;
-            tested?;
-        }
-        Ok(())
-    }
-
     /// Accepts what comes to these listeners until the capture ends.
     pub(crate) fn accept_on(self: &Arc<Self>, listeners: Vec<TcpListener>) {
         for listener in listeners {
@@ -184,9 +126,7 @@ impl<F: FarEnd, R: Resolver> Connections<F, R> {
     pub(crate) fn expire(&self, now: Instant) {
         let opened = self.held().expire(now);
         drop(opened);
-        if let Inside::Rewriting(rewriting) = &self.inside {
-            rewriting.expire(now);
-        }
+        self.back_end.expire(now);
     }
 
     /// Asks the far end, then lets the SYN in or answers it.
@@ -231,26 +171,11 @@ impl<F: FarEnd, R: Resolver> Connections<F, R> {
     }
 
     /// Lets a held SYN in.
-    fn admit(&self, flow: Flow, mut syn: Box<[u8]>) {
-        match &self.inside {
-            Inside::PrivateNamespace { tun, .. } => tun.write(&syn),
-            Inside::Rewriting(rewriting) => {
-                if rewriting.admit(Instant::now(), flow, &mut syn) {
-                    self.laptop.write(&syn);
-                } else {
-                    // The program's kernel repeats it, and it is as good as new then.
-                    self.dropped.connections.count();
-                    self.reset(flow);
-                }
-            }
-        }
-    }
-
-    /// Answers a segment of a connection that is not known (any more), as a kernel would.
-    fn break_off(&self, segment: &[u8]) {
-        let mut answer = Vec::new();
-        if packet::write_break(&mut answer, segment).is_ok() {
-            self.laptop.write(&answer);
+    fn admit(&self, flow: Flow, syn: Box<[u8]>) {
+        if !self.back_end.admit(Instant::now(), flow, syn) {
+            // The program's kernel repeats the SYN, which opens a connection anew.
+            self.dropped.connections.count();
+            self.reset(flow);
         }
     }
 
@@ -269,17 +194,11 @@ impl<F: FarEnd, R: Resolver> Connections<F, R> {
         }
     }
 
-    /// Makes sure that somebody listens for what was meant for `port`.
+    /// Makes sure that a listener gets what is meant for `port`.
     async fn listen(self: &Arc<Self>, port: u16) -> io::Result<()> {
-        match &self.inside {
-            Inside::PrivateNamespace { listeners, .. } => {
-                let this = Arc::clone(self);
-                let accept = |listener| self.tasks.spawn(async move { this.accept(listener).await });
-                listeners.lock().await.listen(port, accept).await
-            }
-            // One listener is there for all ports, all the time.
-            Inside::Rewriting(_) => Ok(()),
-        }
+        let this = Arc::clone(self);
+        let accept = |listener| self.tasks.spawn(async move { this.accept(listener).await });
+        self.back_end.listen(port, accept).await
     }
 
     async fn accept(self: Arc<Self>, listener: TcpListener) {
@@ -298,12 +217,12 @@ impl<F: FarEnd, R: Resolver> Connections<F, R> {
 
     /// Joins an accepted socket with what was opened for it. One that nothing was opened for is closed.
     fn carry(self: &Arc<Self>, program: TcpStream, from: SocketAddr) {
-        let Some(flow) = self.flow_of(&program, from) else {
+        let Some(flow) = self.back_end.flow_of(&program, from) else {
             return;
         };
         let accepted = self.held().accepted(flow);
         let Some((ticket, taker)) = accepted else {
-            return self.release(from, flow);
+            return self.back_end.release(from, flow);
         };
         let this = Arc::clone(self);
         self.tasks.spawn(async move {
@@ -313,37 +232,11 @@ impl<F: FarEnd, R: Resolver> Connections<F, R> {
                 Taker::SelfTest => drop(program),
             }
             this.held().ended(flow, ticket);
-            this.release(from, flow);
+            this.back_end.release(from, flow);
         });
-    }
-
-    /// The connection that an accepted socket is the end of.
-    fn flow_of(&self, program: &TcpStream, from: SocketAddr) -> Option<Flow> {
-        match &self.inside {
-            Inside::PrivateNamespace { .. } => Some(Flow {
-                from: plain(from),
-                to: plain(program.local_addr().ok()?),
-            }),
-            Inside::Rewriting(rewriting) => rewriting.accepted(from),
-        }
-    }
-
-    fn release(&self, from: SocketAddr, flow: Flow) {
-        if let Inside::Rewriting(rewriting) = &self.inside {
-            rewriting.release(from, flow);
-        }
-    }
-
-    fn expected(&self) -> MutexGuard<'_, Option<SocketAddr>> {
-        self.self_test.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn held(&self) -> MutexGuard<'_, HeldConnections<Taker<F::Opened>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// An address as it is in packets: a listener for both families shows IPv4 as IPv6 (RFC 4291 section 2.5.5.2).
-fn plain(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }

@@ -45,6 +45,7 @@ mod replies;
 mod resolver;
 mod rewriting;
 mod tasks;
+mod tcp_back_end;
 mod tun;
 
 pub use back_end::{BackEnd, Choice, Setup, TunAddresses};

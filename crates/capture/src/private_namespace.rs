@@ -4,8 +4,10 @@
 //! it that only its maker has. So a child makes it, passes its TUN out, and stays to open listeners inside; the
 //! parent accepts on them although it lives outside. The child has no other use, and no user or file of its own.
 
+mod back_end;
 mod child;
 mod listeners;
+mod outwards;
 mod wire;
 
 use std::io;
@@ -19,7 +21,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-pub(crate) use self::listeners::Listeners;
+pub(crate) use self::back_end::NamespaceBackEnd;
 use self::wire::{Hello, Reply, Request, Step};
 use crate::readiness::register;
 use crate::tun::{self, Tun};

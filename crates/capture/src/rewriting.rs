@@ -8,6 +8,7 @@
 //!
 //! Unlike the private namespace this passes the laptop's own input filter, so it shows at the start that it works.
 
+mod back_end;
 mod self_test;
 mod translations;
 
@@ -19,7 +20,7 @@ use std::time::Instant;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
-pub(crate) use self::self_test::{SELF_TEST_PORT, passes};
+pub(crate) use self::back_end::RewritingBackEnd;
 use self::translations::Translations;
 use crate::packet::{Tcp, readdress};
 use crate::{Flow, TunAddresses};
@@ -31,7 +32,7 @@ const PORTS: std::ops::RangeInclusive<u16> = 1024..=u16::MAX;
 
 /// The listeners' side of a capture.
 #[derive(Debug)]
-pub(crate) struct Rewriting {
+struct Rewriting {
     families: Vec<Family>,
 }
 
@@ -43,7 +44,7 @@ struct Family {
 
 impl Rewriting {
     /// Listens on every address of the laptop's in the TUN.
-    pub(crate) fn start(addresses: &[TunAddresses]) -> io::Result<(Self, Vec<TcpListener>)> {
+    fn start(addresses: &[TunAddresses]) -> io::Result<(Self, Vec<TcpListener>)> {
         let mut families = Vec::new();
         let mut listeners = Vec::new();
         for addresses in addresses {
@@ -62,12 +63,12 @@ impl Rewriting {
     }
 
     /// The addresses that are listened on.
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = TunAddresses> {
+    fn addresses(&self) -> impl Iterator<Item = TunAddresses> {
         self.families.iter().map(|family| family.addresses)
     }
 
     /// Makes of a listener's answer the packet for the program. Whether it was one; then what is to be done with it.
-    pub(crate) fn outwards(&self, flow: Flow, tcp: Tcp, packet: &mut [u8]) -> Answer {
+    fn outwards(&self, flow: Flow, tcp: Tcp, packet: &mut [u8]) -> Answer {
         let Some(mut translations) = self.of(flow.from) else {
             return Answer::None;
         };
@@ -83,31 +84,31 @@ impl Rewriting {
     }
 
     /// Makes of a program's segment the packet for the listener. Whether its connection is known.
-    pub(crate) fn inwards(&self, flow: Flow, tcp: Tcp, packet: &mut [u8]) -> bool {
+    fn inwards(&self, flow: Flow, tcp: Tcp, packet: &mut [u8]) -> bool {
         let ends = self.of(flow.from).and_then(|mut known| known.inwards(flow, tcp));
         ends.is_some_and(|ends| readdress(packet, ends))
     }
 
     /// Makes of a new connection's SYN the packet for the listener. Whether there is a port for it.
-    pub(crate) fn admit(&self, now: Instant, flow: Flow, syn: &mut [u8]) -> bool {
+    fn admit(&self, now: Instant, flow: Flow, syn: &mut [u8]) -> bool {
         let ends = self.of(flow.from).and_then(|mut known| known.admit(now, flow));
         ends.is_some_and(|ends| readdress(syn, ends))
     }
 
     /// The connection of a socket that was accepted from `from`.
-    pub(crate) fn accepted(&self, from: SocketAddr) -> Option<Flow> {
+    fn accepted(&self, from: SocketAddr) -> Option<Flow> {
         self.of(from)?.accepted(from)
     }
 
     /// The socket that was accepted from `from` for `flow` is closed.
-    pub(crate) fn release(&self, from: SocketAddr, flow: Flow) {
+    fn release(&self, from: SocketAddr, flow: Flow) {
         if let Some(mut known) = self.of(from) {
             known.release(from, flow);
         }
     }
 
     /// Forgets what is over.
-    pub(crate) fn expire(&self, now: Instant) {
+    fn expire(&self, now: Instant) {
         for family in &self.families {
             family.lock().expire(now);
         }
@@ -121,7 +122,7 @@ impl Rewriting {
 
 /// What a packet was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Answer {
+enum Answer {
     /// No answer of a listener.
     None,
     /// An answer, which is now the packet for the program.

@@ -19,6 +19,9 @@ use crate::readiness::{TO_READ, register};
 /// The longest IP packet, and the MTU that lets the kernels send it: with it TCP moves 64 KB for one system call.
 pub(crate) const MAX_PACKET: usize = 65_535;
 
+/// How many packets a pump reads before other tasks have their turn: a megabyte of the longest ones.
+pub(crate) const BATCH: usize = 16;
+
 /// How long [`LaptopTun::replace`] waits for the pump to let go.
 const LET_GO_LIMIT: Duration = Duration::from_secs(1);
 
