@@ -1,4 +1,4 @@
-//! One capture, from start to stop.
+//! Capture: its start, its tasks and its stop.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -22,9 +22,9 @@ use crate::tcp_back_end::TcpBackEnd;
 use crate::tun::{LaptopTun, Tun};
 use crate::{CaptureError, FarEnd, Replies, Resolver, Setup};
 
-/// How often what is too old is looked for.
+/// The time between two searches for connections and flows that are too old.
 const SWEEP: Duration = Duration::from_secs(1);
-/// How long the child may take to end, and the kernel to take its namespace down.
+/// How long the child may take to end, including the kernel's removal of its namespace.
 const CHILD_END_LIMIT: Duration = Duration::from_secs(5);
 
 /// A running capture. Dropping it ends its tasks and child process; [`Capture::stop`] waits for that.
@@ -42,8 +42,8 @@ pub struct Capture {
 impl Capture {
     /// Starts capturing what arrives on `tun`.
     ///
-    /// `tun` is an `IFF_TUN | IFF_NO_PI` device, best with an MTU of 65535, into which somebody routed what is to
-    /// be captured: routes may come and go while this runs. Call it within a Tokio runtime with I/O and time.
+    /// `tun` is an `IFF_TUN | IFF_NO_PI` device, best with an MTU of 65535. The caller routes what is to be
+    /// captured into it; routes may change while this runs. Call it within a Tokio runtime with I/O and time.
     ///
     /// # Errors
     /// See [`CaptureError`]. Nothing is left behind.
@@ -132,20 +132,20 @@ impl Capture {
         (capture, connections, losing)
     }
 
-    /// Which back end is used.
+    /// The back end in use.
     pub fn back_end(&self) -> BackEnd {
         self.back_end
     }
 
-    /// Where answers of the far end that are packets go in. The far end exists before its capture, so whoever
-    /// starts both hands this on.
+    /// The handle by which the far end answers with packets. The far end exists before its capture, so the code
+    /// that starts both passes it on.
     pub fn replies(&self) -> Replies {
         self.datagrams.replies()
     }
 
     /// Closes the TUN (it is closed when this returns) and goes on with another, or waits for one if `None`.
     ///
-    /// Connections live on as long as the next TUN comes with the same addresses before TCP gives up. It takes
+    /// Connections live on as long as the next TUN comes with the same addresses before TCP gives up. This takes
     /// some microseconds.
     ///
     /// # Errors
@@ -160,16 +160,16 @@ impl Capture {
         result
     }
 
-    /// Waits until the capture loses something that it cannot bring back by itself. Each loss is told once.
+    /// Waits until the capture loses something that it cannot restore by itself. Each loss is reported once.
     pub async fn lost(&self) -> Lost {
         match self.lost.lock().await.recv().await {
             Some(lost) => lost,
-            // All that could tell are gone: it is being stopped.
+            // Every sender is gone: the capture is being stopped.
             None => std::future::pending().await,
         }
     }
 
-    /// What was not carried so far.
+    /// Counts of what was not carried so far.
     pub fn dropped(&self) -> DroppedPackets {
         self.dropped.read()
     }
@@ -181,7 +181,7 @@ impl Capture {
         if let Some(child) = &mut self.child
             && timeout(CHILD_END_LIMIT, child.wait()).await.is_err()
         {
-            tracing::warn!("the private namespace's process has not ended yet");
+            tracing::warn!("the private namespace's process has not ended in time");
         }
     }
 

@@ -1,9 +1,8 @@
-//! TCP: from a held SYN to a carried stream.
+//! TCP connections, from a held SYN to a carried stream.
 //!
-//! The pump shows every SYN here and lets in what passes. When the far end has opened a connection, a listener on
-//! its port is had in the private namespace, the SYN is let in, and the kernel's handshake makes a socket whose
-//! own two names say which connection it is. With rewriting there is one listener, and the port from which a
-//! connection seems to come says which it is.
+//! The pump passes every SYN to [`Connections::syn`]. When the far end has opened the connection, the back end
+//! provides a listener and lets the SYN in. The kernel's handshake makes a socket, and the back end tells which
+//! connection an accepted socket belongs to.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,15 +23,15 @@ use crate::{FarEnd, Flow, Refusal, Resolver};
 
 /// How many connections may wait for the far end at a time.
 const MAX_OPENING: usize = 4096;
-/// When a refusal is told by ICMP once more. The program's kernel drops one that comes before `connect()` has let go of
-/// its socket (`LockDroppedIcmps`), and asks again only after a second. One too many is of no meaning to it.
+/// The time after which an ICMP refusal is sent again. The program's kernel drops one that arrives while `connect()`
+/// holds its socket (`LockDroppedIcmps`), and repeats the SYN only after a second. It ignores a second refusal.
 const SAY_AGAIN: Duration = Duration::from_millis(20);
-/// How long to leave the kernel alone when it gives no more files.
+/// The pause after `accept()` failed, as it does when there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// All TCP connections of a capture.
 pub(crate) struct Connections<F: FarEnd, R, B> {
-    held: Mutex<HeldConnections<Taker<F::Opened>>>,
+    held: Mutex<HeldConnections<Recipient<F::Opened>>>,
     back_end: B,
     laptop: Arc<LaptopTun>,
     far: F,
@@ -41,21 +40,21 @@ pub(crate) struct Connections<F: FarEnd, R, B> {
     tasks: Tasks,
 }
 
-/// Who gets the program's stream.
-enum Taker<O> {
+/// The recipient of the program's stream.
+enum Recipient<O> {
     FarEnd(O),
     Resolver,
     SelfTest,
 }
 
-/// Where a connection goes.
+/// The destination of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Towards {
+pub(crate) enum Destination {
     /// To the far end.
     FarEnd,
     /// To the resolver.
     Resolver,
-    /// Nowhere: it is ours.
+    /// Nowhere: the back end's self-test made it.
     SelfTest,
 }
 
@@ -87,7 +86,7 @@ impl<F: FarEnd, R: Resolver, B: TcpBackEnd> Connections<F, R, B> {
     pub(crate) fn syn(
         self: &Arc<Self>,
         flow: Flow,
-        towards: Towards,
+        destination: Destination,
         initial_seq: u32,
         packet: &[u8],
     ) -> bool {
@@ -102,13 +101,13 @@ impl<F: FarEnd, R: Resolver, B: TcpBackEnd> Connections<F, R, B> {
             Verdict::Open(ticket) => {
                 let this = Arc::clone(self);
                 self.tasks
-                    .spawn(async move { this.open(flow, towards, ticket).await });
+                    .spawn(async move { this.open(flow, destination, ticket).await });
                 false
             }
         }
     }
 
-    /// Accepts what comes to these listeners until the capture ends.
+    /// Accepts connections on these listeners until the capture ends.
     pub(crate) fn accept_on(self: &Arc<Self>, listeners: Vec<TcpListener>) {
         for listener in listeners {
             let this = Arc::clone(self);
@@ -116,43 +115,43 @@ impl<F: FarEnd, R: Resolver, B: TcpBackEnd> Connections<F, R, B> {
         }
     }
 
-    /// Sees to a reset from the program, which is let in as well.
+    /// Handles a reset from the program, which is let in as well.
     pub(crate) fn reset(&self, flow: Flow) {
         let opened = self.held().reset(flow);
         drop(opened);
     }
 
-    /// Forgets what no program came for.
+    /// Forgets connections whose program never completed the handshake.
     pub(crate) fn expire(&self, now: Instant) {
         let opened = self.held().expire(now);
         drop(opened);
         self.back_end.expire(now);
     }
 
-    /// Asks the far end, then lets the SYN in or answers it.
-    async fn open(self: Arc<Self>, flow: Flow, towards: Towards, ticket: Ticket) {
-        let taker = match towards {
-            Towards::Resolver => Ok(Taker::Resolver),
-            Towards::SelfTest => Ok(Taker::SelfTest),
-            Towards::FarEnd => match timeout(OPEN_LIMIT, self.far.open(flow.to)).await {
-                Ok(Ok(opened)) => Ok(Taker::FarEnd(opened)),
+    /// Asks the far end to open the connection, then lets the SYN in or answers it.
+    async fn open(self: Arc<Self>, flow: Flow, destination: Destination, ticket: Ticket) {
+        let recipient = match destination {
+            Destination::Resolver => Ok(Recipient::Resolver),
+            Destination::SelfTest => Ok(Recipient::SelfTest),
+            Destination::FarEnd => match timeout(OPEN_LIMIT, self.far.open(flow.to)).await {
+                Ok(Ok(opened)) => Ok(Recipient::FarEnd(opened)),
                 Ok(Err(refusal)) => Err(refusal),
                 Err(_) => Err(Refusal::TimedOut),
             },
         };
-        let taker = match taker {
-            Ok(taker) => match self.listen(flow.to.port()).await {
-                Ok(()) => Ok(taker),
+        let recipient = match recipient {
+            Ok(recipient) => match self.listen(flow.to.port()).await {
+                Ok(()) => Ok(recipient),
                 Err(error) => {
-                    tracing::warn!(port = flow.to.port(), %error, "the private namespace gives no listener");
+                    tracing::warn!(port = flow.to.port(), %error, "the back end has no listener for a port");
                     Err(Refusal::Refused)
                 }
             },
             Err(refusal) => Err(refusal),
         };
-        match taker {
-            Ok(taker) => {
-                let syn = self.held().opened(Instant::now(), flow, ticket, taker);
+        match recipient {
+            Ok(recipient) => {
+                let syn = self.held().opened(Instant::now(), flow, ticket, recipient);
                 if let Ok(syn) = syn {
                     self.admit(flow, syn);
                 }
@@ -205,38 +204,38 @@ impl<F: FarEnd, R: Resolver, B: TcpBackEnd> Connections<F, R, B> {
         loop {
             match listener.accept().await {
                 Ok((program, from)) => self.carry(program, from),
-                // The program went away between its handshake and now.
+                // The program closed the connection after its handshake.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    tracing::warn!(%error, "a connection waits to be accepted");
+                    tracing::warn!(%error, "could not accept a connection");
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
     }
 
-    /// Joins an accepted socket with what was opened for it. One that nothing was opened for is closed.
+    /// Gives an accepted socket to its recipient. A socket for which nothing was opened is closed.
     fn carry(self: &Arc<Self>, program: TcpStream, from: SocketAddr) {
         let Some(flow) = self.back_end.flow_of(&program, from) else {
             return;
         };
         let accepted = self.held().accepted(flow);
-        let Some((ticket, taker)) = accepted else {
+        let Some((ticket, recipient)) = accepted else {
             return self.back_end.release(from, flow);
         };
         let this = Arc::clone(self);
         self.tasks.spawn(async move {
-            match taker {
-                Taker::FarEnd(opened) => this.far.carry(opened, flow, program).await,
-                Taker::Resolver => this.resolver.serve_tcp(program).await,
-                Taker::SelfTest => drop(program),
+            match recipient {
+                Recipient::FarEnd(opened) => this.far.carry(opened, flow, program).await,
+                Recipient::Resolver => this.resolver.serve_tcp(program).await,
+                Recipient::SelfTest => drop(program),
             }
             this.held().ended(flow, ticket);
             this.back_end.release(from, flow);
         });
     }
 
-    fn held(&self) -> MutexGuard<'_, HeldConnections<Taker<F::Opened>>> {
+    fn held(&self) -> MutexGuard<'_, HeldConnections<Recipient<F::Opened>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

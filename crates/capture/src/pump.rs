@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::connections::{Connections, Towards};
+use crate::connections::{Connections, Destination};
 use crate::dropped::Dropped;
 use crate::lost::Lost;
 use crate::packet::{self, Content, Tcp, Unreadable};
@@ -23,7 +23,7 @@ use crate::{Echo, FarEnd, Flow, Refusal, Resolver};
 
 const DNS_PORT: u16 = 53;
 
-/// From the program's TUN to wherever each packet goes.
+/// The pump of the laptop's TUN.
 pub(crate) struct Inwards<F: FarEnd, R: Resolver, B: TcpBackEnd> {
     pub(crate) laptop: Arc<LaptopTun>,
     pub(crate) resolver_addresses: Box<[IpAddr]>,
@@ -36,7 +36,7 @@ pub(crate) struct Inwards<F: FarEnd, R: Resolver, B: TcpBackEnd> {
 }
 
 impl<F: FarEnd, R: Resolver, B: TcpBackEnd> Inwards<F, R, B> {
-    /// Moves packets of one TUN after the other until the last one is taken away.
+    /// Moves packets of the attached TUN, and of each that replaces it, until the capture ends.
     pub(crate) async fn run(mut self) {
         let laptop = Arc::clone(&self.laptop);
         let mut current = laptop.watch();
@@ -110,13 +110,13 @@ impl<F: FarEnd, R: Resolver, B: TcpBackEnd> Inwards<F, R, B> {
             return;
         }
         if tcp.opens() {
-            let towards = match (self.is_resolver(flow.to.ip()), flow.to.port()) {
-                (true, DNS_PORT) => Towards::Resolver,
-                _ if self.connections.back_end().is_self_test(flow) => Towards::SelfTest,
+            let destination = match (self.is_resolver(flow.to.ip()), flow.to.port()) {
+                (true, DNS_PORT) => Destination::Resolver,
+                _ if self.connections.back_end().is_self_test(flow) => Destination::SelfTest,
                 (true, _) => return self.connections.refuse(bytes, Refusal::Refused),
-                (false, _) => Towards::FarEnd,
+                (false, _) => Destination::FarEnd,
             };
-            if !self.connections.syn(flow, towards, tcp.seq, bytes) {
+            if !self.connections.syn(flow, destination, tcp.seq, bytes) {
                 return;
             }
         } else if tcp.resets() {
@@ -145,7 +145,7 @@ impl<F: FarEnd, R: Resolver, B: TcpBackEnd> Inwards<F, R, B> {
         self.resolver_addresses.contains(&address)
     }
 
-    /// Whether an address is one host's. What the laptop's kernel says to the link itself is not for the far end.
+    /// Whether an address is one host's. The far end does not get what the laptop's kernel sends to the link itself.
     fn is_carried(&self, address: IpAddr) -> bool {
         match address {
             IpAddr::V4(v4) => !v4.is_multicast() && !v4.is_broadcast(),

@@ -1,4 +1,4 @@
-//! Writing a packet. Every function replaces what is in the buffer, so that one buffer serves for many packets.
+//! Writer of IP packets. Every function replaces the buffer's content, so that one buffer serves many packets.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,7 +7,7 @@ use super::{
 };
 use crate::Echo;
 
-/// The longest packet that the length field of either family can tell, without IPv6 jumbograms.
+/// The longest packet that the length fields of both families allow, without IPv6 jumbograms.
 const MAX_LEN: usize = 65_535;
 const HOP_LIMIT: u8 = 64;
 
@@ -18,18 +18,18 @@ pub enum Unwritable {
     TooLong,
     /// One address is IPv4, the other IPv6.
     MixedFamilies,
-    /// The packet that is to be answered is not one that has such an answer.
+    /// The original packet calls for no such answer.
     NoAnswer,
 }
 
-/// What an ICMP destination unreachable message says, and what Linux makes of it at the program.
+/// The code of an ICMP destination unreachable message, and the error that Linux returns to the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unreachable {
     /// No route: `ENETUNREACH`.
     Network,
     /// The host does not answer: `EHOSTUNREACH`.
     Host,
-    /// Nobody there takes datagrams: `ECONNREFUSED`.
+    /// No socket receives datagrams there: `ECONNREFUSED`.
     Port,
     /// A policy forbids it: `EHOSTUNREACH` for IPv4, `EACCES` for IPv6.
     Prohibited,
@@ -112,10 +112,10 @@ pub fn write_reset(packet: &mut Vec<u8>, syn: &[u8]) -> Result<(), Unwritable> {
     Ok(())
 }
 
-/// Writes the answer to a segment of a connection that nobody knows: the RST of RFC 9293 section 3.10.7.1.
+/// Writes the answer to a segment of an unknown connection: the RST of RFC 9293 section 3.10.7.1.
 ///
 /// # Errors
-/// [`Unwritable::NoAnswer`] if `segment` acknowledges nothing, or breaks the connection off itself.
+/// [`Unwritable::NoAnswer`] if `segment` acknowledges nothing, or is a reset itself.
 pub fn write_break(packet: &mut Vec<u8>, segment: &[u8]) -> Result<(), Unwritable> {
     let stray = read(segment).map_err(|_| Unwritable::NoAnswer)?;
     let Content::Tcp(tcp) = stray.content else {
@@ -182,7 +182,7 @@ pub fn write_unreachable(packet: &mut Vec<u8>, why: Unreachable, original: &[u8]
     Ok(())
 }
 
-/// Starts a packet with `body_len` octets to follow, and tells at which octet they start.
+/// Starts a packet with `body_len` octets to follow. Returns the offset at which they start.
 fn write_ip(
     packet: &mut Vec<u8>,
     from: IpAddr,
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stray_segment_is_answered_with_the_number_that_it_expects() {
+    fn a_stray_segment_is_reset_with_the_number_it_expects() {
         for (to, from) in [v4(), v6()] {
             let mut stray = syn(from, to, 7, b"data");
             let flags = stray.len() - 4 - TCP_HEADER + 13;

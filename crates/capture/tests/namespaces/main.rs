@@ -29,12 +29,12 @@ use slipway_capture::{BackEnd, Capture, Choice, Setup, TunAddresses};
 
 use self::far::{Far, Reverser};
 
-/// Longer than anything here takes that works.
+/// The limit of one test, longer than any that passes takes.
 const LIMIT: Duration = Duration::from_secs(20);
 
 type Case = (&'static str, fn() -> Pin<Box<dyn Future<Output = ()>>>);
 
-/// What is being tested now. Processes that a test starts are told by an environment variable.
+/// Whether the tests run with rewriting. An environment variable tells it to processes that a test starts.
 static REWRITING: AtomicBool = AtomicBool::new(false);
 
 macro_rules! cases {
@@ -43,12 +43,12 @@ macro_rules! cases {
     };
 }
 
-/// What both back ends promise.
+/// The tests that run with both back ends.
 const CASES: &[Case] = cases![
-    promises::nothing_is_reachable_before_the_start_and_everything_captured_after,
+    promises::captured_addresses_are_reachable_only_after_the_start,
     promises::a_socket_accepted_by_the_far_end_tells_both_names,
     promises::a_refusal_reaches_the_program_at_once_and_as_what_it_is,
-    promises::a_refusal_by_icmp_is_told_twice_for_one_may_come_too_soon,
+    promises::a_refusal_by_icmp_is_sent_twice,
     promises::a_program_waits_while_the_far_end_is_silent,
     promises::each_half_ends_by_itself,
     promises::two_connections_from_one_port_to_two_places_stay_apart,
@@ -127,7 +127,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What a case, or a process of one, runs on.
+/// The runtime of a test, or of a process of one.
 fn runtime(threads: usize) -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
@@ -136,7 +136,7 @@ fn runtime(threads: usize) -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-/// Runs a case by itself. Whether it passed.
+/// Runs one test. Returns whether it passed.
 fn run(back_end: BackEnd, (name, case): &Case) -> bool {
     let mut out = std::io::stdout();
     let start = Instant::now();
@@ -157,7 +157,7 @@ fn run(back_end: BackEnd, (name, case): &Case) -> bool {
     ran.is_ok()
 }
 
-/// What is being tested now.
+/// The back end under test.
 fn back_end() -> BackEnd {
     if REWRITING.load(Ordering::Relaxed) {
         BackEnd::Rewriting
@@ -166,7 +166,7 @@ fn back_end() -> BackEnd {
     }
 }
 
-/// What a capture of the laptop's TUN is told.
+/// The settings of a capture of the laptop's TUN.
 fn setup(back_end: Choice) -> Setup {
     let address = |text: &str| text.parse().unwrap();
     Setup {
@@ -196,7 +196,7 @@ async fn start_on(tun: std::os::fd::OwnedFd, far: &Far) -> Capture {
     capture
 }
 
-/// Waits for something that no event tells.
+/// Waits for a condition that no event reports.
 async fn eventually(what: &str, holds: impl Fn() -> bool) {
     let start = Instant::now();
     while !holds() {

@@ -19,7 +19,7 @@ use crate::{eventually, start, start_on};
 /// How long to wait for what must not come.
 const SHORT: Duration = Duration::from_millis(300);
 
-pub(crate) async fn nothing_is_reachable_before_the_start_and_everything_captured_after() {
+pub(crate) async fn captured_addresses_are_reachable_only_after_the_start() {
     let tun = laptop::make_tun();
     let places = [
         "10.96.0.10:80",
@@ -83,7 +83,7 @@ pub(crate) async fn a_refusal_reaches_the_program_at_once_and_as_what_it_is() {
 }
 
 /// Linux drops an ICMP error for a socket whose `connect()` is not through yet, and TCP asks again only after a second.
-pub(crate) async fn a_refusal_by_icmp_is_told_twice_for_one_may_come_too_soon() {
+pub(crate) async fn a_refusal_by_icmp_is_sent_twice() {
     let (capture, _far) = start().await;
     let errors = as_root(|| Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4)).unwrap());
     errors.set_read_timeout(Some(SHORT)).unwrap();

@@ -1,4 +1,4 @@
-//! What only rewriting has to promise: when it is chosen, what is in its way, and that its listener serves nobody else.
+//! Tests of rewriting alone: when it is chosen, what blocks it, and that its listener serves no other client.
 
 use std::process::Command;
 use std::time::Duration;
