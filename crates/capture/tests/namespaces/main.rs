@@ -1,7 +1,8 @@
 //! Captures against a real kernel: a laptop in namespaces of its own, programs that use sockets, and a scripted
 //! far end. It needs root to make the laptop; the captures themselves run as an ordinary user.
 //!
-//! It has its own `main`, because the private namespace's process is this same program.
+//! It has its own `main`, because the private namespace's process is this same program. A test that this machine
+//! cannot run is reported as ignored, with the reason.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -18,13 +19,13 @@ mod remains;
 mod rewriting;
 
 use std::future::Future;
-use std::io::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use libtest_mimic::{Arguments, Completion, Trial};
 use slipway_capture::{BackEnd, Capture, Choice, Setup, TunAddresses};
 
 use self::far::{Far, Reverser};
@@ -32,14 +33,27 @@ use self::far::{Far, Reverser};
 /// The limit of one test, longer than any that passes takes.
 const LIMIT: Duration = Duration::from_secs(20);
 
-type Case = (&'static str, fn() -> Pin<Box<dyn Future<Output = ()>>>);
+/// One test.
+#[derive(Clone, Copy)]
+struct Case {
+    name: &'static str,
+    run: fn() -> Pin<Box<dyn Future<Output = ()>>>,
+    /// The program without which it is ignored.
+    needs: Option<&'static str>,
+}
 
 /// Whether the tests run with rewriting. An environment variable tells it to processes that a test starts.
 static REWRITING: AtomicBool = AtomicBool::new(false);
 
 macro_rules! cases {
-    ($($module:ident :: $name:ident),* $(,)?) => {
-        &[$((stringify!($name), || Box::pin($module::$name()))),*]
+    (@program) => { None };
+    (@program $program:literal) => { Some($program) };
+    ($($module:ident :: $name:ident $(needs $program:literal)?),* $(,)?) => {
+        &[$(Case {
+            name: stringify!($name),
+            run: || Box::pin($module::$name()),
+            needs: cases!(@program $($program)?),
+        }),*]
     };
 }
 
@@ -58,6 +72,7 @@ const CASES: &[Case] = cases![
     promises::much_data_arrives_whole,
     promises::datagrams_come_back_and_refusals_too,
     promises::pings_are_answered_by_the_far_end_alone,
+    promises::the_ping_program_gets_its_answers needs "ping",
     promises::questions_are_answered_over_udp_and_tcp,
     promises::an_open_connection_outlives_its_tun,
     promises::a_deleted_tun_is_told_and_can_be_replaced,
@@ -67,15 +82,15 @@ const CASES: &[Case] = cases![
 ];
 
 const OF_PRIVATE_NAMESPACE: &[Case] = cases![
-    promises::a_firewall_that_lets_nothing_in_does_not_matter,
+    promises::a_firewall_that_lets_nothing_in_does_not_matter needs "nft",
     remains::the_end_of_the_child_is_told,
     remains::a_refused_namespace_is_an_error_with_a_remedy,
 ];
 
 const OF_REWRITING: &[Case] = cases![
-    rewriting::a_firewall_that_lets_nothing_in_is_an_error_with_a_remedy,
+    rewriting::a_firewall_that_lets_nothing_in_is_an_error_with_a_remedy needs "nft",
     rewriting::where_namespaces_are_refused_packets_are_rewritten,
-    rewriting::where_neither_works_both_causes_are_named,
+    rewriting::where_neither_works_both_causes_are_named needs "nft",
     rewriting::a_stranger_at_the_listener_gets_nothing,
 ];
 
@@ -91,40 +106,42 @@ fn main() -> ExitCode {
         play();
         return ExitCode::SUCCESS;
     }
-    let mut out = std::io::stdout();
-    if !nix::unistd::geteuid().is_root() {
-        let _ = writeln!(
-            out,
-            "skipped: root is needed to make the laptop's network namespace"
-        );
-        return ExitCode::SUCCESS;
-    }
-    if let Err(error) = laptop::enter() {
-        let _ = writeln!(out, "skipped: no namespaces to be had: {error}");
-        return ExitCode::SUCCESS;
-    }
-
-    let chosen = |name: &str| {
-        let mut words = arguments
-            .iter()
-            .filter(|argument| !argument.starts_with('-'))
-            .peekable();
-        words.peek().is_none() || words.any(|word| name.contains(word.as_str()))
-    };
-    let mut failed = 0;
+    let mut arguments = Arguments::from_args();
+    // The tests share one network namespace, which this thread enters and others inherit.
+    arguments.test_threads = Some(1);
+    let unavailable = enter_laptop().err();
+    let mut trials = Vec::new();
     for (back_end, own) in [
         (BackEnd::PrivateNamespace, OF_PRIVATE_NAMESPACE),
         (BackEnd::Rewriting, OF_REWRITING),
     ] {
+        for case in CASES.iter().chain(own) {
+            trials.push(trial(back_end, *case, unavailable.clone()));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Enters the laptop's namespaces, or tells why there are none.
+fn enter_laptop() -> Result<(), String> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err("root is needed to make the laptop's network namespace".to_owned());
+    }
+    laptop::enter().map_err(|error| format!("the kernel gives no namespaces: {error}"))
+}
+
+/// A test with one back end, as its runner sees it.
+fn trial(back_end: BackEnd, case: Case, unavailable: Option<String>) -> Trial {
+    Trial::ignorable_test(format!("{back_end}::{}", case.name), move || {
+        let missing = case.needs.filter(|program| !laptop::has(program));
+        let reason = unavailable.or_else(|| missing.map(|program| format!("{program} is not installed")));
+        if let Some(reason) = reason {
+            return Ok(Completion::ignored_with(reason));
+        }
         REWRITING.store(back_end == BackEnd::Rewriting, Ordering::Relaxed);
-        let cases = CASES.iter().chain(own).filter(|(name, _)| chosen(name));
-        failed += cases.filter(|case| !run(back_end, case)).count();
-    }
-    if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+        run(case);
+        Ok(Completion::Completed)
+    })
 }
 
 /// The runtime of a test, or of a process of one.
@@ -136,25 +153,21 @@ fn runtime(threads: usize) -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-/// Runs one test. Returns whether it passed.
-fn run(back_end: BackEnd, (name, case): &Case) -> bool {
-    let mut out = std::io::stdout();
-    let start = Instant::now();
-    let _ = write!(out, "test {back_end}: {name} ... ");
-    let _ = out.flush();
+/// Runs one test, which fails by a panic.
+fn run(case: Case) {
     // Several threads, so that what races on a desktop races here.
     let runtime = runtime(2);
     let ran = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {
-            tokio::time::timeout(LIMIT, case())
+            tokio::time::timeout(LIMIT, (case.run)())
                 .await
                 .expect("it took too long")
         });
     }));
     runtime.shutdown_timeout(Duration::from_secs(1));
-    let word = if ran.is_ok() { "ok" } else { "FAILED" };
-    let _ = writeln!(out, "{word} ({:.0?})", start.elapsed());
-    ran.is_ok()
+    if let Err(panic) = ran {
+        resume_unwind(panic);
+    }
 }
 
 /// The back end under test.
