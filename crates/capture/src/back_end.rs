@@ -1,4 +1,4 @@
-//! The two ways of a TCP packet to a socket of ours, and which of them is taken.
+//! The setup of a capture, and the choice between its two back ends.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,22 +7,22 @@ use crate::CaptureError;
 use crate::private_namespace::{ChildEnd, PrivateNamespace};
 use crate::tun::Tun;
 
-/// How TCP packets become sockets.
+/// How TCP packets reach sockets of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BackEnd {
-    /// In a network namespace of our own where every address is local.
+    /// Through a private network namespace in which every address is local.
     PrivateNamespace,
-    /// By other ends, which lead to a listener on the TUN's own address.
+    /// With rewritten addresses and ports, which lead to a listener on the TUN's own address.
     Rewriting,
 }
 
-/// Which back end is to be used.
+/// The back end to use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Choice {
     /// The private namespace, or rewriting where the kernel refuses it.
     #[default]
     Auto,
-    /// This one or none.
+    /// This back end only.
     Only(BackEnd),
 }
 
@@ -31,22 +31,22 @@ pub enum Choice {
 pub struct TunAddresses {
     /// The laptop's own address.
     pub laptop: IpAddr,
-    /// Another address of that network, which is nobody's: packets to it leave by the TUN. It may be the resolver's.
+    /// Another address of that network that no host has: packets to it leave by the TUN. It may be the resolver's.
     pub other: IpAddr,
 }
 
-/// What a capture has to know beside its TUN.
+/// The settings of a capture.
 #[derive(Debug, Clone, Default)]
 pub struct Setup {
-    /// Programs reach the resolver at these, port 53.
+    /// The addresses at which programs reach the resolver, on port 53.
     pub resolver_addresses: Vec<IpAddr>,
-    /// The TUN's network, at most one for each family. Without any there is no rewriting.
+    /// The TUN's network, at most one for each family. Without any, rewriting is not possible.
     pub tun_addresses: Vec<TunAddresses>,
-    /// Which back end is to be used.
+    /// The back end to use.
     pub back_end: Choice,
 }
 
-/// What was chosen. Rewriting says why the private namespace was not to be had, if it was tried.
+/// The result of the choice. Rewriting has the error of the private namespace, if that was tried.
 pub(crate) enum Chosen {
     PrivateNamespace(PrivateNamespace, Tun, ChildEnd),
     Rewriting(Option<CaptureError>),
@@ -61,7 +61,7 @@ impl fmt::Display for BackEnd {
     }
 }
 
-/// Tries what the choice allows.
+/// Starts the private namespace if the choice allows it, or falls back to rewriting.
 pub(crate) async fn choose(choice: Choice, can_rewrite: bool) -> Result<Chosen, CaptureError> {
     if choice == Choice::Only(BackEnd::Rewriting) {
         return Ok(Chosen::Rewriting(None));
@@ -75,7 +75,7 @@ pub(crate) async fn choose(choice: Choice, can_rewrite: bool) -> Result<Chosen, 
     }
 }
 
-/// Whether an error is about what this kernel lets this user have, and so none that another way would meet again.
+/// Whether an error means that this kernel refuses this user the namespace. Rewriting does not meet such an error.
 fn is_refusal(error: &CaptureError) -> bool {
     match error {
         CaptureError::NamespacesRefused { .. }

@@ -1,4 +1,4 @@
-//! One capture, from start to stop.
+//! Capture: its start, its tasks and its stop.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -9,20 +9,22 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::back_end::{BackEnd, Chosen, choose};
-use crate::connections::{Connections, Inside};
+use crate::connections::Connections;
 use crate::dropped::{Dropped, DroppedPackets};
-use crate::private_namespace::{ChildEnd, Listeners};
-use crate::pump::{Inwards, Outwards};
+use crate::lost::Lost;
+use crate::private_namespace::{ChildEnd, NamespaceBackEnd};
+use crate::pump::Inwards;
 use crate::questions::Questions;
 use crate::replies::Datagrams;
-use crate::rewriting::Rewriting;
+use crate::rewriting::RewritingBackEnd;
 use crate::tasks::Tasks;
+use crate::tcp_back_end::TcpBackEnd;
 use crate::tun::{LaptopTun, Tun};
 use crate::{CaptureError, FarEnd, Replies, Resolver, Setup};
 
-/// How often what is too old is looked for.
+/// The time between two searches for connections and flows that are too old.
 const SWEEP: Duration = Duration::from_secs(1);
-/// How long the child may take to end, and the kernel to take its namespace down.
+/// How long the child may take to end, including the kernel's removal of its namespace.
 const CHILD_END_LIMIT: Duration = Duration::from_secs(5);
 
 /// A running capture. Dropping it ends its tasks and child process; [`Capture::stop`] waits for that.
@@ -37,28 +39,11 @@ pub struct Capture {
     lost: Mutex<mpsc::Receiver<Lost>>,
 }
 
-/// What a running capture can lose. It goes on with what is left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lost {
-    /// The private namespace's process ended: open connections live, but a port that was not used yet is refused.
-    /// Its owner should start anew.
-    Namespace,
-    /// The TUN broke (its device was deleted) and was closed. [`Capture::replace_tun`] cures it.
-    Tun,
-}
-
 impl Capture {
-    /// How long a program's `connect()` waits for [`FarEnd::open`].
-    pub const OPEN_LIMIT: Duration = Duration::from_secs(60);
-    /// How long a program's query waits for [`Resolver::answer`].
-    pub const ANSWER_LIMIT: Duration = Duration::from_secs(12);
-    /// How long a flow of datagrams is remembered without one, in either direction. A flow to port 53: 5 s.
-    pub const DATAGRAM_IDLE: Duration = Duration::from_secs(120);
-
     /// Starts capturing what arrives on `tun`.
     ///
-    /// `tun` is an `IFF_TUN | IFF_NO_PI` device, best with an MTU of 65535, into which somebody routed what is to
-    /// be captured: routes may come and go while this runs. Call it within a Tokio runtime with I/O and time.
+    /// `tun` is an `IFF_TUN | IFF_NO_PI` device, best with an MTU of 65535. The caller routes what is to be
+    /// captured into it; routes may change while this runs. Call it within a Tokio runtime with I/O and time.
     ///
     /// # Errors
     /// See [`CaptureError`]. Nothing is left behind.
@@ -70,51 +55,53 @@ impl Capture {
     ) -> Result<Self, CaptureError> {
         let tun = Tun::adopt(tun).map_err(|source| CaptureError::Tun { source })?;
         let device = tun.name();
-        let chosen = choose(setup.back_end, !setup.tun_addresses.is_empty()).await?;
-        let blocked = |refused: Option<CaptureError>, source: io::Error| {
-            let blocked = CaptureError::RewritingBlocked { device, source };
-            match refused {
-                Some(refused) => CaptureError::NoBackEnd {
-                    refused: Box::new(refused),
-                    blocked: Box::new(blocked),
-                },
-                None => blocked,
+        let laptop = Arc::new(LaptopTun::new(tun));
+        match choose(setup.back_end, !setup.tun_addresses.is_empty()).await? {
+            Chosen::PrivateNamespace(namespace, private, child) => {
+                let (back_end, outwards) = NamespaceBackEnd::new(namespace, private, Arc::clone(&laptop));
+                let (mut capture, _, losing) =
+                    Self::run(BackEnd::PrivateNamespace, back_end, laptop, setup, far, resolver);
+                capture.tasks.spawn(outwards.run());
+                capture.tasks.spawn(watch_child(child.clone(), losing));
+                capture.child = Some(child);
+                Ok(capture)
             }
-        };
-        let (inside, listeners, child, refused) = match chosen {
-            Chosen::PrivateNamespace(namespace, tun, child) => {
-                let listeners = tokio::sync::Mutex::new(Listeners::new(namespace));
-                let tun = Arc::new(tun);
-                (
-                    Inside::PrivateNamespace { listeners, tun },
-                    Vec::new(),
-                    Some(child),
-                    None,
-                )
+            Chosen::Rewriting(refused) => {
+                let started = RewritingBackEnd::start(&setup.tun_addresses, Arc::clone(&laptop));
+                let (back_end, listeners) = match started {
+                    Ok(started) => started,
+                    Err(source) => return Err(blocked(device, refused, source)),
+                };
+                if let Some(refused) = &refused {
+                    tracing::info!(%refused, "packets are rewritten instead");
+                }
+                let (capture, connections, _) =
+                    Self::run(BackEnd::Rewriting, back_end, laptop, setup, far, resolver);
+                connections.accept_on(listeners);
+                if let Err(source) = connections.back_end().self_test().await {
+                    drop(connections);
+                    capture.stop().await;
+                    return Err(blocked(device, refused, source));
+                }
+                Ok(capture)
             }
-            Chosen::Rewriting(refused) => match Rewriting::start(&setup.tun_addresses) {
-                Ok((rewriting, listeners)) => (Inside::Rewriting(rewriting), listeners, None, refused),
-                Err(error) => return Err(blocked(refused, error)),
-            },
-        };
-        let back_end = match &inside {
-            Inside::PrivateNamespace { .. } => BackEnd::PrivateNamespace,
-            Inside::Rewriting(_) => BackEnd::Rewriting,
-        };
-        let private = match &inside {
-            Inside::PrivateNamespace { tun, .. } => Some(Arc::clone(tun)),
-            Inside::Rewriting(_) => None,
-        };
-        if let Some(refused) = &refused {
-            tracing::info!(%refused, "packets are rewritten instead");
         }
+    }
 
+    /// Starts the tasks that both back ends need. An early return of the caller drops the capture, which ends them.
+    fn run<F: FarEnd, R: Resolver, B: TcpBackEnd>(
+        kind: BackEnd,
+        back_end: B,
+        laptop: Arc<LaptopTun>,
+        setup: Setup,
+        far: F,
+        resolver: R,
+    ) -> (Self, Arc<Connections<F, R, B>>, mpsc::Sender<Lost>) {
         let tasks = Tasks::new();
         let dropped = Arc::new(Dropped::default());
-        let laptop = Arc::new(LaptopTun::new(tun));
         let datagrams = Arc::new(Datagrams::new(Arc::clone(&laptop), Arc::clone(&dropped)));
         let connections = Arc::new(Connections::new(
-            inside,
+            back_end,
             Arc::clone(&laptop),
             (far.clone(), resolver.clone()),
             Arc::clone(&dropped),
@@ -132,48 +119,33 @@ impl Capture {
             lost: losing.clone(),
         };
         tasks.spawn(inwards.run());
-        if let Some(private) = private {
-            let laptop = Arc::clone(&laptop);
-            tasks.spawn(Outwards { laptop, private }.run());
-        }
         tasks.spawn(sweep(Arc::clone(&connections), Arc::clone(&datagrams), far));
-        if let Some(child) = child.clone() {
-            tasks.spawn(watch_child(child, losing));
-        }
-        connections.accept_on(listeners);
-
-        // From here on an early return is a drop, which ends what runs already.
         let capture = Self {
             laptop,
             datagrams,
             dropped,
             tasks,
-            back_end,
-            child,
+            back_end: kind,
+            child: None,
             lost: Mutex::new(lost),
         };
-        if let Err(error) = connections.self_test().await {
-            drop(connections);
-            capture.stop().await;
-            return Err(blocked(refused, error));
-        }
-        Ok(capture)
+        (capture, connections, losing)
     }
 
-    /// Which back end is used.
+    /// The back end in use.
     pub fn back_end(&self) -> BackEnd {
         self.back_end
     }
 
-    /// Where answers of the far end that are packets go in. The far end exists before its capture, so whoever
-    /// starts both hands this on.
+    /// The handle by which the far end answers with packets. The far end exists before its capture, so the code
+    /// that starts both passes it on.
     pub fn replies(&self) -> Replies {
         self.datagrams.replies()
     }
 
     /// Closes the TUN (it is closed when this returns) and goes on with another, or waits for one if `None`.
     ///
-    /// Connections live on as long as the next TUN comes with the same addresses before TCP gives up. It takes
+    /// Connections live on as long as the next TUN comes with the same addresses before TCP gives up. This takes
     /// some microseconds.
     ///
     /// # Errors
@@ -188,16 +160,16 @@ impl Capture {
         result
     }
 
-    /// Waits until the capture loses something that it cannot bring back by itself. Each loss is told once.
+    /// Waits until the capture loses something that it cannot restore by itself. Each loss is reported once.
     pub async fn lost(&self) -> Lost {
         match self.lost.lock().await.recv().await {
             Some(lost) => lost,
-            // All that could tell are gone: it is being stopped.
+            // Every sender is gone: the capture is being stopped.
             None => std::future::pending().await,
         }
     }
 
-    /// What was not carried so far.
+    /// Counts of what was not carried so far.
     pub fn dropped(&self) -> DroppedPackets {
         self.dropped.read()
     }
@@ -209,7 +181,7 @@ impl Capture {
         if let Some(child) = &mut self.child
             && timeout(CHILD_END_LIMIT, child.wait()).await.is_err()
         {
-            tracing::warn!("the private namespace's process has not ended yet");
+            tracing::warn!("the private namespace's process has not ended in time");
         }
     }
 
@@ -225,8 +197,8 @@ impl Drop for Capture {
     }
 }
 
-async fn sweep<F: FarEnd, R: Resolver>(
-    connections: Arc<Connections<F, R>>,
+async fn sweep<F: FarEnd, R: Resolver, B: TcpBackEnd>(
+    connections: Arc<Connections<F, R, B>>,
     datagrams: Arc<Datagrams>,
     far: F,
 ) {
@@ -245,4 +217,16 @@ async fn sweep<F: FarEnd, R: Resolver>(
 async fn watch_child(mut child: ChildEnd, losing: mpsc::Sender<Lost>) {
     child.wait().await;
     let _ = losing.send(Lost::Namespace).await;
+}
+
+/// The error when rewriting does not work, and the private namespace was `refused` if it was tried.
+fn blocked(device: String, refused: Option<CaptureError>, source: io::Error) -> CaptureError {
+    let blocked = CaptureError::RewritingBlocked { device, source };
+    match refused {
+        Some(refused) => CaptureError::NoBackEnd {
+            refused: Box::new(refused),
+            blocked: Box::new(blocked),
+        },
+        None => blocked,
+    }
 }

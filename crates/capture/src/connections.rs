@@ -1,9 +1,8 @@
-//! TCP: from a held SYN to a carried stream.
+//! TCP connections, from a held SYN to a carried stream.
 //!
-//! The pump shows every SYN here and lets in what passes. When the far end has opened a connection, a listener on
-//! its port is had in the private namespace, the SYN is let in, and the kernel's handshake makes a socket whose
-//! own two names say which connection it is. With rewriting there is one listener, and the port from which a
-//! connection seems to come says which it is.
+//! The pump passes every SYN to [`Connections::syn`]. When the far end has opened the connection, the back end
+//! provides a listener and lets the SYN in. The kernel's handshake makes a socket, and the back end tells which
+//! connection an accepted socket belongs to.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,27 +14,25 @@ use tokio::time::{sleep, timeout};
 
 use crate::dropped::Dropped;
 use crate::held::{HeldConnections, Ticket, Verdict};
-use crate::packet::{self, Tcp, Unreachable};
-use crate::private_namespace::Listeners;
-use crate::rewriting::{self, Answer, Rewriting, SELF_TEST_PORT};
+use crate::limits::OPEN_LIMIT;
+use crate::packet::{self, Unreachable};
 use crate::tasks::Tasks;
-use crate::tun::{LaptopTun, Tun};
-use crate::{Capture, FarEnd, Flow, Refusal, Resolver};
+use crate::tcp_back_end::TcpBackEnd;
+use crate::tun::LaptopTun;
+use crate::{FarEnd, Flow, Refusal, Resolver};
 
 /// How many connections may wait for the far end at a time.
 const MAX_OPENING: usize = 4096;
-/// When a refusal is told by ICMP once more. The program's kernel drops one that comes before `connect()` has let go of
-/// its socket (`LockDroppedIcmps`), and asks again only after a second. One too many is of no meaning to it.
+/// The time after which an ICMP refusal is sent again. The program's kernel drops one that arrives while `connect()`
+/// holds its socket (`LockDroppedIcmps`), and repeats the SYN only after a second. It ignores a second refusal.
 const SAY_AGAIN: Duration = Duration::from_millis(20);
-/// How long to leave the kernel alone when it gives no more files.
+/// The pause after `accept()` failed, as it does when there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// All TCP connections of a capture.
-pub(crate) struct Connections<F: FarEnd, R> {
-    held: Mutex<HeldConnections<Taker<F::Opened>>>,
-    inside: Inside,
-    /// The end from which the self-test connects, while it does.
-    self_test: Mutex<Option<SocketAddr>>,
+pub(crate) struct Connections<F: FarEnd, R, B> {
+    held: Mutex<HeldConnections<Recipient<F::Opened>>>,
+    back_end: B,
     laptop: Arc<LaptopTun>,
     far: F,
     resolver: R,
@@ -43,38 +40,27 @@ pub(crate) struct Connections<F: FarEnd, R> {
     tasks: Tasks,
 }
 
-/// Who gets the program's stream.
-enum Taker<O> {
+/// The recipient of the program's stream.
+enum Recipient<O> {
     FarEnd(O),
     Resolver,
     SelfTest,
 }
 
-/// Where a connection goes.
+/// The destination of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Towards {
+pub(crate) enum Destination {
     /// To the far end.
     FarEnd,
     /// To the resolver.
     Resolver,
-    /// Nowhere: it is ours.
+    /// Nowhere: the back end's self-test made it.
     SelfTest,
 }
 
-/// Where packets become sockets.
-pub(crate) enum Inside {
-    /// In the private namespace, behind its TUN.
-    PrivateNamespace {
-        listeners: tokio::sync::Mutex<Listeners>,
-        tun: Arc<Tun>,
-    },
-    /// On the laptop.
-    Rewriting(Rewriting),
-}
-
-impl<F: FarEnd, R: Resolver> Connections<F, R> {
+impl<F: FarEnd, R: Resolver, B: TcpBackEnd> Connections<F, R, B> {
     pub(crate) fn new(
-        inside: Inside,
+        back_end: B,
         laptop: Arc<LaptopTun>,
         (far, resolver): (F, R),
         dropped: Arc<Dropped>,
@@ -82,8 +68,7 @@ impl<F: FarEnd, R: Resolver> Connections<F, R> {
     ) -> Self {
         Self {
             held: Mutex::new(HeldConnections::new(MAX_OPENING)),
-            inside,
-            self_test: Mutex::default(),
+            back_end,
             laptop,
             far,
             resolver,
@@ -92,11 +77,16 @@ impl<F: FarEnd, R: Resolver> Connections<F, R> {
         }
     }
 
-    /// Sees to a SYN. Whether it is to be let in now.
+    /// The back end in use.
+    pub(crate) fn back_end(&self) -> &B {
+        &self.back_end
+    }
+
+    /// Handles a SYN. Returns whether to let it in now.
     pub(crate) fn syn(
         self: &Arc<Self>,
         flow: Flow,
-        towards: Towards,
+        destination: Destination,
         initial_seq: u32,
         packet: &[u8],
     ) -> bool {
@@ -111,61 +101,13 @@ impl<F: FarEnd, R: Resolver> Connections<F, R> {
             Verdict::Open(ticket) => {
                 let this = Arc::clone(self);
                 self.tasks
-                    .spawn(async move { this.open(flow, towards, ticket).await });
+                    .spawn(async move { this.open(flow, destination, ticket).await });
                 false
             }
         }
     }
 
-    /// Lets a segment in, which may be changed on its way.
-    pub(crate) fn let_in(&self, flow: Flow, tcp: Tcp, segment: &mut [u8]) {
-        match &self.inside {
-            Inside::PrivateNamespace { tun, .. } => tun.write(segment),
-            Inside::Rewriting(rewriting) => {
-                if rewriting.inwards(flow, tcp, segment) {
-                    self.laptop.write(segment);
-                } else {
-                    self.break_off(segment);
-                }
-            }
-        }
-    }
-
-    /// Lets an answer out that came by the laptop's TUN. Whether it was one.
-    pub(crate) fn let_out(&self, flow: Flow, tcp: Tcp, segment: &mut [u8]) -> bool {
-        let Inside::Rewriting(rewriting) = &self.inside else {
-            return false;
-        };
-        match rewriting.outwards(flow, tcp, segment) {
-            Answer::None => return false,
-            Answer::Known => self.laptop.write(segment),
-            Answer::Stray => self.break_off(segment),
-        }
-        true
-    }
-
-    /// Whether a SYN is the self-test's.
-    pub(crate) fn is_self_test(&self, flow: Flow) -> bool {
-        flow.to.port() == SELF_TEST_PORT && *self.expected() == Some(flow.from)
-    }
-
-    /// Shows that connections arrive at the listeners of rewriting, if that is what is used.
-    ///
-    /// # Errors
-    /// What became of the one that did not.
-    pub(crate) async fn self_test(&self) -> io::Result<()> {
-        let Inside::Rewriting(rewriting) = &self.inside else {
-            return Ok(());
-        };
-        for addresses in rewriting.addresses() {
-            let tested = rewriting::passes(addresses, |end| *self.expected() = Some(end)).await;
-            *self.expected() = None;
-            tested?;
-        }
-        Ok(())
-    }
-
-    /// Accepts what comes to these listeners until the capture ends.
+    /// Accepts connections on these listeners until the capture ends.
     pub(crate) fn accept_on(self: &Arc<Self>, listeners: Vec<TcpListener>) {
         for listener in listeners {
             let this = Arc::clone(self);
@@ -173,45 +115,43 @@ impl<F: FarEnd, R: Resolver> Connections<F, R> {
         }
     }
 
-    /// Sees to a reset from the program, which is let in as well.
+    /// Handles a reset from the program, which is let in as well.
     pub(crate) fn reset(&self, flow: Flow) {
         let opened = self.held().reset(flow);
         drop(opened);
     }
 
-    /// Forgets what no program came for.
+    /// Forgets connections whose program never completed the handshake.
     pub(crate) fn expire(&self, now: Instant) {
         let opened = self.held().expire(now);
         drop(opened);
-        if let Inside::Rewriting(rewriting) = &self.inside {
-            rewriting.expire(now);
-        }
+        self.back_end.expire(now);
     }
 
-    /// Asks the far end, then lets the SYN in or answers it.
-    async fn open(self: Arc<Self>, flow: Flow, towards: Towards, ticket: Ticket) {
-        let taker = match towards {
-            Towards::Resolver => Ok(Taker::Resolver),
-            Towards::SelfTest => Ok(Taker::SelfTest),
-            Towards::FarEnd => match timeout(Capture::OPEN_LIMIT, self.far.open(flow.to)).await {
-                Ok(Ok(opened)) => Ok(Taker::FarEnd(opened)),
+    /// Asks the far end to open the connection, then lets the SYN in or answers it.
+    async fn open(self: Arc<Self>, flow: Flow, destination: Destination, ticket: Ticket) {
+        let recipient = match destination {
+            Destination::Resolver => Ok(Recipient::Resolver),
+            Destination::SelfTest => Ok(Recipient::SelfTest),
+            Destination::FarEnd => match timeout(OPEN_LIMIT, self.far.open(flow.to)).await {
+                Ok(Ok(opened)) => Ok(Recipient::FarEnd(opened)),
                 Ok(Err(refusal)) => Err(refusal),
                 Err(_) => Err(Refusal::TimedOut),
             },
         };
-        let taker = match taker {
-            Ok(taker) => match self.listen(flow.to.port()).await {
-                Ok(()) => Ok(taker),
+        let recipient = match recipient {
+            Ok(recipient) => match self.listen(flow.to.port()).await {
+                Ok(()) => Ok(recipient),
                 Err(error) => {
-                    tracing::warn!(port = flow.to.port(), %error, "the private namespace gives no listener");
+                    tracing::warn!(port = flow.to.port(), %error, "the back end has no listener for a port");
                     Err(Refusal::Refused)
                 }
             },
             Err(refusal) => Err(refusal),
         };
-        match taker {
-            Ok(taker) => {
-                let syn = self.held().opened(Instant::now(), flow, ticket, taker);
+        match recipient {
+            Ok(recipient) => {
+                let syn = self.held().opened(Instant::now(), flow, ticket, recipient);
                 if let Ok(syn) = syn {
                     self.admit(flow, syn);
                 }
@@ -230,26 +170,11 @@ impl<F: FarEnd, R: Resolver> Connections<F, R> {
     }
 
     /// Lets a held SYN in.
-    fn admit(&self, flow: Flow, mut syn: Box<[u8]>) {
-        match &self.inside {
-            Inside::PrivateNamespace { tun, .. } => tun.write(&syn),
-            Inside::Rewriting(rewriting) => {
-                if rewriting.admit(Instant::now(), flow, &mut syn) {
-                    self.laptop.write(&syn);
-                } else {
-                    // The program's kernel repeats it, and it is as good as new then.
-                    self.dropped.connections.count();
-                    self.reset(flow);
-                }
-            }
-        }
-    }
-
-    /// Answers a segment of a connection that is not known (any more), as a kernel would.
-    fn break_off(&self, segment: &[u8]) {
-        let mut answer = Vec::new();
-        if packet::write_break(&mut answer, segment).is_ok() {
-            self.laptop.write(&answer);
+    fn admit(&self, flow: Flow, syn: Box<[u8]>) {
+        if !self.back_end.admit(Instant::now(), flow, syn) {
+            // The program's kernel repeats the SYN, which opens a connection anew.
+            self.dropped.connections.count();
+            self.reset(flow);
         }
     }
 
@@ -268,81 +193,49 @@ impl<F: FarEnd, R: Resolver> Connections<F, R> {
         }
     }
 
-    /// Makes sure that somebody listens for what was meant for `port`.
+    /// Makes sure that a listener gets what is meant for `port`.
     async fn listen(self: &Arc<Self>, port: u16) -> io::Result<()> {
-        match &self.inside {
-            Inside::PrivateNamespace { listeners, .. } => {
-                let this = Arc::clone(self);
-                let accept = |listener| self.tasks.spawn(async move { this.accept(listener).await });
-                listeners.lock().await.listen(port, accept).await
-            }
-            // One listener is there for all ports, all the time.
-            Inside::Rewriting(_) => Ok(()),
-        }
+        let this = Arc::clone(self);
+        let accept = |listener| self.tasks.spawn(async move { this.accept(listener).await });
+        self.back_end.listen(port, accept).await
     }
 
     async fn accept(self: Arc<Self>, listener: TcpListener) {
         loop {
             match listener.accept().await {
                 Ok((program, from)) => self.carry(program, from),
-                // The program went away between its handshake and now.
+                // The program closed the connection after its handshake.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    tracing::warn!(%error, "a connection waits to be accepted");
+                    tracing::warn!(%error, "could not accept a connection");
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
     }
 
-    /// Joins an accepted socket with what was opened for it. One that nothing was opened for is closed.
+    /// Gives an accepted socket to its recipient. A socket for which nothing was opened is closed.
     fn carry(self: &Arc<Self>, program: TcpStream, from: SocketAddr) {
-        let Some(flow) = self.flow_of(&program, from) else {
+        let Some(flow) = self.back_end.flow_of(&program, from) else {
             return;
         };
         let accepted = self.held().accepted(flow);
-        let Some((ticket, taker)) = accepted else {
-            return self.release(from, flow);
+        let Some((ticket, recipient)) = accepted else {
+            return self.back_end.release(from, flow);
         };
         let this = Arc::clone(self);
         self.tasks.spawn(async move {
-            match taker {
-                Taker::FarEnd(opened) => this.far.carry(opened, flow, program).await,
-                Taker::Resolver => this.resolver.serve_tcp(program).await,
-                Taker::SelfTest => drop(program),
+            match recipient {
+                Recipient::FarEnd(opened) => this.far.carry(opened, flow, program).await,
+                Recipient::Resolver => this.resolver.serve_tcp(program).await,
+                Recipient::SelfTest => drop(program),
             }
             this.held().ended(flow, ticket);
-            this.release(from, flow);
+            this.back_end.release(from, flow);
         });
     }
 
-    /// The connection that an accepted socket is the end of.
-    fn flow_of(&self, program: &TcpStream, from: SocketAddr) -> Option<Flow> {
-        match &self.inside {
-            Inside::PrivateNamespace { .. } => Some(Flow {
-                from: plain(from),
-                to: plain(program.local_addr().ok()?),
-            }),
-            Inside::Rewriting(rewriting) => rewriting.accepted(from),
-        }
-    }
-
-    fn release(&self, from: SocketAddr, flow: Flow) {
-        if let Inside::Rewriting(rewriting) = &self.inside {
-            rewriting.release(from, flow);
-        }
-    }
-
-    fn expected(&self) -> MutexGuard<'_, Option<SocketAddr>> {
-        self.self_test.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn held(&self) -> MutexGuard<'_, HeldConnections<Taker<F::Opened>>> {
+    fn held(&self) -> MutexGuard<'_, HeldConnections<Recipient<F::Opened>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// An address as it is in packets: a listener for both families shows IPv4 as IPv6 (RFC 4291 section 2.5.5.2).
-fn plain(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }

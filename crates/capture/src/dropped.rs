@@ -1,4 +1,4 @@
-//! What was not carried, counted.
+//! Counters of packets and connections that were dropped.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct DroppedPackets {
     /// Malformed, or not IP.
     pub malformed: u64,
-    /// Fragments: nothing makes any on a TUN with the largest MTU.
+    /// Fragments. The kernel makes none for a TUN with the largest MTU.
     pub fragments: u64,
     /// SYNs beyond the number of connections that may wait for the far end.
     pub connections: u64,

@@ -1,4 +1,4 @@
-//! What keeps a capture from starting, each with what to do about it.
+//! Errors that keep a capture from starting, each with its remedy.
 
 use std::fmt;
 use std::io;
@@ -6,39 +6,39 @@ use std::io;
 /// Why [`crate::Capture::start`] failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
-    /// The kernel refuses this user a user and network namespace. Capture by rewriting is what is left, where the
-    /// TUN's addresses are known.
+    /// The kernel refuses this user a user and network namespace. Where the TUN's addresses are known, rewriting
+    /// works without one.
     #[error("the kernel refused a private network namespace ({source})")]
     NamespacesRefused {
-        /// What switched them off, and so what switches them on.
+        /// The setting that forbids namespaces, and how to change it.
         remedy: NamespaceRemedy,
-        /// The kernel's answer.
+        /// The kernel's error.
         source: io::Error,
     },
     /// There is no `/dev/net/tun`.
     #[error("/dev/net/tun is missing ({source})")]
     TunDeviceMissing {
-        /// The kernel's answer.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// `/dev/net/tun` is not for this user.
+    /// This user may not open `/dev/net/tun`.
     #[error("this user may not open /dev/net/tun ({source})")]
     TunDeviceNotPermitted {
-        /// The kernel's answer.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// The namespace was made, but could not be furnished.
+    /// The namespace was made, but setting it up failed.
     #[error("the private network namespace could not be set up while {step} ({source})")]
     NamespaceSetup {
-        /// What was being done.
+        /// The step that failed.
         step: &'static str,
-        /// The kernel's answer.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// The child process could not be run, or ended or stayed silent before it said anything.
+    /// The child process could not be run, or sent no message before it ended or its time was up.
     #[error("the private namespace's process did not start ({source})")]
     ChildNotStarted {
-        /// What happened.
+        /// The cause.
         source: io::Error,
     },
     /// Rewritten packets do not arrive at the laptop's own address in the TUN.
@@ -46,27 +46,27 @@ pub enum CaptureError {
     RewritingBlocked {
         /// The TUN's name.
         device: String,
-        /// What became of the attempt.
+        /// The result of the attempt.
         source: io::Error,
     },
-    /// Neither back end can be had. Curing one cause is enough.
+    /// Neither back end works. It is enough to remove one cause.
     #[error("{refused}. Rewriting packets instead does not work either: {blocked}")]
     NoBackEnd {
-        /// Why there is no private namespace.
+        /// Why the private namespace does not work.
         refused: Box<CaptureError>,
-        /// Why there is no rewriting.
+        /// Why rewriting does not work.
         blocked: Box<CaptureError>,
     },
-    /// The TUN that was given cannot be used.
+    /// The caller's TUN cannot be used.
     #[error("the TUN cannot be used ({source})")]
     Tun {
-        /// The kernel's answer.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// A thread or a socket could not be had from the system.
+    /// The system gave no thread or socket.
     #[error("the system gives no more threads or files ({source})")]
     Resources {
-        /// The kernel's answer.
+        /// The kernel's error.
         source: io::Error,
     },
 }
@@ -81,19 +81,19 @@ impl CaptureError {
                 "load the kernel's module with `sudo modprobe tun`; in a container, pass /dev/net/tun in".to_owned()
             }
             Self::TunDeviceNotPermitted { .. } => {
-                "its usual mode lets everybody: `sudo chmod 0666 /dev/net/tun`".to_owned()
+                "its usual mode is 0666: `sudo chmod 0666 /dev/net/tun`".to_owned()
             }
             Self::NamespaceSetup { .. } => {
-                "the kernel lacks it or a policy forbids it: `slipway doctor` shows which part of the laptop is in the way"
+                "the kernel lacks this feature or a policy forbids it: `slipway doctor` shows which"
                     .to_owned()
             }
             Self::ChildNotStarted { .. } => {
-                "a program that captures has to ask child_main_if_asked() first thing in main; `slipway` does, so \
+                "a program that captures has to call child_main_if_asked() at the start of main; `slipway` does, so \
                  reinstall it"
                     .to_owned()
             }
             Self::RewritingBlocked { device, .. } => format!(
-                "let them in: with ufw `sudo ufw allow in on {device}`, with firewalld \
+                "allow them: with ufw `sudo ufw allow in on {device}`, with firewalld \
                  `sudo firewall-cmd --zone=trusted --add-interface={device}`"
             ),
             Self::NoBackEnd { refused, blocked } => {
@@ -101,7 +101,7 @@ impl CaptureError {
             }
             Self::Tun { .. } => {
                 "it has to be an open TUN device without packet information: reinstall Slipway, so that all its parts \
-                 are of one version"
+                 have the same version"
                     .to_owned()
             }
             Self::Resources { .. } => "raise this user's limits (ulimit -n, ulimit -u)".to_owned(),
@@ -109,16 +109,16 @@ impl CaptureError {
     }
 }
 
-/// What a user can do to be allowed namespaces.
+/// What a user can do to be allowed user namespaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamespaceRemedy {
-    /// Ubuntu's AppArmor restriction is on.
+    /// AppArmor restricts them (Ubuntu): lift the restriction.
     AppArmor,
-    /// Debian's switch is off.
+    /// They are switched off (Debian): switch them on.
     SwitchedOff,
-    /// The number of user namespaces is limited to none, or all are used up.
+    /// Their number is limited to zero or reached: raise the limit.
     Limit,
-    /// Something else: a seccomp profile, a chroot, another security module.
+    /// The cause is unknown: a seccomp profile, a chroot or another security module.
     Unknown,
 }
 

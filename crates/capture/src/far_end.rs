@@ -1,4 +1,4 @@
-//! The far side, as seen from here: whoever opens connections and sends datagrams on the programs' behalf.
+//! The far end: the trait of what opens connections and sends datagrams for programs.
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -8,39 +8,39 @@ use tokio::net::TcpStream;
 
 /// Opens, carries and sends where the captured addresses are real.
 ///
-/// A clone speaks for the same far end.
+/// A clone is the same far end.
 pub trait FarEnd: Clone + Send + Sync + 'static {
     /// A connection that the far end has established and that no program uses yet. Dropping it closes it.
     type Opened: Send + 'static;
 
-    /// Connects to `to`. The program's `connect()` waits for this and ends the way this ends.
+    /// Connects to `to`. The program's `connect()` waits for this and gets its result.
     ///
-    /// It is dropped when it takes longer than [`crate::Capture::OPEN_LIMIT`].
+    /// It is dropped when it takes longer than [`crate::OPEN_LIMIT`].
     fn open(&self, to: SocketAddr) -> impl Future<Output = Result<Self::Opened, Refusal>> + Send;
 
     /// Carries bytes between an opened connection and the program's end of it, until both are done.
     ///
-    /// `flow` says who the program is and where it wanted to go; the names of the socket itself may be others.
+    /// `flow` has the program's address and its destination. The addresses of the socket itself may differ.
     fn carry(&self, opened: Self::Opened, flow: Flow, program: TcpStream) -> impl Future<Output = ()> + Send;
 
     /// Sends one UDP datagram, best effort. Called on the packet path: it must not block.
     fn datagram(&self, flow: Flow, payload: &[u8]);
 
-    /// A flow of datagrams is over: silent for [`crate::Capture::DATAGRAM_IDLE`], or pushed out by newer ones.
+    /// A flow of datagrams is over: idle for [`crate::DATAGRAM_IDLE`], or evicted by newer flows.
     ///
     /// Replies to it are dropped from now on. Called on the packet path: it must not block.
     fn datagrams_ended(&self, flow: Flow);
 
     /// Sends one ICMP echo request, best effort. Called on the packet path: it must not block.
     ///
-    /// Nothing here answers by itself: a program sees a reply when [`crate::Replies::echo`] is called.
+    /// A program sees a reply only when [`crate::Replies::echo`] is called.
     fn echo(&self, request: Echo);
 }
 
-/// Why the far end opened no connection. Decides what the program's `connect()` returns.
+/// Why the far end opened no connection. It decides what the program's `connect()` returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {
-    /// Nobody listens there: `ECONNREFUSED`.
+    /// No socket listens there: `ECONNREFUSED`.
     Refused,
     /// The host cannot be reached: `EHOSTUNREACH`.
     HostUnreachable,
@@ -48,7 +48,7 @@ pub enum Refusal {
     NetworkUnreachable,
     /// A policy forbids it: `EHOSTUNREACH` for IPv4, `EACCES` for IPv6.
     Prohibited,
-    /// No answer came. The program is told nothing and goes on waiting as it would on the spot.
+    /// No answer came. The program gets none either and goes on waiting, as it would in the far end's network.
     TimedOut,
 }
 
@@ -62,26 +62,26 @@ impl Refusal {
     }
 }
 
-/// Two ends of a conversation, seen from the program. Both addresses are of one family.
+/// The two ends of a connection or exchange of datagrams, seen from the program. Both addresses are of one family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Flow {
     /// The program's end.
     pub from: SocketAddr,
-    /// Where the program wants to go.
+    /// The program's destination.
     pub to: SocketAddr,
 }
 
 /// An ICMP or ICMPv6 echo, request or reply, in the direction of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Echo {
-    /// Who asks.
+    /// The sender of the request.
     pub from: IpAddr,
-    /// Who is asked. Of the same family.
+    /// The receiver of the request, of the same family.
     pub to: IpAddr,
-    /// The asker's identifier, to be repeated in the reply.
+    /// The request's identifier, which the reply repeats.
     pub ident: u16,
-    /// The asker's sequence number, to be repeated in the reply.
+    /// The request's sequence number, which the reply repeats.
     pub seq: u16,
-    /// The asker's data, to be repeated in the reply.
+    /// The request's data, which the reply repeats.
     pub payload: Bytes,
 }

@@ -1,4 +1,4 @@
-//! Which flows of datagrams are alive. No clock and no I/O: time comes in.
+//! State of UDP flows. It has no clock and no I/O: the caller passes the time.
 
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
@@ -11,8 +11,8 @@ use crate::Flow;
 pub(crate) const DNS_IDLE: Duration = Duration::from_secs(5);
 const DNS_PORT: u16 = 53;
 
-/// The flows in use, oldest use first. Flows of DNS are kept apart: they are many and live short, and do not push
-/// others out.
+/// The flows in use, least recently used first. DNS flows are kept apart: there are many short ones, which must not
+/// evict others.
 #[derive(Debug)]
 pub(crate) struct Flows {
     dns: Recent,
@@ -26,7 +26,7 @@ struct Recent {
 }
 
 impl Flows {
-    /// Remembers `max` flows of each sort, for `idle` unless they are DNS.
+    /// Keeps `max` flows of each kind, for `idle` unless they are DNS.
     pub(crate) fn new(max: NonZeroUsize, idle: Duration) -> Self {
         let recent = |idle| Recent {
             last_used: LruCache::new(max),
@@ -38,17 +38,17 @@ impl Flows {
         }
     }
 
-    /// A program sent on the flow. Gives the flow that had to go for it, if the table was full.
+    /// A program sent on the flow. Returns the flow that was evicted for it, if the table was full.
     pub(crate) fn sent(&mut self, now: Instant, flow: Flow) -> Option<Flow> {
         let (pushed, _) = self.of(flow).last_used.push(flow, now)?;
         (pushed != flow).then_some(pushed)
     }
 
-    /// The far end sent on the flow. Whether a program still waits for it.
+    /// The far end sent on the flow. Returns whether the flow is alive.
     pub(crate) fn received(&mut self, now: Instant, flow: Flow) -> bool {
         let recent = self.of(flow);
         let idle = recent.idle;
-        // A look does not count as use: the order of the cache is the order of the times in it.
+        // `peek` keeps the order of the cache, which is the order of the times in it.
         let alive = recent
             .last_used
             .peek(&flow)
@@ -64,17 +64,17 @@ impl Flows {
         self.of(flow).last_used.pop(&flow);
     }
 
-    /// Forgets the flows that were silent too long, and gives them.
+    /// Forgets the flows that were idle too long, and returns them.
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<Flow> {
-        let mut gone = Vec::new();
+        let mut expired = Vec::new();
         for Recent { last_used, idle } in [&mut self.dns, &mut self.others] {
             while let Some((_, at)) = last_used.peek_lru()
                 && now.saturating_duration_since(*at) >= *idle
             {
-                gone.extend(last_used.pop_lru().map(|(flow, _)| flow));
+                expired.extend(last_used.pop_lru().map(|(flow, _)| flow));
             }
         }
-        gone
+        expired
     }
 
     fn of(&mut self, flow: Flow) -> &mut Recent {
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_recently_used_flow_goes_first_and_dns_pushes_only_dns() {
+    fn the_oldest_flow_is_evicted_and_dns_evicts_only_dns() {
         let (mut flows, now) = (flows(), Instant::now());
         flows.sent(now, flow(1, 7));
         flows.sent(now, flow(2, 7));

@@ -1,5 +1,5 @@
-//! Connections from their first SYN to their last byte: what the pump does with a SYN, and which opened
-//! connection belongs to an accepted socket. No clock and no I/O: time comes in.
+//! State of TCP connections, from the first SYN to the last byte: what the pump does with a SYN, and which opened
+//! connection belongs to an accepted socket. It has no clock and no I/O: the caller passes the time.
 //!
 //! ```text
 //!  SYN -> opening --opened--> admitted --accepted--> carried --ended--> forgotten
@@ -17,7 +17,7 @@ use crate::Flow;
 /// machine, so only a program that has given up takes longer; it leaves room for one lost SYN-ACK.
 pub(crate) const ADMIT_LIMIT: Duration = Duration::from_secs(10);
 
-/// The connections that are known, with what the far end `O`pened for each.
+/// The known connections, with what the far end opened (`O`) for each.
 #[derive(Debug)]
 pub(crate) struct HeldConnections<O> {
     flows: HashMap<Flow, Connection<O>>,
@@ -26,11 +26,11 @@ pub(crate) struct HeldConnections<O> {
     next_ticket: u64,
 }
 
-/// Names one connection of a flow, so that what belongs to an earlier one of the same flow is told apart.
+/// Identifies one connection of a flow, to tell it from earlier connections of the same flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ticket(u64);
 
-/// What is to be done with a SYN.
+/// What to do with a SYN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// It opens a new connection: ask the far end. The SYN is kept.
@@ -69,7 +69,7 @@ impl<O> HeldConnections<O> {
         }
     }
 
-    /// A SYN came.
+    /// Decides what to do with a SYN.
     pub(crate) fn syn(&mut self, flow: Flow, initial_seq: u32, packet: &[u8]) -> Verdict {
         if let Some(known) = self.flows.get(&flow)
             && known.initial_seq == initial_seq
@@ -79,7 +79,7 @@ impl<O> HeldConnections<O> {
                 Stage::Admitted { .. } | Stage::Carried => Verdict::Pass,
             };
         }
-        // Another sequence number: the program has given up the connection before and opens a new one.
+        // Another sequence number: the program has given up the earlier connection and opens another.
         drop(self.remove(flow));
         if self.opening >= self.max_opening {
             return Verdict::Full;
@@ -99,7 +99,7 @@ impl<O> HeldConnections<O> {
         Verdict::Open(ticket)
     }
 
-    /// The far end opened the connection. Gives the SYN to let in, or what was opened back if nobody waits for it.
+    /// The far end opened the connection. Returns the SYN to let in, or `opened` if no program waits for it.
     pub(crate) fn opened(
         &mut self,
         now: Instant,
@@ -119,7 +119,7 @@ impl<O> HeldConnections<O> {
         Ok(syn)
     }
 
-    /// The far end did not open the connection. Gives the SYN to answer, if the program still waits.
+    /// The far end did not open the connection. Returns the SYN to answer, if the program still waits.
     pub(crate) fn refused(&mut self, flow: Flow, ticket: Ticket) -> Option<Box<[u8]>> {
         self.flows.get(&flow).filter(|known| known.ticket == ticket)?;
         match self.remove(flow)?.stage {
@@ -128,9 +128,9 @@ impl<O> HeldConnections<O> {
         }
     }
 
-    /// The program broke the connection off. Gives back what was opened and now has no taker.
+    /// The program reset the connection. Returns what was opened and has no use any more.
     ///
-    /// A carried connection stays known until it [ended](Self::ended): its socket tells it the same.
+    /// A carried connection stays known until it [ended](Self::ended): its socket sees the reset as well.
     pub(crate) fn reset(&mut self, flow: Flow) -> Option<O> {
         match self.flows.get(&flow)?.stage {
             Stage::Opening { .. } | Stage::Admitted { .. } => self.remove(flow)?.into_opened(),
@@ -138,7 +138,7 @@ impl<O> HeldConnections<O> {
         }
     }
 
-    /// A socket was accepted: gives what the far end opened for it.
+    /// A socket was accepted. Returns what the far end opened for it.
     pub(crate) fn accepted(&mut self, flow: Flow) -> Option<(Ticket, O)> {
         let connection = self.flows.get_mut(&flow)?;
         if !matches!(connection.stage, Stage::Admitted { .. }) {
@@ -157,7 +157,7 @@ impl<O> HeldConnections<O> {
         }
     }
 
-    /// Forgets the connections whose program never completed the handshake; gives back what was opened for them.
+    /// Forgets the connections whose program never completed the handshake. Returns what was opened for them.
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<O> {
         let late = |connection: &Connection<O>| match connection.stage {
             Stage::Admitted { at, .. } => now.saturating_duration_since(at) >= ADMIT_LIMIT,

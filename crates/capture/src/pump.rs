@@ -1,8 +1,8 @@
-//! The two tasks that move packets: from the program's TUN inwards, and from the private TUN outwards.
+//! The task that moves packets from the laptop's TUN to where each one goes.
 //!
-//! Tasks beside those that move a stream's bytes, not threads of their own: a packet that goes in wakes the stream's
-//! task, whose bytes come out as a packet, and on one thread each finds the next without the kernel's waking anybody.
-//! Each reads until nothing is left, or long enough for others to have their turn.
+//! It is a task beside those that move a stream's bytes, not a thread of its own: a packet that goes in wakes the
+//! stream's task, whose bytes come out as a packet, and on one thread each finds the next without waking another
+//! thread. It reads until no packet is left, or until other tasks should have their turn.
 
 use std::io;
 use std::net::IpAddr;
@@ -11,24 +11,23 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::capture::Lost;
-use crate::connections::{Connections, Towards};
+use crate::connections::{Connections, Destination};
 use crate::dropped::Dropped;
+use crate::lost::Lost;
 use crate::packet::{self, Content, Tcp, Unreadable};
 use crate::questions::Questions;
 use crate::replies::Datagrams;
-use crate::tun::{LaptopTun, MAX_PACKET, Tun};
+use crate::tcp_back_end::TcpBackEnd;
+use crate::tun::{BATCH, LaptopTun, MAX_PACKET, Tun};
 use crate::{Echo, FarEnd, Flow, Refusal, Resolver};
 
 const DNS_PORT: u16 = 53;
-/// Packets read at a time before others have their turn: of the longest ones a megabyte.
-const BATCH: usize = 16;
 
-/// From the program's TUN to wherever each packet goes.
-pub(crate) struct Inwards<F: FarEnd, R: Resolver> {
+/// The pump of the laptop's TUN.
+pub(crate) struct Inwards<F: FarEnd, R: Resolver, B: TcpBackEnd> {
     pub(crate) laptop: Arc<LaptopTun>,
     pub(crate) resolver_addresses: Box<[IpAddr]>,
-    pub(crate) connections: Arc<Connections<F, R>>,
+    pub(crate) connections: Arc<Connections<F, R, B>>,
     pub(crate) questions: Questions<R>,
     pub(crate) datagrams: Arc<Datagrams>,
     pub(crate) far: F,
@@ -36,14 +35,8 @@ pub(crate) struct Inwards<F: FarEnd, R: Resolver> {
     pub(crate) lost: mpsc::Sender<Lost>,
 }
 
-/// From the private TUN to the program's.
-pub(crate) struct Outwards {
-    pub(crate) laptop: Arc<LaptopTun>,
-    pub(crate) private: Arc<Tun>,
-}
-
-impl<F: FarEnd, R: Resolver> Inwards<F, R> {
-    /// Moves packets of one TUN after the other until the last one is taken away.
+impl<F: FarEnd, R: Resolver, B: TcpBackEnd> Inwards<F, R, B> {
+    /// Moves packets of the attached TUN, and of each that replaces it, until the capture ends.
     pub(crate) async fn run(mut self) {
         let laptop = Arc::clone(&self.laptop);
         let mut current = laptop.watch();
@@ -113,23 +106,23 @@ impl<F: FarEnd, R: Resolver> Inwards<F, R> {
     }
 
     fn take_tcp(&self, flow: Flow, tcp: Tcp, bytes: &mut [u8]) {
-        if self.connections.let_out(flow, tcp, bytes) {
+        if self.connections.back_end().let_out(flow, tcp, bytes) {
             return;
         }
         if tcp.opens() {
-            let towards = match (self.is_resolver(flow.to.ip()), flow.to.port()) {
-                (true, DNS_PORT) => Towards::Resolver,
-                _ if self.connections.is_self_test(flow) => Towards::SelfTest,
+            let destination = match (self.is_resolver(flow.to.ip()), flow.to.port()) {
+                (true, DNS_PORT) => Destination::Resolver,
+                _ if self.connections.back_end().is_self_test(flow) => Destination::SelfTest,
                 (true, _) => return self.connections.refuse(bytes, Refusal::Refused),
-                (false, _) => Towards::FarEnd,
+                (false, _) => Destination::FarEnd,
             };
-            if !self.connections.syn(flow, towards, tcp.seq, bytes) {
+            if !self.connections.syn(flow, destination, tcp.seq, bytes) {
                 return;
             }
         } else if tcp.resets() {
             self.connections.reset(flow);
         }
-        self.connections.let_in(flow, tcp, bytes);
+        self.connections.back_end().let_in(flow, tcp, bytes);
     }
 
     fn take_datagram(&mut self, flow: Flow, payload: &[u8]) {
@@ -152,40 +145,11 @@ impl<F: FarEnd, R: Resolver> Inwards<F, R> {
         self.resolver_addresses.contains(&address)
     }
 
-    /// Whether an address is one host's. What the laptop's kernel says to the link itself is not for the far end.
+    /// Whether an address is one host's. The far end does not get what the laptop's kernel sends to the link itself.
     fn is_carried(&self, address: IpAddr) -> bool {
         match address {
             IpAddr::V4(v4) => !v4.is_multicast() && !v4.is_broadcast(),
             IpAddr::V6(v6) => !v6.is_multicast() && !v6.is_unicast_link_local(),
         }
-    }
-}
-
-impl Outwards {
-    /// Moves packets for ever.
-    pub(crate) async fn run(self) {
-        let mut buffer = vec![0; MAX_PACKET];
-        loop {
-            let taken = self.private.take(BATCH, &mut buffer, |packet| {
-                if is_tcp(packet) {
-                    self.laptop.write(packet);
-                }
-            });
-            if let Err(error) = taken.await {
-                // The device cannot go while it is open.
-                tracing::error!(%error, "the private TUN broke");
-                return;
-            }
-        }
-    }
-}
-
-/// The private namespace has nothing to say to the program but TCP. Its headers have no extensions.
-fn is_tcp(packet: &[u8]) -> bool {
-    const TCP: u8 = 6;
-    match packet.first().map(|first| first >> 4) {
-        Some(4) => packet.get(9) == Some(&TCP),
-        Some(6) => packet.get(6) == Some(&TCP),
-        Some(_) | None => false,
     }
 }

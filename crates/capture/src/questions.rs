@@ -1,4 +1,4 @@
-//! DNS over UDP: a question in a packet becomes an answer in a packet.
+//! DNS over UDP: queries in packets go to the resolver, and its answers leave as packets.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,15 +8,16 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::dropped::Dropped;
+use crate::limits::ANSWER_LIMIT;
 use crate::packet;
 use crate::tasks::Tasks;
 use crate::tun::LaptopTun;
-use crate::{Answer, Capture, Flow, Resolver};
+use crate::{Answer, Flow, Resolver};
 
 /// How many questions may wait for an answer at a time.
 const MAX_WAITING: usize = 1024;
 
-/// Answers questions, in the pump's task where that needs no waiting.
+/// Answers queries, in the pump's task if the resolver has the answer at once.
 pub(crate) struct Questions<R> {
     resolver: R,
     laptop: Arc<LaptopTun>,
@@ -41,7 +42,7 @@ impl<R: Resolver> Questions<R> {
         }
     }
 
-    /// Answers a question, now or later.
+    /// Answers a query, at once or from a task.
     pub(crate) fn ask(&mut self, flow: Flow, query: &[u8]) {
         self.answer.clear();
         match self.resolver.try_answer(query, &mut self.answer) {
@@ -52,14 +53,14 @@ impl<R: Resolver> Questions<R> {
     }
 
     fn ask_later(&self, flow: Flow, query: &[u8]) {
-        let Ok(place) = Arc::clone(&self.waiting).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&self.waiting).try_acquire_owned() else {
             return self.dropped.questions.count();
         };
         let (resolver, laptop) = (self.resolver.clone(), Arc::clone(&self.laptop));
         let query = Bytes::copy_from_slice(query);
         self.tasks.spawn(async move {
-            let answer = timeout(Capture::ANSWER_LIMIT, resolver.answer(query)).await;
-            drop(place);
+            let answer = timeout(ANSWER_LIMIT, resolver.answer(query)).await;
+            drop(permit);
             if let Ok(Some(answer)) = answer {
                 reply(&laptop, &mut Vec::new(), flow, &answer);
             }
@@ -71,6 +72,6 @@ fn reply(laptop: &LaptopTun, packet: &mut Vec<u8>, Flow { from, to }: Flow, answ
     let (program, resolver): (SocketAddr, SocketAddr) = (from, to);
     match packet::write_udp(packet, resolver, program, answer) {
         Ok(()) => laptop.write(packet),
-        Err(error) => tracing::debug!(?error, "an answer that no packet can hold"),
+        Err(error) => tracing::debug!(?error, "dropped a DNS answer that does not fit a packet"),
     }
 }

@@ -1,4 +1,4 @@
-//! Waiting for descriptors of our own, by the runtime.
+//! Registration of descriptors with the runtime.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// What is waited for: something to read, or that there will be nothing any more. A deleted device is only the latter.
+/// The events to wait for: data to read, or an error. A deleted device reports only the error.
 pub(crate) const TO_READ: Interest = Interest::READABLE.add(Interest::ERROR);
 
 #[expect(unsafe_code, reason = "Tokio wants a promise that no type can give")]

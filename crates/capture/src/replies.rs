@@ -1,4 +1,4 @@
-//! The way back to the program for what is packets at the far end.
+//! Replies of the far end that reach the program as packets: UDP, ICMP errors and echo replies.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -6,16 +6,17 @@ use std::time::Instant;
 
 use crate::dropped::Dropped;
 use crate::flows::Flows;
+use crate::limits::DATAGRAM_IDLE;
 use crate::packet::{self, Unreachable, Unwritable};
 use crate::tun::LaptopTun;
-use crate::{Capture, Echo, Flow};
+use crate::{Echo, Flow};
 
-/// How many flows of datagrams are remembered, DNS and others each.
+/// How many UDP flows are kept, DNS and others each.
 const MAX_FLOWS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
-/// Takes what the far end answers with packets, and writes it to the program. A clone does the same.
+/// Writes the far end's datagrams and echo replies to programs. Clones are equivalent.
 ///
-/// It outlives its [`Capture`] harmlessly: it keeps nothing of it, and what is handed in after the end is dropped.
+/// It outlives its [`Capture`](crate::Capture) without keeping any of it alive. Replies after the end are dropped.
 #[derive(Debug, Clone)]
 pub struct Replies {
     datagrams: Weak<Datagrams>,
@@ -32,7 +33,7 @@ impl Replies {
         }
     }
 
-    /// Nobody takes datagrams at the flow's far end: the program gets `ECONNREFUSED`. The flow is over.
+    /// No socket receives datagrams at the flow's far end: the program gets `ECONNREFUSED`. The flow is over.
     pub fn unreachable(&self, flow: Flow) {
         let Some(datagrams) = self.datagrams.upgrade() else {
             return;
@@ -43,7 +44,7 @@ impl Replies {
         }
     }
 
-    /// The reply to an echo: the request as [`crate::FarEnd::echo`] got it.
+    /// An echo was answered. `request` is what [`crate::FarEnd::echo`] got.
     pub fn echo(&self, request: &Echo) {
         let Some(datagrams) = self.datagrams.upgrade() else {
             return;
@@ -52,7 +53,7 @@ impl Replies {
     }
 }
 
-/// The flows of datagrams of a capture, and the way to their programs.
+/// The UDP flows of a capture, and the TUN that leads to their programs.
 #[derive(Debug)]
 pub(crate) struct Datagrams {
     flows: Mutex<Flows>,
@@ -63,7 +64,7 @@ pub(crate) struct Datagrams {
 impl Datagrams {
     pub(crate) fn new(laptop: Arc<LaptopTun>, dropped: Arc<Dropped>) -> Self {
         Self {
-            flows: Mutex::new(Flows::new(MAX_FLOWS, Capture::DATAGRAM_IDLE)),
+            flows: Mutex::new(Flows::new(MAX_FLOWS, DATAGRAM_IDLE)),
             laptop,
             dropped,
         }
@@ -75,19 +76,19 @@ impl Datagrams {
         }
     }
 
-    /// A program sent on a flow. Gives the flow that is over for it.
+    /// A program sent on a flow. Returns the flow that was evicted for it.
     pub(crate) fn sent(&self, flow: Flow) -> Option<Flow> {
         self.flows().sent(Instant::now(), flow)
     }
 
-    /// Forgets the flows that are over, and gives them.
+    /// Forgets the flows that were idle too long, and returns them.
     pub(crate) fn expire(&self, now: Instant) -> Vec<Flow> {
         self.flows().expire(now)
     }
 
-    /// Answers a datagram that nobody takes.
+    /// Answers a datagram that no socket receives.
     pub(crate) fn port_unreachable(&self, flow: Flow) {
-        // The kernel looks for the socket by the quoted addresses and ports alone.
+        // The kernel finds the socket by the quoted addresses and ports alone.
         let mut original = Vec::new();
         if packet::write_udp(&mut original, flow.from, flow.to, &[]).is_ok() {
             self.write(|packet| packet::write_unreachable(packet, Unreachable::Port, &original));
@@ -106,7 +107,7 @@ impl Datagrams {
         let mut bytes = Vec::new();
         match packet(&mut bytes) {
             Ok(()) => self.laptop.write(&bytes),
-            Err(error) => tracing::debug!(?error, "a reply that no packet can hold"),
+            Err(error) => tracing::debug!(?error, "dropped a reply that does not fit a packet"),
         }
     }
 

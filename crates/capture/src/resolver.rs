@@ -1,4 +1,4 @@
-//! DNS, as seen from here: questions arrive as packets or as a TCP stream, somebody else knows the answers.
+//! The resolver: the trait of what answers the DNS queries of programs.
 
 use std::future::Future;
 
@@ -9,19 +9,19 @@ use tokio::net::TcpStream;
 pub trait Resolver: Clone + Send + Sync + 'static {
     /// Answers at once if that needs no waiting: called on the packet path, it must not block.
     ///
-    /// `answer` comes empty and is handed back filled with [`Answer::Ready`].
+    /// `answer` is empty when this is called, and holds the answer when it returns [`Answer::Ready`].
     fn try_answer(&self, query: &[u8], answer: &mut Vec<u8>) -> Answer;
 
-    /// Answers a UDP query for which [`Resolver::try_answer`] said [`Answer::Later`]. `None` says nothing at all.
+    /// Answers a UDP query for which [`Resolver::try_answer`] returned [`Answer::Later`]. `None` sends no answer.
     ///
-    /// It is dropped when it takes longer than [`crate::Capture::ANSWER_LIMIT`].
+    /// It is dropped when it takes longer than [`crate::ANSWER_LIMIT`].
     fn answer(&self, query: Bytes) -> impl Future<Output = Option<Bytes>> + Send;
 
     /// Serves DNS over one TCP connection until its end.
     fn serve_tcp(&self, program: TcpStream) -> impl Future<Output = ()> + Send;
 }
 
-/// What [`Resolver::try_answer`] did.
+/// The result of [`Resolver::try_answer`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// The answer is in the buffer.

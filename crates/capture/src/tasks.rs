@@ -1,4 +1,4 @@
-//! The tasks of one capture: whoever may start one, all end together.
+//! Tasks of one capture, which end together.
 
 use std::future::Future;
 
@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Starts tasks on the runtime of the capture, also from threads outside it. A clone starts them for the same end.
+/// Starts tasks on the capture's runtime, also from threads outside it. Clones share the tasks.
 #[derive(Debug, Clone)]
 pub(crate) struct Tasks {
     runtime: Handle,
@@ -16,7 +16,7 @@ pub(crate) struct Tasks {
 }
 
 impl Tasks {
-    /// Tasks of the current runtime.
+    /// An empty set of tasks on the current runtime.
     pub(crate) fn new() -> Self {
         Self {
             runtime: Handle::current(),
@@ -25,7 +25,7 @@ impl Tasks {
         }
     }
 
-    /// Runs a task until it is done or all are ended.
+    /// Runs a task until it completes or all tasks are canceled.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
         let end = self.end.clone();
         let task = async move {
@@ -34,7 +34,7 @@ impl Tasks {
         self.running.spawn_on(task, &self.runtime)
     }
 
-    /// Ends all tasks, soon.
+    /// Cancels all tasks, without waiting for their end.
     pub(crate) fn cancel(&self) {
         self.end.cancel();
         self.running.close();

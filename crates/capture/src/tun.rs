@@ -1,4 +1,4 @@
-//! TUN devices: made, adopted, read and written one packet at a time, without waiting.
+//! TUN devices: creation, adoption, and reading and writing of one packet at a time without blocking.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -19,6 +19,9 @@ use crate::readiness::{TO_READ, register};
 /// The longest IP packet, and the MTU that lets the kernels send it: with it TCP moves 64 KB for one system call.
 pub(crate) const MAX_PACKET: usize = 65_535;
 
+/// How many packets a pump reads before other tasks have their turn: a megabyte of the longest ones.
+pub(crate) const BATCH: usize = 16;
+
 /// How long [`LaptopTun::replace`] waits for the pump to let go.
 const LET_GO_LIMIT: Duration = Duration::from_secs(1);
 
@@ -29,7 +32,7 @@ pub(crate) struct Tun {
 }
 
 impl Tun {
-    /// Takes a TUN that somebody made.
+    /// Takes over an open TUN.
     pub(crate) fn adopt(device: OwnedFd) -> io::Result<Self> {
         let flags = libc::c_int::from(interface_flags(device.as_fd())?);
         let wanted = libc::IFF_TUN | libc::IFF_NO_PI;
@@ -46,14 +49,14 @@ impl Tun {
         })
     }
 
-    /// What its interface is called.
+    /// The name of its interface.
     pub(crate) fn name(&self) -> String {
         name_of(self.device.as_fd())
     }
 
-    /// Waits for packets and takes them one by one. After `most` of them others have their turn.
+    /// Waits for packets and takes them one by one. After `most` of them other tasks have their turn.
     ///
-    /// It may be given up at any time, and loses no packet by that.
+    /// It is cancel safe: no packet is lost.
     ///
     /// # Errors
     /// When the device is gone.
@@ -79,15 +82,15 @@ impl Tun {
         Ok(())
     }
 
-    /// Writes one packet. A packet that the kernel does not take now is lost, as on any wire.
+    /// Writes one packet. A packet that the kernel does not take at once is lost, as on any link.
     pub(crate) fn write(&self, packet: &[u8]) {
         if let Err(error) = nix::unistd::write(&self.device, packet) {
-            tracing::trace!(%error, len = packet.len(), "packet lost at a TUN");
+            tracing::trace!(%error, len = packet.len(), "the TUN took no packet");
         }
     }
 }
 
-/// Makes a TUN in the caller's network namespace. It goes when it is closed.
+/// Makes a TUN in the caller's network namespace. Closing it deletes it.
 pub(crate) fn create(name: &str) -> Result<OwnedFd, CreateError> {
     let device = open().map_err(CreateError::Open)?;
     let mut request = interface_request();
@@ -103,7 +106,7 @@ pub(crate) fn create(name: &str) -> Result<OwnedFd, CreateError> {
     Ok(device.into())
 }
 
-/// What every TUN is made through. Until it is attached to a device, nothing is made.
+/// Opens the file through which TUNs are made. Until it is attached, no device exists.
 pub(crate) fn open() -> io::Result<File> {
     OpenOptions::new()
         .read(true)
@@ -112,16 +115,16 @@ pub(crate) fn open() -> io::Result<File> {
         .open("/dev/net/tun")
 }
 
-/// Makes a TUN that [`crate::Capture::start`] takes, in the caller's network namespace, for whoever may do that
-/// there. It still wants addresses, an MTU of 65535 and routes, and goes when it is closed.
+/// Makes a TUN that [`crate::Capture::start`] takes, in the caller's network namespace, for a caller with
+/// `CAP_NET_ADMIN` there. It still needs addresses, an MTU of 65535 and routes. Closing it deletes it.
 ///
 /// # Errors
-/// What the kernel says to opening `/dev/net/tun` and to making the device.
+/// The kernel's error from opening `/dev/net/tun` or from making the device.
 pub fn make_tun(name: &str) -> io::Result<OwnedFd> {
     create(name).map_err(|(CreateError::Open(error) | CreateError::Make(error))| error)
 }
 
-/// What the interface of a TUN is called, or nothing where that cannot be had.
+/// The name of a TUN's interface; empty if the kernel does not tell.
 pub(crate) fn name_of(device: BorrowedFd<'_>) -> String {
     let name = interface(device)
         .map(|request| request.ifr_name)
@@ -139,11 +142,11 @@ pub(crate) enum CreateError {
     Make(io::Error),
 }
 
-/// The TUN on the program's side, which can be taken away and given anew while packets flow.
+/// The TUN on the laptop's side, which can be detached and replaced while packets flow.
 #[derive(Debug)]
 pub(crate) struct LaptopTun {
     current: watch::Sender<Option<Arc<Tun>>>,
-    /// How many times the pump let go of a TUN that it held; it alone holds one longer than for one packet.
+    /// How many times the pump released a TUN. Only the pump holds one for longer than one packet.
     let_go: watch::Sender<u64>,
 }
 
@@ -162,7 +165,7 @@ impl LaptopTun {
         }
     }
 
-    /// Puts another TUN, or none, in the place of the present one, which is closed when this returns.
+    /// Replaces the TUN by another or none. The former is closed when this returns.
     pub(crate) async fn replace(&self, tun: Option<Tun>) {
         let mut let_go = self.let_go.subscribe();
         let before = self.current.send_replace(tun.map(Arc::new));
@@ -170,16 +173,17 @@ impl LaptopTun {
         let closed = Arc::downgrade(&before);
         drop(before);
         let pump_lets_go = async { while closed.strong_count() > 0 && let_go.changed().await.is_ok() {} };
-        // It is woken for that and never blocks elsewhere.
-        let _held_on = timeout(LET_GO_LIMIT, pump_lets_go).await;
+        if timeout(LET_GO_LIMIT, pump_lets_go).await.is_err() {
+            tracing::warn!("the pump still holds the TUN that was replaced");
+        }
     }
 
-    /// Takes the present one away, which is closed as soon as the pump looks up.
+    /// Detaches the TUN, which is closed as soon as the pump notices.
     pub(crate) fn end(&self) {
         drop(self.current.send_replace(None));
     }
 
-    /// Forgets a TUN that broke, unless it was replaced already.
+    /// Detaches a TUN that broke, unless it was replaced already.
     pub(crate) fn discard(&self, broken: &Arc<Tun>) {
         self.current.send_if_modified(|current| {
             let is_it = current.as_ref().is_some_and(|tun| Arc::ptr_eq(tun, broken));
@@ -190,12 +194,12 @@ impl LaptopTun {
         });
     }
 
-    /// For the pump: which TUN to read, as it changes.
+    /// For the pump: the TUN to read, with each change.
     pub(crate) fn watch(&self) -> watch::Receiver<Option<Arc<Tun>>> {
         self.current.subscribe()
     }
 
-    /// For the pump: it holds none now.
+    /// For the pump: notes that it released its TUN.
     pub(crate) fn note_let_go(&self) {
         self.let_go.send_modify(|times| *times += 1);
     }
@@ -259,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_tun_is_not_adopted() {
+    fn only_a_tun_is_adopted() {
         let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
         assert!(Tun::adopt(socket.into()).is_err());
     }

@@ -1,4 +1,4 @@
-//! Promises of the table of held connections.
+//! Tests of the table of held connections.
 
 use super::*;
 use proptest::prelude::*;
@@ -39,7 +39,7 @@ fn a_syn_is_held_until_the_far_end_answered() {
 }
 
 #[test]
-fn a_refused_connection_gives_its_syn_back_and_may_be_tried_again() {
+fn a_refused_connection_may_be_tried_again() {
     let mut table = table();
     let ticket = open(&mut table, 1, 7);
     assert_eq!(table.refused(flow(1), ticket).as_deref(), Some(&b"syn"[..]));
@@ -62,7 +62,7 @@ fn a_program_that_gave_up_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_new_connection_on_a_used_flow_is_not_mistaken_for_the_old_one() {
+fn a_new_connection_on_a_used_flow_is_not_the_old_one() {
     let (mut table, now) = (table(), Instant::now());
     let old = open(&mut table, 1, 7);
     let new = open(&mut table, 1, 8);

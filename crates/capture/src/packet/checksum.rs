@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-/// A ones' complement sum under way.
+/// A ones' complement sum of several parts.
 ///
 /// Parts are added in order; every part but the last has an even number of octets.
 #[derive(Debug, Clone, Copy, Default)]

@@ -1,18 +1,18 @@
-//! Reading a packet.
+//! Parser of IP packets.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{ICMP_HEADER, IPV4_HEADER, IPV6_HEADER, TCP_HEADER, UDP_HEADER, icmp, protocol};
 use crate::Flow;
 
-/// An IP packet, as far as a capture looks into it.
+/// The parts of an IP packet that a capture reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packet<'a> {
     /// The sender.
     pub from: IpAddr,
     /// The receiver.
     pub to: IpAddr,
-    /// What is in it.
+    /// The payload.
     pub content: Content<'a>,
 }
 
@@ -39,7 +39,7 @@ pub enum Content<'a> {
         /// The data.
         payload: &'a [u8],
     },
-    /// Anything else, by protocol number: nothing that a capture carries.
+    /// Another protocol, by its number. A capture does not carry it.
     Other(u8),
 }
 
@@ -96,7 +96,7 @@ impl Tcp {
         self.flags & Self::FIN != 0
     }
 
-    /// Whether [`Tcp::ack`] means anything.
+    /// Whether [`Tcp::ack`] is valid.
     pub fn acknowledges(&self) -> bool {
         self.flags & Self::ACK != 0
     }
@@ -109,7 +109,7 @@ impl Tcp {
         self.seq.wrapping_add(data).wrapping_add(flags)
     }
 
-    /// Whether this breaks a connection off.
+    /// Whether this resets a connection.
     pub fn resets(&self) -> bool {
         self.flags & Self::RST != 0
     }

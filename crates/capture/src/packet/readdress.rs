@@ -1,4 +1,4 @@
-//! Giving a TCP packet other ends, in place.
+//! Replacement of a TCP packet's addresses and ports, in place.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,9 +11,8 @@ const V4_ADDRESSES: usize = 12;
 const V6_ADDRESSES: usize = 8;
 const TCP_CHECKSUM: usize = 16;
 
-/// Puts other addresses and ports into a TCP packet and brings its checksums up to date, whatever they were: right
-/// ones stay right, and wrong ones wrong. Whether the packet was one of TCP in the family of both ends; if not, it is
-/// as it was.
+/// Replaces the addresses and ports of a TCP packet and updates its checksums: correct ones stay correct, and wrong
+/// ones stay wrong. Returns whether this was a TCP packet in the family of both ends; if not, it is unchanged.
 pub fn readdress(packet: &mut [u8], ends: Flow) -> bool {
     let Ok(found) = read(packet) else { return false };
     let Content::Tcp(tcp) = found.content else {
@@ -65,7 +64,7 @@ fn ports(from: SocketAddr, to: SocketAddr) -> [u8; 4] {
     [a, b, c, d]
 }
 
-/// Puts `new` in its place and gives what was there.
+/// Writes `new` and returns the octets that it replaced.
 fn take(packet: &mut [u8], at: usize, new: &[u8]) -> Option<[u8; 32]> {
     let mut old = [0; 32];
     let place = packet.get_mut(at..at + new.len())?;

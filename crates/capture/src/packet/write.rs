@@ -1,4 +1,4 @@
-//! Writing a packet. Every function replaces what is in the buffer, so that one buffer serves for many packets.
+//! Writer of IP packets. Every function replaces the buffer's content, so that one buffer serves many packets.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,7 +7,7 @@ use super::{
 };
 use crate::Echo;
 
-/// The longest packet that the length field of either family can tell, without IPv6 jumbograms.
+/// The longest packet that the length fields of both families allow, without IPv6 jumbograms.
 const MAX_LEN: usize = 65_535;
 const HOP_LIMIT: u8 = 64;
 
@@ -18,18 +18,18 @@ pub enum Unwritable {
     TooLong,
     /// One address is IPv4, the other IPv6.
     MixedFamilies,
-    /// The packet that is to be answered is not one that has such an answer.
+    /// The original packet calls for no such answer.
     NoAnswer,
 }
 
-/// What an ICMP destination unreachable message says, and what Linux makes of it at the program.
+/// The code of an ICMP destination unreachable message, and the error that Linux returns to the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unreachable {
     /// No route: `ENETUNREACH`.
     Network,
     /// The host does not answer: `EHOSTUNREACH`.
     Host,
-    /// Nobody there takes datagrams: `ECONNREFUSED`.
+    /// No socket receives datagrams there: `ECONNREFUSED`.
     Port,
     /// A policy forbids it: `EHOSTUNREACH` for IPv4, `EACCES` for IPv6.
     Prohibited,
@@ -112,10 +112,10 @@ pub fn write_reset(packet: &mut Vec<u8>, syn: &[u8]) -> Result<(), Unwritable> {
     Ok(())
 }
 
-/// Writes the answer to a segment of a connection that nobody knows: the RST of RFC 9293 section 3.10.7.1.
+/// Writes the answer to a segment of an unknown connection: the RST of RFC 9293 section 3.10.7.1.
 ///
 /// # Errors
-/// [`Unwritable::NoAnswer`] if `segment` acknowledges nothing, or breaks the connection off itself.
+/// [`Unwritable::NoAnswer`] if `segment` acknowledges nothing, or is a reset itself.
 pub fn write_break(packet: &mut Vec<u8>, segment: &[u8]) -> Result<(), Unwritable> {
     let stray = read(segment).map_err(|_| Unwritable::NoAnswer)?;
     let Content::Tcp(tcp) = stray.content else {
@@ -182,7 +182,7 @@ pub fn write_unreachable(packet: &mut Vec<u8>, why: Unreachable, original: &[u8]
     Ok(())
 }
 
-/// Starts a packet with `body_len` octets to follow, and tells at which octet they start.
+/// Starts a packet with `body_len` octets to follow. Returns the offset at which they start.
 fn write_ip(
     packet: &mut Vec<u8>,
     from: IpAddr,
@@ -251,193 +251,4 @@ fn put_u16(packet: &mut [u8], at: usize, value: u16) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use bytes::Bytes;
-    use proptest::prelude::*;
-
-    fn v4() -> (SocketAddr, SocketAddr) {
-        (
-            "10.96.0.10:53".parse().unwrap(),
-            "198.18.0.1:40000".parse().unwrap(),
-        )
-    }
-
-    fn v6() -> (SocketAddr, SocketAddr) {
-        (
-            "[fd00::a]:53".parse().unwrap(),
-            "[fd01::1]:40000".parse().unwrap(),
-        )
-    }
-
-    /// Sums the whole of a written packet again, as a receiver does: right sums leave zero.
-    fn assert_checksums(packet: &[u8], number: u8) {
-        let asked = read(packet).unwrap();
-        let start = if asked.from.is_ipv4() {
-            IPV4_HEADER
-        } else {
-            IPV6_HEADER
-        };
-        if asked.from.is_ipv4() {
-            let mut header = Checksum::default();
-            header.add(&packet[..start]);
-            assert_eq!(header.finish(), 0, "header");
-        }
-        let body = &packet[start..];
-        let sum = if number == protocol::ICMP {
-            let mut sum = Checksum::default();
-            sum.add(body);
-            sum.finish()
-        } else {
-            transport_checksum(packet, start, asked.from, asked.to, number)
-        };
-        assert_eq!(sum, 0, "body");
-    }
-
-    fn syn(from: SocketAddr, to: SocketAddr, seq: u32, data: &[u8]) -> Vec<u8> {
-        let mut packet = Vec::new();
-        write_ip(
-            &mut packet,
-            from.ip(),
-            to.ip(),
-            protocol::TCP,
-            TCP_HEADER + data.len(),
-        )
-        .unwrap();
-        packet.extend(from.port().to_be_bytes());
-        packet.extend(to.port().to_be_bytes());
-        packet.extend(seq.to_be_bytes());
-        packet.extend([0, 0, 0, 0, 0x50, 0x02, 0xff, 0xff, 0, 0, 0, 0]);
-        packet.extend_from_slice(data);
-        packet
-    }
-
-    #[test]
-    fn a_reset_acknowledges_the_syn_and_its_data() {
-        for (to, from) in [v4(), v6()] {
-            let mut packet = Vec::new();
-            write_reset(&mut packet, &syn(from, to, u32::MAX, b"abc")).unwrap();
-            let answer = read(&packet).unwrap();
-            let Content::Tcp(tcp) = answer.content else {
-                panic!("not TCP")
-            };
-            assert!(tcp.resets());
-            assert_eq!(answer.flow(tcp.from_port, tcp.to_port).from, to);
-            assert_eq!(answer.flow(tcp.from_port, tcp.to_port).to, from);
-            let start = packet.len() - TCP_HEADER;
-            assert_eq!(packet[start + 8..start + 12], 3u32.to_be_bytes());
-            assert_checksums(&packet, protocol::TCP);
-        }
-    }
-
-    #[test]
-    fn nothing_but_a_syn_is_reset() {
-        let (from, to) = v4();
-        let mut packet = Vec::new();
-        let mut reset = Vec::new();
-        write_reset(&mut reset, &syn(from, to, 1, b"")).unwrap();
-        assert_eq!(write_reset(&mut packet, &reset), Err(Unwritable::NoAnswer));
-        assert_eq!(write_reset(&mut packet, b""), Err(Unwritable::NoAnswer));
-    }
-
-    #[test]
-    fn a_stray_segment_is_answered_with_the_number_that_it_expects() {
-        for (to, from) in [v4(), v6()] {
-            let mut stray = syn(from, to, 7, b"data");
-            let flags = stray.len() - 4 - TCP_HEADER + 13;
-            stray[flags] = 0x10;
-            stray[flags - 5..flags - 1].copy_from_slice(&99u32.to_be_bytes());
-            let mut packet = Vec::new();
-            write_break(&mut packet, &stray).unwrap();
-            let Content::Tcp(tcp) = read(&packet).unwrap().content else {
-                panic!("not TCP")
-            };
-            assert!(tcp.resets() && tcp.seq == 99 && tcp.from_port == to.port());
-            assert_checksums(&packet, protocol::TCP);
-            let reset = packet.clone();
-            assert_eq!(write_break(&mut packet, &reset), Err(Unwritable::NoAnswer));
-            assert_eq!(
-                write_break(&mut packet, &syn(from, to, 7, b"")),
-                Err(Unwritable::NoAnswer)
-            );
-        }
-    }
-
-    #[test]
-    fn an_unreachable_message_quotes_what_it_answers() {
-        for ((to, from), number, overhead) in [(v4(), protocol::ICMP, 28), (v6(), protocol::ICMPV6, 48)] {
-            for original in [syn(from, to, 7, b""), syn(from, to, 7, &[1; 9000])] {
-                let mut packet = Vec::new();
-                write_unreachable(&mut packet, Unreachable::Host, &original).unwrap();
-                assert_checksums(&packet, number);
-                let quote = &packet[overhead..];
-                assert!(quote.len() >= 28 && original.starts_with(quote));
-                assert!(packet.len() <= if from.is_ipv4() { 576 } else { 1280 });
-            }
-        }
-    }
-
-    #[test]
-    fn the_longest_datagram_fits_and_one_octet_more_does_not() {
-        for ((from, to), header) in [(v4(), IPV4_HEADER), (v6(), IPV6_HEADER)] {
-            let mut packet = Vec::new();
-            let longest = vec![0; MAX_LEN - header - UDP_HEADER];
-            assert_eq!(write_udp(&mut packet, from, to, &longest), Ok(()));
-            assert_eq!(packet.len(), MAX_LEN);
-            let longer = vec![0; longest.len() + 1];
-            assert_eq!(
-                write_udp(&mut packet, from, to, &longer),
-                Err(Unwritable::TooLong)
-            );
-        }
-    }
-
-    #[test]
-    fn families_do_not_mix() {
-        let mut packet = Vec::new();
-        assert_eq!(
-            write_udp(&mut packet, v4().0, v6().0, b"x"),
-            Err(Unwritable::MixedFamilies)
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn a_written_datagram_reads_the_same(
-            payload in proptest::collection::vec(any::<u8>(), 0..2000),
-            six in any::<bool>(),
-        ) {
-            let (from, to) = if six { v6() } else { v4() };
-            let mut packet = vec![0xff; 10];
-            write_udp(&mut packet, from, to, &payload).unwrap();
-            assert_checksums(&packet, protocol::UDP);
-            let back = read(&packet).unwrap();
-            prop_assert_eq!((back.from, back.to), (from.ip(), to.ip()));
-            let content = Content::Udp { from_port: from.port(), to_port: to.port(), payload: &payload };
-            prop_assert_eq!(back.content, content);
-        }
-
-        #[test]
-        fn a_written_echo_reply_checks(
-            payload in proptest::collection::vec(any::<u8>(), 0..2000),
-            six in any::<bool>(),
-            ident: u16,
-            seq: u16,
-        ) {
-            let (to, from) = if six { v6() } else { v4() };
-            let echo = Echo { from: from.ip(), to: to.ip(), ident, seq, payload: Bytes::from(payload) };
-            let mut packet = Vec::new();
-            write_echo_reply(&mut packet, &echo).unwrap();
-            assert_checksums(&packet, if six { protocol::ICMPV6 } else { protocol::ICMP });
-            let back = read(&packet).unwrap();
-            prop_assert_eq!((back.from, back.to), (echo.to, echo.from));
-        }
-
-        #[test]
-        fn garbage_is_answered_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..128)) {
-            let mut packet = Vec::new();
-            let _ = write_reset(&mut packet, &bytes);
-            let _ = write_unreachable(&mut packet, Unreachable::Port, &bytes);
-        }
-    }
-}
+mod tests;

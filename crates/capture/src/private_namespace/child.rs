@@ -1,4 +1,4 @@
-//! The child process: makes the namespace, furnishes it, and then listens in it on request.
+//! The child process: it makes the namespace, sets it up and then opens listeners in it on request.
 //!
 //! It has one thread, knows nothing but ports, and ends with the socket to its parent.
 
@@ -27,14 +27,14 @@ const TUN: &str = "in0";
 const LOOPBACK: u32 = 1;
 /// How many connections may wait to be accepted on one port. They come in a burst when a program opens many.
 const BACKLOG: i32 = 4096;
-/// Where the rule stands that makes local what comes in by the TUN; any place before the rule for `main`.
+/// The priority of the rule that makes local what comes in by the TUN. It has to come before the rule for `main`.
 const INCOMING_RULE: u32 = 10;
 
-/// Lives the child's life on the socket that the parent gave it.
+/// Runs the child: sets up the namespace, then serves requests from the parent's socket.
 pub(super) fn run(parent: BorrowedFd<'_>) -> io::Result<()> {
-    // For who lists processes; the name follows from /proc/self/exe otherwise.
+    // The name in lists of processes, which otherwise follows from /proc/self/exe.
     let _ = prctl::set_name(c"slipway-netns");
-    match furnish() {
+    match set_up() {
         Ok(tun) => wire::send(parent, &Hello::Ready.encode(), Some(tun.as_fd()))?,
         Err((step, error)) => {
             let errno = error.raw_os_error().unwrap_or(libc::EIO);
@@ -45,7 +45,7 @@ pub(super) fn run(parent: BorrowedFd<'_>) -> io::Result<()> {
     serve(parent)
 }
 
-/// Answers requests until the parent is gone.
+/// Answers requests until the parent has closed its end.
 fn serve(parent: BorrowedFd<'_>) -> io::Result<()> {
     loop {
         let (message, _) = wire::receive(parent)?;
@@ -64,7 +64,7 @@ fn serve(parent: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
-/// A listener for every address of both families, or of IPv4 where the kernel has no IPv6.
+/// Opens a listener for every address of both families, or of IPv4 where the kernel has no IPv6.
 fn listen(port: u16) -> io::Result<Socket> {
     let (socket, any): (Socket, SocketAddr) = match tcp(Domain::IPV6) {
         Ok(socket) => {
@@ -73,7 +73,7 @@ fn listen(port: u16) -> io::Result<Socket> {
         }
         Err(_) => (tcp(Domain::IPV4)?, (Ipv4Addr::UNSPECIFIED, port).into()),
     };
-    // Connections of a listener that was closed meanwhile may still live on this port.
+    // Connections of an earlier listener may still be open on this port.
     socket.set_reuse_address(true)?;
     socket.bind(&any.into())?;
     socket.listen(BACKLOG)?;
@@ -86,18 +86,18 @@ fn tcp(domain: Domain) -> io::Result<Socket> {
 
 type Failure = (Step, io::Error);
 
-/// Makes the namespace and all that is in it, and gives its TUN.
-fn furnish() -> Result<OwnedFd, Failure> {
+/// Makes the namespace with its TUN, links, routes and rules. Returns the TUN.
+fn set_up() -> Result<OwnedFd, Failure> {
     let (user, group) = (geteuid(), getegid());
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET)
         .map_err(|errno| (Step::Namespaces, errno.into()))?;
-    // The same numbers inside as outside: files keep their owners, and nothing in here needs to be root.
+    // User and group have the same numbers inside as outside: files keep their owners, and no part needs root.
     let map = |file: &str, line: String| fs::write(file, line).map_err(|error| (Step::MapUser, error));
     map("/proc/self/setgroups", "deny".to_owned())?;
     map("/proc/self/uid_map", format!("{user} {user} 1"))?;
     map("/proc/self/gid_map", format!("{group} {group} 1"))?;
     // Set only now, because new namespaces clear it. The socket's end says the same; this also works for a parent
-    // whose socket somebody else holds by accident.
+    // whose socket another process holds by accident.
     let _ = prctl::set_pdeathsig(Signal::SIGKILL);
     let _ = prctl::set_no_new_privs();
 
@@ -114,7 +114,7 @@ fn furnish() -> Result<OwnedFd, Failure> {
     Ok(tun)
 }
 
-/// Settings of the namespace's kernel. None is needed for packets to pass, so none may keep them from passing.
+/// Applies kernel settings of the namespace. Packets pass without them, so errors are ignored.
 fn settle() {
     let settings = [
         ("core/somaxconn", "4096"),
@@ -124,7 +124,7 @@ fn settle() {
         ("ipv6/bindv6only", "0"),
         ("ipv6/conf/lo/disable_ipv6", "0"),
         ("ipv6/conf/in0/disable_ipv6", "0"),
-        // No address of its own, no questions to routers: nothing but the programs' connections comes out.
+        // No link-local address and no router solicitation: only the programs' connections come out.
         ("ipv6/conf/in0/addr_gen_mode", "1"),
         ("ipv6/conf/in0/accept_ra", "0"),
         ("ipv6/conf/in0/router_solicitations", "0"),
@@ -136,7 +136,7 @@ fn settle() {
 
 /// Brings the links up, and makes every address local for what comes in by the TUN while all answers go out by it.
 ///
-/// The table `local` gets a default route; asked first, as usual, it would swallow the answers as well. So its
+/// The table `local` gets a default route; in its usual first place it would match the answers as well. So its
 /// rule is replaced by one for incoming packets only. It has to be this table: the kernel looks there for whether
 /// an answer's source is an address of this machine.
 async fn connect_links() -> Result<(), Failure> {

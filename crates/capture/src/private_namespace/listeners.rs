@@ -1,4 +1,4 @@
-//! The ports that are listened on in the namespace: one listener each, for every address, as they are needed.
+//! Listeners in the namespace: one for each port in use, for every address.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -9,15 +9,15 @@ use tokio::task::JoinHandle;
 
 use super::PrivateNamespace;
 
-/// How many ports are listened on at a time. Beyond that the one asked for longest ago is closed; its open
-/// connections go on, and it is opened again when it is needed.
+/// How many listeners are open at a time. Beyond that the least recently used one is closed; its connections stay
+/// open, and it is opened again when it is needed.
 const MAX_LISTENERS: NonZeroUsize = NonZeroUsize::new(512).unwrap();
 
 /// The listeners of a capture.
 #[derive(Debug)]
 pub(crate) struct Listeners {
     namespace: PrivateNamespace,
-    /// The tasks that accept. The end of one closes its port.
+    /// The accepting task of each port. Its end closes the listener.
     open: LruCache<u16, JoinHandle<()>>,
 }
 
@@ -29,7 +29,7 @@ impl Listeners {
         }
     }
 
-    /// Makes sure that somebody listens on `port`: the task that `accept` starts for a new listener.
+    /// Makes sure that a task accepts on `port`. `accept` starts one for a listener that has to be opened.
     pub(crate) async fn listen(
         &mut self,
         port: u16,
@@ -41,7 +41,7 @@ impl Listeners {
         let listener = self.namespace.listener(port).await?;
         if let Some((_, oldest)) = self.open.push(port, accept(listener)) {
             oldest.abort();
-            // Its port can be listened on again only when it is closed.
+            // A port can be opened again only after its listener is closed.
             let _ = oldest.await;
         }
         Ok(())

@@ -1,5 +1,5 @@
-//! What the parent and the child say to each other: one message a packet of a `SOCK_SEQPACKET` pair, with at
-//! most one file.
+//! Messages between the parent and the child: one in each packet of a `SOCK_SEQPACKET` pair, with at most one file
+//! descriptor.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -9,7 +9,7 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 /// Longer than any message.
 const MAX_MESSAGE: usize = 16;
 
-/// What the child was doing when the kernel refused.
+/// The step of the setup at which the kernel returned an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     Namespaces,
@@ -24,19 +24,19 @@ pub(super) enum Step {
 /// The child's first message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hello {
-    /// The namespace is furnished; its TUN comes along.
+    /// The namespace is set up; its TUN comes with the message.
     Ready,
-    /// It is not, for this `errno`.
+    /// A step failed with this `errno`.
     Failed(Step, i32),
 }
 
-/// The parent asks for a listener on a port.
+/// The parent's request for a listener on a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Request {
     pub(super) port: u16,
 }
 
-/// The child answers; the listener comes along if `errno` is 0.
+/// The child's reply. The listener comes with it if `errno` is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reply {
     pub(super) port: u16,
@@ -54,7 +54,7 @@ impl Step {
         Self::Rules,
     ];
 
-    /// For "could not be set up while ...".
+    /// Completes "could not be set up while ...".
     pub(super) fn doing(self) -> &'static str {
         match self {
             Self::Namespaces => "making the namespaces",
@@ -137,7 +137,7 @@ pub(super) fn send(socket: BorrowedFd<'_>, message: &[u8], file: Option<Borrowed
     Ok(())
 }
 
-/// Receives one message. An empty one is the end: the other side is gone.
+/// Receives one message. An empty message means that the other side has closed its end.
 pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
     let mut message = vec![0; MAX_MESSAGE];
     let mut space = nix::cmsg_space!([std::os::fd::RawFd; 1]);
@@ -161,7 +161,7 @@ pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<(Vec<u8>, Option<Own
 
 #[expect(unsafe_code, reason = "the kernel hands files over as numbers")]
 fn own(file: std::os::fd::RawFd) -> OwnedFd {
-    // SAFETY: the number was just received with SCM_RIGHTS: it is open and nobody else knows it.
+    // SAFETY: the number was just received with SCM_RIGHTS: it is open and has no other owner.
     unsafe { OwnedFd::from_raw_fd(file) }
 }
 

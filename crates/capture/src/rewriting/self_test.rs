@@ -1,4 +1,4 @@
-//! Whether a connection that goes into the TUN arrives at our listener: a firewall may drop it on its way in.
+//! Self-test of rewriting: whether a connection through the TUN arrives at the listener. A firewall may drop it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,14 +9,14 @@ use tokio::time::timeout;
 
 use crate::TunAddresses;
 
-/// The port of the TUN's other address that the self-test connects to: no service has it (RFC 7605), and it is
-/// refused to all others.
+/// The port of the TUN's other address that the self-test connects to: no service has it (RFC 7605), and other
+/// connections to it are refused.
 pub(crate) const SELF_TEST_PORT: u16 = 0xffff;
 /// How long one attempt may take. It takes less than a millisecond, but the laptop may be busy.
 const PER_ATTEMPT: Duration = Duration::from_millis(300);
 const ATTEMPTS: u32 = 3;
 
-/// Connects through the TUN. `expect` is told the end from which the connection comes.
+/// Connects through the TUN. `expect` gets the address from which the connection comes.
 pub(crate) async fn passes(addresses: TunAddresses, expect: impl Fn(SocketAddr)) -> io::Result<()> {
     let mut outcome = Ok(());
     for _ in 0..ATTEMPTS {

@@ -1,13 +1,13 @@
-//! Which connection goes by which port: what a segment's ends become on its way to the listener and back. No clock
-//! and no I/O: time comes in.
+//! Translation table: the addresses and ports of a segment on its way to the listener and back. It has no clock and
+//! no I/O: the caller passes the time.
 //!
 //! ```text
-//!  program -> place      becomes   peer:port -> listener      (inwards)
-//!  listener -> peer:port becomes   place -> program           (outwards)
+//!  program -> destination   becomes   peer:port -> listener        (inwards)
+//!  listener -> peer:port    becomes   destination -> program       (outwards)
 //! ```
 //!
-//! A port stands for the whole flow, so that one port of a program may lead to two places. It is free again when
-//! neither kernel can still have anything to say about its last connection.
+//! A port stands for the whole flow, so that one port of a program may lead to two destinations. It is free again when
+//! neither end of its last connection can still send a segment.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -19,7 +19,7 @@ use crate::packet::Tcp;
 /// How long the listener's kernel remembers a connection that its side ended first (`TCP_TIMEWAIT_LEN`): until then
 /// it may take a new one from the same port for a late segment of the old.
 const TIME_WAIT: Duration = Duration::from_secs(60);
-/// How long a connection that nobody holds any more may be silent. Longer than the kernel waits between two probes of
+/// How long a connection whose socket is closed may be idle. Longer than the kernel waits between two probes of
 /// a window that stays shut.
 const ABANDONED: Duration = Duration::from_secs(180);
 
@@ -30,19 +30,19 @@ pub(crate) struct Translations {
     peer: IpAddr,
     by_flow: HashMap<Flow, u16>,
     by_port: HashMap<u16, Connection>,
-    fresh: std::ops::RangeInclusive<u16>,
+    unused: std::ops::RangeInclusive<u16>,
     freed: VecDeque<u16>,
 }
 
 #[derive(Debug)]
 struct Connection {
     flow: Flow,
-    /// Somebody holds its accepted socket.
+    /// Its accepted socket is open.
     held: bool,
     /// What acknowledges the program's end of stream, once it was seen.
     program_end: Option<u32>,
     our_end: Option<OurEnd>,
-    /// A segment passed since the last look.
+    /// A segment passed since the last [`Translations::expire`].
     used: bool,
     last_used: Instant,
 }
@@ -63,7 +63,7 @@ impl Translations {
             peer,
             by_flow: HashMap::new(),
             by_port: HashMap::new(),
-            fresh: ports,
+            unused: ports,
             freed: VecDeque::new(),
         }
     }
@@ -73,9 +73,9 @@ impl Translations {
         flow.from == self.listener && flow.to.ip() == self.peer
     }
 
-    /// Gives a new connection a port, and the ends of its SYN; `None` when all ports are taken.
+    /// Assigns a port to a new connection, and returns the ends of its SYN; `None` when all ports are in use.
     pub(crate) fn admit(&mut self, now: Instant, flow: Flow) -> Option<Flow> {
-        let port = self.fresh.next().or_else(|| self.freed.pop_front())?;
+        let port = self.unused.next().or_else(|| self.freed.pop_front())?;
         let connection = Connection {
             flow,
             held: false,
@@ -149,7 +149,7 @@ impl Translations {
         }
     }
 
-    /// Forgets the connections that both kernels have forgotten.
+    /// Forgets the connections that both ends have forgotten.
     pub(crate) fn expire(&mut self, now: Instant) {
         let mut over = Vec::new();
         for (port, connection) in &mut self.by_port {

@@ -19,10 +19,10 @@ pub(crate) const SILENT: u16 = 5;
 pub(crate) const NAMES: u16 = 10;
 /// Answers with all that it got once it got the end.
 pub(crate) const AFTER_END: u16 = 11;
-/// Says [`GREETING`] and ends its half at once, then takes what comes and notes it down.
+/// Sends [`GREETING`] and ends its half at once, then records what arrives.
 pub(crate) const GREETS: u16 = 12;
 pub(crate) const GREETING: &[u8] = b"that is all from here";
-/// Nobody takes datagrams there; other ports echo them.
+/// Datagrams to this port are refused; other ports echo them.
 pub(crate) const NO_DATAGRAMS: u16 = 20;
 
 /// Only these answer pings.

@@ -1,7 +1,8 @@
 //! Captures against a real kernel: a laptop in namespaces of its own, programs that use sockets, and a scripted
 //! far end. It needs root to make the laptop; the captures themselves run as an ordinary user.
 //!
-//! It has its own `main`, because the private namespace's process is this same program.
+//! It has its own `main`, because the private namespace's process is this same program. A test that this machine
+//! cannot run is reported as ignored, with the reason.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -18,37 +19,50 @@ mod remains;
 mod rewriting;
 
 use std::future::Future;
-use std::io::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use libtest_mimic::{Arguments, Completion, Trial};
 use slipway_capture::{BackEnd, Capture, Choice, Setup, TunAddresses};
 
 use self::far::{Far, Reverser};
 
-/// Longer than anything here takes that works.
+/// The limit of one test, longer than any that passes takes.
 const LIMIT: Duration = Duration::from_secs(20);
 
-type Case = (&'static str, fn() -> Pin<Box<dyn Future<Output = ()>>>);
+/// One test.
+#[derive(Clone, Copy)]
+struct Case {
+    name: &'static str,
+    run: fn() -> Pin<Box<dyn Future<Output = ()>>>,
+    /// The program without which it is ignored.
+    needs: Option<&'static str>,
+}
 
-/// What is being tested now. Processes that a test starts are told by an environment variable.
+/// Whether the tests run with rewriting. An environment variable tells it to processes that a test starts.
 static REWRITING: AtomicBool = AtomicBool::new(false);
 
 macro_rules! cases {
-    ($($module:ident :: $name:ident),* $(,)?) => {
-        &[$((stringify!($name), || Box::pin($module::$name()))),*]
+    (@program) => { None };
+    (@program $program:literal) => { Some($program) };
+    ($($module:ident :: $name:ident $(needs $program:literal)?),* $(,)?) => {
+        &[$(Case {
+            name: stringify!($name),
+            run: || Box::pin($module::$name()),
+            needs: cases!(@program $($program)?),
+        }),*]
     };
 }
 
-/// What both back ends promise.
+/// The tests that run with both back ends.
 const CASES: &[Case] = cases![
-    promises::nothing_is_reachable_before_the_start_and_everything_captured_after,
+    promises::captured_addresses_are_reachable_only_after_the_start,
     promises::a_socket_accepted_by_the_far_end_tells_both_names,
     promises::a_refusal_reaches_the_program_at_once_and_as_what_it_is,
-    promises::a_refusal_by_icmp_is_told_twice_for_one_may_come_too_soon,
+    promises::a_refusal_by_icmp_is_sent_twice,
     promises::a_program_waits_while_the_far_end_is_silent,
     promises::each_half_ends_by_itself,
     promises::two_connections_from_one_port_to_two_places_stay_apart,
@@ -58,6 +72,7 @@ const CASES: &[Case] = cases![
     promises::much_data_arrives_whole,
     promises::datagrams_come_back_and_refusals_too,
     promises::pings_are_answered_by_the_far_end_alone,
+    promises::the_ping_program_gets_its_answers needs "ping",
     promises::questions_are_answered_over_udp_and_tcp,
     promises::an_open_connection_outlives_its_tun,
     promises::a_deleted_tun_is_told_and_can_be_replaced,
@@ -67,15 +82,15 @@ const CASES: &[Case] = cases![
 ];
 
 const OF_PRIVATE_NAMESPACE: &[Case] = cases![
-    promises::a_firewall_that_lets_nothing_in_does_not_matter,
+    promises::a_firewall_that_lets_nothing_in_does_not_matter needs "nft",
     remains::the_end_of_the_child_is_told,
     remains::a_refused_namespace_is_an_error_with_a_remedy,
 ];
 
 const OF_REWRITING: &[Case] = cases![
-    rewriting::a_firewall_that_lets_nothing_in_is_an_error_with_a_remedy,
+    rewriting::a_firewall_that_lets_nothing_in_is_an_error_with_a_remedy needs "nft",
     rewriting::where_namespaces_are_refused_packets_are_rewritten,
-    rewriting::where_neither_works_both_causes_are_named,
+    rewriting::where_neither_works_both_causes_are_named needs "nft",
     rewriting::a_stranger_at_the_listener_gets_nothing,
 ];
 
@@ -91,43 +106,45 @@ fn main() -> ExitCode {
         play();
         return ExitCode::SUCCESS;
     }
-    let mut out = std::io::stdout();
-    if !nix::unistd::geteuid().is_root() {
-        let _ = writeln!(
-            out,
-            "skipped: root is needed to make the laptop's network namespace"
-        );
-        return ExitCode::SUCCESS;
-    }
-    if let Err(error) = laptop::enter() {
-        let _ = writeln!(out, "skipped: no namespaces to be had: {error}");
-        return ExitCode::SUCCESS;
-    }
-
-    let chosen = |name: &str| {
-        let mut words = arguments
-            .iter()
-            .filter(|argument| !argument.starts_with('-'))
-            .peekable();
-        words.peek().is_none() || words.any(|word| name.contains(word.as_str()))
-    };
-    let mut failed = 0;
+    let mut arguments = Arguments::from_args();
+    // The tests share one network namespace, which this thread enters and others inherit.
+    arguments.test_threads = Some(1);
+    let unavailable = enter_laptop().err();
+    let mut trials = Vec::new();
     for (back_end, own) in [
         (BackEnd::PrivateNamespace, OF_PRIVATE_NAMESPACE),
         (BackEnd::Rewriting, OF_REWRITING),
     ] {
-        REWRITING.store(back_end == BackEnd::Rewriting, Ordering::Relaxed);
-        let cases = CASES.iter().chain(own).filter(|(name, _)| chosen(name));
-        failed += cases.filter(|case| !run(back_end, case)).count();
+        for case in CASES.iter().chain(own) {
+            trials.push(trial(back_end, *case, unavailable.clone()));
+        }
     }
-    if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// What a case, or a process of one, runs on.
+/// Enters the laptop's namespaces, or tells why there are none.
+fn enter_laptop() -> Result<(), String> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err("root is needed to make the laptop's network namespace".to_owned());
+    }
+    laptop::enter().map_err(|error| format!("the kernel gives no namespaces: {error}"))
+}
+
+/// A test with one back end, as its runner sees it.
+fn trial(back_end: BackEnd, case: Case, unavailable: Option<String>) -> Trial {
+    Trial::ignorable_test(format!("{back_end}::{}", case.name), move || {
+        let missing = case.needs.filter(|program| !laptop::has(program));
+        let reason = unavailable.or_else(|| missing.map(|program| format!("{program} is not installed")));
+        if let Some(reason) = reason {
+            return Ok(Completion::ignored_with(reason));
+        }
+        REWRITING.store(back_end == BackEnd::Rewriting, Ordering::Relaxed);
+        run(case);
+        Ok(Completion::Completed)
+    })
+}
+
+/// The runtime of a test, or of a process of one.
 fn runtime(threads: usize) -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
@@ -136,28 +153,24 @@ fn runtime(threads: usize) -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-/// Runs a case by itself. Whether it passed.
-fn run(back_end: BackEnd, (name, case): &Case) -> bool {
-    let mut out = std::io::stdout();
-    let start = Instant::now();
-    let _ = write!(out, "test {back_end}: {name} ... ");
-    let _ = out.flush();
+/// Runs one test, which fails by a panic.
+fn run(case: Case) {
     // Several threads, so that what races on a desktop races here.
     let runtime = runtime(2);
     let ran = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {
-            tokio::time::timeout(LIMIT, case())
+            tokio::time::timeout(LIMIT, (case.run)())
                 .await
                 .expect("it took too long")
         });
     }));
     runtime.shutdown_timeout(Duration::from_secs(1));
-    let word = if ran.is_ok() { "ok" } else { "FAILED" };
-    let _ = writeln!(out, "{word} ({:.0?})", start.elapsed());
-    ran.is_ok()
+    if let Err(panic) = ran {
+        resume_unwind(panic);
+    }
 }
 
-/// What is being tested now.
+/// The back end under test.
 fn back_end() -> BackEnd {
     if REWRITING.load(Ordering::Relaxed) {
         BackEnd::Rewriting
@@ -166,7 +179,7 @@ fn back_end() -> BackEnd {
     }
 }
 
-/// What a capture of the laptop's TUN is told.
+/// The settings of a capture of the laptop's TUN.
 fn setup(back_end: Choice) -> Setup {
     let address = |text: &str| text.parse().unwrap();
     Setup {
@@ -196,7 +209,7 @@ async fn start_on(tun: std::os::fd::OwnedFd, far: &Far) -> Capture {
     capture
 }
 
-/// Waits for something that no event tells.
+/// Waits for a condition that no event reports.
 async fn eventually(what: &str, holds: impl Fn() -> bool) {
     let start = Instant::now();
     while !holds() {

@@ -1,4 +1,4 @@
-//! What only rewriting has to promise: when it is chosen, what is in its way, and that its listener serves nobody else.
+//! Tests of rewriting alone: when it is chosen, what blocks it, and that its listener serves no other client.
 
 use std::process::Command;
 use std::time::Duration;
@@ -10,13 +10,10 @@ use tokio::time::timeout;
 
 use crate::far::{Far, Reverser};
 use crate::laptop;
-use crate::promises::{assert_echo, connect, skipped};
+use crate::promises::{assert_echo, connect};
 use crate::{refused, setup, start};
 
 pub(crate) async fn a_firewall_that_lets_nothing_in_is_an_error_with_a_remedy() {
-    if !laptop::has("nft") {
-        return skipped("nft is not installed");
-    }
     laptop::build_wall();
     let only = setup(Choice::Only(BackEnd::Rewriting));
     let started = Capture::start(laptop::make_tun(), only, Far::new(), Reverser).await;
@@ -46,9 +43,6 @@ pub(crate) async fn where_namespaces_are_refused_packets_are_rewritten() {
 }
 
 pub(crate) async fn where_neither_works_both_causes_are_named() {
-    if !laptop::has("nft") {
-        return skipped("nft is not installed");
-    }
     laptop::build_wall();
     let said = refused::start_capture(Choice::Auto);
     laptop::tear_wall_down();

@@ -1,4 +1,4 @@
-//! Promises of the translations.
+//! Tests of the translation table.
 
 use super::*;
 use crate::packet::{self, Content};
@@ -58,7 +58,7 @@ fn two_flows_of_one_port_go_by_two_ports_and_come_back_apart() {
 }
 
 #[test]
-fn a_stranger_at_the_listener_is_nobody() {
+fn an_unknown_client_of_the_listener_has_no_flow() {
     let (mut known, now) = (translations(9), Instant::now());
     let inside = known.admit(now, flow(7, "10.96.0.1:80")).unwrap();
     let stranger = SocketAddr::new("198.18.0.1".parse().unwrap(), inside.from.port());
@@ -130,7 +130,7 @@ fn a_silent_connection_lives_as_long_as_it_is_held() {
 }
 
 #[test]
-fn a_new_connection_of_a_flow_gets_another_port_and_the_old_one_cannot_end_it() {
+fn a_new_connection_of_a_flow_gets_another_port() {
     let (mut known, now) = (translations(2), Instant::now());
     let flow = flow(7, "10.96.0.1:80");
     let old = known.admit(now, flow).unwrap();

@@ -1,13 +1,14 @@
-//! Capture where no namespace is to be had: TCP packets get other ends, so that they arrive at a listener on the
-//! laptop's own address in the TUN.
+//! Rewriting, the back end without a namespace: TCP packets get other addresses and ports, so that they arrive at a
+//! listener on the laptop's own address in the TUN.
 //!
 //! The listener sees connections from the TUN's other address, each from a port that stands for a whole flow
-//! ([`Translations`]). Its answers to that address come out of the TUN again, get their ends back and go in as if the
-//! far place had sent them. Nothing but the connections that were let in is ever served: whoever else finds the
-//! listener has no port of that address.
+//! ([`Translations`]). Its answers to that address come out of the TUN again, get the original addresses back and go
+//! in as if the program's destination had sent them. Only connections that were let in are served: any other client
+//! of the listener has no port of that address.
 //!
-//! Unlike the private namespace this passes the laptop's own input filter, so it shows at the start that it works.
+//! Unlike the private namespace, this passes the laptop's own input filter, so a self-test runs at the start.
 
+mod back_end;
 mod self_test;
 mod translations;
 
@@ -19,19 +20,19 @@ use std::time::Instant;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
-pub(crate) use self::self_test::{SELF_TEST_PORT, passes};
+pub(crate) use self::back_end::RewritingBackEnd;
 use self::translations::Translations;
 use crate::packet::{Tcp, readdress};
 use crate::{Flow, TunAddresses};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 4096;
-/// The ports that connections seem to come from, one each: so many can be open at a time for each family.
+/// The ports that connections seem to come from, one each. Their number limits the open connections of a family.
 const PORTS: std::ops::RangeInclusive<u16> = 1024..=u16::MAX;
 
-/// The listeners' side of a capture.
+/// The listeners' addresses and translations.
 #[derive(Debug)]
-pub(crate) struct Rewriting {
+struct Rewriting {
     families: Vec<Family>,
 }
 
@@ -42,8 +43,8 @@ struct Family {
 }
 
 impl Rewriting {
-    /// Listens on every address of the laptop's in the TUN.
-    pub(crate) fn start(addresses: &[TunAddresses]) -> io::Result<(Self, Vec<TcpListener>)> {
+    /// Listens on every address that the laptop has in the TUN.
+    fn start(addresses: &[TunAddresses]) -> io::Result<(Self, Vec<TcpListener>)> {
         let mut families = Vec::new();
         let mut listeners = Vec::new();
         for addresses in addresses {
@@ -62,12 +63,12 @@ impl Rewriting {
     }
 
     /// The addresses that are listened on.
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = TunAddresses> {
+    fn addresses(&self) -> impl Iterator<Item = TunAddresses> {
         self.families.iter().map(|family| family.addresses)
     }
 
-    /// Makes of a listener's answer the packet for the program. Whether it was one; then what is to be done with it.
-    pub(crate) fn outwards(&self, flow: Flow, tcp: Tcp, packet: &mut [u8]) -> Answer {
+    /// Rewrites a listener's answer into the packet for the program, if it is one.
+    fn outwards(&self, flow: Flow, tcp: Tcp, packet: &mut [u8]) -> Answer {
         let Some(mut translations) = self.of(flow.from) else {
             return Answer::None;
         };
@@ -82,32 +83,32 @@ impl Rewriting {
         }
     }
 
-    /// Makes of a program's segment the packet for the listener. Whether its connection is known.
-    pub(crate) fn inwards(&self, flow: Flow, tcp: Tcp, packet: &mut [u8]) -> bool {
+    /// Rewrites a program's segment into the packet for the listener. Returns whether its connection is known.
+    fn inwards(&self, flow: Flow, tcp: Tcp, packet: &mut [u8]) -> bool {
         let ends = self.of(flow.from).and_then(|mut known| known.inwards(flow, tcp));
         ends.is_some_and(|ends| readdress(packet, ends))
     }
 
-    /// Makes of a new connection's SYN the packet for the listener. Whether there is a port for it.
-    pub(crate) fn admit(&self, now: Instant, flow: Flow, syn: &mut [u8]) -> bool {
+    /// Rewrites a SYN into the packet for the listener. Returns whether there was a free port.
+    fn admit(&self, now: Instant, flow: Flow, syn: &mut [u8]) -> bool {
         let ends = self.of(flow.from).and_then(|mut known| known.admit(now, flow));
         ends.is_some_and(|ends| readdress(syn, ends))
     }
 
     /// The connection of a socket that was accepted from `from`.
-    pub(crate) fn accepted(&self, from: SocketAddr) -> Option<Flow> {
+    fn accepted(&self, from: SocketAddr) -> Option<Flow> {
         self.of(from)?.accepted(from)
     }
 
     /// The socket that was accepted from `from` for `flow` is closed.
-    pub(crate) fn release(&self, from: SocketAddr, flow: Flow) {
+    fn release(&self, from: SocketAddr, flow: Flow) {
         if let Some(mut known) = self.of(from) {
             known.release(from, flow);
         }
     }
 
-    /// Forgets what is over.
-    pub(crate) fn expire(&self, now: Instant) {
+    /// Forgets connections that are over.
+    fn expire(&self, now: Instant) {
         for family in &self.families {
             family.lock().expire(now);
         }
@@ -119,12 +120,12 @@ impl Rewriting {
     }
 }
 
-/// What a packet was.
+/// What a packet was, and what it was rewritten to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// No answer of a listener.
+enum Answer {
+    /// Not an answer of a listener.
     None,
-    /// An answer, which is now the packet for the program.
+    /// An answer, rewritten into the packet for the program.
     Known,
     /// An answer in a connection that is over.
     Stray,

@@ -1,11 +1,13 @@
-//! The namespace in which every captured address is local, and the child process that makes and keeps it.
+//! Private namespace, in which every captured address is local, and the child process that makes and keeps it.
 //!
-//! A namespace of one's own can only be made by a process with one thread, and entering it later takes rights in
-//! it that only its maker has. So a child makes it, passes its TUN out, and stays to open listeners inside; the
-//! parent accepts on them although it lives outside. The child has no other use, and no user or file of its own.
+//! Only a process with one thread can make a user namespace, and entering it later takes rights that only its maker
+//! has. So a child makes it, passes its TUN out and stays to open listeners inside; the parent accepts on them from
+//! outside. The child has no other purpose, and no user or file of its own.
 
+mod back_end;
 mod child;
 mod listeners;
+mod outwards;
 mod wire;
 
 use std::io;
@@ -19,7 +21,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-pub(crate) use self::listeners::Listeners;
+pub(crate) use self::back_end::NamespaceBackEnd;
 use self::wire::{Hello, Reply, Request, Step};
 use crate::readiness::register;
 use crate::tun::{self, Tun};
@@ -27,15 +29,15 @@ use crate::{CaptureError, NamespaceRemedy};
 
 /// The first argument that makes a process the child.
 const MARKER: &str = "--slipway-private-namespace";
-/// How long the child may take to furnish the namespace. It takes some milliseconds.
+/// How long the child may take to set the namespace up. It takes some milliseconds.
 const START_LIMIT: Duration = Duration::from_secs(10);
-/// How long the child may take for a listener. It takes some microseconds.
+/// How long the child may take to open a listener. It takes some microseconds.
 const REQUEST_LIMIT: Duration = Duration::from_secs(2);
 
-/// Becomes the private namespace's process if that is what this process was started for; else returns at once.
+/// Runs the private namespace's process if this process was started for that; else returns at once.
 ///
-/// Call it first thing in `main`, before any thread exists: a namespace of one's own can only be made by a
-/// process with a single thread.
+/// Call it at the start of `main`, before any thread exists: only a process with one thread can make a user
+/// namespace.
 pub fn child_main_if_asked() {
     if std::env::args_os()
         .nth(1)
@@ -50,18 +52,18 @@ pub fn child_main_if_asked() {
     std::process::exit(i32::from(served.is_err()))
 }
 
-/// The parent's end. The namespace ends when this and everything that came out of it is dropped.
+/// The parent's end. The namespace ends when this, its TUN and its listeners are dropped.
 #[derive(Debug)]
 pub(crate) struct PrivateNamespace {
     child: AsyncFd<OwnedFd>,
 }
 
-/// Says when the child has ended.
+/// Tells when the child has ended.
 #[derive(Debug, Clone)]
 pub(crate) struct ChildEnd(watch::Receiver<bool>);
 
 impl PrivateNamespace {
-    /// Makes a namespace, and gives the TUN by which packets go into it and come out.
+    /// Makes a namespace. Returns it with the TUN by which packets enter and leave it.
     pub(crate) async fn start() -> Result<(Self, Tun, ChildEnd), CaptureError> {
         let resources = |source| CaptureError::Resources { source };
         let not_started = |source| CaptureError::ChildNotStarted { source };
@@ -85,7 +87,7 @@ impl PrivateNamespace {
         }
     }
 
-    /// A listener inside the namespace, for every address, on `port`.
+    /// Opens a listener inside the namespace, for every address, on `port`.
     pub(crate) async fn listener(&mut self, port: u16) -> io::Result<tokio::net::TcpListener> {
         let listener = timeout(REQUEST_LIMIT, self.request(port))
             .await
@@ -94,14 +96,14 @@ impl PrivateNamespace {
     }
 
     async fn request(&mut self, port: u16) -> io::Result<OwnedFd> {
-        // A few octets into an empty socket: there is room.
+        // Sending does not block: a few octets fit the empty socket.
         wire::send(self.child.as_fd(), &Request { port }.encode(), None)?;
         loop {
             let (message, file) = receive(&self.child).await?;
             let Some(reply) = Reply::decode(&message) else {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             };
-            // The answer to a request that was given up comes before ours.
+            // The answer to an earlier request that timed out comes first.
             if reply.port != port {
                 continue;
             }
@@ -117,12 +119,12 @@ impl PrivateNamespace {
 impl ChildEnd {
     /// Waits until the child has ended and left nothing behind.
     pub(crate) async fn wait(&mut self) {
-        // An error means that the keeper is gone, which is the end as well.
+        // An error means that the thread that waits for the child is gone, which is the end as well.
         drop(self.0.wait_for(|ended| *ended).await);
     }
 }
 
-/// The child's first word.
+/// Receives the child's first message.
 async fn hello(child: &AsyncFd<OwnedFd>) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
     timeout(START_LIMIT, receive(child))
         .await
@@ -139,8 +141,8 @@ async fn receive(child: &AsyncFd<OwnedFd>) -> io::Result<(Vec<u8>, Option<OwnedF
 
 /// Starts the child from a thread of its own, which waits for the child's end.
 ///
-/// The kernel ends the child with the thread that started it, so that must not be one of a pool, which may go at
-/// any time.
+/// The kernel ends the child with the thread that started it, so that must not be a thread of a pool, which may
+/// end at any time.
 async fn keep_child(socket: OwnedFd) -> Result<ChildEnd, CaptureError> {
     let (started, whether) = oneshot::channel();
     let (ended, end) = watch::channel(false);
@@ -153,7 +155,7 @@ async fn keep_child(socket: OwnedFd) -> Result<ChildEnd, CaptureError> {
         drop(started.send(Ok(())));
         match child.wait() {
             Ok(status) => tracing::debug!(%status, "the private namespace's process ended"),
-            Err(error) => tracing::warn!(%error, "the private namespace's process was not waited for"),
+            Err(error) => tracing::warn!(%error, "the private namespace's process could not be waited for"),
         }
         let _ = ended.send(true);
     };
@@ -180,7 +182,7 @@ fn spawn_child(socket: OwnedFd) -> io::Result<Child> {
         .spawn()
 }
 
-/// Whether a capture of this user could open `/dev/net/tun`. Cheap, and nothing is made.
+/// Checks whether this user may open `/dev/net/tun`. It makes no device.
 ///
 /// # Errors
 /// [`CaptureError::TunDeviceMissing`], [`CaptureError::TunDeviceNotPermitted`].
@@ -206,7 +208,7 @@ fn explain(step: Step, source: io::Error) -> CaptureError {
             remedy: remedy(&source),
             source,
         },
-        // A security module lets the namespace be made and then denies every right in it.
+        // A security module may allow the namespace and deny every capability in it.
         Step::MapUser | Step::MakeTun | Step::Links | Step::Routes | Step::Rules if denied => {
             CaptureError::NamespacesRefused {
                 remedy: remedy(&source),
@@ -222,7 +224,7 @@ fn explain(step: Step, source: io::Error) -> CaptureError {
     }
 }
 
-/// What would make the kernel allow a user and network namespace that it refused with `source`.
+/// The remedy when the kernel refused a user and network namespace with `source`.
 pub fn remedy(source: &io::Error) -> NamespaceRemedy {
     let setting = |name: &str| {
         std::fs::read_to_string(format!("/proc/sys/{name}"))
@@ -250,7 +252,7 @@ mod tests {
 
     use super::*;
 
-    /// Ours of a pair of which the other end is held and says nothing.
+    /// The parent's end of a socket pair, and the other end, which sends nothing.
     fn silent_child() -> (AsyncFd<OwnedFd>, OwnedFd) {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap();

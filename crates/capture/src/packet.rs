@@ -1,6 +1,6 @@
-//! IP packets read and written: pure functions over bytes, which never panic on what they are given.
+//! IP packets, read and written by pure functions over bytes that never panic on any input.
 //!
-//! Only what a capture has to look into is looked into. TCP packets pass unread but for their ports and flags.
+//! They read only what a capture needs: of a TCP packet, its ports, numbers and flags.
 
 mod checksum;
 mod read;
