@@ -7,11 +7,13 @@ on_each_laptop!(a_shared_name_is_the_older_sessions);
 
 fn a_shared_name_is_the_older_sessions(desk: &Desk<'_>) {
     let name = format!("both-{}", desk.laptop.kind().name());
-    let services = ["shop", "dev"].map(|namespace| Service::make(desk, &name, namespace));
+    let services = [("shop", "web"), ("dev", "a")];
+    let services = services.map(|(namespace, app)| Service::make(desk, &name, namespace, app));
     assert!(!desk.resolves(&name), "not reachable before");
     for (first, second) in [(0, 1), (1, 0)] {
         let (first, second) = (&services[first], &services[second]);
         let older = desk.connect(&["--namespace", first.namespace]);
+        assert_eq!(resolved(desk, &name), first.address, "it is alone");
         let younger = desk.connect(&["--namespace", second.namespace]);
         for _ in 0..3 {
             assert_eq!(
@@ -33,8 +35,9 @@ fn a_shared_name_is_the_older_sessions(desk: &Desk<'_>) {
 
 /// The address that programs get.
 fn resolved(desk: &Desk<'_>, name: &str) -> String {
-    let found = desk.text("getent", &["ahostsv4", name]);
-    found.split_whitespace().next().unwrap_or_default().to_owned()
+    let found = desk.output("getent", &["ahostsv4", name]);
+    let found = String::from_utf8(found.stdout).unwrap();
+    found.split_whitespace().next().unwrap_or("nothing").to_owned()
 }
 
 /// A service of the test's own, deleted when this is dropped.
@@ -46,10 +49,10 @@ struct Service<'a> {
 }
 
 impl Service<'_> {
-    fn make<'a>(desk: &'a Desk<'a>, name: &str, namespace: &'static str) -> Service<'a> {
+    fn make<'a>(desk: &'a Desk<'a>, name: &str, namespace: &'static str, app: &str) -> Service<'a> {
         desk.apply(&format!(
             "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: {namespace}}}\n\
-             spec: {{selector: {{app: none}}, ports: [{{port: 80}}]}}\n"
+             spec: {{selector: {{app: {app}}}, ports: [{{port: 80}}]}}\n"
         ));
         let jsonpath = "jsonpath={.spec.clusterIP}";
         let get = [
