@@ -27,6 +27,7 @@ pub async fn namespaces(client: &Client) -> Result<Vec<Namespace>, ApiError> {
     let listed = all(&api, &Access::cluster("list", "", "namespaces")).await?;
     let namespace = |one: core::Namespace| Namespace {
         ending: one.metadata.deletion_timestamp.is_some(),
+        assumed: false,
         name: one.name_any(),
     };
     Ok(listed.into_iter().map(namespace).collect())

@@ -25,7 +25,10 @@ mod state;
 mod status;
 
 pub use capture::{BackEnd, CaptureStatus, VpnTcpStatus};
-pub use explanation::{Explained, Explanation};
+pub use explanation::{
+    AddressFacts, AddressRoute, Explained, Explanation, Found, NameFacts, NameOutcome, NameRule, NameVerdict,
+    Said,
+};
 pub use finding::{Check, Finding, Verdict};
 pub use message::{Greeting, PROTOCOL_VERSION, Reply, Request, Subscription, WatchedNames};
 pub use name::{Answerer, NameEvent};

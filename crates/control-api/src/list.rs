@@ -29,6 +29,9 @@ pub struct Namespace {
     pub name: String,
     /// Whether it is being deleted.
     pub ending: bool,
+    /// Whether it is only assumed to exist, because the kubeconfig or a profile names it and namespaces may not be listed.
+    #[serde(default)]
+    pub assumed: bool,
 }
 
 /// What runs pods.

@@ -15,9 +15,6 @@ pub struct NameEvent {
     pub name: String,
     /// The kind of record, as in `AAAA`.
     pub kind: String,
-    /// The program that asked, where the kernel lets us know.
-    #[serde(default)]
-    pub program: Option<String>,
     /// The answer, an address or other data each; empty when there was none.
     #[serde(default)]
     pub answer: Vec<String>,

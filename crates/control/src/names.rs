@@ -71,7 +71,6 @@ mod tests {
             at: Timestamp::UNIX_EPOCH,
             name,
             kind: "A".into(),
-            program: None,
             answer: Vec::new(),
             answered_by: Answerer::Nobody,
             took_ms: 1,

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 
 use crate::asks::{AskError, Asks};
@@ -17,7 +16,7 @@ use crate::race::{Heard, LastLabel, Said, Verdict, settle};
 use crate::resolver::Resolver;
 use crate::scope::{Decision, Order, Refusal, Rule, Ruling};
 
-mod words;
+mod data;
 
 /// How long each side may take for an explanation: longer than an answer may, to tell slow from silent.
 pub const EXPLAIN_WITHIN: Duration = Duration::from_secs(3);
@@ -26,8 +25,7 @@ pub const EXPLAIN_WITHIN: Duration = Duration::from_secs(3);
 const NEAR: usize = 64;
 
 /// What one side says about a name now.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
     /// What it answered.
     pub outcome: Outcome,
@@ -40,8 +38,7 @@ pub struct Finding {
 }
 
 /// Why a name answers as it does.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Cause {
     /// It answers as it should.
     Answered,
@@ -66,8 +63,7 @@ pub enum Cause {
 }
 
 /// By which search domain of the laptop a name is asked for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Searched {
     /// The name as a program is given it.
     pub given: Name,
@@ -75,10 +71,9 @@ pub struct Searched {
     pub domain: Name,
 }
 
-/// Whose name it is, who answers, why it fails, and what was perhaps meant. [`why`](Explanation::why) and
-/// [`remedy`](Explanation::remedy) say it in words.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// Whose name it is, who answers, why it fails, and what was perhaps meant. [`data`](Explanation::data) is the form in
+/// which others get it.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
     /// The name that was asked about; with a search domain behind it where that is what programs get.
     pub name: Name,

@@ -15,7 +15,8 @@
 //! * [`Scope`] holds the rules: no I/O, no clock.
 //! * [`Resolver`] asks, waits, remembers. It always answers, and within a bounded time.
 //! * [`Asks`] is its only way out; [`upstream`] is a ready way to the laptop's own name servers.
-//! * [`Event`] and [`Explanation`] say what happened to a name and why.
+//! * [`Event`] and [`Explanation`] say what happened to a name and why; `slipway-control-api` has the form, and the words,
+//!   in which others see them.
 //!
 //! It must not know the tunnel, packets, Kubernetes clients or the helper.
 

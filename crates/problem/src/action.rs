@@ -9,6 +9,11 @@ use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 #[serde(tag = "do", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Action {
+    /// Add an entry to the profile's `also-proxy`.
+    AddAlsoProxy {
+        /// The entry: a host name or an address.
+        host: String,
+    },
     /// Remove an entry from the profile's `also-proxy`.
     RemoveAlsoProxy {
         /// The entry, as the profile spells it.

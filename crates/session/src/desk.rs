@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use slipway_control::Handler;
-use slipway_control_api::{Answerer, Explanation};
+use slipway_control_api::{Answerer, Explanation, Found};
 use slipway_method::Explainer;
-use slipway_names::{Name, Outcome};
+use slipway_names::Name;
 use tokio_util::sync::CancellationToken;
 
 /// Takes what comes over the session's socket. Clones are the same desk.
@@ -42,80 +42,25 @@ impl Handler for Desk {
     }
 
     async fn explain(&self, name: &str) -> Explanation {
-        let unanswered = |cause: &str| Explanation {
+        let unanswered = |found| Explanation {
             name: name.to_owned(),
             answered_by: Answerer::Nobody,
             answer: Vec::new(),
-            cause: cause.to_owned(),
-            remedy: None,
-            steps: Vec::new(),
+            programs: None,
+            found,
         };
         let Ok(parsed) = name.parse::<Name>() else {
-            return unanswered("It is not a name that DNS can hold.");
+            return unanswered(Found::NotAName);
         };
         let Some(explainer) = self.explainer() else {
-            return unanswered("The session is not connected, so only the laptop's own names answer.");
+            return unanswered(Found::NotConnected);
         };
         // A dot at the end keeps search domains out (resolv.conf(5)).
-        let found = if name.ends_with('.') {
+        let explanation = if name.ends_with('.') {
             explainer.explain_whole(&parsed).await
         } else {
             explainer.explain(&parsed).await
         };
-        in_words(name, &found)
-    }
-}
-
-fn in_words(name: &str, found: &slipway_names::Explanation) -> Explanation {
-    let said_by = |who: &str, finding: &Option<slipway_names::Finding>| {
-        finding.as_ref().map(|finding| {
-            let said = match finding.outcome {
-                Outcome::Found => "found",
-                Outcome::NoData => "found, without an address",
-                Outcome::NxDomain => "not found",
-                Outcome::ServFail => "failed",
-                Outcome::TimedOut => "did not answer in time",
-                Outcome::Withheld => "found, at an address that programs do not get",
-            };
-            format!(
-                "{who}: `{}` {said} ({} ms)",
-                finding.asked,
-                finding.took.as_millis()
-            )
-        })
-    };
-    let answering = match found.answerer {
-        slipway_names::Answerer::Cluster | slipway_names::Answerer::Cache => found.cluster.as_ref(),
-        slipway_names::Answerer::Laptop => found.laptop.as_ref(),
-        slipway_names::Answerer::Neighbour
-        | slipway_names::Answerer::Us
-        | slipway_names::Answerer::Nobody => None,
-    };
-    Explanation {
-        name: name.to_owned(),
-        answered_by: answerer(found.answerer),
-        answer: answering.map_or_else(Vec::new, |finding| {
-            finding.addresses.iter().map(ToString::to_string).collect()
-        }),
-        cause: found.why(),
-        remedy: found.remedy(),
-        steps: [
-            said_by("The cluster", &found.cluster),
-            said_by("The laptop's name servers", &found.laptop),
-        ]
-        .into_iter()
-        .flatten()
-        .collect(),
-    }
-}
-
-pub(crate) fn answerer(answerer: slipway_names::Answerer) -> Answerer {
-    match answerer {
-        slipway_names::Answerer::Cluster
-        | slipway_names::Answerer::Cache
-        | slipway_names::Answerer::Neighbour
-        | slipway_names::Answerer::Us => Answerer::Cluster,
-        slipway_names::Answerer::Laptop => Answerer::Laptop,
-        slipway_names::Answerer::Nobody => Answerer::Nobody,
+        explanation.data(name)
     }
 }

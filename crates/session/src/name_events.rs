@@ -5,8 +5,6 @@ use slipway_control::Publisher;
 use slipway_control_api::{Action, NameEvent, Problem};
 use slipway_names::{Answerer, Event, Observer, Outcome};
 
-use crate::desk::answerer;
-
 /// An observer that publishes every answer.
 pub(crate) fn observer(publisher: &Publisher) -> Observer {
     let publisher = publisher.clone();
@@ -35,9 +33,8 @@ fn name_event(event: &Event) -> NameEvent {
         at: Timestamp::now(),
         name: event.name.to_string(),
         kind: event.kind.to_string(),
-        program: None,
         answer: event.addresses.iter().map(ToString::to_string).collect(),
-        answered_by: answerer(event.answerer),
+        answered_by: event.answerer.data(),
         took_ms: u32::try_from(event.took.as_millis()).unwrap_or(u32::MAX),
         problem: problem.map(|(code, cause)| {
             let command = format!("slipway explain {}", event.name);

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use slipway_control::{Handler, LogRing, Publisher, RuntimeFolder, Server, fresh_id, status_of_this_process};
-use slipway_control_api::{Answerer, Explanation, Problem, Progress, SessionStatus, State};
+use slipway_control_api::{Answerer, Explanation, Found, Problem, Progress, SessionStatus, State};
 use slipway_profile::{Method, Profile, Store};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -139,9 +139,8 @@ impl Handler for Asked {
             name: name.into(),
             answered_by: Answerer::Nobody,
             answer: Vec::new(),
-            cause: "Nothing is asked here.".into(),
-            remedy: None,
-            steps: Vec::new(),
+            programs: None,
+            found: Found::NotConnected,
         }
     }
 }

@@ -38,16 +38,13 @@ pub(crate) async fn run(arguments: &Explain) -> Result<ExitCode, Failure> {
         Typed::Name(name) => of_name(asked, &name).await?,
         Typed::Address(address) => {
             let session = asked.into_iter().next().ok_or_else(sessions::nothing)?;
-            Explained {
-                session,
-                explanation: address::explain(address).await?,
-            }
+            Explained::new(session, address::explain(address).await?)
         }
     };
     if arguments.json {
         output::print_json(&explained)?;
     } else {
-        output::print(&in_words(&explained.explanation))?;
+        output::print(&in_words(&explained))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -58,10 +55,7 @@ async fn of_name(asked: Vec<SessionId>, name: &str) -> Result<Explained, Failure
         let folder = &folder;
         async move {
             let explanation = Client::connect(folder, &id).await?.explain(name).await?;
-            Ok::<_, slipway_control::Error>(Explained {
-                session: id,
-                explanation,
-            })
+            Ok::<_, slipway_control::Error>((id, explanation))
         }
     };
     let (answers, got) = tokio::join!(join_all(asked.into_iter().map(ask)), programs::get(name));
@@ -73,42 +67,44 @@ async fn of_name(asked: Vec<SessionId>, name: &str) -> Result<Explained, Failure
             Err(error) => failed = Some(error),
         }
     }
-    let Some(mut explained) = decisive(said) else {
+    let Some((session, mut explanation)) = decisive(said) else {
         return Err(failed.map_or_else(|| sessions::nothing().into(), Failure::from));
     };
-    if let Some(got) = got {
-        programs::compare(&got, &mut explained.explanation);
-    }
-    Ok(explained)
+    explanation.programs = got;
+    Ok(Explained::new(session, explanation))
 }
 
 /// The oldest session that has an answer counts, for a program as well; else what the oldest says.
-fn decisive(mut said: Vec<Explained>) -> Option<Explained> {
+fn decisive(mut said: Vec<(SessionId, Explanation)>) -> Option<(SessionId, Explanation)> {
     let place = said
         .iter()
-        .position(|one| one.explanation.answered_by == Answerer::Cluster)
-        .or_else(|| {
-            said.iter()
-                .position(|one| one.explanation.answered_by != Answerer::Nobody)
-        })
+        .position(|one| one.1.answered_by == Answerer::Cluster)
+        .or_else(|| said.iter().position(|one| one.1.answered_by != Answerer::Nobody))
         .unwrap_or(0);
     (place < said.len()).then(|| said.swap_remove(place))
 }
 
-fn in_words(explanation: &Explanation) -> String {
+fn in_words(explained: &Explained) -> String {
+    let Explained {
+        explanation,
+        cause,
+        remedy,
+        ..
+    } = explained;
     let by = match explanation.answered_by {
         Answerer::Cluster => "the cluster",
         Answerer::Laptop => "the laptop's name servers",
         Answerer::Nobody => "nobody",
     };
-    let mut text = format!("{}\n", explanation.cause);
-    if let Some(remedy) = &explanation.remedy {
+    let mut text = format!("{cause}\n");
+    if let Some(remedy) = remedy {
         text.push_str(&format!("{remedy}\n"));
     }
     if !explanation.answer.is_empty() {
-        text.push_str(&format!("Answered by {by}: {}\n", explanation.answer.join(", ")));
+        let answer: Vec<String> = explanation.answer.iter().map(ToString::to_string).collect();
+        text.push_str(&format!("Answered by {by}: {}\n", answer.join(", ")));
     }
-    for step in &explanation.steps {
+    for step in explanation.steps() {
         text.push_str(&format!("  {step}\n"));
     }
     text
@@ -116,53 +112,63 @@ fn in_words(explanation: &Explanation) -> String {
 
 #[cfg(test)]
 mod tests {
+    use slipway_control_api::{Found, NameFacts, NameOutcome, NameRule, NameVerdict, Said};
+
     use super::*;
 
-    fn explained(session: &str, answered_by: Answerer) -> Explained {
-        Explained {
-            session: session.parse().unwrap(),
-            explanation: Explanation {
-                name: "orders".into(),
-                answered_by,
-                answer: Vec::new(),
-                cause: "`orders` was not found in namespace shop, nor by the laptop's name servers.".into(),
-                remedy: Some("Perhaps `orders.shop-test` was meant.".into()),
-                steps: vec!["The cluster does not know it (asked for orders.shop.svc, 2 ms)".into()],
-            },
-        }
+    fn said(session: &str, answered_by: Answerer) -> (SessionId, Explanation) {
+        let facts = NameFacts {
+            asked: "orders".into(),
+            search_domain: None,
+            namespace: "shop".into(),
+            rule: NameRule::Short,
+            candidates: vec!["orders.shop.svc.cluster.local".into()],
+            cluster: Some(Said {
+                outcome: NameOutcome::NotFound,
+                asked: "orders.shop.svc.cluster.local".into(),
+                addresses: Vec::new(),
+                took_ms: 2,
+            }),
+            laptop: None,
+            verdict: NameVerdict::Nowhere,
+            near: Some("orders.shop-test".into()),
+            withheld: None,
+        };
+        let explanation = Explanation {
+            name: "orders".into(),
+            answered_by,
+            answer: Vec::new(),
+            programs: Some(Vec::new()),
+            found: Found::Name(Box::new(facts)),
+        };
+        (session.parse().unwrap(), explanation)
+    }
+
+    fn explained() -> Explained {
+        let (session, explanation) = said("shop-a1", Answerer::Nobody);
+        Explained::new(session, explanation)
     }
 
     #[test]
-    fn the_cause_comes_first_then_the_remedy_then_who_answered_then_what_was_looked_at() {
-        insta::assert_snapshot!(in_words(&explained("a", Answerer::Nobody).explanation), @r"
-        `orders` was not found in namespace shop, nor by the laptop's name servers.
+    fn the_cause_comes_first_and_what_was_looked_at_last() {
+        insta::assert_snapshot!(in_words(&explained()), @r"
+        `orders` was not found in namespace `shop`, nor by the laptop's name servers.
         Perhaps `orders.shop-test` was meant.
-          The cluster does not know it (asked for orders.shop.svc, 2 ms)
+          The cluster: `orders.shop.svc.cluster.local` not found (2 ms)
+          Programs: not found
         ");
     }
 
     #[test]
-    fn scripts_find_the_session_beside_the_explanation() {
-        insta::assert_json_snapshot!(explained("shop-a1", Answerer::Nobody), @r#"
-        {
-          "session": "shop-a1",
-          "name": "orders",
-          "answered_by": "nobody",
-          "answer": [],
-          "cause": "`orders` was not found in namespace shop, nor by the laptop's name servers.",
-          "remedy": "Perhaps `orders.shop-test` was meant.",
-          "steps": [
-            "The cluster does not know it (asked for orders.shop.svc, 2 ms)"
-          ]
-        }
-        "#);
+    fn scripts_find_the_facts_beside_the_sentences() {
+        insta::assert_json_snapshot!(explained());
     }
 
     #[test]
     fn a_session_that_knows_the_name_goes_before_one_that_does_not() {
-        let session = |said| decisive(said).map(|one| one.session.to_string());
+        let session = |said| decisive(said).map(|one| one.0.to_string());
         assert_eq!(session(Vec::new()), None);
-        let several = |first, second| vec![explained("a", first), explained("b", second)];
+        let several = |first, second| vec![said("a", first), said("b", second)];
         assert_eq!(
             session(several(Answerer::Nobody, Answerer::Cluster)),
             Some("b".into())

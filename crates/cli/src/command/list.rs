@@ -148,6 +148,10 @@ fn named_namespaces(target: &Target, contexts: &[Context], profiles: &[Profile])
         .collect();
     names
         .into_iter()
-        .map(|name| Namespace { name, ending: false })
+        .map(|name| Namespace {
+            name,
+            ending: false,
+            assumed: true,
+        })
         .collect()
 }

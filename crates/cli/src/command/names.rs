@@ -86,7 +86,6 @@ mod tests {
             at: "2026-03-01T12:00:00.5Z".parse().unwrap(),
             name: "web.shop".into(),
             kind: "A".into(),
-            program: None,
             answer: vec!["10.96.0.7".into()],
             answered_by: Answerer::Cluster,
             took_ms: 3,

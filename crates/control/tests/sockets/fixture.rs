@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use slipway_control::{
     Client, Handler, LogRing, Publisher, RuntimeFolder, Server, fresh_id, status_of_this_process,
 };
-use slipway_control_api::{Answerer, Explanation, NameEvent, SessionId, State};
+use slipway_control_api::{Answerer, Explanation, Found, NameEvent, SessionId, State};
 use slipway_profile::Method;
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -85,10 +85,9 @@ pub(crate) fn explain(name: &str) -> Explanation {
     Explanation {
         name: name.into(),
         answered_by: Answerer::Cluster,
-        answer: vec!["10.96.0.7".into()],
-        cause: format!("There is a service {name} in namespace shop."),
-        remedy: None,
-        steps: vec!["shop.svc.cluster.local".into()],
+        answer: vec![[10, 96, 0, 7].into()],
+        programs: None,
+        found: Found::NotAName,
     }
 }
 
@@ -97,7 +96,6 @@ pub(crate) fn name_event(name: &str) -> NameEvent {
         at: Timestamp::UNIX_EPOCH,
         name: name.into(),
         kind: "A".into(),
-        program: Some("curl".into()),
         answer: vec!["10.96.0.7".into()],
         answered_by: Answerer::Cluster,
         took_ms: 3,

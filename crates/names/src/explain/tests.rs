@@ -99,8 +99,9 @@ async fn in_words(world: World, names: &[&str]) -> String {
     let mut text = String::new();
     for name in names {
         let said = explain(world.clone(), name).await;
-        let remedy = said.remedy().unwrap_or_default();
-        let line = format!("{:?} {:?}: {} {remedy}", said.answerer, said.cause, said.why());
+        let data = said.data(name);
+        let remedy = data.remedy().unwrap_or_default();
+        let line = format!("{:?} {:?}: {} {remedy}", said.answerer, said.cause, data.cause());
         writeln!(text, "{}", line.trim_end()).unwrap();
     }
     text
@@ -180,9 +181,10 @@ async fn a_service_of_that_name_in_another_namespace_is_pointed_at() {
 async fn an_explanation_survives_json() {
     for name in ["web", "db", "orders.shop", "www.example.org", "x.corp.example"] {
         let said = explain(world(), name).await;
+        let said = said.data(name);
         let json = serde_json::to_string(&said).unwrap();
         assert_eq!(
-            serde_json::from_str::<Explanation>(&json).unwrap(),
+            serde_json::from_str::<slipway_control_api::Explanation>(&json).unwrap(),
             said,
             "{json}"
         );

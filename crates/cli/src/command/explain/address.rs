@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use slipway_control_api::{Answerer, Explanation};
+use slipway_control_api::{AddressFacts, AddressRoute, Answerer, Explanation, Found};
 use slipway_laptop::{Kernel, KnownRoute, Maker};
 
 use crate::failure::{Failure, Uncoded};
@@ -16,38 +16,22 @@ pub(super) async fn explain(address: IpAddr) -> Result<Explanation, Failure> {
     let kernel = Kernel::open().uncoded("Failed to ask the kernel for routes")?;
     let route = kernel.route_to(address).await;
     let route = route.uncoded("Failed to ask the kernel for routes")?;
-    Ok(by_route(address, route.as_ref()))
+    Ok(by_route(address, route))
 }
 
-fn by_route(address: IpAddr, route: Option<&KnownRoute>) -> Explanation {
-    let (answered_by, cause) = match route {
-        Some(route) if route.maker == Maker::Helper => (
-            Answerer::Cluster,
-            format!(
-                "{address} goes to the cluster, by the route {} of {}.",
-                route.net, route.device
-            ),
-        ),
-        Some(route) => (
-            Answerer::Laptop,
-            format!(
-                "{address} does not go to the cluster: the laptop's route {} leads it to {}.",
-                route.net, route.device
-            ),
-        ),
-        None => (
-            Answerer::Nobody,
-            format!("{address} does not go to the cluster, and the laptop has no route to it either."),
-        ),
+fn by_route(address: IpAddr, route: Option<KnownRoute>) -> Explanation {
+    let answered_by = match &route {
+        Some(route) if route.maker == Maker::Helper => Answerer::Cluster,
+        Some(_) => Answerer::Laptop,
+        None => Answerer::Nobody,
     };
+    let route = route.map(|KnownRoute { net, device, .. }| AddressRoute { net, device });
     Explanation {
         name: address.to_string(),
         answered_by,
         answer: Vec::new(),
-        cause,
-        remedy: (answered_by != Answerer::Cluster)
-            .then(|| format!("To send it through the cluster, connect with `--also-proxy {address}`.")),
-        steps: Vec::new(),
+        programs: None,
+        found: Found::Address(AddressFacts { route }),
     }
 }
 
@@ -72,8 +56,8 @@ mod tests {
             ("10.1.2.3", Some(route("10.0.0.0/8", "wg0", Maker::Other))),
             ("192.0.2.1", None),
         ]
-        .map(|(address, route)| by_route(address.parse().unwrap(), route.as_ref()))
-        .map(|said| format!("{} {}", said.cause, said.remedy.unwrap_or_default()));
+        .map(|(address, route)| by_route(address.parse().unwrap(), route))
+        .map(|said| format!("{} {}", said.cause(), said.remedy().unwrap_or_default()));
         insta::assert_snapshot!(explained.join("\n"), @r"
         10.96.0.7 goes to the cluster, by the route 10.96.0.0/16 of slipway0. 
         10.1.2.3 does not go to the cluster: the laptop's route 10.0.0.0/8 leads it to wg0. To send it through the cluster, connect with `--also-proxy 10.1.2.3`.

@@ -203,10 +203,12 @@ mod tests {
             Namespace {
                 name: "shop".into(),
                 ending: false,
+                assumed: false,
             },
             Namespace {
                 name: "old".into(),
                 ending: true,
+                assumed: false,
             },
         ]);
         let workloads = workloads(&Workloads {

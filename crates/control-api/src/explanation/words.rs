@@ -1,0 +1,496 @@
+//! Words of an explanation: cause, remedy, steps, and what a program could do. Names stand in backticks.
+
+use std::net::IpAddr;
+
+use slipway_problem::Action;
+
+use super::{AddressFacts, Explanation, Found, NameFacts, NameOutcome, NameRule, NameVerdict, Said};
+use crate::name::Answerer;
+
+impl Explanation {
+    /// Why it answers as it does, in a sentence or two.
+    pub fn cause(&self) -> String {
+        let cause = match &self.found {
+            Found::Name(facts) => facts.cause(&self.name, self.answered_by),
+            Found::Address(facts) => facts.cause(&self.name, self.answered_by),
+            Found::NotAName => "It is not a name that DNS can hold.".to_owned(),
+            Found::NotConnected => {
+                "The session is not connected, so only the laptop's own names answer.".to_owned()
+            }
+        };
+        match self.difference() {
+            Difference::None => cause,
+            Difference::NotFound => format!("{cause} But programs do not find `{}`.", self.name),
+            Difference::Others(got) => {
+                let instead = if self.answer.is_empty() {
+                    String::new()
+                } else {
+                    format!(", not {}", list(&self.answer))
+                };
+                format!(
+                    "{cause} But programs get {}{instead}: another source on this laptop answers them first.",
+                    list(got)
+                )
+            }
+        }
+    }
+
+    /// What would change it, if something would.
+    pub fn remedy(&self) -> Option<String> {
+        match (self.difference(), &self.found) {
+            (Difference::NotFound, _) => Some(not_found(&self.name, self.answered_by)),
+            (Difference::Others(_), _) => Some(format!(
+                "See `grep -w {} /etc/hosts`; then the line `hosts:` of /etc/nsswitch.conf, which names the sources.",
+                self.name
+            )),
+            (Difference::None, Found::Name(facts)) => facts.remedy(self.answered_by),
+            (Difference::None, Found::Address(_)) => (self.answered_by != Answerer::Cluster).then(|| {
+                format!(
+                    "To send it through the cluster, connect with `--also-proxy {}`.",
+                    self.name
+                )
+            }),
+            (Difference::None, Found::NotAName | Found::NotConnected) => None,
+        }
+    }
+
+    /// What a program could do for the user.
+    pub fn actions(&self) -> Vec<Action> {
+        let also_proxy = |host: &str| {
+            vec![Action::AddAlsoProxy {
+                host: host.to_owned(),
+            }]
+        };
+        match (self.difference(), &self.found) {
+            (Difference::NotFound | Difference::Others(_), _) => vec![Action::Run {
+                command: "slipway doctor".to_owned(),
+            }],
+            (Difference::None, Found::Name(facts)) => match facts.verdict {
+                NameVerdict::OnlyInCluster => also_proxy(&facts.asked),
+                NameVerdict::Withheld => also_proxy(facts.in_cluster()),
+                NameVerdict::Nowhere if facts.rule == NameRule::User && facts.laptop_has_it() => {
+                    vec![Action::RemoveAlsoProxy {
+                        host: facts.asked.clone(),
+                    }]
+                }
+                NameVerdict::Answered
+                | NameVerdict::NoAddress
+                | NameVerdict::Nowhere
+                | NameVerdict::HiddenByLaptop
+                | NameVerdict::ClusterSilent
+                | NameVerdict::LaptopSilent
+                | NameVerdict::OtherSession
+                | NameVerdict::Never => Vec::new(),
+            },
+            (Difference::None, Found::Address(_)) if self.answered_by != Answerer::Cluster => {
+                also_proxy(&self.name)
+            }
+            (Difference::None, Found::Address(_) | Found::NotAName | Found::NotConnected) => Vec::new(),
+        }
+    }
+
+    /// What was looked at, in order, a line each.
+    pub fn steps(&self) -> Vec<String> {
+        let mut steps = Vec::new();
+        if let Found::Name(facts) = &self.found {
+            steps.extend(facts.cluster.as_ref().map(|said| step("The cluster", said)));
+            let laptop = facts.laptop.as_ref();
+            steps.extend(laptop.map(|said| step("The laptop's name servers", said)));
+        }
+        steps.extend(self.programs.as_deref().map(|got| {
+            if got.is_empty() {
+                "Programs: not found".to_owned()
+            } else {
+                format!("Programs get {}", list(got))
+            }
+        }));
+        steps
+    }
+
+    /// How what programs get differs from what DNS says.
+    fn difference(&self) -> Difference<'_> {
+        match self.programs.as_deref() {
+            None => Difference::None,
+            Some([]) if self.answer.is_empty() => Difference::None,
+            Some([]) => Difference::NotFound,
+            Some(got) if got.iter().any(|address| self.answer.contains(address)) => Difference::None,
+            Some(got) => Difference::Others(got),
+        }
+    }
+}
+
+/// How what programs get differs from what DNS says.
+enum Difference<'a> {
+    None,
+    /// They get nothing, and DNS has something.
+    NotFound,
+    /// They get these addresses, and DNS has none of them.
+    Others(&'a [IpAddr]),
+}
+
+impl AddressFacts {
+    fn cause(&self, address: &str, answered_by: Answerer) -> String {
+        match &self.route {
+            Some(route) if answered_by == Answerer::Cluster => format!(
+                "{address} goes to the cluster, by the route {} of {}.",
+                route.net, route.device
+            ),
+            Some(route) => format!(
+                "{address} does not go to the cluster: the laptop's route {} leads it to {}.",
+                route.net, route.device
+            ),
+            None => {
+                format!("{address} does not go to the cluster, and the laptop has no route to it either.")
+            }
+        }
+    }
+}
+
+impl NameFacts {
+    fn cause(&self, given: &str, answered_by: Answerer) -> String {
+        let why = self.of_the_name(answered_by);
+        match &self.search_domain {
+            Some(domain) => format!(
+                "`{given}` is asked for as `{}`: the laptop's resolver puts its search domain `{domain}` behind it. {why}",
+                self.asked
+            ),
+            None => why,
+        }
+    }
+
+    /// The name under which the cluster has it.
+    fn in_cluster(&self) -> &str {
+        self.cluster.as_ref().map_or(&self.asked, |said| &said.asked)
+    }
+
+    fn remedy(&self, answered_by: Answerer) -> Option<String> {
+        let name = &self.asked;
+        match self.verdict {
+            NameVerdict::Answered | NameVerdict::Never => None,
+            NameVerdict::NoAddress if answered_by == Answerer::Cluster => Some(
+                "A headless service without ready pods looks like this: see `kubectl get endpointslices`."
+                    .to_owned(),
+            ),
+            NameVerdict::NoAddress => None,
+            NameVerdict::Nowhere => self.perhaps(),
+            NameVerdict::OnlyInCluster => Some(format!(
+                "Send it through the cluster: connect with `--also-proxy {name}`, or add it to the profile's."
+            )),
+            NameVerdict::HiddenByLaptop => self
+                .cluster
+                .as_ref()
+                .map(|said| &said.asked)
+                .or(self.candidates.first())
+                .map(|full| in_full(full)),
+            NameVerdict::ClusterSilent => {
+                Some("See `slipway status` for whether the session is reconnecting.".to_owned())
+            }
+            NameVerdict::LaptopSilent => Some(match self.candidates.first() {
+                Some(full) => {
+                    format!("Check the laptop's own network. To ask only the cluster, ask for `{full}`.")
+                }
+                None => "Check the laptop's own network; Slipway only passes these names on.".to_owned(),
+            }),
+            NameVerdict::OtherSession => {
+                Some("Connect its profile, or check how the profile is written.".to_owned())
+            }
+            NameVerdict::Withheld => Some(format!(
+                "If it is meant to be reached through the cluster, connect with `--also-proxy {}`, or add that to the profile.",
+                self.in_cluster()
+            )),
+        }
+    }
+
+    fn of_the_name(&self, answered_by: Answerer) -> String {
+        let name = &self.asked;
+        match self.verdict {
+            NameVerdict::Answered => self.answered(answered_by),
+            NameVerdict::NoAddress if answered_by == Answerer::Cluster => {
+                format!("`{name}` exists in the cluster but has no address.")
+            }
+            NameVerdict::NoAddress => {
+                format!("The laptop's name servers know `{name}`, but it has no address.")
+            }
+            NameVerdict::Nowhere => self.nowhere(),
+            NameVerdict::OnlyInCluster => format!(
+                "`{name}` is known to the cluster's DNS but not to the laptop's name servers, whose name it is."
+            ),
+            NameVerdict::HiddenByLaptop => format!(
+                "The laptop's name servers know `{name}`{}, so it keeps that meaning.",
+                in_brackets(self.laptop.as_ref()),
+            ),
+            NameVerdict::ClusterSilent => format!(
+                "The cluster's DNS {}, so nobody can say whether `{name}` exists.",
+                silence(self.cluster.as_ref())
+            ),
+            NameVerdict::LaptopSilent => format!(
+                "The laptop's name servers {}, and `{name}` is theirs to answer.",
+                silence(self.laptop.as_ref())
+            ),
+            NameVerdict::OtherSession => format!("`{name}` names another session."),
+            NameVerdict::Withheld => format!(
+                "The cluster has `{name}`{}, but programs do not get that address: {}.",
+                in_brackets(self.cluster.as_ref()),
+                self.withheld.as_deref().unwrap_or("it is not routed"),
+            ),
+            NameVerdict::Never if self.rule == NameRule::SpecialUse => {
+                format!("`{name}` ends in `invalid`, which is kept for names that never exist.")
+            }
+            NameVerdict::Never => format!("`{name}` cannot be a name in the cluster: it is too long."),
+        }
+    }
+
+    fn answered(&self, answered_by: Answerer) -> String {
+        let name = &self.asked;
+        match answered_by {
+            _ if self.rule == NameRule::Own => format!("`{name}` is Slipway's own name."),
+            Answerer::Cluster => match &self.cluster {
+                Some(said) if said.asked != *name => {
+                    format!("`{name}` is `{}` in the cluster.", said.asked)
+                }
+                Some(_) | None => format!("`{name}` is a name of the cluster."),
+            },
+            Answerer::Laptop | Answerer::Nobody => {
+                format!("`{name}` is a name of the laptop's name servers.")
+            }
+        }
+    }
+
+    fn nowhere(&self) -> String {
+        let (name, namespace) = (&self.asked, &self.namespace);
+        match &self.rule {
+            NameRule::Short => format!(
+                "`{name}` was not found in namespace `{namespace}`, nor by the laptop's name servers."
+            ),
+            NameRule::Profile => format!("`{name}` was not found in namespace `{namespace}`."),
+            NameRule::InNamespace { namespace } => {
+                format!(
+                    "`{name}` was not found in namespace `{namespace}`, nor by the laptop's name servers."
+                )
+            }
+            NameRule::ClusterDomain => format!("`{name}` does not exist in the cluster, whose name it is."),
+            NameRule::User if self.laptop_has_it() => format!(
+                "This session sends `{name}` to the cluster, whose DNS does not know it. The laptop's name servers do."
+            ),
+            NameRule::User => {
+                format!("This session sends `{name}` to the cluster, whose DNS does not know it.")
+            }
+            NameRule::Reverse {
+                address: Some(address),
+            } => format!("{address} has no name in the cluster."),
+            NameRule::Reverse { address: None } => format!("`{name}` has no name in the cluster."),
+            NameRule::LaptopSearch { suffix } => format!(
+                "`{name}` does not exist; without the search domain `{suffix}`, it was not found in the cluster either."
+            ),
+            NameRule::Reserved => format!(
+                "The laptop's name servers do not know `{name}`, and the cluster is not asked: a name that finds \
+                 proxies, or that the laptop uses itself, is never the cluster's."
+            ),
+            NameRule::DoubtfulDomain => format!(
+                "The laptop's name servers do not know `{name}`, and the cluster is not asked: the domain that it \
+                 calls its own may be somebody else's."
+            ),
+            NameRule::Own
+            | NameRule::OtherProfile
+            | NameRule::Perhaps
+            | NameRule::SpecialUse
+            | NameRule::NotAHost
+            | NameRule::Public => {
+                format!("Neither the laptop's name servers nor the cluster's DNS know `{name}`.")
+            }
+        }
+    }
+
+    fn laptop_has_it(&self) -> bool {
+        self.laptop.as_ref().is_some_and(|said| said.outcome.exists())
+    }
+
+    /// What was perhaps meant by a name that is nowhere, or where to look for it.
+    fn perhaps(&self) -> Option<String> {
+        if let Some(near) = &self.near {
+            return Some(format!("Perhaps `{near}` was meant."));
+        }
+        match &self.rule {
+            NameRule::User if self.laptop_has_it() => {
+                Some("Take it off `--also-proxy`, or off the profile's.".to_owned())
+            }
+            NameRule::Reverse { .. } => None,
+            NameRule::Short | NameRule::Profile | NameRule::LaptopSearch { .. } => Some(
+                "`slipway list services` shows what is there; a name in another namespace is written \
+                 `NAME.NAMESPACE`."
+                    .to_owned(),
+            ),
+            NameRule::InNamespace { namespace } => Some(format!(
+                "`slipway list services --namespace {namespace}` shows what is there."
+            )),
+            NameRule::Reserved => self.asked.split('.').next().map(|service| {
+                format!("To ask only the cluster, ask for `{service}.{}.svc`.", self.namespace)
+            }),
+            NameRule::DoubtfulDomain => Some(
+                "If the domain is the cluster's, say so: connect with `--cluster-domain`, or set `cluster-domain` in \
+                 the profile's `[dns]`."
+                    .to_owned(),
+            ),
+            NameRule::ClusterDomain => Some(
+                "Check service and namespace, in this order: `slipway list namespaces`, `slipway list services`."
+                    .to_owned(),
+            ),
+            NameRule::User
+            | NameRule::Own
+            | NameRule::OtherProfile
+            | NameRule::Perhaps
+            | NameRule::SpecialUse
+            | NameRule::NotAHost
+            | NameRule::Public => Some("Check how it is written.".to_owned()),
+        }
+    }
+}
+
+/// How to write a name so that only the cluster is asked.
+fn in_full(full: &str) -> String {
+    format!("To reach the one in the cluster, ask for `{full}`.")
+}
+
+fn in_brackets(said: Option<&Said>) -> String {
+    let addresses: &[IpAddr] = said.map_or(&[], |said| &said.addresses);
+    if addresses.is_empty() {
+        return String::new();
+    }
+    format!(" ({})", list(addresses))
+}
+
+fn silence(said: Option<&Said>) -> &'static str {
+    match said.map(|said| said.outcome) {
+        Some(NameOutcome::TimedOut) => "did not answer in time",
+        None => "are out of reach",
+        Some(
+            NameOutcome::Found
+            | NameOutcome::NoData
+            | NameOutcome::NotFound
+            | NameOutcome::Failed
+            | NameOutcome::Withheld,
+        ) => "could not answer",
+    }
+}
+
+fn step(who: &str, said: &Said) -> String {
+    let outcome = match said.outcome {
+        NameOutcome::Found => "found",
+        NameOutcome::NoData => "found, without an address",
+        NameOutcome::NotFound => "not found",
+        NameOutcome::Failed => "failed",
+        NameOutcome::TimedOut => "did not answer in time",
+        NameOutcome::Withheld => "found, at an address that programs do not get",
+    };
+    format!("{who}: `{}` {outcome} ({} ms)", said.asked, said.took_ms)
+}
+
+fn list(addresses: &[IpAddr]) -> String {
+    let list: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
+    list.join(", ")
+}
+
+/// What helps where DNS has a name and programs do not.
+fn not_found(name: &str, answered_by: Answerer) -> String {
+    let dots = name.trim_end_matches('.').matches('.').count();
+    if answered_by == Answerer::Cluster && dots > 0 && !name.contains(".svc") {
+        return format!(
+            "Where systemd-resolved finds names, it asks nobody about one with dots that ends in none of its domains: write \
+             it up to `svc`, as in `{}.NAMESPACE.svc`.",
+            name.split('.').next().unwrap_or(name)
+        );
+    }
+    "`slipway doctor` shows how the laptop's names are found.".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compared(got: &[&str], said: &[&str]) -> String {
+        let addresses =
+            |texts: &[&str]| -> Vec<IpAddr> { texts.iter().map(|text| text.parse().unwrap()).collect() };
+        let facts = NameFacts {
+            asked: "db".into(),
+            search_domain: None,
+            namespace: "shop".into(),
+            rule: NameRule::Short,
+            candidates: Vec::new(),
+            cluster: Some(Said {
+                outcome: NameOutcome::Found,
+                asked: "db.shop.svc.cluster.local".into(),
+                addresses: addresses(said),
+                took_ms: 2,
+            }),
+            laptop: None,
+            verdict: NameVerdict::Answered,
+            near: None,
+            withheld: None,
+        };
+        let explanation = Explanation {
+            name: "db".into(),
+            answered_by: Answerer::Cluster,
+            answer: addresses(said),
+            programs: Some(addresses(got)),
+            found: Found::Name(Box::new(facts)),
+        };
+        let remedy = explanation.remedy().unwrap_or_default();
+        let steps = explanation.steps().join("\n");
+        format!("{}\n{remedy}\n{steps}", explanation.cause())
+    }
+
+    #[test]
+    fn programs_that_get_what_dns_says_need_no_word() {
+        let text = compared(&["10.96.0.7"], &["10.96.0.7", "fd00::7"]);
+        let expected = "`db` is `db.shop.svc.cluster.local` in the cluster.\n\n\
+                        The cluster: `db.shop.svc.cluster.local` found (2 ms)\nPrograms get 10.96.0.7";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn programs_that_get_something_else_are_the_news() {
+        let text = compared(&["127.0.0.1"], &["10.96.0.7"]);
+        let news =
+            "But programs get 127.0.0.1, not 10.96.0.7: another source on this laptop answers them first.";
+        assert!(text.contains(news), "{text}");
+        assert!(text.contains("grep -w db /etc/hosts"), "{text}");
+    }
+
+    #[test]
+    fn programs_that_get_nothing_are_the_news() {
+        let text = compared(&[], &["10.96.0.7"]);
+        assert!(text.contains("But programs do not find `db`."), "{text}");
+        assert!(text.contains("Programs: not found"), "{text}");
+    }
+
+    #[test]
+    fn a_name_that_only_the_cluster_has_can_be_sent_there() {
+        let facts = NameFacts {
+            asked: "db.corp.example".into(),
+            search_domain: None,
+            namespace: "shop".into(),
+            rule: NameRule::Public,
+            candidates: Vec::new(),
+            cluster: None,
+            laptop: None,
+            verdict: NameVerdict::OnlyInCluster,
+            near: None,
+            withheld: None,
+        };
+        let explanation = Explanation {
+            name: "db.corp.example".into(),
+            answered_by: Answerer::Nobody,
+            answer: Vec::new(),
+            programs: None,
+            found: Found::Name(Box::new(facts)),
+        };
+        let host = "db.corp.example".to_owned();
+        assert_eq!(explanation.actions(), [Action::AddAlsoProxy { host }]);
+        assert!(
+            explanation
+                .remedy()
+                .unwrap()
+                .contains("--also-proxy db.corp.example")
+        );
+    }
+}

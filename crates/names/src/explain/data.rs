@@ -1,0 +1,108 @@
+//! Explanation as plain data, for control sockets, scripts and windows.
+
+use slipway_control_api::{self as api, Found, NameFacts, NameOutcome, NameRule, NameVerdict, Said};
+
+use super::{Cause, Explanation, Finding};
+use crate::event::{Answerer, Outcome};
+use crate::name::Name;
+use crate::scope::Rule;
+
+impl Explanation {
+    /// The explanation of a name that was asked about as `typed`.
+    #[must_use]
+    pub fn data(&self, typed: &str) -> api::Explanation {
+        let answering = match self.answerer {
+            Answerer::Cluster | Answerer::Cache => self.cluster.as_ref(),
+            Answerer::Laptop => self.laptop.as_ref(),
+            Answerer::Neighbour | Answerer::Us | Answerer::Nobody => None,
+        };
+        let text = |name: &Name| name.to_string();
+        api::Explanation {
+            name: typed.to_owned(),
+            answered_by: self.answerer.data(),
+            answer: answering.map_or_else(Vec::new, |finding| finding.addresses.clone()),
+            programs: None,
+            found: Found::Name(Box::new(NameFacts {
+                asked: text(&self.name),
+                search_domain: self.searched.as_ref().map(|searched| text(&searched.domain)),
+                namespace: self.namespace.to_string(),
+                rule: rule(&self.rule, &self.name),
+                candidates: self.candidates.iter().map(text).collect(),
+                cluster: self.cluster.as_ref().map(said),
+                laptop: self.laptop.as_ref().map(said),
+                verdict: verdict(self.cause),
+                near: self.near.as_ref().map(text),
+                withheld: self.withheld.clone(),
+            })),
+        }
+    }
+}
+
+impl Answerer {
+    /// Who answered, as users see it: what this session remembers or has from another one is the cluster's.
+    #[must_use]
+    pub const fn data(self) -> api::Answerer {
+        match self {
+            Self::Cluster | Self::Cache | Self::Neighbour | Self::Us => api::Answerer::Cluster,
+            Self::Laptop => api::Answerer::Laptop,
+            Self::Nobody => api::Answerer::Nobody,
+        }
+    }
+}
+
+fn said(finding: &Finding) -> Said {
+    Said {
+        outcome: match finding.outcome {
+            Outcome::Found => NameOutcome::Found,
+            Outcome::NoData => NameOutcome::NoData,
+            Outcome::NxDomain => NameOutcome::NotFound,
+            Outcome::ServFail => NameOutcome::Failed,
+            Outcome::TimedOut => NameOutcome::TimedOut,
+            Outcome::Withheld => NameOutcome::Withheld,
+        },
+        asked: finding.asked.to_string(),
+        addresses: finding.addresses.clone(),
+        took_ms: u32::try_from(finding.took.as_millis()).unwrap_or(u32::MAX),
+    }
+}
+
+fn rule(rule: &Rule, name: &Name) -> NameRule {
+    match rule {
+        Rule::Own => NameRule::Own,
+        Rule::Profile => NameRule::Profile,
+        Rule::OtherProfile => NameRule::OtherProfile,
+        Rule::ClusterDomain => NameRule::ClusterDomain,
+        Rule::User => NameRule::User,
+        Rule::Reverse => NameRule::Reverse {
+            address: name.reverse_address(),
+        },
+        Rule::Short => NameRule::Short,
+        Rule::InNamespace { namespace } => NameRule::InNamespace {
+            namespace: namespace.to_string(),
+        },
+        Rule::Perhaps => NameRule::Perhaps,
+        Rule::LaptopSearch { suffix } => NameRule::LaptopSearch {
+            suffix: suffix.to_string(),
+        },
+        Rule::Reserved => NameRule::Reserved,
+        Rule::DoubtfulDomain => NameRule::DoubtfulDomain,
+        Rule::SpecialUse => NameRule::SpecialUse,
+        Rule::NotAHost => NameRule::NotAHost,
+        Rule::Public => NameRule::Public,
+    }
+}
+
+fn verdict(cause: Cause) -> NameVerdict {
+    match cause {
+        Cause::Answered => NameVerdict::Answered,
+        Cause::NoAddress => NameVerdict::NoAddress,
+        Cause::Nowhere => NameVerdict::Nowhere,
+        Cause::OnlyInCluster => NameVerdict::OnlyInCluster,
+        Cause::HiddenByLaptop => NameVerdict::HiddenByLaptop,
+        Cause::ClusterSilent => NameVerdict::ClusterSilent,
+        Cause::LaptopSilent => NameVerdict::LaptopSilent,
+        Cause::OtherSession => NameVerdict::OtherSession,
+        Cause::Never => NameVerdict::Never,
+        Cause::Withheld => NameVerdict::Withheld,
+    }
+}
