@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use slipway_laptop::tun_remedy;
+
 /// Why [`crate::Capture::start`] failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
@@ -77,11 +79,8 @@ impl CaptureError {
     pub fn remedy(&self) -> String {
         match self {
             Self::NamespacesRefused { remedy, .. } => remedy.to_string(),
-            Self::TunDeviceMissing { .. } => {
-                "load the kernel's module with `sudo modprobe tun`; in a container, pass /dev/net/tun in".to_owned()
-            }
-            Self::TunDeviceNotPermitted { .. } => {
-                "its usual mode is 0666: `sudo chmod 0666 /dev/net/tun`".to_owned()
+            Self::TunDeviceMissing { source } | Self::TunDeviceNotPermitted { source } => {
+                tun_remedy(source).to_owned()
             }
             Self::NamespaceSetup { .. } => {
                 "the kernel lacks this feature or a policy forbids it: `slipway doctor` shows which"

@@ -185,8 +185,8 @@ impl Refusal {
                 "if the domain is the cluster's, set `cluster-domain` in the profile's `[dns]`"
             }
             Self::Conflicts(_) => "Leave these parts out of the profile's ranges, or leave the other network",
-            Self::NoTunDevice { .. } => {
-                "load it with `sudo modprobe tun`; in a container, pass /dev/net/tun in"
+            Self::NoTunDevice { errno } => {
+                slipway_laptop::tun_remedy(&std::io::Error::from_raw_os_error(*errno))
             }
             Self::Kernel { .. } => "`journalctl -u slipway-helper` says more",
             Self::DnsUnavailable(trouble) => trouble.remedy(),

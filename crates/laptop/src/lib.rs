@@ -11,6 +11,7 @@
 //!
 //! * [`KnownRoute`] is a route of any table; [`conflicts`] is the one rule about networks that the laptop uses itself.
 //! * [`ResolvConf`] and [`HostsLine`] are what programs read before they ask for a name.
+//! * [`tun_remedy`] says what helps where the TUN device does not open.
 //! * `Kernel` and `Addresses` ask the kernel, with the feature `kernel`. Everything else is without I/O.
 //!
 //! The crate must not know the helper's protocol, sessions or clusters, and it changes nothing.
@@ -19,6 +20,7 @@ mod conflict;
 mod nsswitch;
 mod resolv_conf;
 mod route;
+mod tun;
 
 #[cfg(feature = "kernel")]
 mod addresses;
@@ -33,3 +35,4 @@ pub use kernel::{Kernel, errno};
 pub use nsswitch::HostsLine;
 pub use resolv_conf::ResolvConf;
 pub use route::{KnownRoute, Maker, PROTOCOL};
+pub use tun::{TUN_DEVICE, tun_remedy};

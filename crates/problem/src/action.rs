@@ -19,6 +19,13 @@ pub enum Action {
         /// The entry, as the profile spells it.
         host: String,
     },
+    /// Use another namespace: connect to it, or name it in the profile.
+    UseNamespace {
+        /// The namespace.
+        namespace: String,
+    },
+    /// Start the privileged helper, or install it.
+    StartHelper,
     /// Send this Role to the cluster's administrator.
     AskForRole {
         /// A complete Kubernetes manifest.

@@ -61,6 +61,7 @@ impl Fault for VpnTcpError {
     fn actions(&self) -> Vec<Action> {
         match self {
             VpnTcpError::NamesDoNotArrive { .. } => vec![doctor()],
+            VpnTcpError::Helper(ClientError::NoHelper { .. }) => vec![Action::StartHelper],
             VpnTcpError::Helper(_)
             | VpnTcpError::Refused(_)
             | VpnTcpError::Capture(_)
@@ -112,6 +113,10 @@ impl Fault for HelperAway {
 
     fn remedy(&self) -> String {
         "Start slipway-helper again.".to_owned()
+    }
+
+    fn actions(&self) -> Vec<Action> {
+        vec![Action::StartHelper]
     }
 }
 

@@ -87,7 +87,7 @@ impl Fault for Warning {
         let remedy = match self {
             Warning::InUse(conflict) => match conflict.with {
                 ConflictWith::Session => {
-                    "If both sessions are of one cluster, nothing is amiss. If not, end the other one with `slipway \
+                    "If both sessions use the same cluster, this is fine. If not, end the other one with `slipway \
                      disconnect`, then connect again."
                 }
                 ConflictWith::Gateway

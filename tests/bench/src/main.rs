@@ -104,6 +104,7 @@ fn connect(to: SocketAddr) -> std::io::Result<std::net::TcpStream> {
 #[derive(Debug, Serialize)]
 struct Latency {
     p50_ms: f64,
+    p95_ms: f64,
     p99_ms: f64,
 }
 
@@ -129,6 +130,7 @@ impl Latency {
         taken.sort_by(f64::total_cmp);
         Latency {
             p50_ms: quantile(&taken, 0.5),
+            p95_ms: quantile(&taken, 0.95),
             p99_ms: quantile(&taken, 0.99),
         }
     }

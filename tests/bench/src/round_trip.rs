@@ -4,16 +4,18 @@
 //! the first of which tells whether there is somebody.
 
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::raw::Carrier;
-use crate::{Latency, PATIENCE, connect, milliseconds};
+use crate::{CHUNK, Latency, PATIENCE, WARM_UP, connect, milliseconds};
 
 /// Trips before those that count.
 const FIRST: usize = 50;
@@ -26,6 +28,9 @@ pub(crate) struct RoundTrip {
     /// A port that sends back
     #[arg(long)]
     to: SocketAddr,
+    /// Meanwhile, a connection to this port, which pours, is read from as fast as it goes
+    #[arg(long, value_name = "TO")]
+    beside: Option<SocketAddr>,
     #[arg(long, default_value_t = 1000)]
     count: usize,
 }
@@ -33,11 +38,35 @@ pub(crate) struct RoundTrip {
 impl RoundTrip {
     pub(crate) fn run(&self) -> Result<Latency> {
         let mut stream = connect(self.to).context("connect")?;
-        Latency::of_each(FIRST, self.count, || {
-            stream.write_all(b"x")?;
-            stream.read_exact(&mut [0]).context("the byte comes back")
+        let mut trips = || {
+            Latency::of_each(FIRST, self.count, || {
+                stream.write_all(b"x")?;
+                stream.read_exact(&mut [0]).context("the byte comes back")
+            })
+        };
+        let Some(beside) = self.beside else { return trips() };
+        let pouring = connect(beside).context("connect the one beside")?;
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let download = scope.spawn(|| download(pouring, &over));
+            thread::sleep(WARM_UP);
+            let latency = trips();
+            over.store(true, Ordering::Relaxed);
+            download.join().ok().context("the download panicked")??;
+            latency
         })
     }
+}
+
+fn download(mut from: TcpStream, over: &AtomicBool) -> Result<()> {
+    let mut chunk = vec![0; CHUNK];
+    while !over.load(Ordering::Relaxed) {
+        ensure!(
+            from.read(&mut chunk).context("read")? > 0,
+            "the far end stopped pouring"
+        );
+    }
+    Ok(())
 }
 
 /// Reads the kubeconfig that kubectl would.

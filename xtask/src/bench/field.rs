@@ -138,7 +138,7 @@ impl Field {
     }
 
     /// Where a port of the pod is, on a way that has addresses.
-    fn at(&self, way: Way, port: u16) -> Result<SocketAddr> {
+    pub(crate) fn at(&self, way: Way, port: u16) -> Result<SocketAddr> {
         let local = |port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
         Ok(match way {
             Way::Direct | Way::Slipway => SocketAddr::new(self.address, port),

@@ -16,6 +16,9 @@ pub(crate) enum Figure {
     DelayedDown,
     DelayedUp,
     RoundTrip,
+    /// While another connection downloads.
+    BesideBulkMedian,
+    BesideBulkWorse,
     ConnectMedian,
     ConnectWorst,
     Burst,
@@ -37,7 +40,7 @@ pub(crate) enum Figure {
 
 impl Figure {
     /// In the order of the table's rows.
-    pub(crate) const ALL: [Figure; 25] = [
+    pub(crate) const ALL: [Figure; 27] = [
         Figure::BulkDown,
         Figure::BulkUp,
         Figure::EightDown,
@@ -46,6 +49,8 @@ impl Figure {
         Figure::DelayedDown,
         Figure::DelayedUp,
         Figure::RoundTrip,
+        Figure::BesideBulkMedian,
+        Figure::BesideBulkWorse,
         Figure::ConnectMedian,
         Figure::ConnectWorst,
         Figure::Burst,
@@ -76,6 +81,8 @@ impl Figure {
             Figure::DelayedDown => "bulk with 20 ms on the carrier, down",
             Figure::DelayedUp => "bulk with 20 ms on the carrier, up",
             Figure::RoundTrip => "a byte there and back, p50",
+            Figure::BesideBulkMedian => "a byte there and back beside a download, p50",
+            Figure::BesideBulkWorse => "a byte there and back beside a download, p95",
             Figure::ConnectMedian => "connect and one byte back, p50",
             Figure::ConnectWorst => "connect and one byte back, p99",
             Figure::Burst => "2,000 new connections, 32 in parallel",
@@ -106,6 +113,8 @@ impl Figure {
             | Figure::DelayedUp => "MB/s",
             Figure::EightUneven => "%",
             Figure::RoundTrip
+            | Figure::BesideBulkMedian
+            | Figure::BesideBulkWorse
             | Figure::ConnectMedian
             | Figure::ConnectWorst
             | Figure::DnsAlone

@@ -16,7 +16,7 @@ pub(crate) enum Goal {
 }
 
 /// All of them; a figure may have several.
-pub(crate) const ALL: [Goal; 26] = [
+pub(crate) const ALL: [Goal; 28] = [
     Goal::Times(Figure::BulkDown, 0.75, (Figure::BulkDown, Way::Raw)),
     Goal::Times(Figure::BulkDown, 1.2, (Figure::BulkDown, Way::Kubectl)),
     Goal::Times(Figure::BulkUp, 0.75, (Figure::BulkUp, Way::Raw)),
@@ -35,6 +35,8 @@ pub(crate) const ALL: [Goal; 26] = [
         &Goal::AtLeast(Figure::DelayedUp, 150.0),
         &Goal::Times(Figure::DelayedUp, 0.8, (Figure::DelayedUp, Way::Raw)),
     ),
+    Goal::AtMost(Figure::BesideBulkMedian, 2.0),
+    Goal::AtMost(Figure::BesideBulkWorse, 8.0),
     Goal::AtMost(Figure::ConnectMedian, 0.6),
     Goal::AtMost(Figure::ConnectWorst, 2.5),
     Goal::AtLeast(Figure::Burst, 4000.0),

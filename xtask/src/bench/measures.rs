@@ -53,6 +53,9 @@ pub(crate) fn run(arguments: &Bench, field: &mut Field, results: &mut Results) -
         if wanted("stalled") {
             stalled(field, results, &seconds)?;
         }
+        if wanted("beside") {
+            beside(field, results, ways)?;
+        }
         if wanted("connect") {
             round_trips(field, results, ways)?;
             connections(field, results, ways)?;
@@ -175,6 +178,17 @@ fn stalled(field: &Field, results: &mut Results, seconds: &str) -> Result<()> {
     let beside = [&flow[..], &["--stalled", "1"]].concat();
     let rates = field.load(Way::Slipway, "bulk", POUR, &beside)?;
     results.add(Figure::BesideStalled, Way::Slipway, number(&rates, "sum")?);
+    Ok(())
+}
+
+/// A byte there and back while another connection downloads. The raw stream has one connection only.
+fn beside(field: &Field, results: &mut Results, ways: &[Way]) -> Result<()> {
+    for way in connectable(ways) {
+        let pouring = field.at(way, POUR)?.to_string();
+        let latency = field.load(way, "round-trip", ECHO, &["--beside", &pouring])?;
+        results.add(Figure::BesideBulkMedian, way, number(&latency, "p50_ms")?);
+        results.add(Figure::BesideBulkWorse, way, number(&latency, "p95_ms")?);
+    }
     Ok(())
 }
 

@@ -131,7 +131,7 @@ mod tests {
             }),
             laptop: None,
             verdict: NameVerdict::Nowhere,
-            near: Some("orders.shop-test".into()),
+            near: Some("orders.shop-test.svc.cluster.local".into()),
             withheld: None,
         };
         let explanation = Explanation {
@@ -153,7 +153,7 @@ mod tests {
     fn the_cause_comes_first_and_what_was_looked_at_last() {
         insta::assert_snapshot!(in_words(&explained()), @r"
         `orders` was not found in namespace `shop`, nor by the laptop's name servers.
-        Perhaps `orders.shop-test` was meant.
+        Perhaps `orders.shop-test.svc.cluster.local` was meant.
           The cluster: `orders.shop.svc.cluster.local` not found (2 ms)
           Programs: not found
         ");

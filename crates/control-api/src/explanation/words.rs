@@ -73,9 +73,13 @@ impl Explanation {
                         host: facts.asked.clone(),
                     }]
                 }
+                NameVerdict::Nowhere => facts.near_namespace().map_or_else(Vec::new, |namespace| {
+                    vec![Action::UseNamespace {
+                        namespace: namespace.to_owned(),
+                    }]
+                }),
                 NameVerdict::Answered
                 | NameVerdict::NoAddress
-                | NameVerdict::Nowhere
                 | NameVerdict::HiddenByLaptop
                 | NameVerdict::ClusterSilent
                 | NameVerdict::LaptopSilent
@@ -156,6 +160,13 @@ impl NameFacts {
             ),
             None => why,
         }
+    }
+
+    /// The namespace of the service that was perhaps meant: it stands before `svc` (Kubernetes DNS specification).
+    fn near_namespace(&self) -> Option<&str> {
+        let labels: Vec<&str> = self.near.as_deref()?.split('.').collect();
+        let svc = labels.iter().position(|label| *label == "svc")?;
+        labels.get(svc.checked_sub(1)?).copied()
     }
 
     /// The name under which the cluster has it.
@@ -312,7 +323,7 @@ impl NameFacts {
         }
         match &self.rule {
             NameRule::User if self.laptop_has_it() => {
-                Some("Take it off `--also-proxy`, or off the profile's.".to_owned())
+                Some("Remove it from `--also-proxy` or from the profile.".to_owned())
             }
             NameRule::Reverse { .. } => None,
             NameRule::Short | NameRule::Profile | NameRule::LaptopSearch { .. } => Some(

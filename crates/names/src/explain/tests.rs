@@ -136,7 +136,7 @@ async fn every_cause_is_told_apart_and_said_in_words() {
     Laptop HiddenByLaptop: The laptop's name servers know `shopify.dev` (192.0.2.1), so it keeps that meaning. To reach the one in the cluster, ask for `shopify.dev.svc.cluster.local`.
     Cluster NoAddress: `headless` exists in the cluster but has no address. A headless service without ready pods looks like this: see `kubectl get endpointslices`.
     Nobody ClusterSilent: The cluster's DNS did not answer in time, so nobody can say whether `stuck` exists. See `slipway status` for whether the session is reconnecting.
-    Nobody Nowhere: This session sends `host.partner.example` to the cluster, whose DNS does not know it. The laptop's name servers do. Take it off `--also-proxy`, or off the profile's.
+    Nobody Nowhere: This session sends `host.partner.example` to the cluster, whose DNS does not know it. The laptop's name servers do. Remove it from `--also-proxy` or from the profile.
     Nobody OtherSession: `web.prod.slipway.internal` names another session. Connect its profile, or check how the profile is written.
     Us Never: `example.invalid` ends in `invalid`, which is kept for names that never exist.
     Us Answered: `check.slipway.internal` is Slipway's own name.

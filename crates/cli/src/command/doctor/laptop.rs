@@ -7,17 +7,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use slipway_capture::private_namespace::remedy;
-use slipway_control_api::{Check, Finding, Problem};
+use slipway_control_api::{Action, Check, Finding, Problem};
 use slipway_helper_api::{Client, ClientError, Refusal, Status, Welcome};
-use slipway_laptop::{HostsLine, Kernel, KnownRoute, ResolvConf};
+use slipway_laptop::{HostsLine, Kernel, KnownRoute, ResolvConf, TUN_DEVICE, tun_remedy};
 use tokio::time::timeout;
 
 use super::namespaces;
 
 /// How long the helper may take to say how it is.
 const HELPER_PATIENCE: Duration = Duration::from_secs(5);
-/// Through which every TUN is made.
-const TUN: &str = "/dev/net/tun";
 
 pub(super) async fn kernel() -> Vec<Finding> {
     let namespaces = match namespaces::attempt().await {
@@ -31,7 +29,7 @@ pub(super) async fn kernel() -> Vec<Finding> {
                 "The kernel refuses you a user and network namespace: {error}. Packets are rewritten instead."
             ),
             format!(
-                "That is as good, unless a firewall drops what comes in by slipway's device. To have it: {}.",
+                "This works as well, unless a firewall drops packets that arrive on slipway's device. To allow namespaces: {}.",
                 remedy(&error)
             ),
         ),
@@ -43,20 +41,20 @@ pub(super) async fn kernel() -> Vec<Finding> {
     };
     vec![
         namespaces,
-        tun(OpenOptions::new().read(true).write(true).open(TUN).err()),
+        tun(OpenOptions::new().read(true).write(true).open(TUN_DEVICE).err()),
     ]
 }
 
 fn tun(error: Option<io::Error>) -> Finding {
     let Some(error) = error else {
-        return Finding::ok(Check::Tun, format!("{TUN} opens."));
+        return Finding::ok(Check::Tun, format!("{TUN_DEVICE} opens."));
     };
-    let remedy = if error.kind() == io::ErrorKind::PermissionDenied {
-        format!("Its usual mode lets everybody: `sudo chmod 0666 {TUN}`.")
-    } else {
-        "Load the kernel's module with `sudo modprobe tun`; in a container, pass the device in.".to_owned()
-    };
-    Finding::fail(Check::Tun, format!("{TUN} does not open: {error}."), remedy).coded("no-tun-device")
+    let problem = Problem::new(
+        "no-tun-device",
+        format!("{TUN_DEVICE} does not open: {error}"),
+        tun_remedy(&error),
+    );
+    Finding::problem(Check::Tun, problem)
 }
 
 pub(super) async fn helper(socket: &Path) -> Vec<Finding> {
@@ -118,7 +116,9 @@ fn without_helper(socket: &Path, error: &ClientError) -> Finding {
     } else {
         format!("at {}: {}", socket.display(), error.cause())
     };
-    Finding::problem(Check::Helper, Problem::new(error.code(), cause, error.remedy()))
+    let start = matches!(error, ClientError::NoHelper { .. }).then_some(Action::StartHelper);
+    let problem = Problem::new(error.code(), cause, error.remedy()).with_actions(start);
+    Finding::problem(Check::Helper, problem)
 }
 
 /// The laptop's routes; none where the kernel does not say.
@@ -213,10 +213,9 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_device_and_a_forbidden_one_have_different_remedies() {
-        let remedy = |kind: io::ErrorKind| tun(Some(kind.into())).remedy.unwrap();
-        assert!(remedy(io::ErrorKind::NotFound).contains("modprobe"));
-        assert!(remedy(io::ErrorKind::PermissionDenied).contains("chmod"));
+    fn a_device_that_does_not_open_fails() {
+        let finding = tun(Some(io::ErrorKind::NotFound.into()));
+        assert_eq!(finding.verdict, Verdict::Fail);
         assert_eq!(tun(None).verdict, Verdict::Ok);
     }
 }
