@@ -166,9 +166,20 @@ impl Asks for World {
     }
 }
 
+/// Binds a socket. Tasks of a server that has just ended hold theirs until the runtime has dropped them.
+async fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
+    for _ in 0..100 {
+        match UdpSocket::bind(address).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => tokio::task::yield_now().await,
+            bound => return bound,
+        }
+    }
+    Err(io::ErrorKind::AddrInUse.into())
+}
+
 /// The laptop's name server: over UDP what fits into 512 bytes, over TCP all.
 async fn serve_laptop() -> io::Result<()> {
-    let (udp, tcp) = (UdpSocket::bind(LAPTOP).await?, TcpListener::bind(LAPTOP).await?);
+    let (udp, tcp) = (bind_udp(LAPTOP).await?, TcpListener::bind(LAPTOP).await?);
     let zone = laptop();
     let datagrams = async {
         let mut query = [0; 1024];
@@ -232,10 +243,7 @@ async fn serve_ours() -> io::Result<()> {
         },
         channel(1).0,
     );
-    let (udp, tcp) = (
-        Arc::new(UdpSocket::bind(OURS).await?),
-        TcpListener::bind(OURS).await?,
-    );
+    let (udp, tcp) = (Arc::new(bind_udp(OURS).await?), TcpListener::bind(OURS).await?);
     let streams = async {
         let mut served = JoinSet::new();
         loop {

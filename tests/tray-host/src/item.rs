@@ -175,9 +175,14 @@ impl Item {
             .with_context(|| format!("there is no {label:?} to click"))?;
         let line = shown.line(label).context("the line is gone")?;
         let menu = self.menu_proxy().await?;
-        let _: () = menu
+        let clicked: zbus::Result<()> = menu
             .call("Event", &(line.id, "clicked", Value::from(0i32), 0u32))
-            .await?;
+            .await;
+        match clicked {
+            // A program that the click ends may be gone before it replies.
+            Err(zbus::Error::MethodError(name, ..)) if name == "org.freedesktop.DBus.Error.NoReply" => {}
+            replied => replied?,
+        }
         Ok(line.label.clone())
     }
 
