@@ -79,6 +79,8 @@ fn instrumented(package: &str, folder: &Path) -> anyhow::Result<PathBuf> {
     let built = build::cargo(&["test", "--package", package, "--lib", "--no-run", build::MESSAGES])
         .env("CARGO_TARGET_DIR", folder)
         .env("RUSTFLAGS", "-Cinstrument-coverage")
+        // Build scripts are built so as well, and would leave their counts in each package's folder.
+        .env("LLVM_PROFILE_FILE", folder.join("build-%p.profraw"))
         .stderr(std::process::Stdio::inherit())
         .output()
         .context("Failed to start cargo")?;
