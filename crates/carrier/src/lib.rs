@@ -161,10 +161,10 @@ impl Rung {
 pub async fn open(client: &kube::Client, endpoint: &Endpoint, rung: Rung) -> Result<Pipe, CarrierError> {
     match rung {
         Rung::Spdy => Ok(Pipe::spdy(upgrade::spdy(client, endpoint).await?, endpoint.port)),
-        Rung::WebSocket => Ok(Pipe::websocket(
-            upgrade::websocket(client, endpoint).await?,
-            endpoint.port,
-        )),
+        Rung::WebSocket => {
+            let wire = upgrade::websocket(client, endpoint).await?;
+            Ok(Pipe::websocket(wire, endpoint.port).await)
+        }
         Rung::Exec => Ok(Pipe::exec(exec::start(client, endpoint).await?)),
     }
 }

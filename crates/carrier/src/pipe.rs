@@ -44,10 +44,10 @@ impl Pipe {
     }
 
     /// A port-forward over a connection that was upgraded to a WebSocket.
-    pub(crate) fn websocket<T: Duplex + 'static>(wire: T, port: u16) -> Self {
-        let websocket = WebSocket::new(SharedWrite::new(wire));
+    pub(crate) async fn websocket<T: Duplex + 'static>(wire: T, port: u16) -> Self {
+        let websocket = WebSocket::new(wire).await;
         Self {
-            io: Box::new(PortForward::new(websocket, port)),
+            io: Box::new(PortForward::new(SharedWrite::new(websocket), port)),
             rung: Rung::WebSocket,
         }
     }

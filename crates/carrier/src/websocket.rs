@@ -1,130 +1,102 @@
 //! A WebSocket as a stream of bytes: what is written goes in binary messages, and what comes in
 //! binary messages is read.
 //!
-//! The framing (RFC 6455) is our own. Libraries give whole messages: they would hold each one until
-//! its last byte, copy it once more, and allocate for it, and our bytes have no messages. Only the
-//! handshake's key comes from a library.
-
-mod frame;
+//! The protocol is `tokio-tungstenite`'s. It gives a message when its last byte is there, so a
+//! message has a largest size.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
-use self::frame::{Arrived, Decoder, MAX_HEADER_LEN, Opcode, push_client_frame};
 use crate::error::CarrierError;
 
-/// Payload of one message, bytes. It is masked on its way into our buffer, the one copy of this
-/// rung; this much of it stays in the processor's cache until TLS takes it.
-const MAX_MESSAGE: usize = 64 * 1024;
+/// Payload of one message that is sent, bytes. This much stays in the processor's cache while it is
+/// copied, masked, and taken by TLS.
+const MAX_SENT: usize = 64 * 1024;
 
-/// Bytes that wait to be sent before reading stops until they are gone, as after a flood of pings.
-const MAX_QUEUED: usize = MAX_MESSAGE + 16 * 1024;
+/// Payload of one message that is received, bytes. API servers send 32 KiB at most.
+const MAX_RECEIVED: usize = 1024 * 1024;
+
+/// What is read at once, bytes: two records of TLS. The library clears as much before each read.
+const READ_SIZE: usize = 32 * 1024;
+
+/// Bytes that wait to be sent: one message, and answers to pings. If these are too many, the
+/// earlier ones are left out.
+const MAX_QUEUED: usize = 2 * MAX_SENT;
 
 /// The client's side of a WebSocket whose handshake is over.
 #[derive(Debug)]
 pub(crate) struct WebSocket<T> {
-    wire: T,
-    decoder: Decoder,
-    /// Whole frames, masked, in the order of the wire.
-    queued: BytesMut,
-    unflushed_reply: bool,
+    messages: WebSocketStream<T>,
+    /// The rest of the last message.
+    unread: Bytes,
+    /// The memory of the next message to be sent.
+    outgoing: BytesMut,
     peer_closed: bool,
     closing: bool,
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
-    pub(crate) fn new(wire: T) -> Self {
+    pub(crate) async fn new(wire: T) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_SIZE)
+            .write_buffer_size(0)
+            .max_write_buffer_size(MAX_QUEUED)
+            .max_message_size(Some(MAX_RECEIVED))
+            .max_frame_size(Some(MAX_RECEIVED));
         Self {
-            wire,
-            decoder: Decoder::new(),
-            queued: BytesMut::new(),
-            unflushed_reply: false,
+            messages: WebSocketStream::from_raw_socket(wire, Role::Client, Some(config)).await,
+            unread: Bytes::new(),
+            outgoing: BytesMut::new(),
             peer_closed: false,
             closing: false,
         }
     }
 
-    fn push(&mut self, opcode: Opcode, bufs: &[IoSlice<'_>], at_most: usize) -> io::Result<usize> {
-        let mask = getrandom::u32().map_err(io::Error::other)?;
-        Ok(push_client_frame(
-            opcode,
-            mask.to_ne_bytes(),
-            bufs,
-            at_most,
-            &mut self.queued,
-        ))
-    }
-
-    fn on(&mut self, arrived: &Arrived) -> io::Result<()> {
-        match arrived {
-            Arrived::Ping(payload) => {
-                self.push(Opcode::Pong, &[IoSlice::new(payload)], payload.len())?;
-                self.unflushed_reply = true;
-            }
-            Arrived::Pong => {}
-            Arrived::Close(payload) => {
-                self.peer_closed = true;
-                if !std::mem::replace(&mut self.closing, true) {
-                    // RFC 6455, 5.5.1: answered with the status code that came.
-                    self.push(Opcode::Close, &[IoSlice::new(payload)], payload.len().min(2))?;
-                    self.unflushed_reply = true;
-                }
-            }
+    /// As much of `bufs` as one message takes.
+    fn message(&mut self, bufs: &[IoSlice<'_>]) -> Bytes {
+        let length = bufs.iter().map(|buf| buf.len()).sum::<usize>().min(MAX_SENT);
+        self.outgoing.reserve(length);
+        for buf in bufs {
+            let room = length - self.outgoing.len();
+            self.outgoing.extend_from_slice(&buf[..buf.len().min(room)]);
         }
-        Ok(())
-    }
-
-    fn poll_queued(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.queued.is_empty() {
-            let written = ready!(Pin::new(&mut self.wire).poll_write(cx, &self.queued))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.queued.advance(written);
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.unflushed_reply {
-            ready!(self.poll_queued(cx))?;
-            ready!(Pin::new(&mut self.wire).poll_flush(cx))?;
-            self.unflushed_reply = false;
-        }
-        Poll::Ready(Ok(()))
+        self.outgoing.split().freeze()
     }
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        while !this.peer_closed && buf.remaining() > 0 {
-            if this.poll_reply(cx)?.is_pending() && this.queued.len() > MAX_QUEUED {
-                return Poll::Pending;
-            }
-            if let Some(left) = this.decoder.payload_left() {
-                let before = buf.filled().len();
-                ready!(Pin::new(&mut (&mut this.wire).take(left)).poll_read(cx, buf))?;
-                let read = buf.filled().len() - before;
-                this.decoder.payload_taken(read);
-                return Poll::Ready(Ok(()));
-            }
-            let mut between = [0; frame::MAX_CONTROL_LEN];
-            let mut small = ReadBuf::new(&mut between[..this.decoder.wanted()]);
-            ready!(Pin::new(&mut this.wire).poll_read(cx, &mut small))?;
-            if small.filled().is_empty() {
-                break;
-            }
-            if let Some(arrived) = this.decoder.decode(small.filled()).map_err(violation)? {
-                this.on(&arrived)?;
+        while this.unread.is_empty() && !this.peer_closed && buf.remaining() > 0 {
+            // Sends the answers to pings as well.
+            match ready!(this.messages.poll_next_unpin(cx)) {
+                Some(Ok(Message::Binary(payload))) => this.unread = payload,
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Close(_))) => (this.peer_closed, this.closing) = (true, true),
+                Some(Ok(Message::Text(_) | Message::Frame(_))) => {
+                    return Poll::Ready(Err(violation(NOT_BINARY)));
+                }
+                Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) | None => break,
+                Some(Err(error)) => return Poll::Ready(Err(fault(error))),
             }
         }
-        // The answer to a Close; the peer may be gone already.
-        let _ = this.poll_reply(cx);
+        if this.peer_closed {
+            // Sends the answer to the Close; the peer may be gone already.
+            let _ = this.messages.poll_next_unpin(cx);
+        }
+        let count = this.unread.len().min(buf.remaining());
+        buf.put_slice(&this.unread[..count]);
+        this.unread.advance(count);
         Poll::Ready(Ok(()))
     }
 }
@@ -146,12 +118,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocket<T> {
         if bufs.iter().all(|buf| buf.is_empty()) {
             return Poll::Ready(Ok(0));
         }
-        ready!(this.poll_queued(cx))?;
-        this.queued.reserve(MAX_MESSAGE + MAX_HEADER_LEN);
-        let taken = this.push(Opcode::Binary, bufs, MAX_MESSAGE)?;
-        // Taken means queued; what does not go now goes with the next call.
-        let _pending = this.poll_queued(cx)?;
-        Poll::Ready(Ok(taken))
+        loop {
+            ready!(this.messages.poll_ready_unpin(cx)).map_err(fault)?;
+            let message = this.message(bufs);
+            let taken = message.len();
+            // The library sends as much as the wire takes, and keeps the rest.
+            match this.messages.start_send_unpin(Message::Binary(message)) {
+                // Full of answers to pings.
+                Err(Error::WriteBufferFull(_)) => {
+                    ready!(this.messages.poll_flush_unpin(cx)).map_err(fault)?
+                }
+                sent => return Poll::Ready(sent.map(|()| taken).map_err(fault)),
+            }
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -159,29 +138,67 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocket<T> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        ready!(this.poll_queued(cx))?;
-        ready!(Pin::new(&mut this.wire).poll_flush(cx))?;
-        this.unflushed_reply = false;
-        Poll::Ready(Ok(()))
+        self.get_mut().messages.poll_flush_unpin(cx).map_err(fault)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !std::mem::replace(&mut this.closing, true) {
-            this.push(
-                Opcode::Close,
-                &[IoSlice::new(&NORMAL_CLOSURE)],
-                NORMAL_CLOSURE.len(),
-            )?;
+        if !this.closing {
+            // The library drops a Close that finds no room.
+            ready!(this.messages.poll_flush_unpin(cx)).map_err(fault)?;
+            let close = CloseFrame {
+                code: CloseCode::Normal,
+                reason: Utf8Bytes::default(),
+            };
+            this.closing = true;
+            this.messages
+                .start_send_unpin(Message::Close(Some(close)))
+                .map_err(fault)?;
         }
-        ready!(this.poll_queued(cx))?;
-        Pin::new(&mut this.wire).poll_shutdown(cx)
+        ready!(this.messages.poll_flush_unpin(cx)).map_err(fault)?;
+        Pin::new(this.messages.get_mut()).poll_shutdown(cx)
     }
 }
 
-/// RFC 6455, 7.4.1: 1000, the purpose of the connection is fulfilled.
-const NORMAL_CLOSURE: [u8; 2] = 1000_u16.to_be_bytes();
+const NOT_BINARY: &str = "a WebSocket message that is not binary";
+
+fn fault(error: Error) -> io::Error {
+    match error {
+        Error::Io(error) => error,
+        Error::Protocol(error) => violation(broken_rule(&error)),
+        Error::Capacity(_) => violation("a WebSocket message longer than any API server's"),
+        Error::Utf8(_) => violation(NOT_BINARY),
+        error @ (Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Tls(_)
+        | Error::WriteBufferFull(_)
+        | Error::AttackAttempt
+        | Error::Url(_)
+        | Error::Http(_)
+        | Error::HttpFormat(_)) => io::Error::new(io::ErrorKind::BrokenPipe, error),
+    }
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "most rules are those of handshakes, which are over, and of servers"
+)]
+fn broken_rule(error: &ProtocolError) -> &'static str {
+    match error {
+        ProtocolError::NonZeroReservedBits => "a WebSocket frame of an extension that was not agreed",
+        ProtocolError::MaskedFrameFromServer => "a masked WebSocket frame from the server",
+        ProtocolError::ExpectedFragment(_) => "a WebSocket message inside another",
+        ProtocolError::UnexpectedContinueFrame => "the rest of no WebSocket message",
+        ProtocolError::FragmentedControlFrame | ProtocolError::ControlFrameTooBig => {
+            "a long or fragmented WebSocket control frame"
+        }
+        ProtocolError::InvalidCloseSequence => "a WebSocket close without a whole status code",
+        ProtocolError::UnknownControlFrameType(_)
+        | ProtocolError::UnknownDataFrameType(_)
+        | ProtocolError::InvalidOpcode(_) => NOT_BINARY,
+        _other => "a WebSocket frame that no server sends",
+    }
+}
 
 fn violation(what: &'static str) -> io::Error {
     CarrierError::Protocol { what }.into()
@@ -191,16 +208,53 @@ fn violation(what: &'static str) -> io::Error {
 mod tests {
     use super::*;
     use crate::scripted::{WebSocketPeer, within};
-    use tokio::io::AsyncWriteExt;
+    use proptest::prelude::*;
+    use std::future::pending;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, sink, split};
 
-    fn pair(capacity: usize) -> (WebSocket<tokio::io::DuplexStream>, WebSocketPeer) {
-        let (near, far) = tokio::io::duplex(capacity);
-        (WebSocket::new(near), WebSocketPeer::new(far))
+    async fn pair(capacity: usize) -> (WebSocket<DuplexStream>, WebSocketPeer) {
+        let (near, far) = duplex(capacity);
+        (WebSocket::new(near).await, WebSocketPeer::new(far))
+    }
+
+    /// What a client reads of `wire`, or the rule that `wire` breaks.
+    async fn read(wire: &[u8], capacity: usize) -> Result<Vec<u8>, CarrierError> {
+        let (near, far) = duplex(capacity);
+        let mut near = WebSocket::new(near).await;
+        let (mut answers, mut far) = split(far);
+        let server = async {
+            let sent = async {
+                far.write_all(wire).await.unwrap();
+                far.shutdown().await.unwrap();
+            };
+            let mut ignored = sink();
+            let _ = tokio::join!(sent, tokio::io::copy(&mut answers, &mut ignored));
+            pending::<()>().await;
+        };
+        let mut read = Vec::new();
+        let ended = within(async {
+            tokio::select! {
+                ended = near.read_to_end(&mut read) => ended,
+                () = server => unreachable!("the server stays"),
+            }
+        });
+        match ended.await {
+            Ok(_) => Ok(read),
+            Err(error) => Err(CarrierError::of(&error).expect("an error of the carrier").clone()),
+        }
+    }
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap()
+            .block_on(future)
     }
 
     #[tokio::test]
     async fn bytes_arrive_in_masked_binary_messages() {
-        let (mut near, mut far) = pair(100);
+        let (mut near, mut far) = pair(100).await;
         let sent: Vec<u8> = (0..=255).cycle().take(200_000).collect();
         let (write, received) = within(async {
             tokio::join!(
@@ -226,7 +280,7 @@ mod tests {
 
     #[tokio::test]
     async fn messages_fragments_and_pings_are_read_as_their_bytes() {
-        let (mut near, mut far) = pair(1 << 20);
+        let (mut near, mut far) = pair(1 << 20).await;
         far.send(0x02, b"be").await; // the first of two fragments
         far.send(0x89, b"are you there").await;
         far.send(0x80, b"gin ").await;
@@ -240,24 +294,130 @@ mod tests {
 
     #[tokio::test]
     async fn a_close_is_answered_and_ends_the_bytes() {
-        let (mut near, mut far) = pair(1 << 10);
+        let (mut near, mut far) = pair(1 << 10).await;
         far.send(0x82, b"last").await;
         far.send(0x88, &[0x03, 0xe9, b'!']).await;
         let mut read = Vec::new();
         within(near.read_to_end(&mut read)).await.unwrap();
         assert_eq!(read, b"last");
-        assert_eq!(within(far.next()).await, (8, vec![0x03, 0xe9]));
+        assert_eq!(within(far.next()).await, (8, vec![0x03, 0xe9, b'!']));
         assert!(near.write(b"more").await.is_err());
     }
 
     #[tokio::test]
-    async fn a_text_message_is_a_violation() {
-        let (mut near, mut far) = pair(1 << 10);
-        far.send(0x81, b"hello").await;
-        let error = within(near.read_u8()).await.unwrap_err();
-        assert!(
-            matches!(CarrierError::of(&error), Some(CarrierError::Protocol { .. })),
-            "{error}"
+    async fn a_shutdown_is_a_close_with_status_1000() {
+        let (mut near, mut far) = pair(1 << 10).await;
+        near.write_all(b"last").await.unwrap();
+        near.shutdown().await.unwrap();
+        assert_eq!(within(far.next()).await, (2, b"last".to_vec()));
+        assert_eq!(within(far.next()).await, (8, 1000_u16.to_be_bytes().to_vec()));
+        assert!(near.write(b"more").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_pings_takes_bounded_memory() {
+        let capacity = 1 << 10;
+        let (mut near, mut far) = pair(capacity).await;
+        let pings = 10_000_u32;
+        let flood = async {
+            for ping in 1..=pings {
+                far.send(0x89, &ping.to_be_bytes().repeat(25)).await;
+            }
+            far.send(0x82, b"!").await;
+        };
+        let (read, ()) = within(async { tokio::join!(near.read_u8(), flood) }).await;
+        assert_eq!(read.unwrap(), b'!');
+
+        let end = async {
+            near.write_all(b"end").await.unwrap();
+            near.flush().await.unwrap();
+        };
+        let answers = async {
+            let (mut bytes, mut last, mut ended) = (0, Vec::new(), false);
+            while !(ended && last == pings.to_be_bytes().repeat(25)) {
+                match far.next().await {
+                    (0x0a, payload) => {
+                        bytes += payload.len();
+                        last = payload;
+                    }
+                    message => {
+                        assert_eq!(message, (2, b"end".to_vec()));
+                        ended = true;
+                    }
+                }
+            }
+            bytes
+        };
+        let ((), bytes) = within(async { tokio::join!(end, answers) }).await;
+        assert!(bytes < MAX_QUEUED + capacity + 200, "{bytes}");
+    }
+
+    #[tokio::test]
+    async fn what_a_server_must_not_send_is_refused() {
+        let long_ping = [&[0x89, 126, 0, 200][..], &[0; 200]].concat();
+        let endless = [&[0x82, 127][..], &(1_u64 << 40).to_be_bytes()].concat();
+        for (frame, why) in [
+            (&[0x81, 5, b'h', b'e', b'l', b'l', b'o'][..], "text"),
+            (&[0xc2, 0], "reserved bit"),
+            (&[0x82, 0x80, 0, 0, 0, 0], "masked"),
+            (&[0x80, 0], "continuation of nothing"),
+            (&[0x09, 1, 0], "fragmented ping"),
+            (&long_ping, "long ping"),
+            (&[0x83, 1, 0], "unknown opcode"),
+            (&[0x02, 0, 0x82, 0], "message in a message"),
+            (&[0x88, 1, 3], "half a status code"),
+            (&endless, "a message of a terabyte"),
+        ] {
+            let read = read(frame, 1 << 10).await;
+            assert!(
+                matches!(read, Err(CarrierError::Protocol { .. })),
+                "{why}: {read:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn fragments_add_up_to_a_message_of_limited_size() {
+        let fragment = [&[0x00, 126, 0xff, 0xff][..], &[0; 0xffff]].concat();
+        let wire = [&[0x02, 0][..], &fragment.repeat(MAX_RECEIVED / 0xffff + 1)].concat();
+        let read = read(&wire, 1 << 16).await;
+        assert!(matches!(read, Err(CarrierError::Protocol { .. })), "{read:?}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_just_ends_ends_the_bytes() {
+        assert_eq!(read(&[0x82, 2, b'h', b'i'], 64).await, Ok(b"hi".to_vec()));
+        assert_eq!(
+            read(&[0x82, 2, b'h', b'i', 0x82, 5, b'c'], 64).await,
+            Ok(b"hi".to_vec())
         );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_chunking_gives_the_same_bytes(
+            messages in prop::collection::vec((any::<bool>(), 0usize..70_000), 1..6),
+            capacity in 50usize..9_000,
+        ) {
+            let mut wire = Vec::new();
+            for (ping, length) in &messages {
+                if *ping {
+                    wire.extend_from_slice(&[0x89, 2, b'h', b'i']);
+                }
+                wire.extend_from_slice(&[0x82, 127]);
+                wire.extend_from_slice(&u64::try_from(*length).unwrap().to_be_bytes());
+                wire.extend(std::iter::repeat_n(b'x', *length));
+            }
+            let read = block_on(read(&wire, capacity)).unwrap();
+            prop_assert_eq!(read.len(), messages.iter().map(|(_, length)| length).sum::<usize>());
+            prop_assert!(read.iter().all(|byte| *byte == b'x'));
+        }
+
+        #[test]
+        fn garbage_never_panics(garbage in prop::collection::vec(any::<u8>(), 0..500), capacity in 1usize..50) {
+            let _ = block_on(read(&garbage, capacity));
+        }
     }
 }
