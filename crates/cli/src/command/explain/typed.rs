@@ -13,6 +13,8 @@ pub(super) enum Typed {
 
 impl Typed {
     /// Reads `web`, `web:80`, `http://web.shop/path`, `10.96.0.7`, `[fd00::1]:80`.
+    ///
+    /// A parser of URLs reads what is not a URL differently: `web:80` has the scheme `web`, `10` is an address.
     pub(super) fn parse(text: &str) -> Self {
         let rest = text.split_once("://").map_or(text, |(_scheme, rest)| rest);
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
