@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::back_end::{BackEnd, Chosen, choose};
 use crate::connections::Connections;
-use crate::dropped::{Dropped, DroppedPackets};
+use crate::dropped::Dropped;
 use crate::lost::Lost;
 use crate::private_namespace::{ChildEnd, NamespaceBackEnd};
 use crate::pump::Inwards;
@@ -169,11 +169,6 @@ impl Capture {
         }
     }
 
-    /// Counts of what was not carried so far.
-    pub fn dropped(&self) -> DroppedPackets {
-        self.dropped.read()
-    }
-
     /// Ends the capture: when this returns, its tasks and child process are gone and its TUN is closed.
     pub async fn stop(mut self) {
         self.end();
@@ -183,6 +178,7 @@ impl Capture {
         {
             tracing::warn!("the private namespace's process has not ended in time");
         }
+        tracing::debug!(dropped = ?self.dropped, "capture stopped");
     }
 
     fn end(&self) {

@@ -51,7 +51,6 @@ mod tun;
 
 pub use back_end::{BackEnd, Choice, Setup, TunAddresses};
 pub use capture::Capture;
-pub use dropped::DroppedPackets;
 pub use error::{CaptureError, NamespaceRemedy};
 pub use far_end::{Echo, FarEnd, Flow, Refusal};
 pub use limits::{ANSWER_LIMIT, DATAGRAM_IDLE, OPEN_LIMIT};

@@ -35,11 +35,6 @@ impl Ladder {
         *self.preferred.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets the preference, for instance because its carriers open and then die.
-    pub fn forget(&self) {
-        *self.preferred.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
     /// Opens a carrier by the first rung that works.
     ///
     /// # Errors

@@ -61,7 +61,6 @@ async fn main() -> anyhow::Result<()> {
         namespace: target.namespace.clone(),
         session: Uuid::new_v4(),
         image: arguments.image,
-        pull_secrets: Vec::new(),
         grace: Duration::from_secs(30),
         key: Key::generate()?,
         binary: &binary,

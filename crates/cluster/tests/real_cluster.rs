@@ -583,7 +583,6 @@ impl Room {
             namespace: self.namespace.clone(),
             session: Uuid::new_v4(),
             image: DEFAULT_IMAGE.to_owned(),
-            pull_secrets: Vec::new(),
             grace: Duration::from_secs(30),
             key: Key::generate().unwrap(),
             binary,

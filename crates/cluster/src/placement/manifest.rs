@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, EmptyDirVolumeSource, LocalObjectReference, Pod, PodSecurityContext, PodSpec,
-    PodTemplateSpec, ResourceRequirements, SeccompProfile, SecurityContext, Sysctl, Volume, VolumeMount,
+    Capabilities, Container, EmptyDirVolumeSource, Pod, PodSecurityContext, PodSpec, PodTemplateSpec,
+    ResourceRequirements, SeccompProfile, SecurityContext, Sysctl, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -150,10 +150,6 @@ fn metadata(placement: &Placement<'_>, named: bool) -> ObjectMeta {
 }
 
 fn pod_spec(placement: &Placement<'_>, shape: &Shape) -> PodSpec {
-    let secrets = placement
-        .pull_secrets
-        .iter()
-        .map(|name| LocalObjectReference { name: name.clone() });
     let user = (!shape.assigned_user).then_some(USER);
     PodSpec {
         restart_policy: Some("Never".to_owned()),
@@ -164,7 +160,6 @@ fn pod_spec(placement: &Placement<'_>, shape: &Shape) -> PodSpec {
             [("kubernetes.io/os", "linux"), ("kubernetes.io/arch", "amd64")],
             str::to_owned,
         )),
-        image_pull_secrets: (!placement.pull_secrets.is_empty()).then(|| secrets.collect()),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
             run_as_user: user,

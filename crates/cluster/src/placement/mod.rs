@@ -52,8 +52,6 @@ pub struct Placement<'a> {
     pub session: Uuid,
     /// The container image: anything with a POSIX shell, `head`, `mkfifo` and `timeout`.
     pub image: String,
-    /// Names of image pull secrets in the namespace.
-    pub pull_secrets: Vec<String>,
     /// How long the agent goes on without a client before it ends itself.
     pub grace: Duration,
     /// The key that session and agent prove to each other.

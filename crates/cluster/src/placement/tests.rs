@@ -18,7 +18,6 @@ pub(super) fn placement() -> Placement<'static> {
         namespace: "dev".to_owned(),
         session: Uuid::from_u128(0x5115_0000_0000_0000_0000_0000_0000_0001),
         image: DEFAULT_IMAGE.to_owned(),
-        pull_secrets: Vec::new(),
         grace: Duration::from_secs(600),
         key: Key::from_bytes([7; 32]),
         binary: b"agent",

@@ -17,7 +17,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use nix::errno::Errno;
 use slipway_helper_api::{RedirectPort, Slot};
 
-use nft::{Batch, Chain, Comparison, Expression, NfSocket};
+use nft::{Batch, Chain, Expression, NfSocket};
 
 /// The mark of slot 0's sockets; slot k's is k more. Clear of the bits that others test: kube-proxy's 0x4000 and 0x8000,
 /// Cilium's 0x0f00, Tailscale's 0x40000 and 0x80000 under 0xff0000, and of WireGuard's 0xca6c.
@@ -129,13 +129,13 @@ fn add_zone_rules(batch: &mut Batch, table: &str, slot: Slot, servers: &[SocketA
                 ZONE_CHAIN,
                 &[
                     Expression::LoadFamily,
-                    Expression::Compare(Comparison::Equal, &[family(loopback)]),
+                    Expression::Equals(&[family(loopback)]),
                     Expression::LoadSource { v6 },
-                    Expression::Compare(Comparison::Equal, &address(loopback)),
+                    Expression::Equals(&address(loopback)),
                     Expression::LoadTransport,
-                    Expression::Compare(Comparison::Equal, &[protocol]),
+                    Expression::Equals(&[protocol]),
                     Expression::LoadSourcePort,
-                    Expression::Compare(Comparison::Equal, &port.get().to_be_bytes()),
+                    Expression::Equals(&port.get().to_be_bytes()),
                     zone(),
                 ],
             );
@@ -159,7 +159,7 @@ fn add_question_rules(
             &[
                 Expression::LoadMark,
                 // The mark is a number of the host's, not of the network's.
-                Expression::Compare(Comparison::Equal, &mark(passing).to_ne_bytes()),
+                Expression::Equals(&mark(passing).to_ne_bytes()),
                 Expression::Return,
             ],
         );
@@ -171,13 +171,13 @@ fn add_question_rules(
                 chain,
                 &[
                     Expression::LoadFamily,
-                    Expression::Compare(Comparison::Equal, &[family(server)]),
+                    Expression::Equals(&[family(server)]),
                     Expression::LoadDestination { v6: server.is_ipv6() },
-                    Expression::Compare(Comparison::Equal, &address(server)),
+                    Expression::Equals(&address(server)),
                     Expression::LoadTransport,
-                    Expression::Compare(Comparison::Equal, &[protocol]),
+                    Expression::Equals(&[protocol]),
                     Expression::LoadDestinationPort,
-                    Expression::Compare(Comparison::Equal, &DNS_PORT.to_be_bytes()),
+                    Expression::Equals(&DNS_PORT.to_be_bytes()),
                     then(),
                 ],
             );

@@ -84,18 +84,14 @@ pub(super) enum Expression<'a> {
     LoadSourcePort,
     /// Destination port of UDP and TCP.
     LoadDestinationPort,
-    /// Leaves the rule unless the loaded value is so.
-    Compare(Comparison, &'a [u8]),
+    /// Leaves the rule unless the loaded value is this one.
+    Equals(&'a [u8]),
     /// Leaves the chain.
     Return,
     /// Has the kernel look for the packet's connection among those of one zone only.
     SetZone(u16),
     /// Sends the connection to that port of this host.
     Redirect { port: u16 },
-}
-
-pub(super) enum Comparison {
-    Equal,
 }
 
 /// A base chain.
@@ -208,15 +204,9 @@ impl Expression<'_> {
             Self::LoadDestination { v6: false } => load_payload(bytes, NFT_PAYLOAD_NETWORK_HEADER, 16, 4),
             Self::LoadDestination { v6: true } => load_payload(bytes, NFT_PAYLOAD_NETWORK_HEADER, 24, 16),
             Self::LoadDestinationPort => load_payload(bytes, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2),
-            Self::Compare(comparison, value) => expression(bytes, "cmp", |bytes| {
+            Self::Equals(value) => expression(bytes, "cmp", |bytes| {
                 number(bytes, NFTA_CMP_SREG, NFT_REG_1);
-                number(
-                    bytes,
-                    NFTA_CMP_OP,
-                    match comparison {
-                        Comparison::Equal => NFT_CMP_EQ,
-                    },
-                );
+                number(bytes, NFTA_CMP_OP, NFT_CMP_EQ);
                 nest(bytes, NFTA_CMP_DATA, |bytes| {
                     attribute(bytes, NFTA_DATA_VALUE, value)
                 });

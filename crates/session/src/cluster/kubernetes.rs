@@ -146,7 +146,6 @@ impl Cluster for KubernetesCluster {
             namespace: self.target.namespace.clone(),
             session,
             image: self.agent.image.clone(),
-            pull_secrets: Vec::new(),
             grace: self.agent.grace(),
             key: key.clone(),
             binary: AGENT,
