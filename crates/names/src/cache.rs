@@ -1,17 +1,18 @@
-//! What the cluster answered lately. Bounded; time is passed in.
+//! Cache of the cluster's answers: bounded, without a clock of its own.
 
-use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lru::LruCache;
 use tokio::time::Instant;
 
 use crate::message::Answer;
 use crate::name::Name;
 
 /// How many answers are kept.
-pub(crate) const ENTRIES: usize = 4096;
+const ENTRIES: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// How long an answer may still be given out after its time while the cluster cannot be asked.
 pub(crate) const STALE_FOR: Duration = Duration::from_secs(10);
@@ -48,61 +49,46 @@ impl Entry {
     }
 }
 
-/// Answers by key, oldest out first.
-#[derive(Debug, Default)]
+/// Answers by key. Reading leaves their order as it is, so the one that was stored first goes first.
+#[derive(Debug)]
 pub(crate) struct Cache {
-    entries: HashMap<Arc<[u8]>, (u64, Entry)>,
-    /// Keys in the order of storing. One that was stored again stands here twice; the number tells which counts.
-    order: VecDeque<(Arc<[u8]>, u64)>,
-    stored: u64,
+    entries: LruCache<Box<[u8]>, Entry>,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            entries: LruCache::new(ENTRIES),
+        }
+    }
 }
 
 impl Cache {
     /// An answer that may be given out as it is.
     pub(crate) fn fresh(&self, key: &[u8], now: Instant) -> Option<&Entry> {
-        self.entries
-            .get(key)
-            .map(|(_, entry)| entry)
-            .filter(|entry| now < entry.fresh_until)
+        self.entries.peek(key).filter(|entry| now < entry.fresh_until)
     }
 
     /// An answer that may be given out if there is no better one.
     pub(crate) fn stale(&self, key: &[u8], now: Instant) -> Option<&Entry> {
         self.entries
-            .get(key)
-            .map(|(_, entry)| entry)
+            .peek(key)
             .filter(|entry| now < entry.fresh_until + STALE_FOR)
     }
 
     /// Stores an answer in place of an earlier one with the same key.
     pub(crate) fn store(&mut self, key: &[u8], entry: Entry) {
-        let key: Arc<[u8]> = key.into();
-        self.stored += 1;
-        self.order.push_back((Arc::clone(&key), self.stored));
-        self.entries.insert(key, (self.stored, entry));
-        while self.order.len() > ENTRIES {
-            let Some((key, number)) = self.order.pop_front() else {
-                break;
-            };
-            if self
-                .entries
-                .get(&key)
-                .is_some_and(|(stored, _)| *stored == number)
-            {
-                self.entries.remove(&key);
-            }
-        }
+        self.entries.put(key.into(), entry);
     }
 
     /// Forgets one answer.
     pub(crate) fn forget(&mut self, key: &[u8]) {
-        self.entries.remove(key);
+        self.entries.pop(key);
     }
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
-        self.order.clear();
     }
 }
 
@@ -146,14 +132,14 @@ mod tests {
     }
 
     #[test]
-    fn the_cache_never_holds_more_than_its_bound_and_drops_the_oldest() {
+    fn a_full_cache_drops_the_oldest_answer() {
         let now = Instant::now();
         let mut cache = Cache::default();
-        for number in 0..ENTRIES + 10 {
+        for number in 0..ENTRIES.get() + 10 {
             cache.store(&number.to_be_bytes(), entry(Duration::from_secs(5), now));
             cache.store(b"often", entry(Duration::from_secs(5), now));
         }
-        assert!(cache.entries.len() <= ENTRIES && cache.order.len() <= ENTRIES);
+        assert!(cache.entries.len() <= ENTRIES.get());
         assert!(cache.fresh(&0_usize.to_be_bytes(), now).is_none());
         assert!(cache.fresh(b"often", now).is_some());
     }

@@ -49,4 +49,3 @@ pub use question::{Question, RecordType};
 pub use resolver::{Resolver, Transport};
 pub use scope::{CHECK_ADDRESS, Decision, Namespaces, Order, Own, Refusal, Rule, Ruling, Scope};
 pub use search::SearchList;
-pub use serve::{TCP_IDLE, TCP_PIPELINE, UDP_AT_ONCE};

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-
 use crate::name::{self, Name};
 
 /// Bytes of the fixed header (RFC 1035, 4.1.1).
@@ -83,26 +81,6 @@ impl fmt::Display for RecordType {
 impl fmt::Debug for RecordType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
-    }
-}
-
-impl Serialize for RecordType {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for RecordType {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let named = TYPES
-            .iter()
-            .find(|(_, name)| *name == text)
-            .map(|(number, _)| *number);
-        let number = named.or_else(|| text.strip_prefix("TYPE")?.parse().ok());
-        number
-            .map(Self)
-            .ok_or_else(|| de::Error::custom("not a record type"))
     }
 }
 

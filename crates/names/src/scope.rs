@@ -25,7 +25,6 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
 
 use crate::name::{Label, Name};
 use crate::question::Question;
@@ -126,8 +125,7 @@ pub enum Decision {
 }
 
 /// Whose answer counts if cluster and laptop both have one, and when each is asked.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Order {
     /// The cluster's counts. The laptop is asked once the cluster has not got the name.
     ClusterFirst,
@@ -171,8 +169,7 @@ pub enum Refusal {
 }
 
 /// Which rule a name fell under. Says whose it is, for explanations.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "rule")]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Rule {
     /// One of our own names below `slipway.internal`.
     Own,

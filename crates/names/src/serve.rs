@@ -1,14 +1,10 @@
-//! Serving sockets: streams of length-prefixed queries, and datagrams.
+//! DNS over TCP: streams of queries, each with its length before it (RFC 1035, 4.2.2).
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::UdpSocket;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
@@ -17,20 +13,14 @@ use crate::limits::LAPTOP_WITHIN;
 use crate::resolver::{Resolver, Transport};
 
 /// How long a stream may be idle: longer than any answer takes, so that a slow one ends no connection.
-pub const TCP_IDLE: Duration = Duration::from_secs(LAPTOP_WITHIN.as_secs() + 4);
+const TCP_IDLE: Duration = Duration::from_secs(LAPTOP_WITHIN.as_secs() + 4);
 
 /// How many queries of one stream are answered at the same time (RFC 7766, 6.2.1.1); more wait in the stream.
-pub const TCP_PIPELINE: usize = 16;
-
-/// How many datagrams are answered at the same time. More are dropped, which a resolver takes for a lost packet.
-pub const UDP_AT_ONCE: usize = 1024;
-
-/// The longest query that we take: a name and options.
-const LONGEST_QUERY: usize = 4096;
+const TCP_PIPELINE: usize = 16;
 
 impl<A: Asks> Resolver<A> {
-    /// Answers the queries of one stream, each with its length before it (RFC 1035, 4.2.2), until the other end closes
-    /// it, is idle for [`TCP_IDLE`], or sends what is no query.
+    /// Answers the queries of one stream until the other end closes it, is idle for twelve seconds, or sends what is no
+    /// query.
     ///
     /// # Errors
     /// What the stream says when it breaks.
@@ -61,46 +51,13 @@ impl<A: Asks> Resolver<A> {
             sent?;
         }
     }
-
-    /// Answers the datagrams of a socket until it breaks; dropping the future ends every answer under way.
-    ///
-    /// # Errors
-    /// What the socket says when it can no longer be read.
-    pub async fn serve_udp(&self, socket: Arc<UdpSocket>) -> io::Result<()> {
-        let mut query = vec![0; LONGEST_QUERY];
-        let mut answer = Vec::new();
-        let mut slow = JoinSet::new();
-        loop {
-            while slow.try_join_next().is_some() {}
-            let (length, from) = socket.recv_from(&mut query).await?;
-            if self.try_answer(&query[..length], &mut answer) {
-                // A reply that does not fit into the socket's buffer is lost like any datagram.
-                let _ = socket.try_send_to(&answer, from);
-                continue;
-            }
-            if slow.len() >= UDP_AT_ONCE {
-                tracing::debug!("too many questions at once, one is dropped");
-                continue;
-            }
-            let (resolver, socket, query) = (
-                self.clone(),
-                Arc::clone(&socket),
-                Bytes::copy_from_slice(&query[..length]),
-            );
-            slow.spawn(async move {
-                let answer = resolver.answer(query, Transport::Udp).await;
-                if !answer.is_empty() {
-                    let _ = socket.send_to(&answer, from).await;
-                }
-            });
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
+    use bytes::Bytes;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     use super::*;
@@ -178,31 +135,5 @@ mod tests {
         let (mut client, server) = duplex(64);
         client.write_all(b"\0\x05hello").await.unwrap();
         resolver().serve_tcp(server).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn datagrams_are_answered_from_memory_and_from_the_cluster() {
-        let server = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap());
-        let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        client.connect(server.local_addr().unwrap()).await.unwrap();
-        let resolver = resolver();
-        let asks = async {
-            for _ in 0..2 {
-                client
-                    .send(&query(&"web".parse().unwrap(), RecordType::A))
-                    .await
-                    .unwrap();
-                let mut answer = [0; 512];
-                let length = timeout(Duration::from_secs(5), client.recv(&mut answer))
-                    .await
-                    .unwrap()
-                    .unwrap();
-                assert_eq!(answer[length - 4..length], [127, 0, 0, 1]);
-            }
-        };
-        tokio::select! {
-            served = resolver.serve_udp(server) => panic!("ended with {served:?}"),
-            () = asks => {}
-        }
     }
 }

@@ -26,7 +26,8 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use slipway_names::upstream::{Dial, Server, Upstream};
 use slipway_names::{
-    Admission, AskError, Asks, CHECK_ADDRESS, NamedBy, Namespaces, Resolver, Scope, SearchList, channel,
+    Admission, AskError, Asks, CHECK_ADDRESS, NamedBy, Namespaces, Resolver, Scope, SearchList, Transport,
+    channel,
 };
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::process::Command;
@@ -253,8 +254,27 @@ async fn serve_ours() -> io::Result<()> {
         }
     };
     tokio::select! {
-        ended = resolver.serve_udp(udp) => ended,
+        ended = serve_udp(&resolver, udp) => ended,
         ended = streams => ended,
+    }
+}
+
+/// Answers datagrams as a listener does: from memory at once, else by asking.
+async fn serve_udp(resolver: &Resolver<World>, socket: Arc<UdpSocket>) -> io::Result<()> {
+    let mut asking = JoinSet::new();
+    let (mut query, mut answer) = (vec![0; 4096], Vec::new());
+    loop {
+        let (length, from) = socket.recv_from(&mut query).await?;
+        if resolver.try_answer(&query[..length], &mut answer) {
+            socket.send_to(&answer, from).await?;
+            continue;
+        }
+        let (resolver, socket) = (resolver.clone(), Arc::clone(&socket));
+        let query = Bytes::copy_from_slice(&query[..length]);
+        asking.spawn(async move {
+            let answer = resolver.answer(query, Transport::Udp).await;
+            socket.send_to(&answer, from).await
+        });
     }
 }
 

@@ -140,8 +140,8 @@ fn a_namespace_called_like_a_top_level_domain_leaves_public_names_alone() {
         decide(&scope, "org"),
         both(Order::ClusterFirst, &["org.shop.svc.cluster.local"])
     );
-    for kind in ["NS", "SOA", "DS", "DNSKEY"] {
-        let kind = serde_json::from_value(kind.into()).unwrap();
+    let (ds, dnskey) = (RecordType(43), RecordType(48));
+    for kind in [RecordType::NS, RecordType::SOA, ds, dnskey] {
         let question = Question::new("com".parse().unwrap(), kind);
         assert_eq!(scope.classify(&question).decision, Decision::Laptop, "{kind}");
     }
