@@ -37,7 +37,7 @@ pub struct Explanation {
 pub enum Found {
     /// Both sides were asked for the name.
     Name(Box<NameFacts>),
-    /// The kernel was asked for the way to the address.
+    /// The kernel was asked for its route to the address.
     Address(AddressFacts),
     /// It is no name that DNS can hold.
     NotAName,
@@ -188,7 +188,9 @@ pub enum NameVerdict {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AddressFacts {
-    /// The route that the kernel would take; `null` where none leads there.
+    /// Whether it is an address of the laptop itself.
+    pub local: bool,
+    /// The route that the kernel would take; `null` where none leads there, and for an address of the laptop itself.
     pub route: Option<AddressRoute>,
 }
 

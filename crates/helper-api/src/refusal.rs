@@ -180,7 +180,7 @@ impl Refusal {
             }
             Self::TooManyLeases { .. } | Self::NoFreeSlot => "disconnect one first",
             Self::TooManyRoutes { .. } => "drop the oldest unused addresses, or give wider ranges",
-            Self::RangeRefused { .. } => "leave it out of the profile",
+            Self::RangeRefused { why, .. } => why.remedy(),
             Self::DomainRefused { .. } => {
                 "if the domain is the cluster's, set `cluster-domain` in the profile's `[dns]`"
             }
@@ -257,10 +257,7 @@ impl Stranger {
 #[serde(rename_all = "snake_case")]
 pub enum RangeTrouble {
     /// Public addresses are routed one by one only.
-    #[error(
-        "public addresses are taken one by one only; to allow the range, the administrator adds it to allow_ranges in \
-         /etc/slipway/helper.toml"
-    )]
+    #[error("a range of public addresses is not routed, only single addresses")]
     Public,
     /// A public address that only the cluster names.
     #[error("a public address goes to the cluster only if the profile names it or its host")]
@@ -269,11 +266,27 @@ pub enum RangeTrouble {
     #[error("the administrator denies it in /etc/slipway/helper.toml")]
     Denied,
     /// 198.18.0.0/16, the addresses of the TUNs themselves; 198.19.0.0/16 is free for a session's own use.
-    #[error("the helper numbers its own devices from 198.18.0.0/16; take 198.19.0.0/16")]
+    #[error("the helper numbers its own devices from 198.18.0.0/16")]
     HelpersOwn,
     /// The kernel has IPv6 switched off.
     #[error("IPv6 is switched off on this laptop")]
     NoIpv6,
+}
+
+impl RangeTrouble {
+    /// What the user can do.
+    #[must_use]
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::Public => {
+                "leave it out of the profile, or have the administrator add it to `allow_ranges` in \
+                 /etc/slipway/helper.toml"
+            }
+            Self::HelpersOwn => "take 198.19.0.0/16 for a session's own addresses",
+            Self::PublicByCluster => "name the address or its host in the profile's `also-proxy`",
+            Self::Denied | Self::NoIpv6 => "leave it out of the profile",
+        }
+    }
 }
 
 /// A network that was asked for, and what it would take away.

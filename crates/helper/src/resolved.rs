@@ -47,7 +47,10 @@ impl ResolvedLink {
             while let Some(change) = owners.next().await {
                 let started = change.args().is_ok_and(|args| args.new_owner().is_some());
                 if started && let Err(trouble) = wanted.apply(&again).await {
-                    tracing::warn!(%trouble, "resolved was restarted and did not take the settings again");
+                    tracing::warn!(
+                        cause = trouble.cause(),
+                        "resolved was restarted and did not take the settings again"
+                    );
                 }
             }
         });

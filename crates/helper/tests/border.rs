@@ -533,13 +533,17 @@ fn the_log_says_why_and_advises_nobody() {
         let mut stream = greeted();
         say(&mut stream, r#""down""#);
         drop(stream);
+        let public = refusal("203.0.112.0/20").await;
+        assert!(public.to_string().contains("allow_ranges"), "{public}");
         let log = || std::fs::read_to_string("/run/log").expect("a log");
-        wait_until("the refusal in the log", || log().contains("Refused"));
+        wait_until("the refusals in the log", || log().contains("203.0.112.0/20"));
         drop(helper);
         let log = log();
         assert!(log.contains("helper-refused"), "{log}");
         assert!(log.contains("this connection has no lease"), "{log}");
-        assert!(!log.contains("ask for one first"), "{log}");
+        for advice in ["ask for one first", "allow_ranges"] {
+            assert!(!log.contains(advice), "{log}");
+        }
     });
 }
 

@@ -15,7 +15,7 @@ use rtnetlink::{Handle, RouteMessageBuilder};
 use tokio::sync::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::route::{KnownRoute, Maker, PROTOCOL};
+use crate::route::{KnownRoute, Maker, PROTOCOL, RouteTo};
 
 /// A routing socket.
 #[derive(Debug)]
@@ -73,13 +73,12 @@ impl Kernel {
         Ok(known)
     }
 
-    /// The route by which the kernel would send a packet of this process to an address now, by all its tables and rules;
-    /// `None` where none leads there.
+    /// Where the kernel would send a packet of this process to an address now, by all its tables and rules.
     ///
     /// # Errors
     ///
     /// The kernel's.
-    pub async fn route_to(&self, address: IpAddr) -> Result<Option<KnownRoute>, Errno> {
+    pub async fn route_to(&self, address: IpAddr) -> Result<RouteTo, Errno> {
         let names = {
             let _alone = self.dumping().await;
             self.device_names().await?
@@ -96,7 +95,11 @@ impl Kernel {
         question.header.flags |= RouteFlags::FibMatch;
         let answers = self.handle.route().get(question).execute();
         match std::pin::pin!(answers).try_next().await {
-            Ok(answer) => Ok(answer.and_then(|message| read_route(&message, &names))),
+            Ok(Some(message)) if message.header.kind == RouteType::Local => Ok(RouteTo::Local),
+            Ok(answer) => {
+                let route = answer.and_then(|message| read_route(&message, &names));
+                Ok(route.map_or(RouteTo::None, RouteTo::By))
+            }
             Err(error) => {
                 let errno = errno(&error);
                 // The last three: a route of the kinds unreachable, blackhole and prohibit (ip-route(8)).
@@ -107,7 +110,7 @@ impl Kernel {
                     Errno::EACCES,
                 ];
                 if nowhere.contains(&errno) {
-                    Ok(None)
+                    Ok(RouteTo::None)
                 } else {
                     Err(errno)
                 }

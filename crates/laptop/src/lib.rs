@@ -34,5 +34,5 @@ pub use conflict::{Holder, InUse, conflicts, is_private};
 pub use kernel::{Kernel, errno};
 pub use nsswitch::HostsLine;
 pub use resolv_conf::ResolvConf;
-pub use route::{KnownRoute, Maker, PROTOCOL};
+pub use route::{KnownRoute, Maker, PROTOCOL, RouteTo};
 pub use tun::{TUN_DEVICE, tun_remedy};

@@ -22,6 +22,17 @@ pub struct KnownRoute {
     pub maker: Maker,
 }
 
+/// Where the kernel would send a packet to an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouteTo {
+    /// To this laptop itself: a loopback address, or an address of one of its devices.
+    Local,
+    /// By this route.
+    By(KnownRoute),
+    /// No route leads there.
+    None,
+}
+
 /// Who made a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Maker {

@@ -24,6 +24,8 @@ pub(crate) enum Warning {
         range: IpNet,
         /// Which rule, in words for people.
         why: String,
+        /// What the user can do, as the end of a sentence.
+        remedy: &'static str,
     },
     /// The domain that the cluster calls its own may be somebody else's.
     DoubtfulDomain {
@@ -46,7 +48,7 @@ impl fmt::Display for Warning {
             Warning::InUse(conflict) => {
                 write!(f, "{conflict}. Addresses in that range do not go to the cluster")
             }
-            Warning::KeptOut { range, why } => write!(f, "{range} does not go to the cluster: {why}"),
+            Warning::KeptOut { range, why, .. } => write!(f, "{range} does not go to the cluster: {why}"),
             Warning::DoubtfulDomain { domain, doubt } => write!(
                 f,
                 "the cluster says that its domain is `{domain}`, but {doubt}. Names below it stay the laptop's; \
@@ -98,8 +100,10 @@ impl Fault for Warning {
                      network, or end its VPN, then connect again; `slipway doctor` shows whose it is."
                 }
             },
-            Warning::KeptOut { .. } => {
-                "What has an address in that range is out of reach, and its name does not resolve."
+            Warning::KeptOut { remedy, .. } => {
+                return format!(
+                    "What has an address in that range is out of reach, and its name does not resolve; {remedy}."
+                );
             }
             Warning::DoubtfulDomain { .. } => {
                 "If the domain is the cluster's, say so: connect with `--cluster-domain`, or set `cluster-domain` in the \
@@ -131,6 +135,7 @@ pub(crate) fn routable(ranges: &[(IpNet, RouteOrigin)], own_way: &[IpAddr]) -> (
             Err(why) => warnings.push(Warning::KeptOut {
                 range: *range,
                 why: why.to_string(),
+                remedy: "leave it out of the profile",
             }),
         }
     }
@@ -171,6 +176,7 @@ pub(crate) fn narrowed(routes: &Routes, refusal: &Refusal) -> Option<(Routes, Ve
             let warning = Warning::KeptOut {
                 range: range.net(),
                 why: why.to_string(),
+                remedy: why.remedy(),
             };
             // IPv6 that is switched off is no news to anybody; addresses of it are simply not used.
             let warnings = if *why == RangeTrouble::NoIpv6 {

@@ -93,6 +93,7 @@ mod tests {
             warnings: vec![Warning::KeptOut {
                 range: "34.0.0.0/8".parse().unwrap(),
                 why: "it is public".into(),
+                remedy: "leave it out of the profile",
             }],
             ..Reach::default()
         };

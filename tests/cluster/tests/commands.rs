@@ -123,6 +123,15 @@ fn explain_says_who_answered(desk: &Desk<'_>) {
     let in_cluster = desk.address("service/web", "{.spec.clusterIP}");
     assert_eq!(explain(&in_cluster)["answered_by"], "cluster");
     assert_eq!(explain("203.0.113.10")["answered_by"], "laptop");
+    for own in ["127.0.0.1", "::1", &desk.laptop.address().to_string()] {
+        let explained = explain(own);
+        assert_eq!(explained["found"]["local"], true, "{explained}");
+        assert_eq!(
+            explained["actions"].as_array().map(Vec::len),
+            Some(0),
+            "{explained}"
+        );
+    }
     session.disconnect();
 }
 

@@ -40,11 +40,11 @@ impl Explanation {
         match (self.difference(), &self.found) {
             (Difference::NotFound, _) => Some(not_found(&self.name, self.answered_by)),
             (Difference::Others(_), _) => Some(format!(
-                "See `grep -w {} /etc/hosts`; then the line `hosts:` of /etc/nsswitch.conf, which names the sources.",
-                self.name
+                "See `{}`; then the line `hosts:` of /etc/nsswitch.conf, which names the sources.",
+                in_hosts_file(&self.name)
             )),
             (Difference::None, Found::Name(facts)) => facts.remedy(self.answered_by),
-            (Difference::None, Found::Address(_)) => (self.answered_by != Answerer::Cluster).then(|| {
+            (Difference::None, Found::Address(facts)) => facts.may_be_proxied(self.answered_by).then(|| {
                 format!(
                     "To send it through the cluster, connect with `--also-proxy {}`.",
                     self.name
@@ -62,8 +62,12 @@ impl Explanation {
             }]
         };
         match (self.difference(), &self.found) {
-            (Difference::NotFound | Difference::Others(_), _) => vec![Action::Run {
+            (Difference::NotFound, _) if needs_full_name(&self.name, self.answered_by) => Vec::new(),
+            (Difference::NotFound, _) => vec![Action::Run {
                 command: "slipway doctor".to_owned(),
+            }],
+            (Difference::Others(_), _) => vec![Action::Run {
+                command: in_hosts_file(&self.name),
             }],
             (Difference::None, Found::Name(facts)) => match facts.verdict {
                 NameVerdict::OnlyInCluster => also_proxy(&facts.asked),
@@ -86,7 +90,7 @@ impl Explanation {
                 | NameVerdict::OtherSession
                 | NameVerdict::Never => Vec::new(),
             },
-            (Difference::None, Found::Address(_)) if self.answered_by != Answerer::Cluster => {
+            (Difference::None, Found::Address(facts)) if facts.may_be_proxied(self.answered_by) => {
                 also_proxy(&self.name)
             }
             (Difference::None, Found::Address(_) | Found::NotAName | Found::NotConnected) => Vec::new(),
@@ -133,8 +137,13 @@ enum Difference<'a> {
 }
 
 impl AddressFacts {
+    fn may_be_proxied(&self, answered_by: Answerer) -> bool {
+        answered_by != Answerer::Cluster && !self.local
+    }
+
     fn cause(&self, address: &str, answered_by: Answerer) -> String {
         match &self.route {
+            _ if self.local => format!("{address} is this laptop itself, so it never goes to the cluster."),
             Some(route) if answered_by == Answerer::Cluster => format!(
                 "{address} goes to the cluster, by the route {} of {}.",
                 route.net, route.device
@@ -401,10 +410,20 @@ fn list(addresses: &[IpAddr]) -> String {
     list.join(", ")
 }
 
+/// Whether a resolver that knows only the domains it was given asks nobody for this name of the cluster.
+fn needs_full_name(name: &str, answered_by: Answerer) -> bool {
+    let dots = name.trim_end_matches('.').matches('.').count();
+    answered_by == Answerer::Cluster && dots > 0 && !name.contains(".svc")
+}
+
+/// The command that shows a name's lines in the hosts file. The name is one that DNS can hold, and is quoted all the same.
+fn in_hosts_file(name: &str) -> String {
+    format!("grep -wFe '{}' /etc/hosts", name.replace('\'', ""))
+}
+
 /// What helps where DNS has a name and programs do not.
 fn not_found(name: &str, answered_by: Answerer) -> String {
-    let dots = name.trim_end_matches('.').matches('.').count();
-    if answered_by == Answerer::Cluster && dots > 0 && !name.contains(".svc") {
+    if needs_full_name(name, answered_by) {
         return format!(
             "Where systemd-resolved finds names, it asks nobody about one with dots that ends in none of its domains: write \
              it up to `svc`, as in `{}.NAMESPACE.svc`.",
@@ -419,10 +438,17 @@ mod tests {
     use super::*;
 
     fn compared(got: &[&str], said: &[&str]) -> String {
+        let explanation = with_programs("db", got, said);
+        let remedy = explanation.remedy().unwrap_or_default();
+        let steps = explanation.steps().join("\n");
+        format!("{}\n{remedy}\n{steps}", explanation.cause())
+    }
+
+    fn with_programs(name: &str, got: &[&str], said: &[&str]) -> Explanation {
         let addresses =
             |texts: &[&str]| -> Vec<IpAddr> { texts.iter().map(|text| text.parse().unwrap()).collect() };
         let facts = NameFacts {
-            asked: "db".into(),
+            asked: name.into(),
             search_domain: None,
             namespace: "shop".into(),
             rule: NameRule::Short,
@@ -438,16 +464,13 @@ mod tests {
             near: None,
             withheld: None,
         };
-        let explanation = Explanation {
-            name: "db".into(),
+        Explanation {
+            name: name.into(),
             answered_by: Answerer::Cluster,
             answer: addresses(said),
             programs: Some(addresses(got)),
             found: Found::Name(Box::new(facts)),
-        };
-        let remedy = explanation.remedy().unwrap_or_default();
-        let steps = explanation.steps().join("\n");
-        format!("{}\n{remedy}\n{steps}", explanation.cause())
+        }
     }
 
     #[test]
@@ -464,7 +487,7 @@ mod tests {
         let news =
             "But programs get 127.0.0.1, not 10.96.0.7: another source on this laptop answers them first.";
         assert!(text.contains(news), "{text}");
-        assert!(text.contains("grep -w db /etc/hosts"), "{text}");
+        assert!(text.contains("grep -wFe 'db' /etc/hosts"), "{text}");
     }
 
     #[test]
@@ -472,6 +495,24 @@ mod tests {
         let text = compared(&[], &["10.96.0.7"]);
         assert!(text.contains("But programs do not find `db`."), "{text}");
         assert!(text.contains("Programs: not found"), "{text}");
+    }
+
+    #[test]
+    fn actions_do_what_the_remedy_says() {
+        let run = |command: &str| {
+            vec![Action::Run {
+                command: command.to_owned(),
+            }]
+        };
+        let hidden = with_programs("db", &["127.0.0.1"], &["10.96.0.7"]);
+        assert_eq!(hidden.actions(), run("grep -wFe 'db' /etc/hosts"));
+        let unasked = with_programs("db.shop", &[], &["10.96.0.7"]);
+        assert!(unasked.remedy().unwrap().contains("db.NAMESPACE.svc"));
+        assert_eq!(unasked.actions(), []);
+        let unfound = with_programs("db", &[], &["10.96.0.7"]);
+        assert_eq!(unfound.actions(), run("slipway doctor"));
+        let quoted = with_programs("x';reboot;'", &["127.0.0.1"], &["10.96.0.7"]);
+        assert_eq!(quoted.actions(), run("grep -wFe 'x;reboot;' /etc/hosts"));
     }
 
     #[test]

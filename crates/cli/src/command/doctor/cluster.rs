@@ -1,5 +1,6 @@
 //! The cluster's side: kubeconfig, API server, permissions, ranges.
 
+use std::io;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -7,7 +8,7 @@ use slipway_cluster::kubeconfig::{Target, choose};
 use slipway_cluster::permissions::{self, Feature, Verdict as Allowed};
 use slipway_cluster::ranges::{self, Ranges};
 use slipway_control_api::{Action, Check, Finding, Problem};
-use slipway_laptop::{Holder, InUse, KnownRoute, Maker, conflicts};
+use slipway_laptop::{Holder, InUse, KnownRoute, Maker, conflicts, is_private};
 use slipway_problem::Fault;
 use slipway_profile::Profile;
 
@@ -68,7 +69,7 @@ async fn ask(target: &Target) -> Vec<Finding> {
         )),
     }
     let (routes, servers) = (laptop::routes().await, laptop::name_servers_in_use());
-    findings.extend(of_ranges(&ranges, &routes, &servers));
+    findings.extend(of_ranges(&ranges, routes.as_ref().map(Vec::as_slice), &servers));
     findings
 }
 
@@ -128,7 +129,7 @@ fn without(feature: Feature) -> &'static str {
     }
 }
 
-fn of_ranges(ranges: &Ranges, routes: &[KnownRoute], servers: &[IpAddr]) -> Vec<Finding> {
+fn of_ranges(ranges: &Ranges, routes: Result<&[KnownRoute], &io::Error>, servers: &[IpAddr]) -> Vec<Finding> {
     let all: Vec<&IpNet> = ranges.services.iter().chain(&ranges.pods).collect();
     if all.is_empty() {
         return vec![Finding::ok(
@@ -136,6 +137,19 @@ fn of_ranges(ranges: &Ranges, routes: &[KnownRoute], servers: &[IpAddr]) -> Vec<
             "The cluster's ranges are not known; addresses are learned one by one as names are asked for.",
         )];
     }
+    let routes = match routes {
+        Ok(routes) => routes,
+        Err(error) => {
+            return vec![Finding::warn(
+                Check::Range,
+                format!(
+                    "Whether other networks of this laptop use the cluster's ranges is not known: the kernel did not list \
+                     its routes ({error})."
+                ),
+                "Connect; a range that another network uses is left out then, and said.",
+            )];
+        }
+    };
     all.into_iter()
         .map(|range| of_range(*range, routes, servers))
         .collect()
@@ -163,9 +177,9 @@ fn of_range(range: IpNet, routes: &[KnownRoute], servers: &[IpAddr]) -> Finding 
             format!("{range} goes to the session that has {owners}."),
         );
     }
-    let around = routes.iter().find(|route| {
-        route.maker == Maker::Other && route.net.prefix_len() > 1 && route.net.contains(&range)
-    });
+    let around = routes
+        .iter()
+        .find(|route| route.maker == Maker::Other && is_private(route.net) && route.net.contains(&range));
     let detail = match around {
         Some(KnownRoute { net, device, .. }) => {
             format!("{range} is free on this laptop; the rest of {net} stays with {device}.")
@@ -243,6 +257,22 @@ mod tests {
             ..Ranges::default()
         };
         let servers = ["172.20.0.53".parse().unwrap()];
-        insta::assert_snapshot!(in_words(&of_ranges(&ranges, &laptop, &servers)));
+        insta::assert_snapshot!(in_words(&of_ranges(&ranges, Ok(&laptop), &servers)));
+    }
+
+    #[test]
+    fn without_the_laptops_routes_no_range_is_called_free() {
+        let ranges = Ranges {
+            services: vec!["10.96.0.0/16".parse().unwrap()],
+            ..Ranges::default()
+        };
+        let error = io::Error::from_raw_os_error(105);
+        let findings = of_ranges(&ranges, Err(&error), &[]);
+        assert!(
+            findings
+                .iter()
+                .all(|finding| finding.verdict == slipway_control_api::Verdict::Warn)
+        );
+        assert!(!in_words(&findings).contains("free"));
     }
 }

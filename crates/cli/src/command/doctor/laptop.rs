@@ -121,10 +121,9 @@ fn without_helper(socket: &Path, error: &ClientError) -> Finding {
     Finding::problem(Check::Helper, problem)
 }
 
-/// The laptop's routes; none where the kernel does not say.
-pub(super) async fn routes() -> Vec<KnownRoute> {
-    let routes = async { Kernel::open().ok()?.routes().await.ok() };
-    routes.await.unwrap_or_default()
+/// The laptop's routes.
+pub(super) async fn routes() -> io::Result<Vec<KnownRoute>> {
+    Ok(Kernel::open()?.routes().await?)
 }
 
 /// The name servers that must stay reachable, as the helper sees them.
