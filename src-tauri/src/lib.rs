@@ -1,29 +1,29 @@
 //! The desktop shell, without the desktop: what it knows, what it shows, and what a click does.
 //!
 //! ```text
-//! profiles, sessions, started programs -> desk (the one owner of the Picture) -> View -> tray (in the binary)
+//! profiles, sessions, started programs -> actor (the one owner of the DesktopState) -> View -> tray (in the binary)
 //! clicks <---------------------------------------------------------------------------------- tray
 //! ```
 //!
-//! [`Picture`] is all that is known; [`View`] is a pure function of it; [`desk::run`] is the actor that keeps
-//! the picture and does what clicks ask. The binary puts Tauri's tray around that and decides nothing.
+//! [`DesktopState`] is all that is known; [`View`] is a pure function of it; [`actor::run`] is the actor that keeps
+//! the state and does what clicks ask. The binary puts Tauri's tray around that and decides nothing.
 //!
 //! Sessions are processes of their own, found and steered over control sockets: this crate knows neither the
 //! engine nor a cluster, and nothing that happens to the desktop touches a connection.
 
-pub mod desk;
+pub mod actor;
 pub mod gl;
 pub mod instance;
 mod look;
 mod menu;
-mod picture;
 mod program;
+mod state;
 mod words;
 
 pub use look::{Glyph, glyph, tooltip};
 pub use menu::{Click, Entry, Item, Menu, menu};
-pub use picture::{Failure, Picture, Reporter, Saved, Target};
 pub use program::Program;
+pub use state::{DesktopState, Failure, Reporter, Saved, Target};
 
 /// What the tray shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,12 +37,12 @@ pub struct View {
 }
 
 impl View {
-    /// How `picture` is shown.
-    pub fn of(picture: &Picture) -> Self {
+    /// The view of a state.
+    pub fn of(desktop: &DesktopState) -> Self {
         Self {
-            menu: menu(picture),
-            glyph: glyph(picture),
-            tooltip: tooltip(picture),
+            menu: menu(desktop),
+            glyph: glyph(desktop),
+            tooltip: tooltip(desktop),
         }
     }
 }

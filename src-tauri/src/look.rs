@@ -3,10 +3,10 @@
 use slipway_control::plain_line;
 use slipway_control_api::{SessionStatus, Word};
 
-use crate::picture::Picture;
+use crate::state::DesktopState;
 use crate::words;
 
-/// The icon's picture: where the hull is. One for all sessions; the worst wins, because the icon is where a
+/// What the icon shows: where the hull is. One for all sessions; the worst wins, because the icon is where a
 /// person looks first when something does not work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Glyph {
@@ -22,16 +22,16 @@ pub enum Glyph {
     Attention,
 }
 
-/// The icon for a picture.
-pub fn glyph(picture: &Picture) -> Glyph {
-    let any = |holds: fn(&SessionStatus) -> bool| picture.sessions.values().any(holds);
-    if !picture.failures.is_empty() || any(|status| words::word(status) == Word::NeedsYou) {
+/// The icon for this state.
+pub fn glyph(desktop: &DesktopState) -> Glyph {
+    let any = |holds: fn(&SessionStatus) -> bool| desktop.sessions.values().any(holds);
+    if !desktop.failures.is_empty() || any(|status| words::word(status) == Word::NeedsYou) {
         return Glyph::Attention;
     }
     if any(|status| words::word(status) == Word::Reconnecting || is_ailing(status)) {
         return Glyph::Degraded;
     }
-    if !picture.starting.is_empty() || any(|status| is_on_its_way(words::word(status))) {
+    if !desktop.starting.is_empty() || any(|status| is_on_its_way(words::word(status))) {
         return Glyph::Connecting;
     }
     if any(|status| words::word(status) == Word::Connected) {
@@ -41,8 +41,8 @@ pub fn glyph(picture: &Picture) -> Glyph {
 }
 
 /// The text beside the pointer: a line for everything that is not simply off.
-pub fn tooltip(picture: &Picture) -> String {
-    let lines = tellings(picture);
+pub fn tooltip(desktop: &DesktopState) -> String {
+    let lines = tellings(desktop);
     if lines.is_empty() {
         return "Slipway: Not connected".into();
     }
@@ -52,19 +52,19 @@ pub fn tooltip(picture: &Picture) -> String {
 
 /// One line for everything that is not simply off. Health is not told here: it changes every few seconds, and
 /// each change would wake the panel for a line that nobody looks at.
-pub(crate) fn tellings(picture: &Picture) -> Vec<String> {
-    let mut lines: Vec<_> = picture
+pub(crate) fn tellings(desktop: &DesktopState) -> Vec<String> {
+    let mut lines: Vec<_> = desktop
         .sessions
         .values()
         .map(|status| format!("{}: {}", status.title(), words::state(status)))
         .collect();
-    for target in &picture.starting {
-        if picture.sessions_of(target).is_empty() {
+    for target in &desktop.starting {
+        if desktop.sessions_of(target).is_empty() {
             lines.push(format!("{target}: {}", Word::Connecting));
         }
     }
-    for target in picture.failures.keys() {
-        if picture.sessions_of(target).is_empty() && !picture.starting.contains(target) {
+    for target in desktop.failures.keys() {
+        if desktop.sessions_of(target).is_empty() && !desktop.starting.contains(target) {
             lines.push(format!("{target}: {}", Word::NeedsYou));
         }
     }

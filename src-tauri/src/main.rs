@@ -1,6 +1,6 @@
 //! `slipway-desktop`: the tray.
 //!
-//! A thin layer: it starts the desk, shows its view on the main thread and passes clicks back.
+//! A thin layer: it starts the actor, shows its view on the main thread and passes clicks back.
 
 mod tray;
 mod tray_host;
@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use slipway_control::{PlainFields, RuntimeFolder, plain_text};
-use slipway_desktop::desk::{self, Surroundings};
+use slipway_desktop::actor::{self, Surroundings};
 use slipway_desktop::gl;
 use slipway_desktop::instance::Instance;
-use slipway_desktop::{Click, Picture, Program, View};
+use slipway_desktop::{Click, DesktopState, Program, View};
 use slipway_problem::Fault;
 use slipway_profile::Store;
 use tauri::AppHandle;
@@ -94,12 +94,12 @@ fn run(surroundings: Surroundings) -> Result<()> {
         .context("Failed to start the runtime")?;
     tauri::async_runtime::set(runtime.handle().clone());
     let (clicks, clicked) = mpsc::channel(CLICK_QUEUE);
-    let (view, shown) = watch::channel(View::of(&Picture::default()));
+    let (view, shown) = watch::channel(View::of(&DesktopState::default()));
     let app = tauri::Builder::default()
         .setup(move |app| {
             let handle = app.handle().clone();
             tauri::async_runtime::spawn(async move {
-                let ended = desk::run(surroundings, clicked, view).await;
+                let ended = actor::run(surroundings, clicked, view).await;
                 if let Err(error) = &ended {
                     say(&error.to_string());
                 }
@@ -118,7 +118,7 @@ fn run(surroundings: Surroundings) -> Result<()> {
     }
 }
 
-/// Keeps the tray as the view is, for as long as there is a desk.
+/// Keeps the tray as the view is, for as long as there is an actor.
 async fn show(app: AppHandle, mut view: watch::Receiver<View>, clicks: mpsc::Sender<Click>) {
     let tray = Arc::new(Mutex::new(None));
     build(&app, &tray, &view, clicks).await;
@@ -168,7 +168,7 @@ async fn build(
     }
 }
 
-/// What to do with a click on an item: find what it means now, and ask the desk for it. Called on a thread
+/// What to do with a click on an item: find what it means now, and ask the actor for it. Called on a thread
 /// that must not wait.
 fn passing_clicks(
     view: watch::Receiver<View>,

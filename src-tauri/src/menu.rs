@@ -1,10 +1,10 @@
-//! The tray's menu, a pure function of the picture.
+//! Menu of the tray, a pure function of the state.
 
 use slipway_control::plain_line;
 use slipway_control_api::{Problem, SessionId, SessionStatus, Word};
 
 use crate::look;
-use crate::picture::{Picture, Saved, Target};
+use crate::state::{DesktopState, Saved, Target};
 use crate::words;
 
 /// The tray's menu.
@@ -51,19 +51,19 @@ pub enum Click {
     Quit,
 }
 
-/// The menu for a picture.
-pub fn menu(picture: &Picture) -> Menu {
+/// The menu for this state.
+pub fn menu(desktop: &DesktopState) -> Menu {
     let mut menu = Menu { entries: Vec::new() };
-    menu.read("summary", summary(picture));
+    menu.read("summary", summary(desktop));
     menu.separate();
-    if picture.profiles.is_empty() {
-        menu.contexts(picture);
+    if desktop.profiles.is_empty() {
+        menu.contexts(desktop);
     } else {
-        menu.profiles(picture);
+        menu.profiles(desktop);
     }
-    menu.others(picture);
+    menu.others(desktop);
     menu.separate();
-    menu.footer(picture);
+    menu.footer(desktop);
     menu
 }
 
@@ -106,11 +106,11 @@ impl Menu {
         self.entries.push(Entry::Separator);
     }
 
-    fn profiles(&mut self, picture: &Picture) {
-        for saved in &picture.profiles {
+    fn profiles(&mut self, desktop: &DesktopState) {
+        for saved in &desktop.profiles {
             match saved {
                 Saved::Profile { name, protected } => {
-                    self.row(picture, &Target::Profile(name.clone()), *protected);
+                    self.row(desktop, &Target::Profile(name.clone()), *protected);
                 }
                 Saved::Broken { stem, problem } => {
                     let slot = format!("broken:{stem}");
@@ -121,24 +121,24 @@ impl Menu {
         }
     }
 
-    fn contexts(&mut self, picture: &Picture) {
-        if picture.contexts.is_empty() {
+    fn contexts(&mut self, desktop: &DesktopState) {
+        if desktop.contexts.is_empty() {
             self.read("empty", "No profile is saved and no context was found");
             return;
         }
         self.read("found", "Found in your kubeconfig");
-        for target in picture.rows() {
-            self.row(picture, &target, false);
+        for target in desktop.rows() {
+            self.row(desktop, &target, false);
         }
     }
 
     /// What can be connected: its sessions if it has any, else the offer to connect.
-    fn row(&mut self, picture: &Picture, target: &Target, protected: bool) {
-        let sessions = picture.sessions_of(target);
+    fn row(&mut self, desktop: &DesktopState, target: &Target, protected: bool) {
+        let sessions = desktop.sessions_of(target);
         let slot = slot(target);
         let mark = if protected { ", protected" } else { "" };
         let Some((first, more)) = sessions.split_first() else {
-            if picture.starting.contains(target) {
+            if desktop.starting.contains(target) {
                 self.read(&slot, format!("{target} ({}{mark})", Word::Connecting));
                 return;
             }
@@ -148,7 +148,7 @@ impl Menu {
                 format!("Connect {target}{mark}"),
                 Click::Connect(target.clone()),
             );
-            if let Some(failure) = picture.failures.get(target) {
+            if let Some(failure) = desktop.failures.get(target) {
                 self.problems(&slot, [&failure.problem]);
             }
             return;
@@ -160,17 +160,17 @@ impl Menu {
     }
 
     /// Sessions and failures of what is not offered: started in a terminal, or the profile was deleted since.
-    fn others(&mut self, picture: &Picture) {
-        let rows = picture.rows();
-        let sessions: Vec<_> = picture
+    fn others(&mut self, desktop: &DesktopState) {
+        let rows = desktop.rows();
+        let sessions: Vec<_> = desktop
             .sessions
             .values()
-            .filter(|status| !rows.contains(&picture.target_of(status)))
+            .filter(|status| !rows.contains(&desktop.target_of(status)))
             .collect();
-        let failures: Vec<_> = picture
+        let failures: Vec<_> = desktop
             .failures
             .iter()
-            .filter(|(target, _)| !rows.contains(target) && picture.sessions_of(target).is_empty())
+            .filter(|(target, _)| !rows.contains(target) && desktop.sessions_of(target).is_empty())
             .collect();
         if sessions.is_empty() && failures.is_empty() {
             return;
@@ -211,8 +211,8 @@ impl Menu {
         }
     }
 
-    fn footer(&mut self, picture: &Picture) {
-        if picture
+    fn footer(&mut self, desktop: &DesktopState) {
+        if desktop
             .sessions
             .values()
             .filter(|status| words::can_end(status))
@@ -221,10 +221,10 @@ impl Menu {
         {
             self.offer("disconnect-all", "Disconnect all", Click::DisconnectAll);
         }
-        if !picture.failures.is_empty() {
+        if !desktop.failures.is_empty() {
             self.offer("dismiss", "Dismiss problems", Click::Dismiss);
         }
-        let quit = if picture.sessions.is_empty() {
+        let quit = if desktop.sessions.is_empty() {
             "Quit Slipway"
         } else {
             "Quit Slipway, stay connected"
@@ -242,12 +242,12 @@ fn slot(target: &Target) -> String {
 }
 
 /// The first line: the one thing to say, or how many.
-fn summary(picture: &Picture) -> String {
-    let tellings = look::tellings(picture);
+fn summary(desktop: &DesktopState) -> String {
+    let tellings = look::tellings(desktop);
     if let [only] = tellings.as_slice() {
         return only.clone();
     }
-    let connected = picture
+    let connected = desktop
         .sessions
         .values()
         .filter(|status| words::word(status) == Word::Connected)

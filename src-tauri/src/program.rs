@@ -7,12 +7,12 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use slipway_control_api::{Problem, Progress, list};
-use slipway_profile::Context;
+use slipway_profile::ContextName;
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::gl;
-use crate::picture::Target;
+use crate::state::Target;
 
 /// How long the contexts of a kubeconfig may take to read; some lie on a network.
 const LIST_LIMIT: Duration = Duration::from_secs(20);
@@ -79,7 +79,7 @@ impl Program {
     ///
     /// # Errors
     /// Why they could not be listed.
-    pub async fn contexts(&self) -> Result<Vec<Context>, Problem> {
+    pub async fn contexts(&self) -> Result<Vec<ContextName>, Problem> {
         let mut command = self.command();
         command
             .args(["list", "contexts", "--json"])
@@ -95,7 +95,7 @@ impl Program {
         if !output.status.success() {
             return Err(cannot_list(String::from_utf8_lossy(&output.stderr).trim()));
         }
-        let listed: Vec<list::Context> =
+        let listed: Vec<list::ContextInfo> =
             serde_json::from_slice(&output.stdout).map_err(|error| cannot_list(&error.to_string()))?;
         // A name that no profile could hold cannot be connected by its name either.
         Ok(listed

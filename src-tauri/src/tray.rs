@@ -1,4 +1,4 @@
-//! The picture on Tauri's tray.
+//! Tray: shows the view with Tauri.
 //!
 //! Lives on the main thread, where Tauri's menus do.
 

@@ -18,7 +18,7 @@ fn schemas() -> Vec<(&'static str, Schema)> {
         ("connect.json", schema::<Progress>()),
         ("doctor.json", schema::<Vec<Finding>>()),
         ("explain.json", schema::<Explained>()),
-        ("list-contexts.json", schema::<Vec<list::Context>>()),
+        ("list-contexts.json", schema::<Vec<list::ContextInfo>>()),
         ("list-namespaces.json", schema::<Vec<list::Namespace>>()),
         ("list-ports.json", schema::<Vec<list::ListedPort>>()),
         ("list-services.json", schema::<Vec<list::Service>>()),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use slipway_tunnel::{Refusal, Tunnel};
+use slipway_tunnel::{StreamRefusal, Tunnel};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
@@ -93,7 +93,7 @@ async fn return_answers(tunnel: Tunnel, flow: u32, socket: Arc<UdpSocket>) {
             Err(error) => {
                 let refusal = refusal(&error);
                 tunnel.undeliverable(flow, refusal);
-                if refusal != Refusal::Refused {
+                if refusal != StreamRefusal::Refused {
                     return;
                 }
             }

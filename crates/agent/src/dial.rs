@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use slipway_tunnel::{OpenRequest, Refusal, splice};
+use slipway_tunnel::{OpenRequest, StreamRefusal, splice};
 use tokio::net::TcpStream;
 
 /// How long a connection may take: about what Linux gives it, and less than the client waits.
@@ -27,14 +27,16 @@ pub(crate) async fn dial(request: OpenRequest) {
 }
 
 /// What `connect(2)` said, for the program on the laptop.
-pub(crate) fn refusal(error: &io::Error) -> Refusal {
+pub(crate) fn refusal(error: &io::Error) -> StreamRefusal {
     match error.raw_os_error() {
-        Some(libc::ECONNREFUSED | libc::ECONNRESET) => Refusal::Refused,
-        Some(libc::ENETUNREACH | libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT) => Refusal::NetworkUnreachable,
-        Some(libc::ETIMEDOUT) => Refusal::TimedOut,
-        Some(libc::EACCES | libc::EPERM) => Refusal::Prohibited,
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => Refusal::Exhausted,
-        Some(_) | None => Refusal::HostUnreachable,
+        Some(libc::ECONNREFUSED | libc::ECONNRESET) => StreamRefusal::Refused,
+        Some(libc::ENETUNREACH | libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT) => {
+            StreamRefusal::NetworkUnreachable
+        }
+        Some(libc::ETIMEDOUT) => StreamRefusal::TimedOut,
+        Some(libc::EACCES | libc::EPERM) => StreamRefusal::Prohibited,
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => StreamRefusal::Exhausted,
+        Some(_) | None => StreamRefusal::HostUnreachable,
     }
 }
 
@@ -85,7 +87,7 @@ mod tests {
         });
         tokio::time::pause();
         let began = Instant::now();
-        assert_eq!(client.open(address).await.err(), Some(Refusal::TimedOut));
+        assert_eq!(client.open(address).await.err(), Some(StreamRefusal::TimedOut));
         let waited = began.elapsed();
         assert!(
             waited >= DIAL_LIMIT && waited < Limits::default().open,
@@ -96,12 +98,12 @@ mod tests {
     #[test]
     fn a_program_hears_what_connect_said_in_the_cluster() {
         for (errno, expected) in [
-            (libc::ECONNREFUSED, Refusal::Refused),
-            (libc::EHOSTUNREACH, Refusal::HostUnreachable),
-            (libc::ENETUNREACH, Refusal::NetworkUnreachable),
-            (libc::ETIMEDOUT, Refusal::TimedOut),
-            (libc::EPERM, Refusal::Prohibited),
-            (libc::EMFILE, Refusal::Exhausted),
+            (libc::ECONNREFUSED, StreamRefusal::Refused),
+            (libc::EHOSTUNREACH, StreamRefusal::HostUnreachable),
+            (libc::ENETUNREACH, StreamRefusal::NetworkUnreachable),
+            (libc::ETIMEDOUT, StreamRefusal::TimedOut),
+            (libc::EPERM, StreamRefusal::Prohibited),
+            (libc::EMFILE, StreamRefusal::Exhausted),
         ] {
             assert_eq!(refusal(&io::Error::from_raw_os_error(errno)), expected, "{errno}");
         }

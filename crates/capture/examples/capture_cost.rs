@@ -18,7 +18,7 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use nix::sched::{CloneFlags, unshare};
 use slipway_capture::{
-    Answer, BackEnd, Capture, Choice, Echo, FarEnd, Flow, Refusal, Resolver, Setup, TunAddresses,
+    Answer, BackEnd, Capture, Choice, ConnectRefusal, DnsService, Echo, FarEnd, Flow, Setup, TunAddresses,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -229,7 +229,7 @@ struct Server;
 impl FarEnd for Server {
     type Opened = u16;
 
-    async fn open(&self, to: SocketAddr) -> Result<u16, Refusal> {
+    async fn open(&self, to: SocketAddr) -> Result<u16, ConnectRefusal> {
         std::future::ready(Ok(to.port())).await
     }
 
@@ -248,7 +248,7 @@ impl FarEnd for Server {
 #[derive(Clone)]
 struct Answerer;
 
-impl Resolver for Answerer {
+impl DnsService for Answerer {
     fn try_answer(&self, query: &[u8], answer: &mut Vec<u8>) -> Answer {
         answer.extend_from_slice(query);
         answer.extend_from_slice(&[0; 60]);

@@ -20,7 +20,7 @@ use crate::rewriting::RewritingBackEnd;
 use crate::tasks::Tasks;
 use crate::tcp_back_end::TcpBackEnd;
 use crate::tun::{LaptopTun, Tun};
-use crate::{CaptureError, FarEnd, Replies, Resolver, Setup};
+use crate::{CaptureError, DnsService, FarEnd, Replies, Setup};
 
 /// The time between two searches for connections and flows that are too old.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -47,7 +47,7 @@ impl Capture {
     ///
     /// # Errors
     /// See [`CaptureError`]. Nothing is left behind.
-    pub async fn start<F: FarEnd, R: Resolver>(
+    pub async fn start<F: FarEnd, R: DnsService>(
         tun: OwnedFd,
         setup: Setup,
         far: F,
@@ -89,7 +89,7 @@ impl Capture {
     }
 
     /// Starts the tasks that both back ends need. An early return of the caller drops the capture, which ends them.
-    fn run<F: FarEnd, R: Resolver, B: TcpBackEnd>(
+    fn run<F: FarEnd, R: DnsService, B: TcpBackEnd>(
         kind: BackEnd,
         back_end: B,
         laptop: Arc<LaptopTun>,
@@ -193,7 +193,7 @@ impl Drop for Capture {
     }
 }
 
-async fn sweep<F: FarEnd, R: Resolver, B: TcpBackEnd>(
+async fn sweep<F: FarEnd, R: DnsService, B: TcpBackEnd>(
     connections: Arc<Connections<F, R, B>>,
     datagrams: Arc<Datagrams>,
     far: F,

@@ -19,7 +19,7 @@ use crate::packet::{self, Unreachable};
 use crate::tasks::Tasks;
 use crate::tcp_back_end::TcpBackEnd;
 use crate::tun::LaptopTun;
-use crate::{FarEnd, Flow, Refusal, Resolver};
+use crate::{ConnectRefusal, DnsService, FarEnd, Flow};
 
 /// How many connections may wait for the far end at a time.
 const MAX_OPENING: usize = 4096;
@@ -43,7 +43,7 @@ pub(crate) struct Connections<F: FarEnd, R, B> {
 /// The recipient of the program's stream.
 enum Recipient<O> {
     FarEnd(O),
-    Resolver,
+    DnsService,
     SelfTest,
 }
 
@@ -53,12 +53,12 @@ pub(crate) enum Destination {
     /// To the far end.
     FarEnd,
     /// To the resolver.
-    Resolver,
+    DnsService,
     /// Nowhere: the back end's self-test made it.
     SelfTest,
 }
 
-impl<F: FarEnd, R: Resolver, B: TcpBackEnd> Connections<F, R, B> {
+impl<F: FarEnd, R: DnsService, B: TcpBackEnd> Connections<F, R, B> {
     pub(crate) fn new(
         back_end: B,
         laptop: Arc<LaptopTun>,
@@ -131,12 +131,12 @@ impl<F: FarEnd, R: Resolver, B: TcpBackEnd> Connections<F, R, B> {
     /// Asks the far end to open the connection, then lets the SYN in or answers it.
     async fn open(self: Arc<Self>, flow: Flow, destination: Destination, ticket: Ticket) {
         let recipient = match destination {
-            Destination::Resolver => Ok(Recipient::Resolver),
+            Destination::DnsService => Ok(Recipient::DnsService),
             Destination::SelfTest => Ok(Recipient::SelfTest),
             Destination::FarEnd => match timeout(OPEN_LIMIT, self.far.open(flow.to)).await {
                 Ok(Ok(opened)) => Ok(Recipient::FarEnd(opened)),
                 Ok(Err(refusal)) => Err(refusal),
-                Err(_) => Err(Refusal::TimedOut),
+                Err(_) => Err(ConnectRefusal::TimedOut),
             },
         };
         let recipient = match recipient {
@@ -144,7 +144,7 @@ impl<F: FarEnd, R: Resolver, B: TcpBackEnd> Connections<F, R, B> {
                 Ok(()) => Ok(recipient),
                 Err(error) => {
                     tracing::warn!(port = flow.to.port(), %error, "the back end has no listener for a port");
-                    Err(Refusal::Refused)
+                    Err(ConnectRefusal::Refused)
                 }
             },
             Err(refusal) => Err(refusal),
@@ -179,14 +179,18 @@ impl<F: FarEnd, R: Resolver, B: TcpBackEnd> Connections<F, R, B> {
     }
 
     /// Answers a SYN that is not let in.
-    pub(crate) fn refuse(&self, syn: &[u8], refusal: Refusal) {
+    pub(crate) fn refuse(&self, syn: &[u8], refusal: ConnectRefusal) {
         let mut answer = Vec::new();
         let written = match refusal {
-            Refusal::Refused => packet::write_reset(&mut answer, syn),
-            Refusal::HostUnreachable => packet::write_unreachable(&mut answer, Unreachable::Host, syn),
-            Refusal::NetworkUnreachable => packet::write_unreachable(&mut answer, Unreachable::Network, syn),
-            Refusal::Prohibited => packet::write_unreachable(&mut answer, Unreachable::Prohibited, syn),
-            Refusal::TimedOut => return,
+            ConnectRefusal::Refused => packet::write_reset(&mut answer, syn),
+            ConnectRefusal::HostUnreachable => packet::write_unreachable(&mut answer, Unreachable::Host, syn),
+            ConnectRefusal::NetworkUnreachable => {
+                packet::write_unreachable(&mut answer, Unreachable::Network, syn)
+            }
+            ConnectRefusal::Prohibited => {
+                packet::write_unreachable(&mut answer, Unreachable::Prohibited, syn)
+            }
+            ConnectRefusal::TimedOut => return,
         };
         if written.is_ok() {
             self.laptop.write(&answer);
@@ -227,7 +231,7 @@ impl<F: FarEnd, R: Resolver, B: TcpBackEnd> Connections<F, R, B> {
         self.tasks.spawn(async move {
             match recipient {
                 Recipient::FarEnd(opened) => this.far.carry(opened, flow, program).await,
-                Recipient::Resolver => this.resolver.serve_tcp(program).await,
+                Recipient::DnsService => this.resolver.serve_tcp(program).await,
                 Recipient::SelfTest => drop(program),
             }
             this.held().ended(flow, ticket);

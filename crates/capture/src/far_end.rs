@@ -16,7 +16,7 @@ pub trait FarEnd: Clone + Send + Sync + 'static {
     /// Connects to `to`. The program's `connect()` waits for this and gets its result.
     ///
     /// It is dropped when it takes longer than [`crate::OPEN_LIMIT`].
-    fn open(&self, to: SocketAddr) -> impl Future<Output = Result<Self::Opened, Refusal>> + Send;
+    fn open(&self, to: SocketAddr) -> impl Future<Output = Result<Self::Opened, ConnectRefusal>> + Send;
 
     /// Carries bytes between an opened connection and the program's end of it, until both are done.
     ///
@@ -39,7 +39,7 @@ pub trait FarEnd: Clone + Send + Sync + 'static {
 
 /// Why the far end opened no connection. It decides what the program's `connect()` returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Refusal {
+pub enum ConnectRefusal {
     /// No socket listens there: `ECONNREFUSED`.
     Refused,
     /// The host cannot be reached: `EHOSTUNREACH`.
@@ -52,12 +52,14 @@ pub enum Refusal {
     TimedOut,
 }
 
-impl Refusal {
+impl ConnectRefusal {
     /// Whether it is an ICMP error to the program's kernel.
     pub(crate) fn is_icmp(self) -> bool {
         match self {
-            Refusal::HostUnreachable | Refusal::NetworkUnreachable | Refusal::Prohibited => true,
-            Refusal::Refused | Refusal::TimedOut => false,
+            ConnectRefusal::HostUnreachable
+            | ConnectRefusal::NetworkUnreachable
+            | ConnectRefusal::Prohibited => true,
+            ConnectRefusal::Refused | ConnectRefusal::TimedOut => false,
         }
     }
 }

@@ -4,13 +4,13 @@
 //! TUN to [`Capture::start`]. From then on a TCP connection that a program opens becomes one call of
 //! [`FarEnd::open`] and one [`FarEnd::carry`] with an ordinary [`tokio::net::TcpStream`]; UDP and ICMP echo
 //! become [`FarEnd::datagram`] and [`FarEnd::echo`], and their answers return through [`Replies`]; a DNS query to
-//! the resolver's address becomes a question to [`Resolver`].
+//! the resolver's address becomes a question to [`DnsService`].
 //!
 //! ```text
 //!  program -> laptop kernel -> laptop TUN -> pump -+- TCP --> private TUN -> kernel TCP of the private namespace
 //!                                                  |                         -> accept() -> FarEnd::carry
 //!                                                  +- UDP, ICMP echo -------> FarEnd::datagram, FarEnd::echo
-//!                                                  +- DNS ------------------> Resolver
+//!                                                  +- DNS ------------------> DnsService
 //! ```
 //!
 //! TCP is spoken by the kernel, not by a stack of ours: a child process makes a user and network namespace in
@@ -30,6 +30,7 @@
 mod back_end;
 mod capture;
 mod connections;
+mod dns_service;
 mod dropped;
 mod error;
 mod far_end;
@@ -43,7 +44,6 @@ mod pump;
 mod questions;
 mod readiness;
 mod replies;
-mod resolver;
 mod rewriting;
 mod tasks;
 mod tcp_back_end;
@@ -51,10 +51,10 @@ mod tun;
 
 pub use back_end::{BackEnd, Choice, Setup, TunAddresses};
 pub use capture::Capture;
+pub use dns_service::{Answer, DnsService};
 pub use error::{CaptureError, NamespaceRemedy};
-pub use far_end::{Echo, FarEnd, Flow, Refusal};
+pub use far_end::{ConnectRefusal, Echo, FarEnd, Flow};
 pub use limits::{ANSWER_LIMIT, DATAGRAM_IDLE, OPEN_LIMIT};
 pub use lost::Lost;
 pub use replies::Replies;
-pub use resolver::{Answer, Resolver};
 pub use tun::make_tun;

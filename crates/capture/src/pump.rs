@@ -19,12 +19,12 @@ use crate::questions::Questions;
 use crate::replies::Datagrams;
 use crate::tcp_back_end::TcpBackEnd;
 use crate::tun::{BATCH, LaptopTun, MAX_PACKET, Tun};
-use crate::{Echo, FarEnd, Flow, Refusal, Resolver};
+use crate::{ConnectRefusal, DnsService, Echo, FarEnd, Flow};
 
 const DNS_PORT: u16 = 53;
 
 /// The pump of the laptop's TUN.
-pub(crate) struct Inwards<F: FarEnd, R: Resolver, B: TcpBackEnd> {
+pub(crate) struct Inwards<F: FarEnd, R: DnsService, B: TcpBackEnd> {
     pub(crate) laptop: Arc<LaptopTun>,
     pub(crate) resolver_addresses: Box<[IpAddr]>,
     pub(crate) connections: Arc<Connections<F, R, B>>,
@@ -35,7 +35,7 @@ pub(crate) struct Inwards<F: FarEnd, R: Resolver, B: TcpBackEnd> {
     pub(crate) lost: mpsc::Sender<Lost>,
 }
 
-impl<F: FarEnd, R: Resolver, B: TcpBackEnd> Inwards<F, R, B> {
+impl<F: FarEnd, R: DnsService, B: TcpBackEnd> Inwards<F, R, B> {
     /// Moves packets of the attached TUN, and of each that replaces it, until the capture ends.
     pub(crate) async fn run(mut self) {
         let laptop = Arc::clone(&self.laptop);
@@ -111,9 +111,9 @@ impl<F: FarEnd, R: Resolver, B: TcpBackEnd> Inwards<F, R, B> {
         }
         if tcp.opens() {
             let destination = match (self.is_resolver(flow.to.ip()), flow.to.port()) {
-                (true, DNS_PORT) => Destination::Resolver,
+                (true, DNS_PORT) => Destination::DnsService,
                 _ if self.connections.back_end().is_self_test(flow) => Destination::SelfTest,
-                (true, _) => return self.connections.refuse(bytes, Refusal::Refused),
+                (true, _) => return self.connections.refuse(bytes, ConnectRefusal::Refused),
                 (false, _) => Destination::FarEnd,
             };
             if !self.connections.syn(flow, destination, tcp.seq, bytes) {

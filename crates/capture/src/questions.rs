@@ -12,7 +12,7 @@ use crate::limits::ANSWER_LIMIT;
 use crate::packet;
 use crate::tasks::Tasks;
 use crate::tun::LaptopTun;
-use crate::{Answer, Flow, Resolver};
+use crate::{Answer, DnsService, Flow};
 
 /// How many questions may wait for an answer at a time.
 const MAX_WAITING: usize = 1024;
@@ -28,7 +28,7 @@ pub(crate) struct Questions<R> {
     packet: Vec<u8>,
 }
 
-impl<R: Resolver> Questions<R> {
+impl<R: DnsService> Questions<R> {
     pub(crate) fn new(resolver: R, laptop: Arc<LaptopTun>, dropped: Arc<Dropped>, tasks: Tasks) -> Self {
         let waiting = Arc::new(Semaphore::new(MAX_WAITING));
         Self {

@@ -1,13 +1,13 @@
 //! How many bytes a second a carrier moves: `throughput NAMESPACE POD [SECONDS]`.
 //!
 //! The pod must count what it is sent on port 7001 and pour on port 7002, as the test bed's echo pod
-//! does. Reads the kubeconfig that kubectl would. Prints one line for each client, rung and direction.
+//! does. Reads the kubeconfig that kubectl would. Prints one line for each client, kind and direction.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use kube::Config;
-use slipway_carrier::{Endpoint, Rung, open};
+use slipway_carrier::{CarrierKind, Endpoint, open};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -31,11 +31,11 @@ async fn main() -> Result<()> {
         ("kube", kube::Client::try_from(Config::infer().await?)?),
     ];
     for (name, client) in &clients {
-        for rung in [Rung::Spdy, Rung::WebSocket] {
+        for kind in [CarrierKind::Spdy, CarrierKind::WebSocket] {
             let up = Endpoint::new(&namespace, &pod, COUNT)?;
-            show(name, rung, "up", upload(client, &up, rung, duration).await?);
+            show(name, kind, "up", upload(client, &up, kind, duration).await?);
             let down = Endpoint::new(&namespace, &pod, POUR)?;
-            show(name, rung, "down", download(client, &down, rung, duration).await?);
+            show(name, kind, "down", download(client, &down, kind, duration).await?);
         }
     }
     Ok(())
@@ -49,9 +49,14 @@ struct Run {
 }
 
 /// Bytes that the carrier took; what is still in sockets' buffers at the end is within a few percent.
-async fn upload(client: &kube::Client, endpoint: &Endpoint, rung: Rung, duration: Duration) -> Result<Run> {
+async fn upload(
+    client: &kube::Client,
+    endpoint: &Endpoint,
+    kind: CarrierKind,
+    duration: Duration,
+) -> Result<Run> {
     let begun = Instant::now();
-    let mut pipe = open(client, endpoint, rung).await?;
+    let mut pipe = open(client, endpoint, kind).await?;
     let opened_in = begun.elapsed();
     let chunk = vec![0; CHUNK];
     let (begun, cpu, mut bytes) = (Instant::now(), cpu_time(), 0);
@@ -74,9 +79,14 @@ async fn upload(client: &kube::Client, endpoint: &Endpoint, rung: Rung, duration
     })
 }
 
-async fn download(client: &kube::Client, endpoint: &Endpoint, rung: Rung, duration: Duration) -> Result<Run> {
+async fn download(
+    client: &kube::Client,
+    endpoint: &Endpoint,
+    kind: CarrierKind,
+    duration: Duration,
+) -> Result<Run> {
     let begun = Instant::now();
-    let mut pipe = open(client, endpoint, rung).await?;
+    let mut pipe = open(client, endpoint, kind).await?;
     let opened_in = begun.elapsed();
     let mut chunk = vec![0; CHUNK];
     let (begun, cpu, mut bytes) = (Instant::now(), cpu_time(), 0);
@@ -114,11 +124,11 @@ fn cpu_time() -> Duration {
     clippy::cast_precision_loss,
     reason = "figures for a person"
 )]
-fn show(client: &str, rung: Rung, direction: &str, run: Run) {
+fn show(client: &str, kind: CarrierKind, direction: &str, run: Run) {
     let megabytes = run.bytes as f64 / 1e6;
     println!(
         "{client:<8} {:<10} {direction:<5} {:>7.1} MB/s  {:>5.2} client CPU s/GB  opened in {:>4} ms",
-        format!("{rung:?}"),
+        format!("{kind:?}"),
         megabytes / run.took.as_secs_f64(),
         run.cpu.as_secs_f64() / megabytes * 1e3,
         run.opened_in.as_millis(),

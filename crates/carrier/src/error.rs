@@ -47,7 +47,7 @@ pub enum CarrierError {
     Forbidden {
         /// The API server's words.
         message: String,
-        /// The resource that this rung needs.
+        /// The resource that this kind needs.
         resource: &'static str,
     },
     /// 404: there is no such pod (any more).
@@ -56,7 +56,7 @@ pub enum CarrierError {
         /// The API server's words.
         message: String,
     },
-    /// The API server, or a proxy before it, does not switch to this rung's protocol.
+    /// The API server, or a proxy before it, does not switch to this kind's protocol.
     #[error("the upgrade was refused with {status}: {message}")]
     UpgradeRefused {
         /// The HTTP status.
@@ -64,8 +64,8 @@ pub enum CarrierError {
         /// The answer's body, or the message of the Status in it; cut to a readable length.
         message: String,
     },
-    /// The exec rung was asked for an endpoint that names no command.
-    #[error("the exec rung needs a command, and the endpoint names none")]
+    /// An exec carrier was asked for, and the endpoint names no command.
+    #[error("an exec carrier needs a command, and the endpoint names none")]
     NoCommand,
     /// The other end broke the protocol.
     #[error("the API server's connection broke the protocol: {what}")]
@@ -85,7 +85,7 @@ pub enum CarrierError {
         /// The node's words.
         message: String,
     },
-    /// The node, or the command of the exec rung, gave the carrier up for another reason.
+    /// The node, or the command of an exec carrier, gave the carrier up for another reason.
     #[error("the node gave the carrier up: {message}")]
     Forward {
         /// The node's words.

@@ -1,4 +1,4 @@
-//! The last rung: a command's standard input and output as the pipe.
+//! Exec carrier: a command's standard input and output as the pipe.
 
 use std::io;
 use std::pin::Pin;

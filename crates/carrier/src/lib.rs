@@ -6,7 +6,7 @@
 //! know what the bytes mean: streams, names and sessions are built on top of it.
 //!
 //! [`client()`] makes a client whose connections suit long-lived traffic. [`open`] opens a [`Pipe`] by
-//! one way, a [`Rung`]; a [`Ladder`] tries them in turn and remembers what worked.
+//! one [`CarrierKind`]; a [`CarrierOpener`] tries them in turn and remembers what worked.
 //!
 //! ```text
 //! Pipe -> PortForward -> [WebSocket] -> TLS, TCP (kube, hyper) -> API server -> kubelet -> pod
@@ -22,7 +22,7 @@ mod client;
 mod dialogue;
 mod error;
 mod exec;
-mod ladder;
+mod opener;
 mod pipe;
 mod port_forward;
 mod read_ahead;
@@ -37,7 +37,7 @@ mod websocket;
 
 pub use client::{CONNECT_TIMEOUT, IDLE, KEEPALIVE, USER_TIMEOUT, client};
 pub use error::{CarrierError, Wait};
-pub use ladder::{HEAD_START, Ladder};
+pub use opener::{CarrierOpener, HEAD_START};
 pub use pipe::{Pipe, PipeReader, PipeWriter};
 pub use port_forward::MAX_FRAME;
 pub use upgrade::UPGRADE_TIMEOUT;
@@ -89,7 +89,7 @@ impl Endpoint {
     }
 
     /// Names the command that joins its standard input and output to this port: without one, the
-    /// endpoint cannot be reached by [`Rung::Exec`].
+    /// endpoint cannot be reached by [`CarrierKind::Exec`].
     #[must_use]
     pub fn with_command<I>(mut self, container: &str, argv: I) -> Self
     where
@@ -132,9 +132,9 @@ fn is_label(name: &str) -> bool {
         && !name.ends_with('-')
 }
 
-/// A way through the API server; in the order in which they are worth trying.
+/// How a carrier passes the API server; in the order in which the kinds are worth trying.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Rung {
+pub enum CarrierKind {
     /// Port-forward over plain SPDY/3.1: the fastest, and as old as port-forward. Some proxies do
     /// not let it through.
     Spdy,
@@ -146,26 +146,30 @@ pub enum Rung {
     Exec,
 }
 
-impl Rung {
+impl CarrierKind {
     /// All of them, best first.
-    pub const ALL: [Rung; 3] = [Rung::Spdy, Rung::WebSocket, Rung::Exec];
+    pub const ALL: [CarrierKind; 3] = [CarrierKind::Spdy, CarrierKind::WebSocket, CarrierKind::Exec];
 }
 
-/// Opens a carrier to `endpoint` by this rung.
+/// Opens a carrier of this kind to `endpoint`.
 ///
 /// Success means that the API server and the node agreed to the protocol. The port in the pod is
 /// dialled after that, with nothing waited for: a port that refuses is the error of the first read.
 ///
 /// # Errors
 /// See [`CarrierError`]; every wait is bounded, the longest by [`UPGRADE_TIMEOUT`].
-pub async fn open(client: &kube::Client, endpoint: &Endpoint, rung: Rung) -> Result<Pipe, CarrierError> {
-    match rung {
-        Rung::Spdy => Ok(Pipe::spdy(upgrade::spdy(client, endpoint).await?, endpoint.port)),
-        Rung::WebSocket => {
+pub async fn open(
+    client: &kube::Client,
+    endpoint: &Endpoint,
+    kind: CarrierKind,
+) -> Result<Pipe, CarrierError> {
+    match kind {
+        CarrierKind::Spdy => Ok(Pipe::spdy(upgrade::spdy(client, endpoint).await?, endpoint.port)),
+        CarrierKind::WebSocket => {
             let wire = upgrade::websocket(client, endpoint).await?;
             Ok(Pipe::websocket(wire, endpoint.port).await)
         }
-        Rung::Exec => Ok(Pipe::exec(exec::start(client, endpoint).await?)),
+        CarrierKind::Exec => Ok(Pipe::exec(exec::start(client, endpoint).await?)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The bytes of a carrier, whatever rung carries them.
+//! Pipe: the bytes of a carrier of any kind.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -8,13 +8,13 @@ use std::{fmt, future::poll_fn};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::Rung;
+use crate::CarrierKind;
 use crate::exec::Command;
 use crate::port_forward::PortForward;
 use crate::waiters::SharedWrite;
 use crate::websocket::WebSocket;
 
-/// What a rung makes of a connection.
+/// A connection of any kind as bytes.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
@@ -31,7 +31,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 /// through TCP: whoever uses it should talk regularly.
 pub struct Pipe {
     io: Box<dyn Duplex>,
-    rung: Rung,
+    kind: CarrierKind,
 }
 
 impl Pipe {
@@ -39,7 +39,7 @@ impl Pipe {
     pub(crate) fn spdy<T: Duplex + 'static>(wire: T, port: u16) -> Self {
         Self {
             io: Box::new(PortForward::new(SharedWrite::new(wire), port)),
-            rung: Rung::Spdy,
+            kind: CarrierKind::Spdy,
         }
     }
 
@@ -48,7 +48,7 @@ impl Pipe {
         let websocket = WebSocket::new(wire).await;
         Self {
             io: Box::new(PortForward::new(SharedWrite::new(websocket), port)),
-            rung: Rung::WebSocket,
+            kind: CarrierKind::WebSocket,
         }
     }
 
@@ -56,13 +56,13 @@ impl Pipe {
     pub(crate) fn exec(command: Command) -> Self {
         Self {
             io: Box::new(command),
-            rung: Rung::Exec,
+            kind: CarrierKind::Exec,
         }
     }
 
-    /// The rung that carries it.
-    pub fn rung(&self) -> Rung {
-        self.rung
+    /// The kind that carries it.
+    pub fn kind(&self) -> CarrierKind {
+        self.kind
     }
 
     /// Two halves for two tasks.
@@ -83,7 +83,7 @@ impl Pipe {
 impl fmt::Debug for Pipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pipe")
-            .field("rung", &self.rung)
+            .field("kind", &self.kind)
             .finish_non_exhaustive()
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::error::Wait;
 use crate::upgrade::REFUSAL_TIMEOUT;
-use crate::{CONNECT_TIMEOUT, CarrierError, Endpoint, Rung, UPGRADE_TIMEOUT, client, open};
+use crate::{CONNECT_TIMEOUT, CarrierError, CarrierKind, Endpoint, UPGRADE_TIMEOUT, client, open};
 
 /// Accepts, reads a request, says this and no more.
 async fn silent_after(word: &'static str) -> (String, JoinSet<()>) {
@@ -32,7 +32,7 @@ async fn silent_after(word: &'static str) -> (String, JoinSet<()>) {
     (address, tasks)
 }
 
-async fn given_up(url: &str, rung: Rung, wait: Wait, limit: Duration) {
+async fn given_up(url: &str, kind: CarrierKind, wait: Wait, limit: Duration) {
     let mut config = Config::new(url.parse().unwrap());
     config.accept_invalid_certs = true;
     let client = client(config).unwrap();
@@ -40,23 +40,23 @@ async fn given_up(url: &str, rung: Rung, wait: Wait, limit: Duration) {
         .unwrap()
         .with_command("agent", ["agent", "stdio"]);
     let began = Instant::now();
-    let error = open(&client, &endpoint, rung).await.expect_err("nobody answers");
+    let error = open(&client, &endpoint, kind).await.expect_err("nobody answers");
     let waited = began.elapsed();
-    assert_eq!(error, CarrierError::TimedOut { wait }, "{rung:?}");
+    assert_eq!(error, CarrierError::TimedOut { wait }, "{kind:?}");
     // The clock stands still while anything moves.
     assert!(
         waited >= limit && waited < limit + Duration::from_millis(100),
-        "{rung:?}: {waited:?}"
+        "{kind:?}: {waited:?}"
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_handshake_that_nobody_answers_is_given_up() {
     let (address, _server) = silent_after("").await;
-    for rung in [Rung::Spdy, Rung::WebSocket] {
+    for kind in [CarrierKind::Spdy, CarrierKind::WebSocket] {
         given_up(
             &format!("https://{address}"),
-            rung,
+            kind,
             Wait::Connect,
             CONNECT_TIMEOUT,
         )
@@ -67,15 +67,15 @@ async fn a_handshake_that_nobody_answers_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn an_upgrade_that_is_swallowed_is_given_up() {
     let (address, _server) = silent_after("").await;
-    for rung in Rung::ALL {
-        given_up(&format!("http://{address}"), rung, Wait::Upgrade, UPGRADE_TIMEOUT).await;
+    for kind in CarrierKind::ALL {
+        given_up(&format!("http://{address}"), kind, Wait::Upgrade, UPGRADE_TIMEOUT).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_without_its_reason_is_given_up() {
     let (address, _server) = silent_after("HTTP/1.1 400 Bad\r\ncontent-length: 10\r\n\r\n").await;
-    for rung in [Rung::Spdy, Rung::WebSocket] {
-        given_up(&format!("http://{address}"), rung, Wait::Refusal, REFUSAL_TIMEOUT).await;
+    for kind in [CarrierKind::Spdy, CarrierKind::WebSocket] {
+        given_up(&format!("http://{address}"), kind, Wait::Refusal, REFUSAL_TIMEOUT).await;
     }
 }

@@ -210,7 +210,7 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
 mod tests {
     use super::*;
     use crate::scripted::{Node, WebSocketPeer, within};
-    use crate::{Pipe, Rung, open};
+    use crate::{CarrierKind, Pipe, open};
     use kube::Config;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
@@ -269,7 +269,7 @@ mod tests {
 
     async fn refused_with(answer: String) -> CarrierError {
         let (client, _server) = api_server(|_| answer.into_bytes()).await;
-        within(open(&client, &endpoint(), Rung::Spdy))
+        within(open(&client, &endpoint(), CarrierKind::Spdy))
             .await
             .expect_err("a refusal")
     }
@@ -288,7 +288,9 @@ mod tests {
     #[tokio::test]
     async fn spdy_asks_for_the_pods_port_and_carries_bytes() {
         let (client, server) = api_server(|_| SPDY_SWITCH.into()).await;
-        let pipe = within(open(&client, &endpoint(), Rung::Spdy)).await.unwrap();
+        let pipe = within(open(&client, &endpoint(), CarrierKind::Spdy))
+            .await
+            .unwrap();
         let (head, connection) = server.await.unwrap();
         assert!(
             head.starts_with("POST /api/v1/namespaces/shop/pods/web-0/portforward?ports=7000 HTTP/1.1\r\n"),
@@ -301,7 +303,9 @@ mod tests {
     async fn bytes_in_the_packet_of_the_switch_are_not_lost() {
         let early = [&[0, 0, 0, 3, 0, 0, 0, 5][..], b"early"].concat();
         let (client, _server) = api_server(|_| [SPDY_SWITCH.into(), early].concat()).await;
-        let mut pipe = within(open(&client, &endpoint(), Rung::Spdy)).await.unwrap();
+        let mut pipe = within(open(&client, &endpoint(), CarrierKind::Spdy))
+            .await
+            .unwrap();
         let mut read = [0; 5];
         within(pipe.read_exact(&mut read)).await.unwrap();
         assert_eq!(&read, b"early");
@@ -310,7 +314,9 @@ mod tests {
     #[tokio::test]
     async fn a_websocket_carries_the_same_frames() {
         let (client, server) = api_server(|head| websocket_switch(head, TUNNELLED).into_bytes()).await;
-        let mut pipe = within(open(&client, &endpoint(), Rung::WebSocket)).await.unwrap();
+        let mut pipe = within(open(&client, &endpoint(), CarrierKind::WebSocket))
+            .await
+            .unwrap();
         let (head, mut connection) = server.await.unwrap();
         assert!(head.starts_with("GET "), "{head}");
         pipe.write_all(b"ping").await.unwrap();
@@ -328,7 +334,7 @@ mod tests {
     async fn an_api_server_that_tunnels_nothing_is_told_by_its_answer() {
         let (client, _server) =
             api_server(|head| websocket_switch(head, "v4.channel.k8s.io").into_bytes()).await;
-        let error = within(open(&client, &endpoint(), Rung::WebSocket))
+        let error = within(open(&client, &endpoint(), CarrierKind::WebSocket))
             .await
             .unwrap_err();
         assert!(matches!(error, CarrierError::Protocol { .. }), "{error}");
@@ -391,7 +397,9 @@ mod tests {
         let url = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
         let client = crate::client(Config::new(url.parse().unwrap())).unwrap();
-        let error = within(open(&client, &endpoint(), Rung::Spdy)).await.unwrap_err();
+        let error = within(open(&client, &endpoint(), CarrierKind::Spdy))
+            .await
+            .unwrap_err();
         assert!(matches!(error, CarrierError::Unreachable { .. }), "{error:?}");
     }
 
@@ -400,7 +408,8 @@ mod tests {
         let (client, server) = api_server(|_| Vec::new()).await;
         let endpoint = endpoint();
         let cut = async { drop(server.await) };
-        let (opened, ()) = within(async { tokio::join!(open(&client, &endpoint, Rung::Spdy), cut) }).await;
+        let (opened, ()) =
+            within(async { tokio::join!(open(&client, &endpoint, CarrierKind::Spdy), cut) }).await;
         let error = opened.unwrap_err();
         assert!(matches!(error, CarrierError::Lost { .. }), "{error:?}");
     }
@@ -409,7 +418,9 @@ mod tests {
     async fn the_connections_have_the_socket_options_of_a_carrier() {
         // Seen from /proc: the timer of the keepalive, which no default connection has.
         let (client, server) = api_server(|_| SPDY_SWITCH.into()).await;
-        let _pipe = within(open(&client, &endpoint(), Rung::Spdy)).await.unwrap();
+        let _pipe = within(open(&client, &endpoint(), CarrierKind::Spdy))
+            .await
+            .unwrap();
         let (_, connection) = server.await.unwrap();
         let local = connection.peer_addr().unwrap();
         let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
@@ -443,7 +454,9 @@ mod tests {
         let mut config = Config::new("http://api.example:6443".parse().unwrap());
         config.proxy_url = Some(url.parse().unwrap());
         let client = crate::client(config).unwrap();
-        within(open(&client, &endpoint(), Rung::Spdy)).await.unwrap();
+        within(open(&client, &endpoint(), CarrierKind::Spdy))
+            .await
+            .unwrap();
         let (connect, request, _connection) = proxy.await.unwrap();
         assert!(
             connect.starts_with("CONNECT api.example:6443 HTTP/1.1\r\n"),

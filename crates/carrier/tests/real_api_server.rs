@@ -21,7 +21,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::{Client, Config};
 use slipway_bed::Again;
-use slipway_carrier::{CarrierError, Endpoint, Ladder, Pipe, Rung, open};
+use slipway_carrier::{CarrierError, CarrierKind, CarrierOpener, Endpoint, Pipe, open};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -30,7 +30,7 @@ const ECHO: u16 = 7000;
 const COUNT: u16 = 7001;
 const POUR: u16 = 7002;
 const NOBODY: u16 = 7999;
-const FORWARDS: [Rung; 2] = [Rung::Spdy, Rung::WebSocket];
+const FORWARDS: [CarrierKind; 2] = [CarrierKind::Spdy, CarrierKind::WebSocket];
 
 #[test]
 fn bytes_go_both_ways_where_the_pod_itself_cannot_be_reached() {
@@ -48,9 +48,9 @@ fn bytes_go_both_ways_where_the_pod_itself_cannot_be_reached() {
                 direct.is_err(),
                 "the laptop reaches the pod without a carrier: this shows nothing"
             );
-            for rung in FORWARDS {
-                let pipe = within(open(&client, &endpoint(&pod, ECHO), rung)).await.unwrap();
-                assert_eq!(pipe.rung(), rung);
+            for kind in FORWARDS {
+                let pipe = within(open(&client, &endpoint(&pod, ECHO), kind)).await.unwrap();
+                assert_eq!(pipe.kind(), kind);
                 echo_both_ways(pipe, 20_000_000).await;
             }
         },
@@ -61,14 +61,14 @@ fn bytes_go_both_ways_where_the_pod_itself_cannot_be_reached() {
 fn a_port_without_a_listener_is_told_as_refused() {
     on_a_laptop("a_port_without_a_listener_is_told_as_refused", async |client| {
         let pod = echo_pod(&client).await;
-        for rung in FORWARDS {
-            let mut pipe = within(open(&client, &endpoint(&pod, NOBODY), rung))
+        for kind in FORWARDS {
+            let mut pipe = within(open(&client, &endpoint(&pod, NOBODY), kind))
                 .await
                 .unwrap();
             let error = within(pipe.read_u8()).await.unwrap_err();
             assert!(
                 matches!(CarrierError::of(&error), Some(CarrierError::PortRefused { .. })),
-                "{rung:?}: {error}"
+                "{kind:?}: {error}"
             );
         }
     });
@@ -80,11 +80,11 @@ fn a_pod_that_is_not_there_is_told() {
         let nowhere = Endpoint::new(NAMESPACE, "nowhere", ECHO)
             .unwrap()
             .with_command("nowhere", ["cat"]);
-        for rung in Rung::ALL {
-            let error = within(open(&client, &nowhere, rung)).await.unwrap_err();
+        for kind in CarrierKind::ALL {
+            let error = within(open(&client, &nowhere, kind)).await.unwrap_err();
             assert!(
                 matches!(error, CarrierError::PodNotFound { .. }),
-                "{rung:?}: {error}"
+                "{kind:?}: {error}"
             );
         }
     });
@@ -94,10 +94,10 @@ fn a_pod_that_is_not_there_is_told() {
 fn a_missing_permission_names_verb_and_resource() {
     on_a_laptop("a_missing_permission_names_verb_and_resource", async |client| {
         let elsewhere = Endpoint::new("kube-system", "coredns", ECHO).unwrap();
-        for (rung, verb) in [(Rung::Spdy, "create"), (Rung::WebSocket, "get")] {
-            let error = within(open(&client, &elsewhere, rung)).await.unwrap_err();
+        for (kind, verb) in [(CarrierKind::Spdy, "create"), (CarrierKind::WebSocket, "get")] {
+            let error = within(open(&client, &elsewhere, kind)).await.unwrap_err();
             let CarrierError::Forbidden { message, .. } = &error else {
-                panic!("{rung:?}: {error}")
+                panic!("{kind:?}: {error}")
             };
             assert!(
                 message.contains(verb) && message.contains("pods/portforward"),
@@ -113,8 +113,8 @@ fn a_stream_of_whole_megabytes_arrives_complete_each_way() {
         "a_stream_of_whole_megabytes_arrives_complete_each_way",
         async |client| {
             let pod = echo_pod(&client).await;
-            for rung in FORWARDS {
-                let mut down = within(open(&client, &endpoint(&pod, POUR), rung)).await.unwrap();
+            for kind in FORWARDS {
+                let mut down = within(open(&client, &endpoint(&pod, POUR), kind)).await.unwrap();
                 let mut block = vec![0; 256 * 1024];
                 for _ in 0..40 {
                     within(down.read_exact(&mut block)).await.unwrap();
@@ -123,10 +123,10 @@ fn a_stream_of_whole_megabytes_arrives_complete_each_way() {
                             .iter()
                             .enumerate()
                             .all(|(at, byte)| usize::from(*byte) == at % 256),
-                        "{rung:?}"
+                        "{kind:?}"
                     );
                 }
-                let mut up = within(open(&client, &endpoint(&pod, COUNT), rung)).await.unwrap();
+                let mut up = within(open(&client, &endpoint(&pod, COUNT), kind)).await.unwrap();
                 for _ in 0..40 {
                     within(up.write_all(&block)).await.unwrap();
                 }
@@ -140,8 +140,8 @@ fn a_stream_of_whole_megabytes_arrives_complete_each_way() {
 fn vectored_writes_arrive_in_order() {
     on_a_laptop("vectored_writes_arrive_in_order", async |client| {
         let pod = echo_pod(&client).await;
-        for rung in FORWARDS {
-            let mut pipe = within(open(&client, &endpoint(&pod, ECHO), rung)).await.unwrap();
+        for kind in FORWARDS {
+            let mut pipe = within(open(&client, &endpoint(&pod, ECHO), kind)).await.unwrap();
             let slices = [&b"one "[..], b"", b"two ", b"three"].map(IoSlice::new);
             let written = poll_fn(|cx| Pin::new(&mut pipe).poll_write_vectored(cx, &slices))
                 .await
@@ -170,8 +170,8 @@ fn a_pod_that_ends_ends_its_carriers() {
         .await;
         let endpoint = Endpoint::new(NAMESPACE, pod.name, ECHO).unwrap();
         let mut pipes = Vec::new();
-        for rung in FORWARDS {
-            let mut pipe = within(open(&client, &endpoint, rung)).await.unwrap();
+        for kind in FORWARDS {
+            let mut pipe = within(open(&client, &endpoint, kind)).await.unwrap();
             // The pod is ready when its container runs, its listener a moment later.
             assert_echo(&mut pipe).await;
             pipes.push(pipe);
@@ -180,7 +180,7 @@ fn a_pod_that_ends_ends_its_carriers() {
         for mut pipe in pipes {
             // With or without an error: what counts is that nobody waits for ever.
             let end = within(pipe.read_u8()).await.unwrap_err();
-            println!("{:?} ended: {end}", pipe.rung());
+            println!("{:?} ended: {end}", pipe.kind());
         }
     });
 }
@@ -189,10 +189,10 @@ fn a_pod_that_ends_ends_its_carriers() {
 fn the_ladder_takes_spdy_and_remembers_it() {
     on_a_laptop("the_ladder_takes_spdy_and_remembers_it", async |client| {
         let pod = echo_pod(&client).await;
-        let ladder = Ladder::default();
-        let mut pipe = within(ladder.open(&client, &endpoint(&pod, ECHO))).await.unwrap();
+        let opener = CarrierOpener::default();
+        let mut pipe = within(opener.open(&client, &endpoint(&pod, ECHO))).await.unwrap();
         assert_echo(&mut pipe).await;
-        assert_eq!(ladder.preferred(), Some(Rung::Spdy));
+        assert_eq!(opener.preferred(), Some(CarrierKind::Spdy));
     });
 }
 
@@ -203,10 +203,10 @@ fn a_command_carries_bytes_both_ways() {
         let endpoint = Endpoint::new(NAMESPACE, pod.name, ECHO)
             .unwrap()
             .with_command("main", ["cat"]);
-        let pipe = within(open(&client, &endpoint, Rung::Exec)).await.unwrap();
+        let pipe = within(open(&client, &endpoint, CarrierKind::Exec)).await.unwrap();
         echo_both_ways(pipe, 2_000_000).await;
         let failing = endpoint.with_command("main", ["sh", "-c", "exit 3"]);
-        let mut pipe = within(open(&client, &failing, Rung::Exec)).await.unwrap();
+        let mut pipe = within(open(&client, &failing, CarrierKind::Exec)).await.unwrap();
         let error = within(pipe.read_u8()).await.unwrap_err();
         assert!(
             matches!(CarrierError::of(&error), Some(CarrierError::Forward { .. })),
@@ -218,7 +218,7 @@ fn a_command_carries_bytes_both_ways() {
 
 /// Writes and reads at the same time, through the two halves, and compares.
 async fn echo_both_ways(pipe: Pipe, length: usize) {
-    let rung = pipe.rung();
+    let kind = pipe.kind();
     let (mut reader, mut writer) = pipe.into_split();
     let sent: Vec<u8> = (0..length).map(|at| at.to_le_bytes()[at % 3]).collect();
     let expected = sent.clone();
@@ -230,7 +230,7 @@ async fn echo_both_ways(pipe: Pipe, length: usize) {
     let mut received = vec![0; length];
     within(reader.read_exact(&mut received)).await.unwrap();
     let writer = within(writing).await.unwrap().unwrap();
-    assert!(received == expected, "{rung:?}: other bytes came back");
+    assert!(received == expected, "{kind:?}: other bytes came back");
     writer.close().await.unwrap();
 }
 

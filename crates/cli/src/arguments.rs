@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use slipway_cluster::kubeconfig::{Choice, Sources};
 use slipway_method as method;
 use slipway_profile::{
-    AlsoProxy, Context as ContextName, DomainName, Grace, Image, KubeconfigPath, Method, Namespace, Profile,
+    AlsoProxy, ContextName, DomainName, Grace, Image, KubeconfigPath, Method, Namespace, Profile,
     ProfileName, Store,
 };
 use slipway_session::Options;
@@ -51,7 +51,7 @@ pub(crate) enum Command {
 
 /// Which cluster and namespace; goes before what a profile says.
 #[derive(Debug, Default, Args)]
-pub(crate) struct Place {
+pub(crate) struct ClusterArguments {
     /// Context of the kubeconfig
     #[arg(long)]
     pub(crate) context: Option<ContextName>,
@@ -63,7 +63,7 @@ pub(crate) struct Place {
     pub(crate) kubeconfig: Option<PathBuf>,
 }
 
-impl Place {
+impl ClusterArguments {
     /// Writes the place into a profile, over what it says.
     pub(crate) fn onto(self, profile: &mut Profile) -> Result<(), Failure> {
         if let Some(context) = self.context {
@@ -89,7 +89,7 @@ pub(crate) struct Session {
     #[arg(long = "profile", value_name = "PROFILE")]
     profile_option: Option<ProfileName>,
     #[command(flatten)]
-    place: Place,
+    place: ClusterArguments,
     /// How programs on the laptop are caught
     #[arg(long)]
     method: Option<Method>,

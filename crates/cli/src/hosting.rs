@@ -11,7 +11,7 @@ use slipway_control::{
 };
 use slipway_control_api::{Problem, SessionId, SessionStatus, State};
 use slipway_method::Method;
-use slipway_session::{Desk, Options};
+use slipway_session::{ControlHandler, Options};
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -83,13 +83,13 @@ pub(crate) async fn host<T, F: Future<Output = T>>(
         profile_id: options.saved.then(|| options.profile.identity()),
         ..status_of_this_process(id, named, options.profile.method)
     };
-    let desk = Desk::default();
-    let stop = desk.stop();
+    let handler = ControlHandler::default();
+    let stop = handler.stop();
     let folder = RuntimeFolder::of_user()?;
-    let (server, publisher) = Server::bind(&folder, initial, logs.clone(), desk.clone())?;
+    let (server, publisher) = Server::bind(&folder, initial, logs.clone(), handler.clone())?;
     let changes = publisher.watch();
     let last = publisher.watch();
-    let session = Box::pin(slipway_session::run(options, method, publisher, desk, &folder));
+    let session = Box::pin(slipway_session::run(options, method, publisher, handler, &folder));
     let outcome = tokio::join!(session, beside(Hosted { changes, stop }));
     let status = last.borrow().clone();
     match outcome.0 {

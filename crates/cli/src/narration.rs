@@ -114,10 +114,10 @@ pub(crate) enum Otherwise {
 /// Writes what a [`Narrator`] says. Clears its moving line when dropped.
 pub(crate) struct Teller {
     narrator: Narrator,
-    way: Way,
+    way: Sink,
 }
 
-enum Way {
+enum Sink {
     Spinner(ProgressBar),
     /// Lines on a terminal that a log is written to as well.
     Stderr,
@@ -129,10 +129,10 @@ impl Teller {
     /// A teller on standard error if that is a terminal. With a log on it there is no moving line.
     pub(crate) fn new(verbose: u8, otherwise: Otherwise) -> Teller {
         let way = match (io::stderr().is_terminal(), otherwise) {
-            (true, _) if verbose == 0 => Way::Spinner(spinner()),
-            (true, _) => Way::Stderr,
-            (false, Otherwise::Stdout) => Way::Stdout,
-            (false, Otherwise::Silence) => Way::Silence,
+            (true, _) if verbose == 0 => Sink::Spinner(spinner()),
+            (true, _) => Sink::Stderr,
+            (false, Otherwise::Stdout) => Sink::Stdout,
+            (false, Otherwise::Silence) => Sink::Silence,
         };
         Teller {
             narrator: Narrator::default(),
@@ -143,8 +143,8 @@ impl Teller {
     /// Says what is new.
     pub(crate) fn tell(&mut self, status: &SessionStatus) {
         let status = match self.way {
-            Way::Spinner(_) => status.clone(),
-            Way::Stderr | Way::Stdout | Way::Silence => SessionStatus {
+            Sink::Spinner(_) => status.clone(),
+            Sink::Stderr | Sink::Stdout | Sink::Silence => SessionStatus {
                 step: status
                     .step
                     .as_deref()
@@ -154,8 +154,8 @@ impl Teller {
         };
         match self.narrator.tell(&status) {
             Some(Said::Step(step)) => match &self.way {
-                Way::Spinner(spinner) => spinner.set_message(plain_line(&step).into_owned()),
-                Way::Stderr | Way::Stdout | Way::Silence => self.line(&step),
+                Sink::Spinner(spinner) => spinner.set_message(plain_line(&step).into_owned()),
+                Sink::Stderr | Sink::Stdout | Sink::Silence => self.line(&step),
             },
             Some(Said::Line(line)) => self.line(&line),
             None => {}
@@ -168,29 +168,29 @@ impl Teller {
     /// Writes a line of a log to standard error, where the moving line may be.
     pub(crate) fn log(&self, line: &str) {
         match &self.way {
-            Way::Spinner(spinner) => spinner.suspend(|| output::note(line)),
-            Way::Stderr | Way::Stdout | Way::Silence => output::note(line),
+            Sink::Spinner(spinner) => spinner.suspend(|| output::note(line)),
+            Sink::Stderr | Sink::Stdout | Sink::Silence => output::note(line),
         }
     }
 
     /// Writes a line that is not about a change.
     pub(crate) fn line(&self, text: &str) {
         match &self.way {
-            Way::Spinner(spinner) => {
+            Sink::Spinner(spinner) => {
                 // What is said now stays; a moving line below it would say that something is still being done.
                 spinner.finish_and_clear();
                 output::note(text);
             }
-            Way::Stderr => output::note(text),
-            Way::Stdout => drop(output::print(&format!("{text}\n"))),
-            Way::Silence => {}
+            Sink::Stderr => output::note(text),
+            Sink::Stdout => drop(output::print(&format!("{text}\n"))),
+            Sink::Silence => {}
         }
     }
 }
 
 impl Drop for Teller {
     fn drop(&mut self) {
-        if let Way::Spinner(spinner) = &self.way {
+        if let Sink::Spinner(spinner) = &self.way {
             spinner.finish_and_clear();
         }
     }
@@ -286,7 +286,7 @@ mod tests {
         let spinner = ProgressBar::hidden();
         let mut teller = Teller {
             narrator: Narrator::default(),
-            way: Way::Spinner(spinner.clone()),
+            way: Sink::Spinner(spinner.clone()),
         };
         teller.tell(&status(State::Placing, Some("Waiting (\u{1b}[2J\n)")));
         assert_eq!(spinner.message(), r"Waiting (\u{1b}[2J\u{a})");

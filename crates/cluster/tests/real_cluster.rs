@@ -31,7 +31,7 @@ use slipway_cluster::api::{Access, CertificateProblem};
 use slipway_cluster::kubeconfig::{Choice, Sources, Target, choose};
 use slipway_cluster::permissions::{self, check, missing};
 use slipway_cluster::placement::{
-    Agent, DEFAULT_IMAGE, Gone, Owner, PlaceError, Placement, Progress, cleanup, find, leftovers, place,
+    AgentPod, DEFAULT_IMAGE, Gone, Owner, PlaceError, Placement, Progress, cleanup, find, leftovers, place,
     remove, watch_gone,
 };
 use slipway_cluster::ranges::learn;
@@ -589,7 +589,7 @@ impl Room {
         }
     }
 
-    async fn placed(&self, script: &str) -> Agent {
+    async fn placed(&self, script: &str) -> AgentPod {
         let binary = stand_in(script);
         place(&self.developer, &self.placement(&binary), &|_| ())
             .await

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// One context of a kubeconfig.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Context {
+pub struct ContextInfo {
     /// The context's name.
     pub name: String,
     /// The cluster's name in the kubeconfig.

@@ -46,5 +46,5 @@ pub use problems::ProblemSource;
 pub use publisher::Publisher;
 pub use server::{Handler, Server};
 pub use start::{fresh_id, status_of_this_process};
-pub use watcher::{Picture, Watcher};
+pub use watcher::{Snapshot, Watcher};
 pub use wire::MAX_LINE_BYTES;

@@ -14,49 +14,49 @@ use crate::error::Error;
 use crate::folder::RuntimeFolder;
 use crate::folder_watch::FolderWatch;
 
-/// How many pictures and names may wait for a slow reader before the watcher waits too.
+/// How many snapshots and names may wait for a slow reader before the watcher waits too.
 const QUEUE: usize = 64;
 /// How long after a session was lost, or the folder could not be watched, it is looked at again.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Every session at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Picture {
+pub struct Snapshot {
     /// The sessions that run.
     pub sessions: BTreeMap<SessionId, SessionStatus>,
-    /// Those that went away since the picture before, each with the last it said. If that is not
+    /// Those that went away since the snapshot before, each with the last it said. If that is not
     /// [`State::Ended`](slipway_control_api::State::Ended), its process died without a word.
     pub gone: Vec<SessionStatus>,
-    /// Names that were asked for since the picture before.
+    /// Names that were asked for since the snapshot before.
     pub names: Vec<(SessionId, NameEvent)>,
 }
 
 /// Watches the folder and every session in it. Dropping it ends the watching and no session.
 #[derive(Debug)]
 pub struct Watcher {
-    pictures: mpsc::Receiver<Picture>,
+    snapshots: mpsc::Receiver<Snapshot>,
     task: JoinHandle<()>,
 }
 
 impl Watcher {
-    /// Begins to watch what the subscription names. The first picture comes when every session that runs has answered or been given up.
+    /// Begins to watch what the subscription names. The first snapshot comes when every session that runs has answered or been given up.
     ///
     /// # Errors
     /// [`Error::Io`] if the folder cannot be watched.
     pub fn start(folder: RuntimeFolder, subscription: Subscription) -> Result<Self, Error> {
         folder.ensure()?;
         let register = FolderWatch::start(folder.path())?;
-        let (pictures, receiver) = mpsc::channel(QUEUE);
-        let task = tokio::spawn(watch_all(folder, subscription, register, pictures));
+        let (snapshots, receiver) = mpsc::channel(QUEUE);
+        let task = tokio::spawn(watch_all(folder, subscription, register, snapshots));
         Ok(Self {
-            pictures: receiver,
+            snapshots: receiver,
             task,
         })
     }
 
-    /// The next picture: one for each change, none left out. Cancel safe.
-    pub async fn next(&mut self) -> Option<Picture> {
-        self.pictures.recv().await
+    /// The next snapshot: one for each change, none left out. Cancel safe.
+    pub async fn next(&mut self) -> Option<Snapshot> {
+        self.snapshots.recv().await
     }
 }
 
@@ -76,14 +76,14 @@ async fn watch_all(
     folder: RuntimeFolder,
     subscription: Subscription,
     mut register: FolderWatch,
-    pictures: mpsc::Sender<Picture>,
+    snapshots: mpsc::Sender<Snapshot>,
 ) {
     let (reports, mut reported) = mpsc::channel(QUEUE);
     let mut watched: BTreeMap<SessionId, Option<SessionStatus>> = BTreeMap::new();
     let mut given_up: BTreeSet<SessionId> = BTreeSet::new();
     let mut tasks = JoinSet::new();
     let mut sent: Option<BTreeMap<SessionId, SessionStatus>> = None;
-    let mut picture = Picture::default();
+    let mut snapshot = Snapshot::default();
     loop {
         for id in folder.ids().unwrap_or_default() {
             if !watched.contains_key(&id) {
@@ -91,20 +91,22 @@ async fn watch_all(
                 tasks.spawn(watch_one(folder.clone(), id, subscription, reports.clone()));
             }
         }
-        picture.sessions = watched
+        snapshot.sessions = watched
             .iter()
             .filter_map(|(id, status)| Some((id.clone(), status.clone()?)))
             .collect();
         let news = match &sent {
-            // The first picture is whole: it waits for every session that was there, once.
+            // The first snapshot is whole: it waits for every session that was there, once.
             None => watched
                 .iter()
                 .all(|(id, status)| status.is_some() || given_up.contains(id)),
-            Some(sent) => *sent != picture.sessions || !picture.gone.is_empty() || !picture.names.is_empty(),
+            Some(sent) => {
+                *sent != snapshot.sessions || !snapshot.gone.is_empty() || !snapshot.names.is_empty()
+            }
         };
         if news {
-            sent = Some(picture.sessions.clone());
-            if pictures.send(mem::take(&mut picture)).await.is_err() {
+            sent = Some(snapshot.sessions.clone());
+            if snapshots.send(mem::take(&mut snapshot)).await.is_err() {
                 return;
             }
         }
@@ -114,10 +116,10 @@ async fn watch_all(
                 Report::Told(id, WatchEvent::Status(status)) => {
                     watched.insert(id, Some(*status));
                 }
-                Report::Told(id, WatchEvent::Name(name)) => picture.names.push((id, *name)),
+                Report::Told(id, WatchEvent::Name(name)) => snapshot.names.push((id, *name)),
                 Report::Told(_, WatchEvent::Missed(_)) => {}
                 Report::Lost(id) => {
-                    picture.gone.extend(watched.remove(&id).flatten());
+                    snapshot.gone.extend(watched.remove(&id).flatten());
                     if sent.is_none() {
                         given_up.insert(id);
                     }
@@ -129,7 +131,7 @@ async fn watch_all(
                 }
             }
             Some(_) = tasks.join_next() => {}
-            () = pictures.closed() => return,
+            () = snapshots.closed() => return,
         }
     }
 }

@@ -57,8 +57,8 @@ async fn a_session_that_says_nothing_does_not_hold_up_the_first_picture() {
     let _session = place.silent_session();
     let mut watcher = Watcher::start(place.folder.clone(), Subscription::default()).unwrap();
     let began = Instant::now();
-    let picture = watcher.next().await.unwrap();
-    assert!(picture.sessions.is_empty(), "{picture:?}");
+    let snapshot = watcher.next().await.unwrap();
+    assert!(snapshot.sessions.is_empty(), "{snapshot:?}");
     // A second for its answer, and one more in which it might have come back.
     assert!(
         began.elapsed() < Duration::from_secs(2) + SOON,

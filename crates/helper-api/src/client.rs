@@ -12,7 +12,7 @@ use crate::message::{
     UpstreamName, Version, Welcome,
 };
 use crate::plan::Plan;
-use crate::{Change, Refusal, Route, Routes};
+use crate::{Change, HelperRefusal, Route, Routes};
 
 /// A connection to the helper that has no lease.
 #[derive(Debug)]
@@ -302,7 +302,7 @@ pub enum UpError {
     #[error("{refusal}")]
     Refused {
         /// Why.
-        refusal: Refusal,
+        refusal: HelperRefusal,
         /// The connection, to ask again.
         client: Box<Client>,
     },

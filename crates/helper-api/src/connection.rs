@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::frame::{Decoder, FrameError, encode};
 use crate::message::{Reply, Request, Status};
-use crate::{DEFAULT_SOCKET, Refusal, guarded, rights};
+use crate::{DEFAULT_SOCKET, HelperRefusal, guarded, rights};
 
 /// How long the helper may take for its answer to anything but [`Request::Up`].
 pub(crate) const ANSWER_WAIT: Duration = Duration::from_secs(10);
@@ -44,7 +44,7 @@ pub enum ClientError {
     /// It answered something else than what was asked.
     Unexpected,
     /// It understood and refused. The connection is as it was.
-    Refused(Refusal),
+    Refused(HelperRefusal),
 }
 
 impl ClientError {
@@ -297,12 +297,12 @@ mod tests {
     #[tokio::test]
     async fn a_helper_that_hangs_up_with_a_word_is_heard() {
         let (ours, helper) = UnixStream::pair().expect("pair");
-        let busy = encode(&Reply::Refused(Refusal::Busy)).expect("fits");
+        let busy = encode(&Reply::Refused(HelperRefusal::Busy)).expect("fits");
         rights::send(&helper, &busy, &[]).await.expect("sent");
         drop(helper);
         let refused = Connection::new(ours).ask(&Request::Status, SOON).await;
         assert!(
-            matches!(refused, Err(ClientError::Refused(Refusal::Busy))),
+            matches!(refused, Err(ClientError::Refused(HelperRefusal::Busy))),
             "{refused:?}"
         );
     }

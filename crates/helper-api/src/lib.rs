@@ -51,10 +51,10 @@ pub use message::{
     Tally, Unslotted, Up, UpstreamName, Version, Welcome,
 };
 pub use plan::{
-    DnsPlan, MAX_CHANGE, MAX_ROUTES, MAX_SUFFIX_BYTES, Plan, PlanError, RedirectPort, Rung, RungChoice,
+    DnsMode, DnsModeChoice, DnsPlan, MAX_CHANGE, MAX_ROUTES, MAX_SUFFIX_BYTES, Plan, PlanError, RedirectPort,
 };
 pub use range::{RangeError, TunnelCidr};
-pub use refusal::{Conflict, ConflictWith, DnsTrouble, Operation, RangeTrouble, Refusal, Stranger};
+pub use refusal::{Conflict, ConflictWith, DnsTrouble, HelperRefusal, Operation, RangeTrouble, Stranger};
 pub use route::{Route, RouteOrigin, Routes};
 pub use suffix::{DnsSuffix, SuffixError};
 pub use zones::{ClusterDomain, Namespace, ReverseZone, ZoneError, Zones, is_within};

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{DnsPlan, MAX_CHANGE, Plan, Rung};
-use crate::refusal::{DnsTrouble, Refusal};
+use crate::plan::{DnsMode, DnsPlan, MAX_CHANGE, Plan};
+use crate::refusal::{DnsTrouble, HelperRefusal};
 use crate::{DnsSuffix, Route, TunnelCidr};
 
 /// What a client may say.
@@ -40,7 +40,7 @@ pub enum Reply {
     /// To [`Request::Status`].
     Status(Status),
     /// To any request: nothing was changed, and why.
-    Refused(Refusal),
+    Refused(HelperRefusal),
 }
 
 /// What a peer speaks.
@@ -56,7 +56,7 @@ pub struct Version {
 impl Version {
     /// What this build speaks.
     pub const OURS: Self = Self {
-        epoch: 2,
+        epoch: 3,
         revision: 1,
     };
 
@@ -275,7 +275,7 @@ pub struct Granted {
 #[serde(deny_unknown_fields)]
 pub struct DnsGranted {
     /// The way that was taken.
-    pub rung: Rung,
+    pub mode: DnsMode,
     /// What the laptop's own `resolv.conf` puts behind short names: the session strips it before it expands a name.
     pub laptop_search: Vec<DnsSuffix>,
     /// How many dots a name has that programs ask for as it is first, before they try the search list behind it.
@@ -322,8 +322,8 @@ pub struct Status {
     pub yours: usize,
     /// How many there are on this laptop.
     pub all: usize,
-    /// The way of finding names that [`crate::RungChoice::Auto`] would take, or why there is none.
-    pub names: Result<Rung, DnsTrouble>,
+    /// The way of finding names that [`crate::DnsModeChoice::Auto`] would take, or why there is none.
+    pub names: Result<DnsMode, DnsTrouble>,
     /// The laptop's own name servers.
     pub name_servers: Vec<IpAddr>,
 }
@@ -339,7 +339,7 @@ pub struct Leased {
     /// How many networks are routed.
     pub routes: usize,
     /// How names are found.
-    pub rung: Option<Rung>,
+    pub mode: Option<DnsMode>,
 }
 
 #[cfg(test)]
@@ -381,19 +381,19 @@ mod tests {
     #[test]
     fn a_helper_serves_clients_up_to_its_own_revision() {
         let ours = Version {
-            epoch: 2,
+            epoch: 3,
             revision: 5,
         };
         assert!(ours.serves(Version {
-            epoch: 2,
+            epoch: 3,
             revision: 5
         }));
         assert!(ours.serves(Version {
-            epoch: 2,
+            epoch: 3,
             revision: 1
         }));
         assert!(!ours.serves(Version {
-            epoch: 2,
+            epoch: 3,
             revision: 6
         }));
         assert!(!ours.serves(Version {
@@ -401,7 +401,7 @@ mod tests {
             revision: 5
         }));
         assert!(!ours.serves(Version {
-            epoch: 3,
+            epoch: 4,
             revision: 5
         }));
     }

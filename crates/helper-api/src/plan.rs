@@ -117,20 +117,20 @@ impl Plan {
 pub struct DnsPlan {
     zones: Zones,
     redirect_port: RedirectPort,
-    rung: RungChoice,
+    mode: DnsModeChoice,
 }
 
 impl DnsPlan {
     /// A plan for names.
     ///
     /// `zones` are the domains that the session answers; they matter where only those are sent to it
-    /// ([`Rung::Resolved`]). `redirect_port` is where the session's resolver listens on 127.0.0.1 and ::1, UDP and TCP; it
-    /// matters where every query comes to it ([`Rung::Redirect`]).
+    /// ([`DnsMode::Resolved`]). `redirect_port` is where the session's resolver listens on 127.0.0.1 and ::1, UDP and TCP; it
+    /// matters where every query comes to it ([`DnsMode::Redirect`]).
     ///
     /// # Errors
     /// [`PlanError::TooManySuffixes`] past [`MAX_SUFFIX_BYTES`], [`PlanError::SearchOutside`] for a search domain whose
     /// names the session does not answer.
-    pub fn new(zones: Zones, redirect_port: RedirectPort, rung: RungChoice) -> Result<Self, PlanError> {
+    pub fn new(zones: Zones, redirect_port: RedirectPort, mode: DnsModeChoice) -> Result<Self, PlanError> {
         let bytes = zones.bytes();
         if bytes > MAX_SUFFIX_BYTES {
             return Err(PlanError::TooManySuffixes { bytes });
@@ -139,7 +139,7 @@ impl DnsPlan {
         Ok(Self {
             zones,
             redirect_port,
-            rung,
+            mode,
         })
     }
 
@@ -157,8 +157,8 @@ impl DnsPlan {
 
     /// Which way to take.
     #[must_use]
-    pub fn rung(&self) -> RungChoice {
-        self.rung
+    pub fn mode(&self) -> DnsModeChoice {
+        self.mode
     }
 }
 
@@ -167,14 +167,14 @@ impl DnsPlan {
 struct DnsPlanWire {
     zones: Zones,
     redirect_port: RedirectPort,
-    rung: RungChoice,
+    mode: DnsModeChoice,
 }
 
 impl TryFrom<DnsPlanWire> for DnsPlan {
     type Error = PlanError;
 
     fn try_from(wire: DnsPlanWire) -> Result<Self, Self::Error> {
-        Self::new(wire.zones, wire.redirect_port, wire.rung)
+        Self::new(wire.zones, wire.redirect_port, wire.mode)
     }
 }
 
@@ -183,7 +183,7 @@ impl From<DnsPlan> for DnsPlanWire {
         Self {
             zones: plan.zones,
             redirect_port: plan.redirect_port,
-            rung: plan.rung,
+            mode: plan.mode,
         }
     }
 }
@@ -221,27 +221,27 @@ impl From<RedirectPort> for u16 {
 /// Which way of reaching the session's resolver is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum RungChoice {
+pub enum DnsModeChoice {
     /// The first that this laptop has.
     #[default]
     Auto,
-    /// [`Rung::Resolved`] or nothing.
+    /// [`DnsMode::Resolved`] or nothing.
     Resolved,
-    /// [`Rung::Redirect`] or nothing.
+    /// [`DnsMode::Redirect`] or nothing.
     Redirect,
 }
 
 /// A way in which the laptop's programs reach the session's resolver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Rung {
+pub enum DnsMode {
     /// systemd-resolved asks the session about its zones, and only those, at the resolver's address in the TUN.
     Resolved,
     /// Every DNS query to a listed name server lands at the session's port on 127.0.0.1 or ::1.
     Redirect,
 }
 
-impl fmt::Display for Rung {
+impl fmt::Display for DnsMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Resolved => "systemd-resolved",
@@ -324,7 +324,7 @@ mod tests {
             user: (0..MAX_SUFFIX_BYTES / 252).map(suffix).collect(),
             ..Zones::default()
         };
-        DnsPlan::new(zones, 5353.try_into().expect("port"), RungChoice::Auto).expect("fits")
+        DnsPlan::new(zones, 5353.try_into().expect("port"), DnsModeChoice::Auto).expect("fits")
     }
 
     #[test]
@@ -394,7 +394,7 @@ mod tests {
             .iter()
             .map(|suffix| format!("x{suffix}").parse().expect("suffix"));
         zones.user.extend(more.collect::<Vec<_>>());
-        let text = serde_json::json!({"zones": zones, "redirect_port": 5353, "rung": "auto"});
+        let text = serde_json::json!({"zones": zones, "redirect_port": 5353, "mode": "auto"});
         assert!(
             serde_json::from_value::<DnsPlan>(text).is_err(),
             "the wire has the same limits"

@@ -50,7 +50,7 @@ impl TunnelCidr {
     }
 
     /// The largest networks that together are this one without `hole`: how to ask again after a
-    /// [`crate::Refusal::Conflicts`]. Empty when `hole` covers it all.
+    /// [`crate::HelperRefusal::Conflicts`]. Empty when `hole` covers it all.
     #[must_use]
     pub fn without(&self, hole: IpNet) -> Vec<Self> {
         if !self.overlaps(hole) {

@@ -11,11 +11,11 @@ use crate::{ClusterDomain, DnsSuffix, TunnelCidr};
 
 /// Why the helper did not do what it was asked. Nothing was changed.
 ///
-/// Its text is [`Refusal::cause`] and [`Refusal::remedy`]. Texts of the system inside it (an interface's name, an error's)
+/// Its text is [`HelperRefusal::cause`] and [`HelperRefusal::remedy`]. Texts of the system inside it (an interface's name, an error's)
 /// are for people; a program branches on the variant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Refusal {
+pub enum HelperRefusal {
     /// The user may not have a lease.
     NotAuthorised {
         /// Whose process asked.
@@ -58,7 +58,7 @@ pub enum Refusal {
     /// Networks that would take from the laptop what it uses now. Ask again without the conflicting parts
     /// ([`TunnelCidr::without`]).
     Conflicts(
-        /// All of them, up to [`Refusal::MAX_CONFLICTS`].
+        /// All of them, up to [`HelperRefusal::MAX_CONFLICTS`].
         Vec<Conflict>,
     ),
     /// There is no `/dev/net/tun`, or it may not be opened.
@@ -94,7 +94,7 @@ pub enum Refusal {
     Defect,
 }
 
-impl Refusal {
+impl HelperRefusal {
     /// Most conflicts that are told at once.
     pub const MAX_CONFLICTS: usize = 64;
 
@@ -200,7 +200,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for HelperRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A list of conflicts has colons of its own.
         let between = if matches!(self, Self::Conflicts(_)) {
@@ -212,7 +212,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for HelperRefusal {}
 
 /// Why a user may not have a lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -401,7 +401,7 @@ pub enum DnsTrouble {
         /// The system's error number.
         errno: i32,
     },
-    /// [`crate::RungChoice::Resolved`] was asked for, and programs do not ask systemd-resolved.
+    /// [`crate::DnsModeChoice::Resolved`] was asked for, and programs do not ask systemd-resolved.
     NoResolved {
         /// What speaks against it, for people.
         reason: String,
@@ -464,12 +464,12 @@ mod tests {
             with: ConflictWith::Attached,
         };
         assert_eq!(
-            Refusal::Conflicts(vec![conflict]).to_string(),
+            HelperRefusal::Conflicts(vec![conflict]).to_string(),
             "the cluster's networks overlap networks that this laptop uses: 10.0.0.0/8 overlaps the attached network \
              10.0.2.0/24 on wlan0. Leave these parts out of the profile's ranges, or leave the other network"
         );
         assert_eq!(
-            Refusal::Kernel {
+            HelperRefusal::Kernel {
                 operation: Operation::AddRoute,
                 errno: 1
             }
@@ -482,7 +482,7 @@ mod tests {
     fn advice_names_the_user_who_was_refused() {
         let reason = "no bus".to_owned();
         for why in [Stranger::OtherUser { allowed: 8 }, Stranger::NoPolkit { reason }] {
-            let refusal = Refusal::NotAuthorised { uid: 4242, why };
+            let refusal = HelperRefusal::NotAuthorised { uid: 4242, why };
             assert!(refusal.remedy().contains("--allow-uid 4242`"), "{refusal}");
         }
     }
@@ -490,15 +490,18 @@ mod tests {
     #[test]
     fn refusals_survive_the_wire() {
         for refusal in [
-            Refusal::Busy,
-            Refusal::DnsUnavailable(DnsTrouble::NoResolvConf { errno: 13 }),
-            Refusal::NotAuthorised {
+            HelperRefusal::Busy,
+            HelperRefusal::DnsUnavailable(DnsTrouble::NoResolvConf { errno: 13 }),
+            HelperRefusal::NotAuthorised {
                 uid: 7,
                 why: Stranger::OtherUser { allowed: 8 },
             },
         ] {
             let text = serde_json::to_string(&refusal).expect("text");
-            assert_eq!(serde_json::from_str::<Refusal>(&text).expect("the same"), refusal);
+            assert_eq!(
+                serde_json::from_str::<HelperRefusal>(&text).expect("the same"),
+                refusal
+            );
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use slipway_helper_api::{Refusal, Stranger};
+use slipway_helper_api::{HelperRefusal, Stranger};
 use tokio::time::timeout;
 use zbus::Connection;
 use zbus::zvariant::{Fd, Value};
@@ -21,9 +21,9 @@ pub(crate) enum Authority {
 
 impl Authority {
     /// Whether this user may speak to the helper at all.
-    pub(crate) fn admits(self, uid: u32) -> Result<(), Refusal> {
+    pub(crate) fn admits(self, uid: u32) -> Result<(), HelperRefusal> {
         match self {
-            Self::Only(allowed) if allowed != uid => Err(Refusal::NotAuthorised {
+            Self::Only(allowed) if allowed != uid => Err(HelperRefusal::NotAuthorised {
                 uid,
                 why: Stranger::OtherUser { allowed },
             }),
@@ -32,7 +32,7 @@ impl Authority {
     }
 
     /// Whether this process may have a lease. May ask the user, and wait for the answer.
-    pub(crate) async fn allows(self, peer: &Peer) -> Result<(), Refusal> {
+    pub(crate) async fn allows(self, peer: &Peer) -> Result<(), HelperRefusal> {
         let uid = peer.uid;
         match self {
             Self::Only(_) => self.admits(uid),
@@ -41,10 +41,10 @@ impl Authority {
             Self::Polkit => {
                 decided(ask_polkit(peer))
                     .await
-                    .map_err(|why| Refusal::NotAuthorised { uid, why })?;
+                    .map_err(|why| HelperRefusal::NotAuthorised { uid, why })?;
                 // polkit before 124 knows processes by number. If this one lives on, the number was its own all the while.
                 if peer.has_ended() {
-                    return Err(Refusal::NotAuthorised {
+                    return Err(HelperRefusal::NotAuthorised {
                         uid,
                         why: Stranger::Denied,
                     });
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(Authority::Only(1000).admits(1000), Ok(()));
         assert_eq!(
             Authority::Only(1000).admits(1001),
-            Err(Refusal::NotAuthorised {
+            Err(HelperRefusal::NotAuthorised {
                 uid: 1001,
                 why: Stranger::OtherUser { allowed: 1000 }
             })

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use slipway_helper_api::{Conflict, ConflictWith, Refusal, Route, RouteOrigin};
+use slipway_helper_api::{Conflict, ConflictWith, HelperRefusal, Route, RouteOrigin};
 use slipway_laptop::{Holder, InUse, KnownRoute, conflicts};
 
 /// Checks networks that are to be routed into the device `index` (0 for one that does not exist yet).
@@ -11,7 +11,7 @@ pub(crate) fn check(
     known: &[KnownRoute],
     name_servers: &[IpAddr],
     index: u32,
-) -> Result<(), Refusal> {
+) -> Result<(), HelperRefusal> {
     let mut found = Vec::new();
     for Route { net, origin } in routes {
         let is_learned = origin == RouteOrigin::Learned;
@@ -34,15 +34,15 @@ pub(crate) fn check(
                 },
             },
         ));
-        if found.len() >= Refusal::MAX_CONFLICTS {
+        if found.len() >= HelperRefusal::MAX_CONFLICTS {
             break;
         }
     }
-    found.truncate(Refusal::MAX_CONFLICTS);
+    found.truncate(HelperRefusal::MAX_CONFLICTS);
     if found.is_empty() {
         Ok(())
     } else {
-        Err(Refusal::Conflicts(found))
+        Err(HelperRefusal::Conflicts(found))
     }
 }
 
@@ -68,7 +68,7 @@ mod tests {
             routes.collect::<Vec<_>>()
         };
         let known = [lan];
-        while let Err(Refusal::Conflicts(found)) = check(declared(&parts).into_iter(), &known, &[], 0) {
+        while let Err(HelperRefusal::Conflicts(found)) = check(declared(&parts).into_iter(), &known, &[], 0) {
             for conflict in found {
                 parts = parts
                     .iter()

@@ -3,13 +3,13 @@
 use std::os::fd::OwnedFd;
 
 use slipway_helper_api::{
-    Change, DnsChange, DnsGranted, Granted, Leased, MAX_CHANGE, Operation, RangeTrouble, Refusal, Routes,
-    Slot, Status, TUN_MTU, Tally, Up,
+    Change, DnsChange, DnsGranted, Granted, HelperRefusal, Leased, MAX_CHANGE, Operation, RangeTrouble,
+    Routes, Slot, Status, TUN_MTU, Tally, Up,
 };
 use tokio::sync::Mutex;
 
 use crate::conflict;
-use crate::names::{self, Names, Place};
+use crate::names::{self, LeaseDevice, Names};
 use crate::network::Network;
 use crate::policy::Policy;
 use crate::refuse::kernel;
@@ -38,7 +38,7 @@ impl Leases {
 
     /// Makes a lease. The last of the descriptors that the device has is among those returned, so the device ends if they
     /// are dropped.
-    pub(crate) async fn up(&self, uid: u32, up: Up) -> Result<(Lease, Granted, Vec<OwnedFd>), Refusal> {
+    pub(crate) async fn up(&self, uid: u32, up: Up) -> Result<(Lease, Granted, Vec<OwnedFd>), HelperRefusal> {
         limit(up.routes.len())?;
         let routes = Routes::from_iter(up.routes);
         self.policy.check(routes.iter())?;
@@ -105,7 +105,7 @@ impl Leases {
         &self,
         lease: &mut Lease,
         change: Change,
-    ) -> Result<(Option<DnsGranted>, Vec<OwnedFd>), Refusal> {
+    ) -> Result<(Option<DnsGranted>, Vec<OwnedFd>), HelperRefusal> {
         limit(change.add.len().max(change.remove.len()))?;
         let mut next = lease.routes.clone();
         let mut removed = Routes::default();
@@ -152,7 +152,7 @@ impl Leases {
             lease
                 .swap_routes(&self.network, &added, &removed)
                 .await
-                .map_err(|_| Refusal::Defect)?;
+                .map_err(|_| HelperRefusal::Defect)?;
         }
         dns
     }
@@ -169,7 +169,7 @@ impl Leases {
         let laptop = names::Laptop::read();
         let (names, name_servers) = match laptop {
             Ok(laptop) => (
-                laptop.choose(slipway_helper_api::RungChoice::Auto).await,
+                laptop.choose(slipway_helper_api::DnsModeChoice::Auto).await,
                 laptop.name_servers(),
             ),
             Err(trouble) => (Err(trouble), Vec::new()),
@@ -206,12 +206,12 @@ impl Lease {
             slot: self.slot(),
             tun_name: self.tun_name.clone(),
             routes: self.routes.len(),
-            rung: self.names.as_ref().map(Names::rung),
+            mode: self.names.as_ref().map(Names::mode),
         }
     }
 
-    fn place(&self) -> Place {
-        Place {
+    fn place(&self) -> LeaseDevice {
+        LeaseDevice {
             slot: self.slot(),
             index: self.index,
             addresses: self.addresses,
@@ -219,13 +219,18 @@ impl Lease {
     }
 
     /// Removes and adds routes, or leaves all as it was.
-    async fn swap_routes(&mut self, network: &Network, remove: &Routes, add: &Routes) -> Result<(), Refusal> {
+    async fn swap_routes(
+        &mut self,
+        network: &Network,
+        remove: &Routes,
+        add: &Routes,
+    ) -> Result<(), HelperRefusal> {
         if !self.has_v6
             && let Some(range) = add
                 .nets()
                 .find(|range| matches!(range.net(), ipnet::IpNet::V6(_)))
         {
-            return Err(Refusal::RangeRefused {
+            return Err(HelperRefusal::RangeRefused {
                 range,
                 why: RangeTrouble::NoIpv6,
             });
@@ -251,13 +256,13 @@ impl Lease {
                 network
                     .remove_route(self.index, route.net())
                     .await
-                    .map_err(|_| Refusal::Defect)?;
+                    .map_err(|_| HelperRefusal::Defect)?;
             }
             for route in removed {
                 network
                     .add_route(self.index, route.net())
                     .await
-                    .map_err(|_| Refusal::Defect)?;
+                    .map_err(|_| HelperRefusal::Defect)?;
             }
             return result;
         }
@@ -282,9 +287,9 @@ impl Lease {
     }
 }
 
-fn limit(given: usize) -> Result<(), Refusal> {
+fn limit(given: usize) -> Result<(), HelperRefusal> {
     if given > MAX_CHANGE {
-        return Err(Refusal::TooManyRoutes {
+        return Err(HelperRefusal::TooManyRoutes {
             given,
             limit: MAX_CHANGE,
         });
@@ -308,7 +313,7 @@ mod tests {
         assert_eq!(limit(MAX_CHANGE), Ok(()));
         assert_eq!(
             limit(MAX_CHANGE + 1),
-            Err(Refusal::TooManyRoutes {
+            Err(HelperRefusal::TooManyRoutes {
                 given: MAX_CHANGE + 1,
                 limit: MAX_CHANGE,
             })

@@ -6,8 +6,8 @@ use std::os::fd::OwnedFd;
 use ipnet::IpNet;
 use nix::errno::Errno;
 use slipway_helper_api::{
-    ClusterDomain, DnsGranted, DnsPlan, DnsSuffix, DnsTrouble, Operation, Refusal, Rung, RungChoice, Slot,
-    TunnelCidr, is_within,
+    ClusterDomain, DnsGranted, DnsMode, DnsModeChoice, DnsPlan, DnsSuffix, DnsTrouble, HelperRefusal,
+    Operation, Slot, TunnelCidr, is_within,
 };
 use slipway_laptop::{HostsLine, ResolvConf};
 
@@ -46,7 +46,7 @@ impl Laptop {
 
     /// Whether a cluster may have a domain that it says is its own. What the laptop searches is the laptop's, with all that
     /// is below it and around it.
-    fn check(&self, cluster: Option<&ClusterDomain>) -> Result<(), Refusal> {
+    fn check(&self, cluster: Option<&ClusterDomain>) -> Result<(), HelperRefusal> {
         let Some(domain) = cluster.filter(|domain| !domain.is_default()) else {
             return Ok(());
         };
@@ -55,7 +55,7 @@ impl Laptop {
         };
         let searched = [suffixes(&self.conf.search), suffixes(&self.uplinks.search)].concat();
         match searched.into_iter().find(is_taken) {
-            Some(search) => Err(Refusal::DomainRefused {
+            Some(search) => Err(HelperRefusal::DomainRefused {
                 domain: domain.clone(),
                 search,
             }),
@@ -64,19 +64,19 @@ impl Laptop {
     }
 
     /// Which way a choice means here.
-    pub(crate) async fn choose(&self, choice: RungChoice) -> Result<Rung, DnsTrouble> {
+    pub(crate) async fn choose(&self, choice: DnsModeChoice) -> Result<DnsMode, DnsTrouble> {
         let through_resolved = self.conf.is_resolved_stub() || self.nss_resolve;
         match choice {
-            RungChoice::Redirect => Ok(Rung::Redirect),
-            RungChoice::Auto if !through_resolved => Ok(Rung::Redirect),
+            DnsModeChoice::Redirect => Ok(DnsMode::Redirect),
+            DnsModeChoice::Auto if !through_resolved => Ok(DnsMode::Redirect),
             // A stub without the bus is still a name server to be redirected.
-            RungChoice::Auto => Ok(resolved::running()
+            DnsModeChoice::Auto => Ok(resolved::running()
                 .await
-                .map_or(Rung::Redirect, |()| Rung::Resolved)),
-            RungChoice::Resolved if !through_resolved => Err(DnsTrouble::NoResolved {
+                .map_or(DnsMode::Redirect, |()| DnsMode::Resolved)),
+            DnsModeChoice::Resolved if !through_resolved => Err(DnsTrouble::NoResolved {
                 reason: "/etc/resolv.conf names other servers".to_owned(),
             }),
-            RungChoice::Resolved => resolved::running().await.map(|()| Rung::Resolved),
+            DnsModeChoice::Resolved => resolved::running().await.map(|()| DnsMode::Resolved),
         }
     }
 }
@@ -105,20 +105,20 @@ fn suffixes(search: &[String]) -> Vec<DnsSuffix> {
 #[derive(Debug)]
 pub(crate) struct Names {
     plan: DnsPlan,
-    way: Way,
+    way: AppliedMode,
     /// Name servers that no route led to: a program's query would fail before the redirect sees it.
     routed: Vec<TunnelCidr>,
 }
 
 #[derive(Debug)]
-enum Way {
+enum AppliedMode {
     Redirect(Redirect),
     Resolved(ResolvedLink),
 }
 
 /// Where a lease's names are to be found.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
+pub(crate) struct LeaseDevice {
     pub(crate) slot: Slot,
     pub(crate) index: u32,
     pub(crate) addresses: Addresses,
@@ -128,20 +128,20 @@ impl Names {
     /// Goes the way that a plan means. `before` is what the lease had; it stays as it was if this fails.
     pub(crate) async fn set(
         before: &mut Option<Self>,
-        place: Place,
+        place: LeaseDevice,
         plan: DnsPlan,
         network: &Network,
-    ) -> Result<(DnsGranted, Vec<OwnedFd>), Refusal> {
-        let laptop = Laptop::read().map_err(Refusal::DnsUnavailable)?;
+    ) -> Result<(DnsGranted, Vec<OwnedFd>), HelperRefusal> {
+        let laptop = Laptop::read().map_err(HelperRefusal::DnsUnavailable)?;
         laptop.check(plan.zones().cluster.as_ref())?;
-        let rung = laptop
-            .choose(plan.rung())
+        let mode = laptop
+            .choose(plan.mode())
             .await
-            .map_err(Refusal::DnsUnavailable)?;
-        let servers = match rung {
-            Rung::Redirect => &laptop.conf.servers,
-            Rung::Resolved if laptop.conf.is_resolved_stub() => &laptop.uplinks.servers,
-            Rung::Resolved => &laptop.conf.servers,
+            .map_err(HelperRefusal::DnsUnavailable)?;
+        let servers = match mode {
+            DnsMode::Redirect => &laptop.conf.servers,
+            DnsMode::Resolved if laptop.conf.is_resolved_stub() => &laptop.uplinks.servers,
+            DnsMode::Resolved => &laptop.conf.servers,
         };
         // Our own routes would make an unreachable server look reachable.
         let routed_before = before
@@ -153,10 +153,10 @@ impl Names {
             unroute(network, place, &routed_before).await?;
             let upstreams = Upstreams::open(servers, redirect::mark(place.slot))
                 .map_err(|errno| kernel(Operation::OpenUpstream, errno))?;
-            if rung == Rung::Redirect {
+            if mode == DnsMode::Redirect {
                 route(network, place, &upstreams.unreachable, &mut routed).await?;
             }
-            let way = Self::way(before.as_ref(), rung, place, servers, &plan).await?;
+            let way = Self::way(before.as_ref(), mode, place, servers, &plan).await?;
             Ok((upstreams, way))
         }
         .await;
@@ -172,7 +172,7 @@ impl Names {
             }
         };
         let granted = DnsGranted {
-            rung,
+            mode,
             laptop_search: suffixes(&laptop.conf.search),
             laptop_ndots: laptop.conf.ndots,
             upstreams: upstreams.names,
@@ -182,12 +182,12 @@ impl Names {
                 names.plan = plan;
                 names.routed = routed;
             }
-            (None, None) => return Err(Refusal::Defect),
+            (None, None) => return Err(HelperRefusal::Defect),
             (Some(way), _) => {
                 let old = before.replace(Self { plan, way, routed });
                 // From resolved to resolved, the new settings have replaced the old on the same link.
                 if let Some(old) = old
-                    && rung == Rung::Redirect
+                    && mode == DnsMode::Redirect
                 {
                     old.end().await;
                 }
@@ -199,62 +199,62 @@ impl Names {
     /// The new way; none where the old one could be changed in place.
     async fn way(
         before: Option<&Self>,
-        rung: Rung,
-        place: Place,
+        mode: DnsMode,
+        place: LeaseDevice,
         servers: &[SocketAddr],
         plan: &DnsPlan,
-    ) -> Result<Option<Way>, Refusal> {
+    ) -> Result<Option<AppliedMode>, HelperRefusal> {
         let refused = |errno: Errno| kernel(Operation::RedirectDns, errno);
-        match (rung, before.map(|names| &names.way)) {
-            (Rung::Redirect, Some(Way::Redirect(redirect))) => {
+        match (mode, before.map(|names| &names.way)) {
+            (DnsMode::Redirect, Some(AppliedMode::Redirect(redirect))) => {
                 redirect.reload(servers, plan.redirect_port()).map_err(refused)?;
                 Ok(None)
             }
-            (Rung::Redirect, None | Some(Way::Resolved(_))) => {
+            (DnsMode::Redirect, None | Some(AppliedMode::Resolved(_))) => {
                 let redirect = Redirect::load(place.slot, servers, plan.redirect_port()).map_err(refused)?;
-                Ok(Some(Way::Redirect(redirect)))
+                Ok(Some(AppliedMode::Redirect(redirect)))
             }
-            (Rung::Resolved, None | Some(Way::Redirect(_) | Way::Resolved(_))) => {
+            (DnsMode::Resolved, None | Some(AppliedMode::Redirect(_) | AppliedMode::Resolved(_))) => {
                 let link = ResolvedLink::apply(place.index, place.addresses.resolver, plan).await;
-                link.map(|link| Some(Way::Resolved(link)))
-                    .map_err(Refusal::DnsUnavailable)
+                link.map(|link| Some(AppliedMode::Resolved(link)))
+                    .map_err(HelperRefusal::DnsUnavailable)
             }
         }
     }
 
     /// Goes the old way again, after another was tried.
-    async fn restore(&self, place: Place, network: &Network) -> Result<(), Refusal> {
+    async fn restore(&self, place: LeaseDevice, network: &Network) -> Result<(), HelperRefusal> {
         for route in &self.routed {
             network
                 .add_route(place.index, route.net())
                 .await
-                .map_err(|_| Refusal::Defect)?;
+                .map_err(|_| HelperRefusal::Defect)?;
         }
         match &self.way {
             // It is changed at once or not at all.
-            Way::Redirect(_) => Ok(()),
-            Way::Resolved(link) => link.restore().await.map_err(|_| Refusal::Defect),
+            AppliedMode::Redirect(_) => Ok(()),
+            AppliedMode::Resolved(link) => link.restore().await.map_err(|_| HelperRefusal::Defect),
         }
     }
 
     /// The way that was taken.
-    pub(crate) fn rung(&self) -> Rung {
+    pub(crate) fn mode(&self) -> DnsMode {
         match self.way {
-            Way::Redirect(_) => Rung::Redirect,
-            Way::Resolved(_) => Rung::Resolved,
+            AppliedMode::Redirect(_) => DnsMode::Redirect,
+            AppliedMode::Resolved(_) => DnsMode::Resolved,
         }
     }
 
     /// Has the laptop find names as before. The routes go with the device.
     pub(crate) async fn end(self) {
         match self.way {
-            Way::Redirect(redirect) => drop(redirect),
-            Way::Resolved(link) => link.revert().await,
+            AppliedMode::Redirect(redirect) => drop(redirect),
+            AppliedMode::Resolved(link) => link.revert().await,
         }
     }
 
     /// As [`Names::end`], for a lease whose device stays.
-    pub(crate) async fn off(self, place: Place, network: &Network) -> Result<(), Refusal> {
+    pub(crate) async fn off(self, place: LeaseDevice, network: &Network) -> Result<(), HelperRefusal> {
         let routed = self.routed.clone();
         self.end().await;
         unroute(network, place, &routed).await
@@ -264,10 +264,10 @@ impl Names {
 /// Routes name servers into the device. One that may never be routed (link-local) is left out: it cannot be asked either.
 async fn route(
     network: &Network,
-    place: Place,
+    place: LeaseDevice,
     servers: &[SocketAddr],
     routed: &mut Vec<TunnelCidr>,
-) -> Result<(), Refusal> {
+) -> Result<(), HelperRefusal> {
     for single in servers
         .iter()
         .filter_map(|server| TunnelCidr::single(server.ip()).ok())
@@ -283,7 +283,7 @@ async fn route(
     Ok(())
 }
 
-async fn unroute(network: &Network, place: Place, routed: &[TunnelCidr]) -> Result<(), Refusal> {
+async fn unroute(network: &Network, place: LeaseDevice, routed: &[TunnelCidr]) -> Result<(), HelperRefusal> {
     for route in routed {
         let removed = network.remove_route(place.index, route.net()).await;
         removed.map_err(|errno| kernel(Operation::RemoveRoute, errno))?;

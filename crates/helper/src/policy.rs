@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use ipnet::{IpNet, Ipv4Net};
 use serde::Deserialize;
-use slipway_helper_api::{RangeTrouble, Refusal, Route, RouteOrigin, TunnelCidr};
+use slipway_helper_api::{HelperRefusal, RangeTrouble, Route, RouteOrigin, TunnelCidr};
 use slipway_laptop::is_private;
 
 /// Most networks wider than one address in a lease.
@@ -51,11 +51,11 @@ impl Policy {
     }
 
     /// Whether a lease may have these networks, all together.
-    pub(crate) fn check(&self, routes: impl Iterator<Item = Route>) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, routes: impl Iterator<Item = Route>) -> Result<(), HelperRefusal> {
         let (mut ranges, mut addresses) = (0, 0);
         for route in routes {
             if let Some(why) = self.trouble(route) {
-                return Err(Refusal::RangeRefused {
+                return Err(HelperRefusal::RangeRefused {
                     range: route.net,
                     why,
                 });
@@ -67,13 +67,13 @@ impl Policy {
             }
         }
         if ranges > MAX_RANGES {
-            return Err(Refusal::TooManyRoutes {
+            return Err(HelperRefusal::TooManyRoutes {
                 given: ranges,
                 limit: MAX_RANGES,
             });
         }
         if addresses > MAX_ADDRESSES {
-            return Err(Refusal::TooManyRoutes {
+            return Err(HelperRefusal::TooManyRoutes {
                 given: addresses,
                 limit: MAX_ADDRESSES,
             });
@@ -121,7 +121,7 @@ mod tests {
     fn check_by(policy: &Policy, text: &str, origin: RouteOrigin) -> Result<(), RangeTrouble> {
         match policy.check([Route::new(text.parse().expect("range"), origin)].into_iter()) {
             Ok(()) => Ok(()),
-            Err(Refusal::RangeRefused { why, .. }) => Err(why),
+            Err(HelperRefusal::RangeRefused { why, .. }) => Err(why),
             Err(other) => panic!("{other}"),
         }
     }
@@ -211,14 +211,14 @@ mod tests {
         assert_eq!(policy.check(all()), Ok(()));
         assert_eq!(
             policy.check(all().chain(one_more[..1].iter().copied())),
-            Err(Refusal::TooManyRoutes {
+            Err(HelperRefusal::TooManyRoutes {
                 given: 257,
                 limit: MAX_RANGES
             })
         );
         assert_eq!(
             policy.check(all().chain(one_more[1..].iter().copied())),
-            Err(Refusal::TooManyRoutes {
+            Err(HelperRefusal::TooManyRoutes {
                 given: 4097,
                 limit: MAX_ADDRESSES
             })

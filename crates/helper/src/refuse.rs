@@ -1,12 +1,12 @@
 //! From the system's errors to what the client is told.
 
 use nix::errno::Errno;
-use slipway_helper_api::{Operation, Refusal};
+use slipway_helper_api::{HelperRefusal, Operation};
 
 /// The kernel did not do that.
-pub(crate) fn kernel(operation: Operation, errno: Errno) -> Refusal {
+pub(crate) fn kernel(operation: Operation, errno: Errno) -> HelperRefusal {
     tracing::warn!(%operation, %errno, "the kernel refused");
-    Refusal::Kernel {
+    HelperRefusal::Kernel {
         operation,
         errno: errno as i32,
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use nix::sys::socket::MsgFlags;
 use slipway_helper_api::frame::{self, Decoder};
-use slipway_helper_api::{Build, Hello, Refusal, Reply, Request, Version, Welcome, rights};
+use slipway_helper_api::{Build, Hello, HelperRefusal, Reply, Request, Version, Welcome, rights};
 use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
@@ -84,7 +84,7 @@ impl Server {
                     };
                     if crowded {
                         // One small write into an empty buffer does not wait.
-                        if let Some(reply) = conversation.send(&Reply::Refused(Refusal::Busy), &[]).now_or_never() {
+                        if let Some(reply) = conversation.send(&Reply::Refused(HelperRefusal::Busy), &[]).now_or_never() {
                             let _ = reply;
                         }
                         continue;
@@ -126,7 +126,7 @@ impl Conversation {
         };
         if defect {
             tracing::error!(uid = self.peer.uid, "A conversation met a defect and was ended");
-            let _ = self.send(&Reply::Refused(Refusal::Defect), &[]).await;
+            let _ = self.send(&Reply::Refused(HelperRefusal::Defect), &[]).await;
         }
         self.end_lease().await;
     }
@@ -161,7 +161,7 @@ impl Conversation {
             };
             let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
             self.send(&reply, &fds).await?;
-            if matches!(reply, Reply::Refused(Refusal::Defect)) {
+            if matches!(reply, Reply::Refused(HelperRefusal::Defect)) {
                 return Err(Over);
             }
         }
@@ -174,11 +174,11 @@ impl Conversation {
             build,
         }) = first
         else {
-            return Reply::Refused(Refusal::OutOfOrder);
+            return Reply::Refused(HelperRefusal::OutOfOrder);
         };
         let client = Version { epoch, revision };
         if !Version::OURS.serves(client) {
-            return Reply::Refused(Refusal::VersionMismatch {
+            return Reply::Refused(HelperRefusal::VersionMismatch {
                 client,
                 client_build: build,
                 helper: Version::OURS,
@@ -261,18 +261,18 @@ async fn answer(
     request: Request,
 ) -> (Reply, Vec<OwnedFd>) {
     let uid = peer.uid;
-    let refused = |refusal: Refusal| {
+    let refused = |refusal: HelperRefusal| {
         // Without the remedy, which speaks to whoever asked.
         tracing::info!(uid, code = refusal.code(), cause = refusal.cause(), "Refused");
         (Reply::Refused(refusal), Vec::new())
     };
     match request {
-        Request::Hello(_) => refused(Refusal::OutOfOrder),
+        Request::Hello(_) => refused(HelperRefusal::OutOfOrder),
         Request::Status => (
             Reply::Status(leases.status(uid, lease.as_ref()).await),
             Vec::new(),
         ),
-        Request::Up(_) if lease.is_some() => refused(Refusal::LeaseExists),
+        Request::Up(_) if lease.is_some() => refused(HelperRefusal::LeaseExists),
         Request::Up(up) => {
             if !*allowed && let Err(refusal) = authority.allows(peer).await {
                 return refused(refusal);
@@ -281,8 +281,8 @@ async fn answer(
             let routes = up.routes.len();
             match leases.up(uid, up).await {
                 Ok((new, granted, fds)) => {
-                    let rung = granted.dns.as_ref().map(|dns| dns.rung.to_string());
-                    tracing::info!(uid, slot = %new.slot(), device = granted.tun_name, routes, rung, "Lease up");
+                    let mode = granted.dns.as_ref().map(|dns| dns.mode.to_string());
+                    tracing::info!(uid, slot = %new.slot(), device = granted.tun_name, routes, mode, "Lease up");
                     *lease = Some(new);
                     (Reply::Up(granted), fds)
                 }
@@ -291,7 +291,7 @@ async fn answer(
         }
         Request::Update(change) => {
             let Some(lease) = lease else {
-                return refused(Refusal::NoLease);
+                return refused(HelperRefusal::NoLease);
             };
             let (added, removed) = (change.add.len(), change.remove.len());
             match leases.update(lease, change).await {
@@ -304,7 +304,7 @@ async fn answer(
         }
         Request::Down => match lease.take() {
             Some(lease) => (Reply::Down(end(leases, uid, lease).await), Vec::new()),
-            None => refused(Refusal::NoLease),
+            None => refused(HelperRefusal::NoLease),
         },
     }
 }

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use slipway_helper_api::{Refusal, Slot};
+use slipway_helper_api::{HelperRefusal, Slot};
 
 use slipway_laptop::KnownRoute;
 
@@ -17,17 +17,17 @@ pub(crate) struct Slots(Arc<Mutex<Vec<(Slot, u32)>>>);
 
 impl Slots {
     /// Takes a slot for a user: `prefer` if it is free, else the lowest.
-    pub(crate) fn take(&self, uid: u32, prefer: Option<Slot>) -> Result<SlotGuard, Refusal> {
+    pub(crate) fn take(&self, uid: u32, prefer: Option<Slot>) -> Result<SlotGuard, HelperRefusal> {
         let mut taken = self.taken();
         if taken.iter().filter(|(_, owner)| *owner == uid).count() >= LEASES_EACH {
-            return Err(Refusal::TooManyLeases { limit: LEASES_EACH });
+            return Err(HelperRefusal::TooManyLeases { limit: LEASES_EACH });
         }
         let free = |slot: &Slot| !taken.iter().any(|(other, _)| other == slot);
         let slot = prefer
             .into_iter()
             .chain(Slot::all())
             .find(free)
-            .ok_or(Refusal::NoFreeSlot)?;
+            .ok_or(HelperRefusal::NoFreeSlot)?;
         taken.push((slot, uid));
         Ok(SlotGuard {
             slot,
@@ -83,7 +83,7 @@ pub(crate) struct Addresses {
 impl Addresses {
     /// The first of a slot's addresses that nothing on the laptop is routed to: 198.18.k.1, then k + 64 and so on. A lease
     /// that comes back to its slot so finds its addresses again.
-    pub(crate) fn choose(slot: Slot, known: &[KnownRoute]) -> Result<Self, Refusal> {
+    pub(crate) fn choose(slot: Slot, known: &[KnownRoute]) -> Result<Self, HelperRefusal> {
         (slot.get()..=u8::MAX)
             .step_by(Slot::COUNT.into())
             .map(Self::numbered)
@@ -94,7 +94,7 @@ impl Addresses {
                     route.net.prefix_len() > 1 && (route.net.contains(&net) || net.contains(&route.net))
                 })
             })
-            .ok_or(Refusal::NoFreeSlot)
+            .ok_or(HelperRefusal::NoFreeSlot)
     }
 
     fn numbered(number: u8) -> Self {
@@ -120,7 +120,7 @@ mod tests {
             .collect();
         assert_eq!(
             slots.take(1000, None).map(|_| ()),
-            Err(Refusal::TooManyLeases { limit: 8 })
+            Err(HelperRefusal::TooManyLeases { limit: 8 })
         );
         let other = slots.take(1001, None).expect("another user's first");
         assert_eq!(other.slot().get(), 8);
@@ -160,6 +160,6 @@ mod tests {
             chosen(&[route("198.18.0.0/17")]),
             Ok("198.18.131.1/30".to_owned())
         );
-        assert_eq!(chosen(&[route("198.18.0.0/15")]), Err(Refusal::NoFreeSlot));
+        assert_eq!(chosen(&[route("198.18.0.0/15")]), Err(HelperRefusal::NoFreeSlot));
     }
 }

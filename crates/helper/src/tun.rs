@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
-use slipway_helper_api::{Operation, Refusal};
+use slipway_helper_api::{HelperRefusal, Operation};
 
 use crate::refuse::kernel;
 
@@ -24,19 +24,19 @@ pub(crate) struct Tun {
 
 impl Tun {
     /// Makes a device.
-    pub(crate) fn open() -> Result<Self, Refusal> {
+    pub(crate) fn open() -> Result<Self, HelperRefusal> {
         let device = OpenOptions::new()
             .read(true)
             .write(true)
             .custom_flags(libc::O_NONBLOCK)
             .open("/dev/net/tun")
-            .map_err(|error| Refusal::NoTunDevice {
+            .map_err(|error| HelperRefusal::NoTunDevice {
                 errno: error.raw_os_error().unwrap_or_default(),
             })?;
         let name = attach(&device).map_err(|errno| {
             // The node is there, and no driver behind it.
             if errno == Errno::ENODEV || errno == Errno::ENXIO {
-                return Refusal::NoTunDevice { errno: errno as i32 };
+                return HelperRefusal::NoTunDevice { errno: errno as i32 };
             }
             kernel(Operation::CreateTun, errno)
         })?;

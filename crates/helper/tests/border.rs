@@ -26,8 +26,8 @@ use laptop::{
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::sys::signal::Signal;
 use slipway_helper_api::{
-    Client, ClientError, ConflictWith, DEFAULT_SOCKET, DnsPlan, Plan, RangeTrouble, Refusal, RouteOrigin,
-    RungChoice, Stranger, UpError, Version, Zones,
+    Client, ClientError, ConflictWith, DEFAULT_SOCKET, DnsModeChoice, DnsPlan, HelperRefusal, Plan,
+    RangeTrouble, RouteOrigin, Stranger, UpError, Version, Zones,
 };
 
 #[test]
@@ -49,7 +49,7 @@ fn every_range_rule_holds_at_the_border() {
         ] {
             assert_eq!(
                 refusal(range).await,
-                Refusal::RangeRefused {
+                HelperRefusal::RangeRefused {
                     range: ranges(&[range])[0],
                     why
                 },
@@ -69,7 +69,7 @@ fn every_range_rule_holds_at_the_border() {
             ("10.60.0.0/16", ConflictWith::Routed, "10.60.0.0/24", "eth0"),
             ("10.66.0.0/16", ConflictWith::NameServer, "10.66.0.53/32", ""),
         ] {
-            let Refusal::Conflicts(found) = refusal(range).await else {
+            let HelperRefusal::Conflicts(found) = refusal(range).await else {
                 panic!("{range}")
             };
             let first = found.first().expect("a conflict");
@@ -89,7 +89,7 @@ fn every_range_rule_holds_at_the_border() {
             .up(&plan(&["10.96.0.0/12", "8.8.8.8", "10.60.1.0/24"]), None)
             .await;
         let up = up.expect("and what is left is routed");
-        let Refusal::Conflicts(found) = refusal("10.100.0.0/16").await else {
+        let HelperRefusal::Conflicts(found) = refusal("10.100.0.0/16").await else {
             panic!("two sessions, one range")
         };
         assert_eq!(
@@ -114,14 +114,14 @@ fn a_clusters_word_moves_nothing_of_others() {
         for origin in [RouteOrigin::Learned, RouteOrigin::Declared] {
             for address in ["1.1.1.1/32", "140.82.112.3/32"] {
                 let refused = up.lease.add(by(origin, &[address])).await;
-                let Err(ClientError::Refused(Refusal::RangeRefused { why, .. })) = refused else {
+                let Err(ClientError::Refused(HelperRefusal::RangeRefused { why, .. })) = refused else {
                     panic!("{address}: {refused:?}")
                 };
                 assert_eq!(why, public, "{address}");
             }
         }
         let refused = up.lease.add(by(RouteOrigin::Learned, &["10.20.30.40"])).await;
-        let Err(ClientError::Refused(Refusal::Conflicts(found))) = refused else {
+        let Err(ClientError::Refused(HelperRefusal::Conflicts(found))) = refused else {
             panic!("{refused:?}")
         };
         assert_eq!(
@@ -173,7 +173,7 @@ fn a_clusters_domain_is_none_of_the_laptops() {
                 cluster: Some(domain.parse().expect("domain")),
                 ..Zones::default()
             };
-            let dns = DnsPlan::new(zones, 5353.try_into().expect("port"), RungChoice::Redirect);
+            let dns = DnsPlan::new(zones, 5353.try_into().expect("port"), DnsModeChoice::Redirect);
             Plan::new([], Some(dns.expect("plan"))).expect("plan")
         };
         // The laptop searches lan.example.
@@ -183,7 +183,7 @@ fn a_clusters_domain_is_none_of_the_laptops() {
                 matches!(
                     refused,
                     Err(UpError::Refused {
-                        refusal: Refusal::DomainRefused { .. },
+                        refusal: HelperRefusal::DomainRefused { .. },
                         ..
                     })
                 ),
@@ -237,7 +237,7 @@ fn only_the_named_user_is_served() {
         };
         assert_eq!(
             refusal,
-            Refusal::NotAuthorised {
+            HelperRefusal::NotAuthorised {
                 uid: 0,
                 why: Stranger::OtherUser { allowed: 4242 }
             }
@@ -273,7 +273,7 @@ fn another_version_is_told_what_to_do() {
                 .await
                 .expect("connected");
             let refused = Client::greet(stream, version).await.expect_err("another version");
-            let ClientError::Refused(Refusal::VersionMismatch { client, helper, .. }) = &refused else {
+            let ClientError::Refused(HelperRefusal::VersionMismatch { client, helper, .. }) = &refused else {
                 panic!("{refused}")
             };
             assert_eq!((*client, *helper), (version, ours));
@@ -346,7 +346,7 @@ fn a_user_has_eight_leases_and_the_ninth_waits_for_one_to_end() {
         else {
             panic!("lost")
         };
-        assert_eq!(refusal, Refusal::TooManyLeases { limit: 8 });
+        assert_eq!(refusal, HelperRefusal::TooManyLeases { limit: 8 });
         held.remove(3).lease.down().await.expect("down");
         let again = client.up(&plan(&["10.8.0.0/16"]), None).await.expect("a lease");
         assert_eq!(again.lease.granted().slot.get(), 3);
@@ -363,7 +363,7 @@ fn connections_are_limited_and_come_back() {
         }
         let refused = Client::connect(DEFAULT_SOCKET).await.expect_err("too many");
         assert!(
-            matches!(refused, ClientError::Refused(Refusal::Busy)),
+            matches!(refused, ClientError::Refused(HelperRefusal::Busy)),
             "{refused}"
         );
         held.clear();
@@ -553,7 +553,7 @@ fn mode(path: &str) -> u32 {
 }
 
 /// What a lease for that range is refused with.
-async fn refusal(range: &str) -> Refusal {
+async fn refusal(range: &str) -> HelperRefusal {
     match connect().await.up(&plan(&[range]), None).await {
         Ok(_) => panic!("{range} was granted"),
         Err(UpError::Refused { refusal, .. }) => refusal,
@@ -581,7 +581,7 @@ fn greeted() -> UnixStream {
     stream.set_read_timeout(Some(WAIT)).expect("timeout");
     say(
         &mut stream,
-        r#"{"hello":{"epoch":2,"revision":1,"build":"test"}}"#,
+        r#"{"hello":{"epoch":3,"revision":1,"build":"test"}}"#,
     );
     let mut length = [0; 4];
     stream.read_exact(&mut length).expect("a reply");

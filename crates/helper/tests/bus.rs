@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use laptop::{HELPER_UID, Laptop, WAIT, connect, on_a_laptop, plan, routes, run};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use slipway_helper_api::{Client, DEFAULT_SOCKET, DnsPlan, Plan, Rung, RungChoice, Zones};
+use slipway_helper_api::{Client, DEFAULT_SOCKET, DnsMode, DnsModeChoice, DnsPlan, Plan, Zones};
 
 /// An ordinary user of the test laptop.
 const DEV_UID: u32 = 59_001;
@@ -34,17 +34,17 @@ fn resolved_is_told_about_the_sessions_names_and_nothing_else() {
         point_programs_at_resolved(&laptop);
         let _helper = laptop.helper();
         let status = connect().await.status().await.expect("status");
-        assert_eq!(status.names, Ok(Rung::Redirect), "resolved is not there yet");
+        assert_eq!(status.names, Ok(DnsMode::Redirect), "resolved is not there yet");
 
         let told = Told::default();
         let resolved = scripted_resolved(&told).await;
         let mut up = connect()
             .await
-            .up(&names_plan(RungChoice::Auto), None)
+            .up(&names_plan(DnsModeChoice::Auto), None)
             .await
             .expect("a lease");
         let dns = up.lease.granted().dns.clone().expect("names");
-        assert_eq!(dns.rung, Rung::Resolved);
+        assert_eq!(dns.mode, DnsMode::Resolved);
         assert!(laptop.trace().tables.is_empty(), "nothing is redirected");
         assert!(
             up.upstreams
@@ -64,13 +64,13 @@ fn resolved_is_told_about_the_sessions_names_and_nothing_else() {
 
         let reverted = [format!("RevertLink {index}"), "FlushCaches".to_owned()];
         up.lease
-            .update(&names_plan(RungChoice::Redirect))
+            .update(&names_plan(DnsModeChoice::Redirect))
             .await
             .expect("the other way");
         assert_eq!(told.take(), reverted);
         assert!(laptop.trace().tables.contains("slipway-0"));
         up.lease
-            .update(&names_plan(RungChoice::Resolved))
+            .update(&names_plan(DnsModeChoice::Resolved))
             .await
             .expect("and back");
         assert_eq!(told.take(), expected);
@@ -97,17 +97,20 @@ fn a_system_bus_that_says_nothing_is_as_none() {
             begun.elapsed() > Duration::from_secs(4),
             "the bus was not waited for"
         );
-        assert_eq!(status.names, Ok(Rung::Redirect));
+        assert_eq!(status.names, Ok(DnsMode::Redirect));
         let up = connect()
             .await
-            .up(&names_plan(RungChoice::Auto), None)
+            .up(&names_plan(DnsModeChoice::Auto), None)
             .await
             .expect("a lease");
         let dns = up.lease.granted().dns.clone().expect("names");
-        assert_eq!(dns.rung, Rung::Redirect);
+        assert_eq!(dns.mode, DnsMode::Redirect);
         up.lease.down().await.expect("down");
-        let refused = connect().await.up(&names_plan(RungChoice::Resolved), None).await;
-        let refused = refused.expect_err("that rung is not there").to_string();
+        let refused = connect()
+            .await
+            .up(&names_plan(DnsModeChoice::Resolved), None)
+            .await;
+        let refused = refused.expect_err("that mode is not there").to_string();
         assert!(refused.contains("resolved"), "{refused}");
     });
 }
@@ -126,7 +129,7 @@ fn the_real_resolved_asks_the_session_about_its_names_only() {
         let _helper = laptop.helper();
         let up = connect()
             .await
-            .up(&names_plan(RungChoice::Resolved), None)
+            .up(&names_plan(DnsModeChoice::Resolved), None)
             .await
             .expect("a lease");
         let resolver = up.lease.granted().resolver.octets();
@@ -239,7 +242,7 @@ fn as_user(uid: u32) -> String {
     String::from_utf8(output.stdout).expect("text") + &String::from_utf8_lossy(&output.stderr)
 }
 
-fn names_plan(rung: RungChoice) -> Plan {
+fn names_plan(mode: DnsModeChoice) -> Plan {
     let search = ["default.svc.cluster.local", "svc.cluster.local"];
     let zones = Zones {
         cluster: Some("cluster.local".parse().expect("domain")),
@@ -247,7 +250,7 @@ fn names_plan(rung: RungChoice) -> Plan {
         search: search.map(|suffix| suffix.parse().expect("suffix")).to_vec(),
         ..Zones::default()
     };
-    let dns = DnsPlan::new(zones, 5353.try_into().expect("port"), rung).expect("plan");
+    let dns = DnsPlan::new(zones, 5353.try_into().expect("port"), mode).expect("plan");
     Plan::new(routes(&["10.96.0.0/16"]), Some(dns)).expect("plan")
 }
 

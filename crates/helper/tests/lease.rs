@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 use laptop::{Laptop, WAIT, connect, on_a_laptop, plan, ranges, redirect_plan};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
-use slipway_helper_api::{ClientError, Handover, Plan, Route, RouteOrigin, Rung};
+use slipway_helper_api::{ClientError, DnsMode, Handover, Plan, Route, RouteOrigin};
 
 #[test]
 fn packets_go_in_and_out_of_the_device() {
@@ -328,8 +328,8 @@ async fn full_lease(laptop: &Laptop) -> Handover {
     );
     assert!(trace.tables.contains("slipway-0"), "{trace:#?}");
     assert_eq!(
-        up.lease.granted().dns.as_ref().map(|dns| dns.rung),
-        Some(Rung::Redirect)
+        up.lease.granted().dns.as_ref().map(|dns| dns.mode),
+        Some(DnsMode::Redirect)
     );
     up
 }

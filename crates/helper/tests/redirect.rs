@@ -17,7 +17,7 @@ use laptop::{
 };
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType};
-use slipway_helper_api::{DnsTrouble, Plan, Protocol, Refusal, Rung, UpError, Upstream};
+use slipway_helper_api::{DnsMode, DnsTrouble, HelperRefusal, Plan, Protocol, UpError, Upstream};
 
 #[test]
 fn queries_land_at_the_session_and_its_own_reach_the_name_server() {
@@ -37,7 +37,7 @@ fn queries_land_at_the_session_and_its_own_reach_the_name_server() {
             .await
             .expect("a lease");
         let dns = up.lease.granted().dns.clone().expect("names");
-        assert_eq!(dns.rung, Rung::Redirect);
+        assert_eq!(dns.mode, DnsMode::Redirect);
         assert_eq!(dns.laptop_search, ["lan.example".parse().expect("suffix")]);
         assert_eq!(ask_udp(server()).as_deref(), Some("session:who"));
         assert_eq!(ask_tcp(server()).as_deref(), Some("session:who"));
@@ -216,7 +216,7 @@ fn resolved_is_not_pretended() {
         let dns = slipway_helper_api::DnsPlan::new(
             dns.zones().clone(),
             dns.redirect_port(),
-            slipway_helper_api::RungChoice::Resolved,
+            slipway_helper_api::DnsModeChoice::Resolved,
         );
         let before = laptop.trace();
         let plan = Plan::new([], Some(dns.expect("plan"))).expect("plan");
@@ -229,12 +229,15 @@ fn resolved_is_not_pretended() {
             panic!("{refused}")
         };
         assert!(
-            matches!(refusal, Refusal::DnsUnavailable(DnsTrouble::NoResolved { .. })),
+            matches!(
+                refusal,
+                HelperRefusal::DnsUnavailable(DnsTrouble::NoResolved { .. })
+            ),
             "{refusal}"
         );
         assert_eq!(laptop.trace(), before, "all or nothing");
         let status = client.status().await.expect("status");
-        assert_eq!((status.names, status.all), (Ok(Rung::Redirect), 0));
+        assert_eq!((status.names, status.all), (Ok(DnsMode::Redirect), 0));
         assert_eq!(status.name_servers, [std::net::IpAddr::V4(NAME_SERVER)]);
     });
 }

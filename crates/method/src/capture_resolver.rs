@@ -1,4 +1,4 @@
-//! Resolver of names as capture's resolver: it answers what programs ask inside the TUN.
+//! Resolver of names as capture's DNS service: it answers what programs ask inside the TUN.
 
 use bytes::Bytes;
 use slipway_capture::Answer;
@@ -22,7 +22,7 @@ impl<A> Clone for CaptureResolver<A> {
     }
 }
 
-impl<A: Asks> slipway_capture::Resolver for CaptureResolver<A> {
+impl<A: Asks> slipway_capture::DnsService for CaptureResolver<A> {
     fn try_answer(&self, query: &[u8], answer: &mut Vec<u8>) -> Answer {
         if self.0.try_answer(query, answer) {
             Answer::Ready

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use slipway_capture::{Echo, FarEnd, Flow, Refusal, Replies};
+use slipway_capture::{ConnectRefusal, Echo, FarEnd, Flow, Replies};
 use slipway_tunnel::{PacketReply, Stream, Tunnel, splice};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -77,7 +77,7 @@ impl TunnelFarEnd {
 impl FarEnd for TunnelFarEnd {
     type Opened = Stream;
 
-    async fn open(&self, to: SocketAddr) -> Result<Stream, Refusal> {
+    async fn open(&self, to: SocketAddr) -> Result<Stream, ConnectRefusal> {
         self.tunnel.open(to).await.map_err(refusal)
     }
 
@@ -132,17 +132,17 @@ impl Names {
     }
 }
 
-fn refusal(refusal: slipway_tunnel::Refusal) -> Refusal {
+fn refusal(refusal: slipway_tunnel::StreamRefusal) -> ConnectRefusal {
     match refusal {
-        slipway_tunnel::Refusal::Refused => Refusal::Refused,
-        slipway_tunnel::Refusal::HostUnreachable | slipway_tunnel::Refusal::Exhausted => {
-            Refusal::HostUnreachable
+        slipway_tunnel::StreamRefusal::Refused => ConnectRefusal::Refused,
+        slipway_tunnel::StreamRefusal::HostUnreachable | slipway_tunnel::StreamRefusal::Exhausted => {
+            ConnectRefusal::HostUnreachable
         }
-        slipway_tunnel::Refusal::NetworkUnreachable | slipway_tunnel::Refusal::TunnelEnded => {
-            Refusal::NetworkUnreachable
+        slipway_tunnel::StreamRefusal::NetworkUnreachable | slipway_tunnel::StreamRefusal::TunnelEnded => {
+            ConnectRefusal::NetworkUnreachable
         }
-        slipway_tunnel::Refusal::TimedOut => Refusal::TimedOut,
-        slipway_tunnel::Refusal::Prohibited => Refusal::Prohibited,
+        slipway_tunnel::StreamRefusal::TimedOut => ConnectRefusal::TimedOut,
+        slipway_tunnel::StreamRefusal::Prohibited => ConnectRefusal::Prohibited,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::name::{Label, Name};
 use crate::question::{Query, Question, RecordType};
 use crate::race::{Heard, LastLabel, Said, Verdict, settle};
 use crate::resolver::Resolver;
-use crate::scope::{Decision, Order, Refusal, Rule, Ruling};
+use crate::scope::{Decision, Order, RefusedQuestion, Rule, Ruling};
 
 mod data;
 
@@ -212,13 +212,13 @@ impl<A: Asks> Resolver<A> {
         };
         let (counts, candidates) = match decision {
             Decision::Us(_) => return known(Answerer::Us, Cause::Answered),
-            Decision::Refuse(Refusal::NoSuchName) if rule == Rule::OtherProfile => {
+            Decision::Refuse(RefusedQuestion::NoSuchName) if rule == Rule::OtherProfile => {
                 return known(Answerer::Nobody, Cause::OtherSession);
             }
-            Decision::Refuse(Refusal::NoSuchName) if rule == Rule::Reserved => {
+            Decision::Refuse(RefusedQuestion::NoSuchName) if rule == Rule::Reserved => {
                 return known(Answerer::Nobody, Cause::Nowhere);
             }
-            Decision::Refuse(Refusal::NoSuchName | Refusal::Transfer) => {
+            Decision::Refuse(RefusedQuestion::NoSuchName | RefusedQuestion::Transfer) => {
                 return known(Answerer::Us, Cause::Never);
             }
             Decision::Laptop => (Counts::Laptop, Vec::new()),

@@ -47,5 +47,5 @@ pub use limits::{
 pub use name::{Label, MAX_LABEL, MAX_NAME, Name, NameError};
 pub use question::{Question, RecordType};
 pub use resolver::{Resolver, Transport};
-pub use scope::{CHECK_ADDRESS, Decision, Namespaces, Order, Own, Refusal, Rule, Ruling, Scope};
+pub use scope::{CHECK_ADDRESS, Decision, Namespaces, Order, Own, RefusedQuestion, Rule, Ruling, Scope};
 pub use search::SearchList;

@@ -18,7 +18,7 @@ use crate::limits::{LAPTOP_WITHIN, NEIGHBOURS_WITHIN, ROUTES_WITHIN};
 use crate::message::{self, Answer, Rcode};
 use crate::name::{Label, Name};
 use crate::question::{KEY, Query, QueryError, Question};
-use crate::scope::{Decision, Refusal, Rule, Ruling, Scope};
+use crate::scope::{Decision, RefusedQuestion, Rule, Ruling, Scope};
 
 mod cluster;
 mod domain;
@@ -272,10 +272,10 @@ impl<A: Asks> Resolver<A> {
         let reply = match ruling.decision {
             Decision::Us(own) => return Reply::own(&asked.query, own),
             Decision::Laptop => self.via_laptop(asked).await,
-            Decision::Refuse(Refusal::Transfer) => {
+            Decision::Refuse(RefusedQuestion::Transfer) => {
                 return Reply::ours(&asked.query, Rcode::Refused, Outcome::ServFail);
             }
-            Decision::Refuse(Refusal::NoSuchName) => {
+            Decision::Refuse(RefusedQuestion::NoSuchName) => {
                 Reply::ours(&asked.query, Rcode::NxDomain, Outcome::NxDomain)
             }
             Decision::Cluster { candidates } => {

@@ -121,7 +121,7 @@ pub enum Decision {
         order: Order,
     },
     /// Not answered from anywhere.
-    Refuse(Refusal),
+    Refuse(RefusedQuestion),
 }
 
 /// Whose answer counts if cluster and laptop both have one, and when each is asked.
@@ -161,7 +161,7 @@ pub enum Own {
 
 /// Why a question is not asked anywhere.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Refusal {
+pub enum RefusedQuestion {
     /// It cannot exist: NXDOMAIN.
     NoSuchName,
     /// Zone transfers: REFUSED.
@@ -240,7 +240,7 @@ impl Scope {
     #[must_use]
     pub fn classify(&self, question: &Question) -> Ruling {
         if question.kind.is_transfer() {
-            return Ruling::new(Rule::NotAHost, Decision::Refuse(Refusal::Transfer));
+            return Ruling::new(Rule::NotAHost, Decision::Refuse(RefusedQuestion::Transfer));
         }
         if !question.is_internet() {
             return Ruling::new(Rule::NotAHost, Decision::Laptop);
@@ -251,7 +251,7 @@ impl Scope {
                 .is_some_and(|short| self.is_needed(&short))
         };
         if self.our_search.iter().any(is_searched) {
-            return Ruling::new(Rule::Reserved, Decision::Refuse(Refusal::NoSuchName));
+            return Ruling::new(Rule::Reserved, Decision::Refuse(RefusedQuestion::NoSuchName));
         }
         if let Some(ruling) = self.ours(name).or_else(|| self.cluster_only(name)) {
             return ruling;
@@ -259,7 +259,7 @@ impl Scope {
         match name.last_label() {
             None | Some(b"localhost") => return Ruling::laptop(),
             Some(b"invalid") => {
-                return Ruling::new(Rule::SpecialUse, Decision::Refuse(Refusal::NoSuchName));
+                return Ruling::new(Rule::SpecialUse, Decision::Refuse(RefusedQuestion::NoSuchName));
             }
             Some(b"arpa") if name.label_count() > 1 => return Ruling::laptop(),
             Some(_other) => {}
@@ -293,7 +293,7 @@ impl Scope {
         let Some(asked) = asked else {
             return Some(Ruling::new(
                 Rule::OtherProfile,
-                Decision::Refuse(Refusal::NoSuchName),
+                Decision::Refuse(RefusedQuestion::NoSuchName),
             ));
         };
         let candidates = match self.cluster_only(&asked) {
@@ -341,7 +341,7 @@ impl Scope {
                 Ok(full) => ruling(Rule::ClusterDomain, vec![full]),
                 Err(_) => Some(Ruling::new(
                     Rule::ClusterDomain,
-                    Decision::Refuse(Refusal::NoSuchName),
+                    Decision::Refuse(RefusedQuestion::NoSuchName),
                 )),
             };
         }

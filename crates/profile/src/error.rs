@@ -33,14 +33,14 @@ impl InvalidValue {
 
 /// Where in a file something is wrong, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct FilePosition {
     /// The line.
     pub line: usize,
     /// The character in the line.
     pub column: usize,
 }
 
-impl Place {
+impl FilePosition {
     /// The place of a byte of `text`.
     pub(crate) fn of(text: &str, byte: usize) -> Self {
         let before = text.get(..byte).unwrap_or(text);
@@ -52,7 +52,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FilePosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}, column {}", self.line, self.column)
     }
@@ -79,7 +79,7 @@ pub enum Error {
         /// The file, or the name the profile would have had.
         source_name: String,
         /// Where in the text.
-        place: Place,
+        place: FilePosition,
         /// What is wrong there.
         message: String,
     },
@@ -157,12 +157,15 @@ mod tests {
     #[test]
     fn places_count_lines_and_characters_from_one() {
         let text = "a = 1\nä = ö\n";
-        assert_eq!(Place::of(text, 0), Place { line: 1, column: 1 });
+        assert_eq!(FilePosition::of(text, 0), FilePosition { line: 1, column: 1 });
         assert_eq!(
-            Place::of(text, text.find('ö').unwrap()),
-            Place { line: 2, column: 5 }
+            FilePosition::of(text, text.find('ö').unwrap()),
+            FilePosition { line: 2, column: 5 }
         );
-        assert_eq!(Place::of(text, text.len()), Place { line: 3, column: 1 });
+        assert_eq!(
+            FilePosition::of(text, text.len()),
+            FilePosition { line: 3, column: 1 }
+        );
     }
 
     #[test]

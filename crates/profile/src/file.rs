@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::also_proxy::AlsoProxy;
-use crate::error::{Error, Place};
+use crate::error::{Error, FilePosition};
 use crate::id::ProfileId;
 use crate::name::ProfileName;
-use crate::schema::{Agent, Cluster, Colour, Dns, Method, Profile};
+use crate::schema::{AgentSettings, Cluster, Colour, Dns, Method, Profile};
 
 /// The version of the file format that is written, and the only one that is read.
 pub const FORMAT_VERSION: u32 = 1;
@@ -29,7 +29,7 @@ impl Profile {
     pub fn to_toml(&self) -> Result<String, Error> {
         toml::to_string(&File::from_profile(self)).map_err(|error| Error::Invalid {
             source_name: format!("{}.toml", self.name),
-            place: Place { line: 1, column: 1 },
+            place: FilePosition { line: 1, column: 1 },
             message: error.to_string(),
         })
     }
@@ -53,7 +53,7 @@ struct File {
     #[serde(default, skip_serializing_if = "is_default")]
     cluster: Cluster,
     #[serde(default, skip_serializing_if = "is_default")]
-    agent: Agent,
+    agent: AgentSettings,
     #[serde(default, skip_serializing_if = "is_default")]
     dns: Dns,
 }
@@ -120,7 +120,7 @@ struct Versioned {
 fn read(source_name: &str, text: &str) -> Result<File, Error> {
     let invalid = |error: toml::de::Error| Error::Invalid {
         source_name: source_name.to_owned(),
-        place: Place::of(text, error.span().map_or(0, |span| span.start)),
+        place: FilePosition::of(text, error.span().map_or(0, |span| span.start)),
         message: error.message().to_owned(),
     };
     let Versioned { version: found } = toml::from_str(text).map_err(invalid)?;
@@ -153,7 +153,7 @@ mod tests {
         "shop".parse().unwrap()
     }
 
-    fn refused(text: &str) -> (Place, String) {
+    fn refused(text: &str) -> (FilePosition, String) {
         match Profile::from_toml(name(), text) {
             Err(Error::Invalid { place, message, .. }) => (place, message),
             other => panic!("expected Invalid, got {other:?}"),
@@ -207,10 +207,10 @@ mod tests {
     #[test]
     fn an_unknown_key_is_refused_where_it_stands() {
         let (place, message) = refused("version = 1\nmethod = \"vpn-tcp\"\n  colr = \"blue\"\n");
-        assert_eq!(place, Place { line: 3, column: 3 });
+        assert_eq!(place, FilePosition { line: 3, column: 3 });
         assert!(message.contains("colr"), "{message}");
         let (place, message) = refused("version = 1\n[cluster]\nnamespce = \"shop\"\n");
-        assert_eq!(place, Place { line: 3, column: 1 });
+        assert_eq!(place, FilePosition { line: 3, column: 1 });
         assert!(message.contains("namespce"), "{message}");
     }
 
@@ -220,9 +220,9 @@ mod tests {
         assert_eq!(place.line, 2);
         assert!(message.contains("10.0.0.0/8"), "{message}");
         let (place, _) = refused("version = 1\n[cluster]\nnamespace = \"Shop\"\n");
-        assert_eq!(place, Place { line: 3, column: 13 });
+        assert_eq!(place, FilePosition { line: 3, column: 13 });
         let (place, _) = refused("version = 1\ncolour = \"mauve\"\n");
-        assert_eq!(place, Place { line: 2, column: 10 });
+        assert_eq!(place, FilePosition { line: 2, column: 10 });
     }
 
     #[test]
@@ -282,7 +282,7 @@ mod tests {
                     context: context.map(|text| text.parse().unwrap()),
                     namespace: namespace.map(|text| text.parse().unwrap()),
                 },
-                agent: Agent {
+                agent: AgentSettings {
                     image: image.map(|text| text.parse().unwrap()),
                     grace: grace.map(|seconds| seconds.try_into().unwrap()),
                 },

@@ -38,10 +38,10 @@ mod store;
 mod value;
 
 pub use also_proxy::AlsoProxy;
-pub use error::{Error, InvalidValue, Place};
+pub use error::{Error, FilePosition, InvalidValue};
 pub use file::FORMAT_VERSION;
 pub use id::ProfileId;
 pub use name::ProfileName;
-pub use schema::{Agent, Cluster, Colour, Dns, Method, MethodNotYet, Profile};
+pub use schema::{AgentSettings, Cluster, Colour, Dns, Method, MethodNotYet, Profile};
 pub use store::{Listed, MAX_FILE_BYTES, Store};
-pub use value::{Context, DomainName, Grace, Image, KubeconfigPath, Namespace};
+pub use value::{ContextName, DomainName, Grace, Image, KubeconfigPath, Namespace};

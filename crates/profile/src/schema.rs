@@ -10,7 +10,7 @@ use crate::also_proxy::AlsoProxy;
 use crate::error::InvalidValue;
 use crate::id::ProfileId;
 use crate::name::ProfileName;
-use crate::value::{Context, DomainName, Grace, Image, KubeconfigPath, Namespace};
+use crate::value::{ContextName, DomainName, Grace, Image, KubeconfigPath, Namespace};
 
 /// What the user saved. Absent values are left to the kubeconfig and to Slipway's own defaults.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -32,7 +32,7 @@ pub struct Profile {
     /// Which cluster and namespace.
     pub cluster: Cluster,
     /// How the agent is placed.
-    pub agent: Agent,
+    pub agent: AgentSettings,
     /// Names besides the cluster's own.
     pub dns: Dns,
 }
@@ -54,7 +54,7 @@ impl Profile {
             method: Method::default(),
             also_proxy: Vec::new(),
             cluster: Cluster::default(),
-            agent: Agent::default(),
+            agent: AgentSettings::default(),
             dns: Dns::default(),
         }
     }
@@ -75,7 +75,7 @@ pub struct Cluster {
     pub kubeconfig: Option<KubeconfigPath>,
     /// The context; absent: the kubeconfig's current one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub context: Option<Context>,
+    pub context: Option<ContextName>,
     /// The namespace; absent: the context's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<Namespace>,
@@ -85,7 +85,7 @@ pub struct Cluster {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Agent {
+pub struct AgentSettings {
     /// The agent's image; absent: the one of this version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Image>,

@@ -146,16 +146,16 @@ text_value!(Namespace);
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
-pub struct Context(String);
+pub struct ContextName(String);
 
-impl Context {
+impl ContextName {
     /// The context's name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-impl FromStr for Context {
+impl FromStr for ContextName {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
@@ -164,13 +164,13 @@ impl FromStr for Context {
     }
 }
 
-impl fmt::Display for Context {
+impl fmt::Display for ContextName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-text_value!(Context);
+text_value!(ContextName);
 
 /// A container image reference. The registry has the last word on its form; here it only has to be one word.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -364,10 +364,10 @@ mod tests {
             "kubernetes-admin@kubernetes",
             "my cluster",
         ] {
-            assert_eq!(good.parse::<Context>().unwrap().as_str(), good);
+            assert_eq!(good.parse::<ContextName>().unwrap().as_str(), good);
         }
         for bad in ["", "a\nb", "--kubeconfig=x"] {
-            assert!(bad.parse::<Context>().is_err(), "{bad:?} was taken");
+            assert!(bad.parse::<ContextName>().is_err(), "{bad:?} was taken");
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::stream::BoxStream;
 use ipnet::IpNet;
 use slipway_carrier::CarrierError;
-use slipway_cluster::placement::{Agent, Progress};
+use slipway_cluster::placement::{AgentPod, Progress};
 use slipway_key::Key;
 use slipway_names::Namespaces;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -30,7 +30,7 @@ pub(crate) trait Clusters: Send + Sync {
     fn choose(&self, options: &Options) -> impl Future<Output = Result<Self::Target, SessionError>> + Send;
 
     /// The names under which users know what was chosen.
-    fn place(target: &Self::Target) -> Place;
+    fn place(target: &Self::Target) -> Location;
 
     /// Asks the API server, and learns what a session needs to know of the cluster.
     fn reach(
@@ -42,7 +42,7 @@ pub(crate) trait Clusters: Send + Sync {
 
 /// The names of a context and a namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Location {
     pub(crate) context: String,
     pub(crate) namespace: String,
 }
@@ -50,7 +50,7 @@ pub(crate) struct Place {
 /// What is known of a cluster before an agent is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
-    pub(crate) place: Place,
+    pub(crate) place: Location,
     /// The networks that the cluster declares as its own.
     pub(crate) networks: Vec<IpNet>,
     pub(crate) namespaces: Namespaces,
@@ -68,7 +68,7 @@ pub(crate) struct ApiServer {
 /// An agent of this session, and the key that it accepts.
 #[derive(Clone, Debug)]
 pub(crate) struct PlacedAgent {
-    pub(crate) agent: Agent,
+    pub(crate) agent: AgentPod,
     pub(crate) key: Key,
     /// Whether an earlier session placed it.
     pub(crate) found: bool,
@@ -95,12 +95,12 @@ pub(crate) trait Cluster: Send + Sync + 'static {
     fn remove_agent(&self, agent: &PlacedAgent) -> impl Future<Output = ()> + Send;
 
     /// Ends when the agent's pod is gone; never where pods may not be watched.
-    fn agent_gone(&self, agent: &Agent) -> impl Future<Output = ()> + Send;
+    fn agent_gone(&self, agent: &AgentPod) -> impl Future<Output = ()> + Send;
 
     /// Opens a carrier to the agent.
     fn open(
         &self,
-        agent: &Agent,
+        agent: &AgentPod,
     ) -> impl Future<Output = Result<(Self::Reader, Self::Writer), CarrierError>> + Send;
 
     /// How much longer [`open`](Self::open) may take while it is not known which transport works.

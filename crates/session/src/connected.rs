@@ -9,7 +9,7 @@ use slipway_tunnel::{ResetCause, Stats};
 
 use crate::carriers::Report;
 use crate::cluster::Cluster;
-use crate::context::Context;
+use crate::context::SessionContext;
 use crate::error::SessionError;
 use crate::states::{Event, Exit, Live};
 
@@ -33,7 +33,7 @@ enum Change {
 
 impl<C: Cluster> Live<C> {
     /// Waits until the session does not stay connected.
-    pub(crate) async fn stay_connected(mut self, context: &Context) -> Event<C> {
+    pub(crate) async fn stay_connected(mut self, context: &SessionContext) -> Event<C> {
         context.publisher.enter(State::Connected);
         tracing::info!("connected");
         match self.until(Awaited::NoCarrier, context).await {
@@ -44,7 +44,7 @@ impl<C: Cluster> Live<C> {
     }
 
     /// Waits for a carrier. Open connections are kept, and new ones wait.
-    pub(crate) async fn reconnect(mut self, context: &Context) -> Event<C> {
+    pub(crate) async fn reconnect(mut self, context: &SessionContext) -> Event<C> {
         context.publisher.enter(State::Reconnecting);
         context.step("Waiting for the network. Open connections are kept");
         match self.until(Awaited::ACarrier, context).await {
@@ -66,7 +66,7 @@ impl<C: Cluster> Live<C> {
         Event::AgentLost(self)
     }
 
-    async fn until(&mut self, awaited: Awaited, context: &Context) -> Change {
+    async fn until(&mut self, awaited: Awaited, context: &SessionContext) -> Change {
         let Self {
             link,
             captured,

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::carriers::{Carriers, Report, Trouble};
 use crate::cluster::Cluster;
-use crate::context::Context;
+use crate::context::SessionContext;
 use crate::error::SessionError;
 use crate::extra_hosts::HostsCheck;
 use crate::name_events::observer;
@@ -24,7 +24,7 @@ pub(crate) const FIRST_CARRIER: Duration = Duration::from_secs(30);
 const HOSTS_WITHIN: Duration = Duration::from_secs(1);
 
 impl<C: Cluster> Placed<C> {
-    pub(crate) async fn run(mut self, context: &Context) -> Event<C> {
+    pub(crate) async fn run(mut self, context: &SessionContext) -> Event<C> {
         context.publisher.enter(State::Connecting);
         context.step("Connecting to the agent");
         let mut carriers = Carriers::start(&self.link, &self.agent);
@@ -67,7 +67,9 @@ impl<C: Cluster> Placed<C> {
             carriers,
             instance: agent.instance,
         };
-        context.desk.set_explainer(Some(live.captured.method.explainer()));
+        context
+            .handler
+            .set_explainer(Some(live.captured.method.explainer()));
         // Who starts a session in the background reads no further than that it is connected.
         let _ = tokio::time::timeout(HOSTS_WITHIN, live.captured.hosts.finish()).await;
         live.captured.publish(context, Some(State::Connected));
@@ -77,7 +79,7 @@ impl<C: Cluster> Placed<C> {
 
 impl Captured {
     /// Publishes what the method reports, and enters a state with it if there is one to enter.
-    pub(crate) fn publish(&mut self, context: &Context, enter: Option<State>) {
+    pub(crate) fn publish(&mut self, context: &SessionContext, enter: Option<State>) {
         let report = self.report.borrow_and_update().clone();
         self.problems.set(report.problems);
         context.publisher.update(|status| {
@@ -91,7 +93,7 @@ impl Captured {
 }
 
 fn connection<C>(
-    context: &Context,
+    context: &SessionContext,
     link: &Link<C>,
     domain: Option<&str>,
     packets: mpsc::Receiver<PacketReply>,

@@ -6,21 +6,21 @@ use slipway_control::Publisher;
 use slipway_method::Elders;
 use tokio_util::sync::CancellationToken;
 
-use crate::desk::Desk;
+use crate::control_handler::ControlHandler;
 use crate::error::SessionError;
 use crate::options::Options;
 use crate::states::Exit;
 
 /// Input that all states share.
-pub(crate) struct Context {
+pub(crate) struct SessionContext {
     pub(crate) options: Options,
     pub(crate) publisher: Publisher,
-    pub(crate) desk: Desk,
+    pub(crate) handler: ControlHandler,
     pub(crate) stop: CancellationToken,
     pub(crate) elders: Arc<dyn Elders>,
 }
 
-impl Context {
+impl SessionContext {
     /// Publishes and logs what is being done.
     pub(crate) fn step(&self, text: &str) {
         tracing::info!("{text}");

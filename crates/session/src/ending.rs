@@ -5,15 +5,15 @@ use std::time::Duration;
 use slipway_control_api::State;
 
 use crate::cluster::Cluster;
-use crate::context::Context;
+use crate::context::SessionContext;
 use crate::states::Undo;
 
 /// How long the laptop's side may take; after that it is dropped, which the kernel cleans up.
 const LAPTOP: Duration = Duration::from_secs(5);
 
-pub(crate) async fn run<C: Cluster>(undo: Undo<C>, context: &Context) {
+pub(crate) async fn run<C: Cluster>(undo: Undo<C>, context: &SessionContext) {
     context.publisher.enter(State::Ending);
-    context.desk.set_explainer(None);
+    context.handler.set_explainer(None);
     match undo {
         Undo::Nothing => {}
         Undo::Agent(cluster, agent) => cluster.remove_agent(&agent).await,

@@ -12,7 +12,7 @@
 //!
 //! It joins the crates below it: `cluster` to choose a cluster and place an agent, `carrier` and `tunnel` to reach the
 //! agent, and a [`Method`](slipway_method::Method), which captures programs and of which it knows no more than the trait.
-//! What happens goes to a [`slipway_control::Publisher`]; requests of users come in by [`Desk`]. It must not know any
+//! What happens goes to a [`slipway_control::Publisher`]; requests of users come in by [`ControlHandler`]. It must not know any
 //! method, the helper, how a status is shown, or who started it.
 
 mod carriers;
@@ -20,7 +20,7 @@ mod cluster;
 mod connected;
 mod connecting;
 mod context;
-mod desk;
+mod control_handler;
 mod elders;
 mod ending;
 mod error;
@@ -34,6 +34,6 @@ mod states;
 #[cfg(test)]
 mod tests;
 
-pub use desk::Desk;
+pub use control_handler::ControlHandler;
 pub use options::Options;
 pub use run::run;

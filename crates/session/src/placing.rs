@@ -1,22 +1,22 @@
 //! Placing: the agent that the last session of this profile left is found, or a new one is put into the cluster.
 
-use slipway_cluster::placement::{Agent, Progress};
+use slipway_cluster::placement::{AgentPod, Progress};
 use slipway_control_api::{AgentInfo, State};
 
 use crate::cluster::{Cluster, PlacedAgent};
-use crate::context::Context;
+use crate::context::SessionContext;
 use crate::error::SessionError;
 use crate::states::{Event, Placed, Prepared, WantedAgent};
 
 impl<C: Cluster> Prepared<C> {
-    pub(crate) async fn run(self, context: &Context) -> Event<C> {
+    pub(crate) async fn run(self, context: &SessionContext) -> Event<C> {
         context.publisher.enter(State::Placing);
         let agent = find_or_place(&*self.link.cluster, self.wanted, context);
         let agent = match context.unless_stopped(agent).await {
             Ok(agent) => agent,
             Err(exit) => return Event::NotPlaced(self, exit),
         };
-        let Agent { pod, node, .. } = agent.agent.clone();
+        let AgentPod { pod, node, .. } = agent.agent.clone();
         context
             .publisher
             .update(|status| status.agent = Some(AgentInfo { pod, node }));
@@ -31,7 +31,7 @@ impl<C: Cluster> Prepared<C> {
 async fn find_or_place<C: Cluster>(
     cluster: &C,
     wanted: WantedAgent,
-    context: &Context,
+    context: &SessionContext,
 ) -> Result<PlacedAgent, SessionError> {
     if wanted == WantedAgent::Kept
         && let Some(agent) = cluster.kept_agent().await?

@@ -8,7 +8,7 @@ use slipway_method::Method;
 use slipway_tunnel::{FromAgent, Limits, Tunnel};
 
 use crate::cluster::Clusters;
-use crate::context::Context;
+use crate::context::SessionContext;
 use crate::error::SessionError;
 use crate::states::{Event, Exit, Laptop, Link, Prepared, WantedAgent};
 
@@ -20,7 +20,7 @@ pub(crate) struct Preparing<K> {
 }
 
 impl<K: Clusters> Preparing<K> {
-    pub(crate) async fn run(self, context: &Context) -> Event<K::Cluster> {
+    pub(crate) async fn run(self, context: &SessionContext) -> Event<K::Cluster> {
         context.publisher.enter(State::Preparing);
         match self.prepare(context).await {
             Ok(prepared) => Event::Prepared(prepared),
@@ -28,7 +28,7 @@ impl<K: Clusters> Preparing<K> {
         }
     }
 
-    async fn prepare(self, context: &Context) -> Result<Prepared<K::Cluster>, Exit> {
+    async fn prepare(self, context: &SessionContext) -> Result<Prepared<K::Cluster>, Exit> {
         context.step("Reading the kubeconfig");
         let chosen = self.clusters.choose(&context.options);
         let target = context.unless_stopped(chosen).await?;

@@ -12,15 +12,15 @@ use slipway_problem::Fault;
 
 use crate::cluster::Clusters;
 use crate::cluster::kubernetes::Kubernetes;
-use crate::context::Context;
-use crate::desk::Desk;
+use crate::context::SessionContext;
+use crate::control_handler::ControlHandler;
 use crate::elders::Elders;
 use crate::ending;
 use crate::options::Options;
 use crate::preparing::Preparing;
 use crate::states::{Exit, State, next};
 
-/// Runs a session from connect to clean-up: until [`Desk::stop`] is cancelled, or it cannot go on.
+/// Runs a session from connect to clean-up: until [`ControlHandler::stop`] is cancelled, or it cannot go on.
 ///
 /// State, progress and problems go to `publisher`. Older sessions are looked for in `folder`.
 ///
@@ -31,7 +31,7 @@ pub async fn run(
     options: Options,
     method: Box<dyn Method>,
     publisher: Publisher,
-    desk: Desk,
+    handler: ControlHandler,
     folder: &RuntimeFolder,
 ) -> Result<(), Problem> {
     let begin = Preparing {
@@ -39,12 +39,12 @@ pub async fn run(
         method,
         address_changes: address_changes(),
     };
-    let context = Context {
+    let context = SessionContext {
         options,
         elders: Arc::new(Elders::watch(folder, publisher.status())),
         publisher,
-        stop: desk.stop(),
-        desk,
+        stop: handler.stop(),
+        handler,
     };
     run_from(begin, &context).await
 }
@@ -58,7 +58,10 @@ fn address_changes() -> BoxStream<'static, ()> {
 }
 
 /// Runs a session from its first state on.
-pub(crate) async fn run_from<K: Clusters>(begin: Preparing<K>, context: &Context) -> Result<(), Problem> {
+pub(crate) async fn run_from<K: Clusters>(
+    begin: Preparing<K>,
+    context: &SessionContext,
+) -> Result<(), Problem> {
     let mut event = begin.run(context).await;
     let exit = loop {
         event = match next(event) {

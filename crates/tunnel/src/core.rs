@@ -24,7 +24,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::carrier::{CarrierId, CarrierState, Life};
-use crate::frame::{AskError, Farewell, Frame, Refusal, ResetCause, StreamId};
+use crate::frame::{AskError, Farewell, Frame, ResetCause, StreamId, StreamRefusal};
 use crate::ids::Seen;
 use crate::limits::{CARRIERS, Limits};
 use crate::receive::ReceiveHalf;
@@ -63,7 +63,7 @@ pub(crate) enum Event {
     },
     Undeliverable {
         flow: u32,
-        refusal: Refusal,
+        refusal: StreamRefusal,
     },
     Echo {
         id: u32,
@@ -96,7 +96,7 @@ enum Opening {
     /// The answer to `Open` is awaited, at the client or by the agent's shell.
     Pending,
     Open,
-    Refused(Refusal),
+    Refused(StreamRefusal),
 }
 
 #[derive(Debug)]

@@ -25,7 +25,7 @@ pub struct StreamId(pub u32);
 
 /// Why the far end could not connect, as `connect(2)` would have told a program there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum StreamRefusal {
     /// Nothing listens there (`ECONNREFUSED`).
     #[error("connection refused")]
     Refused,
@@ -112,7 +112,7 @@ pub enum Frame {
         /// The stream, which is over with this.
         stream: StreamId,
         /// Why.
-        refusal: Refusal,
+        refusal: StreamRefusal,
     },
     /// Bytes of a stream, the first of them at `offset`.
     Data {
@@ -179,7 +179,7 @@ pub enum Frame {
         /// The flow.
         flow: u32,
         /// Why.
-        refusal: Refusal,
+        refusal: StreamRefusal,
     },
     /// An ICMP echo request.
     Echo {
@@ -564,27 +564,27 @@ fn get_socket_addr(body: &mut Bytes) -> Option<SocketAddr> {
     Some(SocketAddr::new(get_ip_addr(body)?, port))
 }
 
-fn refusal_code(refusal: Refusal) -> u8 {
+fn refusal_code(refusal: StreamRefusal) -> u8 {
     match refusal {
-        Refusal::Refused => 1,
-        Refusal::HostUnreachable => 2,
-        Refusal::NetworkUnreachable => 3,
-        Refusal::TimedOut => 4,
-        Refusal::Prohibited => 5,
-        Refusal::Exhausted => 6,
-        Refusal::TunnelEnded => 7,
+        StreamRefusal::Refused => 1,
+        StreamRefusal::HostUnreachable => 2,
+        StreamRefusal::NetworkUnreachable => 3,
+        StreamRefusal::TimedOut => 4,
+        StreamRefusal::Prohibited => 5,
+        StreamRefusal::Exhausted => 6,
+        StreamRefusal::TunnelEnded => 7,
     }
 }
 
-fn refusal(code: u8) -> Option<Refusal> {
+fn refusal(code: u8) -> Option<StreamRefusal> {
     Some(match code {
-        1 => Refusal::Refused,
-        2 => Refusal::HostUnreachable,
-        3 => Refusal::NetworkUnreachable,
-        4 => Refusal::TimedOut,
-        5 => Refusal::Prohibited,
-        6 => Refusal::Exhausted,
-        7 => Refusal::TunnelEnded,
+        1 => StreamRefusal::Refused,
+        2 => StreamRefusal::HostUnreachable,
+        3 => StreamRefusal::NetworkUnreachable,
+        4 => StreamRefusal::TimedOut,
+        5 => StreamRefusal::Prohibited,
+        6 => StreamRefusal::Exhausted,
+        7 => StreamRefusal::TunnelEnded,
         _ => return None,
     })
 }

@@ -34,7 +34,7 @@ mod splice;
 mod stream;
 mod tunnel;
 
-pub use frame::{AskError, Refusal, ResetCause};
+pub use frame::{AskError, ResetCause, StreamRefusal};
 pub use limits::{CARRIERS, Limits};
 pub use proof::{Introduction, ProofError};
 pub use splice::splice;

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::blocks::Blocks;
 use crate::carrier::CarrierId;
 use crate::core::{Core, Event, Role};
-use crate::frame::{AskError, Farewell, Frame, FrameError, Refusal, ResetCause, StreamId};
+use crate::frame::{AskError, Farewell, Frame, FrameError, ResetCause, StreamId, StreamRefusal};
 use crate::limits::Limits;
 use crate::stream::Stream;
 
@@ -102,7 +102,7 @@ pub enum PacketReply {
         /// As given to [`Tunnel::send_datagram`].
         flow: u32,
         /// Why.
-        refusal: Refusal,
+        refusal: StreamRefusal,
     },
     /// An echo request was answered.
     Echo {
@@ -253,11 +253,11 @@ impl Tunnel {
     ///
     /// # Errors
     ///
-    /// [`Refusal`], as `connect(2)` would have failed at the agent.
-    pub async fn open(&self, to: SocketAddr) -> Result<Stream, Refusal> {
+    /// [`StreamRefusal`], as `connect(2)` would have failed at the agent.
+    pub async fn open(&self, to: SocketAddr) -> Result<Stream, StreamRefusal> {
         let (id, limit) = {
             let mut core = self.shared.core();
-            (core.open(to).ok_or(Refusal::Exhausted)?, core.limits().open)
+            (core.open(to).ok_or(StreamRefusal::Exhausted)?, core.limits().open)
         };
         // From here on dropping the future resets the stream.
         let stream = Stream::new(self.shared.clone(), id);
@@ -267,7 +267,7 @@ impl Tunnel {
         });
         tokio::time::timeout(limit, answer)
             .await
-            .unwrap_or(Err(Refusal::TimedOut))?;
+            .unwrap_or(Err(StreamRefusal::TimedOut))?;
         Ok(stream)
     }
 
@@ -313,7 +313,7 @@ impl Tunnel {
     }
 
     /// Tells the client that the far end of a flow does not listen. May be lost.
-    pub fn undeliverable(&self, flow: u32, refusal: Refusal) {
+    pub fn undeliverable(&self, flow: u32, refusal: StreamRefusal) {
         self.shared
             .core()
             .send_loose(Frame::Undeliverable { flow, refusal });
@@ -363,7 +363,7 @@ impl OpenRequest {
     }
 
     /// Tells the client that there is no connection.
-    pub fn refuse(self, refusal: Refusal) {
+    pub fn refuse(self, refusal: StreamRefusal) {
         self.shared.core().refuse(self.id, refusal);
     }
 
@@ -416,7 +416,7 @@ impl Shared {
                     id,
                 };
                 if let Err(Request::Open(request)) = self.ask_agent(Request::Open(request)) {
-                    request.refuse(Refusal::Exhausted);
+                    request.refuse(StreamRefusal::Exhausted);
                 }
             }
             Event::Asked { id, message } => {

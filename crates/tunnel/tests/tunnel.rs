@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use slipway_tunnel::{AskError, CarrierEnd, Limits, Refusal, Request, Tunnel, splice};
+use slipway_tunnel::{AskError, CarrierEnd, Limits, Request, StreamRefusal, Tunnel, splice};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -36,7 +36,7 @@ fn pair() -> Pair {
                     tokio::spawn(async move {
                         match TcpStream::connect(request.to).await {
                             Ok(socket) => splice(request.accept(), socket).await,
-                            Err(_) => request.refuse(Refusal::Refused),
+                            Err(_) => request.refuse(StreamRefusal::Refused),
                         }
                     });
                 }
@@ -96,7 +96,10 @@ async fn server<F: Future<Output = ()> + Send>(
 async fn a_connection_that_is_refused_there_is_refused_here() {
     let pair = pair();
     let _carrier = pair.attach();
-    assert_eq!(pair.client.open(NOWHERE).await.err(), Some(Refusal::Refused));
+    assert_eq!(
+        pair.client.open(NOWHERE).await.err(),
+        Some(StreamRefusal::Refused)
+    );
 }
 
 #[tokio::test]
@@ -198,7 +201,7 @@ async fn an_agent_that_says_nothing_to_an_open_or_a_question_is_given_up() {
     let (near, far) = duplex(4096);
     let _carrier = [run(&client, near), run(&agent, far)];
     let began = Instant::now();
-    assert_eq!(client.open(NOWHERE).await.err(), Some(Refusal::TimedOut));
+    assert_eq!(client.open(NOWHERE).await.err(), Some(StreamRefusal::TimedOut));
     assert_eq!(began.elapsed().as_secs(), limits.open.as_secs());
     let began = Instant::now();
     let answer = client.ask(Bytes::from_static(b"who")).await;

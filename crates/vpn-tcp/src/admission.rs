@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use slipway_helper_api::{ClientError, RangeTrouble, Refusal, Route, RouteOrigin, Routes, TunnelCidr};
+use slipway_helper_api::{ClientError, HelperRefusal, RangeTrouble, Route, RouteOrigin, Routes, TunnelCidr};
 use slipway_laptop::is_private;
 use slipway_names::{Admission, NamedBy};
 
@@ -155,8 +155,8 @@ enum Refused {
 }
 
 impl Refused {
-    fn by(net: &TunnelCidr, refusal: &Refusal, because: &[Warning]) -> Self {
-        if let Refusal::RangeRefused { why, .. } = refusal {
+    fn by(net: &TunnelCidr, refusal: &HelperRefusal, because: &[Warning]) -> Self {
+        if let HelperRefusal::RangeRefused { why, .. } = refusal {
             return match why {
                 RangeTrouble::NoIpv6 => Self::NoIpv6,
                 RangeTrouble::Public

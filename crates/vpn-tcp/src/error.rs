@@ -3,7 +3,7 @@
 use std::io;
 
 use slipway_capture::CaptureError;
-use slipway_helper_api::{ClientError, Refusal};
+use slipway_helper_api::{ClientError, HelperRefusal};
 use slipway_problem::{Action, Fault};
 
 use crate::keeper::HELPER_RETURNS_WITHIN;
@@ -16,7 +16,7 @@ pub(crate) enum VpnTcpError {
     Helper(#[from] ClientError),
     /// The helper refused.
     #[error("{}", .0.cause())]
-    Refused(Refusal),
+    Refused(HelperRefusal),
     /// Packets could not be captured.
     #[error(transparent)]
     Capture(#[from] CaptureError),

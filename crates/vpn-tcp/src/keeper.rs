@@ -110,7 +110,7 @@ impl Keeper {
     /// Makes the laptop's resolver send the names of these domains here, in place of those before.
     async fn send_here(&mut self, domains: Zones) {
         let Some(before) = &self.ask.dns else { return };
-        let dns = DnsPlan::new(domains, before.redirect_port(), before.rung());
+        let dns = DnsPlan::new(domains, before.redirect_port(), before.mode());
         let outcome = match dns.and_then(|dns| {
             self.ask.dns = Some(dns.clone());
             // What is routed stays as the helper has it: it may have refused some of what we know.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use slipway_helper_api::{
-    Client, ClientError, DnsPlan, Handover, Lease, Plan, PlanError, Refusal, Route, Routes, Slot, UpError,
-    Upstream,
+    Client, ClientError, DnsPlan, Handover, HelperRefusal, Lease, Plan, PlanError, Route, Routes, Slot,
+    UpError, Upstream,
 };
 
 use crate::error::VpnTcpError;
@@ -90,7 +90,7 @@ pub(crate) fn routes_of(lease: &Lease) -> Vec<IpNet> {
 /// [`VpnTcpError`] where there is more than a lease may have.
 pub(crate) fn plan(routes: &Routes, dns: Option<&DnsPlan>) -> Result<Plan, VpnTcpError> {
     Plan::new(routes.iter(), dns.cloned()).map_err(|error| match error {
-        PlanError::TooManyRoutes { given } => VpnTcpError::Refused(Refusal::TooManyRoutes {
+        PlanError::TooManyRoutes { given } => VpnTcpError::Refused(HelperRefusal::TooManyRoutes {
             given,
             limit: slipway_helper_api::MAX_ROUTES,
         }),

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use slipway_capture::private_namespace::check_tun;
 use slipway_control_api::Problem;
-use slipway_helper_api::{Client, Refusal};
+use slipway_helper_api::{Client, HelperRefusal};
 use slipway_method::{Connection, Method, RunningMethod};
 use slipway_problem::Fault;
 
@@ -54,7 +54,7 @@ async fn check(helper: &Path) -> Result<(), VpnTcpError> {
     let mut client = Client::connect(helper).await?;
     check_tun()?;
     match client.status().await?.names {
-        Ok(_rung) => Ok(()),
-        Err(trouble) => Err(VpnTcpError::Refused(Refusal::DnsUnavailable(trouble))),
+        Ok(_mode) => Ok(()),
+        Err(trouble) => Err(VpnTcpError::Refused(HelperRefusal::DnsUnavailable(trouble))),
     }
 }

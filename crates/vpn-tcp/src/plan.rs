@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use slipway_helper_api::{
-    Conflict, ConflictWith, RangeTrouble, Refusal, Route, RouteOrigin, Routes, TunnelCidr,
+    Conflict, ConflictWith, HelperRefusal, RangeTrouble, Route, RouteOrigin, Routes, TunnelCidr,
 };
 use slipway_method::Doubt;
 use slipway_names::Name;
@@ -152,9 +152,9 @@ fn without(route: TunnelCidr, own_way: &[IpAddr]) -> Vec<TunnelCidr> {
 }
 
 /// The networks without what the helper refused, and why; `None` where the refusal is not about networks.
-pub(crate) fn narrowed(routes: &Routes, refusal: &Refusal) -> Option<(Routes, Vec<Warning>)> {
+pub(crate) fn narrowed(routes: &Routes, refusal: &HelperRefusal) -> Option<(Routes, Vec<Warning>)> {
     match refusal {
-        Refusal::Conflicts(conflicts) => {
+        HelperRefusal::Conflicts(conflicts) => {
             let mut left = routes.clone();
             for conflict in conflicts {
                 let overlapping: Vec<Route> = left
@@ -170,7 +170,7 @@ pub(crate) fn narrowed(routes: &Routes, refusal: &Refusal) -> Option<(Routes, Ve
             let warnings = conflicts.iter().cloned().map(Warning::InUse).collect();
             (left != *routes).then_some((left, warnings))
         }
-        Refusal::RangeRefused { range, why } => {
+        HelperRefusal::RangeRefused { range, why } => {
             let mut left = routes.clone();
             let was_there = left.take(range).is_some();
             let warning = Warning::KeptOut {
@@ -186,20 +186,20 @@ pub(crate) fn narrowed(routes: &Routes, refusal: &Refusal) -> Option<(Routes, Ve
             };
             was_there.then_some((left, warnings))
         }
-        Refusal::NotAuthorised { .. }
-        | Refusal::VersionMismatch { .. }
-        | Refusal::TooManyLeases { .. }
-        | Refusal::NoFreeSlot
-        | Refusal::TooManyRoutes { .. }
-        | Refusal::NoTunDevice { .. }
-        | Refusal::Kernel { .. }
-        | Refusal::DnsUnavailable(_)
-        | Refusal::DomainRefused { .. }
-        | Refusal::OutOfOrder
-        | Refusal::LeaseExists
-        | Refusal::NoLease
-        | Refusal::Busy
-        | Refusal::Defect => None,
+        HelperRefusal::NotAuthorised { .. }
+        | HelperRefusal::VersionMismatch { .. }
+        | HelperRefusal::TooManyLeases { .. }
+        | HelperRefusal::NoFreeSlot
+        | HelperRefusal::TooManyRoutes { .. }
+        | HelperRefusal::NoTunDevice { .. }
+        | HelperRefusal::Kernel { .. }
+        | HelperRefusal::DnsUnavailable(_)
+        | HelperRefusal::DomainRefused { .. }
+        | HelperRefusal::OutOfOrder
+        | HelperRefusal::LeaseExists
+        | HelperRefusal::NoLease
+        | HelperRefusal::Busy
+        | HelperRefusal::Defect => None,
     }
 }
 
@@ -220,7 +220,7 @@ mod tests {
             device: "wlan0".to_owned(),
             with: ConflictWith::Attached,
         };
-        let refusal = Refusal::Conflicts(vec![conflict.clone()]);
+        let refusal = HelperRefusal::Conflicts(vec![conflict.clone()]);
         let (left, warnings) = narrowed(&set(&["10.0.0.0/14", "10.96.0.0/16"]), &refusal).unwrap();
         assert_eq!(left, set(&["10.0.0.0/16", "10.2.0.0/15", "10.96.0.0/16"]));
         assert_eq!(warnings, [Warning::InUse(conflict)]);
@@ -249,6 +249,9 @@ mod tests {
 
     #[test]
     fn a_refusal_that_is_not_about_networks_is_final() {
-        assert_eq!(narrowed(&set(&["10.96.0.0/16"]), &Refusal::NoFreeSlot), None);
+        assert_eq!(
+            narrowed(&set(&["10.96.0.0/16"]), &HelperRefusal::NoFreeSlot),
+            None
+        );
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use slipway_capture::{Capture, Lost, Setup, TunAddresses};
 use slipway_helper_api::{
-    ClientError, ClusterDomain, DnsPlan, Granted, Plan, RedirectPort, RouteOrigin, Rung, RungChoice,
+    ClientError, ClusterDomain, DnsMode, DnsModeChoice, DnsPlan, Granted, Plan, RedirectPort, RouteOrigin,
 };
 use slipway_method::{
     CaptureResolver, Connection, DomainSource, Doubt, NamePlan, Trust, TunnelFarEnd, Upstreams, laptop_names,
@@ -136,7 +136,11 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
         reach: tell_reach,
     };
     tasks.spawn(watch_over(keeper, capture.clone(), end));
-    if granted.dns.as_ref().is_some_and(|dns| dns.rung == Rung::Resolved) {
+    if granted
+        .dns
+        .as_ref()
+        .is_some_and(|dns| dns.mode == DnsMode::Resolved)
+    {
         tasks.spawn(domains.follow(namespaces.subscribe(), names.clone(), needs));
     }
     let running = Running {
@@ -161,7 +165,7 @@ fn dns_words(granted: &Granted) -> String {
     granted
         .dns
         .as_ref()
-        .map_or_else(|| "nothing".to_owned(), |dns| dns.rung.to_string())
+        .map_or_else(|| "nothing".to_owned(), |dns| dns.mode.to_string())
 }
 
 /// What a capture has to know of the TUN that the helper granted.
@@ -189,7 +193,7 @@ fn by(origin: RouteOrigin, ranges: &[IpNet]) -> impl Iterator<Item = (IpNet, Rou
 fn dns_plan(domains: &Domains, port: u16) -> Result<DnsPlan, VpnTcpError> {
     let unexpected = |_| VpnTcpError::Helper(ClientError::Unexpected);
     let port = RedirectPort::try_from(port).map_err(unexpected)?;
-    DnsPlan::new(domains.with(&[]), port, RungChoice::Auto).map_err(unexpected)
+    DnsPlan::new(domains.with(&[]), port, DnsModeChoice::Auto).map_err(unexpected)
 }
 
 /// Whether the cluster's domain may be taken for the cluster's. What the helper refuses from a cluster is not.
@@ -219,7 +223,11 @@ async fn doubt(plan: &NamePlan, names: &Names) -> Option<Doubt> {
 /// The domains that the laptop's resolver searches because of this session, where it sends every question here: short
 /// names come by them too.
 fn our_search(granted: &Granted, domains: &Domains) -> Vec<Name> {
-    if granted.dns.as_ref().is_none_or(|dns| dns.rung != Rung::Resolved) {
+    if granted
+        .dns
+        .as_ref()
+        .is_none_or(|dns| dns.mode != DnsMode::Resolved)
+    {
         return Vec::new();
     }
     let search = domains.with(&[]).search;

@@ -23,9 +23,9 @@ fn profiles_that_are_off_are_offered() {
 
 #[test]
 fn what_was_just_clicked_cannot_be_clicked_again() {
-    let mut picture = profiles(&["shop"]);
-    picture.starting.insert(target("shop"));
-    assert_snapshot!(seen(&picture), @"
+    let mut desktop = profiles(&["shop"]);
+    desktop.starting.insert(target("shop"));
+    assert_snapshot!(seen(&desktop), @"
     icon: Connecting; tooltip: shop: Connecting
       shop: Connecting
     ---
@@ -37,12 +37,12 @@ fn what_was_just_clicked_cannot_be_clicked_again() {
 
 #[test]
 fn connecting_says_what_it_does_and_can_be_given_up() {
-    let mut picture = profiles(&["shop"]);
-    picture.starting.insert(target("shop"));
-    add(&mut picture, "shop", State::Placing, |status| {
+    let mut desktop = profiles(&["shop"]);
+    desktop.starting.insert(target("shop"));
+    add(&mut desktop, "shop", State::Placing, |status| {
         status.step = Some("placing the agent".into())
     });
-    assert_snapshot!(seen(&picture), @"
+    assert_snapshot!(seen(&desktop), @"
     icon: Connecting; tooltip: shop: Connecting: placing the agent
       shop: Connecting: placing the agent
     ---
@@ -54,9 +54,9 @@ fn connecting_says_what_it_does_and_can_be_given_up() {
 
 #[test]
 fn a_connected_profile_can_be_disconnected() {
-    let mut picture = profiles(&["billing", "shop"]);
-    add(&mut picture, "shop", State::Connected, |_| {});
-    assert_snapshot!(seen(&picture), @"
+    let mut desktop = profiles(&["billing", "shop"]);
+    add(&mut desktop, "shop", State::Connected, |_| {});
+    assert_snapshot!(seen(&desktop), @"
     icon: Connected; tooltip: shop: Connected
       shop: Connected
     ---
@@ -69,29 +69,29 @@ fn a_connected_profile_can_be_disconnected() {
 
 #[test]
 fn a_measurement_changes_nothing_that_is_shown() {
-    let mut picture = profiles(&["shop"]);
-    add(&mut picture, "shop", State::Connected, |_| {});
-    let before = View::of(&picture);
-    for status in picture.sessions.values_mut() {
+    let mut desktop = profiles(&["shop"]);
+    add(&mut desktop, "shop", State::Connected, |_| {});
+    let before = View::of(&desktop);
+    for status in desktop.sessions.values_mut() {
         status.health = Some(Health {
             rtt_ms: 12,
             ..Health::default()
         });
     }
-    assert_eq!(View::of(&picture), before);
+    assert_eq!(View::of(&desktop), before);
 }
 
 #[test]
 fn a_lost_network_is_told_where_the_profile_is() {
-    let mut picture = profiles(&["shop"]);
-    add(&mut picture, "shop", State::Reconnecting, |status| {
+    let mut desktop = profiles(&["shop"]);
+    add(&mut desktop, "shop", State::Reconnecting, |status| {
         status.problems = vec![Problem::new(
             "net-away",
             "Waiting for the network.",
             "Open connections are kept.",
         )];
     });
-    assert_snapshot!(seen(&picture), @"
+    assert_snapshot!(seen(&desktop), @"
     icon: Degraded; tooltip: shop: Reconnecting
       shop: Reconnecting
     ---
@@ -105,14 +105,14 @@ fn a_lost_network_is_told_where_the_profile_is() {
 
 #[test]
 fn every_problem_of_a_session_is_shown() {
-    let mut picture = profiles(&["shop"]);
-    add(&mut picture, "shop", State::Connected, |status| {
+    let mut desktop = profiles(&["shop"]);
+    add(&mut desktop, "shop", State::Connected, |status| {
         status.problems = vec![
             Problem::new("range-not-routed", "10.96.0.0/16 is in use.", "Leave the VPN."),
             Problem::new("also-proxy-unknown", "`db` is unknown.", "Correct it."),
         ];
     });
-    assert_snapshot!(seen(&picture), @"
+    assert_snapshot!(seen(&desktop), @"
     icon: Degraded; tooltip: shop: Connected
       shop: Connected
     ---
@@ -128,14 +128,14 @@ fn every_problem_of_a_session_is_shown() {
 
 #[test]
 fn what_failed_says_why_and_can_be_tried_again() {
-    let mut picture = profiles(&["shop"]);
+    let mut desktop = profiles(&["shop"]);
     let problem = Problem::new(
         "rbac-pods",
         "Your account may not create pods in shop.",
         "Ask for a Role that allows create on pods and get on pods/portforward in the namespace shop.",
     );
-    picture.report(target("shop"), Reporter::Starter, problem);
-    assert_snapshot!(seen(&picture), @"
+    desktop.report(target("shop"), Reporter::Starter, problem);
+    assert_snapshot!(seen(&desktop), @"
     icon: Attention; tooltip: shop: Needs you
       shop: Needs you
     ---
@@ -151,13 +151,13 @@ fn what_failed_says_why_and_can_be_tried_again() {
 
 #[test]
 fn sessions_from_a_terminal_appear_below() {
-    let mut picture = profiles(&["shop"]);
-    add(&mut picture, "shop", State::Connected, |_| {});
-    add(&mut picture, "", State::Connected, |status| {
+    let mut desktop = profiles(&["shop"]);
+    add(&mut desktop, "shop", State::Connected, |_| {});
+    add(&mut desktop, "", State::Connected, |status| {
         status.context = Some("prod@eu".into())
     });
-    add(&mut picture, "deleted", State::Ending, |_| {});
-    assert_snapshot!(seen(&picture), @"
+    add(&mut desktop, "deleted", State::Ending, |_| {});
+    assert_snapshot!(seen(&desktop), @"
     icon: Connecting; tooltip: shop: Connected | prod@eu: Connected | deleted: Disconnecting
       2 of 3 connected
     ---
@@ -174,14 +174,14 @@ fn sessions_from_a_terminal_appear_below() {
 #[test]
 fn without_profiles_the_contexts_are_offered() {
     let contexts = vec!["kind-dev".parse().unwrap(), "staging".parse().unwrap()];
-    let mut picture = Picture {
+    let mut desktop = DesktopState {
         contexts,
-        ..Picture::default()
+        ..DesktopState::default()
     };
-    add(&mut picture, "", State::Connected, |status| {
+    add(&mut desktop, "", State::Connected, |status| {
         status.context = Some("staging".into())
     });
-    assert_snapshot!(seen(&picture), @"
+    assert_snapshot!(seen(&desktop), @"
     icon: Connected; tooltip: staging: Connected
       staging: Connected
     ---
@@ -191,7 +191,7 @@ fn without_profiles_the_contexts_are_offered() {
     ---
     > Quit Slipway, stay connected
     ");
-    assert_snapshot!(seen(&Picture::default()), @"
+    assert_snapshot!(seen(&DesktopState::default()), @"
     icon: Disconnected; tooltip: Slipway: Not connected
       Not connected
     ---
@@ -203,13 +203,13 @@ fn without_profiles_the_contexts_are_offered() {
 
 #[test]
 fn protected_and_broken_profiles_are_marked() {
-    let mut picture = profiles(&[]);
+    let mut desktop = profiles(&[]);
     let problem = Problem::new(
         "profile-invalid",
         "line 3, column 1: unknown field `colr`",
         "Correct it.",
     );
-    picture.profiles = vec![
+    desktop.profiles = vec![
         Saved::Broken {
             stem: "billing".into(),
             problem,
@@ -219,7 +219,7 @@ fn protected_and_broken_profiles_are_marked() {
             protected: true,
         },
     ];
-    assert_snapshot!(seen(&picture), @"
+    assert_snapshot!(seen(&desktop), @"
     icon: Disconnected; tooltip: Slipway: Not connected
       Not connected
     ---
@@ -230,20 +230,20 @@ fn protected_and_broken_profiles_are_marked() {
     ---
     > Quit Slipway
     ");
-    add(&mut picture, "prod", State::Connected, |_| {});
-    assert!(seen(&picture).contains("> Disconnect prod (Connected, protected)"));
+    add(&mut desktop, "prod", State::Connected, |_| {});
+    assert!(seen(&desktop).contains("> Disconnect prod (Connected, protected)"));
 }
 
 #[test]
 fn two_sessions_of_one_profile_are_both_there() {
-    let mut picture = profiles(&["shop"]);
-    add(&mut picture, "shop", State::Connected, |_| {});
-    add(&mut picture, "shop", State::Connected, |_| {});
-    let clicks: Vec<_> = menu(&picture)
+    let mut desktop = profiles(&["shop"]);
+    add(&mut desktop, "shop", State::Connected, |_| {});
+    add(&mut desktop, "shop", State::Connected, |_| {});
+    let clicks: Vec<_> = menu(&desktop)
         .items()
         .filter_map(|item| item.click.clone())
         .collect();
-    for id in picture.sessions.keys() {
+    for id in desktop.sessions.keys() {
         assert!(
             clicks.contains(&Click::Disconnect(id.clone())),
             "{id} cannot be disconnected"
@@ -253,10 +253,10 @@ fn two_sessions_of_one_profile_are_both_there() {
 
 #[test]
 fn the_worst_session_has_the_icon() {
-    let mut picture = profiles(&["a"]);
+    let mut desktop = profiles(&["a"]);
     let mut expect = |state, change: fn(&mut SessionStatus), glyph| {
-        add(&mut picture, "a", state, change);
-        assert_eq!(View::of(&picture).glyph, glyph);
+        add(&mut desktop, "a", state, change);
+        assert_eq!(View::of(&desktop).glyph, glyph);
     };
     expect(State::Connected, |_| {}, Glyph::Connected);
     expect(State::Placing, |_| {}, Glyph::Connecting);
@@ -270,9 +270,9 @@ fn the_worst_session_has_the_icon() {
 
 #[test]
 fn a_session_that_has_ended_is_shown_as_going_until_it_is_gone() {
-    let mut picture = profiles(&["shop"]);
-    add(&mut picture, "shop", State::Ended, |_| {});
-    assert_snapshot!(seen(&picture), @"
+    let mut desktop = profiles(&["shop"]);
+    add(&mut desktop, "shop", State::Ended, |_| {});
+    assert_snapshot!(seen(&desktop), @"
     icon: Connecting; tooltip: shop: Disconnecting
       shop: Disconnecting
     ---
@@ -284,42 +284,42 @@ fn a_session_that_has_ended_is_shown_as_going_until_it_is_gone() {
 
 #[test]
 fn a_session_that_is_connected_with_a_problem_is_degraded() {
-    let mut picture = profiles(&["a"]);
-    add(&mut picture, "a", State::Connected, |status| {
+    let mut desktop = profiles(&["a"]);
+    add(&mut desktop, "a", State::Connected, |status| {
         status.problems = vec![Problem::new("overlap", "A range is used twice.", "Choose.")];
     });
-    assert_eq!(View::of(&picture).glyph, Glyph::Degraded);
+    assert_eq!(View::of(&desktop).glyph, Glyph::Degraded);
 }
 
 #[test]
 fn connecting_and_disconnecting_change_the_menu_in_place() {
-    let mut picture = profiles(&["billing", "shop"]);
-    let off = menu(&picture);
-    picture.starting.insert(target("shop"));
-    let starting = menu(&picture);
-    add(&mut picture, "shop", State::Connected, |_| {});
-    let on = menu(&picture);
+    let mut desktop = profiles(&["billing", "shop"]);
+    let off = menu(&desktop);
+    desktop.starting.insert(target("shop"));
+    let starting = menu(&desktop);
+    add(&mut desktop, "shop", State::Connected, |_| {});
+    let on = menu(&desktop);
     assert!(off.has_slots_of(&starting) && starting.has_slots_of(&on));
     assert_ne!(off, on);
 }
 
 #[test]
 fn a_line_more_is_another_menu() {
-    let mut picture = profiles(&["shop"]);
-    let before = menu(&picture);
+    let mut desktop = profiles(&["shop"]);
+    let before = menu(&desktop);
     let problem = Problem::new("x", "It broke.", "Mend it.");
-    picture.report(target("shop"), Reporter::Session, problem);
-    assert!(!before.has_slots_of(&menu(&picture)));
+    desktop.report(target("shop"), Reporter::Session, problem);
+    assert!(!before.has_slots_of(&menu(&desktop)));
 }
 
-fn profiles(names: &[&str]) -> Picture {
+fn profiles(names: &[&str]) -> DesktopState {
     let saved = |name: &&str| Saved::Profile {
         name: name.parse().unwrap(),
         protected: false,
     };
-    Picture {
+    DesktopState {
         profiles: names.iter().map(saved).collect(),
-        ..Picture::default()
+        ..DesktopState::default()
     }
 }
 
@@ -328,18 +328,18 @@ fn target(name: &str) -> Target {
 }
 
 /// Adds a session of a profile; of none if `profile` is empty.
-fn add(picture: &mut Picture, profile: &str, state: State, change: impl FnOnce(&mut SessionStatus)) {
-    let id: SessionId = format!("s{}", picture.sessions.len()).parse().unwrap();
+fn add(desktop: &mut DesktopState, profile: &str, state: State, change: impl FnOnce(&mut SessionStatus)) {
+    let id: SessionId = format!("s{}", desktop.sessions.len()).parse().unwrap();
     let profile = (!profile.is_empty()).then(|| profile.to_owned());
     let mut status = status_of_this_process(id.clone(), profile, Method::VpnTcp);
     status.state = state;
     change(&mut status);
-    picture.sessions.insert(id, status);
+    desktop.sessions.insert(id, status);
 }
 
 /// What a person sees: `>` is what can be clicked.
-fn seen(picture: &Picture) -> String {
-    let view = View::of(picture);
+fn seen(desktop: &DesktopState) -> String {
+    let view = View::of(desktop);
     let mut lines = vec![format!(
         "icon: {:?}; tooltip: {}",
         view.glyph,

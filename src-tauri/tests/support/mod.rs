@@ -1,4 +1,4 @@
-//! What the tests of the desk and of the tray share: a user's folders, and a `slipway` whose sessions speak
+//! What the tests of the actor and of the tray share: a user's folders, and a `slipway` whose sessions speak
 //! the real control protocol.
 
 #![allow(dead_code, reason = "each test binary uses its part")]

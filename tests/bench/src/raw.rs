@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use kube::Config;
 use serde::Serialize;
-use slipway_carrier::{Endpoint, Pipe, Rung, open};
+use slipway_carrier::{CarrierKind, Endpoint, Pipe, open};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout_at;
 
@@ -35,7 +35,7 @@ pub(crate) struct Carrier {
     #[arg(long)]
     pod: String,
     #[arg(long, default_value = "spdy")]
-    rung: Framing,
+    kind: Framing,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -54,11 +54,11 @@ impl Carrier {
     pub(crate) async fn open(&self, port: u16) -> Result<Pipe> {
         let client = slipway_carrier::client(Config::infer().await?)?;
         let endpoint = Endpoint::new(&self.namespace, &self.pod, port)?;
-        let rung = match self.rung {
-            Framing::Spdy => Rung::Spdy,
-            Framing::WebSocket => Rung::WebSocket,
+        let kind = match self.kind {
+            Framing::Spdy => CarrierKind::Spdy,
+            Framing::WebSocket => CarrierKind::WebSocket,
         };
-        Ok(open(&client, &endpoint, rung).await?)
+        Ok(open(&client, &endpoint, kind).await?)
     }
 }
 

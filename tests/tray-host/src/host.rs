@@ -9,7 +9,7 @@ use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, connection, interface};
 
-use crate::item::{Item, Place};
+use crate::item::{Item, ItemAddress};
 
 /// The register's name and interface (StatusNotifierItem specification).
 const REGISTER: &str = "org.kde.StatusNotifierWatcher";
@@ -21,7 +21,7 @@ const ITEM_PATH: &str = "/StatusNotifierItem";
 #[derive(Debug)]
 pub struct TrayHost {
     bus: Connection,
-    items: watch::Receiver<Vec<Place>>,
+    items: watch::Receiver<Vec<ItemAddress>>,
 }
 
 impl TrayHost {
@@ -76,7 +76,7 @@ impl TrayHost {
 }
 
 struct Register {
-    registered: watch::Sender<Vec<Place>>,
+    registered: watch::Sender<Vec<ItemAddress>>,
 }
 
 #[interface(name = "org.kde.StatusNotifierWatcher")]
@@ -91,12 +91,12 @@ impl Register {
     ) -> zbus::fdo::Result<()> {
         let sender = header.sender().map(ToString::to_string).unwrap_or_default();
         let place = if service.starts_with('/') {
-            Place {
+            ItemAddress {
                 bus_name: sender,
                 path: service,
             }
         } else {
-            Place {
+            ItemAddress {
                 bus_name: service,
                 path: ITEM_PATH.into(),
             }

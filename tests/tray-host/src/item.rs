@@ -21,12 +21,12 @@ const QUEUE: usize = 64;
 
 /// Where an item is on the bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct ItemAddress {
     pub(crate) bus_name: String,
     pub(crate) path: String,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ItemAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.bus_name, self.path)
     }
@@ -36,7 +36,7 @@ impl fmt::Display for Place {
 #[derive(Clone, Debug)]
 pub struct Item {
     bus: Connection,
-    place: Place,
+    place: ItemAddress,
 }
 
 /// What a person would see of an item.
@@ -85,7 +85,7 @@ impl Shown {
 }
 
 impl Item {
-    pub(crate) fn at(bus: Connection, place: Place) -> Self {
+    pub(crate) fn at(bus: Connection, place: ItemAddress) -> Self {
         Self { bus, place }
     }
 

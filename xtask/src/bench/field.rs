@@ -1,4 +1,4 @@
-//! Where it is played: the test bed's plain laptop, with a helper on it, and ways to the `echo` pod.
+//! Field: the plain laptop of the test bed with a helper on it, and the transports to the `echo` pod.
 
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use slipway_bed::{Bed, BedName, Laptop, LaptopKind, LaptopLock};
 
-use super::way::Way;
+use super::transport::Transport;
 use crate::build;
 use crate::helper::{Helper, LAPTOP_SOCKET};
 
@@ -27,13 +27,13 @@ pub(crate) const COUNT: u16 = 7001;
 pub(crate) const POUR: u16 = 7002;
 pub(crate) const DIGEST: u16 = 7003;
 
-/// Where the longer way to the API server begins on the laptop.
+/// Where the longer path to the API server begins on the laptop.
 const RELAY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 16_443);
 
-/// How long each byte takes on it, one way.
+/// How long each byte takes on it, in one direction.
 const DELAY_MS: &str = "10";
 
-/// The kubeconfig of the longer way, on the laptop.
+/// The kubeconfig of the longer path, on the laptop.
 const DELAYED: &str = "/home/dev/.kube/delayed";
 
 /// How long anything may take to come about.
@@ -137,28 +137,34 @@ impl Field {
         command
     }
 
-    /// Where a port of the pod is, on a way that has addresses.
-    pub(crate) fn at(&self, way: Way, port: u16) -> Result<SocketAddr> {
+    /// Where a port of the pod is, on a transport that has addresses.
+    pub(crate) fn at(&self, transport: Transport, port: u16) -> Result<SocketAddr> {
         let local = |port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
-        Ok(match way {
-            Way::Direct | Way::Slipway => SocketAddr::new(self.address, port),
-            Way::Kubectl => local(port + KUBECTL),
-            Way::KubectlSpdy => local(port + KUBECTL_SPDY),
-            Way::Raw | Way::RawWebSocket => bail!("a raw carrier is no place to connect to"),
+        Ok(match transport {
+            Transport::Direct | Transport::Slipway => SocketAddr::new(self.address, port),
+            Transport::Kubectl => local(port + KUBECTL),
+            Transport::KubectlSpdy => local(port + KUBECTL_SPDY),
+            Transport::Raw | Transport::RawWebSocket => bail!("a raw carrier is no place to connect to"),
         })
     }
 
-    /// Runs a measure of `slipway-load` over a way to a port of the pod.
-    pub(crate) fn load(&self, way: Way, measure: &str, port: u16, arguments: &[&str]) -> Result<Value> {
-        let to = self.at(way, port)?.to_string();
+    /// Runs a measure of `slipway-load` over a transport to a port of the pod.
+    pub(crate) fn load(
+        &self,
+        transport: Transport,
+        measure: &str,
+        port: u16,
+        arguments: &[&str],
+    ) -> Result<Value> {
+        let to = self.at(transport, port)?.to_string();
         let arguments = [&[measure, "--to", &to], arguments].concat();
-        self.measure(way, &arguments)
+        self.measure(transport, &arguments)
     }
 
-    /// Runs `slipway-load` where a way begins.
-    pub(crate) fn measure(&self, way: Way, arguments: &[&str]) -> Result<Value> {
+    /// Runs `slipway-load` where a transport begins.
+    pub(crate) fn measure(&self, transport: Transport, arguments: &[&str]) -> Result<Value> {
         let program = self.program("slipway-load");
-        let mut command = if way == Way::Direct {
+        let mut command = if transport == Transport::Direct {
             self.bed.command_on_node(&program, arguments)
         } else {
             self.command(&program, arguments)
@@ -168,7 +174,7 @@ impl Field {
 
     /// Begins a conversation of so many seconds over a connected session.
     pub(crate) fn converse(&self, seconds: &str) -> Result<Conversation> {
-        let to = self.at(Way::Slipway, ECHO)?.to_string();
+        let to = self.at(Transport::Slipway, ECHO)?.to_string();
         let mut child = self
             .command(
                 &self.program("slipway-load"),
@@ -186,14 +192,14 @@ impl Field {
     }
 
     /// Runs a measure of `slipway-load` over one carrier.
-    pub(crate) fn raw(&self, way: Way, measure: &str, arguments: &[&str]) -> Result<Value> {
-        let rung = if way == Way::RawWebSocket {
+    pub(crate) fn raw(&self, transport: Transport, measure: &str, arguments: &[&str]) -> Result<Value> {
+        let kind = if transport == Transport::RawWebSocket {
             "web-socket"
         } else {
             "spdy"
         };
-        let pod = ["--namespace", NAMESPACE, "--pod", &self.pod, "--rung", rung];
-        self.measure(way, &[&[measure], &pod[..], arguments].concat())
+        let pod = ["--namespace", NAMESPACE, "--pod", &self.pod, "--kind", kind];
+        self.measure(transport, &[&[measure], &pod[..], arguments].concat())
     }
 
     /// Connects and returns how long it took until programs reached the cluster.
@@ -238,14 +244,14 @@ impl Field {
         })
     }
 
-    /// `kubectl port-forward` on the laptop, for the ways of that name that are to be measured.
-    pub(crate) fn forward(&mut self, ways: &[Way]) -> Result<()> {
+    /// `kubectl port-forward` on the laptop, for the transports of that name that are to be measured.
+    pub(crate) fn forward(&mut self, transports: &[Transport]) -> Result<()> {
         self.forwards.clear();
-        for (way, web_sockets, base) in [
-            (Way::Kubectl, "true", KUBECTL),
-            (Way::KubectlSpdy, "false", KUBECTL_SPDY),
+        for (transport, web_sockets, base) in [
+            (Transport::Kubectl, "true", KUBECTL),
+            (Transport::KubectlSpdy, "false", KUBECTL_SPDY),
         ] {
-            if !ways.contains(&way) {
+            if !transports.contains(&transport) {
                 continue;
             }
             let ports: Vec<String> = [ECHO, COUNT, POUR, DIGEST]
@@ -263,7 +269,7 @@ impl Field {
                 .spawn()?;
             self.forwards.push(Ended(child));
             wait_for("kubectl port-forward listens", || {
-                self.load(way, "connect", ECHO, &["--count", "1"])
+                self.load(transport, "connect", ECHO, &["--count", "1"])
                     .map(|_| true)
                     .or(Ok(false))
             })?;
@@ -271,7 +277,7 @@ impl Field {
         Ok(())
     }
 
-    /// A longer way to the API server for all that is started on the laptop from now on.
+    /// A longer path to the API server for all that is started on the laptop from now on.
     pub(crate) fn lengthen(&mut self) -> Result<Ended> {
         let server = SocketAddr::new(self.laptop.node().into(), 6443).to_string();
         let listen = RELAY.to_string();

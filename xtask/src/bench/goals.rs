@@ -2,38 +2,38 @@
 
 use super::figure::Figure;
 use super::results::{Results, median};
-use super::way::Way;
+use super::transport::Transport;
 
 /// Something that Slipway's figure is to reach.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Goal {
     AtLeast(Figure, f64),
     AtMost(Figure, f64),
-    /// So many times another way's figure.
-    Times(Figure, f64, (Figure, Way)),
+    /// So many times another transport's figure.
+    Times(Figure, f64, (Figure, Transport)),
     /// Either of two.
     Either(Figure, &'static Goal, &'static Goal),
 }
 
 /// All of them; a figure may have several.
 pub(crate) const ALL: [Goal; 28] = [
-    Goal::Times(Figure::BulkDown, 0.75, (Figure::BulkDown, Way::Raw)),
-    Goal::Times(Figure::BulkDown, 1.2, (Figure::BulkDown, Way::Kubectl)),
-    Goal::Times(Figure::BulkUp, 0.75, (Figure::BulkUp, Way::Raw)),
-    Goal::Times(Figure::BulkUp, 1.2, (Figure::BulkUp, Way::Kubectl)),
+    Goal::Times(Figure::BulkDown, 0.75, (Figure::BulkDown, Transport::Raw)),
+    Goal::Times(Figure::BulkDown, 1.2, (Figure::BulkDown, Transport::Kubectl)),
+    Goal::Times(Figure::BulkUp, 0.75, (Figure::BulkUp, Transport::Raw)),
+    Goal::Times(Figure::BulkUp, 1.2, (Figure::BulkUp, Transport::Kubectl)),
     // Within the noise of one flow's figure.
-    Goal::Times(Figure::EightDown, 0.95, (Figure::BulkDown, Way::Slipway)),
+    Goal::Times(Figure::EightDown, 0.95, (Figure::BulkDown, Transport::Slipway)),
     Goal::AtMost(Figure::EightUneven, 20.0),
-    Goal::Times(Figure::BesideStalled, 0.9, (Figure::BulkDown, Way::Slipway)),
+    Goal::Times(Figure::BesideStalled, 0.9, (Figure::BulkDown, Transport::Slipway)),
     Goal::Either(
         Figure::DelayedDown,
         &Goal::AtLeast(Figure::DelayedDown, 150.0),
-        &Goal::Times(Figure::DelayedDown, 0.8, (Figure::DelayedDown, Way::Raw)),
+        &Goal::Times(Figure::DelayedDown, 0.8, (Figure::DelayedDown, Transport::Raw)),
     ),
     Goal::Either(
         Figure::DelayedUp,
         &Goal::AtLeast(Figure::DelayedUp, 150.0),
-        &Goal::Times(Figure::DelayedUp, 0.8, (Figure::DelayedUp, Way::Raw)),
+        &Goal::Times(Figure::DelayedUp, 0.8, (Figure::DelayedUp, Transport::Raw)),
     ),
     Goal::AtMost(Figure::BesideBulkMedian, 2.0),
     Goal::AtMost(Figure::BesideBulkWorse, 8.0),
@@ -73,7 +73,9 @@ impl Goal {
             Goal::AtLeast(Figure::HalfClose, _) => "whole".to_owned(),
             Goal::AtLeast(_, least) => format!("at least {least}"),
             Goal::AtMost(_, most) => format!("at most {most}"),
-            Goal::Times(figure, times, (other, way)) if figure == other => format!("{times} x {way}"),
+            Goal::Times(figure, times, (other, transport)) if figure == other => {
+                format!("{times} x {transport}")
+            }
             Goal::Times(_, times, (other, _)) => format!("{times} x {}", other.name()),
             Goal::Either(_, one, other) => format!("{}, or {}", one.words(), other.words()),
         }
@@ -83,15 +85,15 @@ impl Goal {
     pub(crate) fn judge(&self, results: &Results) -> Option<(bool, Option<f64>)> {
         match self {
             Goal::AtLeast(figure, least) => {
-                let value = median(results.of(*figure, Way::Slipway))?;
+                let value = median(results.of(*figure, Transport::Slipway))?;
                 Some((value >= *least, None))
             }
             Goal::AtMost(figure, most) => {
-                let value = median(results.of(*figure, Way::Slipway))?;
+                let value = median(results.of(*figure, Transport::Slipway))?;
                 Some((value <= *most, None))
             }
             Goal::Times(figure, times, other) => {
-                let ratio = results.ratio((*figure, Way::Slipway), *other)?;
+                let ratio = results.ratio((*figure, Transport::Slipway), *other)?;
                 Some((ratio >= *times, Some(ratio)))
             }
             Goal::Either(_, one, other) => match (one.judge(results), other.judge(results)) {
@@ -114,9 +116,9 @@ mod tests {
             .find(|goal| goal.figure() == Figure::DelayedUp)
             .unwrap();
         assert_eq!(goal.judge(&results), None, "nothing was measured");
-        results.add(Figure::DelayedUp, Way::Slipway, 85.0);
+        results.add(Figure::DelayedUp, Transport::Slipway, 85.0);
         assert_eq!(goal.judge(&results), Some((false, None)));
-        results.add(Figure::DelayedUp, Way::Raw, 100.0);
+        results.add(Figure::DelayedUp, Transport::Raw, 100.0);
         assert_eq!(goal.judge(&results), Some((true, Some(0.85))));
         assert_eq!(goal.words(), "at least 150, or 0.8 x raw SPDY");
     }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::field::{COUNT, DIGEST, ECHO, Field, POUR};
 use super::figure::Figure;
 use super::results::Results;
-use super::way::Way;
+use super::transport::Transport;
 use super::{Bench, Peers, memory};
 use crate::say;
 
@@ -27,9 +27,9 @@ const CALM: Duration = Duration::from_secs(3);
 
 /// Runs all that is asked for.
 pub(crate) fn run(arguments: &Bench, field: &mut Field, results: &mut Results) -> Result<()> {
-    let ways: &[Way] = match arguments.peers {
-        Peers::Few => &Way::FEW,
-        Peers::All => &Way::ALL,
+    let transports: &[Transport] = match arguments.peers {
+        Peers::Few => &Transport::FEW,
+        Peers::All => &Transport::ALL,
     };
     let wanted = |name: &str| arguments.only.as_deref().is_none_or(|only| name.contains(only));
     let seconds = arguments.seconds.to_string();
@@ -43,25 +43,31 @@ pub(crate) fn run(arguments: &Bench, field: &mut Field, results: &mut Results) -
     for round in 1..=arguments.rounds {
         say(&format!("Round {round} of {}", arguments.rounds));
         // Anew in each round: it does not outlive a connection that is killed.
-        field.forward(ways)?;
+        field.forward(transports)?;
         if wanted("bulk") {
-            bulk(field, results, ways, &seconds, [Figure::BulkDown, Figure::BulkUp])?;
+            bulk(
+                field,
+                results,
+                transports,
+                &seconds,
+                [Figure::BulkDown, Figure::BulkUp],
+            )?;
         }
         if wanted("eight") {
-            eight(field, results, ways, &seconds)?;
+            eight(field, results, transports, &seconds)?;
         }
         if wanted("stalled") {
             stalled(field, results, &seconds)?;
         }
         if wanted("beside") {
-            beside(field, results, ways)?;
+            beside(field, results, transports)?;
         }
         if wanted("connect") {
-            round_trips(field, results, ways)?;
-            connections(field, results, ways)?;
+            round_trips(field, results, transports)?;
+            connections(field, results, transports)?;
         }
         if wanted("half-close") {
-            half_close(field, results, ways)?;
+            half_close(field, results, transports)?;
         }
         if wanted("dns") {
             dns(field, results, &seconds)?;
@@ -76,15 +82,15 @@ pub(crate) fn run(arguments: &Bench, field: &mut Field, results: &mut Results) -
     }
     field.disconnect()?;
     if wanted("delayed") {
-        say("Over a longer way");
+        say("Over a longer path");
         let relay = field.lengthen()?;
         field.connect(&[])?;
-        field.forward(ways)?;
+        field.forward(transports)?;
         for _ in 0..arguments.rounds {
             bulk(
                 field,
                 results,
-                ways,
+                transports,
                 &seconds,
                 [Figure::DelayedDown, Figure::DelayedUp],
             )?;
@@ -117,8 +123,8 @@ fn connecting(
         field.disconnect()?;
         let kept = field.connect(&[])?;
         field.disconnect()?;
-        results.add(Figure::ConnectedCold, Way::Slipway, cold.as_secs_f64());
-        results.add(Figure::ConnectedKept, Way::Slipway, kept.as_secs_f64());
+        results.add(Figure::ConnectedCold, Transport::Slipway, cold.as_secs_f64());
+        results.add(Figure::ConnectedKept, Transport::Slipway, kept.as_secs_f64());
     }
     Ok(())
 }
@@ -126,39 +132,42 @@ fn connecting(
 fn bulk(
     field: &Field,
     results: &mut Results,
-    ways: &[Way],
+    transports: &[Transport],
     seconds: &str,
     [down, up]: [Figure; 2],
 ) -> Result<()> {
     for (figure, direction, port) in [(down, "down", POUR), (up, "up", COUNT)] {
-        for way in ways {
-            let rates = match way {
-                Way::Raw | Way::RawWebSocket => {
-                    field.raw(*way, "raw", &["--direction", direction, "--seconds", seconds])?
-                }
-                // It does not take the longer way.
-                Way::Direct if figure == Figure::DelayedDown || figure == Figure::DelayedUp => continue,
-                Way::Direct | Way::Kubectl | Way::KubectlSpdy | Way::Slipway => {
+        for transport in transports {
+            let rates = match transport {
+                Transport::Raw | Transport::RawWebSocket => field.raw(
+                    *transport,
+                    "raw",
+                    &["--direction", direction, "--seconds", seconds],
+                )?,
+                // It does not take the longer path.
+                Transport::Direct if figure == Figure::DelayedDown || figure == Figure::DelayedUp => continue,
+                Transport::Direct | Transport::Kubectl | Transport::KubectlSpdy | Transport::Slipway => {
                     let flow = ["--direction", direction, "--seconds", seconds];
-                    field.load(*way, "bulk", port, &flow)?
+                    field.load(*transport, "bulk", port, &flow)?
                 }
             };
-            results.add(figure, *way, number(&rates, "sum")?);
+            results.add(figure, *transport, number(&rates, "sum")?);
         }
     }
     Ok(())
 }
 
-fn connectable(ways: &[Way]) -> impl Iterator<Item = Way> {
-    ways.iter()
+fn connectable(transports: &[Transport]) -> impl Iterator<Item = Transport> {
+    transports
+        .iter()
         .copied()
-        .filter(|way| !matches!(way, Way::Raw | Way::RawWebSocket))
+        .filter(|transport| !matches!(transport, Transport::Raw | Transport::RawWebSocket))
 }
 
-fn eight(field: &Field, results: &mut Results, ways: &[Way], seconds: &str) -> Result<()> {
-    for way in connectable(ways) {
+fn eight(field: &Field, results: &mut Results, transports: &[Transport], seconds: &str) -> Result<()> {
+    for transport in connectable(transports) {
         let flows = ["--direction", "down", "--flows", "8", "--seconds", seconds];
-        let rates = field.load(way, "bulk", POUR, &flows)?;
+        let rates = field.load(transport, "bulk", POUR, &flows)?;
         let sum = number(&rates, "sum")?;
         let each = rates["each"].as_array().context("no rates of each")?;
         let uneven = each
@@ -166,66 +175,66 @@ fn eight(field: &Field, results: &mut Results, ways: &[Way], seconds: &str) -> R
             .filter_map(Value::as_f64)
             .map(|rate| (rate / (sum / 8.0) - 1.0).abs() * 100.0)
             .fold(0.0, f64::max);
-        results.add(Figure::EightDown, way, sum);
-        results.add(Figure::EightUneven, way, uneven);
+        results.add(Figure::EightDown, transport, sum);
+        results.add(Figure::EightUneven, transport, uneven);
     }
     Ok(())
 }
 
-/// Of our way only: kubectl stands still as a whole, and would have to be started anew after it.
+/// Of our transport only: kubectl stands still as a whole, and would have to be started anew after it.
 fn stalled(field: &Field, results: &mut Results, seconds: &str) -> Result<()> {
     let flow = ["--direction", "down", "--seconds", seconds];
     let beside = [&flow[..], &["--stalled", "1"]].concat();
-    let rates = field.load(Way::Slipway, "bulk", POUR, &beside)?;
-    results.add(Figure::BesideStalled, Way::Slipway, number(&rates, "sum")?);
+    let rates = field.load(Transport::Slipway, "bulk", POUR, &beside)?;
+    results.add(Figure::BesideStalled, Transport::Slipway, number(&rates, "sum")?);
     Ok(())
 }
 
 /// A byte there and back while another connection downloads. The raw stream has one connection only.
-fn beside(field: &Field, results: &mut Results, ways: &[Way]) -> Result<()> {
-    for way in connectable(ways) {
-        let pouring = field.at(way, POUR)?.to_string();
-        let latency = field.load(way, "round-trip", ECHO, &["--beside", &pouring])?;
-        results.add(Figure::BesideBulkMedian, way, number(&latency, "p50_ms")?);
-        results.add(Figure::BesideBulkWorse, way, number(&latency, "p95_ms")?);
+fn beside(field: &Field, results: &mut Results, transports: &[Transport]) -> Result<()> {
+    for transport in connectable(transports) {
+        let pouring = field.at(transport, POUR)?.to_string();
+        let latency = field.load(transport, "round-trip", ECHO, &["--beside", &pouring])?;
+        results.add(Figure::BesideBulkMedian, transport, number(&latency, "p50_ms")?);
+        results.add(Figure::BesideBulkWorse, transport, number(&latency, "p95_ms")?);
     }
     Ok(())
 }
 
 /// Two of them are what connecting takes at the least.
-fn round_trips(field: &Field, results: &mut Results, ways: &[Way]) -> Result<()> {
-    for way in ways {
-        let latency = match way {
-            Way::Raw | Way::RawWebSocket => field.raw(*way, "raw-round-trip", &[])?,
-            Way::Direct | Way::Kubectl | Way::KubectlSpdy | Way::Slipway => {
-                field.load(*way, "round-trip", ECHO, &[])?
+fn round_trips(field: &Field, results: &mut Results, transports: &[Transport]) -> Result<()> {
+    for transport in transports {
+        let latency = match transport {
+            Transport::Raw | Transport::RawWebSocket => field.raw(*transport, "raw-round-trip", &[])?,
+            Transport::Direct | Transport::Kubectl | Transport::KubectlSpdy | Transport::Slipway => {
+                field.load(*transport, "round-trip", ECHO, &[])?
             }
         };
-        results.add(Figure::RoundTrip, *way, number(&latency, "p50_ms")?);
+        results.add(Figure::RoundTrip, *transport, number(&latency, "p50_ms")?);
     }
     Ok(())
 }
 
-fn connections(field: &Field, results: &mut Results, ways: &[Way]) -> Result<()> {
-    for way in connectable(ways) {
-        let latency = field.load(way, "connect", ECHO, &[])?;
-        results.add(Figure::ConnectMedian, way, number(&latency, "p50_ms")?);
-        results.add(Figure::ConnectWorst, way, number(&latency, "p99_ms")?);
-        let burst = field.load(way, "burst", ECHO, &[])?;
+fn connections(field: &Field, results: &mut Results, transports: &[Transport]) -> Result<()> {
+    for transport in connectable(transports) {
+        let latency = field.load(transport, "connect", ECHO, &[])?;
+        results.add(Figure::ConnectMedian, transport, number(&latency, "p50_ms")?);
+        results.add(Figure::ConnectWorst, transport, number(&latency, "p99_ms")?);
+        let burst = field.load(transport, "burst", ECHO, &[])?;
         ensure!(
-            way != Way::Slipway || number(&burst, "failed")? < 0.5,
+            transport != Transport::Slipway || number(&burst, "failed")? < 0.5,
             "connections failed: {burst}"
         );
-        results.add(Figure::Burst, way, number(&burst, "per_second")?);
+        results.add(Figure::Burst, transport, number(&burst, "per_second")?);
     }
     Ok(())
 }
 
-fn half_close(field: &Field, results: &mut Results, ways: &[Way]) -> Result<()> {
-    for way in connectable(ways) {
-        let answer = field.load(way, "half-close", DIGEST, &[])?;
+fn half_close(field: &Field, results: &mut Results, transports: &[Transport]) -> Result<()> {
+    for transport in connectable(transports) {
+        let answer = field.load(transport, "half-close", DIGEST, &[])?;
         let whole = answer["whole"].as_bool().context("neither whole nor lost")?;
-        results.add(Figure::HalfClose, way, if whole { 1.0 } else { 0.0 });
+        results.add(Figure::HalfClose, transport, if whole { 1.0 } else { 0.0 });
     }
     Ok(())
 }
@@ -238,18 +247,26 @@ fn dns(field: &Field, results: &mut Results, seconds: &str) -> Result<()> {
     let ours = format!("{resolver}:53");
     // What the cluster's own name server takes for the same, asked on its node.
     let clusters = format!("{}:53", field.bed.addresses()?.cluster_dns());
-    let ask = |way: Way, more: &[&str]| {
-        let server = if way == Way::Direct { &clusters } else { &ours };
+    let ask = |transport: Transport, more: &[&str]| {
+        let server = if transport == Transport::Direct {
+            &clusters
+        } else {
+            &ours
+        };
         let asked = ["dns", "--server", server, "--name", NAME, "--seconds", seconds];
-        field.measure(way, &[&asked[..], more].concat())
+        field.measure(transport, &[&asked[..], more].concat())
     };
-    let cached = ask(Way::Slipway, &[])?;
-    results.add(Figure::DnsCached, Way::Slipway, number(&cached, "per_second")?);
-    for way in [Way::Direct, Way::Slipway] {
-        let alone = ask(way, &["--unique", "--parallel", "1"])?;
-        results.add(Figure::DnsAlone, way, number(&alone, "p50_ms")?);
-        let crowd = ask(way, &["--unique"])?;
-        results.add(Figure::DnsCrowd, way, number(&crowd, "p50_ms")?);
+    let cached = ask(Transport::Slipway, &[])?;
+    results.add(
+        Figure::DnsCached,
+        Transport::Slipway,
+        number(&cached, "per_second")?,
+    );
+    for transport in [Transport::Direct, Transport::Slipway] {
+        let alone = ask(transport, &["--unique", "--parallel", "1"])?;
+        results.add(Figure::DnsAlone, transport, number(&alone, "p50_ms")?);
+        let crowd = ask(transport, &["--unique"])?;
+        results.add(Figure::DnsCrowd, transport, number(&crowd, "p50_ms")?);
     }
     Ok(())
 }
@@ -265,7 +282,11 @@ fn cut(field: &Field, results: &mut Results) -> Result<()> {
         "there was no connection to kill"
     );
     let silence = conversation.silence()?;
-    results.add(Figure::CutGap, Way::Slipway, number(&silence, "longest_ms")?);
+    results.add(
+        Figure::CutGap,
+        Transport::Slipway,
+        number(&silence, "longest_ms")?,
+    );
     Ok(())
 }
 
@@ -286,7 +307,7 @@ fn gone(field: &Field, results: &mut Results) -> Result<()> {
     );
     let silence = conversation.silence()?;
     let after = number(&silence, "over_at_ms")? / 1e3 - back;
-    results.add(Figure::GoneBack, Way::Slipway, after);
+    results.add(Figure::GoneBack, Transport::Slipway, after);
     Ok(())
 }
 
@@ -303,7 +324,7 @@ fn sizes(field: &Field, results: &mut Results) -> Result<()> {
     // Other beds have agents of their own.
     let agents = memory::running("/slipway/agent", &format!("slw-{}", field.bed.name()));
     let agent = agents.first().context("no agent runs")?;
-    let mut add = |figure, value| results.add(figure, Way::Slipway, value);
+    let mut add = |figure, value| results.add(figure, Transport::Slipway, value);
     add(Figure::SessionMemory, memory::resident(session)?);
     add(Figure::NamespaceMemory, namespace);
     add(Figure::HelperMemory, memory::resident(field.helper.pid())?);

@@ -1,10 +1,10 @@
 //! `cargo xtask bench`: Slipway on the test bed, beside what it is measured against, in one run.
 //!
-//! The machine that the figures come from also runs the cluster, so absolute ones say little; what counts is how ways
-//! compare. Each round goes over all ways before the next begins, so that a busy moment hits all of them alike, and
+//! The machine that the figures come from also runs the cluster, so absolute ones say little; what counts is how transports
+//! compare. Each round goes over all transports before the next begins, so that a busy moment hits all of them alike, and
 //! ratios are taken within a round.
 //!
-//! [`Field`] is where it is played, [`way::Way`] what bytes go over, [`measures`] what is measured, [`Results`] what came of
+//! [`Field`] is the laptop and the pod, [`transport::Transport`] what bytes go over, [`measures`] what is measured, [`Results`] what came of
 //! it, and `table` how that is shown.
 
 mod field;
@@ -14,7 +14,7 @@ mod measures;
 mod memory;
 mod results;
 mod table;
-mod way;
+mod transport;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -3,33 +3,33 @@
 use std::collections::BTreeMap;
 
 use super::figure::Figure;
-use super::way::Way;
+use super::transport::Transport;
 
-/// Every figure of every way, in the order of the rounds.
+/// Every figure of every transport, in the order of the rounds.
 #[derive(Debug, Default)]
-pub(crate) struct Results(BTreeMap<(Figure, Way), Vec<f64>>);
+pub(crate) struct Results(BTreeMap<(Figure, Transport), Vec<f64>>);
 
 impl Results {
-    pub(crate) fn add(&mut self, figure: Figure, way: Way, value: f64) {
-        self.0.entry((figure, way)).or_default().push(value);
+    pub(crate) fn add(&mut self, figure: Figure, transport: Transport, value: f64) {
+        self.0.entry((figure, transport)).or_default().push(value);
     }
 
-    pub(crate) fn of(&self, figure: Figure, way: Way) -> &[f64] {
-        self.0.get(&(figure, way)).map_or(&[], Vec::as_slice)
+    pub(crate) fn of(&self, figure: Figure, transport: Transport) -> &[f64] {
+        self.0.get(&(figure, transport)).map_or(&[], Vec::as_slice)
     }
 
     /// The median of how one stands to the other within the same round.
-    pub(crate) fn ratio(&self, one: (Figure, Way), other: (Figure, Way)) -> Option<f64> {
+    pub(crate) fn ratio(&self, one: (Figure, Transport), other: (Figure, Transport)) -> Option<f64> {
         let pairs = self.of(one.0, one.1).iter().zip(self.of(other.0, other.1));
         median(&pairs.map(|(one, other)| one / other).collect::<Vec<_>>())
     }
 
     pub(crate) fn to_json(&self) -> serde_json::Value {
-        let rows = self.0.iter().map(|((figure, way), values)| {
+        let rows = self.0.iter().map(|((figure, transport), values)| {
             serde_json::json!({
                 "figure": figure.name(),
                 "unit": figure.unit(),
-                "way": way.to_string(),
+                "transport": transport.to_string(),
                 "rounds": values,
                 "median": median(values),
             })
@@ -55,13 +55,19 @@ mod tests {
     fn a_ratio_is_taken_within_rounds() {
         let mut results = Results::default();
         for (one, other) in [(10.0, 20.0), (100.0, 100.0), (30.0, 10.0)] {
-            results.add(Figure::BulkDown, Way::Slipway, one);
-            results.add(Figure::BulkDown, Way::Raw, other);
+            results.add(Figure::BulkDown, Transport::Slipway, one);
+            results.add(Figure::BulkDown, Transport::Raw, other);
         }
-        let ratio = results.ratio((Figure::BulkDown, Way::Slipway), (Figure::BulkDown, Way::Raw));
+        let ratio = results.ratio(
+            (Figure::BulkDown, Transport::Slipway),
+            (Figure::BulkDown, Transport::Raw),
+        );
         assert_eq!(ratio, Some(1.0), "0.5, 1 and 3; of the medians it would be 1.5");
         assert_eq!(
-            results.ratio((Figure::BulkUp, Way::Slipway), (Figure::BulkDown, Way::Raw)),
+            results.ratio(
+                (Figure::BulkUp, Transport::Slipway),
+                (Figure::BulkDown, Transport::Raw)
+            ),
             None
         );
     }

@@ -6,7 +6,7 @@ use std::fs;
 use super::figure::Figure;
 use super::goals::Goal;
 use super::results::{Results, median};
-use super::way::Way;
+use super::transport::Transport;
 
 /// The machine, by what matters to figures.
 pub(crate) fn machine() -> String {
@@ -20,30 +20,33 @@ pub(crate) fn machine() -> String {
     format!("{cores} cores ({model}), Linux {}", kernel.trim())
 }
 
-/// One row for each figure that was measured: its median on each way, with the least and the most.
+/// One row for each figure that was measured: its median on each transport, with the least and the most.
 pub(crate) fn of(results: &Results, goals: &[Goal]) -> String {
-    let ways: Vec<Way> = Way::ALL
+    let transports: Vec<Transport> = Transport::ALL
         .into_iter()
-        .filter(|way| {
+        .filter(|transport| {
             Figure::ALL
                 .iter()
-                .any(|figure| !results.of(*figure, *way).is_empty())
+                .any(|figure| !results.of(*figure, *transport).is_empty())
         })
         .collect();
     let mut text = String::from("| measure |");
-    for way in &ways {
-        let _ = write!(text, " {way} |");
+    for transport in &transports {
+        let _ = write!(text, " {transport} |");
     }
     text.push_str(" to reach | reached |\n|---|");
-    text.push_str(&"---|".repeat(ways.len() + 2));
+    text.push_str(&"---|".repeat(transports.len() + 2));
     text.push('\n');
     for figure in Figure::ALL {
-        if ways.iter().all(|way| results.of(figure, *way).is_empty()) {
+        if transports
+            .iter()
+            .all(|transport| results.of(figure, *transport).is_empty())
+        {
             continue;
         }
         let _ = write!(text, "| {figure} |");
-        for way in &ways {
-            let _ = write!(text, " {} |", cell(figure, results.of(figure, *way)));
+        for transport in &transports {
+            let _ = write!(text, " {} |", cell(figure, results.of(figure, *transport)));
         }
         let own: Vec<&Goal> = goals.iter().filter(|goal| goal.figure() == figure).collect();
         let words: Vec<String> = own.iter().map(|goal| goal.words()).collect();
@@ -100,10 +103,14 @@ mod tests {
     fn a_row_has_the_median_of_each_way_and_whether_it_is_enough() {
         let mut results = Results::default();
         for (raw, ours) in [(400.0, 320.0), (380.0, 310.0), (390.0, 280.0)] {
-            results.add(Figure::BulkDown, Way::Raw, raw);
-            results.add(Figure::BulkDown, Way::Slipway, ours);
+            results.add(Figure::BulkDown, Transport::Raw, raw);
+            results.add(Figure::BulkDown, Transport::Slipway, ours);
         }
-        let goals = [Goal::Times(Figure::BulkDown, 0.75, (Figure::BulkDown, Way::Raw))];
+        let goals = [Goal::Times(
+            Figure::BulkDown,
+            0.75,
+            (Figure::BulkDown, Transport::Raw),
+        )];
         assert_eq!(
             of(&results, &goals),
             "| measure | raw SPDY | Slipway | to reach | reached |\n\

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
-use slipway_capture::{Answer, BackEnd, Echo, FarEnd, Flow, Refusal, Replies, Resolver};
+use slipway_capture::{Answer, BackEnd, ConnectRefusal, DnsService, Echo, FarEnd, Flow, Replies};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -72,13 +72,13 @@ impl Far {
 impl FarEnd for Far {
     type Opened = u16;
 
-    async fn open(&self, to: SocketAddr) -> Result<u16, Refusal> {
+    async fn open(&self, to: SocketAddr) -> Result<u16, ConnectRefusal> {
         self.see(Seen::Open(to));
         match to.port() {
-            REFUSED => Err(Refusal::Refused),
-            HOST_UNREACHABLE => Err(Refusal::HostUnreachable),
-            NETWORK_UNREACHABLE => Err(Refusal::NetworkUnreachable),
-            PROHIBITED => Err(Refusal::Prohibited),
+            REFUSED => Err(ConnectRefusal::Refused),
+            HOST_UNREACHABLE => Err(ConnectRefusal::HostUnreachable),
+            NETWORK_UNREACHABLE => Err(ConnectRefusal::NetworkUnreachable),
+            PROHIBITED => Err(ConnectRefusal::Prohibited),
             SILENT => std::future::pending().await,
             open => Ok(open),
         }
@@ -152,7 +152,7 @@ fn reversed(query: &[u8]) -> Vec<u8> {
     query.iter().rev().copied().collect()
 }
 
-impl Resolver for Reverser {
+impl DnsService for Reverser {
     fn try_answer(&self, query: &[u8], answer: &mut Vec<u8>) -> Answer {
         match query.first() {
             Some(b'n') => {

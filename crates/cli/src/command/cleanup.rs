@@ -18,7 +18,7 @@ use slipway_profile::{Profile, Store};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use crate::arguments::{Place, chosen};
+use crate::arguments::{ClusterArguments, chosen};
 use crate::failure::{Failure, Uncoded};
 use crate::{output, sessions};
 
@@ -31,7 +31,7 @@ const UNFINISHED: Duration = Duration::from_secs(60);
 #[derive(Debug, clap::Args)]
 pub(crate) struct Cleanup {
     #[command(flatten)]
-    place: Place,
+    place: ClusterArguments,
     /// Remove without asking
     #[arg(short, long)]
     yes: bool,

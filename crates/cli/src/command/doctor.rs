@@ -15,7 +15,7 @@ use slipway_control_api::{Finding, Verdict};
 use slipway_profile::{Profile, ProfileName, Store};
 
 use self::text::in_words;
-use crate::arguments::{Helper, Place};
+use crate::arguments::{ClusterArguments, Helper};
 use crate::failure::{Failure, OURS};
 use crate::output;
 
@@ -34,7 +34,7 @@ pub(crate) struct Doctor {
     #[arg(long = "profile", value_name = "PROFILE")]
     profile_option: Option<ProfileName>,
     #[command(flatten)]
-    place: Place,
+    place: ClusterArguments,
     #[command(flatten)]
     helper: Helper,
     /// As JSON: an array with an object for each finding

@@ -9,10 +9,10 @@ use serde::Serialize;
 use slipway_cluster::api::ApiError;
 use slipway_cluster::kubeconfig::{Target, choose, contexts};
 use slipway_cluster::list;
-use slipway_control_api::list::{Context, ListedPort, Namespace};
+use slipway_control_api::list::{ContextInfo, ListedPort, Namespace};
 use slipway_profile::{Profile, Store};
 
-use crate::arguments::{Place, chosen};
+use crate::arguments::{ClusterArguments, chosen};
 use crate::failure::Failure;
 use crate::output;
 
@@ -22,7 +22,7 @@ pub(crate) struct List {
     /// What to list
     what: What,
     #[command(flatten)]
-    place: Place,
+    place: ClusterArguments,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -126,8 +126,8 @@ fn profiles() -> Vec<Profile> {
 }
 
 /// The namespaces that are named for the same cluster, and the one that would be chosen.
-fn named_namespaces(target: &Target, contexts: &[Context], profiles: &[Profile]) -> Vec<Namespace> {
-    let of_cluster: Vec<&Context> = contexts
+fn named_namespaces(target: &Target, contexts: &[ContextInfo], profiles: &[Profile]) -> Vec<Namespace> {
+    let of_cluster: Vec<&ContextInfo> = contexts
         .iter()
         .filter(|context| context.cluster == target.cluster)
         .collect();

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use slipway_cluster::kubeconfig::contexts;
 use slipway_profile::{AlsoProxy, Colour, DomainName, Grace, Image, Method, Profile, ProfileName, Store};
 
-use crate::arguments::{Place, chosen, grace};
+use crate::arguments::{ClusterArguments, chosen, grace};
 use crate::failure::{Failure, Uncoded};
 use crate::output;
 
@@ -78,7 +78,7 @@ struct Create {
     /// The new profile's name
     name: ProfileName,
     #[command(flatten)]
-    place: Place,
+    place: ClusterArguments,
     /// How programs on the laptop are caught
     #[arg(long, default_value_t)]
     method: Method,

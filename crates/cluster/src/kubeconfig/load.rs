@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use kube::config::{Kubeconfig, KubeconfigError as LibraryError};
 
-use super::{Context, KubeconfigError, Sources};
+use super::{ContextInfo, KubeconfigError, Sources};
 
 /// A name this similar (Jaro-Winkler, 0 to 1) is offered as the one that was meant.
 const SIMILAR: f64 = 0.8;
@@ -83,7 +83,7 @@ fn without_values(message: &str) -> String {
 }
 
 /// The contexts in file order.
-pub(super) fn contexts(kubeconfig: &Kubeconfig) -> Vec<Context> {
+pub(super) fn contexts(kubeconfig: &Kubeconfig) -> Vec<ContextInfo> {
     let server = |cluster: &str| {
         let named = kubeconfig.clusters.iter().find(|named| named.name == cluster)?;
         named.cluster.as_ref()?.server.clone()
@@ -93,7 +93,7 @@ pub(super) fn contexts(kubeconfig: &Kubeconfig) -> Vec<Context> {
         .iter()
         .filter_map(|named| {
             let context = named.context.as_ref()?;
-            Some(Context {
+            Some(ContextInfo {
                 name: named.name.clone(),
                 cluster: context.cluster.clone(),
                 server: server(&context.cluster),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig};
 use serde::Serialize;
-pub use slipway_control_api::list::Context;
+pub use slipway_control_api::list::ContextInfo;
 
 pub use error::{ConnectError, KubeconfigError};
 
@@ -92,7 +92,7 @@ pub async fn choose(sources: &Sources, choice: &Choice) -> Result<Target, Kubeco
 ///
 /// # Errors
 /// [`KubeconfigError`] where no file can be read or parsed.
-pub fn contexts(sources: &Sources) -> Result<Vec<Context>, KubeconfigError> {
+pub fn contexts(sources: &Sources) -> Result<Vec<ContextInfo>, KubeconfigError> {
     Ok(load::contexts(&load::load(sources)?))
 }
 

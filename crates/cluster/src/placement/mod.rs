@@ -97,7 +97,7 @@ pub enum Progress {
 
 /// One agent pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Agent {
+pub struct AgentPod {
     /// The namespace.
     pub namespace: String,
     /// The pod's name: what carriers connect to.
@@ -131,7 +131,7 @@ pub async fn place(
     client: &Client,
     placement: &Placement<'_>,
     progress: &(dyn Fn(Progress) + Send + Sync),
-) -> Result<Agent, PlaceError> {
+) -> Result<AgentPod, PlaceError> {
     let mut shape = manifest::Shape::default();
     loop {
         let refused = match attempt(client, placement, &shape, progress).await {
@@ -153,7 +153,7 @@ pub async fn place(
 ///
 /// # Errors
 /// [`ApiError`] where pods cannot be listed.
-pub async fn find(client: &Client, namespace: &str, session: Uuid) -> Result<Option<Agent>, ApiError> {
+pub async fn find(client: &Client, namespace: &str, session: Uuid) -> Result<Option<AgentPod>, ApiError> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let selector = ListParams::default().labels(&manifest::selector(session));
     let found = ask(
@@ -166,14 +166,14 @@ pub async fn find(client: &Client, namespace: &str, session: Uuid) -> Result<Opt
         .items
         .iter()
         .find(|pod| running(pod))
-        .and_then(Agent::from_pod))
+        .and_then(AgentPod::from_pod))
 }
 
 /// Removes an agent: its Job and its pod. One that is gone already is no error.
 ///
 /// # Errors
 /// [`ApiError`] where deleting is refused.
-pub async fn remove(client: &Client, agent: &Agent) -> Result<(), ApiError> {
+pub async fn remove(client: &Client, agent: &AgentPod) -> Result<(), ApiError> {
     let created = match &agent.owner {
         Owner::Job(name) => Created::Job(name.clone()),
         Owner::Bare => Created::Pod(agent.pod.clone()),
@@ -193,7 +193,7 @@ async fn attempt(
     placement: &Placement<'_>,
     shape: &manifest::Shape,
     progress: &(dyn Fn(Progress) + Send + Sync),
-) -> Result<Agent, PlaceError> {
+) -> Result<AgentPod, PlaceError> {
     progress(Progress::Creating);
     let created = create(client, placement, shape)
         .await
@@ -248,9 +248,9 @@ async fn start_and_upload(
     shape: &manifest::Shape,
     created: &Created,
     progress: &(dyn Fn(Progress) + Send + Sync),
-) -> Result<Agent, PlaceError> {
+) -> Result<AgentPod, PlaceError> {
     let pod = start::wait(client, placement, shape, created, progress).await?;
-    let agent = Agent::from_pod(&pod).ok_or(PlaceError::Gone)?;
+    let agent = AgentPod::from_pod(&pod).ok_or(PlaceError::Gone)?;
     upload::upload(client, &agent, placement, progress).await?;
     progress(Progress::Started);
     Ok(agent)
@@ -286,7 +286,7 @@ async fn remove_created(client: &Client, namespace: &str, created: &Created) -> 
     }
 }
 
-impl Agent {
+impl AgentPod {
     /// `None` where the API server left out what every pod has.
     fn from_pod(pod: &Pod) -> Option<Self> {
         let owners = pod.metadata.owner_references.as_deref().unwrap_or_default();

@@ -9,7 +9,7 @@ use kube::Client;
 use kube::api::Api;
 use tokio::time::sleep;
 
-use super::{Agent, start};
+use super::{AgentPod, start};
 use crate::api::ApiError;
 use crate::watch::{Follow, Selection};
 
@@ -55,7 +55,7 @@ impl fmt::Display for Gone {
 ///
 /// # Errors
 /// [`ApiError`] that does not pass by itself: pods may not be watched.
-pub async fn watch_gone(client: &Client, agent: &Agent) -> Result<Gone, ApiError> {
+pub async fn watch_gone(client: &Client, agent: &AgentPod) -> Result<Gone, ApiError> {
     let selection = Selection {
         labels: None,
         fields: Some(format!("metadata.name={}", agent.pod)),
@@ -78,7 +78,7 @@ pub async fn watch_gone(client: &Client, agent: &Agent) -> Result<Gone, ApiError
     }
 }
 
-fn gone(listed: &BTreeMap<String, Pod>, agent: &Agent) -> Option<Gone> {
+fn gone(listed: &BTreeMap<String, Pod>, agent: &AgentPod) -> Option<Gone> {
     let Some(pod) = listed
         .get(&agent.pod)
         .filter(|pod| pod.metadata.uid.as_ref() == Some(&agent.uid))

@@ -348,7 +348,7 @@ async fn a_running_agent_of_the_same_session_is_found_and_others_are_not() {
         .unwrap();
     assert_eq!(
         agent,
-        Agent {
+        AgentPod {
             namespace: "dev".to_owned(),
             pod: "slipway-agent-x-1".to_owned(),
             uid: "u1".to_owned(),
@@ -372,7 +372,7 @@ async fn a_running_agent_of_the_same_session_is_found_and_others_are_not() {
     );
 }
 
-async fn agent() -> Agent {
+async fn agent() -> AgentPod {
     let script = Script::new().on("GET", PODS, 200, list("PodList", "v1", &[pod(running())]));
     find(&script.client(), "dev", placement().session)
         .await

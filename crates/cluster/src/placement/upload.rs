@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::manifest::{AGENT_CONTAINER, AGENT_FOLDER, AGENT_IN_IMAGE};
-use super::{Agent, Placement, Progress, UploadError};
+use super::{AgentPod, Placement, Progress, UploadError};
 use crate::api::{Access, ApiError, ask};
 
 /// How long nothing may move.
@@ -32,7 +32,7 @@ const WORDS: u64 = 2048;
 /// Sends binary and key; returns when the pod's shell has handed over to the agent.
 pub(super) async fn upload(
     client: &Client,
-    agent: &Agent,
+    agent: &AgentPod,
     placement: &Placement<'_>,
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<(), UploadError> {

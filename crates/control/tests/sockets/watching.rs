@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use slipway_control::{Picture, WatchEvent, Watcher};
+use slipway_control::{Snapshot, WatchEvent, Watcher};
 use slipway_control_api::{Health, NameEvent, Problem, SessionStatus, State, Subscription, WatchedNames};
 use tokio::time::timeout;
 
@@ -96,51 +96,51 @@ async fn the_watcher_sees_sessions_come_change_and_go() {
     let fixture = Fixture::new();
     let old = fixture.session("old");
     let mut watcher = Watcher::start(fixture.folder.clone(), EVERYTHING).unwrap();
-    let first = next_picture(&mut watcher).await;
+    let first = next_snapshot(&mut watcher).await;
     assert_eq!(first.sessions.keys().collect::<Vec<_>>(), [&old.id]);
 
     let new = fixture.session("new");
-    let picture = next_picture(&mut watcher).await;
-    assert_eq!(picture.sessions.len(), 2);
+    let snapshot = next_snapshot(&mut watcher).await;
+    assert_eq!(snapshot.sessions.len(), 2);
 
     new.publisher.enter(State::Connected);
-    let picture = next_picture(&mut watcher).await;
-    assert_eq!(picture.sessions[&new.id].state, State::Connected);
+    let snapshot = next_snapshot(&mut watcher).await;
+    assert_eq!(snapshot.sessions[&new.id].state, State::Connected);
 
     new.publisher.name(name_event("orders"));
-    let picture = next_picture(&mut watcher).await;
-    assert_eq!(picture.names, [(new.id.clone(), name_event("orders"))]);
+    let snapshot = next_snapshot(&mut watcher).await;
+    assert_eq!(snapshot.names, [(new.id.clone(), name_event("orders"))]);
 
     let problem = Problem::new("kaputt", "It broke.", "Mend it.");
     new.publisher.update(|status| {
         status.state = State::Ended;
         status.failure = Some(problem.clone());
     });
-    let picture = next_picture(&mut watcher).await;
-    assert_eq!(picture.sessions[&new.id].state, State::Ended);
+    let snapshot = next_snapshot(&mut watcher).await;
+    assert_eq!(snapshot.sessions[&new.id].state, State::Ended);
     new.server.end().await;
-    let picture = next_picture(&mut watcher).await;
-    assert_eq!(picture.sessions.keys().collect::<Vec<_>>(), [&old.id]);
-    assert_eq!(picture.gone.len(), 1);
-    assert_eq!(picture.gone[0].failure, Some(problem));
+    let snapshot = next_snapshot(&mut watcher).await;
+    assert_eq!(snapshot.sessions.keys().collect::<Vec<_>>(), [&old.id]);
+    assert_eq!(snapshot.gone.len(), 1);
+    assert_eq!(snapshot.gone[0].failure, Some(problem));
 }
 
 #[tokio::test]
 async fn the_first_picture_of_an_empty_folder_is_empty() {
     let fixture = Fixture::new();
     let mut watcher = Watcher::start(fixture.folder.clone(), EVERYTHING).unwrap();
-    assert_eq!(next_picture(&mut watcher).await, Picture::default());
+    assert_eq!(next_snapshot(&mut watcher).await, Snapshot::default());
 }
 
 #[tokio::test]
 async fn the_watcher_survives_the_loss_of_its_folder() {
     let fixture = Fixture::new();
     let mut watcher = Watcher::start(fixture.folder.clone(), EVERYTHING).unwrap();
-    next_picture(&mut watcher).await;
+    next_snapshot(&mut watcher).await;
     fs::remove_dir(fixture.folder.path()).unwrap();
     let session = fixture.session("shop");
-    let picture = next_picture(&mut watcher).await;
-    assert!(picture.sessions.contains_key(&session.id));
+    let snapshot = next_snapshot(&mut watcher).await;
+    assert!(snapshot.sessions.contains_key(&session.id));
 }
 
 async fn next_status(watch: &mut slipway_control::Watch) -> SessionStatus {
@@ -150,6 +150,6 @@ async fn next_status(watch: &mut slipway_control::Watch) -> SessionStatus {
     }
 }
 
-async fn next_picture(watcher: &mut Watcher) -> Picture {
+async fn next_snapshot(watcher: &mut Watcher) -> Snapshot {
     timeout(LIMIT, watcher.next()).await.unwrap().unwrap()
 }

@@ -18,7 +18,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
 };
 use slipway_helper_api::{
-    Client, DEFAULT_SOCKET, DnsPlan, Plan, Route, RouteOrigin, RungChoice, TunnelCidr, Zones,
+    Client, DEFAULT_SOCKET, DnsModeChoice, DnsPlan, Plan, Route, RouteOrigin, TunnelCidr, Zones,
 };
 
 /// The helper's own user on the test laptop.
@@ -299,7 +299,7 @@ pub(crate) fn plan(texts: &[&str]) -> Plan {
 /// A plan that has names found by redirect to that port.
 pub(crate) fn redirect_plan(texts: &[&str], port: u16) -> Plan {
     let port = port.try_into().expect("port");
-    let dns = DnsPlan::new(Zones::default(), port, RungChoice::Redirect).expect("plan");
+    let dns = DnsPlan::new(Zones::default(), port, DnsModeChoice::Redirect).expect("plan");
     Plan::new(routes(texts), Some(dns)).expect("plan")
 }
 

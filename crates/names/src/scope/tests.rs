@@ -276,7 +276,7 @@ fn names_of_our_own_are_never_ambiguous() {
             "web.prod.slipway.internal".parse().unwrap(),
             RecordType::A
         )),
-        Ruling::new(Rule::OtherProfile, Decision::Refuse(Refusal::NoSuchName))
+        Ruling::new(Rule::OtherProfile, Decision::Refuse(RefusedQuestion::NoSuchName))
     );
 }
 
@@ -288,12 +288,12 @@ fn special_names_and_questions_keep_their_meaning() {
     assert_eq!(decide(&scope, "."), Decision::Laptop);
     assert_eq!(
         decide(&scope, "example.invalid"),
-        Decision::Refuse(Refusal::NoSuchName)
+        Decision::Refuse(RefusedQuestion::NoSuchName)
     );
     let transfer = Question::new("cluster.local".parse().unwrap(), RecordType(252));
     assert_eq!(
         scope.classify(&transfer).decision,
-        Decision::Refuse(Refusal::Transfer)
+        Decision::Refuse(RefusedQuestion::Transfer)
     );
     let chaos = Question {
         class: 3,
@@ -376,7 +376,7 @@ fn a_search_domain_of_ours_is_no_way_round_a_reserved_name() {
     for name in searched {
         assert_eq!(
             decide(&scope, name),
-            Decision::Refuse(Refusal::NoSuchName),
+            Decision::Refuse(RefusedQuestion::NoSuchName),
             "{name}"
         );
     }

@@ -5,13 +5,13 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use slipway_agent_binary::AGENT;
-use slipway_carrier::{CarrierError, Endpoint, HEAD_START, Ladder, PipeReader, PipeWriter};
+use slipway_carrier::{CarrierError, CarrierOpener, Endpoint, HEAD_START, PipeReader, PipeWriter};
 use slipway_cluster::api::{Access, ApiError};
 use slipway_cluster::keys::{AgentIdentity, Kept, KeyError, KeyStore};
 use slipway_cluster::kubeconfig::{Choice, Sources, Target, choose};
 use slipway_cluster::placement::{
-    self, AGENT_CONTAINER, AGENT_PORT, Agent, DEFAULT_IMAGE, PlaceError, Placement, Progress, agent_command,
-    watch_gone,
+    self, AGENT_CONTAINER, AGENT_PORT, AgentPod, DEFAULT_IMAGE, PlaceError, Placement, Progress,
+    agent_command, watch_gone,
 };
 use slipway_cluster::{list, permissions, ranges};
 use slipway_key::Key;
@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::namespaces::{Followed, known};
-use super::{ApiServer, Cluster, Clusters, Facts, Place, PlacedAgent};
+use super::{ApiServer, Cluster, Clusters, Facts, Location, PlacedAgent};
 use crate::error::SessionError;
 use crate::options::Options;
 
@@ -43,7 +43,7 @@ pub(crate) struct KubernetesCluster {
     client: kube::Client,
     target: Target,
     namespaces: Namespaces,
-    ladder: Ladder,
+    opener: CarrierOpener,
     agent: AgentIdentity,
 }
 
@@ -63,8 +63,8 @@ impl Clusters for Kubernetes {
         Ok(choose(&Sources::from_environment(file), &choice).await?)
     }
 
-    fn place(target: &Target) -> Place {
-        Place {
+    fn place(target: &Target) -> Location {
+        Location {
             context: target.context.clone(),
             namespace: target.namespace.clone(),
         }
@@ -104,7 +104,7 @@ impl Clusters for Kubernetes {
             client,
             target,
             namespaces,
-            ladder: Ladder::new(None),
+            opener: CarrierOpener::new(None),
             agent,
         };
         Ok((cluster, facts))
@@ -179,7 +179,7 @@ impl Cluster for KubernetesCluster {
         }
     }
 
-    async fn agent_gone(&self, agent: &Agent) {
+    async fn agent_gone(&self, agent: &AgentPod) {
         match watch_gone(&self.client, agent).await {
             Ok(gone) => tracing::warn!("{gone}"),
             Err(error) => {
@@ -190,17 +190,17 @@ impl Cluster for KubernetesCluster {
         }
     }
 
-    async fn open(&self, agent: &Agent) -> Result<(PipeReader, PipeWriter), CarrierError> {
+    async fn open(&self, agent: &AgentPod) -> Result<(PipeReader, PipeWriter), CarrierError> {
         let port = AGENT_PORT.to_string();
         // Where port-forward does not get through, the agent's program joins its own standard input and output.
         let endpoint = Endpoint::new(&agent.namespace, &agent.pod, AGENT_PORT)?
             .with_command(AGENT_CONTAINER, agent_command(&["stdio", "--port", &port]));
-        let pipe = self.ladder.open(&self.client, &endpoint).await?;
+        let pipe = self.opener.open(&self.client, &endpoint).await?;
         Ok(pipe.into_split())
     }
 
     fn head_start(&self) -> Duration {
-        match self.ladder.preferred() {
+        match self.opener.preferred() {
             Some(_) => Duration::ZERO,
             None => HEAD_START,
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use slipway_carrier::CarrierError;
-use slipway_cluster::placement::{Agent, Owner};
+use slipway_cluster::placement::{AgentPod, Owner};
 use slipway_key::Key;
 use slipway_tunnel::frame::Farewell;
 use slipway_tunnel::{Incoming, Introduction, Limits, Request, Tunnel, proof};
@@ -67,7 +67,7 @@ impl ScriptedAgent {
 
     pub(super) fn placed(&self, found: bool) -> PlacedAgent {
         PlacedAgent {
-            agent: Agent {
+            agent: AgentPod {
                 namespace: "shop".to_owned(),
                 pod: self.pod.clone(),
                 uid: "1".to_owned(),

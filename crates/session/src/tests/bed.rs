@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use super::agent::Network;
 use super::cluster::{Script, Scripted};
 use super::method::{Record, Recording};
-use crate::context::Context;
-use crate::desk::Desk;
+use crate::context::SessionContext;
+use crate::control_handler::ControlHandler;
 use crate::options::Options;
 use crate::preparing::Preparing;
 use crate::run::run_from;
@@ -59,9 +59,9 @@ pub(super) fn begin_with(profile: Profile, cluster: Script, method: Record) -> B
         changes.recv().await?;
         Some(((), changes))
     });
-    let desk = Desk::default();
-    let stop = desk.stop();
-    let context = Context {
+    let handler = ControlHandler::default();
+    let stop = handler.stop();
+    let context = SessionContext {
         options: Options {
             profile,
             saved: false,
@@ -71,7 +71,7 @@ pub(super) fn begin_with(profile: Profile, cluster: Script, method: Record) -> B
         publisher: publisher.clone(),
         stop: stop.clone(),
         elders: Arc::new(NoElders),
-        desk,
+        handler,
     };
     let preparing = Preparing {
         clusters: Scripted(cluster.clone()),

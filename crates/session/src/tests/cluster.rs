@@ -8,13 +8,13 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use slipway_carrier::CarrierError;
 use slipway_cluster::api::ApiError;
-use slipway_cluster::placement::{Agent, PlaceError, Progress};
+use slipway_cluster::placement::{AgentPod, PlaceError, Progress};
 use slipway_names::Namespaces;
 use tokio::io::{DuplexStream, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 
 use super::agent::{Manner, Network, ScriptedAgent};
-use crate::cluster::{ApiServer, Cluster, Clusters, Facts, Place, PlacedAgent};
+use crate::cluster::{ApiServer, Cluster, Clusters, Facts, Location, PlacedAgent};
 use crate::error::SessionError;
 use crate::options::Options;
 
@@ -111,8 +111,8 @@ impl Clusters for Scripted {
         answer(self.0.chosen, unreachable).await
     }
 
-    fn place((): &()) -> Place {
-        Place {
+    fn place((): &()) -> Location {
+        Location {
             context: "kind".to_owned(),
             namespace: "shop".to_owned(),
         }
@@ -121,7 +121,7 @@ impl Clusters for Scripted {
     async fn reach(&self, (): (), _: &Options) -> Result<(Scripted, Facts), SessionError> {
         answer(self.0.reached, unreachable).await?;
         let facts = Facts {
-            place: Place {
+            place: Location {
                 context: "kind".to_owned(),
                 namespace: self.0.namespace.to_owned(),
             },
@@ -168,7 +168,7 @@ impl Cluster for Scripted {
         self.0.removed.lock().unwrap().push(agent.agent.pod.clone());
     }
 
-    async fn agent_gone(&self, agent: &Agent) {
+    async fn agent_gone(&self, agent: &AgentPod) {
         let agent = {
             let agents = self.0.agents.lock().unwrap();
             agents.iter().find(|one| one.pod == agent.pod).unwrap().clone()
@@ -176,7 +176,7 @@ impl Cluster for Scripted {
         agent.gone.cancelled().await;
     }
 
-    async fn open(&self, agent: &Agent) -> Result<(Self::Reader, Self::Writer), CarrierError> {
+    async fn open(&self, agent: &AgentPod) -> Result<(Self::Reader, Self::Writer), CarrierError> {
         tokio::time::sleep(Duration::from_millis(1)).await;
         if *self.0.network.borrow() != Network::Works {
             // An API server that is out of reach refuses nothing.

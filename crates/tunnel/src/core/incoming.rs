@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{Breach, Core, Event, Opening, Role, StreamState, rouse, wake, wire_length};
 use crate::carrier::CarrierId;
-use crate::frame::{Frame, Refusal, ResetCause, StreamId};
+use crate::frame::{Frame, ResetCause, StreamId, StreamRefusal};
 
 /// The most stream names that may come ahead of their turn.
 const MOST_EARLY_NAMES: usize = 64 * 1024;
@@ -111,7 +111,7 @@ impl Core {
         if self.streams.len() >= self.limits.streams {
             self.send_urgent(Frame::Refused {
                 stream: id,
-                refusal: Refusal::Exhausted,
+                refusal: StreamRefusal::Exhausted,
             });
             return;
         }
@@ -134,7 +134,7 @@ impl Core {
         self.schedule_and_rouse(id);
     }
 
-    pub(super) fn refused(&mut self, id: StreamId, refusal: Refusal) {
+    pub(super) fn refused(&mut self, id: StreamId, refusal: StreamRefusal) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };

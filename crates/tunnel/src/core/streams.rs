@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::schedule::Lane;
 use super::{Core, Opening, StreamState};
-use crate::frame::{Frame, Refusal, ResetCause, StreamId};
+use crate::frame::{Frame, ResetCause, StreamId, StreamRefusal};
 
 /// Under this, round trips are a matter of how busy the hops are and not of the path.
 const SHORTEST_TRIP: Duration = Duration::from_millis(8);
@@ -30,14 +30,14 @@ impl Core {
     }
 
     /// The answer to [`Core::open`], or `None` and a waker kept while there is none.
-    pub(crate) fn opening(&mut self, id: StreamId, waker: &Waker) -> Option<Result<(), Refusal>> {
+    pub(crate) fn opening(&mut self, id: StreamId, waker: &Waker) -> Option<Result<(), StreamRefusal>> {
         let Some(stream) = self.streams.get_mut(&id) else {
-            return Some(Err(Refusal::TunnelEnded));
+            return Some(Err(StreamRefusal::TunnelEnded));
         };
         match stream.opening {
             Opening::Open => Some(Ok(())),
             Opening::Refused(refusal) => Some(Err(refusal)),
-            Opening::Pending if stream.reset.is_some() => Some(Err(Refusal::TunnelEnded)),
+            Opening::Pending if stream.reset.is_some() => Some(Err(StreamRefusal::TunnelEnded)),
             Opening::Pending => {
                 stream.receive.waker = Some(waker.clone());
                 None
@@ -61,7 +61,7 @@ impl Core {
     }
 
     /// Tells the client that its stream could not be made.
-    pub(crate) fn refuse(&mut self, id: StreamId, refusal: Refusal) {
+    pub(crate) fn refuse(&mut self, id: StreamId, refusal: StreamRefusal) {
         if let Some(stream) = self.streams.remove(&id)
             && stream.reset.is_none()
         {

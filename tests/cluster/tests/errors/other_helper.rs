@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 
 use slipway_cluster_tests::program;
 use slipway_helper_api::frame::{Decoder, encode};
-use slipway_helper_api::{Build, Refusal, Reply, Request, Version};
+use slipway_helper_api::{Build, HelperRefusal, Reply, Request, Version};
 
 /// It listens in the folder of the built programs, which the laptop sees too.
 pub(crate) struct OtherHelper {
@@ -70,7 +70,7 @@ fn answer(mut stream: UnixStream) {
             break hello;
         }
     };
-    let refusal = Refusal::VersionMismatch {
+    let refusal = HelperRefusal::VersionMismatch {
         client: Version {
             epoch: hello.epoch,
             revision: hello.revision,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use slipway_capture::private_namespace::remedy;
 use slipway_control_api::{Action, Check, Finding, Problem};
-use slipway_helper_api::{Client, ClientError, Refusal, Status, Welcome};
+use slipway_helper_api::{Client, ClientError, HelperRefusal, Status, Welcome};
 use slipway_laptop::{HostsLine, Kernel, KnownRoute, ResolvConf, TUN_DEVICE, tun_remedy};
 use tokio::time::timeout;
 
@@ -77,9 +77,9 @@ fn of_helper(welcome: &Welcome, status: &Status) -> Vec<Finding> {
         format!("slipway-helper {build} serves you; {}.", in_use(status.yours)),
     );
     let names = match &status.names {
-        Ok(rung) => Finding::ok(Check::Helper, format!("Names would reach a session by {rung}.")),
+        Ok(mode) => Finding::ok(Check::Helper, format!("Names would reach a session by {mode}.")),
         Err(trouble) => {
-            let refusal = Refusal::DnsUnavailable(trouble.clone());
+            let refusal = HelperRefusal::DnsUnavailable(trouble.clone());
             let problem = Problem::new(refusal.code(), refusal.cause(), refusal.remedy());
             Finding::problem(Check::Helper, problem)
         }

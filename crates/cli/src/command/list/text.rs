@@ -1,6 +1,8 @@
 //! Lists as people read them.
 
-use slipway_control_api::list::{Context, ListedPort, Namespace, Service, Workload, WorkloadKind, Workloads};
+use slipway_control_api::list::{
+    ContextInfo, ListedPort, Namespace, Service, Workload, WorkloadKind, Workloads,
+};
 
 use crate::table::table;
 
@@ -27,7 +29,7 @@ pub(super) fn ports_of(services: &[Service], workloads: &[Workload]) -> Vec<List
     of_services.chain(of_workloads).collect()
 }
 
-pub(super) fn contexts(contexts: &[Context]) -> String {
+pub(super) fn contexts(contexts: &[ContextInfo]) -> String {
     let rows: Vec<_> = contexts
         .iter()
         .map(|context| {
@@ -184,14 +186,14 @@ mod tests {
     #[test]
     fn lists_are_tables() {
         let contexts = contexts(&[
-            Context {
+            ContextInfo {
                 name: "staging".into(),
                 cluster: "one".into(),
                 server: Some("https://10.0.0.1:6443".into()),
                 namespace: Some("shop".into()),
                 current: true,
             },
-            Context {
+            ContextInfo {
                 name: "lost".into(),
                 cluster: "gone".into(),
                 server: None,

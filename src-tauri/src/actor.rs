@@ -1,20 +1,20 @@
-//! The actor that owns the picture.
+//! Actor that owns the state.
 
 use std::collections::BTreeMap;
 
 use slipway_control::{Client, FolderWatch, RuntimeFolder, Watcher};
 use slipway_control_api::{Problem, SessionId, Subscription};
 use slipway_problem::Fault;
-use slipway_profile::{Context, Listed, Profile, Store};
+use slipway_profile::{ContextName, Listed, Profile, Store};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::View;
 use crate::menu::Click;
-use crate::picture::{Picture, Reporter, Saved, Target};
 use crate::program::Program;
+use crate::state::{DesktopState, Reporter, Saved, Target};
 
-/// Where the desk gets what it shows, and through what it acts.
+/// Where the actor gets what it shows, and through what it acts.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
     /// The user's profiles.
@@ -25,7 +25,7 @@ pub struct Surroundings {
     pub program: Program,
 }
 
-/// Why the desk cannot work.
+/// Why the actor cannot work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Sessions cannot be watched.
@@ -36,7 +36,7 @@ pub enum Error {
     Profiles(#[from] slipway_profile::Error),
 }
 
-/// Keeps the picture, shows it in `view` and does what `clicks` ask, until somebody clicks on Quit or nobody
+/// Keeps the state, shows it in `view` and does what `clicks` ask, until somebody clicks on Quit or nobody
 /// can click any more. Sessions go on.
 ///
 /// # Errors
@@ -49,28 +49,28 @@ pub async fn run(
     let mut sessions = Watcher::start(surroundings.folder.clone(), Subscription::default())?;
     surroundings.store.ensure_folder()?;
     let profiles = FolderWatch::start(surroundings.store.folder())?;
-    let mut desk = Desk {
+    let mut actor = Actor {
         surroundings,
-        picture: Picture::default(),
+        desktop: DesktopState::default(),
         tasks: JoinSet::new(),
         attempts: BTreeMap::new(),
         attempt: 0,
     };
-    desk.read_profiles();
+    actor.read_profiles();
     loop {
         tokio::select! {
             click = clicks.recv() => match click {
                 None | Some(Click::Quit) => return Ok(()),
-                Some(click) => desk.click(click),
+                Some(click) => actor.click(click),
             },
-            Some(news) = sessions.next() => desk.picture.tell(news),
-            Ok(true) = profiles.changed() => desk.read_profiles(),
-            Some(done) = desk.tasks.join_next() => match done {
-                Ok(done) => desk.done(done),
+            Some(news) = sessions.next() => actor.desktop.tell(news),
+            Ok(true) = profiles.changed() => actor.read_profiles(),
+            Some(done) = actor.tasks.join_next() => match done {
+                Ok(done) => actor.done(done),
                 Err(error) => tracing::error!(%error, "a task of the desktop failed"),
             },
         }
-        let now = View::of(&desk.picture);
+        let now = View::of(&actor.desktop);
         view.send_if_modified(|shown| {
             let changed = *shown != now;
             *shown = now;
@@ -79,46 +79,46 @@ pub async fn run(
     }
 }
 
-struct Desk {
+struct Actor {
     surroundings: Surroundings,
-    picture: Picture,
+    desktop: DesktopState,
     /// The attempts to connect that nobody gave up, by number: one that was given up may still fail, later,
     /// and that is no problem then.
     attempts: BTreeMap<Target, u64>,
     attempt: u64,
-    /// What takes time. Dropped with the desk; a session that is being started goes on.
+    /// What takes time. Dropped with the actor; a session that is being started goes on.
     tasks: JoinSet<Done>,
 }
 
 /// What took time and is done.
 enum Done {
     Profiles(Result<Vec<Listed>, slipway_profile::Error>),
-    Contexts(Result<Vec<Context>, Problem>),
+    Contexts(Result<Vec<ContextName>, Problem>),
     Connect(Target, u64, Result<(), Problem>),
     Disconnect(Target, Result<(), slipway_control::Error>),
 }
 
-impl Desk {
+impl Actor {
     fn click(&mut self, click: Click) {
         match click {
             Click::Connect(target) => self.connect(target),
             Click::Disconnect(id) => self.disconnect(id),
             Click::DisconnectAll => {
-                for id in self.picture.sessions.keys().cloned().collect::<Vec<_>>() {
+                for id in self.desktop.sessions.keys().cloned().collect::<Vec<_>>() {
                     self.disconnect(id);
                 }
             }
-            Click::Dismiss => self.picture.failures.clear(),
+            Click::Dismiss => self.desktop.failures.clear(),
             Click::Quit => {}
         }
     }
 
     fn connect(&mut self, target: Target) {
         // A double click, or a session that came from a terminal meanwhile: there is one already.
-        if !self.picture.sessions_of(&target).is_empty() || !self.picture.starting.insert(target.clone()) {
+        if !self.desktop.sessions_of(&target).is_empty() || !self.desktop.starting.insert(target.clone()) {
             return;
         }
-        self.picture.failures.remove(&target);
+        self.desktop.failures.remove(&target);
         self.attempt += 1;
         let attempt = self.attempt;
         self.attempts.insert(target.clone(), attempt);
@@ -130,10 +130,10 @@ impl Desk {
     }
 
     fn disconnect(&mut self, id: SessionId) {
-        let Some(status) = self.picture.sessions.get(&id) else {
+        let Some(status) = self.desktop.sessions.get(&id) else {
             return;
         };
-        let target = self.picture.target_of(status);
+        let target = self.desktop.target_of(status);
         self.give_up(&target);
         let folder = self.surroundings.folder.clone();
         self.tasks.spawn(async move {
@@ -144,7 +144,7 @@ impl Desk {
 
     fn give_up(&mut self, target: &Target) {
         self.attempts.remove(target);
-        self.picture.starting.remove(target);
+        self.desktop.starting.remove(target);
     }
 
     fn read_profiles(&mut self) {
@@ -161,16 +161,16 @@ impl Desk {
     fn done(&mut self, done: Done) {
         match done {
             Done::Profiles(Ok(listed)) => {
-                self.picture.profiles = listed.into_iter().map(saved).collect();
-                if self.picture.profiles.is_empty() {
+                self.desktop.profiles = listed.into_iter().map(saved).collect();
+                if self.desktop.profiles.is_empty() {
                     self.read_contexts();
                 }
             }
             Done::Profiles(Err(error)) => tracing::warn!(%error, "the profiles cannot be listed"),
-            Done::Contexts(Ok(contexts)) => self.picture.contexts = contexts,
+            Done::Contexts(Ok(contexts)) => self.desktop.contexts = contexts,
             Done::Contexts(Err(problem)) => {
                 tracing::warn!(code = problem.code, cause = problem.cause, "no contexts to offer");
-                self.picture.contexts.clear();
+                self.desktop.contexts.clear();
             }
             Done::Connect(target, attempt, connected) => {
                 if self.attempts.get(&target) != Some(&attempt) {
@@ -179,13 +179,13 @@ impl Desk {
                 self.give_up(&target);
                 if let Err(problem) = connected {
                     tracing::warn!(%target, code = problem.code, cause = problem.cause, "could not connect");
-                    self.picture.report(target, Reporter::Starter, problem);
+                    self.desktop.report(target, Reporter::Starter, problem);
                 }
             }
             Done::Disconnect(_, Ok(()) | Err(slipway_control::Error::NoSession(_))) => {}
             Done::Disconnect(target, Err(error)) => {
                 // That it does not end as asked is news, whatever was said before.
-                self.picture.report(target, Reporter::Session, error.problem());
+                self.desktop.report(target, Reporter::Session, error.problem());
             }
         }
     }

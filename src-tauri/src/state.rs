@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use slipway_control_api::{Problem, SessionId, SessionStatus, State};
-use slipway_profile::{Context, ProfileName};
+use slipway_profile::{ContextName, ProfileName};
 
 /// All that the desktop knows at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Picture {
+pub struct DesktopState {
     /// The saved profiles, by name.
     pub profiles: Vec<Saved>,
     /// The kubeconfig's contexts, offered while no profile is saved.
-    pub contexts: Vec<Context>,
+    pub contexts: Vec<ContextName>,
     /// The sessions that run, whoever started them.
     pub sessions: BTreeMap<SessionId, SessionStatus>,
     /// What was asked to connect and has not said yet whether it did.
@@ -67,7 +67,7 @@ pub enum Target {
     /// A saved profile.
     Profile(ProfileName),
     /// A context of the kubeconfig, with Slipway's defaults.
-    Context(Context),
+    Context(ContextName),
     /// Something that no row offers: a session from a terminal, under the title that it had.
     Other(String),
 }
@@ -82,7 +82,7 @@ impl fmt::Display for Target {
     }
 }
 
-impl Picture {
+impl DesktopState {
     /// What the menu offers to connect, in its order.
     pub fn rows(&self) -> Vec<Target> {
         if self.profiles.is_empty() {
@@ -119,7 +119,7 @@ impl Picture {
     }
 
     /// Takes over what the control sockets tell.
-    pub fn tell(&mut self, news: slipway_control::Picture) {
+    pub fn tell(&mut self, news: slipway_control::Snapshot) {
         self.sessions = news.sessions;
         for gone in news.gone {
             let target = self.target_of(&gone);
@@ -174,43 +174,43 @@ mod tests {
         Problem::new(code, "It broke.", "Mend it.")
     }
 
-    fn gone(picture: &mut Picture, state: State, failure: Option<Problem>) {
+    fn gone(desktop: &mut DesktopState, state: State, failure: Option<Problem>) {
         let mut status = status("shop-000000");
         status.state = state;
         status.failure = failure;
-        picture.tell(slipway_control::Picture {
+        desktop.tell(slipway_control::Snapshot {
             gone: vec![status],
             ..Default::default()
         });
     }
 
-    fn codes(picture: &Picture) -> Vec<&str> {
-        let failures = picture.failures.values();
+    fn codes(desktop: &DesktopState) -> Vec<&str> {
+        let failures = desktop.failures.values();
         failures.map(|failure| failure.problem.code.as_str()).collect()
     }
 
     #[test]
     fn a_session_that_was_asked_to_end_leaves_no_failure() {
         for state in [State::Ended, State::Ending] {
-            let mut picture = Picture::default();
-            gone(&mut picture, state, None);
-            assert_eq!(codes(&picture), [""; 0]);
+            let mut desktop = DesktopState::default();
+            gone(&mut desktop, state, None);
+            assert_eq!(codes(&desktop), [""; 0]);
         }
     }
 
     #[test]
     fn a_session_that_dies_without_a_word_is_a_failure() {
-        let mut picture = Picture::default();
-        gone(&mut picture, State::Connected, None);
-        assert_eq!(codes(&picture), ["session-died"]);
+        let mut desktop = DesktopState::default();
+        gone(&mut desktop, State::Connected, None);
+        assert_eq!(codes(&desktop), ["session-died"]);
     }
 
     #[test]
     fn the_session_is_believed_before_its_starter() {
-        let mut first = Picture::default();
+        let mut first = DesktopState::default();
         gone(&mut first, State::Ended, Some(problem("session")));
         first.report(shop(), Reporter::Starter, problem("starter"));
-        let mut last = Picture::default();
+        let mut last = DesktopState::default();
         last.report(shop(), Reporter::Starter, problem("starter"));
         gone(&mut last, State::Ended, Some(problem("session")));
         assert_eq!((codes(&first), codes(&last)), (vec!["session"], vec!["session"]));
@@ -218,10 +218,10 @@ mod tests {
 
     #[test]
     fn the_starter_is_believed_before_a_silent_death() {
-        let mut picture = Picture::default();
-        picture.report(shop(), Reporter::Starter, problem("starter"));
-        gone(&mut picture, State::Connecting, None);
-        assert_eq!(codes(&picture), ["starter"]);
+        let mut desktop = DesktopState::default();
+        desktop.report(shop(), Reporter::Starter, problem("starter"));
+        gone(&mut desktop, State::Connecting, None);
+        assert_eq!(codes(&desktop), ["starter"]);
     }
 
     #[test]
@@ -229,10 +229,10 @@ mod tests {
         let (mut older, younger) = (status("shop-b"), status("shop-a"));
         older.started = younger.started - std::time::Duration::from_secs(60);
         older.since = younger.since + std::time::Duration::from_secs(60);
-        let mut picture = Picture::default();
+        let mut desktop = DesktopState::default();
         for status in [younger.clone(), older.clone()] {
-            picture.sessions.insert(status.id.clone(), status);
+            desktop.sessions.insert(status.id.clone(), status);
         }
-        assert_eq!(picture.sessions_of(&shop()), [&older, &younger]);
+        assert_eq!(desktop.sessions_of(&shop()), [&older, &younger]);
     }
 }

@@ -6,13 +6,13 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 
 /// Answers the DNS messages that programs send to the resolver's address, port 53. A clone is the same resolver.
-pub trait Resolver: Clone + Send + Sync + 'static {
+pub trait DnsService: Clone + Send + Sync + 'static {
     /// Answers at once if that needs no waiting: called on the packet path, it must not block.
     ///
     /// `answer` is empty when this is called, and holds the answer when it returns [`Answer::Ready`].
     fn try_answer(&self, query: &[u8], answer: &mut Vec<u8>) -> Answer;
 
-    /// Answers a UDP query for which [`Resolver::try_answer`] returned [`Answer::Later`]. `None` sends no answer.
+    /// Answers a UDP query for which [`DnsService::try_answer`] returned [`Answer::Later`]. `None` sends no answer.
     ///
     /// It is dropped when it takes longer than [`crate::ANSWER_LIMIT`].
     fn answer(&self, query: Bytes) -> impl Future<Output = Option<Bytes>> + Send;
@@ -21,12 +21,12 @@ pub trait Resolver: Clone + Send + Sync + 'static {
     fn serve_tcp(&self, program: TcpStream) -> impl Future<Output = ()> + Send;
 }
 
-/// The result of [`Resolver::try_answer`].
+/// The result of [`DnsService::try_answer`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// The answer is in the buffer.
     Ready,
-    /// It needs [`Resolver::answer`].
+    /// It needs [`DnsService::answer`].
     Later,
     /// No answer is due: the message is not a query.
     None,

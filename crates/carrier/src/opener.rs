@@ -1,4 +1,4 @@
-//! Which rung to take when any will do.
+//! Opener: tries the kinds of carrier and remembers which one worked.
 
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
@@ -9,76 +9,81 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::sleep;
 
 use crate::error::{CarrierError, Wait};
-use crate::{Endpoint, Pipe, Rung, open};
+use crate::{CarrierKind, Endpoint, Pipe, open};
 
-/// How long a rung has the field for itself before the next one starts beside it. A proxy that
+/// How long a kind is tried alone before the next one starts beside it. A proxy that
 /// swallows an upgrade gives no answer at all; a slow link must not be asked twice for nothing.
 pub const HEAD_START: Duration = Duration::from_secs(2);
 
-/// Tries the rungs, best first, and remembers which one worked. One for a cluster and a network:
+/// Tries the kinds of carrier, best first, and remembers which one worked. One for a cluster and a network:
 /// what is in the way sits between the two.
 #[derive(Debug, Default)]
-pub struct Ladder {
-    preferred: Mutex<Option<Rung>>,
+pub struct CarrierOpener {
+    preferred: Mutex<Option<CarrierKind>>,
 }
 
-impl Ladder {
+impl CarrierOpener {
     /// Starts with what worked the last time, if that is known.
-    pub fn new(preferred: Option<Rung>) -> Self {
+    pub fn new(preferred: Option<CarrierKind>) -> Self {
         Self {
             preferred: Mutex::new(preferred),
         }
     }
 
-    /// The rung that worked last.
-    pub fn preferred(&self) -> Option<Rung> {
+    /// The kind that worked last.
+    pub fn preferred(&self) -> Option<CarrierKind> {
         *self.preferred.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens a carrier by the first rung that works.
+    /// Opens a carrier of the first kind that works.
     ///
     /// # Errors
-    /// That of the rung that tells most: a missing permission before anything else, then the best
-    /// rung's. An error that no other rung can cure ends the attempt at once.
+    /// The error of the kind that tells most: a missing permission before anything else, then the best
+    /// kind's. An error that no other kind can cure ends the attempt at once.
     pub async fn open(&self, client: &kube::Client, endpoint: &Endpoint) -> Result<Pipe, CarrierError> {
-        let rungs = order(self.preferred(), endpoint);
-        let pipe = climb(&rungs, |rung| open(client, endpoint, rung)).await?;
-        tracing::debug!(rung = ?pipe.rung(), "carrier open");
-        *self.preferred.lock().unwrap_or_else(PoisonError::into_inner) = Some(pipe.rung());
+        let kinds = order(self.preferred(), endpoint);
+        let pipe = open_first(&kinds, |kind| open(client, endpoint, kind)).await?;
+        tracing::debug!(kind = ?pipe.kind(), "carrier open");
+        *self.preferred.lock().unwrap_or_else(PoisonError::into_inner) = Some(pipe.kind());
         Ok(pipe)
     }
 }
 
-fn order(preferred: Option<Rung>, endpoint: &Endpoint) -> Vec<Rung> {
-    let others = Rung::ALL.into_iter().filter(|rung| Some(*rung) != preferred);
-    let usable = |rung: &Rung| *rung != Rung::Exec || endpoint.command.is_some();
+fn order(preferred: Option<CarrierKind>, endpoint: &Endpoint) -> Vec<CarrierKind> {
+    let others = CarrierKind::ALL
+        .into_iter()
+        .filter(|kind| Some(*kind) != preferred);
+    let usable = |kind: &CarrierKind| *kind != CarrierKind::Exec || endpoint.command.is_some();
     preferred.into_iter().chain(others).filter(usable).collect()
 }
 
-/// Attempts `rungs` in turn, each beside the ones before it if they take long.
-async fn climb<T, F>(rungs: &[Rung], attempt: impl Fn(Rung) -> F) -> Result<T, CarrierError>
+/// Attempts `kinds` in turn, each beside the ones before it if they take long.
+async fn open_first<T, F>(
+    kinds: &[CarrierKind],
+    attempt: impl Fn(CarrierKind) -> F,
+) -> Result<T, CarrierError>
 where
     F: Future<Output = Result<T, CarrierError>>,
 {
-    let mut waiting = rungs.iter().copied().peekable();
+    let mut waiting = kinds.iter().copied().peekable();
     let mut under_way = FuturesUnordered::new();
     let mut worst = None;
     loop {
         if under_way.is_empty() {
             match waiting.next() {
-                Some(rung) => under_way.push(attempt(rung)),
+                Some(kind) => under_way.push(attempt(kind)),
                 None => return Err(worst.unwrap_or(CarrierError::NoCommand)),
             }
         }
         // A command is started only when nothing else is left: it is not free for the pod.
-        let another = waiting.peek().is_some_and(|rung| *rung != Rung::Exec);
+        let another = waiting.peek().is_some_and(|kind| *kind != CarrierKind::Exec);
         let head_start = pin!(sleep(HEAD_START));
         tokio::select! {
             Some(result) = under_way.next() => match result {
                 Ok(pipe) => return Ok(pipe),
-                Err(error) if !another_rung_may_help(&error) => return Err(error),
+                Err(error) if !another_kind_may_help(&error) => return Err(error),
                 Err(error) => {
-                    tracing::debug!(%error, "carrier rung failed");
+                    tracing::debug!(%error, "carrier kind failed");
                     let tells_more = matches!(error, CarrierError::Forbidden { .. });
                     if worst.is_none() || tells_more {
                         worst = Some(error);
@@ -90,7 +95,7 @@ where
     }
 }
 
-fn another_rung_may_help(error: &CarrierError) -> bool {
+fn another_kind_may_help(error: &CarrierError) -> bool {
     match error {
         // What is asked for differs: another verb, another resource, another header.
         CarrierError::Forbidden { .. }
@@ -139,25 +144,28 @@ mod tests {
     #[test]
     fn what_worked_comes_first_and_exec_only_with_a_command() {
         let endpoint = Endpoint::new("default", "web", 80).unwrap();
-        assert_eq!(order(None, &endpoint), [Rung::Spdy, Rung::WebSocket]);
         assert_eq!(
-            order(Some(Rung::WebSocket), &endpoint),
-            [Rung::WebSocket, Rung::Spdy]
+            order(None, &endpoint),
+            [CarrierKind::Spdy, CarrierKind::WebSocket]
+        );
+        assert_eq!(
+            order(Some(CarrierKind::WebSocket), &endpoint),
+            [CarrierKind::WebSocket, CarrierKind::Spdy]
         );
         let endpoint = endpoint.with_command("agent", ["agent", "stdio"]);
-        assert_eq!(order(None, &endpoint), Rung::ALL);
+        assert_eq!(order(None, &endpoint), CarrierKind::ALL);
     }
 
     #[tokio::test]
-    async fn a_refused_rung_gives_way_to_the_next() {
-        let opened = climb(&Rung::ALL, |rung| {
-            ready(if rung == Rung::Spdy {
+    async fn a_refused_kind_gives_way_to_the_next() {
+        let opened = open_first(&CarrierKind::ALL, |kind| {
+            ready(if kind == CarrierKind::Spdy {
                 Err(refused())
             } else {
-                Ok(rung)
+                Ok(kind)
             })
         });
-        assert_eq!(opened.await, Ok(Rung::WebSocket));
+        assert_eq!(opened.await, Ok(CarrierKind::WebSocket));
     }
 
     #[tokio::test]
@@ -166,18 +174,18 @@ mod tests {
         let gone = CarrierError::PodNotFound {
             message: String::new(),
         };
-        let opened = climb(&Rung::ALL, |rung| {
-            tried.borrow_mut().push(rung);
+        let opened = open_first(&CarrierKind::ALL, |kind| {
+            tried.borrow_mut().push(kind);
             ready(Err::<(), _>(gone.clone()))
         });
         assert_eq!(opened.await, Err(gone.clone()));
-        assert_eq!(*tried.borrow(), [Rung::Spdy]);
+        assert_eq!(*tried.borrow(), [CarrierKind::Spdy]);
     }
 
     #[tokio::test]
     async fn a_missing_permission_is_what_the_user_is_told() {
-        let opened = climb(&Rung::ALL, |rung| {
-            ready(Err::<(), _>(if rung == Rung::WebSocket {
+        let opened = open_first(&CarrierKind::ALL, |kind| {
+            ready(Err::<(), _>(if kind == CarrierKind::WebSocket {
                 forbidden()
             } else {
                 refused()
@@ -187,31 +195,31 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_rung_without_an_answer_does_not_hold_the_next_one_back() {
+    async fn a_silent_kind_does_not_delay_the_next() {
         let begun = tokio::time::Instant::now();
-        let opened = climb(&Rung::ALL, async |rung| match rung {
-            Rung::Spdy => pending().await,
-            Rung::WebSocket | Rung::Exec => Ok(rung),
+        let opened = open_first(&CarrierKind::ALL, async |kind| match kind {
+            CarrierKind::Spdy => pending().await,
+            CarrierKind::WebSocket | CarrierKind::Exec => Ok(kind),
         });
-        assert_eq!(opened.await, Ok(Rung::WebSocket));
+        assert_eq!(opened.await, Ok(CarrierKind::WebSocket));
         assert_eq!(begun.elapsed(), HEAD_START);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_command_is_started_only_when_nothing_else_is_under_way() {
         let tried = RefCell::new(Vec::new());
-        let opened = climb(&Rung::ALL, |rung| {
-            tried.borrow_mut().push(rung);
+        let opened = open_first(&CarrierKind::ALL, |kind| {
+            tried.borrow_mut().push(kind);
             async move {
                 sleep(HEAD_START * 4).await;
-                if rung == Rung::WebSocket {
-                    Ok(rung)
+                if kind == CarrierKind::WebSocket {
+                    Ok(kind)
                 } else {
                     Err(refused())
                 }
             }
         });
-        assert_eq!(opened.await, Ok(Rung::WebSocket));
-        assert_eq!(*tried.borrow(), [Rung::Spdy, Rung::WebSocket]);
+        assert_eq!(opened.await, Ok(CarrierKind::WebSocket));
+        assert_eq!(*tried.borrow(), [CarrierKind::Spdy, CarrierKind::WebSocket]);
     }
 }

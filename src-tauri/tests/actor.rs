@@ -1,4 +1,4 @@
-//! The desk against real profiles, real processes and real control sockets; only the tray is missing.
+//! The actor against real profiles, real processes and real control sockets; only the tray is missing.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -12,8 +12,8 @@ use std::path::Path;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use slipway_control_api::{Problem, State};
-use slipway_desktop::desk::{self, Surroundings};
-use slipway_desktop::{Click, Entry, Glyph, Picture, Program, Target, View};
+use slipway_desktop::actor::{self, Surroundings};
+use slipway_desktop::{Click, DesktopState, Entry, Glyph, Program, Target, View};
 use support::{FORBIDDEN, LIMIT, User};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -29,21 +29,22 @@ fn false_slipway() {
 async fn a_profile_is_connected_and_disconnected() {
     let user = User::new();
     user.save("shop");
-    let mut desk = Desk::start(&user, Program::at(user.program()));
-    desk.until(|view| texts(view).contains(&"Connect shop".into()))
+    let mut actor = Actor::start(&user, Program::at(user.program()));
+    actor
+        .until(|view| texts(view).contains(&"Connect shop".into()))
         .await;
-    assert_eq!(desk.view().glyph, Glyph::Disconnected);
+    assert_eq!(actor.view().glyph, Glyph::Disconnected);
 
-    desk.click("profile:shop").await;
-    let view = desk.until(|view| view.glyph == Glyph::Connected).await;
+    actor.click("profile:shop").await;
+    let view = actor.until(|view| view.glyph == Glyph::Connected).await;
     assert!(
         texts(&view).contains(&"Disconnect shop (Connected)".into()),
         "{:?}",
         texts(&view)
     );
 
-    desk.click("profile:shop").await;
-    let view = desk.until(|view| view.glyph == Glyph::Disconnected).await;
+    actor.click("profile:shop").await;
+    let view = actor.until(|view| view.glyph == Glyph::Disconnected).await;
     assert!(
         texts(&view).contains(&"Connect shop".into()),
         "{:?}",
@@ -55,11 +56,12 @@ async fn a_profile_is_connected_and_disconnected() {
 async fn a_failed_connect_says_why_below_the_profile_until_it_is_dismissed() {
     let user = User::new();
     user.save(FORBIDDEN);
-    let mut desk = Desk::start(&user, Program::at(user.program()));
-    desk.until(|view| texts(view).contains(&format!("Connect {FORBIDDEN}")))
+    let mut actor = Actor::start(&user, Program::at(user.program()));
+    actor
+        .until(|view| texts(view).contains(&format!("Connect {FORBIDDEN}")))
         .await;
-    desk.click(&format!("profile:{FORBIDDEN}")).await;
-    let view = desk.until(|view| view.glyph == Glyph::Attention).await;
+    actor.click(&format!("profile:{FORBIDDEN}")).await;
+    let view = actor.until(|view| view.glyph == Glyph::Attention).await;
     let texts_then = texts(&view);
     let row = texts_then
         .iter()
@@ -71,8 +73,8 @@ async fn a_failed_connect_says_why_below_the_profile_until_it_is_dismissed() {
     );
     assert_eq!(texts_then[row + 2].trim(), "Ask for a Role.");
 
-    desk.click("dismiss").await;
-    let view = desk.until(|view| view.glyph == Glyph::Disconnected).await;
+    actor.click("dismiss").await;
+    let view = actor.until(|view| view.glyph == Glyph::Disconnected).await;
     assert!(!texts(&view).iter().any(|text| text.contains("Role")));
 }
 
@@ -81,8 +83,9 @@ async fn what_a_session_says_of_its_failure_counts_more_than_its_starter() {
     let user = User::new();
     user.save("shop");
     let session = user.session(Some("shop"), "staging");
-    let mut desk = Desk::start(&user, Program::at(user.program()));
-    desk.until(|view| texts(view).contains(&"Disconnect shop (Connecting)".into()))
+    let mut actor = Actor::start(&user, Program::at(user.program()));
+    actor
+        .until(|view| texts(view).contains(&"Disconnect shop (Connecting)".into()))
         .await;
     session
         .end(Some(Problem::new(
@@ -91,7 +94,7 @@ async fn what_a_session_says_of_its_failure_counts_more_than_its_starter() {
             "Ask who took it.",
         )))
         .await;
-    let view = desk.until(|view| view.glyph == Glyph::Attention).await;
+    let view = actor.until(|view| view.glyph == Glyph::Attention).await;
     assert!(
         texts(&view)
             .iter()
@@ -105,23 +108,25 @@ async fn what_a_session_says_of_its_failure_counts_more_than_its_starter() {
 async fn sessions_from_a_terminal_appear_change_and_go() {
     let user = User::new();
     user.save("shop");
-    let mut desk = Desk::start(&user, Program::at(user.program()));
-    desk.until(|view| texts(view).contains(&"Connect shop".into()))
+    let mut actor = Actor::start(&user, Program::at(user.program()));
+    actor
+        .until(|view| texts(view).contains(&"Connect shop".into()))
         .await;
 
     let mut session = user.session(None, "prod@eu");
-    desk.until(|view| texts(view).contains(&"Disconnect prod@eu (Connecting)".into()))
+    actor
+        .until(|view| texts(view).contains(&"Disconnect prod@eu (Connecting)".into()))
         .await;
     session.publisher.enter(State::Connected);
-    desk.until(|view| view.glyph == Glyph::Connected).await;
+    actor.until(|view| view.glyph == Glyph::Connected).await;
     session.publisher.enter(State::Reconnecting);
-    desk.until(|view| view.glyph == Glyph::Degraded).await;
+    actor.until(|view| view.glyph == Glyph::Degraded).await;
 
     let slot = format!("session:{}", session.publisher.status().id);
-    desk.click(&slot).await;
+    actor.click(&slot).await;
     timeout(LIMIT, session.disconnects.recv()).await.unwrap().unwrap();
     session.end(None).await;
-    desk.until(|view| view.glyph == Glyph::Disconnected).await;
+    actor.until(|view| view.glyph == Glyph::Disconnected).await;
 }
 
 #[tokio::test]
@@ -129,10 +134,11 @@ async fn all_are_disconnected_by_one_click() {
     let user = User::new();
     let mut a = user.session(None, "a");
     let mut b = user.session(None, "b");
-    let mut desk = Desk::start(&user, Program::at(user.program()));
-    desk.until(|view| view.menu.item("disconnect-all").is_some())
+    let mut actor = Actor::start(&user, Program::at(user.program()));
+    actor
+        .until(|view| view.menu.item("disconnect-all").is_some())
         .await;
-    desk.click("disconnect-all").await;
+    actor.click("disconnect-all").await;
     timeout(LIMIT, a.disconnects.recv()).await.unwrap().unwrap();
     timeout(LIMIT, b.disconnects.recv()).await.unwrap().unwrap();
 }
@@ -141,11 +147,12 @@ async fn all_are_disconnected_by_one_click() {
 async fn quitting_ends_no_session() {
     let user = User::new();
     let mut session = user.session(None, "staging");
-    let mut desk = Desk::start(&user, Program::at(user.program()));
-    desk.until(|view| !view.menu.entries.is_empty() && view.glyph == Glyph::Connecting)
+    let mut actor = Actor::start(&user, Program::at(user.program()));
+    actor
+        .until(|view| !view.menu.entries.is_empty() && view.glyph == Glyph::Connecting)
         .await;
-    desk.click("quit").await;
-    timeout(LIMIT, desk.task).await.unwrap().unwrap().unwrap();
+    actor.click("quit").await;
+    timeout(LIMIT, actor.task).await.unwrap().unwrap().unwrap();
     assert!(
         session.disconnects.try_recv().is_err(),
         "the session was asked to end"
@@ -157,14 +164,14 @@ async fn quitting_ends_no_session() {
 #[tokio::test]
 async fn profiles_that_are_saved_changed_or_deleted_show_at_once() {
     let user = User::new();
-    let mut desk = Desk::start(&user, Program::at(user.program()));
-    let view = desk
+    let mut actor = Actor::start(&user, Program::at(user.program()));
+    let view = actor
         .until(|view| texts(view).contains(&"Connect kind-dev".into()))
         .await;
     assert!(texts(&view).contains(&"Connect staging".into()));
 
     user.save("shop");
-    let view = desk
+    let view = actor
         .until(|view| texts(view).contains(&"Connect shop".into()))
         .await;
     assert!(
@@ -173,11 +180,13 @@ async fn profiles_that_are_saved_changed_or_deleted_show_at_once() {
     );
 
     std::fs::write(user.store().folder().join("shop.toml"), "version = 1\nnope = 1\n").unwrap();
-    desk.until(|view| texts(view).contains(&"shop (cannot be read)".into()))
+    actor
+        .until(|view| texts(view).contains(&"shop (cannot be read)".into()))
         .await;
 
     user.store().delete(&"shop".parse().unwrap()).unwrap();
-    desk.until(|view| texts(view).contains(&"Connect kind-dev".into()))
+    actor
+        .until(|view| texts(view).contains(&"Connect kind-dev".into()))
         .await;
 }
 
@@ -185,11 +194,12 @@ async fn profiles_that_are_saved_changed_or_deleted_show_at_once() {
 async fn a_missing_slipway_is_a_problem_with_a_remedy() {
     let user = User::new();
     user.save("shop");
-    let mut desk = Desk::start(&user, Program::at("/nonexistent/slipway"));
-    desk.until(|view| texts(view).contains(&"Connect shop".into()))
+    let mut actor = Actor::start(&user, Program::at("/nonexistent/slipway"));
+    actor
+        .until(|view| texts(view).contains(&"Connect shop".into()))
         .await;
-    desk.click("profile:shop").await;
-    let view = desk.until(|view| view.glyph == Glyph::Attention).await;
+    actor.click("profile:shop").await;
+    let view = actor.until(|view| view.glyph == Glyph::Attention).await;
     assert!(
         texts(&view)
             .iter()
@@ -211,38 +221,43 @@ async fn giving_up_while_connecting_is_no_problem() {
          touch ended.$n; exit 255\n",
         user.home().display()
     );
-    let mut desk = Desk::start(&user, Program::at(user.script(&script)));
-    desk.until(|view| texts(view).contains(&"Connect shop".into()))
+    let mut actor = Actor::start(&user, Program::at(user.script(&script)));
+    actor
+        .until(|view| texts(view).contains(&"Connect shop".into()))
         .await;
-    desk.click("profile:shop").await;
-    desk.until(|view| texts(view).contains(&"shop (Connecting)".into()))
+    actor.click("profile:shop").await;
+    actor
+        .until(|view| texts(view).contains(&"shop (Connecting)".into()))
         .await;
     until_exists(&user.home().join("started.1")).await;
     let mut session = user.session(Some("shop"), "staging");
-    desk.until(|view| texts(view).contains(&"Disconnect shop (Connecting)".into()))
+    actor
+        .until(|view| texts(view).contains(&"Disconnect shop (Connecting)".into()))
         .await;
-    desk.click("profile:shop").await;
+    actor.click("profile:shop").await;
     timeout(LIMIT, session.disconnects.recv()).await.unwrap().unwrap();
     session.end(None).await;
-    desk.until(|view| texts(view).contains(&"Connect shop".into()))
+    actor
+        .until(|view| texts(view).contains(&"Connect shop".into()))
         .await;
 
     // The next attempt is on its way when the one before fails: only its own failure is told.
-    desk.click("profile:shop").await;
-    desk.until(|view| texts(view).contains(&"shop (Connecting)".into()))
+    actor.click("profile:shop").await;
+    actor
+        .until(|view| texts(view).contains(&"shop (Connecting)".into()))
         .await;
     until_exists(&user.home().join("started.2")).await;
     tokio::fs::write(user.home().join("go.1"), "").await.unwrap();
     until_exists(&user.home().join("ended.1")).await;
     tokio::fs::write(user.home().join("go.2"), "").await.unwrap();
-    let view = desk.until(|view| view.glyph == Glyph::Attention).await;
+    let view = actor.until(|view| view.glyph == Glyph::Attention).await;
     assert!(
         texts(&view).iter().any(|text| text.trim() == "Attempt 2 ended."),
         "{:?}",
         texts(&view)
     );
-    desk.click("dismiss").await;
-    desk.until(|view| view.glyph == Glyph::Disconnected).await;
+    actor.click("dismiss").await;
+    actor.until(|view| view.glyph == Glyph::Disconnected).await;
 }
 
 #[tokio::test]
@@ -251,17 +266,19 @@ async fn a_second_click_does_not_start_a_second_session() {
     user.save("shop");
     let starts = user.home().join("starts");
     let script = format!("#!/bin/sh\necho $$ >> '{}'\nexec sleep 300\n", starts.display());
-    let mut desk = Desk::start(&user, Program::at(user.script(&script)));
-    desk.until(|view| texts(view).contains(&"Connect shop".into()))
+    let mut actor = Actor::start(&user, Program::at(user.script(&script)));
+    actor
+        .until(|view| texts(view).contains(&"Connect shop".into()))
         .await;
     let connect = Click::Connect(Target::Profile("shop".parse().unwrap()));
-    desk.clicks.send(connect.clone()).await.unwrap();
-    desk.clicks.send(connect).await.unwrap();
-    desk.until(|view| texts(view).contains(&"shop (Connecting)".into()))
+    actor.clicks.send(connect.clone()).await.unwrap();
+    actor.clicks.send(connect).await.unwrap();
+    actor
+        .until(|view| texts(view).contains(&"shop (Connecting)".into()))
         .await;
     // The quit is taken after both clicks: what they started was started.
-    desk.click("quit").await;
-    timeout(LIMIT, desk.task).await.unwrap().unwrap().unwrap();
+    actor.click("quit").await;
+    timeout(LIMIT, actor.task).await.unwrap().unwrap().unwrap();
     let pids = until_started(&starts).await;
     for pid in &pids {
         kill(Pid::from_raw(*pid), Signal::SIGKILL).unwrap();
@@ -301,16 +318,16 @@ async fn until_started(starts: &Path) -> Vec<i32> {
     timeout(LIMIT, started).await.unwrap()
 }
 
-struct Desk {
+struct Actor {
     clicks: mpsc::Sender<Click>,
     view: watch::Receiver<View>,
-    task: JoinHandle<Result<(), desk::Error>>,
+    task: JoinHandle<Result<(), actor::Error>>,
 }
 
-impl Desk {
+impl Actor {
     fn start(user: &User, program: Program) -> Self {
         let (clicks, clicked) = mpsc::channel(4);
-        let (shown, view) = watch::channel(View::of(&Picture::default()));
+        let (shown, view) = watch::channel(View::of(&DesktopState::default()));
         let surroundings = Surroundings {
             store: user.store(),
             folder: user.folder(),
@@ -319,7 +336,7 @@ impl Desk {
         Self {
             clicks,
             view,
-            task: tokio::spawn(desk::run(surroundings, clicked, shown)),
+            task: tokio::spawn(actor::run(surroundings, clicked, shown)),
         }
     }
 
@@ -333,7 +350,7 @@ impl Desk {
             return view;
         }
         panic!(
-            "the desk does not come to show it; last: {:#?}",
+            "the actor does not come to show it; last: {:#?}",
             texts(&self.view())
         )
     }

@@ -8,14 +8,14 @@ use slipway_method::Explainer;
 use slipway_names::Name;
 use tokio_util::sync::CancellationToken;
 
-/// Takes what comes over the session's socket. Clones are the same desk.
+/// Takes what comes over the session's socket. Clones are the same handler.
 #[derive(Clone, Default)]
-pub struct Desk {
+pub struct ControlHandler {
     stop: CancellationToken,
     explainer: Arc<Mutex<Option<Arc<dyn Explainer>>>>,
 }
 
-impl Desk {
+impl ControlHandler {
     /// Cancelled when the session is to end.
     pub fn stop(&self) -> CancellationToken {
         self.stop.clone()
@@ -31,7 +31,7 @@ impl Desk {
     }
 }
 
-impl Handler for Desk {
+impl Handler for ControlHandler {
     fn disconnect(&self) {
         self.stop.cancel();
     }
