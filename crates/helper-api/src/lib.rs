@@ -2,7 +2,7 @@
 //!
 //! The vocabulary is the security boundary: [`Request`] has five words, and their arguments are typed addresses and name
 //! suffixes. No path, program, shell word, routing table, priority or interface name can be written in it, so the worst
-//! that an authorised client can do is what the words say: route some networks into a TUN of its own, and have names
+//! that an authorized client can do is what the words say: route some networks into a TUN of its own, and have names
 //! resolved there, for as long as its connection lives.
 //!
 //! This crate must not know how the helper does its work (netlink, nftables, D-Bus), nor who asks (a session, a test).

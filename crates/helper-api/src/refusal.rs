@@ -17,7 +17,7 @@ use crate::{ClusterDomain, DnsSuffix, TunnelCidr};
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum HelperRefusal {
     /// The user may not have a lease.
-    NotAuthorised {
+    NotAuthorized {
         /// Whose process asked.
         uid: u32,
         /// What speaks against it.
@@ -102,7 +102,7 @@ impl HelperRefusal {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::NotAuthorised { .. } => "helper-not-authorised",
+            Self::NotAuthorized { .. } => "helper-not-authorized",
             Self::VersionMismatch { .. } => "helper-version",
             Self::NoTunDevice { .. } => "no-tun-device",
             Self::DnsUnavailable(_) => "dns-unavailable",
@@ -125,7 +125,7 @@ impl HelperRefusal {
     #[must_use]
     pub fn cause(&self) -> String {
         match self {
-            Self::NotAuthorised { uid, why } => {
+            Self::NotAuthorized { uid, why } => {
                 format!("user {uid} may not change this laptop's network: {}", why.cause())
             }
             Self::VersionMismatch {
@@ -174,7 +174,7 @@ impl HelperRefusal {
     #[must_use]
     pub fn remedy(&self) -> Cow<'static, str> {
         let said = match self {
-            Self::NotAuthorised { uid, why } => return why.remedy(*uid),
+            Self::NotAuthorized { uid, why } => return why.remedy(*uid),
             Self::VersionMismatch { .. } => {
                 "finish the update, then run `sudo systemctl restart slipway-helper` and connect again"
             }
@@ -482,7 +482,7 @@ mod tests {
     fn advice_names_the_user_who_was_refused() {
         let reason = "no bus".to_owned();
         for why in [Stranger::OtherUser { allowed: 8 }, Stranger::NoPolkit { reason }] {
-            let refusal = HelperRefusal::NotAuthorised { uid: 4242, why };
+            let refusal = HelperRefusal::NotAuthorized { uid: 4242, why };
             assert!(refusal.remedy().contains("--allow-uid 4242`"), "{refusal}");
         }
     }
@@ -492,7 +492,7 @@ mod tests {
         for refusal in [
             HelperRefusal::Busy,
             HelperRefusal::DnsUnavailable(DnsTrouble::NoResolvConf { errno: 13 }),
-            HelperRefusal::NotAuthorised {
+            HelperRefusal::NotAuthorized {
                 uid: 7,
                 why: Stranger::OtherUser { allowed: 8 },
             },

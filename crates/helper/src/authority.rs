@@ -23,7 +23,7 @@ impl Authority {
     /// Whether this user may speak to the helper at all.
     pub(crate) fn admits(self, uid: u32) -> Result<(), HelperRefusal> {
         match self {
-            Self::Only(allowed) if allowed != uid => Err(HelperRefusal::NotAuthorised {
+            Self::Only(allowed) if allowed != uid => Err(HelperRefusal::NotAuthorized {
                 uid,
                 why: Stranger::OtherUser { allowed },
             }),
@@ -41,10 +41,10 @@ impl Authority {
             Self::Polkit => {
                 decided(ask_polkit(peer))
                     .await
-                    .map_err(|why| HelperRefusal::NotAuthorised { uid, why })?;
+                    .map_err(|why| HelperRefusal::NotAuthorized { uid, why })?;
                 // polkit before 124 knows processes by number. If this one lives on, the number was its own all the while.
                 if peer.has_ended() {
-                    return Err(HelperRefusal::NotAuthorised {
+                    return Err(HelperRefusal::NotAuthorized {
                         uid,
                         why: Stranger::Denied,
                     });
@@ -93,7 +93,7 @@ async fn ask_polkit(peer: &Peer) -> zbus::Result<bool> {
     Ok(allowed)
 }
 
-/// (is authorised, is challenge, details)
+/// (is authorized, is challenge, details)
 type AuthorizationResult = (bool, bool, HashMap<String, String>);
 
 #[zbus::proxy(
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(Authority::Only(1000).admits(1000), Ok(()));
         assert_eq!(
             Authority::Only(1000).admits(1001),
-            Err(HelperRefusal::NotAuthorised {
+            Err(HelperRefusal::NotAuthorized {
                 uid: 1001,
                 why: Stranger::OtherUser { allowed: 1000 }
             })

@@ -237,7 +237,7 @@ fn only_the_named_user_is_served() {
         };
         assert_eq!(
             refusal,
-            HelperRefusal::NotAuthorised {
+            HelperRefusal::NotAuthorized {
                 uid: 0,
                 why: Stranger::OtherUser { allowed: 4242 }
             }

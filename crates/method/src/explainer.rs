@@ -16,8 +16,8 @@ pub trait Explainer: Send + Sync {
     /// What the cluster says about exactly this name, now; `None` if there is nobody to ask.
     fn in_cluster<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Option<Finding>>;
 
-    /// Answers a question of another session, as [`Resolver::answer_neighbour`].
-    fn answer_neighbour(&self, query: Bytes) -> BoxFuture<'_, Option<Bytes>>;
+    /// Answers a question of another session, as [`Resolver::answer_neighbor`].
+    fn answer_neighbor(&self, query: Bytes) -> BoxFuture<'_, Option<Bytes>>;
 }
 
 impl<A: Asks> Explainer for Resolver<A> {
@@ -33,7 +33,7 @@ impl<A: Asks> Explainer for Resolver<A> {
         Resolver::in_cluster(self, name).boxed()
     }
 
-    fn answer_neighbour(&self, query: Bytes) -> BoxFuture<'_, Option<Bytes>> {
-        Resolver::answer_neighbour(self, query).boxed()
+    fn answer_neighbor(&self, query: Bytes) -> BoxFuture<'_, Option<Bytes>> {
+        Resolver::answer_neighbor(self, query).boxed()
     }
 }

@@ -91,7 +91,7 @@ pub trait Asks: Send + Sync + 'static {
     /// Asks older sessions for a name that this session's cluster has; `None` if they have not. A name that several sessions
     /// could answer belongs to the one that connected first.
     ///
-    /// They answer with [`Resolver::answer_neighbour`](crate::Resolver::answer_neighbour) as well.
+    /// They answer with [`Resolver::answer_neighbor`](crate::Resolver::answer_neighbor) as well.
     fn elders(&self, query: Bytes) -> impl Future<Output = Option<Bytes>> + Send {
         let _ = query;
         std::future::ready(None)
@@ -99,9 +99,9 @@ pub trait Asks: Send + Sync + 'static {
 
     /// Asks other sessions for a name that neither the cluster nor the laptop has; `None` if they have not either.
     ///
-    /// A session asked by another answers with [`Resolver::answer_neighbour`](crate::Resolver::answer_neighbour), which
+    /// A session asked by another answers with [`Resolver::answer_neighbor`](crate::Resolver::answer_neighbor), which
     /// asks no further, so questions never go in circles.
-    fn neighbours(&self, query: Bytes) -> impl Future<Output = Option<Bytes>> + Send {
+    fn neighbors(&self, query: Bytes) -> impl Future<Output = Option<Bytes>> + Send {
         let _ = query;
         std::future::ready(None)
     }

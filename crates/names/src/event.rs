@@ -19,7 +19,7 @@ pub enum Answerer {
     /// The cluster's DNS, a moment ago.
     Cache,
     /// Another session.
-    Neighbour,
+    Neighbor,
     /// We did, asking nobody.
     Us,
     /// Nobody.

@@ -41,7 +41,7 @@ pub use asks::{Admission, AskError, Asks, NamedBy};
 pub use event::{Answerer, Event, Observer, Outcome, channel};
 pub use explain::{Cause, EXPLAIN_WITHIN, Explanation, Finding, Searched};
 pub use limits::{
-    CLUSTER_WITHIN, HEDGE, LAPTOP_WITHIN, NEIGHBOURS_WITHIN, NOBODY_WITHIN, PATIENCE, ROUTES_WITHIN,
+    CLUSTER_WITHIN, HEDGE, LAPTOP_WITHIN, NEIGHBORS_WITHIN, NOBODY_WITHIN, PATIENCE, ROUTES_WITHIN,
     STALE_AFTER,
 };
 pub use name::{Label, MAX_LABEL, MAX_NAME, Name, NameError};

@@ -24,4 +24,4 @@ pub const STALE_AFTER: Duration = Duration::from_millis(500);
 pub const ROUTES_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long the other sessions may take together.
-pub const NEIGHBOURS_WITHIN: Duration = Duration::from_millis(150);
+pub const NEIGHBORS_WITHIN: Duration = Duration::from_millis(150);

@@ -327,7 +327,7 @@ fn skip_name(bytes: &[u8], mut at: usize) -> Option<usize> {
 
 /// The question for `candidate` in place of the one asked, with the asker's wishes.
 ///
-/// EDNS options stay behind: they are between two neighbours on the way (cookies, padding, keep-alive), and the answer is
+/// EDNS options stay behind: they are between two neighbors on the way (cookies, padding, keep-alive), and the answer is
 /// shared by all who ask the same.
 pub(crate) fn in_place_of(query: &Query<'_>, candidate: &Name) -> Bytes {
     let [wishes0, wishes1] = query.wishes();

@@ -14,7 +14,7 @@ use crate::asks::{Admission, AskError, Asks, NamedBy};
 use crate::cache::{Cache, Entry};
 use crate::event::{Answerer, Event, Observer, Outcome};
 use crate::flight::Flights;
-use crate::limits::{LAPTOP_WITHIN, NEIGHBOURS_WITHIN, ROUTES_WITHIN};
+use crate::limits::{LAPTOP_WITHIN, NEIGHBORS_WITHIN, ROUTES_WITHIN};
 use crate::message::{self, Answer, Rcode};
 use crate::name::{Label, Name};
 use crate::question::{KEY, Query, QueryError, Question};
@@ -222,7 +222,7 @@ impl<A: Asks> Resolver<A> {
     }
 
     /// Answers another session that does not know a name: `None` unless this session's cluster has it.
-    pub async fn answer_neighbour(&self, query: Bytes) -> Option<Bytes> {
+    pub async fn answer_neighbor(&self, query: Bytes) -> Option<Bytes> {
         let asked = self.asked(&query, Query::parse(&query).ok()?)?;
         let Ruling { rule, decision } = self.scope().classify(&asked.question);
         let (Decision::Cluster { candidates } | Decision::Both { candidates, .. }) = decision else {
@@ -287,22 +287,22 @@ impl<A: Asks> Resolver<A> {
             }
         };
         if reply.outcome == Outcome::NxDomain && ruling.rule != Rule::SpecialUse {
-            return self.or_neighbours(asked, reply).await;
+            return self.or_neighbors(asked, reply).await;
         }
         reply
     }
 
     /// Another session's answer in place of "no such name".
-    async fn or_neighbours(&self, asked: &Asked<'_>, reply: Reply) -> Reply {
-        let neighbours = self.inner.asks.neighbours(asked.raw.clone());
-        let Ok(Some(bytes)) = timeout(NEIGHBOURS_WITHIN, neighbours).await else {
+    async fn or_neighbors(&self, asked: &Asked<'_>, reply: Reply) -> Reply {
+        let neighbors = self.inner.asks.neighbors(asked.raw.clone());
+        let Ok(Some(bytes)) = timeout(NEIGHBORS_WITHIN, neighbors).await else {
             return reply;
         };
         match Answer::read(bytes.into(), &asked.query) {
             Ok(answer) if answer.outcome.exists() => {
                 // What this cluster has not got must not be remembered as absent.
                 self.memory().cache.forget(asked.key());
-                Reply::passed(&asked.query, answer, Answerer::Neighbour, reply.candidates)
+                Reply::passed(&asked.query, answer, Answerer::Neighbor, reply.candidates)
             }
             Ok(_) | Err(_) => reply,
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use slipway_names::upstream::{Dial, ROUNDS, Server, TCP_WITHIN, Upstream};
 use slipway_names::{
-    Admission, AskError, Asks, CLUSTER_WITHIN, Cause, EXPLAIN_WITHIN, LAPTOP_WITHIN, NEIGHBOURS_WITHIN,
+    Admission, AskError, Asks, CLUSTER_WITHIN, Cause, EXPLAIN_WITHIN, LAPTOP_WITHIN, NEIGHBORS_WITHIN,
     NamedBy, Namespaces, ROUTES_WITHIN, Resolver, Scope, Transport,
 };
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -61,7 +61,7 @@ impl Asks for World {
         vec![Admission::HandOut; addresses.len()]
     }
 
-    async fn neighbours(&self, _: Bytes) -> Option<Bytes> {
+    async fn neighbors(&self, _: Bytes) -> Option<Bytes> {
         if self.others_answer {
             None
         } else {
@@ -137,14 +137,14 @@ async fn an_address_whose_route_is_not_made_is_not_handed_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silent_neighbours_know_no_name() {
+async fn silent_neighbors_know_no_name() {
     let world = World {
         cluster: Say::NoSuchName,
         laptop: Say::NoSuchName,
         others_answer: false,
         ..WELL
     };
-    comes(world, "web.shop.svc.cluster.local", NXDOMAIN, NEIGHBOURS_WITHIN).await;
+    comes(world, "web.shop.svc.cluster.local", NXDOMAIN, NEIGHBORS_WITHIN).await;
 }
 
 #[tokio::test(start_paused = true)]

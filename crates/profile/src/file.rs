@@ -6,7 +6,7 @@ use crate::also_proxy::AlsoProxy;
 use crate::error::{Error, FilePosition};
 use crate::id::ProfileId;
 use crate::name::ProfileName;
-use crate::schema::{AgentSettings, Cluster, Colour, Dns, Method, Profile};
+use crate::schema::{AgentSettings, Cluster, Color, Dns, Method, Profile};
 
 /// The version of the file format that is written, and the only one that is read.
 pub const FORMAT_VERSION: u32 = 1;
@@ -25,7 +25,7 @@ impl Profile {
     /// The profile's text; [`Profile::from_toml`] reads it back to the same.
     ///
     /// # Errors
-    /// None that is known: every value has a form in TOML. The serialiser's signature allows for one.
+    /// None that is known: every value has a form in TOML. The serializer's signature allows for one.
     pub fn to_toml(&self) -> Result<String, Error> {
         toml::to_string(&File::from_profile(self)).map_err(|error| Error::Invalid {
             source_name: format!("{}.toml", self.name),
@@ -45,7 +45,7 @@ struct File {
     #[serde(default)]
     method: Method,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    colour: Option<Colour>,
+    color: Option<Color>,
     #[serde(default, skip_serializing_if = "is_false")]
     protected: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -63,7 +63,7 @@ impl File {
         let Profile {
             name: _,
             id,
-            colour,
+            color,
             protected,
             method,
             also_proxy,
@@ -75,7 +75,7 @@ impl File {
             version: FORMAT_VERSION,
             id,
             method,
-            colour,
+            color,
             protected,
             also_proxy,
             cluster,
@@ -89,7 +89,7 @@ impl File {
             version: _,
             id,
             method,
-            colour,
+            color,
             protected,
             also_proxy,
             cluster,
@@ -99,7 +99,7 @@ impl File {
         Profile {
             name,
             id,
-            colour,
+            color,
             protected,
             method,
             also_proxy,
@@ -177,7 +177,7 @@ mod tests {
         let text = r#"
             version = 1
             method = "container"
-            colour = "vermilion"
+            color = "vermilion"
             protected = true
             also-proxy = ["DB.corp", "10.1.2.3", "fd00::/8"]
             [cluster]
@@ -192,7 +192,7 @@ mod tests {
         "#;
         let profile = Profile::from_toml(name(), text).unwrap();
         assert_eq!(profile.method, Method::Container);
-        assert_eq!(profile.colour, Some(Colour::Vermilion));
+        assert_eq!(profile.color, Some(Color::Vermilion));
         assert!(profile.protected);
         let also: Vec<_> = profile.also_proxy.iter().map(ToString::to_string).collect();
         assert_eq!(also, ["db.corp", "10.1.2.3", "fd00::/8"]);
@@ -221,8 +221,8 @@ mod tests {
         assert!(message.contains("10.0.0.0/8"), "{message}");
         let (place, _) = refused("version = 1\n[cluster]\nnamespace = \"Shop\"\n");
         assert_eq!(place, FilePosition { line: 3, column: 13 });
-        let (place, _) = refused("version = 1\ncolour = \"mauve\"\n");
-        assert_eq!(place, FilePosition { line: 2, column: 10 });
+        let (place, _) = refused("version = 1\ncolor = \"mauve\"\n");
+        assert_eq!(place, FilePosition { line: 2, column: 9 });
     }
 
     #[test]
@@ -258,7 +258,7 @@ mod tests {
         fn profiles()(
             name in "[a-z0-9][a-z0-9-]{0,62}",
             has_id: bool,
-            colour in proptest::option::of(proptest::sample::select(&Colour::ALL)),
+            color in proptest::option::of(proptest::sample::select(&Color::ALL)),
             protected: bool,
             method in proptest::sample::select(&Method::ALL),
             also_proxy in proptest::collection::vec(also_proxy(), 0..6),
@@ -273,7 +273,7 @@ mod tests {
             Profile {
                 name: name.parse().unwrap(),
                 id: has_id.then(ProfileId::random),
-                colour,
+                color,
                 protected,
                 method,
                 also_proxy,

@@ -10,7 +10,7 @@
 //! ```toml
 //! version = 1
 //! method = "vpn-tcp"
-//! colour = "blue"
+//! color = "blue"
 //! protected = true
 //! also-proxy = ["db.corp.internal", "10.3.0.0/16"]
 //!
@@ -42,6 +42,6 @@ pub use error::{Error, FilePosition, InvalidValue};
 pub use file::FORMAT_VERSION;
 pub use id::ProfileId;
 pub use name::ProfileName;
-pub use schema::{AgentSettings, Cluster, Colour, Dns, Method, MethodNotYet, Profile};
+pub use schema::{AgentSettings, Cluster, Color, Dns, Method, MethodNotYet, Profile};
 pub use store::{Listed, MAX_FILE_BYTES, Store};
 pub use value::{ContextName, DomainName, Grace, Image, KubeconfigPath, Namespace};

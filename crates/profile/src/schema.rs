@@ -21,8 +21,8 @@ pub struct Profile {
     pub name: ProfileName,
     /// What names it also after it was renamed; absent: its name does.
     pub id: Option<ProfileId>,
-    /// The colour that marks it wherever it is shown.
-    pub colour: Option<Colour>,
+    /// The color that marks it wherever it is shown.
+    pub color: Option<Color>,
     /// Whether mistakes are expensive there: it is shown with a red edge, and some things ask first.
     pub protected: bool,
     /// How programs on the laptop are caught.
@@ -49,7 +49,7 @@ impl Profile {
         Self {
             name,
             id: None,
-            colour: None,
+            color: None,
             protected: false,
             method: Method::default(),
             also_proxy: Vec::new(),
@@ -188,13 +188,13 @@ impl Fault for MethodNotYet {
     }
 }
 
-/// The colour of a profile: eight that stay apart for colour-blind eyes (the palette of Okabe and Ito, its
-/// black replaced by a grey that is seen on dark as well).
+/// The color of a profile: eight that stay apart for color-blind eyes (the palette of Okabe and Ito, its
+/// black replaced by a gray that is seen on dark as well).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the names say it")]
-pub enum Colour {
+pub enum Color {
     Blue,
     Sky,
     Green,
@@ -202,11 +202,11 @@ pub enum Colour {
     Orange,
     Vermilion,
     Purple,
-    Grey,
+    Gray,
 }
 
-impl Colour {
-    /// Every colour, in the order in which they are offered.
+impl Color {
+    /// Every color, in the order in which they are offered.
     pub const ALL: [Self; 8] = [
         Self::Blue,
         Self::Sky,
@@ -215,7 +215,7 @@ impl Colour {
         Self::Orange,
         Self::Vermilion,
         Self::Purple,
-        Self::Grey,
+        Self::Gray,
     ];
 
     /// Red, green and blue.
@@ -228,7 +228,7 @@ impl Colour {
             Self::Orange => [0xe6, 0x9f, 0x00],
             Self::Vermilion => [0xd5, 0x5e, 0x00],
             Self::Purple => [0xcc, 0x79, 0xa7],
-            Self::Grey => [0x80, 0x80, 0x80],
+            Self::Gray => [0x80, 0x80, 0x80],
         }
     }
 }

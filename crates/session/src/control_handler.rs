@@ -37,7 +37,7 @@ impl Handler for ControlHandler {
     }
 
     async fn answer(&self, query: Vec<u8>) -> Option<Vec<u8>> {
-        let answer = self.explainer()?.answer_neighbour(query.into()).await;
+        let answer = self.explainer()?.answer_neighbor(query.into()).await;
         answer.map(Vec::from)
     }
 

@@ -186,7 +186,7 @@ pub(crate) fn narrowed(routes: &Routes, refusal: &HelperRefusal) -> Option<(Rout
             };
             was_there.then_some((left, warnings))
         }
-        HelperRefusal::NotAuthorised { .. }
+        HelperRefusal::NotAuthorized { .. }
         | HelperRefusal::VersionMismatch { .. }
         | HelperRefusal::TooManyLeases { .. }
         | HelperRefusal::NoFreeSlot

@@ -237,10 +237,10 @@ mod tests {
         }
     }
 
-    /// Relative luminance (WCAG 2.1) of a colour like `#808080`.
-    fn luminance(colour: &str) -> f64 {
+    /// Relative luminance (WCAG 2.1) of a color like `#808080`.
+    fn luminance(color: &str) -> f64 {
         let channel = |at: usize| {
-            let value = f64::from(u8::from_str_radix(&colour[at..at + 2], 16).unwrap()) / 255.0;
+            let value = f64::from(u8::from_str_radix(&color[at..at + 2], 16).unwrap()) / 255.0;
             if value <= 0.040_45 {
                 value / 12.92
             } else {

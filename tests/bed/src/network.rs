@@ -66,7 +66,7 @@ pub(crate) fn prepare_node(node: &Machine, addresses: Addresses, folder: &Path) 
     let name = node.name();
     let (_, prefix) = addresses.laptops();
     // With an address of its own: otherwise a bridge takes the lowest of its ports', and every laptop that joins may
-    // change it under the others, whose neighbour tables then lead nowhere for half a minute.
+    // change it under the others, whose neighbor tables then lead nowhere for half a minute.
     ip(&[
         "-n",
         name,

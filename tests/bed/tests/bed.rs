@@ -86,7 +86,7 @@ fn up_is_quick_when_all_is_up() {
 }
 
 #[test]
-fn a_pod_resolves_and_reaches_services_neighbours_and_public_hosts() {
+fn a_pod_resolves_and_reaches_services_neighbors_and_public_hosts() {
     let Some(bed) = bed() else { return };
     let script = "set -e
         wget -q -O - http://web/

@@ -47,7 +47,7 @@ fn names(desk: &Desk<'_>) -> Vec<(&'static str, String)> {
 
 const PUBLIC: [(&str, &str); 2] = [("www.public.test", "203.0.113.10"), ("a.dev", "203.0.113.30")];
 
-/// Names that nobody knows. systemd-resolved asks the laptop's neighbours too about one without dots (LLMNR), with a
+/// Names that nobody knows. systemd-resolved asks the laptop's neighbors too about one without dots (LLMNR), with a
 /// session as without, and waits for them.
 fn nobodys(desk: &Desk<'_>) -> Vec<&'static str> {
     let names = [
@@ -56,8 +56,8 @@ fn nobodys(desk: &Desk<'_>) -> Vec<&'static str> {
         "nosuch.shop.svc.cluster.local",
         "nobody-knows-this.public.test",
     ];
-    let asks_neighbours = desk.laptop.kind() == LaptopKind::Resolved;
-    names[usize::from(asks_neighbours)..].to_vec()
+    let asks_neighbors = desk.laptop.kind() == LaptopKind::Resolved;
+    names[usize::from(asks_neighbors)..].to_vec()
 }
 
 /// Shows that `lookup` finds none of the cluster's names, and the public ones.
@@ -145,7 +145,7 @@ fn every_kind_of_record_is_found(desk: &Desk<'_>) {
         ("dns-version.cluster.local TXT", "\"1.1.0\"".to_owned()),
     ];
     if desk.laptop.kind() != LaptopKind::Resolved {
-        // There it asks the laptop's neighbours as well, and waits for them.
+        // There it asks the laptop's neighbors as well, and waits for them.
         records.push(("+search web A", web));
     }
     records.push((&of_web, "web.shop.svc.cluster.local.".to_owned()));

@@ -241,7 +241,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// An [`Item`] that owns its bytes, neighbouring payload pieces joined.
+    /// An [`Item`] that owns its bytes, neighboring payload pieces joined.
     #[derive(Debug, PartialEq, Eq, Clone)]
     enum Seen {
         Payload(u32, Vec<u8>),

@@ -232,6 +232,10 @@ fn of_leftovers(context: &str, namespace: &str, leftovers: &[Leftover]) -> Strin
 
 #[cfg(test)]
 mod tests {
+    use std::net::Shutdown;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::{UnixListener, UnixStream};
+
     use slipway_control::status_of_this_process;
     use slipway_profile::{Method, ProfileId};
 
@@ -285,13 +289,21 @@ mod tests {
         );
     }
 
+    /// Leaves a socket behind that nobody serves. A process that another test starts may hold a copy of the descriptor for a
+    /// moment, so closing alone is not enough.
+    fn abandon(socket: &Path) {
+        let listener = UnixListener::bind(socket).unwrap();
+        let stream = UnixStream::from(OwnedFd::from(listener));
+        stream.shutdown(Shutdown::Both).unwrap();
+    }
+
     #[tokio::test]
     async fn only_a_socket_that_nobody_serves_is_stale() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        let _served = std::os::unix::net::UnixListener::bind(at("served.sock")).unwrap();
-        drop(std::os::unix::net::UnixListener::bind(at("dead.sock")).unwrap());
-        drop(std::os::unix::net::UnixListener::bind(at(".new")).unwrap());
+        let _served = UnixListener::bind(at("served.sock")).unwrap();
+        abandon(&at("dead.sock"));
+        abandon(&at(".new"));
         std::fs::write(at("notes.sock"), "").unwrap();
         assert_eq!(stale_sockets(folder.path()).await.unwrap(), [at("dead.sock")]);
     }

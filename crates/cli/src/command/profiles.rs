@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use slipway_cluster::kubeconfig::contexts;
-use slipway_profile::{AlsoProxy, Colour, DomainName, Grace, Image, Method, Profile, ProfileName, Store};
+use slipway_profile::{AlsoProxy, Color, DomainName, Grace, Image, Method, Profile, ProfileName, Store};
 
 use crate::arguments::{ClusterArguments, chosen, grace};
 use crate::failure::{Failure, Uncoded};
@@ -97,9 +97,9 @@ struct Create {
     /// Seconds that the agent waits for a client that went away
     #[arg(long, value_name = "SECONDS", value_parser = grace)]
     agent_grace: Option<Grace>,
-    /// The colour that marks it
-    #[arg(long, value_parser = colour)]
-    colour: Option<Colour>,
+    /// The color that marks it
+    #[arg(long, value_parser = color)]
+    color: Option<Color>,
     /// Mark it as one where mistakes are expensive
     #[arg(long)]
     protected: bool,
@@ -170,7 +170,7 @@ impl Create {
         profile.dns.cluster_domain = self.cluster_domain;
         profile.agent.image = self.agent_image;
         profile.agent.grace = self.agent_grace;
-        profile.colour = self.colour;
+        profile.color = self.color;
         profile.protected = self.protected;
         Ok(profile)
     }
@@ -212,14 +212,14 @@ fn export(file: &std::path::Path, text: &str) -> Result<(), Failure> {
     write().uncoded(format!("Failed to write {}", file.display()))
 }
 
-/// Reads a colour by the word that a profile has for it.
-fn colour(text: &str) -> Result<Colour, String> {
-    let word = |colour: Colour| text::word(&colour);
-    Colour::ALL
+/// Reads a color by the word that a profile has for it.
+fn color(text: &str) -> Result<Color, String> {
+    let word = |color: Color| text::word(&color);
+    Color::ALL
         .into_iter()
-        .find(|colour| word(*colour) == text)
+        .find(|color| word(*color) == text)
         .ok_or_else(|| {
-            let words: Vec<String> = Colour::ALL.into_iter().map(word).collect();
-            format!("the colours are {}", words.join(", "))
+            let words: Vec<String> = Color::ALL.into_iter().map(word).collect();
+            format!("the colors are {}", words.join(", "))
         })
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// The widest IPv4 range that observation alone may give: what a cluster of default size has for its pods. Wider ones
-/// would take in neighbours such as an office network; what a narrow one misses is learned from DNS answers.
+/// would take in neighbors such as an office network; what a narrow one misses is learned from DNS answers.
 const WIDEST_V4: u8 = 16;
 
 /// The same for IPv6: one node's share of pods.
@@ -20,7 +20,7 @@ const SEED_V6: u8 = 112;
 /// A declared range wider than this is a mistake and would take the laptop off its own networks.
 const PLAUSIBLE_V4: u8 = 8;
 
-/// The same for IPv6: an organisation's whole allocation.
+/// The same for IPv6: an organization's whole allocation.
 const PLAUSIBLE_V6: u8 = 32;
 
 /// Covers addresses narrowly: each private one gets the range around it, ranges that share a parent no wider than
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_become_one_range_that_just_holds_them() {
+    fn neighbors_become_one_range_that_just_holds_them() {
         assert_eq!(
             cover(&addresses(&["10.96.0.1", "10.96.0.10"])),
             ranges(&["10.96.0.0/24"])

@@ -14,7 +14,7 @@ impl Explanation {
         let answering = match self.answerer {
             Answerer::Cluster | Answerer::Cache => self.cluster.as_ref(),
             Answerer::Laptop => self.laptop.as_ref(),
-            Answerer::Neighbour | Answerer::Us | Answerer::Nobody => None,
+            Answerer::Neighbor | Answerer::Us | Answerer::Nobody => None,
         };
         let text = |name: &Name| name.to_string();
         api::Explanation {
@@ -43,7 +43,7 @@ impl Answerer {
     #[must_use]
     pub const fn data(self) -> api::Answerer {
         match self {
-            Self::Cluster | Self::Cache | Self::Neighbour | Self::Us => api::Answerer::Cluster,
+            Self::Cluster | Self::Cache | Self::Neighbor | Self::Us => api::Answerer::Cluster,
             Self::Laptop => api::Answerer::Laptop,
             Self::Nobody => api::Answerer::Nobody,
         }

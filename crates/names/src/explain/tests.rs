@@ -159,9 +159,7 @@ async fn a_laptop_without_network_is_named_as_the_cause() {
         laptop_is_gone: true,
         ..world()
     };
-    insta::assert_snapshot!(in_words(world, &["www.example.org"]).await, @r"
-    Nobody LaptopSilent: The laptop's name servers could not answer, and `www.example.org` is theirs to answer. Check the laptop's own network; Slipway only passes these names on.
-    ");
+    insta::assert_snapshot!(in_words(world, &["www.example.org"]).await, @"Nobody LaptopSilent: The laptop's name servers could not answer, and `www.example.org` is theirs to answer. Check the laptop's own network; Slipway only passes these names on.");
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use super::reply::Reply;
 use super::{Asked, Resolver};
 use crate::asks::Asks;
 use crate::event::Answerer;
-use crate::limits::NEIGHBOURS_WITHIN;
+use crate::limits::NEIGHBORS_WITHIN;
 use crate::message::Answer;
 use crate::name::Name;
 use crate::scope::Rule;
@@ -24,11 +24,11 @@ impl<A: Asks> Resolver<A> {
         rule: &Rule,
     ) -> Reply {
         if ours.answer.outcome.exists()
-            && let Ok(Some(bytes)) = timeout(NEIGHBOURS_WITHIN, self.asks().elders(asked.raw.clone())).await
+            && let Ok(Some(bytes)) = timeout(NEIGHBORS_WITHIN, self.asks().elders(asked.raw.clone())).await
             && let Ok(answer) = Answer::read(bytes.into(), &asked.query)
             && answer.outcome.exists()
         {
-            return Reply::passed(&asked.query, answer, Answerer::Neighbour, candidates);
+            return Reply::passed(&asked.query, answer, Answerer::Neighbor, candidates);
         }
         self.hand_out(asked, ours, candidates, rule).await
     }

@@ -132,7 +132,7 @@ fn with_ttl(mut bytes: Vec<u8>, query: &Query<'_>) -> Vec<u8> {
 struct Script {
     cluster: Side,
     laptop: Side,
-    neighbours: Side,
+    neighbors: Side,
     elders: Side,
     routed: Mutex<Vec<IpAddr>>,
     named: Mutex<Vec<NamedBy>>,
@@ -161,8 +161,8 @@ impl Asks for Arc<Script> {
             .collect()
     }
 
-    async fn neighbours(&self, query: Bytes) -> Option<Bytes> {
-        self.neighbours.answer(&query).await.ok()
+    async fn neighbors(&self, query: Bytes) -> Option<Bytes> {
+        self.neighbors.answer(&query).await.ok()
     }
 
     async fn elders(&self, query: Bytes) -> Option<Bytes> {
@@ -811,38 +811,38 @@ async fn the_check_name_is_answered_here_and_never_leaves() {
 #[tokio::test(start_paused = true)]
 async fn a_name_that_this_session_has_not_got_is_asked_of_the_next() {
     let mut bench = bench();
-    bench.script.neighbours.says("orders", Say::Address(PUBLIC), 10);
+    bench.script.neighbors.says("orders", Say::Address(PUBLIC), 10);
     bench
         .script
-        .neighbours
+        .neighbors
         .says("web.prod.slipway.internal", Say::Address(PUBLIC), 10);
     bench
         .script
-        .neighbours
+        .neighbors
         .says("www.example.org", Say::Address(PUBLIC), 10);
     // The last is perhaps an extra host of theirs. "Not here" is not remembered as "nowhere".
     for name in ["orders", "orders", "web.prod.slipway.internal", "www.example.org"] {
         bench.finds(name, PUBLIC).await;
-        assert_eq!(bench.event(), (Answerer::Neighbour, Outcome::Found), "{name}");
+        assert_eq!(bench.event(), (Answerer::Neighbor, Outcome::Found), "{name}");
     }
     bench.script.laptop.says("www.example.org", Say::Address(SVC), 0);
     bench.finds("www.example.org", SVC).await;
     assert_eq!(bench.ask("nosuch").await.code, ResponseCode::NXDomain);
 
-    let neighbour = |name: &str| {
+    let neighbor = |name: &str| {
         let query = message::query(&name.parse().unwrap(), RecordType::A);
-        bench.resolver.answer_neighbour(query.into())
+        bench.resolver.answer_neighbor(query.into())
     };
-    assert!(neighbour("web").await.is_some());
+    assert!(neighbor("web").await.is_some());
     bench
         .script
         .cluster
         .says("shopify.dev.svc.cluster.local", Say::Address(SVC), 0);
     bench.script.laptop.says("shopify.dev", Say::Address(PUBLIC), 0);
-    assert!(neighbour("shopify.dev").await.is_some());
+    assert!(neighbor("shopify.dev").await.is_some());
     bench.finds("shopify.dev", PUBLIC).await;
-    assert!(neighbour("orders").await.is_none());
-    assert!(neighbour("www.example.org").await.is_none());
+    assert!(neighbor("orders").await.is_none());
+    assert!(neighbor("www.example.org").await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -850,7 +850,7 @@ async fn a_shared_name_is_an_older_sessions() {
     let mut bench = bench();
     bench.script.elders.says("web", Say::Address(PUBLIC), 10);
     bench.finds("web", PUBLIC).await;
-    assert_eq!(bench.event(), (Answerer::Neighbour, Outcome::Found));
+    assert_eq!(bench.event(), (Answerer::Neighbor, Outcome::Found));
     // Theirs is not remembered as ours, and they are not asked for a name that ours has not got.
     bench.script.elders.says("web", Say::NxDomain, 10);
     bench.finds("web", SVC).await;

@@ -18,17 +18,17 @@ impl Dial for Plain {
 }
 
 /// What a name server does with a query: the datagrams it sends back.
-type Behaviour = fn(&Query<'_>) -> Vec<Vec<u8>>;
+type Behavior = fn(&Query<'_>) -> Vec<Vec<u8>>;
 
 /// Starts a name server; it ends with the runtime of its test.
-async fn server(behaviour: Behaviour) -> SocketAddr {
+async fn server(behavior: Behavior) -> SocketAddr {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = socket.local_addr().unwrap();
     tokio::spawn(async move {
         let mut buffer = [0; 1024];
         loop {
             let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
-            for answer in behaviour(&Query::parse(&buffer[..length]).unwrap()) {
+            for answer in behavior(&Query::parse(&buffer[..length]).unwrap()) {
                 socket.send_to(&answer, from).await.unwrap();
             }
         }
@@ -61,9 +61,9 @@ fn last_octet(answer: &[u8]) -> u8 {
     answer[answer.len() - 1]
 }
 
-const FIRST: Behaviour = |query| vec![address(query, Ipv4Addr::new(192, 0, 2, 1))];
-const SECOND: Behaviour = |query| vec![address(query, Ipv4Addr::new(192, 0, 2, 2))];
-const SILENT: Behaviour = |_| Vec::new();
+const FIRST: Behavior = |query| vec![address(query, Ipv4Addr::new(192, 0, 2, 1))];
+const SECOND: Behavior = |query| vec![address(query, Ipv4Addr::new(192, 0, 2, 2))];
+const SILENT: Behavior = |_| Vec::new();
 
 #[tokio::test]
 async fn servers_are_asked_in_their_order() {

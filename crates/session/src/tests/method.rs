@@ -156,7 +156,7 @@ impl Explainer for Recording {
         unimplemented!("names are explained in the tests of the resolver")
     }
 
-    fn answer_neighbour(&self, _: Bytes) -> BoxFuture<'_, Option<Bytes>> {
+    fn answer_neighbor(&self, _: Bytes) -> BoxFuture<'_, Option<Bytes>> {
         unimplemented!("names are answered in the tests of the resolver")
     }
 

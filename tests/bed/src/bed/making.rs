@@ -84,7 +84,7 @@ impl Maker {
         })?;
         report::step(report, "control plane", || {
             node.start_control_plane(self.addresses)?;
-            node.start_neighbours(programs)
+            node.start_neighbors(programs)
         })?;
         report::step(report, "load images", || node.load_images(&archives))?;
         report::step(report, "API server", || {
@@ -107,12 +107,12 @@ impl Maker {
         let (bed, server) = (self.name.as_str(), self.addresses.api_server());
         let layer = packages::NODE.unpack(&self.cache, report)?;
         let mut node = report::step(report, "node", || {
-            files.write_neighbours(self.addresses, &self.domain)?;
+            files.write_neighbors(self.addresses, &self.domain)?;
             files.put_kubeconfig("admin", &found.kubeconfig(bed, &server, "default", None)?)?;
             self.node(layer, programs, files, folder)
         })?;
         report::step(report, "API server", || {
-            node.start_neighbours(programs)?;
+            node.start_neighbors(programs)?;
             node.start_relay(programs, self.addresses, &found.address)
         })?;
         report::step(report, "apply workloads", || {

@@ -106,7 +106,7 @@ impl Files {
 /// What the laptops need of the bed, whosever the cluster is.
 impl Files {
     /// Writes what the laptops' name server reads, in place of all that a cluster of the bed's own would.
-    pub(crate) fn write_neighbours(&self, addresses: Addresses, domain: &str) -> Result<()> {
+    pub(crate) fn write_neighbors(&self, addresses: Addresses, domain: &str) -> Result<()> {
         for name in ["pki", "kubeconfigs", "state", "config", "logs"] {
             fs::create_dir_all(self.folder.join(name))?;
         }

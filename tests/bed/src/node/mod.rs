@@ -5,7 +5,7 @@ mod cluster;
 mod configuration;
 mod files;
 mod identities;
-mod neighbours;
+mod neighbors;
 mod workloads;
 
 use std::ffi::OsStr;

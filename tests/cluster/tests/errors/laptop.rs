@@ -107,7 +107,7 @@ fn a_helper_for_somebody_else_says_so_before_anything_is_placed(desk: &Desk<'_>)
     let failure = Attempt::connect(desk, &[])
         .with("SLIPWAY_HELPER_SOCKET", socket)
         .fails(AT_ONCE);
-    failure.is("helper-not-authorised", &["2000", "4242"], &["--allow-uid"]);
+    failure.is("helper-not-authorized", &["2000", "4242"], &["--allow-uid"]);
     assert_eq!(jobs_made(desk), jobs, "nothing was placed");
 }
 

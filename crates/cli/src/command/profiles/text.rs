@@ -69,7 +69,7 @@ mod tests {
             read("plain", "version = 1\n"),
             read(
                 "shop",
-                "version = 1\nprotected = true\ncolour = \"blue\"\nalso-proxy = [\"10.3.0.0/16\"]\n\
+                "version = 1\nprotected = true\ncolor = \"blue\"\nalso-proxy = [\"10.3.0.0/16\"]\n\
                  [cluster]\ncontext = \"staging\"\nnamespace = \"shop\"\n",
             ),
             read("broken", "version = 1\nnope = 1\n"),

@@ -26,7 +26,7 @@ impl Node {
     }
 
     /// Starts what is on the laptops' network beside the cluster: the name server, and the hosts it names.
-    pub(crate) fn start_neighbours(&mut self, programs: &Programs) -> Result<()> {
+    pub(crate) fn start_neighbors(&mut self, programs: &Programs) -> Result<()> {
         let names = self.files().config("laptops.corefile").display().to_string();
         self.start("name-server", &programs.coredns, &["-conf", &names])?;
         self.start("outside", &programs.echo, &["serve", "-http=80", "-name=outside"])
