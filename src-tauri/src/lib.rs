@@ -13,7 +13,6 @@
 
 pub mod actor;
 pub mod gl;
-pub mod instance;
 mod look;
 mod menu;
 mod program;

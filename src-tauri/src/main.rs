@@ -13,7 +13,6 @@ use anyhow::{Context, Result, bail};
 use slipway_control::{PlainFields, RuntimeFolder, plain_text};
 use slipway_desktop::actor::{self, Surroundings};
 use slipway_desktop::gl;
-use slipway_desktop::instance::Instance;
 use slipway_desktop::{Click, DesktopState, Program, View};
 use slipway_problem::Fault;
 use slipway_profile::Store;
@@ -71,8 +70,10 @@ fn start() -> Result<()> {
     }
     let folder =
         RuntimeFolder::of_user().map_err(|error| with_remedy(&error.to_string(), &error.remedy()))?;
-    let Some(instance) = Instance::take(&folder).context("Failed to lock the place of the one desktop")?
-    else {
+    let only_one = folder
+        .lock("desktop.lock")
+        .map_err(|error| with_remedy(&error.to_string(), &error.remedy()))?;
+    let Some(lock) = only_one else {
         return print("Slipway's desktop is running already: look for its icon in the tray.\n");
     };
     let store = Store::of_user().map_err(|error| with_remedy(&error.to_string(), &error.remedy()))?;
@@ -81,7 +82,7 @@ fn start() -> Result<()> {
         folder,
         program: Program::find(),
     })?;
-    drop(instance);
+    drop(lock);
     Ok(())
 }
 

@@ -1,18 +1,16 @@
 //! Claim of what there may be one session of, for as long as the session's process lives.
 //!
 //! A look at the sessions that run is no claim: of two that start at the same moment, neither is there yet. So the claim
-//! is a lock of the kernel's on a file of the runtime folder, which ends with the process, however that ends.
+//! is a [`FileLock`].
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::io::{Read, Write};
 
 use sha2::{Digest, Sha256};
 use slipway_control_api::SessionId;
 use slipway_profile::ProfileId;
 
 use crate::error::Error;
+use crate::file_lock::FileLock;
 use crate::folder::RuntimeFolder;
 
 /// What there may be one session of.
@@ -32,9 +30,7 @@ pub enum Subject {
 /// The right to be the only session of something. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Claim {
-    path: PathBuf,
-    /// Closed on exec, so that no process which the session starts holds the lock on.
-    _file: File,
+    _lock: FileLock,
 }
 
 /// Why there is no claim.
@@ -64,46 +60,23 @@ impl RuntimeFolder {
             path: path.clone(),
             source,
         };
-        loop {
-            let mut file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .open(&path)
-                .map_err(failed)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => {
-                    let mut holder = String::new();
-                    // What cannot be read yet is not written yet.
-                    let _ = file.read_to_string(&mut holder);
-                    return Err(ClaimError::Taken {
-                        by: holder.parse().ok(),
-                    });
-                }
-                Err(TryLockError::Error(source)) => return Err(failed(source).into()),
+        let mut lock = match FileLock::take(&path).map_err(failed)? {
+            Ok(lock) => lock,
+            Err(mut theirs) => {
+                let mut holder = String::new();
+                // What cannot be read yet is not written yet.
+                let _ = theirs.read_to_string(&mut holder);
+                return Err(ClaimError::Taken {
+                    by: holder.parse().ok(),
+                });
             }
-            // Whoever had it may have removed the file between our opening and our locking it.
-            if !is_at(&file, &path).map_err(failed)? {
-                continue;
-            }
-            let written = file
-                .set_len(0)
-                .and_then(|()| file.write_all(id.as_str().as_bytes()));
-            written.map_err(failed)?;
-            return Ok(Claim { path, _file: file });
-        }
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        // Before the lock goes with the file: afterwards it may be another's.
-        if let Err(error) = fs::remove_file(&self.path) {
-            tracing::debug!(path = %self.path.display(), %error, "a claim's file stays behind");
-        }
+        };
+        let file = lock.file();
+        let written = file
+            .set_len(0)
+            .and_then(|()| file.write_all(id.as_str().as_bytes()));
+        written.map_err(failed)?;
+        Ok(Claim { _lock: lock })
     }
 }
 
@@ -117,17 +90,9 @@ fn file_name(subject: &Subject) -> String {
     format!("{}.lock", hex::encode(&digest.finalize()[..16]))
 }
 
-fn is_at(file: &File, path: &PathBuf) -> io::Result<bool> {
-    let ours = file.metadata()?;
-    match fs::symlink_metadata(path) {
-        Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
 
@@ -163,7 +128,10 @@ mod tests {
         let (_dir, folder) = folder();
         fs::write(folder.path().join(file_name(&profile("shop"))), "shop-a1").unwrap();
         let claim = folder.claim(&profile("shop"), &id("shop-b2")).unwrap();
-        assert_eq!(fs::read_to_string(&claim.path).unwrap(), "shop-b2");
+        assert_eq!(
+            fs::read_to_string(folder.path().join(file_name(&profile("shop")))).unwrap(),
+            "shop-b2"
+        );
         drop(claim);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }

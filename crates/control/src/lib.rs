@@ -21,6 +21,7 @@
 mod claim;
 mod client;
 mod error;
+mod file_lock;
 mod folder;
 mod folder_watch;
 mod last_words;
@@ -37,6 +38,7 @@ mod wire;
 pub use claim::{Claim, ClaimError, Subject};
 pub use client::{Client, DISCONNECT_LIMIT, Watch, WatchEvent, sessions};
 pub use error::Error;
+pub use file_lock::FileLock;
 pub use folder::RuntimeFolder;
 pub use folder_watch::FolderWatch;
 pub use last_words::LastWords;

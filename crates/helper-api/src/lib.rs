@@ -10,53 +10,40 @@
 //! # How data flows
 //! A connection to the helper's socket carries frames: a `u32` length in network order, then one JSON document
 //! ([`frame`]). The first one is [`Hello`]; each [`Request`] gets one [`Reply`]. File descriptors travel as `SCM_RIGHTS`
-//! on the first byte of the reply that names them ([`rights`]). [`Client`] does the talking:
-//!
-//! ```no_run
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use slipway_helper_api::{Client, DEFAULT_SOCKET, Plan, Route, RouteOrigin};
-//!
-//! let client = Client::connect(DEFAULT_SOCKET).await?;
-//! let services = Route::new("10.96.0.0/16".parse()?, RouteOrigin::Declared);
-//! let plan = Plan::new([services], None)?;
-//! let up = client.up(&plan, None).await?;
-//! up.lease.closed().await;
-//! drop(up.tun); // the helper is gone: so must the device be
-//! # Ok(())
-//! # }
-//! ```
+//! on the first byte of the reply that names them ([`rights`]). The crate `slipway-helper-client` does the talking for a
+//! session, and has the texts for its user.
 //!
 //! A lease **is** the connection. When either side closes it, or dies, the helper's side of the work is undone by the
 //! helper or, failing that, by the kernel. One thing only the client can do: the TUN's routes live as long as somebody
-//! holds its descriptor, so when [`Lease::closed`] resolves, drop the descriptor at once.
+//! holds its descriptor, so when the helper closes the connection, drop the descriptor at once.
 
-mod client;
-mod connection;
+mod dns_plan;
 mod folder;
 pub mod frame;
 mod message;
-mod plan;
+mod plan_error;
 mod range;
 mod refusal;
 pub mod rights;
 mod route;
+mod slot;
 mod suffix;
+mod version;
 mod zones;
 
-pub use client::{Client, Handover, Lease, UpError, Upstream};
-pub use connection::ClientError;
+pub use dns_plan::{DnsMode, DnsModeChoice, DnsPlan, RedirectPort};
 pub use folder::{Unguarded, guarded};
 pub use message::{
-    Build, Change, DnsChange, DnsGranted, Granted, Hello, Leased, Protocol, Reply, Request, Slot, Status,
-    Tally, Unslotted, Up, UpstreamName, Version, Welcome,
+    Change, DnsChange, DnsGranted, Granted, Leased, MAX_CHANGE, Protocol, Reply, Request, Status, Tally, Up,
+    UpstreamName,
 };
-pub use plan::{
-    DnsMode, DnsModeChoice, DnsPlan, MAX_CHANGE, MAX_ROUTES, MAX_SUFFIX_BYTES, Plan, PlanError, RedirectPort,
-};
+pub use plan_error::{MAX_ROUTES, MAX_SUFFIX_BYTES, PlanError};
 pub use range::{RangeError, TunnelCidr};
 pub use refusal::{Conflict, ConflictWith, DnsTrouble, HelperRefusal, Operation, RangeTrouble, Stranger};
 pub use route::{Route, RouteOrigin, Routes};
+pub use slot::{Slot, Unslotted};
 pub use suffix::{DnsSuffix, SuffixError};
+pub use version::{Build, Hello, Version, Welcome};
 pub use zones::{ClusterDomain, Namespace, ReverseZone, ZoneError, Zones, is_within};
 
 /// Where the packaged helper listens. The folder is the helper's own, made by its systemd unit.

@@ -1,13 +1,17 @@
-//! The words of the wire.
+//! Messages: the requests of a client and the replies of the helper.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{DnsMode, DnsPlan, MAX_CHANGE, Plan};
+use crate::dns_plan::{DnsMode, DnsPlan};
 use crate::refusal::{DnsTrouble, HelperRefusal};
+use crate::slot::Slot;
+use crate::version::{Hello, Welcome};
 use crate::{DnsSuffix, Route, TunnelCidr};
+
+/// Most networks that one request may add, and most that it may remove: with it every request fits a frame.
+pub const MAX_CHANGE: usize = 384;
 
 /// What a client may say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,94 +47,6 @@ pub enum Reply {
     Refused(HelperRefusal),
 }
 
-/// What a peer speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Version {
-    /// Which language. Different epochs do not understand each other past [`Hello`], whose form never changes.
-    pub epoch: u32,
-    /// Which words of it. A helper understands the revisions up to its own.
-    pub revision: u32,
-}
-
-impl Version {
-    /// What this build speaks.
-    pub const OURS: Self = Self {
-        epoch: 3,
-        revision: 1,
-    };
-
-    /// Whether a helper of this version can serve that client.
-    #[must_use]
-    pub fn serves(self, client: Self) -> bool {
-        self.epoch == client.epoch && client.revision <= self.revision
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.epoch, self.revision)
-    }
-}
-
-/// The first word.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Hello {
-    /// See [`Version::epoch`].
-    pub epoch: u32,
-    /// See [`Version::revision`].
-    pub revision: u32,
-    /// Which build the client is, for people.
-    pub build: Build,
-}
-
-/// The answer to the first word.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Welcome {
-    /// What the helper speaks.
-    pub version: Version,
-    /// Which build the helper is, for people.
-    pub build: Build,
-}
-
-/// The name of a build, for people: 1 to 64 printable ASCII characters, so that it may go into a log as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Build(String);
-
-impl Build {
-    /// This build.
-    #[must_use]
-    pub fn ours() -> Self {
-        Self(env!("CARGO_PKG_VERSION").to_owned())
-    }
-}
-
-impl TryFrom<String> for Build {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        if (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Ok(Self(text));
-        }
-        Err("a build is 1 to 64 printable ASCII characters")
-    }
-}
-
-impl From<Build> for String {
-    fn from(build: Build) -> Self {
-        build.0
-    }
-}
-
-impl fmt::Display for Build {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// A request for a lease. More than [`MAX_CHANGE`] networks follow as [`Request::Update`]s.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -141,31 +57,6 @@ pub struct Up {
     pub dns: Option<DnsPlan>,
     /// The slot to take if it is free: the one of a lease that a restarted helper lost.
     pub prefer: Option<Slot>,
-}
-
-impl Up {
-    /// The request for a plan, and the updates that complete it.
-    #[must_use]
-    pub fn from_plan(plan: &Plan, prefer: Option<Slot>) -> (Self, Vec<Change>) {
-        let all: Vec<_> = plan.routes().iter().collect();
-        let (first, rest) = all.split_at(all.len().min(MAX_CHANGE));
-        let rest = rest
-            .chunks(MAX_CHANGE)
-            .map(|part| Change {
-                add: part.to_vec(),
-                remove: Vec::new(),
-                dns: DnsChange::Keep,
-            })
-            .collect();
-        (
-            Self {
-                routes: first.to_vec(),
-                dns: plan.dns().cloned(),
-                prefer,
-            },
-            rest,
-        )
-    }
 }
 
 /// A change of a lease. Removals come before additions; all of it happens or nothing.
@@ -193,61 +84,6 @@ pub enum DnsChange {
     Set(DnsPlan),
 }
 
-/// Which of the leases on this laptop one is. It decides the lease's addresses and in which order the tables of several
-/// leases see a query.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "u8", into = "u8")]
-pub struct Slot(u8);
-
-impl Slot {
-    /// How many there are. The tables of slot k hook at priority -100-k, and the kernel does address translation only
-    /// above connection tracking's -200.
-    pub const COUNT: u8 = 64;
-
-    /// The number, below [`Slot::COUNT`].
-    #[must_use]
-    pub fn get(self) -> u8 {
-        self.0
-    }
-
-    /// All of them, lowest first.
-    pub fn all() -> impl Iterator<Item = Self> {
-        (0..Self::COUNT).map(Self)
-    }
-}
-
-impl TryFrom<u8> for Slot {
-    type Error = Unslotted;
-
-    fn try_from(number: u8) -> Result<Self, Self::Error> {
-        if number < Self::COUNT {
-            Ok(Self(number))
-        } else {
-            Err(Unslotted { number })
-        }
-    }
-}
-
-impl From<Slot> for u8 {
-    fn from(slot: Slot) -> Self {
-        slot.0
-    }
-}
-
-impl fmt::Display for Slot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// A number that is no slot's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("there is no slot {number}: they end before {}", Slot::COUNT)]
-pub struct Unslotted {
-    /// The number.
-    pub number: u8,
-}
-
 /// A lease as it was granted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -258,14 +94,10 @@ pub struct Granted {
     pub tun_name: String,
     /// The laptop's address in the TUN.
     pub address: Ipv4Addr,
-    /// Prefix length of `address`: the resolver's is in the same network.
-    pub prefix: u8,
     /// Where the session answers DNS inside the TUN.
     pub resolver: Ipv4Addr,
     /// The laptop's IPv6 address in the TUN, a `/126`; none where IPv6 is switched off.
     pub address6: Option<Ipv6Addr>,
-    /// The TUN's MTU in bytes.
-    pub mtu: u16,
     /// How names are found, if the plan spoke of names.
     pub dns: Option<DnsGranted>,
 }
@@ -376,33 +208,5 @@ mod tests {
             serde_json::from_str::<Request>("\"status\"").expect("a word"),
             Request::Status
         );
-    }
-
-    #[test]
-    fn a_helper_serves_clients_up_to_its_own_revision() {
-        let ours = Version {
-            epoch: 3,
-            revision: 5,
-        };
-        assert!(ours.serves(Version {
-            epoch: 3,
-            revision: 5
-        }));
-        assert!(ours.serves(Version {
-            epoch: 3,
-            revision: 1
-        }));
-        assert!(!ours.serves(Version {
-            epoch: 3,
-            revision: 6
-        }));
-        assert!(!ours.serves(Version {
-            epoch: 1,
-            revision: 5
-        }));
-        assert!(!ours.serves(Version {
-            epoch: 4,
-            revision: 5
-        }));
     }
 }

@@ -1,17 +1,16 @@
 //! Why the helper did not do what it was asked.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::message::{Build, Version};
+use crate::version::{Build, Version};
 use crate::{ClusterDomain, DnsSuffix, TunnelCidr};
 
 /// Why the helper did not do what it was asked. Nothing was changed.
 ///
-/// Its text is [`HelperRefusal::cause`] and [`HelperRefusal::remedy`]. Texts of the system inside it (an interface's name, an error's)
+/// Its text is [`HelperRefusal::cause`]; what its user can do is the client's to say. Texts of the system inside it (an interface's name, an error's)
 /// are for people; a program branches on the variant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -169,46 +168,11 @@ impl HelperRefusal {
             Self::Defect => "slipway-helper met a defect of its own".to_owned(),
         }
     }
-
-    /// What the user can do.
-    #[must_use]
-    pub fn remedy(&self) -> Cow<'static, str> {
-        let said = match self {
-            Self::NotAuthorized { uid, why } => return why.remedy(*uid),
-            Self::VersionMismatch { .. } => {
-                "finish the update, then run `sudo systemctl restart slipway-helper` and connect again"
-            }
-            Self::TooManyLeases { .. } | Self::NoFreeSlot => "disconnect one first",
-            Self::TooManyRoutes { .. } => "drop the oldest unused addresses, or give wider ranges",
-            Self::RangeRefused { why, .. } => why.remedy(),
-            Self::DomainRefused { .. } => {
-                "if the domain is the cluster's, set `cluster-domain` in the profile's `[dns]`"
-            }
-            Self::Conflicts(_) => "Leave these parts out of the profile's ranges, or leave the other network",
-            Self::NoTunDevice { errno } => {
-                slipway_laptop::tun_remedy(&std::io::Error::from_raw_os_error(*errno))
-            }
-            Self::Kernel { .. } => "`journalctl -u slipway-helper` says more",
-            Self::DnsUnavailable(trouble) => trouble.remedy(),
-            Self::OutOfOrder => "reinstall Slipway, so that all its parts are of one version",
-            Self::LeaseExists => "open another connection for another lease",
-            Self::NoLease => "ask for one first",
-            Self::Busy => "close one that is connected to it",
-            Self::Defect => "`journalctl -u slipway-helper` says more; please report it",
-        };
-        said.into()
-    }
 }
 
 impl fmt::Display for HelperRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A list of conflicts has colons of its own.
-        let between = if matches!(self, Self::Conflicts(_)) {
-            "."
-        } else {
-            ":"
-        };
-        write!(f, "{}{between} {}", self.cause(), self.remedy())
+        f.write_str(&self.cause())
     }
 }
 
@@ -240,16 +204,6 @@ impl Stranger {
             Self::NoPolkit { reason } => format!("polkit could not be asked ({reason})"),
         }
     }
-
-    fn remedy(&self, refused: u32) -> Cow<'static, str> {
-        match self {
-            Self::OtherUser { .. } => format!("start it for you, with `--allow-uid {refused}`").into(),
-            Self::Denied => "sign in at this computer, or ask its administrator".into(),
-            Self::NoPolkit { .. } => {
-                format!("install polkit, or start the helper by hand with `--allow-uid {refused}`").into()
-            }
-        }
-    }
 }
 
 /// A rule that keeps a network out of tunnels.
@@ -271,22 +225,6 @@ pub enum RangeTrouble {
     /// The kernel has IPv6 switched off.
     #[error("IPv6 is switched off on this laptop")]
     NoIpv6,
-}
-
-impl RangeTrouble {
-    /// What the user can do.
-    #[must_use]
-    pub fn remedy(self) -> &'static str {
-        match self {
-            Self::Public => {
-                "leave it out of the profile, or have the administrator add it to `allow_ranges` in \
-                 /etc/slipway/helper.toml"
-            }
-            Self::HelpersOwn => "take 198.19.0.0/16 for a session's own addresses",
-            Self::PublicByCluster => "name the address or its host in the profile's `also-proxy`",
-            Self::Denied | Self::NoIpv6 => "leave it out of the profile",
-        }
-    }
 }
 
 /// A network that was asked for, and what it would take away.
@@ -427,25 +365,11 @@ impl DnsTrouble {
             }
         }
     }
-
-    /// What the user can do.
-    #[must_use]
-    pub fn remedy(&self) -> &'static str {
-        match self {
-            Self::NoResolvConf { .. } => "restore it",
-            Self::NoResolved { .. } => {
-                "start it and link /etc/resolv.conf to /run/systemd/resolve/stub-resolv.conf, or use the redirect"
-            }
-            Self::ResolvedRefused { .. } => {
-                "the package's polkit rule for the user slipway-helper may be missing: reinstall it"
-            }
-        }
-    }
 }
 
 impl fmt::Display for DnsTrouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.cause(), self.remedy())
+        f.write_str(&self.cause())
     }
 }
 
@@ -454,38 +378,6 @@ impl std::error::Error for DnsTrouble {}
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_refusal_says_cause_and_remedy() {
-        let conflict = Conflict {
-            range: "10.0.0.0/8".parse().expect("range"),
-            route: "10.0.2.0/24".parse().expect("net"),
-            device: "wlan0".to_owned(),
-            with: ConflictWith::Attached,
-        };
-        assert_eq!(
-            HelperRefusal::Conflicts(vec![conflict]).to_string(),
-            "the cluster's networks overlap networks that this laptop uses: 10.0.0.0/8 overlaps the attached network \
-             10.0.2.0/24 on wlan0. Leave these parts out of the profile's ranges, or leave the other network"
-        );
-        assert_eq!(
-            HelperRefusal::Kernel {
-                operation: Operation::AddRoute,
-                errno: 1
-            }
-            .to_string(),
-            "the kernel refused to add a route (Operation not permitted): `journalctl -u slipway-helper` says more"
-        );
-    }
-
-    #[test]
-    fn advice_names_the_user_who_was_refused() {
-        let reason = "no bus".to_owned();
-        for why in [Stranger::OtherUser { allowed: 8 }, Stranger::NoPolkit { reason }] {
-            let refusal = HelperRefusal::NotAuthorized { uid: 4242, why };
-            assert!(refusal.remedy().contains("--allow-uid 4242`"), "{refusal}");
-        }
-    }
 
     #[test]
     fn refusals_survive_the_wire() {

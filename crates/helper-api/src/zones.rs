@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::DnsSuffix;
-use crate::plan::PlanError;
+use crate::plan_error::PlanError;
 use crate::suffix::SuffixError;
 
 /// Domains that every session answers: what names end in that are written for a cluster, and Slipway's own.

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use slipway_helper_api::{
     Change, DnsChange, DnsGranted, Granted, HelperRefusal, Leased, MAX_CHANGE, Operation, RangeTrouble,
-    Routes, Slot, Status, TUN_MTU, Tally, Up,
+    Routes, Slot, Status, Tally, Up,
 };
 use tokio::sync::Mutex;
 
@@ -89,10 +89,8 @@ impl Leases {
             slot: lease.slot.slot(),
             tun_name: lease.tun_name.clone(),
             address: addresses.v4.addr(),
-            prefix: addresses.v4.prefix_len(),
             resolver: addresses.resolver,
             address6: has_v6.then(|| addresses.v6.addr()),
-            mtu: TUN_MTU,
             dns,
         };
         let mut fds = vec![tun.fd];

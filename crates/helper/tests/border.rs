@@ -26,9 +26,11 @@ use laptop::{
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::sys::signal::Signal;
 use slipway_helper_api::{
-    Client, ClientError, ConflictWith, DEFAULT_SOCKET, DnsModeChoice, DnsPlan, HelperRefusal, Plan,
-    RangeTrouble, RouteOrigin, Stranger, UpError, Version, Zones,
+    ConflictWith, DEFAULT_SOCKET, DnsModeChoice, DnsPlan, HelperRefusal, RangeTrouble, RouteOrigin, Stranger,
+    Version, Zones,
 };
+use slipway_helper_client::{Client, ClientError, Plan, UpError, refusal_remedy};
+use slipway_problem::Fault as _;
 
 #[test]
 fn every_range_rule_holds_at_the_border() {
@@ -277,10 +279,7 @@ fn another_version_is_told_what_to_do() {
                 panic!("{refused}")
             };
             assert_eq!((*client, *helper), (version, ours));
-            assert!(
-                refused.to_string().contains("systemctl restart slipway-helper"),
-                "{refused}"
-            );
+            assert!(refused.remedy().contains("systemctl restart slipway-helper"));
         }
     });
 }
@@ -534,7 +533,7 @@ fn the_log_says_why_and_advises_nobody() {
         say(&mut stream, r#""down""#);
         drop(stream);
         let public = refusal("203.0.112.0/20").await;
-        assert!(public.to_string().contains("allow_ranges"), "{public}");
+        assert!(refusal_remedy(&public).contains("allow_ranges"), "{public}");
         let log = || std::fs::read_to_string("/run/log").expect("a log");
         wait_until("the refusals in the log", || log().contains("203.0.112.0/20"));
         drop(helper);

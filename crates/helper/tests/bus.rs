@@ -21,7 +21,8 @@ use std::time::{Duration, Instant};
 
 use laptop::{HELPER_UID, Laptop, WAIT, connect, on_a_laptop, plan, routes, run};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use slipway_helper_api::{Client, DEFAULT_SOCKET, DnsMode, DnsModeChoice, DnsPlan, Plan, Zones};
+use slipway_helper_api::{DEFAULT_SOCKET, DnsMode, DnsModeChoice, DnsPlan, Zones};
+use slipway_helper_client::{Client, Plan};
 
 /// An ordinary user of the test laptop.
 const DEV_UID: u32 = 59_001;

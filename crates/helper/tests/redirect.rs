@@ -17,7 +17,8 @@ use laptop::{
 };
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType};
-use slipway_helper_api::{DnsMode, DnsTrouble, HelperRefusal, Plan, Protocol, UpError, Upstream};
+use slipway_helper_api::{DnsMode, DnsTrouble, HelperRefusal, Protocol};
+use slipway_helper_client::{Plan, UpError, Upstream};
 
 #[test]
 fn queries_land_at_the_session_and_its_own_reach_the_name_server() {

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use slipway_helper_api::{ClientError, HelperRefusal, RangeTrouble, Route, RouteOrigin, Routes, TunnelCidr};
+use slipway_helper_api::{HelperRefusal, RangeTrouble, Route, RouteOrigin, Routes, TunnelCidr};
+use slipway_helper_client::ClientError;
 use slipway_laptop::is_private;
 use slipway_names::{Admission, NamedBy};
 
@@ -108,7 +109,7 @@ impl Keeper {
                     }
                     None => refuse_all(&mut new, &mut refused, &refusal.cause()),
                 },
-                Err(error) => refuse_all(&mut new, &mut refused, &error.cause()),
+                Err(error) => refuse_all(&mut new, &mut refused, &error.to_string()),
             }
         }
         if !new.is_empty() {

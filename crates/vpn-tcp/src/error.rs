@@ -3,7 +3,8 @@
 use std::io;
 
 use slipway_capture::CaptureError;
-use slipway_helper_api::{ClientError, HelperRefusal};
+use slipway_helper_api::HelperRefusal;
+use slipway_helper_client::{ClientError, refusal_remedy};
 use slipway_problem::{Action, Fault};
 
 use crate::keeper::HELPER_RETURNS_WITHIN;
@@ -12,10 +13,10 @@ use crate::keeper::HELPER_RETURNS_WITHIN;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum VpnTcpError {
     /// The helper does not run, or could not be understood.
-    #[error("{}", .0.cause())]
+    #[error(transparent)]
     Helper(#[from] ClientError),
     /// The helper refused.
-    #[error("{}", .0.cause())]
+    #[error("{0}")]
     Refused(HelperRefusal),
     /// Packets could not be captured.
     #[error(transparent)]
@@ -47,8 +48,8 @@ impl Fault for VpnTcpError {
 
     fn remedy(&self) -> String {
         match self {
-            VpnTcpError::Helper(error) => error.remedy().into_owned(),
-            VpnTcpError::Refused(refusal) => refusal.remedy().into_owned(),
+            VpnTcpError::Helper(error) => error.remedy(),
+            VpnTcpError::Refused(refusal) => refusal_remedy(refusal).into_owned(),
             VpnTcpError::Capture(error) => error.remedy(),
             VpnTcpError::Listener(_) => "End a program that holds many ports, then connect again.".to_owned(),
             VpnTcpError::NamesDoNotArrive { .. } => {
@@ -61,11 +62,8 @@ impl Fault for VpnTcpError {
     fn actions(&self) -> Vec<Action> {
         match self {
             VpnTcpError::NamesDoNotArrive { .. } => vec![doctor()],
-            VpnTcpError::Helper(ClientError::NoHelper { .. }) => vec![Action::StartHelper],
-            VpnTcpError::Helper(_)
-            | VpnTcpError::Refused(_)
-            | VpnTcpError::Capture(_)
-            | VpnTcpError::Listener(_) => Vec::new(),
+            VpnTcpError::Helper(error) => error.actions(),
+            VpnTcpError::Refused(_) | VpnTcpError::Capture(_) | VpnTcpError::Listener(_) => Vec::new(),
         }
     }
 }

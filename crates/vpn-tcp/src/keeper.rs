@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use slipway_capture::Capture;
-use slipway_helper_api::{ClientError, DnsPlan, Granted, Lease, Plan, Route, Routes, Zones};
+use slipway_helper_api::{DnsPlan, Granted, Route, Routes, Zones};
+use slipway_helper_client::{ClientError, Lease, Plan};
 use slipway_names::{Admission, NamedBy};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;

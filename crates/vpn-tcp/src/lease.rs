@@ -4,10 +4,8 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use slipway_helper_api::{
-    Client, ClientError, DnsPlan, Handover, HelperRefusal, Lease, Plan, PlanError, Route, Routes, Slot,
-    UpError, Upstream,
-};
+use slipway_helper_api::{DnsPlan, HelperRefusal, PlanError, Route, Routes, Slot};
+use slipway_helper_client::{Client, ClientError, Handover, Lease, Plan, UpError, Upstream};
 
 use crate::error::VpnTcpError;
 use crate::plan::{Warning, narrowed};

@@ -6,7 +6,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use slipway_capture::private_namespace::check_tun;
 use slipway_control_api::Problem;
-use slipway_helper_api::{Client, HelperRefusal};
+use slipway_helper_api::HelperRefusal;
+use slipway_helper_client::Client;
 use slipway_method::{Connection, Method, RunningMethod};
 use slipway_problem::Fault;
 

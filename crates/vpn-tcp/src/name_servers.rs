@@ -7,7 +7,8 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
-use slipway_helper_api::{Protocol, Upstream};
+use slipway_helper_api::Protocol;
+use slipway_helper_client::Upstream;
 use slipway_names::AskError;
 use slipway_names::upstream::{self, Dial, Server};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use slipway_helper_api::{
     Conflict, ConflictWith, HelperRefusal, RangeTrouble, Route, RouteOrigin, Routes, TunnelCidr,
 };
+use slipway_helper_client::range_remedy;
 use slipway_method::Doubt;
 use slipway_names::Name;
 use slipway_problem::{Action, Fault};
@@ -176,7 +177,7 @@ pub(crate) fn narrowed(routes: &Routes, refusal: &HelperRefusal) -> Option<(Rout
             let warning = Warning::KeptOut {
                 range: range.net(),
                 why: why.to_string(),
-                remedy: why.remedy(),
+                remedy: range_remedy(*why),
             };
             // IPv6 that is switched off is no news to anybody; addresses of it are simply not used.
             let warnings = if *why == RangeTrouble::NoIpv6 {

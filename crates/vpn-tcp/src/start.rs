@@ -7,8 +7,9 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use slipway_capture::{Capture, Lost, Setup, TunAddresses};
 use slipway_helper_api::{
-    ClientError, ClusterDomain, DnsMode, DnsModeChoice, DnsPlan, Granted, Plan, RedirectPort, RouteOrigin,
+    ClusterDomain, DnsMode, DnsModeChoice, DnsPlan, Granted, RedirectPort, RouteOrigin,
 };
+use slipway_helper_client::{ClientError, Plan};
 use slipway_method::{
     CaptureResolver, Connection, DomainSource, Doubt, NamePlan, Trust, TunnelFarEnd, Upstreams, laptop_names,
 };

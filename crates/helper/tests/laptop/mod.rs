@@ -17,9 +17,8 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
 };
-use slipway_helper_api::{
-    Client, DEFAULT_SOCKET, DnsModeChoice, DnsPlan, Plan, Route, RouteOrigin, TunnelCidr, Zones,
-};
+use slipway_helper_api::{DEFAULT_SOCKET, DnsModeChoice, DnsPlan, Route, RouteOrigin, TunnelCidr, Zones};
+use slipway_helper_client::{Client, Plan};
 
 /// The helper's own user on the test laptop.
 pub(crate) const HELPER_UID: u32 = 59_990;

@@ -7,9 +7,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use slipway_capture::private_namespace::remedy;
-use slipway_control_api::{Action, Check, Finding, Problem};
-use slipway_helper_api::{Client, ClientError, HelperRefusal, Status, Welcome};
+use slipway_control_api::{Check, Finding, Problem};
+use slipway_helper_api::{HelperRefusal, Status, Welcome};
+use slipway_helper_client::{Client, ClientError};
 use slipway_laptop::{HostsLine, Kernel, KnownRoute, ResolvConf, TUN_DEVICE, tun_remedy};
+use slipway_problem::Fault;
 use tokio::time::timeout;
 
 use super::namespaces;
@@ -79,9 +81,8 @@ fn of_helper(welcome: &Welcome, status: &Status) -> Vec<Finding> {
     let names = match &status.names {
         Ok(mode) => Finding::ok(Check::Helper, format!("Names would reach a session by {mode}.")),
         Err(trouble) => {
-            let refusal = HelperRefusal::DnsUnavailable(trouble.clone());
-            let problem = Problem::new(refusal.code(), refusal.cause(), refusal.remedy());
-            Finding::problem(Check::Helper, problem)
+            let refused = ClientError::Refused(HelperRefusal::DnsUnavailable(trouble.clone()));
+            Finding::problem(Check::Helper, refused.problem())
         }
     };
     let servers = if status.name_servers.is_empty() {
@@ -110,14 +111,11 @@ fn in_use(yours: usize) -> String {
 }
 
 fn without_helper(socket: &Path, error: &ClientError) -> Finding {
-    let cause = if matches!(error, ClientError::NoHelper { .. }) {
-        // It names the socket itself.
-        error.cause()
-    } else {
-        format!("at {}: {}", socket.display(), error.cause())
-    };
-    let start = matches!(error, ClientError::NoHelper { .. }).then_some(Action::StartHelper);
-    let problem = Problem::new(error.code(), cause, error.remedy()).with_actions(start);
+    let mut problem = error.problem();
+    // An error that nobody listens names the socket itself.
+    if !matches!(error, ClientError::NoHelper { .. }) {
+        problem.cause = format!("at {}: {}", socket.display(), problem.cause);
+    }
     Finding::problem(Check::Helper, problem)
 }
 

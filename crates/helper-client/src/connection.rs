@@ -1,133 +1,23 @@
-//! One request, one reply, over a stream.
+//! Connection to the helper: one request, one reply.
 
-use std::borrow::Cow;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::socket::{MsgFlags, Shutdown, recv, shutdown};
-use nix::unistd::geteuid;
+use slipway_helper_api::frame::{Decoder, encode};
+use slipway_helper_api::{Reply, Request, Status, rights};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use crate::frame::{Decoder, FrameError, encode};
-use crate::message::{Reply, Request, Status};
-use crate::{DEFAULT_SOCKET, HelperRefusal, guarded, rights};
+use crate::error::ClientError;
 
 /// How long the helper may take for its answer to anything but [`Request::Up`].
 pub(crate) const ANSWER_WAIT: Duration = Duration::from_secs(10);
 
 /// How long it may take for that one: polkit may be asking the user for a password.
 pub(crate) const UP_WAIT: Duration = Duration::from_secs(130);
-
-/// Why the helper could not be spoken with, or what it said.
-///
-/// Its text is [`ClientError::cause`] and [`ClientError::remedy`].
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {}", self.cause(), self.remedy())]
-pub enum ClientError {
-    /// Nobody listens at the socket.
-    NoHelper {
-        /// The socket.
-        socket: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// It listened and is gone.
-    Gone(#[source] io::Error),
-    /// It does not answer.
-    Silent,
-    /// What came is not of this protocol.
-    Garbled(#[from] FrameError),
-    /// It answered something else than what was asked.
-    Unexpected,
-    /// It understood and refused. The connection is as it was.
-    Refused(HelperRefusal),
-}
-
-impl ClientError {
-    /// A word for scripts that never changes.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::NoHelper { .. } => "no-helper",
-            Self::Gone(_) | Self::Silent | Self::Garbled(_) | Self::Unexpected => "helper-failed",
-            Self::Refused(refusal) => refusal.code(),
-        }
-    }
-
-    /// What happened.
-    #[must_use]
-    pub fn cause(&self) -> String {
-        match self {
-            Self::NoHelper { socket, source } => {
-                format!(
-                    "slipway-helper does not run: nobody listens at {} ({source})",
-                    socket.display()
-                )
-            }
-            Self::Gone(error) => format!("slipway-helper is gone ({error})"),
-            Self::Silent => "slipway-helper does not answer".to_owned(),
-            Self::Garbled(_) => "slipway-helper was not understood".to_owned(),
-            Self::Unexpected => "slipway-helper answered out of order".to_owned(),
-            Self::Refused(refusal) => refusal.cause(),
-        }
-    }
-
-    /// What the user can do.
-    #[must_use]
-    pub fn remedy(&self) -> Cow<'static, str> {
-        match self {
-            Self::NoHelper { socket, .. } => start_it(socket).into(),
-            Self::Gone(_) => {
-                "start it again; `journalctl -u slipway-helper`, or its terminal, says why it ended".into()
-            }
-            Self::Silent => {
-                "restart it with `sudo systemctl restart slipway-helper`, or in its terminal".into()
-            }
-            Self::Garbled(_) | Self::Unexpected => {
-                "reinstall Slipway, so that all its parts are of one version".into()
-            }
-            Self::Refused(refusal) => refusal.remedy(),
-        }
-    }
-}
-
-/// How a person starts a helper at `socket`; at the usual place, where one of root's would refuse to listen there.
-fn start_it(socket: &Path) -> String {
-    let guarded = |folder: &Path| guarded(folder, 0).is_ok();
-    let mut folders = socket.ancestors().skip(1).take(2);
-    if folders.find(|folder| folder.exists()).is_some_and(guarded) {
-        return format!(
-            "start it with `{}`; where a package brought it, with `sudo systemctl start slipway-helper`",
-            by_hand(socket)
-        );
-    }
-    format!(
-        "start it with `{}`, or where a package brought it with `sudo systemctl start slipway-helper`, and connect \
-         without SLIPWAY_HELPER_SOCKET and `--helper-socket`: a helper of root's listens in no folder that others can \
-         change",
-        by_hand(Path::new(DEFAULT_SOCKET))
-    )
-}
-
-/// How a person starts a helper for themselves.
-fn by_hand(socket: &Path) -> String {
-    // sudo searches folders of its own, and not the one that this program was started from.
-    let beside = std::env::current_exe()
-        .ok()
-        .map(|program| program.with_file_name("slipway-helper"))
-        .filter(|helper| helper.exists());
-    let helper = beside.unwrap_or_else(|| PathBuf::from("slipway-helper"));
-    format!(
-        "sudo {} --socket {} --allow-uid {}",
-        helper.display(),
-        socket.display(),
-        geteuid()
-    )
-}
 
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -231,39 +121,15 @@ impl Drop for Unanswered<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{Permissions, set_permissions};
     use std::os::fd::AsFd as _;
-    use std::os::unix::fs::PermissionsExt as _;
 
+    use slipway_helper_api::{Build, HelperRefusal, Route, RouteOrigin, Tally, Version, Welcome};
     use tokio::time::Instant;
 
     use super::*;
-    use crate::{Build, Client, Plan, Route, RouteOrigin, UpError, Version, Welcome};
+    use crate::{Client, Plan, UpError};
 
     const SOON: Duration = Duration::from_secs(5);
-
-    #[test]
-    fn advice_fits_what_the_helper_takes() {
-        let ours = tempfile::tempdir().expect("folder");
-        set_permissions(ours.path(), Permissions::from_mode(0o777)).expect("mode");
-        let advised = |socket: &Path| {
-            let source = io::ErrorKind::NotFound.into();
-            let error = ClientError::NoHelper {
-                socket: socket.to_owned(),
-                source,
-            };
-            error.remedy().into_owned()
-        };
-        let in_ours = advised(&ours.path().join("helper.sock"));
-        assert!(
-            in_ours.contains(&format!("--socket {DEFAULT_SOCKET} ")),
-            "{in_ours}"
-        );
-        for guarded in ["/run/elsewhere/helper.sock", "/tmp/helper.sock"] {
-            let advised = advised(Path::new(guarded));
-            assert!(advised.contains(&format!("--socket {guarded} ")), "{advised}");
-        }
-    }
 
     #[tokio::test]
     async fn an_abandoned_question_ends_the_connection() {
@@ -271,7 +137,7 @@ mod tests {
         let mut connection = Connection::new(ours);
         let abandoned = timeout(Duration::from_millis(10), connection.ask(&Request::Down, SOON)).await;
         assert!(abandoned.is_err(), "nobody answers");
-        let late = encode(&Reply::Down(crate::Tally { routes: 1 })).expect("fits");
+        let late = encode(&Reply::Down(Tally { routes: 1 })).expect("fits");
         let _ = rights::send(&helper, &late, &[]).await;
         let next = connection.ask(&Request::Status, SOON).await;
         assert!(

@@ -1,18 +1,18 @@
-//! The side that asks.
+//! Client of the helper: connections, leases and the sockets that come with them.
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use slipway_helper_api::{
+    Build, Change, DnsChange, DnsGranted, Granted, Hello, HelperRefusal, MAX_CHANGE, Protocol, Reply,
+    Request, Route, Routes, Slot, Status, Tally, UpstreamName, Version, Welcome,
+};
 use tokio::net::UnixStream;
 
-use crate::connection::{ANSWER_WAIT, ClientError, Connection, UP_WAIT};
-use crate::message::{
-    Build, DnsChange, DnsGranted, Granted, Hello, Protocol, Reply, Request, Slot, Status, Tally, Up,
-    UpstreamName, Version, Welcome,
-};
+use crate::connection::{ANSWER_WAIT, Connection, UP_WAIT};
+use crate::error::ClientError;
 use crate::plan::Plan;
-use crate::{Change, HelperRefusal, Route, Routes};
 
 /// A connection to the helper that has no lease.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Client {
     /// # Errors
     /// [`UpError::Refused`] gives the client back to ask again, for instance without the networks that conflict.
     pub async fn up(mut self, plan: &Plan, prefer: Option<Slot>) -> Result<Handover, UpError> {
-        let (up, more) = Up::from_plan(plan, prefer);
+        let (up, more) = plan.up(prefer);
         let granted = match self.connection.ask(&Request::Up(up), UP_WAIT).await {
             Ok(Reply::Up(granted)) => granted,
             Ok(
@@ -198,7 +198,7 @@ impl Lease {
         for add in Routes::from_iter(new)
             .iter()
             .collect::<Vec<_>>()
-            .chunks(crate::MAX_CHANGE)
+            .chunks(MAX_CHANGE)
         {
             self.change(Change {
                 add: add.to_vec(),

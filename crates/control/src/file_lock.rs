@@ -1,0 +1,106 @@
+//! File lock: a lock of the kernel's on a file of the runtime folder, which ends with the process, however that ends.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+use crate::folder::RuntimeFolder;
+
+/// A lock that this process has. Its file is removed when this is dropped.
+#[derive(Debug)]
+pub struct FileLock {
+    path: PathBuf,
+    file: File,
+}
+
+impl RuntimeFolder {
+    /// Takes the lock with this file name; `None` if another process has it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be made.
+    pub fn lock(&self, name: &str) -> Result<Option<FileLock>, Error> {
+        self.ensure()?;
+        let path = self.path().join(name);
+        let failed = |source| Error::Io {
+            action: "locked",
+            path: path.clone(),
+            source,
+        };
+        Ok(FileLock::take(&path).map_err(failed)?.ok())
+    }
+}
+
+impl FileLock {
+    /// Takes the lock, or gives the file that another process has locked.
+    pub(crate) fn take(path: &Path) -> io::Result<Result<Self, File>> {
+        loop {
+            // Closed on exec, so that no process which this one starts keeps the lock.
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(path)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(Err(file)),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+            // Whoever had it may have removed the file between our opening and our locking it.
+            if is_at(&file, path)? {
+                return Ok(Ok(Self {
+                    path: path.to_owned(),
+                    file,
+                }));
+            }
+        }
+    }
+
+    /// The locked file.
+    pub(crate) fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // Before it is unlocked: afterwards it may be another's.
+        if let Err(error) = fs::remove_file(&self.path) {
+            tracing::debug!(path = %self.path.display(), %error, "a lock's file stays behind");
+        }
+        // Closing is not enough: a process that is just being started has a copy of the descriptor until it calls exec.
+        if let Err(error) = self.file.unlock() {
+            tracing::debug!(path = %self.path.display(), %error, "a lock is kept until its descriptor is closed");
+        }
+    }
+}
+
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let ours = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_taken_once_and_free_again_after() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RuntimeFolder::at(dir.path().join("slipway")).unwrap();
+        let first = folder.lock("desktop.lock").unwrap().unwrap();
+        assert!(folder.lock("desktop.lock").unwrap().is_none());
+        // What a process that is being started has.
+        let copy = first.file.try_clone().unwrap();
+        drop(first);
+        assert!(folder.lock("desktop.lock").unwrap().is_some());
+        drop(copy);
+    }
+}

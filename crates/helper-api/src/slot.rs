@@ -1,0 +1,60 @@
+//! Slots: which of the leases on this laptop one is.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Which of the leases on this laptop one is. It decides the lease's addresses and in which order the tables of several
+/// leases see a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub struct Slot(u8);
+
+impl Slot {
+    /// How many there are. The tables of slot k hook at priority -100-k, and the kernel does address translation only
+    /// above connection tracking's -200.
+    pub const COUNT: u8 = 64;
+
+    /// The number, below [`Slot::COUNT`].
+    #[must_use]
+    pub fn get(self) -> u8 {
+        self.0
+    }
+
+    /// All of them, lowest first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..Self::COUNT).map(Self)
+    }
+}
+
+impl TryFrom<u8> for Slot {
+    type Error = Unslotted;
+
+    fn try_from(number: u8) -> Result<Self, Self::Error> {
+        if number < Self::COUNT {
+            Ok(Self(number))
+        } else {
+            Err(Unslotted { number })
+        }
+    }
+}
+
+impl From<Slot> for u8 {
+    fn from(slot: Slot) -> Self {
+        slot.0
+    }
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A number that is no slot's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is no slot {number}: they end before {}", Slot::COUNT)]
+pub struct Unslotted {
+    /// The number.
+    pub number: u8,
+}
