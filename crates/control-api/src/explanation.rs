@@ -106,7 +106,7 @@ pub enum NameOutcome {
 
 impl NameOutcome {
     /// Whether the name exists.
-    pub fn exists(self) -> bool {
+    pub const fn exists(self) -> bool {
         matches!(self, Self::Found | Self::NoData)
     }
 }

@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-
-use crate::event::Outcome;
+use slipway_control_api::NameOutcome;
 
 /// Why no answer came.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -25,10 +24,10 @@ pub enum AskError {
 
 impl AskError {
     /// What a program hears of it.
-    pub(crate) const fn outcome(self) -> Outcome {
+    pub(crate) const fn outcome(self) -> NameOutcome {
         match self {
-            Self::TimedOut => Outcome::TimedOut,
-            Self::NoServer | Self::Unreachable | Self::Garbled => Outcome::ServFail,
+            Self::TimedOut => NameOutcome::TimedOut,
+            Self::NoServer | Self::Unreachable | Self::Garbled => NameOutcome::Failed,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use slipway_control_api::NameOutcome;
 use tokio::sync::mpsc;
 
 use crate::name::Name;
@@ -26,31 +27,6 @@ pub enum Answerer {
     Nobody,
 }
 
-/// What the answer was.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Outcome {
-    /// There are records of the type that was asked.
-    Found,
-    /// The name exists, without a record of that type.
-    NoData,
-    /// The name does not exist.
-    NxDomain,
-    /// A server said that it failed or refused, or could not be reached.
-    ServFail,
-    /// No answer came in time.
-    TimedOut,
-    /// The cluster has the name, but programs may not have its addresses.
-    Withheld,
-}
-
-impl Outcome {
-    /// Whether the name exists.
-    #[must_use]
-    pub const fn exists(self) -> bool {
-        matches!(self, Self::Found | Self::NoData)
-    }
-}
-
 /// One answered question.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
@@ -61,7 +37,7 @@ pub struct Event {
     /// Who answered.
     pub answerer: Answerer,
     /// What the answer was.
-    pub outcome: Outcome,
+    pub outcome: NameOutcome,
     /// The addresses that the answer gives for the name.
     pub addresses: Arc<[IpAddr]>,
     /// The full names that stood for it in the cluster; empty if the cluster was not asked.

@@ -8,13 +8,14 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, timeout};
 
 use crate::asks::{AskError, Asks};
-use crate::event::{Answerer, Outcome};
+use crate::event::Answerer;
 use crate::message::{self, Answer};
 use crate::name::{Label, Name};
 use crate::question::{Query, Question, RecordType};
 use crate::race::{Heard, LastLabel, Said, Verdict, settle};
 use crate::resolver::Resolver;
 use crate::scope::{Decision, Order, RefusedQuestion, Rule, Ruling};
+use slipway_control_api::{NameOutcome, NameVerdict};
 
 mod data;
 
@@ -28,38 +29,13 @@ const NEAR: usize = 64;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
     /// What it answered.
-    pub outcome: Outcome,
+    pub outcome: NameOutcome,
     /// The name under which it was found or last asked.
     pub asked: Name,
     /// The addresses it gave, IPv4 first.
     pub addresses: Vec<IpAddr>,
     /// How long it took.
     pub took: Duration,
-}
-
-/// Why a name answers as it does.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Cause {
-    /// It answers as it should.
-    Answered,
-    /// The name exists on the side that counts, without an address.
-    NoAddress,
-    /// Neither side has it.
-    Nowhere,
-    /// The cluster has it, but by the rules it is the laptop's, which has not.
-    OnlyInCluster,
-    /// Both have it and the laptop's counts: the cluster's is hidden.
-    HiddenByLaptop,
-    /// The cluster could not be asked.
-    ClusterSilent,
-    /// The laptop's own name servers could not be asked.
-    LaptopSilent,
-    /// It belongs to a session that is not this one.
-    OtherSession,
-    /// It is a name that never exists.
-    Never,
-    /// The cluster has it, at addresses that programs may not have.
-    Withheld,
 }
 
 /// By which search domain of the laptop a name is asked for.
@@ -92,7 +68,7 @@ pub struct Explanation {
     /// Whose answer programs get.
     pub answerer: Answerer,
     /// Why.
-    pub cause: Cause,
+    pub verdict: NameVerdict,
     /// What may have been meant by a name that is nowhere: a service of that name in another namespace.
     pub near: Option<Name>,
     /// Why programs may not have its addresses, in a sentence without a full stop.
@@ -117,15 +93,15 @@ enum Side {
 impl Explanation {
     /// Whether a program gets an answer, even if without an address.
     fn exists(&self) -> bool {
-        match self.cause {
-            Cause::Answered | Cause::NoAddress | Cause::HiddenByLaptop => true,
-            Cause::Nowhere
-            | Cause::OnlyInCluster
-            | Cause::ClusterSilent
-            | Cause::LaptopSilent
-            | Cause::OtherSession
-            | Cause::Never
-            | Cause::Withheld => false,
+        match self.verdict {
+            NameVerdict::Answered | NameVerdict::NoAddress | NameVerdict::HiddenByLaptop => true,
+            NameVerdict::Nowhere
+            | NameVerdict::OnlyInCluster
+            | NameVerdict::ClusterSilent
+            | NameVerdict::LaptopSilent
+            | NameVerdict::OtherSession
+            | NameVerdict::Never
+            | NameVerdict::Withheld => false,
         }
     }
 
@@ -183,7 +159,7 @@ impl<A: Asks> Resolver<A> {
 
     /// Looks for what was perhaps meant by a name that is nowhere.
     async fn with_advice(&self, explained: Explanation) -> Explanation {
-        let near = if explained.cause == Cause::Nowhere {
+        let near = if explained.verdict == NameVerdict::Nowhere {
             self.near(&explained.name).await
         } else {
             None
@@ -197,7 +173,7 @@ impl<A: Asks> Resolver<A> {
         let namespace = scope.namespace.clone();
         let kinds = kinds(name);
         let Ruling { rule, decision } = scope.classify(&Question::new(name.clone(), kinds[0]));
-        let known = |answerer, cause| Explanation {
+        let known = |answerer, verdict| Explanation {
             name: name.clone(),
             searched: None,
             namespace: namespace.clone(),
@@ -206,20 +182,20 @@ impl<A: Asks> Resolver<A> {
             cluster: None,
             laptop: None,
             answerer,
-            cause,
+            verdict,
             near: None,
             withheld: None,
         };
         let (counts, candidates) = match decision {
-            Decision::Us(_) => return known(Answerer::Us, Cause::Answered),
+            Decision::Us(_) => return known(Answerer::Us, NameVerdict::Answered),
             Decision::Refuse(RefusedQuestion::NoSuchName) if rule == Rule::OtherProfile => {
-                return known(Answerer::Nobody, Cause::OtherSession);
+                return known(Answerer::Nobody, NameVerdict::OtherSession);
             }
             Decision::Refuse(RefusedQuestion::NoSuchName) if rule == Rule::Reserved => {
-                return known(Answerer::Nobody, Cause::Nowhere);
+                return known(Answerer::Nobody, NameVerdict::Nowhere);
             }
             Decision::Refuse(RefusedQuestion::NoSuchName | RefusedQuestion::Transfer) => {
-                return known(Answerer::Us, Cause::Never);
+                return known(Answerer::Us, NameVerdict::Never);
             }
             Decision::Laptop => (Counts::Laptop, Vec::new()),
             Decision::Cluster { candidates } => (Counts::Cluster, candidates),
@@ -247,20 +223,20 @@ impl<A: Asks> Resolver<A> {
             self.look(Side::Laptop, on_laptop, kinds),
             last_label,
         );
-        let (mut answerer, mut cause) = judge(counts, cluster.as_ref(), laptop.as_ref(), last_label);
+        let (mut answerer, mut verdict) = judge(counts, cluster.as_ref(), laptop.as_ref(), last_label);
         let mut withheld = None;
-        if answerer == Answerer::Cluster && cause == Cause::Answered {
+        if answerer == Answerer::Cluster && verdict == NameVerdict::Answered {
             withheld = self.why_withheld(cluster.as_ref());
         }
         if withheld.is_some() {
-            (answerer, cause) = (Answerer::Nobody, Cause::Withheld);
+            (answerer, verdict) = (Answerer::Nobody, NameVerdict::Withheld);
         }
         Explanation {
             candidates,
             cluster,
             laptop,
             withheld,
-            ..known(answerer, cause)
+            ..known(answerer, verdict)
         }
     }
 
@@ -290,7 +266,7 @@ impl<A: Asks> Resolver<A> {
         let took = start.elapsed();
         let timed_out = || {
             Some(Finding {
-                outcome: Outcome::TimedOut,
+                outcome: NameOutcome::TimedOut,
                 asked: names.first()?.clone(),
                 addresses: Vec::new(),
                 took,
@@ -351,33 +327,33 @@ fn kinds(name: &Name) -> &'static [RecordType] {
     }
 }
 
-fn outcome_of(heard: &Result<Answer, AskError>) -> Option<Outcome> {
+fn outcome_of(heard: &Result<Answer, AskError>) -> Option<NameOutcome> {
     match heard {
         Ok(answer) => Some(answer.outcome),
         Err(AskError::NoServer) => None,
-        Err(AskError::TimedOut) => Some(Outcome::TimedOut),
-        Err(AskError::Unreachable | AskError::Garbled) => Some(Outcome::ServFail),
+        Err(AskError::TimedOut) => Some(NameOutcome::TimedOut),
+        Err(AskError::Unreachable | AskError::Garbled) => Some(NameOutcome::Failed),
     }
 }
 
 /// Of two outcomes, the one that tells more about a name has the lower rank.
-const fn rank(outcome: Outcome) -> u8 {
+const fn rank(outcome: NameOutcome) -> u8 {
     match outcome {
-        Outcome::Found => 0,
-        Outcome::NoData => 1,
-        Outcome::ServFail => 2,
-        Outcome::TimedOut => 3,
-        Outcome::NxDomain => 4,
+        NameOutcome::Found => 0,
+        NameOutcome::NoData => 1,
+        NameOutcome::Failed => 2,
+        NameOutcome::TimedOut => 3,
+        NameOutcome::NotFound => 4,
         // Only an answer that is handed out can be this.
-        Outcome::Withheld => 5,
+        NameOutcome::Withheld => 5,
     }
 }
 
 fn said(finding: Option<&Finding>) -> Said {
     match finding.map(|finding| finding.outcome) {
-        Some(Outcome::Found | Outcome::NoData) => Said::Exists,
-        None | Some(Outcome::NxDomain) => Said::NoSuchName,
-        Some(Outcome::ServFail | Outcome::TimedOut | Outcome::Withheld) => Said::Failed,
+        Some(NameOutcome::Found | NameOutcome::NoData) => Said::Exists,
+        None | Some(NameOutcome::NotFound) => Said::NoSuchName,
+        Some(NameOutcome::Failed | NameOutcome::TimedOut | NameOutcome::Withheld) => Said::Failed,
     }
 }
 
@@ -387,14 +363,18 @@ fn judge(
     cluster: Option<&Finding>,
     laptop: Option<&Finding>,
     last_label: LastLabel,
-) -> (Answerer, Cause) {
+) -> (Answerer, NameVerdict) {
     let (cluster_said, laptop_said) = (said(cluster), said(laptop));
     let exists = |finding: Option<&Finding>| match finding.map(|finding| finding.outcome) {
-        Some(Outcome::NoData) => Cause::NoAddress,
+        Some(NameOutcome::NoData) => NameVerdict::NoAddress,
         None
         | Some(
-            Outcome::Found | Outcome::NxDomain | Outcome::ServFail | Outcome::TimedOut | Outcome::Withheld,
-        ) => Cause::Answered,
+            NameOutcome::Found
+            | NameOutcome::NotFound
+            | NameOutcome::Failed
+            | NameOutcome::TimedOut
+            | NameOutcome::Withheld,
+        ) => NameVerdict::Answered,
     };
     let (order, cluster_counts, laptop_counts) = match counts {
         Counts::Cluster => (Order::ClusterFirst, cluster_said, Said::NoSuchName),
@@ -411,15 +391,17 @@ fn judge(
     match verdict {
         Some(Verdict::Cluster) => (Answerer::Cluster, exists(cluster)),
         Some(Verdict::Laptop) if counts != Counts::Laptop && cluster_said == Said::Exists => {
-            (Answerer::Laptop, Cause::HiddenByLaptop)
+            (Answerer::Laptop, NameVerdict::HiddenByLaptop)
         }
         Some(Verdict::Laptop) => (Answerer::Laptop, exists(laptop)),
-        Some(Verdict::NoSuchName) if cluster_said == Said::Exists => (Answerer::Laptop, Cause::OnlyInCluster),
-        Some(Verdict::NoSuchName) => (Answerer::Nobody, Cause::Nowhere),
-        Some(Verdict::Failure) | None if counts != Counts::Laptop && cluster_said == Said::Failed => {
-            (Answerer::Nobody, Cause::ClusterSilent)
+        Some(Verdict::NoSuchName) if cluster_said == Said::Exists => {
+            (Answerer::Laptop, NameVerdict::OnlyInCluster)
         }
-        Some(Verdict::Failure) | None => (Answerer::Nobody, Cause::LaptopSilent),
+        Some(Verdict::NoSuchName) => (Answerer::Nobody, NameVerdict::Nowhere),
+        Some(Verdict::Failure) | None if counts != Counts::Laptop && cluster_said == Said::Failed => {
+            (Answerer::Nobody, NameVerdict::ClusterSilent)
+        }
+        Some(Verdict::Failure) | None => (Answerer::Nobody, NameVerdict::LaptopSilent),
     }
 }
 

@@ -38,8 +38,8 @@ mod search;
 mod serve;
 
 pub use asks::{Admission, AskError, Asks, NamedBy};
-pub use event::{Answerer, Event, Observer, Outcome, channel};
-pub use explain::{Cause, EXPLAIN_WITHIN, Explanation, Finding, Searched};
+pub use event::{Answerer, Event, Observer, channel};
+pub use explain::{EXPLAIN_WITHIN, Explanation, Finding, Searched};
 pub use limits::{
     CLUSTER_WITHIN, HEDGE, LAPTOP_WITHIN, NEIGHBORS_WITHIN, NOBODY_WITHIN, PATIENCE, ROUTES_WITHIN,
     STALE_AFTER,

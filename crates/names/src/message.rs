@@ -10,9 +10,9 @@ use bytes::Bytes;
 use hickory_proto::op::Message;
 use hickory_proto::rr::Name as HickoryName;
 use hickory_proto::serialize::binary::BinDecodable;
+use slipway_control_api::NameOutcome;
 
 use crate::asks::AskError;
-use crate::event::Outcome;
 use crate::name::{MAX_NAME, Name};
 use crate::question::{HEADER, OPT, Query, RecordType};
 
@@ -56,7 +56,7 @@ impl Rcode {
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) bytes: Vec<u8>,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: NameOutcome,
     /// The name that the question's name is an alias (CNAME) of, where it is one.
     pub(crate) alias_of: Option<Name>,
     /// The addresses of the question's name, or of the name that it is an alias of.
@@ -79,7 +79,7 @@ impl Answer {
 
     /// Shortens TTLs to what a cluster answer may be remembered, and says how long this one may be.
     pub(crate) fn limit_ttls(&mut self) -> Duration {
-        let limit = if self.outcome == Outcome::Found {
+        let limit = if self.outcome == NameOutcome::Found {
             FOUND_FOR
         } else {
             ABSENT_FOR
@@ -253,10 +253,10 @@ fn walk(bytes: &[u8], query: &Query<'_>) -> Option<Answer> {
     let all_of_them = addresses.len();
     addresses.retain(|(owner, _, _)| end.is_some() && name_at(bytes, *owner) == end);
     let outcome = match rcode(bytes)? {
-        0 if found => Outcome::Found,
-        0 => Outcome::NoData,
-        3 => Outcome::NxDomain,
-        _failure => Outcome::ServFail,
+        0 if found => NameOutcome::Found,
+        0 => NameOutcome::NoData,
+        3 => NameOutcome::NotFound,
+        _failure => NameOutcome::Failed,
     };
     Some(Answer {
         bytes: Vec::new(),

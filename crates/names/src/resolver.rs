@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lru::LruCache;
+use slipway_control_api::NameOutcome;
 use tokio::time::{Instant, timeout};
 
 use self::cluster::FromCluster;
 use self::reply::Reply;
 use crate::asks::{Admission, AskError, Asks, NamedBy};
 use crate::cache::{Cache, Entry};
-use crate::event::{Answerer, Event, Observer, Outcome};
+use crate::event::{Answerer, Event, Observer};
 use crate::flight::Flights;
 use crate::limits::{LAPTOP_WITHIN, NEIGHBORS_WITHIN, ROUTES_WITHIN};
 use crate::message::{self, Answer, Rcode};
@@ -273,10 +274,10 @@ impl<A: Asks> Resolver<A> {
             Decision::Us(own) => return Reply::own(&asked.query, own),
             Decision::Laptop => self.via_laptop(asked).await,
             Decision::Refuse(RefusedQuestion::Transfer) => {
-                return Reply::ours(&asked.query, Rcode::Refused, Outcome::ServFail);
+                return Reply::ours(&asked.query, Rcode::Refused, NameOutcome::Failed);
             }
             Decision::Refuse(RefusedQuestion::NoSuchName) => {
-                Reply::ours(&asked.query, Rcode::NxDomain, Outcome::NxDomain)
+                Reply::ours(&asked.query, Rcode::NxDomain, NameOutcome::NotFound)
             }
             Decision::Cluster { candidates } => {
                 self.via_cluster(asked, candidates.into(), &ruling.rule).await
@@ -286,7 +287,7 @@ impl<A: Asks> Resolver<A> {
                     .await
             }
         };
-        if reply.outcome == Outcome::NxDomain && ruling.rule != Rule::SpecialUse {
+        if reply.outcome == NameOutcome::NotFound && ruling.rule != Rule::SpecialUse {
             return self.or_neighbors(asked, reply).await;
         }
         reply
@@ -335,7 +336,7 @@ impl<A: Asks> Resolver<A> {
             Err(outcome) => return Reply::failed(&asked.query, outcome, candidates),
         };
         if let Some(lifetime) = found.lifetime
-            && found.answer.outcome != Outcome::ServFail
+            && found.answer.outcome != NameOutcome::Failed
         {
             let entry = Entry::new(
                 Arc::clone(&found.answer),
@@ -358,7 +359,7 @@ impl<A: Asks> Resolver<A> {
         asked: &Asked<'_>,
         found: FromCluster,
         rule: &Rule,
-    ) -> Result<FromCluster, Outcome> {
+    ) -> Result<FromCluster, NameOutcome> {
         let answer = &found.answer;
         let mut kept = Vec::new();
         if !answer.addresses.is_empty() {
@@ -368,14 +369,14 @@ impl<A: Asks> Resolver<A> {
                 .admit(&answer.addresses, self.named_by(answer, rule));
             let admissions = timeout(ROUTES_WITHIN, asking)
                 .await
-                .map_err(|_| Outcome::TimedOut)?;
+                .map_err(|_| NameOutcome::TimedOut)?;
             let of = |wanted| {
                 let decided = answer.addresses.iter().zip(&admissions);
                 decided.filter_map(move |(address, admission)| (*admission == wanted).then_some(*address))
             };
             kept.extend(of(Admission::HandOut));
             if kept.is_empty() && of(Admission::Unusable).count() < answer.addresses.len() {
-                return Err(Outcome::Withheld);
+                return Err(NameOutcome::Withheld);
             }
         }
         if answer.has_only(&kept) {
@@ -383,7 +384,7 @@ impl<A: Asks> Resolver<A> {
         }
         let answer = answer
             .with_addresses(&asked.query, &kept)
-            .map_err(|_| Outcome::ServFail)?;
+            .map_err(|_| NameOutcome::Failed)?;
         Ok(FromCluster {
             answer: Arc::new(answer),
             ..found

@@ -6,10 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
+use slipway_control_api::NameVerdict;
 use slipway_names::upstream::{Dial, ROUNDS, Server, TCP_WITHIN, Upstream};
 use slipway_names::{
-    Admission, AskError, Asks, CLUSTER_WITHIN, Cause, EXPLAIN_WITHIN, LAPTOP_WITHIN, NEIGHBORS_WITHIN,
-    NamedBy, Namespaces, ROUTES_WITHIN, Resolver, Scope, Transport,
+    Admission, AskError, Asks, CLUSTER_WITHIN, EXPLAIN_WITHIN, LAPTOP_WITHIN, NEIGHBORS_WITHIN, NamedBy,
+    Namespaces, ROUTES_WITHIN, Resolver, Scope, Transport,
 };
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
@@ -159,7 +160,7 @@ async fn silence_on_all_sides_is_explained_in_time() {
     let found = resolver(world).explain(&"web.shop".parse().unwrap()).await;
     let waited = began.elapsed();
     assert!(waited <= EXPLAIN_WITHIN + SOON, "{waited:?}");
-    assert_eq!(found.cause, Cause::ClusterSilent);
+    assert_eq!(found.verdict, NameVerdict::ClusterSilent);
 }
 
 /// Dials as any program would.

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use slipway_control::Publisher;
-use slipway_control_api::{Action, NameEvent, Problem};
-use slipway_names::{Answerer, Event, Observer, Outcome};
+use slipway_control_api::{Action, NameEvent, NameOutcome, Problem};
+use slipway_names::{Answerer, Event, Observer};
 
 /// An observer that publishes every answer.
 pub(crate) fn observer(publisher: &Publisher) -> Observer {
@@ -20,11 +20,11 @@ pub(crate) fn observer(publisher: &Publisher) -> Observer {
 
 fn name_event(event: &Event) -> NameEvent {
     let problem = match event.outcome {
-        Outcome::Found | Outcome::NoData => None,
-        Outcome::NxDomain => Some(("name-not-found", "Nobody knows this name.")),
-        Outcome::ServFail => Some(("name-server-failed", "The name server failed.")),
-        Outcome::TimedOut => Some(("name-server-silent", "The name server did not answer in time.")),
-        Outcome::Withheld => Some((
+        NameOutcome::Found | NameOutcome::NoData => None,
+        NameOutcome::NotFound => Some(("name-not-found", "Nobody knows this name.")),
+        NameOutcome::Failed => Some(("name-server-failed", "The name server failed.")),
+        NameOutcome::TimedOut => Some(("name-server-silent", "The name server did not answer in time.")),
+        NameOutcome::Withheld => Some((
             "address-withheld",
             "The cluster answered with an address that programs do not get.",
         )),

@@ -1,9 +1,9 @@
 //! Explanation as plain data, for control sockets, scripts and windows.
 
-use slipway_control_api::{self as api, Found, NameFacts, NameOutcome, NameRule, NameVerdict, Said};
+use slipway_control_api::{self as api, Found, NameFacts, NameRule, Said};
 
-use super::{Cause, Explanation, Finding};
-use crate::event::{Answerer, Outcome};
+use super::{Explanation, Finding};
+use crate::event::Answerer;
 use crate::name::Name;
 use crate::scope::Rule;
 
@@ -30,7 +30,7 @@ impl Explanation {
                 candidates: self.candidates.iter().map(text).collect(),
                 cluster: self.cluster.as_ref().map(said),
                 laptop: self.laptop.as_ref().map(said),
-                verdict: verdict(self.cause),
+                verdict: self.verdict,
                 near: self.near.as_ref().map(text),
                 withheld: self.withheld.clone(),
             })),
@@ -52,14 +52,7 @@ impl Answerer {
 
 fn said(finding: &Finding) -> Said {
     Said {
-        outcome: match finding.outcome {
-            Outcome::Found => NameOutcome::Found,
-            Outcome::NoData => NameOutcome::NoData,
-            Outcome::NxDomain => NameOutcome::NotFound,
-            Outcome::ServFail => NameOutcome::Failed,
-            Outcome::TimedOut => NameOutcome::TimedOut,
-            Outcome::Withheld => NameOutcome::Withheld,
-        },
+        outcome: finding.outcome,
         asked: finding.asked.to_string(),
         addresses: finding.addresses.clone(),
         took_ms: u32::try_from(finding.took.as_millis()).unwrap_or(u32::MAX),
@@ -89,20 +82,5 @@ fn rule(rule: &Rule, name: &Name) -> NameRule {
         Rule::SpecialUse => NameRule::SpecialUse,
         Rule::NotAHost => NameRule::NotAHost,
         Rule::Public => NameRule::Public,
-    }
-}
-
-fn verdict(cause: Cause) -> NameVerdict {
-    match cause {
-        Cause::Answered => NameVerdict::Answered,
-        Cause::NoAddress => NameVerdict::NoAddress,
-        Cause::Nowhere => NameVerdict::Nowhere,
-        Cause::OnlyInCluster => NameVerdict::OnlyInCluster,
-        Cause::HiddenByLaptop => NameVerdict::HiddenByLaptop,
-        Cause::ClusterSilent => NameVerdict::ClusterSilent,
-        Cause::LaptopSilent => NameVerdict::LaptopSilent,
-        Cause::OtherSession => NameVerdict::OtherSession,
-        Cause::Never => NameVerdict::Never,
-        Cause::Withheld => NameVerdict::Withheld,
     }
 }

@@ -101,7 +101,12 @@ async fn in_words(world: World, names: &[&str]) -> String {
         let said = explain(world.clone(), name).await;
         let data = said.data(name);
         let remedy = data.remedy().unwrap_or_default();
-        let line = format!("{:?} {:?}: {} {remedy}", said.answerer, said.cause, data.cause());
+        let line = format!(
+            "{:?} {:?}: {} {remedy}",
+            said.answerer,
+            said.verdict,
+            data.cause()
+        );
         writeln!(text, "{}", line.trim_end()).unwrap();
     }
     text

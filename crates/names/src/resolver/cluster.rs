@@ -6,11 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
+use slipway_control_api::NameOutcome;
 use tokio::time::{Instant, timeout};
 
 use super::{Asked, Inner, Resolver};
 use crate::asks::{AskError, Asks};
-use crate::event::Outcome;
 use crate::flight::Landed;
 use crate::limits::{CLUSTER_WITHIN, STALE_AFTER};
 use crate::message::{self, Answer};
@@ -44,7 +44,7 @@ impl<A: Asks> Resolver<A> {
         let landed = timeout(limit, flight).await.unwrap_or(Err(AskError::TimedOut));
         let failed = landed
             .as_ref()
-            .map_or(true, |(answer, _)| answer.outcome == Outcome::ServFail);
+            .map_or(true, |(answer, _)| answer.outcome == NameOutcome::Failed);
         if failed && let Some(stale) = stale {
             return Ok(FromCluster {
                 age: stale.age(Instant::now()),
@@ -73,7 +73,7 @@ async fn fly<A: Asks>(inner: Arc<Inner<A>>, raw: Bytes, candidates: Arc<[Name]>)
             (Ok(answer), _) if answer.outcome.exists() => return Ok(remembered_for(answer)),
             (_, Some(Err(error))) | (Err(error), _) => Err(error),
             (Ok(failed), Some(Ok(earlier)))
-                if earlier.outcome == Outcome::NxDomain && failed.outcome == Outcome::ServFail =>
+                if earlier.outcome == NameOutcome::NotFound && failed.outcome == NameOutcome::Failed =>
             {
                 Ok(failed)
             }

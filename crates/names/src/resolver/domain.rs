@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use slipway_control_api::NameOutcome;
 use tokio::time::{Instant, timeout};
 
 use super::Resolver;
 use crate::asks::{AskError, Asks};
-use crate::event::Outcome;
 use crate::limits::LAPTOP_WITHIN;
 use crate::message::{self, Answer};
 use crate::name::{Label, Name};
@@ -31,9 +31,9 @@ impl<A: Asks> Resolver<A> {
             .ok()?
             .outcome
         {
-            Outcome::Found | Outcome::NoData => Some(true),
-            Outcome::NxDomain => Some(false),
-            Outcome::ServFail | Outcome::TimedOut | Outcome::Withheld => None,
+            NameOutcome::Found | NameOutcome::NoData => Some(true),
+            NameOutcome::NotFound => Some(false),
+            NameOutcome::Failed | NameOutcome::TimedOut | NameOutcome::Withheld => None,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
+use slipway_control_api::NameOutcome;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -10,7 +11,7 @@ use super::cluster::FromCluster;
 use super::reply::Reply;
 use super::{Asked, Resolver};
 use crate::asks::{AskError, Asks};
-use crate::event::{Answerer, Outcome};
+use crate::event::Answerer;
 use crate::limits::{HEDGE, LAPTOP_WITHIN, NOBODY_WITHIN, PATIENCE};
 use crate::message::Answer;
 use crate::name::Name;
@@ -124,9 +125,9 @@ impl<A: Asks> Resolver<A> {
                 let errors = [cluster.and_then(Result::err), laptop.and_then(Result::err)];
                 let timed_out = errors.contains(&Some(AskError::TimedOut));
                 let outcome = if timed_out {
-                    Outcome::TimedOut
+                    NameOutcome::TimedOut
                 } else {
-                    Outcome::ServFail
+                    NameOutcome::Failed
                 };
                 Reply::failed(query, outcome, candidates)
             }
@@ -149,10 +150,10 @@ fn laptop_said(answer: &Result<Answer, AskError>) -> Said {
     }
 }
 
-fn said(outcome: Outcome) -> Said {
+fn said(outcome: NameOutcome) -> Said {
     match outcome {
-        Outcome::Found | Outcome::NoData => Said::Exists,
-        Outcome::NxDomain => Said::NoSuchName,
-        Outcome::ServFail | Outcome::TimedOut | Outcome::Withheld => Said::Failed,
+        NameOutcome::Found | NameOutcome::NoData => Said::Exists,
+        NameOutcome::NotFound => Said::NoSuchName,
+        NameOutcome::Failed | NameOutcome::TimedOut | NameOutcome::Withheld => Said::Failed,
     }
 }

@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use slipway_control_api::NameOutcome;
+
 use super::cluster::FromCluster;
-use crate::event::{Answerer, Outcome};
+use crate::event::Answerer;
 use crate::message::{self, Answer, Rcode};
 use crate::name::Name;
 use crate::question::{Query, RecordType};
@@ -14,7 +16,7 @@ use crate::scope::{CHECK_ADDRESS, Own};
 pub(super) struct Reply {
     pub(super) bytes: Vec<u8>,
     pub(super) answerer: Answerer,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: NameOutcome,
     pub(super) addresses: Arc<[IpAddr]>,
     pub(super) candidates: Arc<[Name]>,
 }
@@ -60,7 +62,7 @@ impl Reply {
     }
 
     /// A failure, which a program tells from "no such name". `outcome` says of which kind.
-    pub(super) fn failed(query: &Query<'_>, outcome: Outcome, candidates: Arc<[Name]>) -> Self {
+    pub(super) fn failed(query: &Query<'_>, outcome: NameOutcome, candidates: Arc<[Name]>) -> Self {
         Self {
             bytes: message::empty(query, Rcode::ServFail),
             answerer: Answerer::Nobody,
@@ -70,7 +72,7 @@ impl Reply {
         }
     }
 
-    pub(super) fn ours(query: &Query<'_>, rcode: Rcode, outcome: Outcome) -> Self {
+    pub(super) fn ours(query: &Query<'_>, rcode: Rcode, outcome: NameOutcome) -> Self {
         Self {
             bytes: message::empty(query, rcode),
             answerer: Answerer::Us,
@@ -87,12 +89,12 @@ impl Reply {
                 Self {
                     bytes,
                     answerer: Answerer::Us,
-                    outcome: Outcome::Found,
+                    outcome: NameOutcome::Found,
                     addresses: Arc::new([CHECK_ADDRESS.into()]),
                     candidates: Arc::new([]),
                 }
             }
-            Own::Check | Own::Empty => Self::ours(query, Rcode::NoError, Outcome::NoData),
+            Own::Check | Own::Empty => Self::ours(query, Rcode::NoError, NameOutcome::NoData),
         }
     }
 }

@@ -251,7 +251,7 @@ impl Bench {
         }
     }
 
-    fn event(&mut self) -> (Answerer, Outcome) {
+    fn event(&mut self) -> (Answerer, NameOutcome) {
         let event = self.events.try_recv().unwrap();
         (event.answerer, event.outcome)
     }
@@ -279,7 +279,7 @@ async fn a_service_is_found_by_every_form_of_its_name() {
         "web.staging.slipway.internal",
     ] {
         bench.finds(name, SVC).await;
-        assert_eq!(bench.event(), (Answerer::Cluster, Outcome::Found), "{name}");
+        assert_eq!(bench.event(), (Answerer::Cluster, NameOutcome::Found), "{name}");
     }
 }
 
@@ -328,7 +328,7 @@ async fn a_name_that_nobody_knows_is_nxdomain_within_two_seconds_however_silent_
             "{say:?} took {:?}",
             heard.took
         );
-        assert_eq!(bench.event().1, Outcome::NxDomain);
+        assert_eq!(bench.event().1, NameOutcome::NotFound);
     }
     let heard = bench().ask("example.invalid").await;
     assert_eq!((heard.code, heard.took), (ResponseCode::NXDomain, Duration::ZERO));
@@ -345,7 +345,7 @@ async fn public_names_never_reach_the_cluster() {
     bench.finds("www.example.org", PUBLIC).await;
     bench.finds("example.org", PUBLIC).await;
     assert_eq!(bench.script.cluster.asked(), [""; 0]);
-    assert_eq!(bench.event(), (Answerer::Laptop, Outcome::Found));
+    assert_eq!(bench.event(), (Answerer::Laptop, NameOutcome::Found));
     assert!(
         bench.in_memory("example.org").is_none(),
         "the laptop's answers are not ours to remember"
@@ -505,7 +505,7 @@ async fn an_answer_with_no_address_left_is_a_failure() {
     decide(Admission::Withhold);
     let heard = bench.ask("web").await;
     assert_eq!((heard.code, heard.addresses), (ResponseCode::ServFail, vec![]));
-    assert_eq!(bench.event(), (Answerer::Nobody, Outcome::Withheld));
+    assert_eq!(bench.event(), (Answerer::Nobody, NameOutcome::Withheld));
     assert!(bench.in_memory("web").is_none());
     // Nobody misses an address of a family that the laptop has not got.
     bench
@@ -616,18 +616,18 @@ async fn a_cluster_out_of_reach_changes_nothing_for_names_of_the_laptop() {
         (printer.addresses, printer.took),
         (vec![PUBLIC.into()], Duration::from_millis(10))
     );
-    assert_eq!(bench.event(), (Answerer::Laptop, Outcome::Found));
+    assert_eq!(bench.event(), (Answerer::Laptop, NameOutcome::Found));
     assert_eq!(
         bench.ask("nosuch.corp.internal").await.code,
         ResponseCode::NXDomain
     );
-    assert_eq!(bench.event(), (Answerer::Laptop, Outcome::NxDomain));
+    assert_eq!(bench.event(), (Answerer::Laptop, NameOutcome::NotFound));
     bench.finds("printer", PUBLIC).await;
-    assert_eq!(bench.event(), (Answerer::Laptop, Outcome::Found));
+    assert_eq!(bench.event(), (Answerer::Laptop, NameOutcome::Found));
     let nosuch = bench.ask("nosuch").await;
     assert_eq!(nosuch.code, ResponseCode::ServFail, "it may exist in the cluster");
     assert!(nosuch.took < Duration::from_secs(2));
-    assert_eq!(bench.event(), (Answerer::Nobody, Outcome::TimedOut));
+    assert_eq!(bench.event(), (Answerer::Nobody, NameOutcome::TimedOut));
 }
 
 #[tokio::test(start_paused = true)]
@@ -743,7 +743,7 @@ async fn a_moment_without_the_cluster_is_bridged_for_ten_seconds() {
             (vec![SVC.into()], within),
             "{say:?}"
         );
-        assert_eq!(bench.event(), (Answerer::Cache, Outcome::Found));
+        assert_eq!(bench.event(), (Answerer::Cache, NameOutcome::Found));
         sleep(Duration::from_secs(10)).await;
         assert_eq!(bench.ask("web").await.code, ResponseCode::ServFail, "{say:?}");
     }
@@ -804,7 +804,7 @@ async fn the_check_name_is_answered_here_and_never_leaves() {
         (v6.metadata.response_code, v6.answers.len()),
         (ResponseCode::NoError, 0)
     );
-    assert_eq!(bench.event(), (Answerer::Us, Outcome::Found));
+    assert_eq!(bench.event(), (Answerer::Us, NameOutcome::Found));
     assert!(bench.script.cluster.asked().is_empty() && bench.script.laptop.asked().is_empty());
 }
 
@@ -823,7 +823,7 @@ async fn a_name_that_this_session_has_not_got_is_asked_of_the_next() {
     // The last is perhaps an extra host of theirs. "Not here" is not remembered as "nowhere".
     for name in ["orders", "orders", "web.prod.slipway.internal", "www.example.org"] {
         bench.finds(name, PUBLIC).await;
-        assert_eq!(bench.event(), (Answerer::Neighbor, Outcome::Found), "{name}");
+        assert_eq!(bench.event(), (Answerer::Neighbor, NameOutcome::Found), "{name}");
     }
     bench.script.laptop.says("www.example.org", Say::Address(SVC), 0);
     bench.finds("www.example.org", SVC).await;
@@ -850,7 +850,7 @@ async fn a_shared_name_is_an_older_sessions() {
     let mut bench = bench();
     bench.script.elders.says("web", Say::Address(PUBLIC), 10);
     bench.finds("web", PUBLIC).await;
-    assert_eq!(bench.event(), (Answerer::Neighbor, Outcome::Found));
+    assert_eq!(bench.event(), (Answerer::Neighbor, NameOutcome::Found));
     // Theirs is not remembered as ours, and they are not asked for a name that ours has not got.
     bench.script.elders.says("web", Say::NxDomain, 10);
     bench.finds("web", SVC).await;
@@ -864,7 +864,7 @@ async fn silent_older_sessions_have_no_name() {
     let mut bench = bench();
     bench.script.elders.says("web", Say::Address(PUBLIC), 5_000);
     bench.finds("web", SVC).await;
-    assert_eq!(bench.event(), (Answerer::Cluster, Outcome::Found));
+    assert_eq!(bench.event(), (Answerer::Cluster, NameOutcome::Found));
 }
 
 #[tokio::test(start_paused = true)]
