@@ -6,7 +6,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use anyhow::{Context, ensure};
 
 use crate::cache::InUse;
-use crate::root;
+use crate::{folders, root};
 
 /// Makes cargo speak to programs on its standard output, and to people on standard error.
 pub(crate) const MESSAGES: &str = "--message-format=json-render-diagnostics";
@@ -141,18 +141,8 @@ impl TestBinary {
 pub(crate) fn target_folder() -> anyhow::Result<PathBuf> {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(folder) => Ok(std::path::absolute(folder)?),
-        None => Ok(cache()?.join("target")),
+        None => Ok(folders::cache()?.join("target")),
     }
-}
-
-/// The folder of caches that survive between runs.
-pub(crate) fn cache() -> anyhow::Result<PathBuf> {
-    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || std::env::home_dir().map(|home| home.join(".cache"));
-    Ok(base
-        .or_else(home)
-        .context("Neither XDG_CACHE_HOME nor HOME is set")?
-        .join("slipway"))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
-use crate::{build, say};
+use crate::{build, folders, say};
 
 #[derive(clap::Args)]
 pub(crate) struct Coverage {
@@ -19,7 +19,7 @@ pub(crate) struct Coverage {
 
 /// Prints each line that no unit test ran, and the share of those that ran. Tests themselves do not count.
 pub(crate) fn run(arguments: &Coverage) -> anyhow::Result<ExitCode> {
-    let folder = build::cache()?.join("coverage");
+    let folder = folders::cache()?.join("coverage");
     let program = instrumented(&arguments.package, &folder)?;
     let raw = folder.join("tests.profraw");
     let merged = folder.join("tests.profdata");

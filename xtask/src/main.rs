@@ -7,6 +7,7 @@ mod checkout;
 mod cluster;
 mod coverage;
 mod demo;
+mod folders;
 mod helper;
 mod machine;
 mod root;

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, ensure};
 use nix::unistd::{Gid, Uid};
 
-use crate::{build, say};
+use crate::{folders, say};
 
 /// Tells the program that sudo starts for whom it is: `UID:GID`.
 const CALLER: &str = "SLIPWAY_XTASK_CALLER";
@@ -60,7 +60,7 @@ pub(crate) fn ask(what_for: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     // Made now, so that it is the person's.
-    std::fs::create_dir_all(build::cache()?).context("Failed to make the folder of caches")?;
+    std::fs::create_dir_all(folders::cache()?).context("Failed to make the folder of caches")?;
     let own = std::env::current_exe().context("This program is in no file")?;
     let failed = Command::new("sudo")
         .args(["--", "env"])

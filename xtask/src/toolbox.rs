@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 
-use crate::{build, say};
+use crate::{build, folders, say};
 
 /// The version that the project's `deny.toml` is written for.
 const CARGO_DENY: &str = "0.20.2";
@@ -15,7 +15,7 @@ const CARGO_DENY: &str = "0.20.2";
 ///
 /// When it cannot be built.
 pub(crate) fn cargo_deny() -> anyhow::Result<PathBuf> {
-    let root = build::cache()?
+    let root = folders::cache()?
         .join("tools")
         .join(format!("cargo-deny-{CARGO_DENY}"));
     let program = root.join("bin/cargo-deny");

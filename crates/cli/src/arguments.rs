@@ -1,8 +1,8 @@
-//! What can be written on the command line: the commands, and the arguments that several of them share.
+//! Arguments that several commands share.
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::Args;
 use slipway_cluster::kubeconfig::{Choice, Sources};
 use slipway_method as method;
 use slipway_profile::{
@@ -11,43 +11,8 @@ use slipway_profile::{
 };
 use slipway_session::Options;
 
-use crate::command;
 use crate::failure::{Failure, Uncoded};
 use crate::method::method_of;
-
-/// Puts this laptop in a Kubernetes cluster.
-#[derive(Debug, Parser)]
-#[command(name = "slipway", version, propagate_version = true)]
-pub(crate) struct Arguments {
-    #[command(subcommand)]
-    pub(crate) command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Connect this laptop to a cluster, until Ctrl-C or `slipway disconnect`
-    Connect(command::connect::Connect),
-    /// Connect, run a command, pass on its exit code, disconnect
-    Run(command::run::Run),
-    /// Show what is connected
-    Status(command::status::Status),
-    /// End sessions and wait until they are gone
-    Disconnect(command::disconnect::Disconnect),
-    /// Say whose name it is, who answered, and why it failed
-    Explain(command::explain::Explain),
-    /// Show the names that programs asked for lately, with their answers
-    Names(command::names::Names),
-    /// Show a session's log
-    Logs(command::logs::Logs),
-    /// List what can be chosen from: contexts, namespaces, workloads, services, ports
-    List(command::list::List),
-    /// Show and change saved profiles
-    Profiles(command::profiles::Profiles),
-    /// Check whether this laptop and account can connect, with a remedy for each thing that fails
-    Doctor(command::doctor::Doctor),
-    /// Remove what sessions left behind, in the cluster and on this laptop
-    Cleanup(command::cleanup::Cleanup),
-}
 
 /// Which cluster and namespace; goes before what a profile says.
 #[derive(Debug, Default, Args)]
@@ -204,14 +169,10 @@ fn home() -> Result<PathBuf, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::Parser;
 
     use super::*;
-
-    #[test]
-    fn the_arguments_hang_together() {
-        Arguments::command().debug_assert();
-    }
+    use crate::command_line::{Arguments, Command};
 
     fn session(arguments: &[&str]) -> Session {
         let parsed = Arguments::try_parse_from([&["slipway", "connect"], arguments].concat()).unwrap();

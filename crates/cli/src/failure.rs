@@ -7,12 +7,9 @@
 use std::error::Error;
 use std::fmt::{self, Write as _};
 use std::io;
-use std::process::ExitCode;
 
 use slipway_control_api::{Action, Problem};
 use slipway_problem::Fault;
-
-use crate::output;
 
 /// Exit code of our own failures; usage errors have 2, a program that was run has its own.
 pub(crate) const OURS: u8 = 255;
@@ -85,17 +82,6 @@ impl<T> Uncoded<T> for Option<T> {
     fn uncoded(self, what: impl fmt::Display) -> Result<T, Failure> {
         self.ok_or_else(|| Failure::Uncoded(what.to_string()))
     }
-}
-
-/// Writes a failure to standard error and gives the exit code for it.
-pub(crate) fn report(failure: &Failure) -> ExitCode {
-    let text = match failure {
-        Failure::ReaderGone => return ExitCode::SUCCESS,
-        Failure::Problem(problem) => in_words(problem),
-        Failure::Uncoded(text) => format!("slipway: {text}\n"),
-    };
-    output::tell(&text);
-    ExitCode::from(OURS)
 }
 
 /// A problem as people read it.

@@ -12,6 +12,7 @@
 
 mod arguments;
 mod command;
+mod command_line;
 mod failure;
 mod hosting;
 mod method;
@@ -25,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::arguments::{Arguments, Command};
+use crate::command_line::{Arguments, Command};
 use crate::failure::{Failure, Uncoded};
 
 fn main() -> ExitCode {
@@ -36,7 +37,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(arguments) {
         Ok(code) => code,
-        Err(failure) => failure::report(&failure),
+        Err(failure) => output::report_failure(&failure),
     }
 }
 

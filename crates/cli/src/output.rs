@@ -3,11 +3,12 @@
 //! All text that is written goes through here, so that no word of others steers a terminal ([`plain_text`], [`plain_json`]).
 
 use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
 
 use serde::Serialize;
 use slipway_control::{plain_json, plain_text};
 
-use crate::failure::{Failure, Uncoded};
+use crate::failure::{self, Failure, Uncoded};
 
 /// Writes text to standard output, at once.
 ///
@@ -80,6 +81,17 @@ pub(crate) fn note(text: &str) {
 pub(crate) fn tell(text: &str) {
     // Where nobody reads it, nobody can be told.
     let _ = io::stderr().write_all(plain_text(text).as_bytes());
+}
+
+/// Writes a failure to standard error and gives the exit code for it.
+pub(crate) fn report_failure(failure: &Failure) -> ExitCode {
+    let text = match failure {
+        Failure::ReaderGone => return ExitCode::SUCCESS,
+        Failure::Problem(problem) => failure::in_words(problem),
+        Failure::Uncoded(text) => format!("slipway: {text}\n"),
+    };
+    tell(&text);
+    ExitCode::from(failure::OURS)
 }
 
 fn write(text: &str) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::error::InvalidValue;
+use crate::invalid_value::InvalidValue;
 use crate::value::{DomainName, text_value};
 
 /// One extra destination that goes through the cluster. Written as the thing itself: `db.corp.internal`,

@@ -6,30 +6,8 @@ use std::path::PathBuf;
 
 use slipway_problem::Fault;
 
+use crate::invalid_value::InvalidValue;
 use crate::name::ProfileName;
-
-/// A value that a profile cannot hold: what it was meant to be, the text, and why not.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a {what}: {why}")]
-pub struct InvalidValue {
-    what: &'static str,
-    text: String,
-    why: String,
-}
-
-impl InvalidValue {
-    /// Longest part of a refused text that is repeated in the message.
-    const SHOWN: usize = 80;
-
-    pub(crate) fn new(what: &'static str, text: impl fmt::Display, why: impl Into<String>) -> Self {
-        let text = text.to_string().chars().take(Self::SHOWN).collect();
-        Self {
-            what,
-            text,
-            why: why.into(),
-        }
-    }
-}
 
 /// Where in a file something is wrong, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::error::InvalidValue;
+use crate::invalid_value::InvalidValue;
 use crate::name::ProfileName;
 
 /// Names a profile for as long as it exists: a UUID.

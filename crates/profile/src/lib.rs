@@ -32,15 +32,17 @@ mod also_proxy;
 mod error;
 mod file;
 mod id;
+mod invalid_value;
 mod name;
 mod schema;
 mod store;
 mod value;
 
 pub use also_proxy::AlsoProxy;
-pub use error::{Error, FilePosition, InvalidValue};
+pub use error::{Error, FilePosition};
 pub use file::FORMAT_VERSION;
 pub use id::ProfileId;
+pub use invalid_value::InvalidValue;
 pub use name::ProfileName;
 pub use schema::{AgentSettings, Cluster, Color, Dns, Method, MethodNotYet, Profile};
 pub use store::{Listed, MAX_FILE_BYTES, Store};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use slipway_problem::{Action, Problem};
 
-use crate::error::InvalidValue;
+use crate::invalid_value::InvalidValue;
 use crate::value::text_value;
 
 /// A profile's name: `[a-z0-9][a-z0-9-]{0,62}`. It is a file name, a part of `NAME.PROFILE.slipway.internal`

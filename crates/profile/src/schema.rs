@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use slipway_problem::Fault;
 
 use crate::also_proxy::AlsoProxy;
-use crate::error::InvalidValue;
 use crate::id::ProfileId;
+use crate::invalid_value::InvalidValue;
 use crate::name::ProfileName;
 use crate::value::{ContextName, DomainName, Grace, Image, KubeconfigPath, Namespace};
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::InvalidValue;
+use crate::invalid_value::InvalidValue;
 
 /// Longest DNS name in text, without the final dot (RFC 1035, 2.3.4).
 const MAX_DOMAIN: usize = 253;

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use slipway_carrier::CarrierError;
-use slipway_tunnel::{CARRIERS, CarrierEnd, Introduction, Limits, ProofError, Tunnel, proof};
+use slipway_tunnel::{CARRIERS, Introduction, Limits, ProofError, Tunnel, proof};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::cluster::{Cluster, PlacedAgent};
-use crate::states::Link;
+use crate::link::Link;
+use crate::trouble::Trouble;
 
 /// Reports that wait to be taken. A carrier whose report does not fit waits with its next attempt.
 const REPORTS: usize = 64;
@@ -39,23 +40,6 @@ pub(crate) enum Report {
     Up(Introduction),
     /// There is no such carrier at present, and why; another attempt follows.
     Down(Trouble),
-}
-
-/// Why there is no carrier.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Trouble {
-    /// It could not be opened.
-    #[error("it could not be opened: {0}")]
-    Open(CarrierError),
-    /// What answered is not our agent.
-    #[error("what answered is not our agent: {0}")]
-    Proof(ProofError),
-    /// It was open and ended.
-    #[error("it ended: {0}")]
-    Ended(CarrierEnd),
-    /// Nothing came of it in time.
-    #[error("nothing came of it within {0:?}")]
-    Slow(Duration),
 }
 
 /// The tasks that keep carriers open. Dropping this ends them.
@@ -176,35 +160,5 @@ impl<C: Cluster> Keeper<C> {
             writer,
             agent,
         })
-    }
-}
-
-impl Trouble {
-    /// Whether another attempt cannot help while the user does nothing.
-    pub(crate) fn is_final(&self) -> bool {
-        matches!(
-            self,
-            Self::Open(
-                CarrierError::Forbidden { .. }
-                    | CarrierError::Unauthorized { .. }
-                    | CarrierError::Credentials { .. }
-                    | CarrierError::InvalidEndpoint { .. }
-            )
-        )
-    }
-
-    /// Whether no further attempt can cure it: the agent is gone or is not ours.
-    pub(crate) fn is_lost_agent(&self) -> bool {
-        match self {
-            Trouble::Open(
-                CarrierError::PodNotFound { .. }
-                | CarrierError::PodGone { .. }
-                | CarrierError::PortRefused { .. },
-            ) => true,
-            Trouble::Proof(ProofError::WrongKey | ProofError::NotATunnel | ProofError::Version { .. }) => {
-                true
-            }
-            Trouble::Open(_) | Trouble::Proof(_) | Trouble::Ended(_) | Trouble::Slow(_) => false,
-        }
     }
 }

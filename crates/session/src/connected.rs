@@ -11,7 +11,8 @@ use crate::carriers::Report;
 use crate::cluster::Cluster;
 use crate::context::SessionContext;
 use crate::error::SessionError;
-use crate::states::{Event, Exit, Live};
+use crate::exit::Exit;
+use crate::states::{Event, Live};
 
 /// How often the figures in the status are renewed.
 const HEALTH_EVERY: Duration = Duration::from_secs(1);

@@ -8,16 +8,15 @@ use slipway_method::{ClusterNames, Connection, NamePlan, Networks};
 use slipway_tunnel::{Introduction, PacketReply};
 use tokio::sync::mpsc;
 
-use crate::carriers::{Carriers, Report, Trouble};
+use crate::carriers::{Carriers, Report};
 use crate::cluster::Cluster;
 use crate::context::SessionContext;
 use crate::error::SessionError;
 use crate::extra_hosts::HostsCheck;
+use crate::link::Link;
 use crate::name_events::observer;
-use crate::states::{Captured, Event, Laptop, Link, Live, Placed};
-
-/// How long the first carrier may take, new attempts included.
-pub(crate) const FIRST_CARRIER: Duration = Duration::from_secs(30);
+use crate::states::{Captured, Event, Laptop, Live, Placed};
+use crate::trouble::{FIRST_CARRIER, Trouble};
 
 /// How long the cluster's DNS may hold up a session over the profile's extra hosts; an answer that comes later is
 /// reported later.

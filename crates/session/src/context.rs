@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::control_handler::ControlHandler;
 use crate::error::SessionError;
+use crate::exit::Exit;
 use crate::options::Options;
-use crate::states::Exit;
 
 /// Input that all states share.
 pub(crate) struct SessionContext {

@@ -10,8 +10,7 @@ use slipway_problem::{Action, Fault, Problem};
 use slipway_profile::ProfileName;
 use slipway_tunnel::ProofError;
 
-use crate::carriers::Trouble;
-use crate::connecting::FIRST_CARRIER;
+use crate::trouble::{FIRST_CARRIER, Trouble};
 
 /// Why a session did not come about, or ended without being asked to.
 #[derive(Debug, thiserror::Error)]

@@ -24,7 +24,9 @@ mod control_handler;
 mod elders;
 mod ending;
 mod error;
+mod exit;
 mod extra_hosts;
+mod link;
 mod name_events;
 mod options;
 mod placing;
@@ -33,6 +35,7 @@ mod run;
 mod states;
 #[cfg(test)]
 mod tests;
+mod trouble;
 
 pub use control_handler::ControlHandler;
 pub use options::Options;

@@ -10,7 +10,9 @@ use slipway_tunnel::{FromAgent, Limits, Tunnel};
 use crate::cluster::Clusters;
 use crate::context::SessionContext;
 use crate::error::SessionError;
-use crate::states::{Event, Exit, Laptop, Link, Prepared, WantedAgent};
+use crate::exit::Exit;
+use crate::link::Link;
+use crate::states::{Event, Laptop, Prepared, WantedAgent};
 
 /// What a session begins with.
 pub(crate) struct Preparing<K> {

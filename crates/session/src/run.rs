@@ -16,9 +16,10 @@ use crate::context::SessionContext;
 use crate::control_handler::ControlHandler;
 use crate::elders::Elders;
 use crate::ending;
+use crate::exit::Exit;
 use crate::options::Options;
 use crate::preparing::Preparing;
-use crate::states::{Exit, State, next};
+use crate::states::{State, next};
 
 /// Runs a session from connect to clean-up: until [`ControlHandler::stop`] is cancelled, or it cannot go on.
 ///

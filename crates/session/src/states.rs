@@ -10,14 +10,14 @@ use futures_util::stream::BoxStream;
 use slipway_control::ProblemSource;
 use slipway_method::{Method, Report, RunningMethod};
 use slipway_names::Namespaces;
-use slipway_tunnel::frame::Farewell;
-use slipway_tunnel::{PacketReply, Tunnel};
+use slipway_tunnel::PacketReply;
 use tokio::sync::{mpsc, watch};
 
 use crate::carriers::Carriers;
-use crate::cluster::{Cluster, Facts, PlacedAgent};
-use crate::error::SessionError;
+use crate::cluster::{Cluster, PlacedAgent};
+use crate::exit::Exit;
 use crate::extra_hosts::HostsCheck;
+use crate::link::Link;
 
 /// A state and what belongs to it.
 pub(crate) enum State<C: Cluster> {
@@ -51,28 +51,6 @@ pub(crate) enum Event<C: Cluster> {
     AgentLost(Live<C>),
     /// A session that was connected ends.
     Left(Live<C>, Exit),
-}
-
-/// Why a session ends.
-#[derive(Debug)]
-pub(crate) enum Exit {
-    /// It was asked to.
-    Stopped,
-    /// It cannot go on.
-    Failed(SessionError),
-}
-
-/// The way to the cluster, which outlives any agent there.
-pub(crate) struct Link<C> {
-    pub(crate) cluster: Arc<C>,
-    pub(crate) facts: Facts,
-    pub(crate) tunnel: Tunnel,
-    /// What agents say before they leave.
-    pub(crate) farewells: mpsc::Receiver<Farewell>,
-    /// Names this run of the session to its agents.
-    pub(crate) run: u64,
-    /// An item whenever the laptop has other addresses.
-    pub(crate) address_changes: BoxStream<'static, ()>,
 }
 
 /// The laptop's side of a session.
@@ -197,11 +175,5 @@ impl<C> Undo<C> {
             Exit::Failed(_) if !agent.found => Self::Agent(link.cluster, agent),
             Exit::Failed(_) | Exit::Stopped => Self::Nothing,
         }
-    }
-}
-
-impl<E: Into<SessionError>> From<E> for Exit {
-    fn from(error: E) -> Self {
-        Self::Failed(error.into())
     }
 }

@@ -29,7 +29,10 @@ mod core;
 mod ids;
 mod limits;
 mod receive;
+mod reply;
+mod request;
 mod send;
+mod shared_core;
 mod splice;
 mod stream;
 mod tunnel;
@@ -37,8 +40,8 @@ mod tunnel;
 pub use frame::{AskError, ResetCause, StreamRefusal};
 pub use limits::{CARRIERS, Limits};
 pub use proof::{Introduction, ProofError};
+pub use reply::{FromAgent, PacketReply};
+pub use request::{Asked, Echo, Incoming, OpenRequest, Request};
 pub use splice::splice;
 pub use stream::{Stream, StreamError};
-pub use tunnel::{
-    Asked, CarrierEnd, Echo, FromAgent, Incoming, OpenRequest, PacketReply, Request, Stats, Tunnel,
-};
+pub use tunnel::{CarrierEnd, Stats, Tunnel};

@@ -7,14 +7,14 @@ use bytes::Bytes;
 
 use crate::blocks::Blocks;
 use crate::frame::{ResetCause, StreamId};
-use crate::tunnel::{Shared, now};
+use crate::shared_core::{SharedCore, now};
 
 /// One TCP connection in the tunnel, moved in chunks that are never copied.
 ///
 /// Reading and writing may go on at the same time. Dropping a stream that is not over at both ends resets it.
 #[derive(Debug)]
 pub struct Stream {
-    shared: Arc<Shared>,
+    core: Arc<SharedCore>,
     id: StreamId,
 }
 
@@ -24,13 +24,13 @@ pub struct Stream {
 pub struct StreamError(pub ResetCause);
 
 impl Stream {
-    pub(crate) fn new(shared: Arc<Shared>, id: StreamId) -> Stream {
-        Stream { shared, id }
+    pub(crate) fn new(core: Arc<SharedCore>, id: StreamId) -> Stream {
+        Stream { core, id }
     }
 
     /// Memory to read into what is to be written.
     pub(crate) fn blocks(&self) -> &Blocks {
-        &self.shared.blocks
+        &self.core.blocks
     }
 
     /// The next bytes in order, or `None` at the end of what the peer sends.
@@ -39,7 +39,7 @@ impl Stream {
     ///
     /// [`StreamError`] when the stream was reset.
     pub async fn read(&self) -> Result<Option<Bytes>, StreamError> {
-        std::future::poll_fn(|cx| match self.shared.core().read(self.id, now(), cx.waker()) {
+        std::future::poll_fn(|cx| match self.core.lock().read(self.id, now(), cx.waker()) {
             Some(outcome) => Poll::Ready(outcome.map_err(StreamError)),
             None => Poll::Pending,
         })
@@ -52,7 +52,7 @@ impl Stream {
     ///
     /// [`StreamError`] when the stream was reset.
     pub async fn room(&self) -> Result<usize, StreamError> {
-        std::future::poll_fn(|cx| match self.shared.core().room(self.id, cx.waker()) {
+        std::future::poll_fn(|cx| match self.core.lock().room(self.id, cx.waker()) {
             Some(outcome) => Poll::Ready(outcome.map_err(StreamError)),
             None => Poll::Pending,
         })
@@ -65,22 +65,22 @@ impl Stream {
     ///
     /// [`StreamError`] when the stream was reset or finished.
     pub fn write(&self, bytes: Bytes) -> Result<(), StreamError> {
-        self.shared.core().write(self.id, bytes).map_err(StreamError)
+        self.core.lock().write(self.id, bytes).map_err(StreamError)
     }
 
     /// Says that no byte follows; reading goes on.
     pub fn finish(&self) {
-        self.shared.core().finish(self.id);
+        self.core.lock().finish(self.id);
     }
 
     /// Ends the stream in both directions.
     pub fn reset(&self, cause: ResetCause) {
-        self.shared.core().reset(self.id, cause);
+        self.core.lock().reset(self.id, cause);
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.shared.core().detach(self.id);
+        self.core.lock().detach(self.id);
     }
 }

@@ -7,17 +7,19 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::blocks::Blocks;
 use crate::carrier::CarrierId;
 use crate::core::{Core, Event, Role};
-use crate::frame::{AskError, Farewell, Frame, FrameError, ResetCause, StreamId, StreamRefusal};
+use crate::frame::{AskError, Farewell, Frame, FrameError, ResetCause, StreamRefusal};
 use crate::limits::Limits;
+use crate::reply::{FromAgent, PacketReply};
+use crate::request::{Asked, Echo, Incoming, OpenRequest, Request};
+use crate::shared_core::{SharedCore, now};
 use crate::stream::Stream;
 
 /// Requests of the client, and replies to its packets, that wait to be taken.
@@ -34,9 +36,8 @@ pub struct Tunnel {
 
 /// What the carriers, streams and handles of one tunnel share.
 #[derive(Debug)]
-pub(crate) struct Shared {
-    core: Mutex<Core>,
-    pub(crate) blocks: Blocks,
+struct Shared {
+    core: Arc<SharedCore>,
     questions: Mutex<Questions>,
     carriers: watch::Sender<usize>,
     upward: Upward,
@@ -77,97 +78,6 @@ pub enum CarrierEnd {
     Breach,
 }
 
-/// What the agent sends without being asked, each kind in a queue of its own: replies to packets are the method's, and
-/// farewells the session's.
-#[derive(Debug)]
-pub struct FromAgent {
-    /// Replies to datagrams and echo requests. Those that do not fit into the queue are lost, as any datagram may be.
-    pub packets: mpsc::Receiver<PacketReply>,
-    /// The agent leaves, and why.
-    pub farewells: mpsc::Receiver<Farewell>,
-}
-
-/// What comes back for a packet of a program.
-#[derive(Debug)]
-pub enum PacketReply {
-    /// A datagram came back to a flow.
-    Datagram {
-        /// As given to [`Tunnel::send_datagram`].
-        flow: u32,
-        /// The payload.
-        payload: Bytes,
-    },
-    /// Nobody listens at the far end of a flow.
-    Undeliverable {
-        /// As given to [`Tunnel::send_datagram`].
-        flow: u32,
-        /// Why.
-        refusal: StreamRefusal,
-    },
-    /// An echo request was answered.
-    Echo {
-        /// As given to [`Tunnel::echo`].
-        id: u32,
-        /// The payload that came back.
-        payload: Bytes,
-    },
-}
-
-/// What a client asks of its agent.
-#[derive(Debug)]
-pub enum Request {
-    /// A TCP connection.
-    Open(OpenRequest),
-    /// An answer from the cluster's DNS.
-    Ask(Asked),
-    /// A datagram to send.
-    Datagram {
-        /// The flow, named by the client.
-        flow: u32,
-        /// Where it goes.
-        to: SocketAddr,
-        /// The payload.
-        payload: Bytes,
-    },
-    /// An echo request to send.
-    Echo(Echo),
-    /// The client leaves.
-    Goodbye(Farewell),
-}
-
-/// A TCP connection that the client asks for.
-#[derive(Debug)]
-pub struct OpenRequest {
-    /// Where it goes.
-    pub to: SocketAddr,
-    stream: Stream,
-    shared: Arc<Shared>,
-    id: StreamId,
-}
-
-/// A DNS question of the client.
-#[derive(Debug)]
-pub struct Asked {
-    /// The whole message.
-    pub message: Bytes,
-    id: u32,
-    shared: Arc<Shared>,
-}
-
-/// An echo request of the client.
-#[derive(Debug)]
-pub struct Echo {
-    /// Whom to ask.
-    pub to: IpAddr,
-    /// What to send.
-    pub payload: Bytes,
-    /// Names the request in its answer.
-    pub id: u32,
-}
-
-/// What the agent's shell takes requests from.
-pub type Incoming = mpsc::Receiver<Request>;
-
 /// Figures of a tunnel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -206,8 +116,7 @@ impl Tunnel {
 
     fn new(role: Role, limits: Limits, upward: Upward) -> Tunnel {
         let shared = Shared {
-            core: Mutex::new(Core::new(role, limits)),
-            blocks: Blocks::default(),
+            core: Arc::new(SharedCore::new(Core::new(role, limits))),
             questions: Mutex::default(),
             carriers: watch::Sender::new(0),
             upward,
@@ -260,7 +169,7 @@ impl Tunnel {
             (core.open(to).ok_or(StreamRefusal::Exhausted)?, core.limits().open)
         };
         // From here on dropping the future resets the stream.
-        let stream = Stream::new(self.shared.clone(), id);
+        let stream = Stream::new(self.shared.core.clone(), id);
         let answer = std::future::poll_fn(|cx| match self.shared.core().opening(id, cx.waker()) {
             Some(outcome) => Poll::Ready(outcome),
             None => Poll::Pending,
@@ -355,44 +264,9 @@ impl Tunnel {
     }
 }
 
-impl OpenRequest {
-    /// Tells the client that its connection stands.
-    pub fn accept(self) -> Stream {
-        self.shared.core().accept(self.id);
-        self.stream
-    }
-
-    /// Tells the client that there is no connection.
-    pub fn refuse(self, refusal: StreamRefusal) {
-        self.shared.core().refuse(self.id, refusal);
-    }
-
-    /// Waits until the client does not want the connection any more.
-    pub async fn given_up(&self) {
-        std::future::poll_fn(|cx| {
-            if self.shared.core().is_reset(self.id, cx.waker()) {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
-    }
-}
-
-impl Asked {
-    /// Answers the question.
-    pub fn answer(self, outcome: Result<Bytes, AskError>) {
-        self.shared
-            .core()
-            .send_message(Frame::Answer { id: self.id, outcome });
-    }
-}
-
 impl Shared {
     pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
-        // A panic while the lock was held is a defect elsewhere; going on serves the other streams best.
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+        self.core.lock()
     }
 
     fn questions(&self) -> MutexGuard<'_, Questions> {
@@ -405,14 +279,14 @@ impl Shared {
             .send_if_modified(|before| std::mem::replace(before, count) != count);
     }
 
-    fn dispatch(self: &Arc<Shared>, event: Event) {
+    fn dispatch(&self, event: Event) {
         match event {
             Event::Incoming { stream: id, to } => {
-                let stream = Stream::new(self.clone(), id);
+                let stream = Stream::new(self.core.clone(), id);
                 let request = OpenRequest {
                     to,
                     stream,
-                    shared: self.clone(),
+                    core: self.core.clone(),
                     id,
                 };
                 if let Err(Request::Open(request)) = self.ask_agent(Request::Open(request)) {
@@ -423,7 +297,7 @@ impl Shared {
                 let asked = Asked {
                     message,
                     id,
-                    shared: self.clone(),
+                    core: self.core.clone(),
                 };
                 if let Err(Request::Ask(asked)) = self.ask_agent(Request::Ask(asked)) {
                     asked.answer(Err(AskError::TimedOut));
@@ -472,11 +346,6 @@ impl Shared {
             drop(packets.try_send(reply));
         }
     }
-}
-
-/// The time by tokio's clock, which tests can hold.
-pub(crate) fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 /// Gives the carrier up when its future ends or is dropped.

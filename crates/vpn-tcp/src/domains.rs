@@ -18,8 +18,8 @@ use slipway_names::{Label, Name, Namespaces};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::keeper::Need;
 use crate::lease_side::Names;
+use crate::need::Need;
 
 /// Most domains of one link, search domains included: systemd-resolved before version 247 takes no more than 256.
 const MOST: usize = 240;

@@ -1,13 +1,15 @@
 //! What can go wrong on the laptop.
 
 use std::io;
+use std::time::Duration;
 
 use slipway_capture::CaptureError;
 use slipway_helper_api::HelperRefusal;
 use slipway_helper_client::{ClientError, refusal_remedy};
 use slipway_problem::{Action, Fault};
 
-use crate::keeper::HELPER_RETURNS_WITHIN;
+/// How long a helper that ended may take to come back.
+pub const HELPER_RETURNS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why the laptop could not be connected. Nothing of the attempt is left.
 #[derive(Debug, thiserror::Error)]

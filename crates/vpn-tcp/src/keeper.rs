@@ -8,39 +8,19 @@ use ipnet::IpNet;
 use slipway_capture::Capture;
 use slipway_helper_api::{DnsPlan, Granted, Route, Routes, Zones};
 use slipway_helper_client::{ClientError, Lease, Plan};
-use slipway_names::{Admission, NamedBy};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::error::VpnTcpError;
+use crate::error::{HELPER_RETURNS_WITHIN, VpnTcpError};
 use crate::lease::{Ask, Fresh, obtain, routes_of};
 use crate::lease_side::Names;
 use crate::name_servers::NameServers;
+use crate::need::Need;
 use crate::plan::Warning;
 use crate::reach::Reach;
 
-/// How long a helper that ended may take to come back.
-pub const HELPER_RETURNS_WITHIN: Duration = Duration::from_secs(10);
-
 /// How often it is looked for meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-
-/// What others need of the lease.
-#[derive(Debug)]
-pub(crate) enum Need {
-    /// Routes to addresses of an answer; the reply says of each whether programs may have it.
-    Admit {
-        addresses: Vec<IpAddr>,
-        named_by: NamedBy,
-        decided: oneshot::Sender<Vec<Admission>>,
-    },
-    /// Sockets for TCP to the laptop's name servers: each is good for one connection.
-    Sockets,
-    /// The domains whose names are to come here, in place of those before.
-    Domains(Zones),
-    /// All sockets to the laptop's name servers; `renewed` is told when they are there.
-    NameServers { renewed: oneshot::Sender<()> },
-}
 
 /// Keeps a lease alive and wide enough until the helper is gone for good.
 pub(crate) struct Keeper {

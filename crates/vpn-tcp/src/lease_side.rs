@@ -9,8 +9,8 @@ use slipway_names::{Admission, AskError, NamedBy};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::keeper::Need;
 use crate::name_servers::NameServers;
+use crate::need::Need;
 use crate::reach::Reach;
 
 /// How often sockets to name servers that cannot be reached are asked for anew.

@@ -23,6 +23,7 @@ mod lease_side;
 mod listener;
 mod method;
 mod name_servers;
+mod need;
 mod plan;
 mod reach;
 mod report;
@@ -31,5 +32,5 @@ mod self_test;
 mod start;
 mod withheld;
 
-pub use keeper::HELPER_RETURNS_WITHIN;
+pub use error::HELPER_RETURNS_WITHIN;
 pub use method::VpnTcp;

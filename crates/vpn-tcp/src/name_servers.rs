@@ -14,7 +14,7 @@ use slipway_names::upstream::{self, Dial, Server};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 
-use crate::keeper::Need;
+use crate::need::Need;
 
 /// The name servers. Clones are the same ones: the keeper puts sockets in, the resolver asks.
 #[derive(Clone)]

@@ -1,63 +1,17 @@
 //! A developer's machine.
 
 use std::ffi::OsStr;
-use std::fmt;
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::str::FromStr;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::Addresses;
 use crate::machine::{Machine, Runner};
 use crate::processes::Daemon;
-
-/// How a laptop resolves names, and what it lets in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LaptopKind {
-    /// A name server in `/etc/resolv.conf`, no firewall.
-    Plain,
-    /// systemd-resolved, with polkitd deciding who may change it.
-    Resolved,
-    /// As plain, behind a firewall that lets in only what was asked for.
-    Firewall,
-}
-
-impl LaptopKind {
-    /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Plain, Self::Resolved, Self::Firewall];
-
-    /// `plain`, `resolved` or `firewall`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::Resolved => "resolved",
-            Self::Firewall => "firewall",
-        }
-    }
-}
-
-impl fmt::Display for LaptopKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for LaptopKind {
-    type Err = anyhow::Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match Self::ALL.into_iter().find(|kind| kind.name() == name) {
-            Some(kind) => Ok(kind),
-            None => bail!("no laptop is called {name:?}: plain, resolved and firewall are"),
-        }
-    }
-}
+use crate::{Addresses, LaptopKind};
 
 /// A laptop of a running bed.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -19,7 +19,7 @@ use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::unistd::{chdir, pivot_root};
 use serde::{Deserialize, Serialize};
 
-use crate::network;
+use crate::namespace;
 use crate::processes::{self, Daemon, ProcessId};
 
 /// What a machine is made of.
@@ -64,7 +64,7 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 impl Machine {
     /// Makes it, with its loopback up and no other link.
     pub(crate) fn make(plan: Plan<'_>) -> Result<Self> {
-        network::add_namespace(plan.name)?;
+        namespace::add(plan.name)?;
         // Namespaces are left and entered by a thread of its own, which ends with them.
         let holder = thread::scope(|scope| {
             scope
@@ -184,7 +184,7 @@ fn identity(id: u32) -> [String; 3] {
 
 /// Puts the machine together around the calling thread, and starts the process that holds it.
 fn hold(plan: &Plan<'_>) -> Result<Daemon> {
-    let network = network::open_namespace(plan.name)?;
+    let network = namespace::open(plan.name)?;
     unshare(CloneFlags::CLONE_NEWNS).context("leave the mount namespace")?;
     setns(network, CloneFlags::CLONE_NEWNET).context("enter the network namespace")?;
     // From here on no mount is seen by the host.

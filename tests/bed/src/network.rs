@@ -1,62 +1,20 @@
-//! Namespaces, links and the node's filter. Links are made straight inside the namespaces they join.
+//! Network of a bed: links and the node's filter. Links are made straight inside the namespaces they join.
 
-use std::fs::{self, File};
+use std::fs;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::machine::Machine;
-use crate::processes;
+use crate::namespace::ip;
 use crate::{Addresses, LaptopKind};
-
-/// Where ip-netns(8) keeps namespaces.
-const NAMESPACES: &str = "/run/netns";
 
 /// The node's end of all laptops.
 const BRIDGE: &str = "laptops";
 
 /// The "public" hosts that answer; the name server knows them.
 const PUBLIC_HOSTS: [u8; 3] = [10, 20, 30];
-
-pub(crate) fn add_namespace(name: &str) -> Result<()> {
-    ip(&["netns", "add", name])?;
-    ip(&["-n", name, "link", "set", "lo", "up"])
-}
-
-/// Forgets a namespace; its links go with it.
-pub(crate) fn remove_namespace(name: &str) -> Result<()> {
-    ip(&["netns", "delete", name])
-}
-
-/// The namespaces whose names begin with `prefix`.
-pub(crate) fn namespaces(prefix: &str) -> Result<Vec<String>> {
-    let Ok(entries) = fs::read_dir(NAMESPACES) else {
-        return Ok(Vec::new());
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        if let Some(name) = entry?
-            .file_name()
-            .to_str()
-            .filter(|name| name.starts_with(prefix))
-        {
-            names.push(name.to_owned());
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
-pub(crate) fn namespace_path(name: &str) -> PathBuf {
-    Path::new(NAMESPACES).join(name)
-}
-
-pub(crate) fn open_namespace(name: &str) -> Result<File> {
-    let path = namespace_path(name);
-    File::open(&path).with_context(|| format!("open {}", path.display()))
-}
 
 /// Locally administered, as no vendor's is.
 const BRIDGE_ADDRESS: &str = "02:53:4c:57:00:01";
@@ -166,8 +124,4 @@ fn add_address(namespace: &str, link: &str, address: Ipv4Addr, prefix: u8) -> Re
         "dev",
         link,
     ])
-}
-
-fn ip(arguments: &[&str]) -> Result<()> {
-    processes::run(Command::new("ip").args(arguments)).map(drop)
 }

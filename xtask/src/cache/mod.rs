@@ -13,7 +13,7 @@ use clap::Args;
 
 pub(crate) use self::in_use::InUse;
 use self::sweep::{Sweep, Swept};
-use crate::{build, say};
+use crate::{folders, say};
 
 /// What all caches together may hold, in bytes.
 const CAP: u64 = 20_000_000_000;
@@ -26,7 +26,7 @@ pub(crate) struct Cache {
 }
 
 pub(crate) fn run(arguments: &Cache) -> anyhow::Result<ExitCode> {
-    let root = build::cache()?;
+    let root = folders::cache()?;
     if arguments.clean {
         let in_use = InUse::load(&root);
         tell(&sweep(SystemTime::now(), &in_use)?);
@@ -51,7 +51,7 @@ pub(crate) fn run(arguments: &Cache) -> anyhow::Result<ExitCode> {
 ///
 /// When the caches cannot be read, or something of them cannot be removed.
 pub(crate) fn keep_within_cap(since: SystemTime, in_use: &InUse) -> anyhow::Result<()> {
-    in_use.save(&build::cache()?)?;
+    in_use.save(&folders::cache()?)?;
     let swept = sweep(since, in_use)?;
     if swept.before > CAP {
         tell(&swept);
@@ -61,7 +61,7 @@ pub(crate) fn keep_within_cap(since: SystemTime, in_use: &InUse) -> anyhow::Resu
 
 fn sweep(since: SystemTime, in_use: &InUse) -> anyhow::Result<Swept> {
     Sweep {
-        root: &build::cache()?,
+        root: &folders::cache()?,
         cap: CAP,
         since,
         in_use,

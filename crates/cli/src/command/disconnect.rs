@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use slipway_control::{Client, RuntimeFolder};
 use slipway_control_api::SessionStatus;
 
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 use crate::narration::place;
 use crate::{output, sessions};
 
@@ -47,7 +47,7 @@ pub(crate) async fn run(arguments: &Disconnect) -> Result<ExitCode, Failure> {
             Ok(last) => output::print(&farewell(last.as_ref()))?,
             // It ended by itself meanwhile.
             Err(slipway_control::Error::NoSession(_)) => {}
-            Err(error) => code = failure::report(&error.into()),
+            Err(error) => code = output::report_failure(&error.into()),
         }
     }
     Ok(code)

@@ -9,10 +9,11 @@ use tokio::time::Instant;
 
 use super::agent::{Manner, Network};
 use super::cluster::{Script, Scripted};
-use crate::carriers::{BRISK, Carriers, LONGEST_PAUSE, PATIENT, Report, Trouble};
+use crate::carriers::{BRISK, Carriers, LONGEST_PAUSE, PATIENT, Report};
 use crate::cluster::{Cluster, Clusters};
+use crate::link::Link;
 use crate::options::Options;
-use crate::states::Link;
+use crate::trouble::Trouble;
 
 /// Carriers through an API server that accepts connections and says nothing.
 async fn to_silence() -> Carriers {

@@ -1,7 +1,6 @@
 //! The loops that move a carrier's bytes: one reads, one writes, one listens for silence.
 
 use std::io::{self, IoSlice};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -16,11 +15,11 @@ use crate::frame::{Frame, HEAD};
 const TICK: Duration = Duration::from_millis(500);
 
 pub(super) async fn read_frames<R: AsyncRead + Unpin>(
-    shared: &Arc<Shared>,
+    shared: &Shared,
     id: CarrierId,
     mut reader: R,
 ) -> CarrierEnd {
-    let mut block = shared.blocks.take();
+    let mut block = shared.core.blocks.take();
     let mut frames = Vec::new();
     let mut events = Vec::new();
     loop {
@@ -32,7 +31,7 @@ pub(super) async fn read_frames<R: AsyncRead + Unpin>(
         if !Frame::is_decided(block.filled()) {
             continue;
         }
-        let mut bytes = std::mem::replace(&mut block, shared.blocks.take()).into_bytes();
+        let mut bytes = std::mem::replace(&mut block, shared.core.blocks.take()).into_bytes();
         let decoded = loop {
             match Frame::decode(&mut bytes) {
                 Ok(Some(frame)) => frames.push(frame),
@@ -123,7 +122,7 @@ pub(super) async fn judge_silence(shared: &Shared, id: CarrierId) -> CarrierEnd 
     loop {
         ticks.tick().await;
         let now = now();
-        shared.blocks.trim(now);
+        shared.core.blocks.trim(now);
         let life = shared.core().tick(id, now);
         match life {
             Life::Alive | Life::Ask => shared.count_carriers(),

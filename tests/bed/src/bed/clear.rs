@@ -8,20 +8,20 @@ use super::BedName;
 use super::records::folder;
 use crate::cache::Cache;
 use crate::processes::{self, Belonging};
-use crate::{machine, network, node};
+use crate::{machine, namespace, node};
 
 /// Ends and removes everything of a bed, found by the names it uses rather than by records, which a crash leaves
 /// incomplete.
 pub(super) fn clear(cache: &Cache, name: &BedName) -> Result<()> {
     let folder = folder(cache, name);
-    let names = network::namespaces(&name.prefix())?;
-    let paths = names.iter().map(|name| network::namespace_path(name));
+    let names = namespace::all(&name.prefix())?;
+    let paths = names.iter().map(|name| namespace::path(name));
     processes::kill_all(&Belonging {
         networks: paths.filter_map(processes::namespace).collect(),
         mount: format!("upperdir={}", machine::upper(&folder.join("scratch")).display()),
     })?;
     for name in &names {
-        network::remove_namespace(name)?;
+        namespace::remove(name)?;
     }
     node::remove_cgroup(&name.cgroup())?;
     if folder.exists() {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Bed, BedName};
 use crate::cache::Cache;
-use crate::{Addresses, network};
+use crate::{Addresses, namespace};
 
 /// What `status` tells.
 #[derive(Debug, Clone, Serialize)]
@@ -50,7 +50,7 @@ impl Bed {
                 .as_ref()
                 .map(|bed| bed.addresses().map(Addresses::api_server))
                 .transpose()?,
-            namespaces: network::namespaces(&name.prefix())?,
+            namespaces: namespace::all(&name.prefix())?,
             parts: bed.iter().flat_map(Self::parts).collect(),
         })
     }

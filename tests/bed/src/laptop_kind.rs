@@ -1,0 +1,51 @@
+//! Kinds of laptop.
+
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
+
+/// How a laptop resolves names, and what it lets in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LaptopKind {
+    /// A name server in `/etc/resolv.conf`, no firewall.
+    Plain,
+    /// systemd-resolved, with polkitd deciding who may change it.
+    Resolved,
+    /// As plain, behind a firewall that lets in only what was asked for.
+    Firewall,
+}
+
+impl LaptopKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Plain, Self::Resolved, Self::Firewall];
+
+    /// `plain`, `resolved` or `firewall`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Resolved => "resolved",
+            Self::Firewall => "firewall",
+        }
+    }
+}
+
+impl fmt::Display for LaptopKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for LaptopKind {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match Self::ALL.into_iter().find(|kind| kind.name() == name) {
+            Some(kind) => Ok(kind),
+            None => bail!("no laptop is called {name:?}: plain, resolved and firewall are"),
+        }
+    }
+}
