@@ -2,15 +2,17 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread;
 use std::time::{Instant, SystemTime};
 
 use anyhow::Context;
 use clap::Args;
 use slipway_bed::{Bed, BedName, Unpacked};
 
+use crate::build::TestBinary;
 use crate::cache::{self, InUse};
 use crate::{build, checkout, machine, root, say, toolbox};
 
@@ -33,8 +35,6 @@ struct Count {
     passed: usize,
     failed: usize,
     skipped: usize,
-    /// Tests that said they were skipped and that their runner has not counted yet.
-    pending: usize,
 }
 
 /// One step of the run, and what came of it.
@@ -84,22 +84,12 @@ pub(crate) fn run(arguments: &Test) -> anyhow::Result<ExitCode> {
     if let Some(only) = &arguments.package {
         binaries.retain(|binary| binary.package == *only);
     }
-    if root::is() && binaries.iter().any(|binary| needs_bed(&binary.package)) {
-        steps.push(bring_up(&bed));
-    }
     let unpacked = unpacked();
-    // Those that need a whole cluster come last: what fails before them explains why they do.
-    binaries.sort_by_key(|binary| {
-        (
-            needs_bed(&binary.package),
-            binary.package.clone(),
-            binary.target.clone(),
-        )
-    });
-    for binary in &binaries {
+    let command = |binary: &TestBinary| -> anyhow::Result<Command> {
         let mut command = binary.command();
         command
-            .args(["--show-output"])
+            .arg("--show-output")
+            .args(runs_ignored(&binary.package).then_some("--include-ignored"))
             .args(&arguments.filter)
             .env("SLIPWAY_BED", BED);
         if let Some(unpacked) = &unpacked {
@@ -107,13 +97,54 @@ pub(crate) fn run(arguments: &Test) -> anyhow::Result<ExitCode> {
                 .env("SLIPWAY_TEST_RESOLVED", &unpacked.resolved)
                 .env("PATH", with_last(&unpacked.busybox)?);
         }
-        steps.push(tests(&format!("{} {}", binary.package, binary.target), command)?);
-    }
+        Ok(command)
+    };
+    steps.extend(lanes(&bed, &binaries, &command)?);
     take_down(&bed)?;
     if everything {
         cache::keep_within_cap(begun, &in_use)?;
     }
     Ok(report(&steps))
+}
+
+/// Runs test programs side by side, since most of them wait most of the time: those that need no cluster in one lane, and
+/// the others, once there is a bed, in two. Tests take turns with a laptop by its lock.
+fn lanes(
+    bed: &BedName,
+    binaries: &[TestBinary],
+    command: &(dyn Fn(&TestBinary) -> anyhow::Result<Command> + Sync),
+) -> anyhow::Result<Vec<Step>> {
+    let (on_bed, others): (Vec<&TestBinary>, Vec<&TestBinary>) =
+        binaries.iter().partition(|binary| needs_bed(&binary.package));
+    let queue = |binaries: Vec<&TestBinary>| Mutex::new(binaries.into_iter());
+    let (on_bed, others) = (queue(on_bed), queue(others));
+    let needs_bed = root::is() && binaries.iter().any(|binary| needs_bed(&binary.package));
+    let (finished, steps) = mpsc::channel();
+    let lane = |queue: &Mutex<std::vec::IntoIter<&TestBinary>>| {
+        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        while let Some(binary) = next() {
+            let name = format!("{} {}", binary.package, binary.target);
+            let step = command(binary).and_then(|command| tests(&name, command));
+            let failed = step.is_err();
+            if finished.send(step).is_err() || failed {
+                return;
+            }
+        }
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| lane(&others));
+        scope.spawn(|| {
+            if needs_bed && finished.send(Ok(bring_up(bed))).is_err() {
+                return;
+            }
+            thread::scope(|scope| {
+                scope.spawn(|| lane(&on_bed));
+                scope.spawn(|| lane(&on_bed));
+            });
+        });
+    });
+    drop(finished);
+    steps.into_iter().collect()
 }
 
 fn needs_bed(package: &str) -> bool {
@@ -124,6 +155,16 @@ fn needs_bed(package: &str) -> bool {
         "slipway-cluster-tests",
     ]
     .contains(&package)
+}
+
+/// Whether the tests of this package that need what not every machine has can run: root, or programs that were installed
+/// before. Those of the capture find out by themselves.
+fn runs_ignored(package: &str) -> bool {
+    match package {
+        "slipway-capture" => false,
+        "slipway-desktop" => true,
+        _other => root::is(),
+    }
 }
 
 /// What a bed unpacks and tests without one may use too; without root there is none.
@@ -196,32 +237,25 @@ fn step(name: &str, run: impl FnOnce() -> anyhow::Result<ExitStatus>) -> anyhow:
     })
 }
 
-/// Runs tests, passes on what they say and counts them.
-fn tests(package: &str, mut command: Command) -> anyhow::Result<Step> {
-    say(&format!("== {package}"));
+/// Runs tests, passes on what they said when they are over, and counts them.
+fn tests(name: &str, mut command: Command) -> anyhow::Result<Step> {
+    say(&format!("-- {name} begins"));
     let begun = Instant::now();
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut child = command
-        .spawn()
+    let output = command
+        .stdin(Stdio::null())
+        .output()
         .with_context(|| format!("Failed to start {command:?}"))?;
+    let said = String::from_utf8_lossy(&output.stdout);
     let mut count = Count::default();
-    for line in child
-        .stdout
-        .take()
-        .into_iter()
-        .flat_map(|output| BufReader::new(output).lines())
-    {
-        let line = line?;
-        count.read(&line);
-        say(&line);
-    }
-    let status = child.wait()?;
-    if !status.success() && count.failed == 0 {
-        // It did not build, or a test ended its whole process.
+    said.lines().for_each(|line| count.read(line));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    say(&format!("== {name}\n{said}{errors}"));
+    if !output.status.success() && count.failed == 0 {
+        // A test ended its whole process.
         count.failed = 1;
     }
     Ok(Step {
-        name: package.to_owned(),
+        name: name.to_owned(),
         seconds: begun.elapsed().as_secs_f32(),
         count,
     })
@@ -233,27 +267,18 @@ impl Count {
         Count {
             passed: usize::from(right),
             failed: usize::from(!right),
-            ..Count::default()
+            skipped: 0,
         }
     }
 
-    /// Reads a line of a test runner: `test result: ok. 3 passed; 0 failed; ...`, or a test's own `skipped: why`.
+    /// Reads a line of a test runner: `test result: ok. 3 passed; 0 failed; ...`.
     fn read(&mut self, line: &str) {
-        if line.trim_start().starts_with("skipped: ") {
-            self.pending += 1;
-            return;
-        }
         let Some(result) = line.strip_prefix("test result: ") else {
             return;
         };
-        // Its runner counts a test that said so among those that passed.
-        let skipped = std::mem::take(&mut self.pending);
-        self.skipped += skipped;
         for part in result.split([';', '.']) {
             match part.trim().split_once(' ') {
-                Some((number, "passed")) => {
-                    self.passed += number.parse::<usize>().unwrap_or(0).saturating_sub(skipped);
-                }
+                Some((number, "passed")) => self.passed += number.parse::<usize>().unwrap_or(0),
                 Some((number, "failed")) => self.failed += number.parse::<usize>().unwrap_or(0),
                 Some((number, "ignored")) => self.skipped += number.parse::<usize>().unwrap_or(0),
                 Some(_) | None => {}
@@ -270,7 +295,6 @@ fn report(steps: &[Step]) -> ExitCode {
             passed,
             failed,
             skipped,
-            pending: _,
         } = count;
         say(&format!(
             "{seconds:7.1} s  {name:<44} {passed} passed, {failed} failed, {skipped} skipped"
@@ -295,12 +319,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tests_are_counted_as_their_runner_says_and_skipped_ones_apart() {
+    fn tests_are_counted_as_their_runner_says() {
         let mut count = Count::default();
         let lines = [
             "running 3 tests",
             "test a ... ok",
-            "skipped: a bed needs root",
             "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.57s",
             "test result: FAILED. 2 passed; 4 failed; 0 ignored; 0 measured; 0 filtered out",
         ];
@@ -308,10 +331,9 @@ mod tests {
         assert_eq!(
             count,
             Count {
-                passed: 4,
+                passed: 5,
                 failed: 4,
-                skipped: 2,
-                pending: 0
+                skipped: 1
             }
         );
     }

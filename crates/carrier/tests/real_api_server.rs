@@ -3,7 +3,7 @@
 //!
 //! Needs the test bed (`cargo xtask cluster up`) and root. Each test starts this program again on the
 //! bed's plain laptop, as its ordinary user with a developer's permissions, and there does what it
-//! says. Without a bed it prints `skipped` and why. `SLIPWAY_BED` names a bed other than the default.
+//! says. `SLIPWAY_BED` names a bed other than the default.
 
 #![expect(
     clippy::unwrap_used,
@@ -33,6 +33,7 @@ const NOBODY: u16 = 7999;
 const FORWARDS: [CarrierKind; 2] = [CarrierKind::Spdy, CarrierKind::WebSocket];
 
 #[test]
+#[ignore = "needs a bed, and so root"]
 fn bytes_go_both_ways_where_the_pod_itself_cannot_be_reached() {
     on_a_laptop(
         "bytes_go_both_ways_where_the_pod_itself_cannot_be_reached",
@@ -58,6 +59,7 @@ fn bytes_go_both_ways_where_the_pod_itself_cannot_be_reached() {
 }
 
 #[test]
+#[ignore = "needs a bed, and so root"]
 fn a_port_without_a_listener_is_told_as_refused() {
     on_a_laptop("a_port_without_a_listener_is_told_as_refused", async |client| {
         let pod = echo_pod(&client).await;
@@ -75,6 +77,7 @@ fn a_port_without_a_listener_is_told_as_refused() {
 }
 
 #[test]
+#[ignore = "needs a bed, and so root"]
 fn a_pod_that_is_not_there_is_told() {
     on_a_laptop("a_pod_that_is_not_there_is_told", async |client| {
         let nowhere = Endpoint::new(NAMESPACE, "nowhere", ECHO)
@@ -91,6 +94,7 @@ fn a_pod_that_is_not_there_is_told() {
 }
 
 #[test]
+#[ignore = "needs a bed, and so root"]
 fn a_missing_permission_names_verb_and_resource() {
     on_a_laptop("a_missing_permission_names_verb_and_resource", async |client| {
         let elsewhere = Endpoint::new("kube-system", "coredns", ECHO).unwrap();
@@ -108,6 +112,7 @@ fn a_missing_permission_names_verb_and_resource() {
 }
 
 #[test]
+#[ignore = "needs a bed, and so root"]
 fn a_stream_of_whole_megabytes_arrives_complete_each_way() {
     on_a_laptop(
         "a_stream_of_whole_megabytes_arrives_complete_each_way",
@@ -137,6 +142,7 @@ fn a_stream_of_whole_megabytes_arrives_complete_each_way() {
 }
 
 #[test]
+#[ignore = "needs a bed, and so root"]
 fn vectored_writes_arrive_in_order() {
     on_a_laptop("vectored_writes_arrive_in_order", async |client| {
         let pod = echo_pod(&client).await;
@@ -156,6 +162,7 @@ fn vectored_writes_arrive_in_order() {
 }
 
 #[test]
+#[ignore = "needs a bed, and so root"]
 fn a_pod_that_ends_ends_its_carriers() {
     on_a_laptop("a_pod_that_ends_ends_its_carriers", async |client| {
         let image = echo_pod(&client).await.spec.expect("a spec").containers[0]
@@ -186,6 +193,7 @@ fn a_pod_that_ends_ends_its_carriers() {
 }
 
 #[test]
+#[ignore = "needs a bed, and so root"]
 fn the_ladder_takes_spdy_and_remembers_it() {
     on_a_laptop("the_ladder_takes_spdy_and_remembers_it", async |client| {
         let pod = echo_pod(&client).await;
@@ -197,6 +205,7 @@ fn the_ladder_takes_spdy_and_remembers_it() {
 }
 
 #[test]
+#[ignore = "needs a bed, and so root"]
 fn a_command_carries_bytes_both_ways() {
     on_a_laptop("a_command_carries_bytes_both_ways", async |client| {
         let pod = TestPod::start(&client, "carrier-exec", BUSYBOX, &["sleep", "600"]).await;
@@ -324,8 +333,8 @@ where
             body(slipway_carrier::client(config).unwrap()).await;
         });
     }
-    match Again::on_plain_laptop("carrier-real-api-server", name).unwrap() {
-        Again::Passed(said) => print!("{said}"),
-        Again::NoBed(reason) => println!("skipped: {reason}"),
-    }
+    print!(
+        "{}",
+        Again::on_plain_laptop("carrier-real-api-server", name).unwrap()
+    );
 }

@@ -2,7 +2,7 @@
 //!
 //! Needs the test bed (`cargo xtask cluster up`) and root. Each test starts this program again on the bed's plain
 //! laptop, as its ordinary user, in a new namespace that enforces the restricted Pod Security Standard and in which the
-//! developer may do exactly what [`permissions::role_yaml`] says. Without a bed it prints `skipped` and why.
+//! developer may do exactly what [`permissions::role_yaml`] says.
 //! `SLIPWAY_BED` names a bed other than the default.
 
 #![expect(
@@ -51,6 +51,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const SIZE: usize = 5_000_000;
 
 #[test]
+#[ignore = "needs a bed, and so root"]
 fn an_agent_runs_under_the_restricted_standard_and_vanishes_by_itself() {
     on_a_laptop(
         "an_agent_runs_under_the_restricted_standard_and_vanishes_by_itself",
@@ -109,6 +110,7 @@ fn an_agent_runs_under_the_restricted_standard_and_vanishes_by_itself() {
 }
 
 #[test]
+#[ignore = "needs a bed, and so root"]
 fn a_removed_agent_is_gone_with_its_job() {
     on_a_laptop("a_removed_agent_is_gone_with_its_job", async |room| {
         let agent = room.placed("sleep 600").await;
@@ -133,6 +135,7 @@ fn a_removed_agent_is_gone_with_its_job() {
 }
 
 #[test]
+#[ignore = "needs a bed, and so root"]
 fn where_jobs_are_forbidden_a_bare_pod_serves_and_is_cleaned_up() {
     on_a_laptop(
         "where_jobs_are_forbidden_a_bare_pod_serves_and_is_cleaned_up",
@@ -177,6 +180,7 @@ fn where_jobs_are_forbidden_a_bare_pod_serves_and_is_cleaned_up() {
 }
 
 #[test]
+#[ignore = "needs a bed, and so root"]
 fn each_missing_verb_is_named_before_anything_is_created() {
     on_a_laptop(
         "each_missing_verb_is_named_before_anything_is_created",
@@ -215,6 +219,7 @@ fn each_missing_verb_is_named_before_anything_is_created() {
 }
 
 #[test]
+#[ignore = "needs a bed, and so root"]
 fn a_placement_that_fails_half_way_leaves_nothing() {
     on_a_laptop("a_placement_that_fails_half_way_leaves_nothing", async |room| {
         room.grant_without("get", "pods/exec").await;
@@ -233,6 +238,7 @@ fn a_placement_that_fails_half_way_leaves_nothing() {
 }
 
 #[test]
+#[ignore = "needs a bed, and so root"]
 fn a_quota_that_counts_limits_is_satisfied_and_a_full_one_is_told() {
     on_a_laptop(
         "a_quota_that_counts_limits_is_satisfied_and_a_full_one_is_told",
@@ -283,6 +289,7 @@ fn a_quota_that_counts_limits_is_satisfied_and_a_full_one_is_told() {
 }
 
 #[test]
+#[ignore = "needs a bed, and so root"]
 fn an_image_that_is_not_there_is_told_with_the_nodes_words() {
     on_a_laptop(
         "an_image_that_is_not_there_is_told_with_the_nodes_words",
@@ -305,6 +312,7 @@ fn an_image_that_is_not_there_is_told_with_the_nodes_words() {
 }
 
 #[test]
+#[ignore = "needs a bed, and so root"]
 fn an_agent_that_cannot_run_is_missed_with_its_exit_code() {
     on_a_laptop(
         "an_agent_that_cannot_run_is_missed_with_its_exit_code",
@@ -326,6 +334,7 @@ fn an_agent_that_cannot_run_is_missed_with_its_exit_code() {
 }
 
 #[test]
+#[ignore = "needs a bed, and so root"]
 fn ranges_are_learned_with_little_and_with_much_permission() {
     on_a_laptop(
         "ranges_are_learned_with_little_and_with_much_permission",
@@ -375,6 +384,7 @@ fn ranges_are_learned_with_little_and_with_much_permission() {
 }
 
 #[test]
+#[ignore = "needs a bed, and so root"]
 fn a_wrong_authority_and_wrong_credentials_are_told_apart() {
     on_a_laptop(
         "a_wrong_authority_and_wrong_credentials_are_told_apart",
@@ -416,6 +426,7 @@ fn a_wrong_authority_and_wrong_credentials_are_told_apart() {
 }
 
 #[test]
+#[ignore = "needs a bed, and so root"]
 fn what_there_is_to_choose_from_is_listed() {
     on_a_laptop("what_there_is_to_choose_from_is_listed", async |room| {
         let namespaces = list::namespaces(&room.admin).await.unwrap();
@@ -646,8 +657,8 @@ fn on_a_laptop(name: &str, body: impl AsyncFnOnce(&Room)) {
             ended.unwrap_or_else(|panic| resume_unwind(panic));
         });
     }
-    match Again::on_plain_laptop("cluster-real-cluster", name).unwrap() {
-        Again::Passed(said) => print!("{said}"),
-        Again::NoBed(reason) => println!("skipped: {reason}"),
-    }
+    print!(
+        "{}",
+        Again::on_plain_laptop("cluster-real-cluster", name).unwrap()
+    );
 }

@@ -33,6 +33,7 @@ use slipway_helper_client::{Client, ClientError, Plan, UpError, refusal_remedy};
 use slipway_problem::Fault as _;
 
 #[test]
+#[ignore = "needs root"]
 fn every_range_rule_holds_at_the_border() {
     on_a_laptop(|laptop| async move {
         run("ip link add docker0 type veth peer name docker1");
@@ -103,6 +104,7 @@ fn every_range_rule_holds_at_the_border() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_clusters_word_moves_nothing_of_others() {
     on_a_laptop(|laptop| async move {
         run("ip link add wg0 type veth peer name wg1");
@@ -166,6 +168,7 @@ fn a_clusters_word_moves_nothing_of_others() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_clusters_domain_is_none_of_the_laptops() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
@@ -202,6 +205,7 @@ fn a_clusters_domain_is_none_of_the_laptops() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_range_that_is_never_right_is_no_message() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
@@ -230,6 +234,7 @@ fn a_range_that_is_never_right_is_no_message() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn only_the_named_user_is_served() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper_with(&["--allow-uid", "4242"]);
@@ -253,6 +258,7 @@ fn only_the_named_user_is_served() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn another_version_is_told_what_to_do() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
@@ -285,6 +291,7 @@ fn another_version_is_told_what_to_do() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_is_no_message_ends_the_connection_and_nothing_else() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
@@ -324,6 +331,7 @@ fn what_is_no_message_ends_the_connection_and_nothing_else() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_user_has_eight_leases_and_the_ninth_waits_for_one_to_end() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
@@ -353,6 +361,7 @@ fn a_user_has_eight_leases_and_the_ninth_waits_for_one_to_end() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn connections_are_limited_and_come_back() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
@@ -376,6 +385,7 @@ fn connections_are_limited_and_come_back() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_others_made_stays_and_what_we_left_is_swept() {
     on_a_laptop(|laptop| async move {
         run("ip tuntap add dev slipway0 mode tun");
@@ -420,6 +430,7 @@ fn what_others_made_stays_and_what_we_left_is_swept() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn only_one_capability_is_kept_however_it_is_started() {
     on_a_laptop(|laptop| async move {
         let as_user = laptop.helper();
@@ -458,6 +469,7 @@ fn only_one_capability_is_kept_however_it_is_started() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_second_helper_does_not_take_the_first_ones_place() {
     on_a_laptop(|laptop| async move {
         let mut first = laptop.helper();
@@ -475,6 +487,7 @@ fn a_second_helper_does_not_take_the_first_ones_place() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_folder_of_somebody_else_is_refused() {
     on_a_laptop(|_laptop| async move {
         run("install -d -o 4242 /run/theirs");
@@ -511,6 +524,7 @@ fn a_folder_of_somebody_else_is_refused() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_umask_changes_neither_socket_nor_folder() {
     on_a_laptop(|_laptop| async move {
         for umask in ["000", "077"] {
@@ -524,6 +538,7 @@ fn the_umask_changes_neither_socket_nor_folder() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_log_says_why_and_advises_nobody() {
     on_a_laptop(|_laptop| async move {
         run("chown 0:0 /run/slipway-helper");

@@ -21,6 +21,7 @@ use slipway_helper_api::{DnsMode, Route, RouteOrigin};
 use slipway_helper_client::{ClientError, Handover, Plan};
 
 #[test]
+#[ignore = "needs root"]
 fn packets_go_in_and_out_of_the_device() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
@@ -75,6 +76,7 @@ fn packets_go_in_and_out_of_the_device() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn down_leaves_nothing() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
@@ -93,6 +95,7 @@ fn down_leaves_nothing() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_closed_connection_leaves_nothing() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
@@ -109,17 +112,12 @@ fn a_closed_connection_leaves_nothing() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_killed_session_leaves_nothing() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
         let before = laptop.trace();
-        let mut session = Command::new(std::env::current_exe().expect("this test"))
-            .args([
-                "--ignored",
-                "--exact",
-                "a_session_in_a_process_of_its_own",
-                "--nocapture",
-            ])
+        let mut session = Command::new(laptop::session_program())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -141,26 +139,8 @@ fn a_killed_session_leaves_nothing() {
     });
 }
 
-/// The session of [`a_killed_session_leaves_nothing`]: not a test by itself.
 #[test]
-#[ignore = "is run by another test, in its namespaces"]
-fn a_session_in_a_process_of_its_own() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("runtime");
-    runtime.block_on(async {
-        let _up = connect()
-            .await
-            .up(&redirect_plan(&["10.96.0.0/16"], 5353), None)
-            .await
-            .expect("a lease");
-        println!("the lease is up");
-        std::io::Read::read(&mut std::io::stdin(), &mut [0]).expect("killed before");
-    });
-}
-
-#[test]
+#[ignore = "needs root"]
 fn a_killed_helper_is_noticed_and_leaves_nothing_once_the_device_is_closed() {
     on_a_laptop(|laptop| async move {
         let mut helper = laptop.helper();
@@ -200,6 +180,7 @@ fn a_killed_helper_is_noticed_and_leaves_nothing_once_the_device_is_closed() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_helper_that_is_told_to_stop_leaves_nothing() {
     on_a_laptop(|laptop| async move {
         let mut helper = laptop.helper();
@@ -216,6 +197,7 @@ fn a_helper_that_is_told_to_stop_leaves_nothing() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn an_update_changes_what_differs_and_all_or_nothing() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
@@ -248,6 +230,7 @@ fn an_update_changes_what_differs_and_all_or_nothing() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn four_thousand_learned_addresses_fit() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
@@ -283,6 +266,7 @@ fn four_thousand_learned_addresses_fit() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn ipv6_networks_are_routed_too() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();

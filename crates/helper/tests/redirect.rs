@@ -21,6 +21,7 @@ use slipway_helper_api::{DnsMode, DnsTrouble, HelperRefusal, Protocol};
 use slipway_helper_client::{Plan, UpError, Upstream};
 
 #[test]
+#[ignore = "needs root"]
 fn queries_land_at_the_session_and_its_own_reach_the_name_server() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
@@ -84,6 +85,7 @@ fn queries_land_at_the_session_and_its_own_reach_the_name_server() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_youngest_session_hears_first_and_none_hears_itself() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
@@ -122,6 +124,7 @@ fn the_youngest_session_hears_first_and_none_hears_itself() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_name_server_without_a_route_is_heard_all_the_same() {
     on_a_laptop(|laptop| async move {
         laptop.set_resolv_conf("nameserver 172.29.0.53\nnameserver 127.0.0.1\nnameserver fd00::53\n");
@@ -171,6 +174,7 @@ fn a_name_server_without_a_route_is_heard_all_the_same() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn names_can_be_turned_on_and_off_while_the_lease_lives() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
@@ -195,6 +199,7 @@ fn names_can_be_turned_on_and_off_while_the_lease_lives() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn others_can_neither_delete_nor_change_the_table() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
@@ -210,6 +215,7 @@ fn others_can_neither_delete_nor_change_the_table() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn resolved_is_not_pretended() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();

@@ -3,21 +3,16 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::{Bed, BedName, LaptopKind};
 
 /// Set for the process on the laptop.
 const ON_LAPTOP: &str = "SLIPWAY_TEST_ON_LAPTOP";
 
-/// What came of a test that was to start itself once more.
+/// A test that starts itself once more.
 #[derive(Debug)]
-pub enum Again {
-    /// It ran there, and passed. What it printed.
-    Passed(String),
-    /// There is no bed to run it on, and why.
-    NoBed(String),
-}
+pub enum Again {}
 
 impl Again {
     /// Whether this process is the one on the laptop.
@@ -27,11 +22,11 @@ impl Again {
     }
 
     /// Runs the test called `test` of this very program on the plain laptop, where the program is installed as
-    /// `program`.
+    /// `program`. Gives back what it printed.
     ///
     /// # Errors
-    /// If it fails there, or there is no such test.
-    pub fn on_plain_laptop(program: &str, test: &str) -> Result<Self> {
+    /// If it fails there, or there is no such test or no bed.
+    pub fn on_plain_laptop(program: &str, test: &str) -> Result<String> {
         static INSTALLED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
         let install = || {
             let bed = Bed::attach(&BedName::of_tests()?)?;
@@ -40,22 +35,22 @@ impl Again {
                 .context("the bed has no plain laptop")?;
             laptop.install(&std::env::current_exe()?, program)
         };
-        let path = match INSTALLED.get_or_init(|| install().map_err(|error| format!("{error:#}"))) {
-            Ok(path) => path,
-            Err(reason) => return Ok(Self::NoBed(reason.clone())),
-        };
+        let path = INSTALLED
+            .get_or_init(|| install().map_err(|error| format!("{error:#}")))
+            .as_ref()
+            .map_err(|reason| anyhow!("there is no bed to run it on: {reason}"))?;
         let bed = Bed::attach(&BedName::of_tests()?)?;
         let laptop = bed
             .laptop(LaptopKind::Plain)
             .context("the bed has no plain laptop")?;
         let output = laptop
-            .command(path, ["--exact", test, "--nocapture"])
+            .command(path, ["--exact", test, "--include-ignored", "--nocapture"])
             .env(ON_LAPTOP, "1")
             .output()?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let errors = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{said}\non the laptop: {errors}");
         ensure!(said.contains("1 passed"), "nothing was tested: {errors}");
-        Ok(Self::Passed(said))
+        Ok(said)
     }
 }

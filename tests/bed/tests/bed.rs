@@ -14,16 +14,9 @@ use std::time::{Duration, Instant};
 use slipway_bed::{Addresses, Bed, BedName, Laptop, LaptopKind, Silent};
 
 /// The default bed, or the one that `SLIPWAY_BED` names; left up, as other tests use it.
-fn bed() -> Option<&'static Bed> {
-    static BED: OnceLock<Option<Bed>> = OnceLock::new();
-    BED.get_or_init(|| {
-        if !nix::unistd::Uid::effective().is_root() {
-            println!("skipped: a bed needs root");
-            return None;
-        }
-        Some(Bed::up(&BedName::of_tests().unwrap(), &mut Silent).unwrap())
-    })
-    .as_ref()
+fn bed() -> &'static Bed {
+    static BED: OnceLock<Bed> = OnceLock::new();
+    BED.get_or_init(|| Bed::up(&BedName::of_tests().unwrap(), &mut Silent).unwrap())
 }
 
 fn output(mut command: Command) -> Output {
@@ -77,8 +70,9 @@ impl Drop for Running {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn up_is_quick_when_all_is_up() {
-    let Some(bed) = bed() else { return };
+    let bed = bed();
     let start = Instant::now();
     Bed::up(bed.name(), &mut Silent).unwrap();
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
@@ -86,8 +80,9 @@ fn up_is_quick_when_all_is_up() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_pod_resolves_and_reaches_services_neighbors_and_public_hosts() {
-    let Some(bed) = bed() else { return };
+    let bed = bed();
     let script = "set -e
         wget -q -O - http://web/
         wget -q -O - http://orders.shop-test/
@@ -130,8 +125,9 @@ fn a_pod_resolves_and_reaches_services_neighbors_and_public_hosts() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_developer_reaches_the_api_server_exec_and_port_forward() {
-    let Some(bed) = bed() else { return };
+    let bed = bed();
     for laptop in bed.laptops() {
         assert_eq!(text(laptop.command("kubectl", ["get", "--raw", "/readyz"])), "ok");
         let pods = text(laptop.command("kubectl", ["get", "pods", "--output=name"]));
@@ -163,8 +159,9 @@ fn a_developer_reaches_the_api_server_exec_and_port_forward() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_developer_may_do_no_more_than_the_role_says() {
-    let Some(bed) = bed() else { return };
+    let bed = bed();
     let laptop = bed.laptop(LaptopKind::Plain).unwrap();
     let may = |words: &[&str]| {
         let all = ["auth", "can-i", "--quiet"].iter().chain(words);
@@ -190,8 +187,9 @@ fn a_developer_may_do_no_more_than_the_role_says() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_laptop_reaches_nothing_of_the_cluster_but_the_api_server_even_by_a_route_of_its_own() {
-    let Some(bed) = bed() else { return };
+    let bed = bed();
     let pod = pod_address(bed);
     let service = address_of(bed, "shop", "service/web", "{.spec.clusterIP}");
     let addresses = bed.addresses().unwrap();
@@ -263,8 +261,9 @@ fn reaches_the_api_server_only(laptop: &Laptop, node: &str, inside: &[(&String, 
 }
 
 #[test]
+#[ignore = "needs root"]
 fn every_resolver_knows_public_and_company_names_and_nothing_of_the_cluster() {
-    let Some(bed) = bed() else { return };
+    let bed = bed();
     let node = bed.addresses().unwrap().node().to_string();
     for laptop in bed.laptops() {
         let kind = laptop.kind();
@@ -310,8 +309,9 @@ fn every_resolver_knows_public_and_company_names_and_nothing_of_the_cluster() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_long_answer_is_asked_for_again_by_tcp() {
-    let Some(bed) = bed() else { return };
+    let bed = bed();
     for laptop in bed.laptops() {
         let cut = text(laptop.command("dig", ["+ignore", "+bufsize=1232", "big.public.test", "TXT"]));
         assert!(
@@ -325,8 +325,9 @@ fn a_long_answer_is_asked_for_again_by_tcp() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_user_makes_a_tun_in_a_namespace_of_their_own_and_nowhere_else() {
-    let Some(bed) = bed() else { return };
+    let bed = bed();
     for laptop in bed.laptops() {
         let make = "ip tuntap add dev t0 mode tun && ip link show dev t0";
         let outside = output(laptop.command("sh", ["-c", make]));
@@ -337,8 +338,9 @@ fn a_user_makes_a_tun_in_a_namespace_of_their_own_and_nowhere_else() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_helper_administers_the_network_and_nothing_else() {
-    let Some(bed) = bed() else { return };
+    let bed = bed();
     for laptop in bed.laptops() {
         let _alone = laptop.lock().unwrap();
         assert_eq!(
@@ -373,8 +375,9 @@ fn the_helper_administers_the_network_and_nothing_else() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn polkit_refuses_the_helper_until_a_rule_allows_it() {
-    let Some(bed) = bed() else { return };
+    let bed = bed();
     let laptop = bed.laptop(LaptopKind::Resolved).unwrap();
     let _alone = laptop.lock().unwrap();
     // FlushCaches is every user's; this is polkit's to decide.
@@ -420,8 +423,9 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn only_the_firewall_keeps_strangers_out() {
-    let Some(bed) = bed() else { return };
+    let bed = bed();
     for (kind, lets_in) in [(LaptopKind::Plain, true), (LaptopKind::Firewall, false)] {
         let laptop = bed.laptop(kind).unwrap();
         let _alone = laptop.lock().unwrap();
@@ -441,8 +445,9 @@ fn only_the_firewall_keeps_strangers_out() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_echo_pod_answers_as_benchmarks_and_half_closed_connections_need() {
-    let Some(bed) = bed() else { return };
+    let bed = bed();
     let pod = pod_address(bed);
     // socat is not everywhere; bash cannot close one half; Python can.
     let script = format!(
@@ -465,8 +470,9 @@ print('all')"
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_program_installed_on_a_laptop_is_run_there_by_name_and_not_on_the_host() {
-    let Some(bed) = bed() else { return };
+    let bed = bed();
     let laptop = bed.laptop(LaptopKind::Plain).unwrap();
     let path = laptop.install("/usr/bin/env".as_ref(), "bed-proof-env").unwrap();
     assert!(text(laptop.command("bed-proof-env", ["id", "--user"])).starts_with("2000"));

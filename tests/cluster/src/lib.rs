@@ -3,11 +3,10 @@
 //! Every test takes a laptop for itself, starts a helper there, and steers Slipway by its command line alone. What a
 //! session should make reachable is first shown not to be, and again when it is over.
 //!
-//! `SLIPWAY_BED` names another bed than the default one. Without root the tests say that they were skipped.
+//! `SLIPWAY_BED` names another bed than the default one. Without root the tests are ignored.
 
 #![expect(
     clippy::unwrap_used,
-    clippy::print_stdout,
     clippy::panic,
     reason = "what a test cannot have ends it"
 )]
@@ -48,18 +47,21 @@ macro_rules! on_each_laptop {
     ($($name:ident),+ $(,)?) => {$(
         mod $name {
             #[test]
+            #[ignore = "needs root"]
             fn plain() {
-                let _skipped = $crate::with_laptop($crate::LaptopKind::Plain, super::$name);
+                $crate::with_laptop($crate::LaptopKind::Plain, super::$name);
             }
 
             #[test]
+            #[ignore = "needs root"]
             fn resolved() {
-                let _skipped = $crate::with_laptop($crate::LaptopKind::Resolved, super::$name);
+                $crate::with_laptop($crate::LaptopKind::Resolved, super::$name);
             }
 
             #[test]
+            #[ignore = "needs root"]
             fn firewall() {
-                let _skipped = $crate::with_laptop($crate::LaptopKind::Firewall, super::$name);
+                $crate::with_laptop($crate::LaptopKind::Firewall, super::$name);
             }
         }
     )+};
@@ -71,6 +73,7 @@ macro_rules! on_the_resolved_laptop {
     ($($name:ident),+ $(,)?) => {
         mod resolved {
             $(#[test]
+            #[ignore = "needs root"]
             fn $name() {
                 $crate::with_laptop($crate::LaptopKind::Resolved, super::$name);
             })+
@@ -84,8 +87,9 @@ macro_rules! on_the_plain_laptop {
     ($($name:ident),+ $(,)?) => {
         mod plain {
             $(#[test]
+            #[ignore = "needs root"]
             fn $name() {
-                let _skipped = $crate::with_laptop($crate::LaptopKind::Plain, super::$name);
+                $crate::with_laptop($crate::LaptopKind::Plain, super::$name);
             })+
         }
     };

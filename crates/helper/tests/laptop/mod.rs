@@ -27,12 +27,12 @@ pub(crate) const WAIT: Duration = Duration::from_secs(10);
 /// The laptop's name server, out on its LAN.
 pub(crate) const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 
-/// Runs a test on a laptop of its own, or says why it cannot.
+/// Runs a test on a laptop of its own.
 pub(crate) fn on_a_laptop<F: Future<Output = ()>>(test: impl FnOnce(Laptop) -> F + Send + 'static) {
-    if !nix::unistd::Uid::effective().is_root() {
-        println!("skipped: making network namespaces needs root");
-        return;
-    }
+    assert!(
+        nix::unistd::Uid::effective().is_root(),
+        "making network namespaces needs root"
+    );
     let run = move || {
         let laptop = Laptop::new();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -438,4 +438,11 @@ fn nft_tables() -> BTreeSet<String> {
             rest = &rest[length.next_multiple_of(4)..];
         }
     }
+}
+
+/// The example program `session` of this package.
+pub(crate) fn session_program() -> PathBuf {
+    let this = std::env::current_exe().expect("this test");
+    let target = this.parent().and_then(Path::parent).expect("a target folder");
+    target.join("examples/session")
 }
