@@ -116,8 +116,7 @@ fn lanes(
 ) -> anyhow::Result<Vec<Step>> {
     let (on_bed, others): (Vec<&TestBinary>, Vec<&TestBinary>) =
         binaries.iter().partition(|binary| needs_bed(&binary.package));
-    let queue = |binaries: Vec<&TestBinary>| Mutex::new(binaries.into_iter());
-    let (on_bed, others) = (queue(on_bed), queue(others));
+    let (on_bed, others) = (Mutex::new(on_bed.into_iter()), Mutex::new(others.into_iter()));
     let needs_bed = root::is() && binaries.iter().any(|binary| needs_bed(&binary.package));
     let (finished, steps) = mpsc::channel();
     let lane = |queue: &Mutex<std::vec::IntoIter<&TestBinary>>| {

@@ -1,10 +1,6 @@
 //! What the bed promises, shown on the bed itself. Needs root.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "what a test needs and cannot have ends it"
-)]
+#![expect(clippy::unwrap_used, reason = "what a test needs and cannot have ends it")]
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Output, Stdio};
