@@ -63,7 +63,7 @@ pub(crate) struct Up {
 pub(crate) struct Exec {
     #[command(flatten)]
     which: Which,
-    /// plain, resolved, firewall; or `node`, where only root is
+    /// plain, resolved, firewall, bare; or `node`, where only root is
     machine: String,
     /// As root
     #[arg(long, conflicts_with = "helper")]

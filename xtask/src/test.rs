@@ -19,6 +19,9 @@ use crate::{build, checkout, machine, root, say, toolbox};
 /// The bed that tests make for themselves, beside a developer's.
 const BED: &str = "test";
 
+/// The test programs that look at the bed as a whole (agents of all sessions, the API server), and so run alone on it.
+const ALONE: [&str; 5] = ["bed", "down", "errors", "leaves_nothing", "stays_up"];
+
 /// Which of the tests to run.
 #[derive(Debug, Args)]
 pub(crate) struct Test {
@@ -107,39 +110,40 @@ pub(crate) fn run(arguments: &Test) -> anyhow::Result<ExitCode> {
     Ok(report(&steps))
 }
 
-/// Runs test programs side by side, since most of them wait most of the time: those that need no cluster in one lane, and
-/// the others, once there is a bed, in two. Tests take turns with a laptop by its lock.
+/// Runs test programs side by side, since most of them wait most of the time: those that need no cluster in one lane; the
+/// others, once there is a bed, in two lanes, and then those of [`ALONE`]. Tests take turns with a laptop by its lock.
 fn lanes(
     bed: &BedName,
     binaries: &[TestBinary],
     command: &(dyn Fn(&TestBinary) -> anyhow::Result<Command> + Sync),
 ) -> anyhow::Result<Vec<Step>> {
-    let (on_bed, others): (Vec<&TestBinary>, Vec<&TestBinary>) =
-        binaries.iter().partition(|binary| needs_bed(&binary.package));
-    let (on_bed, others) = (Mutex::new(on_bed.into_iter()), Mutex::new(others.into_iter()));
-    let needs_bed = root::is() && binaries.iter().any(|binary| needs_bed(&binary.package));
+    let (on_bed, others): (Vec<_>, Vec<_>) = binaries.iter().partition(|binary| needs_bed(&binary.package));
+    let (alone, together): (Vec<_>, Vec<_>) = on_bed
+        .into_iter()
+        .partition(|binary| ALONE.contains(&binary.target.as_str()));
+    let bed_is_needed = root::is() && !(alone.is_empty() && together.is_empty());
+    let [others, together, alone] = [others, together, alone].map(|queue| Mutex::new(queue.into_iter()));
     let (finished, steps) = mpsc::channel();
     let lane = |queue: &Mutex<std::vec::IntoIter<&TestBinary>>| {
         let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
         while let Some(binary) = next() {
             let name = format!("{} {}", binary.package, binary.target);
             let step = command(binary).and_then(|command| tests(&name, command));
-            let failed = step.is_err();
-            if finished.send(step).is_err() || failed {
-                return;
-            }
+            // Nobody receives any more after an error.
+            let _ = finished.send(step);
         }
     };
     thread::scope(|scope| {
         scope.spawn(|| lane(&others));
         scope.spawn(|| {
-            if needs_bed && finished.send(Ok(bring_up(bed))).is_err() {
-                return;
+            if bed_is_needed {
+                let _ = finished.send(Ok(bring_up(bed)));
             }
             thread::scope(|scope| {
-                scope.spawn(|| lane(&on_bed));
-                scope.spawn(|| lane(&on_bed));
+                scope.spawn(|| lane(&together));
+                scope.spawn(|| lane(&together));
             });
+            lane(&alone);
         });
     });
     drop(finished);

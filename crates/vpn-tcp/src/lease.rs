@@ -97,3 +97,6 @@ pub(crate) fn plan(routes: &Routes, dns: Option<&DnsPlan>) -> Result<Plan, VpnTc
         | PlanError::SystemPort { .. } => VpnTcpError::Helper(ClientError::Unexpected),
     })
 }
+
+#[cfg(test)]
+mod tests;

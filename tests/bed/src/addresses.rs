@@ -50,6 +50,7 @@ impl Addresses {
             LaptopKind::Plain => 11,
             LaptopKind::Resolved => 12,
             LaptopKind::Firewall => 13,
+            LaptopKind::Bare => 14,
         };
         Ipv4Addr::new(192, 168, 77 + self.index, host)
     }

@@ -16,19 +16,22 @@ pub enum LaptopKind {
     Resolved,
     /// As plain, behind a firewall that lets in only what was asked for.
     Firewall,
+    /// As plain, for what leaves a laptop alone: no test starts a helper on it.
+    Bare,
 }
 
 impl LaptopKind {
     /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Plain, Self::Resolved, Self::Firewall];
+    pub const ALL: [Self; 4] = [Self::Plain, Self::Resolved, Self::Firewall, Self::Bare];
 
-    /// `plain`, `resolved` or `firewall`.
+    /// `plain`, `resolved`, `firewall` or `bare`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
             Self::Resolved => "resolved",
             Self::Firewall => "firewall",
+            Self::Bare => "bare",
         }
     }
 }
@@ -45,7 +48,7 @@ impl FromStr for LaptopKind {
     fn from_str(name: &str) -> Result<Self> {
         match Self::ALL.into_iter().find(|kind| kind.name() == name) {
             Some(kind) => Ok(kind),
-            None => bail!("no laptop is called {name:?}: plain, resolved and firewall are"),
+            None => bail!("no laptop is called {name:?}: plain, resolved, firewall and bare are"),
         }
     }
 }

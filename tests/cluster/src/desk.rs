@@ -15,17 +15,18 @@ pub struct Desk<'a> {
     pub bed: &'a Bed,
     /// The laptop itself.
     pub laptop: &'a Laptop,
-    helper: RefCell<Running>,
+    /// None on the bare laptop.
+    helper: RefCell<Option<Running>>,
     _lock: LaptopLock,
 }
 
 impl<'a> Desk<'a> {
-    /// With a helper on the laptop, which nobody else uses.
+    /// With a helper on the laptop, which nobody else uses; the bare one has none.
     pub(crate) fn new(bed: &'a Bed, laptop: &'a Laptop, lock: LaptopLock) -> Desk<'a> {
         Desk {
             bed,
             laptop,
-            helper: RefCell::new(helper::start(laptop)),
+            helper: RefCell::new((laptop.kind() != LaptopKind::Bare).then(|| helper::start(laptop))),
             _lock: lock,
         }
     }
@@ -102,24 +103,24 @@ impl Desk<'_> {
 
     /// Ends the helper as the kernel would, and starts another one after `pause`.
     pub fn replace_helper(&self, pause: Duration) {
-        self.helper.borrow_mut().kill();
+        self.kill_helper();
         std::thread::sleep(pause);
-        *self.helper.borrow_mut() = helper::start(self.laptop);
+        self.start_helper();
     }
 
     /// Ends the helper as the kernel would.
     pub fn kill_helper(&self) {
-        self.helper.borrow_mut().kill();
+        self.helper.borrow_mut().as_mut().expect("a helper").kill();
     }
 
     /// Starts a helper where there is none any more.
     pub fn start_helper(&self) {
-        *self.helper.borrow_mut() = helper::start(self.laptop);
+        *self.helper.borrow_mut() = Some(helper::start(self.laptop));
     }
 
     /// Stops the helper where it is: whoever asks it something is not answered, until this is dropped.
     pub fn freeze_helper(&self) -> Frozen {
-        Frozen::new(self.helper.borrow().pid())
+        Frozen::new(self.helper.borrow().as_ref().expect("a helper").pid())
     }
 
     /// What `kubectl` prints, asked as the cluster's administrator.

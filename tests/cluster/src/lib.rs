@@ -6,6 +6,7 @@
 //! `SLIPWAY_BED` names another bed than the default one. Without root the tests are ignored.
 
 #![expect(
+    clippy::expect_used,
     clippy::unwrap_used,
     clippy::panic,
     reason = "what a test cannot have ends it"
@@ -76,6 +77,20 @@ macro_rules! on_the_resolved_laptop {
             #[ignore = "needs root"]
             fn $name() {
                 $crate::with_laptop($crate::LaptopKind::Resolved, super::$name);
+            })+
+        }
+    };
+}
+
+/// The test of the name, on the laptop without a helper.
+#[macro_export]
+macro_rules! on_the_bare_laptop {
+    ($($name:ident),+ $(,)?) => {
+        mod bare {
+            $(#[test]
+            #[ignore = "needs root"]
+            fn $name() {
+                $crate::with_laptop($crate::LaptopKind::Bare, super::$name);
             })+
         }
     };

@@ -153,7 +153,7 @@ impl Maker {
 
     fn layers(&self, kind: LaptopKind, report: &mut dyn Report) -> Result<Vec<PathBuf>> {
         let layers: &[Layer] = match kind {
-            LaptopKind::Plain | LaptopKind::Firewall => &[packages::LAPTOP],
+            LaptopKind::Plain | LaptopKind::Firewall | LaptopKind::Bare => &[packages::LAPTOP],
             LaptopKind::Resolved => &[packages::RESOLVED, packages::LAPTOP],
         };
         layers
@@ -180,7 +180,7 @@ impl Maker {
         };
         laptop::furnish(&machine, kind, self.addresses, &given)?;
         let daemons = match kind {
-            LaptopKind::Plain | LaptopKind::Firewall => Vec::new(),
+            LaptopKind::Plain | LaptopKind::Firewall | LaptopKind::Bare => Vec::new(),
             LaptopKind::Resolved => resolved::start(&machine, self.addresses, &files.logs())?,
         };
         Ok(Laptop {

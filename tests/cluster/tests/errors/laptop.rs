@@ -1,12 +1,12 @@
 //! Laptops that lack something, or on which something is in the way.
 
-use slipway_cluster_tests::{Desk, LaptopFile, on_the_plain_laptop, until};
+use slipway_cluster_tests::{Desk, LaptopFile, on_the_bare_laptop, on_the_plain_laptop, until};
 
 use crate::other_helper::OtherHelper;
 use crate::support::{AT_ONCE, Attempt, jobs_made};
 
+on_the_bare_laptop!(without_a_helper_nothing_is_placed_and_its_start_is_named);
 on_the_plain_laptop!(
-    without_a_helper_nothing_is_placed_and_both_ways_to_start_it_are_told,
     a_helper_of_another_version_asks_to_finish_the_update,
     without_a_tun_device_nothing_is_placed_and_the_module_is_named,
     a_tun_device_for_others_only_is_told_with_its_usual_mode,
@@ -15,11 +15,9 @@ on_the_plain_laptop!(
     a_broken_profile_is_told_with_its_place,
 );
 
-fn without_a_helper_nothing_is_placed_and_both_ways_to_start_it_are_told(desk: &Desk<'_>) {
-    let (nowhere, jobs) = ("/nowhere/helper.sock", jobs_made(desk));
-    let failure = Attempt::connect(desk, &[])
-        .with("SLIPWAY_HELPER_SOCKET", nowhere)
-        .fails(AT_ONCE);
+fn without_a_helper_nothing_is_placed_and_its_start_is_named(desk: &Desk<'_>) {
+    let jobs = jobs_made(desk);
+    let failure = Attempt::connect(desk, &[]).fails(AT_ONCE);
     // As it is to be typed: with the socket that was tried, and the number of who tried it.
     let remedy = [
         "slipway-helper --socket",
@@ -28,6 +26,7 @@ fn without_a_helper_nothing_is_placed_and_both_ways_to_start_it_are_told(desk: &
     ];
     failure.is("no-helper", &["slipway-helper does not run"], &remedy);
     assert_eq!(jobs_made(desk), jobs, "nothing was placed");
+    let nowhere = "/nowhere/helper.sock";
     let findings = Attempt::new(desk, &["doctor", "--json", "--helper-socket", nowhere]).findings(true);
     let found = findings.one("helper", "fail", "no-helper");
     assert!(found["detail"].as_str().unwrap().contains(nowhere), "{found}");

@@ -1,0 +1,208 @@
+//! Tests of leases against a scripted helper that speaks the real protocol in this process.
+
+use std::os::fd::AsFd as _;
+use std::sync::{Arc, Mutex};
+
+use slipway_helper_api::frame::{Decoder, encode};
+use slipway_helper_api::{
+    Build, Conflict, ConflictWith, Granted, RangeTrouble, Reply, Request, RouteOrigin, Slot, TunnelCidr, Up,
+    Version, Welcome, rights,
+};
+use tokio::net::{UnixListener, UnixStream};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::*;
+
+/// A helper whose answers to requests for a lease are written beforehand.
+struct ScriptedHelper {
+    socket: PathBuf,
+    asked: Arc<Mutex<Vec<Up>>>,
+    _folder: tempfile::TempDir,
+    _task: AbortOnDropHandle<()>,
+}
+
+/// An answer of the script; `None` hangs up.
+type Script = Vec<Option<Result<(), HelperRefusal>>>;
+
+impl ScriptedHelper {
+    fn start(script: Script) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("helper.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let asked = Arc::default();
+        let task = tokio::spawn(serve(listener, script, Arc::clone(&asked)));
+        Self {
+            socket,
+            asked,
+            _folder: folder,
+            _task: AbortOnDropHandle::new(task),
+        }
+    }
+
+    fn ask(&self, nets: &[&str]) -> Ask {
+        Ask {
+            socket: self.socket.clone(),
+            routes: nets.iter().map(|net| declared(net)).collect(),
+            dns: None,
+        }
+    }
+
+    /// The networks of each request, in order.
+    fn asked(&self) -> Vec<Vec<String>> {
+        let asked = self.asked.lock().unwrap();
+        let nets = |up: &Up| up.routes.iter().map(|route| route.net.to_string()).collect();
+        asked.iter().map(nets).collect()
+    }
+}
+
+fn declared(net: &str) -> Route {
+    Route::new(net.parse().unwrap(), RouteOrigin::Declared)
+}
+
+fn net(text: &str) -> TunnelCidr {
+    text.parse().unwrap()
+}
+
+async fn serve(listener: UnixListener, script: Script, asked: Arc<Mutex<Vec<Up>>>) {
+    let (stream, _) = listener.accept().await.unwrap();
+    let mut script = script.into_iter();
+    let (mut decoder, mut bytes, mut fds) = (Decoder::default(), [0; 4096], Vec::new());
+    loop {
+        while let Some(request) = decoder.message::<Request>().unwrap() {
+            let reply = match request {
+                Request::Hello(_) => Reply::Welcome(Welcome {
+                    version: Version::OURS,
+                    build: Build::ours(),
+                }),
+                Request::Up(up) => {
+                    asked.lock().unwrap().push(up.clone());
+                    match script.next() {
+                        Some(Some(Ok(()))) => Reply::Up(granted(up.prefer)),
+                        Some(Some(Err(refusal))) => Reply::Refused(refusal),
+                        Some(None) | None => return,
+                    }
+                }
+                Request::Update(_) | Request::Down | Request::Status => panic!("{request:?}"),
+            };
+            // Any descriptor stands for the TUN here.
+            let ride = matches!(reply, Reply::Up(_)).then(|| stream.as_fd());
+            let ride: Vec<_> = ride.into_iter().collect();
+            rights::send(&stream, &encode(&reply).unwrap(), &ride)
+                .await
+                .unwrap();
+        }
+        match receive(&stream, &mut bytes, &mut fds).await {
+            0 => return,
+            read => decoder.push(&bytes[..read]),
+        }
+    }
+}
+
+async fn receive(stream: &UnixStream, bytes: &mut [u8], fds: &mut Vec<OwnedFd>) -> usize {
+    rights::receive(stream, bytes, fds).await.unwrap()
+}
+
+fn granted(prefer: Option<Slot>) -> Granted {
+    Granted {
+        slot: prefer.unwrap_or_else(|| Slot::try_from(0).unwrap()),
+        tun_name: "slipway0".to_owned(),
+        address: [198, 18, 0, 1].into(),
+        resolver: [198, 18, 0, 2].into(),
+        address6: None,
+        dns: None,
+    }
+}
+
+fn conflict(range: &str, route: &str) -> HelperRefusal {
+    HelperRefusal::Conflicts(vec![Conflict {
+        range: net(range),
+        route: route.parse().unwrap(),
+        device: "wlan0".to_owned(),
+        with: ConflictWith::Attached,
+    }])
+}
+
+#[tokio::test]
+async fn a_refused_network_is_left_out_and_reported() {
+    let refused = HelperRefusal::RangeRefused {
+        range: net("34.0.0.0/8"),
+        why: RangeTrouble::Public,
+    };
+    let helper = ScriptedHelper::start(vec![Some(Err(refused)), Some(Ok(()))]);
+    let fresh = obtain(&helper.ask(&["10.96.0.0/16", "34.0.0.0/8"]), &[], None)
+        .await
+        .unwrap();
+    assert_eq!(
+        helper.asked(),
+        [vec!["10.96.0.0/16", "34.0.0.0/8"], vec!["10.96.0.0/16"]]
+    );
+    assert!(
+        matches!(&fresh.warnings[..], [Warning::KeptOut { .. }]),
+        "{:?}",
+        fresh.warnings
+    );
+    assert_eq!(
+        routes_of(&fresh.lease),
+        ["10.96.0.0/16".parse::<IpNet>().unwrap()]
+    );
+}
+
+#[tokio::test]
+async fn the_rest_of_a_network_in_use_is_asked_for() {
+    let script = vec![Some(Err(conflict("10.0.0.0/14", "10.2.0.0/15"))), Some(Ok(()))];
+    let helper = ScriptedHelper::start(script);
+    let fresh = obtain(&helper.ask(&["10.0.0.0/14"]), &[], None).await.unwrap();
+    assert_eq!(helper.asked()[1], ["10.0.0.0/15"]);
+    assert!(
+        matches!(&fresh.warnings[..], [Warning::InUse(_)]),
+        "{:?}",
+        fresh.warnings
+    );
+}
+
+#[tokio::test]
+async fn a_refused_learned_address_is_no_warning() {
+    let script = vec![Some(Err(conflict("10.9.8.7/32", "10.9.8.0/24"))), Some(Ok(()))];
+    let helper = ScriptedHelper::start(script);
+    let learned = [declared("10.9.8.7/32")];
+    let fresh = obtain(&helper.ask(&["10.96.0.0/16"]), &learned, None)
+        .await
+        .unwrap();
+    assert_eq!(helper.asked()[1], ["10.96.0.0/16"]);
+    assert_eq!(fresh.warnings, []);
+}
+
+#[tokio::test]
+async fn a_refusal_that_less_does_not_help_is_final() {
+    let helper = ScriptedHelper::start(vec![Some(Err(HelperRefusal::NoFreeSlot))]);
+    let error = obtain(&helper.ask(&["10.96.0.0/16"]), &[], None)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, VpnTcpError::Refused(HelperRefusal::NoFreeSlot)),
+        "{error}"
+    );
+    assert_eq!(helper.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_lost_lease_asks_for_its_slot() {
+    let helper = ScriptedHelper::start(vec![Some(Ok(()))]);
+    let slot = Slot::try_from(7).unwrap();
+    let fresh = obtain(&helper.ask(&["10.96.0.0/16"]), &[], Some(slot))
+        .await
+        .unwrap();
+    assert_eq!(fresh.lease.granted().slot, slot);
+}
+
+#[tokio::test]
+async fn a_helper_that_hangs_up_is_gone() {
+    let helper = ScriptedHelper::start(vec![None]);
+    let error = obtain(&helper.ask(&["10.96.0.0/16"]), &[], None)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, VpnTcpError::Helper(ClientError::Gone(_))),
+        "{error}"
+    );
+}
