@@ -1,0 +1,62 @@
+//! Names that other sessions answer.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_this_session_has_not_got_is_asked_of_the_next() {
+    let mut bench = bench();
+    bench.script.neighbors.says("orders", Say::Address(PUBLIC), 10);
+    bench
+        .script
+        .neighbors
+        .says("web.prod.slipway.internal", Say::Address(PUBLIC), 10);
+    bench
+        .script
+        .neighbors
+        .says("www.example.org", Say::Address(PUBLIC), 10);
+    // The last is perhaps an extra host of theirs. "Not here" is not remembered as "nowhere".
+    for name in ["orders", "orders", "web.prod.slipway.internal", "www.example.org"] {
+        bench.finds(name, PUBLIC).await;
+        assert_eq!(bench.event(), (Answerer::Neighbor, NameOutcome::Found), "{name}");
+    }
+    bench.script.laptop.says("www.example.org", Say::Address(SVC), 0);
+    bench.finds("www.example.org", SVC).await;
+    assert_eq!(bench.ask("nosuch").await.code, ResponseCode::NXDomain);
+
+    let neighbor = |name: &str| {
+        let query = message::query(&name.parse().unwrap(), RecordType::A);
+        bench.resolver.answer_neighbor(query.into())
+    };
+    assert!(neighbor("web").await.is_some());
+    bench
+        .script
+        .cluster
+        .says("shopify.dev.svc.cluster.local", Say::Address(SVC), 0);
+    bench.script.laptop.says("shopify.dev", Say::Address(PUBLIC), 0);
+    assert!(neighbor("shopify.dev").await.is_some());
+    bench.finds("shopify.dev", PUBLIC).await;
+    assert!(neighbor("orders").await.is_none());
+    assert!(neighbor("www.example.org").await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shared_name_is_an_older_sessions() {
+    let mut bench = bench();
+    bench.script.elders.says("web", Say::Address(PUBLIC), 10);
+    bench.finds("web", PUBLIC).await;
+    assert_eq!(bench.event(), (Answerer::Neighbor, NameOutcome::Found));
+    // Theirs is not remembered as ours, and they are not asked for a name that ours has not got.
+    bench.script.elders.says("web", Say::NxDomain, 10);
+    bench.finds("web", SVC).await;
+    assert_eq!(bench.script.elders.asked().len(), 2);
+    assert_eq!(bench.ask("nosuch").await.code, ResponseCode::NXDomain);
+    assert!(bench.script.elders.asked().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_older_sessions_have_no_name() {
+    let mut bench = bench();
+    bench.script.elders.says("web", Say::Address(PUBLIC), 5_000);
+    bench.finds("web", SVC).await;
+    assert_eq!(bench.event(), (Answerer::Cluster, NameOutcome::Found));
+}
