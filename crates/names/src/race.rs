@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_laptop_that_fails_gives_no_name_away() {
+    fn names_stay_the_laptops_when_its_servers_fail() {
         for order in [Order::Together, Order::LaptopFirst, Order::Searched] {
             for heard in all().filter(|heard| settle(order, *heard) == Some(Verdict::Cluster)) {
                 let said_so = heard.laptop == Said::NoSuchName;
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cluster_is_not_told_names_of_the_laptops_domains() {
+    fn the_cluster_is_not_asked_for_names_of_laptop_domains() {
         for order in [Order::Together, Order::LaptopFirst] {
             for laptop in SAID {
                 assert!(
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn nxdomain_needs_the_word_of_the_side_that_counts() {
+    fn nxdomain_comes_only_from_the_side_that_counts() {
         for order in ORDERS {
             for heard in all().filter(|heard| settle(order, *heard) == Some(Verdict::NoSuchName)) {
                 let counts = if order == Order::ClusterFirst {
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn once_all_have_spoken_there_is_a_verdict() {
+    fn there_is_a_verdict_once_all_replies_are_in() {
         for order in ORDERS {
             let all_have = |heard: &Heard| {
                 heard.cluster != Said::Nothing
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_waited_for_is_asked() {
+    fn a_side_that_is_waited_for_may_be_asked() {
         for order in ORDERS {
             // A side that may never be asked keeps silent.
             for heard in all().filter(|heard| {

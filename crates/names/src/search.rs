@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn names_with_few_dots_are_asked_with_the_search_domains_first() {
+    fn search_domains_come_first_for_names_with_few_dots() {
         let mut list = SearchList {
             domains: ["corp.internal", "lan"]
                 .map(|name| name.parse().unwrap())

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_carries_several_queries_and_a_slow_one_holds_up_none() {
+    async fn a_slow_query_of_a_stream_holds_up_no_other() {
         let (mut client, server) = duplex(4096);
         let resolver = resolver();
         let asks = async {
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_that_is_idle_or_speaks_something_else_is_ended() {
+    async fn an_idle_or_garbled_stream_is_closed() {
         let (idle, server) = duplex(64);
         let start = tokio::time::Instant::now();
         resolver().serve_tcp(server).await.unwrap();

@@ -183,7 +183,7 @@ async fn upstream_of(server: SocketAddr) -> Upstream<Plain> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_server_of_the_laptop_that_says_nothing_is_given_up_after_two_rounds() {
+async fn a_silent_upstream_is_given_up_after_two_rounds() {
     let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let upstream = upstream_of(silent.local_addr().unwrap()).await;
     let began = Instant::now();
@@ -196,7 +196,7 @@ async fn a_name_server_of_the_laptop_that_says_nothing_is_given_up_after_two_rou
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_server_of_the_laptop_that_says_nothing_over_tcp_is_given_up() {
+async fn an_upstream_silent_over_tcp_is_given_up() {
     let by_tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = by_tcp.local_addr().unwrap();
     let by_udp = UdpSocket::bind(address).await.unwrap();

@@ -17,7 +17,7 @@ fn asked(name: &[u8], edns: bool) -> Vec<u8> {
 }
 
 #[test]
-fn a_renamed_answer_carries_the_programs_name_in_its_own_case() {
+fn a_renamed_answer_has_the_programs_name_and_case() {
     let bytes = asked(WEB, false);
     let query = Query::parse(&bytes).unwrap();
     let full: Name = "web.shop.svc.cluster.local".parse().unwrap();

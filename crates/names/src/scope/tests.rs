@@ -45,7 +45,7 @@ fn both(order: Order, candidates: &[&str]) -> Decision {
 }
 
 #[test]
-fn every_way_to_write_a_service_leads_to_its_full_name() {
+fn every_form_of_a_service_expands_to_its_full_name() {
     let scope = scope();
     let full = "web.shop.svc.cluster.local";
     assert_eq!(decide(&scope, "web"), both(Order::ClusterFirst, &[full]));
@@ -122,7 +122,7 @@ fn service_labels_do_not_count_as_dots() {
 }
 
 #[test]
-fn a_namespace_called_like_a_top_level_domain_leaves_public_names_alone() {
+fn a_namespace_named_like_a_tld_takes_no_public_name() {
     let scope = scope();
     for name in ["shopify.dev", "example.com", "www.shopify.dev", "www.example.com"] {
         let Decision::Both {
@@ -148,7 +148,7 @@ fn a_namespace_called_like_a_top_level_domain_leaves_public_names_alone() {
 }
 
 #[test]
-fn without_permission_to_list_namespaces_every_form_still_works() {
+fn every_form_works_without_a_list_of_namespaces() {
     let scope = Scope {
         namespaces: Namespaces::Unknown,
         ..scope()
@@ -205,7 +205,7 @@ fn search_domains_of_the_laptop_do_not_break_cluster_names() {
 }
 
 #[test]
-fn hosts_and_suffixes_of_the_user_go_to_the_cluster_as_they_are() {
+fn the_users_hosts_and_suffixes_reach_the_cluster_as_is() {
     let scope = scope();
     assert_eq!(
         decide(&scope, "db.partner.example"),
@@ -226,7 +226,7 @@ fn hosts_and_suffixes_of_the_user_go_to_the_cluster_as_they_are() {
 }
 
 #[test]
-fn reverse_names_of_cluster_addresses_only_go_to_the_cluster() {
+fn only_reverse_names_of_cluster_ranges_reach_the_cluster() {
     let scope = scope();
     for (address, ours) in [
         ("10.96.3.4", true),
@@ -359,7 +359,7 @@ fn names_that_the_laptop_needs_itself_are_never_shared() {
 }
 
 #[test]
-fn a_search_domain_of_ours_is_no_way_round_a_reserved_name() {
+fn our_search_domains_do_not_bypass_reserved_names() {
     let mut scope = Scope {
         api_server: names(&["k8s-api"]).into_iter().collect(),
         ..scope()

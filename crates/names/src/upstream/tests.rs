@@ -77,7 +77,7 @@ async fn servers_are_asked_in_their_order() {
 }
 
 #[tokio::test]
-async fn a_silent_server_is_passed_over_and_not_asked_first_again() {
+async fn a_silent_server_is_skipped_and_no_longer_asked_first() {
     let servers = [server(SILENT).await, server(SECOND).await];
     let upstream = upstream(&servers).await;
     assert_eq!(last_octet(&upstream.ask(asked()).await.unwrap()), 2);
@@ -171,6 +171,6 @@ async fn a_truncated_answer_is_asked_again_over_tcp() {
 }
 
 #[tokio::test]
-async fn without_servers_there_is_nobody_to_ask() {
+async fn without_servers_a_question_fails_at_once() {
     assert_eq!(upstream(&[]).await.ask(asked()).await, Err(AskError::NoServer));
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn addresses_that_are_withheld_are_left_out_and_spoil_no_others() {
+async fn a_withheld_address_is_left_out_and_spoils_no_others() {
     let bench = bench();
     bench
         .script
@@ -57,7 +57,7 @@ async fn an_answer_with_no_address_left_is_a_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whose_word_an_address_is_follows_from_its_name() {
+async fn the_origin_of_an_address_follows_from_its_name() {
     let bench = bench();
     let scope = Scope {
         hosts: ["db.partner.example".parse().unwrap()].into(),
@@ -98,7 +98,7 @@ async fn whose_word_an_address_is_follows_from_its_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_addresses_of_the_name_itself_are_routed_and_handed_out() {
+async fn only_the_names_own_addresses_are_routed_and_given() {
     let bench = bench();
     bench
         .script
@@ -163,7 +163,7 @@ impl Asks for Mapped {
 const MAPPED: Ipv4Addr = Ipv4Addr::new(198, 18, 4, 7);
 
 #[tokio::test(start_paused = true)]
-async fn an_address_that_the_laptop_uses_otherwise_is_handed_out_as_another_and_found_back() {
+async fn a_conflicting_address_is_mapped_and_mapped_back() {
     let script = Script::default();
     script
         .cluster

@@ -37,7 +37,7 @@ async fn an_answer_carries_the_askers_id_and_case() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_without_that_type_exists_all_the_same() {
+async fn a_name_without_that_record_type_still_exists() {
     let bench = bench();
     let message = bench.raw("web", RecordType::AAAA, Transport::Udp).await;
     assert_eq!(
@@ -47,7 +47,7 @@ async fn a_name_without_that_type_exists_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_too_long_for_a_datagram_are_cut_and_whole_over_tcp() {
+async fn long_answers_are_cut_over_udp_and_whole_over_tcp() {
     let bench = bench();
     bench
         .script
@@ -76,7 +76,7 @@ async fn answers_too_long_for_a_datagram_are_cut_and_whole_over_tcp() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_check_name_is_answered_here_and_never_leaves() {
+async fn the_check_name_is_answered_without_any_server() {
     let mut bench = bench();
     bench.finds("check.slipway.internal", CHECK_ADDRESS).await;
     let v6 = bench

@@ -27,7 +27,7 @@ async fn a_full_or_forgotten_observer_holds_up_no_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_of_the_cluster_to_something_else_is_not_believed() {
+async fn an_answer_to_another_question_is_a_failure() {
     struct Liar;
     impl Asks for Liar {
         async fn cluster(&self, _query: Bytes) -> Result<Bytes, AskError> {
@@ -74,7 +74,7 @@ impl Asks for Arc<Loop> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cluster_that_asks_us_back_ends_in_one_failure_and_no_storm() {
+async fn a_cluster_that_asks_back_causes_one_failure_and_no_loop() {
     let asks = Arc::new(Loop::default());
     let scope = Scope {
         hosts: ["db.partner.example".parse().unwrap()].into(),
@@ -113,7 +113,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn whatever_comes_in_and_whatever_comes_back_there_is_an_answer(
+    fn any_query_and_any_reply_lead_to_an_answer(
         query in proptest::collection::vec(any::<u8>(), 0..64),
         well_formed: bool,
         label in "[a-zA-Z]{1,9}",

@@ -4,7 +4,7 @@ use super::*;
 use crate::limits::STALE_AFTER;
 
 #[tokio::test(start_paused = true)]
-async fn found_names_are_remembered_for_five_seconds_and_absent_ones_for_two() {
+async fn found_names_are_cached_for_5_s_and_absent_ones_for_2() {
     let mut bench = bench();
     bench.finds("web", SVC).await;
     assert_eq!(bench.ask("nosuch.shop.svc").await.code, ResponseCode::NXDomain);
@@ -26,7 +26,7 @@ async fn found_names_are_remembered_for_five_seconds_and_absent_ones_for_two() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_made_after_connecting_is_found_within_ten_seconds() {
+async fn a_new_service_is_found_within_ten_seconds() {
     let bench = bench();
     assert_eq!(bench.ask("late").await.code, ResponseCode::NXDomain);
     bench
@@ -38,7 +38,7 @@ async fn a_service_made_after_connecting_is_found_within_ten_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ttls_that_leave_us_never_exceed_what_we_remember() {
+async fn ttls_given_to_programs_never_exceed_the_cache() {
     let bench = bench();
     let message = bench.raw("web", RecordType::A, Transport::Udp).await;
     assert_eq!(message.answers[0].ttl, 5);
@@ -48,7 +48,7 @@ async fn ttls_that_leave_us_never_exceed_what_we_remember() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn flushing_forgets_and_keeps_what_is_under_way_from_being_remembered() {
+async fn a_flush_also_keeps_answers_under_way_out_of_the_cache() {
     let bench = bench();
     bench.finds("web", SVC).await;
     bench.resolver.flush();
@@ -77,7 +77,7 @@ async fn a_change_of_scope_is_in_force_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_who_ask_the_same_at_once_are_one_question_to_the_cluster() {
+async fn equal_questions_at_once_are_one_to_the_cluster() {
     let bench = bench();
     let all = (0..50).map(|_| bench.finds("web", SVC));
     futures_util::future::join_all(all).await;
@@ -85,7 +85,7 @@ async fn many_who_ask_the_same_at_once_are_one_question_to_the_cluster() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_stops_waiting_takes_nobody_along() {
+async fn a_caller_that_gives_up_ends_no_other_wait() {
     let bench = bench();
     let gives_up = timeout(Duration::from_millis(5), bench.ask("web"));
     let (gone, ()) = tokio::join!(gives_up, bench.finds("web", SVC));
@@ -99,7 +99,7 @@ async fn whoever_stops_waiting_takes_nobody_along() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_moment_without_the_cluster_is_bridged_for_ten_seconds() {
+async fn a_cluster_outage_is_bridged_for_ten_seconds() {
     for (say, within) in [
         (Say::Nothing, STALE_AFTER),
         (Say::Fails(AskError::Unreachable), Duration::ZERO),

@@ -4,7 +4,7 @@ use super::*;
 use crate::limits::PATIENCE;
 
 #[tokio::test(start_paused = true)]
-async fn a_name_that_nobody_knows_is_nxdomain_within_two_seconds_however_silent_the_laptop_is() {
+async fn an_unknown_short_name_is_nxdomain_within_two_seconds() {
     for (say, after) in [
         (Say::NxDomain, 300),
         (Say::Nothing, 0),
@@ -46,7 +46,7 @@ async fn public_names_never_reach_the_cluster() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_public_name_stays_public_though_a_namespace_has_its_ending() {
+async fn a_namespace_named_dev_takes_no_public_name_away() {
     let bench = bench();
     bench
         .script
@@ -91,7 +91,7 @@ const TROUBLE: [(Say, u64); 4] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn a_laptop_that_fails_gives_no_name_away() {
+async fn names_stay_the_laptops_when_its_servers_fail() {
     for (say, after) in TROUBLE {
         let bench = bench_without_namespaces();
         bench.script.cluster.otherwise(Say::Address(SVC), 1);
@@ -110,7 +110,7 @@ async fn a_laptop_that_fails_gives_no_name_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_cluster_is_not_told_names_of_laptop_domains() {
+async fn the_cluster_is_not_asked_for_names_of_laptop_domains() {
     let bench = bench_without_namespaces();
     bench.script.cluster.otherwise(Say::Address(SVC), 1);
     bench.script.laptop.says("com", Say::NoData, 20);
@@ -183,7 +183,7 @@ async fn a_slow_public_name_is_waited_for_as_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cluster_out_of_reach_changes_nothing_for_names_of_the_laptop() {
+async fn laptop_names_work_while_the_cluster_is_unreachable() {
     let mut bench = bench();
     bench.script.cluster.otherwise(Say::Nothing, 0);
     bench.script.laptop.says("printer", Say::Address(PUBLIC), 10);

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_name_that_this_session_has_not_got_is_asked_of_the_next() {
+async fn an_unknown_name_is_asked_of_other_sessions() {
     let mut bench = bench();
     bench.script.neighbors.says("orders", Say::Address(PUBLIC), 10);
     bench
@@ -40,7 +40,7 @@ async fn a_name_that_this_session_has_not_got_is_asked_of_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shared_name_is_an_older_sessions() {
+async fn a_shared_name_belongs_to_the_older_session() {
     let mut bench = bench();
     bench.script.elders.says("web", Say::Address(PUBLIC), 10);
     bench.finds("web", PUBLIC).await;
@@ -54,7 +54,7 @@ async fn a_shared_name_is_an_older_sessions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silent_older_sessions_have_no_name() {
+async fn silent_older_sessions_hold_up_no_answer() {
     let mut bench = bench();
     bench.script.elders.says("web", Say::Address(PUBLIC), 5_000);
     bench.finds("web", SVC).await;
