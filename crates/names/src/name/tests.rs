@@ -1,5 +1,8 @@
-use super::*;
+//! Tests of names in text and wire form.
+
 use proptest::prelude::*;
+
+use super::*;
 
 fn name(text: &str) -> Name {
     text.parse().unwrap()
