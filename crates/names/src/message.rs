@@ -1,7 +1,8 @@
-//! Answers: reading them, giving them another owner name, making our own.
+//! Answers as raw bytes: reading, patching and writing them.
 //!
-//! Answers stay the bytes that came. They are walked once to find what may be patched in place (TTLs) and what must be
-//! known (addresses, outcome); only one that gets another owner name is taken apart, since names point into each other.
+//! An answer keeps the bytes in which it came. They are walked once, to find the TTLs and addresses that can be patched in
+//! place, and the outcome. Only an answer that gets another owner name, or loses records, is parsed and written anew,
+//! because names in it point into each other.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -20,10 +21,10 @@ use crate::question::{HEADER, Query};
 mod walk;
 mod write;
 
-/// The longest that a found name may be remembered, by us and by those we tell it to.
+/// Longest time for which a found name may be cached, here and by programs.
 pub(crate) const FOUND_FOR: Duration = Duration::from_secs(5);
 
-/// The longest that a name may be remembered as absent: a service is there soon after it was made.
+/// Longest time for which a name may be cached as absent: a new service has to be found soon after it was made.
 pub(crate) const ABSENT_FOR: Duration = Duration::from_secs(2);
 
 /// Response codes (RFC 1035, 4.1.1).
@@ -50,32 +51,35 @@ impl Rcode {
     }
 }
 
-/// An answer whose records have been walked.
+/// Answer, and the places of its addresses and TTLs.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) bytes: Vec<u8>,
     pub(crate) outcome: NameOutcome,
-    /// The name that the question's name is an alias (CNAME) of, where it is one.
+    /// The name at the end of the aliases (CNAME) of the question's name; `None` if it is not an alias.
     pub(crate) alias_of: Option<Name>,
-    /// The addresses of the question's name, or of the name that it is an alias of.
+    /// The addresses of the question's name, or of `alias_of`.
     pub(crate) addresses: Vec<IpAddr>,
-    /// Whether there are addresses of other names in it, of any section.
+    /// Whether any section has addresses of other names.
     pub(crate) has_other_addresses: bool,
-    /// Where they are, in the same order.
+    /// The offsets of `addresses`, in the same order.
     places: Vec<usize>,
-    /// Where the TTLs are.
+    /// The offsets of all TTLs.
     ttls: Vec<usize>,
 }
 
 impl Answer {
-    /// Walks an answer to `query`.
+    /// Reads an answer to `query`.
+    ///
+    /// # Errors
+    /// [`AskError::Garbled`] if it answers another question, or its records do not add up.
     pub(crate) fn read(bytes: Vec<u8>, query: &Query<'_>) -> Result<Self, AskError> {
         walk::walk(&bytes, query)
             .map(|walked| Self { bytes, ..walked })
             .ok_or(AskError::Garbled)
     }
 
-    /// Shortens TTLs to what a cluster answer may be remembered, and says how long this one may be.
+    /// Shortens all TTLs to the time for which a cluster answer may be cached, and returns the time for this one.
     pub(crate) fn limit_ttls(&mut self) -> Duration {
         let limit = if self.outcome == NameOutcome::Found {
             FOUND_FOR
@@ -94,12 +98,12 @@ impl Answer {
         shortest
     }
 
-    /// Whether there are no addresses in it but those of its name that `keep` holds.
+    /// Whether all addresses in the answer belong to its name and are in `keep`.
     pub(crate) fn has_only(&self, keep: &[IpAddr]) -> bool {
         !self.has_other_addresses && self.addresses.iter().all(|address| keep.contains(address))
     }
 
-    /// This answer with the addresses of its name that `keep` holds, and no others.
+    /// Returns this answer without the addresses that are not in `keep` or belong to other names.
     pub(crate) fn with_addresses(&self, query: &Query<'_>, keep: &[IpAddr]) -> Result<Self, AskError> {
         let owner = self.alias_of.as_ref().map_or(query.name, Name::wire);
         let rewritten = || {
@@ -118,12 +122,12 @@ impl Answer {
             message.to_vec().ok()
         };
         let mut bytes = rewritten().ok_or(AskError::Garbled)?;
-        // What rewrites it does not keep the case of letters.
+        // Rewriting does not keep the letter case.
         address_to(query, &mut bytes);
         Self::read(bytes, query)
     }
 
-    /// Puts other addresses of the same family in their places.
+    /// Replaces addresses in place. A replacement of the other family is ignored.
     pub(crate) fn replace_addresses(&mut self, replace: impl Fn(IpAddr) -> IpAddr) {
         for (address, at) in self.addresses.iter_mut().zip(&self.places) {
             let rest = self.bytes.get_mut(*at..).unwrap_or_default();
@@ -147,7 +151,7 @@ impl Answer {
         }
     }
 
-    /// Writes the answer for `query`, which has the same key, `age` after it was limited.
+    /// Writes the answer for `query`, which has the same key, with TTLs reduced by `age`.
     pub(crate) fn write(&self, query: &Query<'_>, age: Duration, out: &mut Vec<u8>) {
         out.clear();
         out.extend_from_slice(&self.bytes);
@@ -161,7 +165,7 @@ impl Answer {
                 continue;
             };
             let left = u64::from(u32::from_be_bytes(*field)).saturating_sub(age);
-            // A stale answer is good for this once (RFC 8767 has 30 s, but our clusters are back within seconds).
+            // An expired answer gets 1 s: RFC 8767 suggests 30 s, but a session is reconnected within seconds.
             *field = seconds(Duration::from_secs(left.max(1)));
         }
     }
@@ -171,7 +175,7 @@ fn seconds(ttl: Duration) -> [u8; 4] {
     u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX).to_be_bytes()
 }
 
-/// Gives an answer the ID and the letter case of `query`, whose question it carries.
+/// Gives an answer the ID and the letter case of `query`, whose question it has.
 pub(crate) fn address_to(query: &Query<'_>, answer: &mut [u8]) {
     if let Some(id) = answer.first_chunk_mut() {
         *id = query.id;

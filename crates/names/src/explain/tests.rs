@@ -1,3 +1,5 @@
+//! Tests of explanations, against scripted sides.
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::Ipv4Addr;
@@ -9,7 +11,7 @@ use crate::message::Rcode;
 use crate::scope::{Namespaces, Scope};
 use crate::search::SearchList;
 
-/// What each side knows. `None` for a name that takes for ever; absent names do not exist.
+/// Names that each side has. `None` stands for a name whose question gets no answer.
 #[derive(Clone, Default)]
 struct World {
     cluster: BTreeMap<&'static str, Option<Ipv4Addr>>,
@@ -94,7 +96,7 @@ fn name_of(text: &str) -> Name {
     text.parse().unwrap()
 }
 
-/// Every name with what is said of it: who answers, why, and what would change it.
+/// Explanations of all names in text form: who answers, why, cause and remedy.
 async fn in_words(world: World, names: &[&str]) -> String {
     let mut text = String::new();
     for name in names {
@@ -177,7 +179,7 @@ async fn a_service_in_another_namespace_is_suggested() {
     Nobody Nowhere: `orders.shop.svc` does not exist in the cluster, whose name it is. Perhaps `orders.dev.svc.cluster.local` was meant.
     ");
     let said = explain(world(), "web").await;
-    assert_eq!(said.near, None, "a name that answers needs no advice");
+    assert_eq!(said.near, None, "`web` exists, so no other name is suggested");
 }
 
 #[tokio::test(start_paused = true)]

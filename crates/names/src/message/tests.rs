@@ -1,3 +1,5 @@
+//! Tests of answers and of messages that the resolver writes.
+
 use std::net::Ipv4Addr;
 
 use proptest::prelude::*;

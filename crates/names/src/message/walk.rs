@@ -1,4 +1,4 @@
-//! Records of an answer, walked in the bytes that came.
+//! Walk through the bytes of an answer: its question, names, addresses and TTLs.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -8,7 +8,7 @@ use super::Answer;
 use crate::name::{MAX_NAME, Name};
 use crate::question::{HEADER, OPT, Query, RecordType};
 
-/// The most aliases (CNAME) that one name may go through. Resolvers follow some ten.
+/// Bound of aliases (CNAME) that are followed for one name. Other resolvers follow about ten.
 const MOST_ALIASES: usize = 16;
 
 /// Whether `answer` answers the one question of `query`, whatever its ID.
@@ -24,17 +24,18 @@ pub(crate) fn answers(answer: &[u8], query: &Query<'_>) -> bool {
             .is_some_and(|echoed| echoed.eq_ignore_ascii_case(&section))
 }
 
-/// Whether a server cut its answer short.
+/// Whether an answer is marked as truncated.
 pub(crate) fn is_truncated(answer: &[u8]) -> bool {
     answer.get(2).is_some_and(|flags| flags & 0x02 != 0)
 }
 
-/// The response code in an answer's header.
+/// Returns the response code in an answer's header.
 pub(crate) fn rcode(answer: &[u8]) -> Option<u8> {
     answer.get(3).map(|flags| flags & 0x0f)
 }
 
-/// Walks the records of an answer; `None` when they do not add up. The bytes are left to the caller.
+/// Walks the records of an answer to `query`; `None` if it answers another question, or its records do not add up. The
+/// result has no bytes: the caller adds them.
 pub(super) fn walk(bytes: &[u8], query: &Query<'_>) -> Option<Answer> {
     if !answers(bytes, query) {
         return None;
@@ -65,7 +66,7 @@ pub(super) fn walk(bytes: &[u8], query: &Query<'_>) -> Option<Answer> {
         let address: Option<IpAddr> = match (kind, data.len()) {
             (RecordType::A, 4) => Some(Ipv4Addr::from(*data.first_chunk()?).into()),
             (RecordType::AAAA, 16) => Some(Ipv6Addr::from(*data.first_chunk()?).into()),
-            _other => None,
+            _ => None,
         };
         match address {
             Some(address) if index < in_answer => addresses.push((owner, address, at + 10)),
@@ -84,7 +85,7 @@ pub(super) fn walk(bytes: &[u8], query: &Query<'_>) -> Option<Answer> {
         0 if found => NameOutcome::Found,
         0 => NameOutcome::NoData,
         3 => NameOutcome::NotFound,
-        _failure => NameOutcome::Failed,
+        _ => NameOutcome::Failed,
     };
     Some(Answer {
         bytes: Vec::new(),
@@ -97,7 +98,8 @@ pub(super) fn walk(bytes: &[u8], query: &Query<'_>) -> Option<Answer> {
     })
 }
 
-/// The name that `name` is an alias of in the end; `None` where that cannot be read or is too far away.
+/// Returns the name at the end of the aliases of `name`, or `name` itself; `None` if one cannot be read or they are too
+/// many.
 fn end_of_aliases(bytes: &[u8], name: &Name, aliases: &[(usize, usize)]) -> Option<Name> {
     let mut end = name.clone();
     for _ in 0..=MOST_ALIASES {
@@ -110,7 +112,7 @@ fn end_of_aliases(bytes: &[u8], name: &Name, aliases: &[(usize, usize)]) -> Opti
     None
 }
 
-/// Reads the name at `at`, pointers followed (RFC 1035 section 4.1.4). A pointer leads backwards, so this ends.
+/// Reads the name at `at` and follows pointers (RFC 1035, 4.1.4). A pointer must lead backwards, so this ends.
 fn name_at(bytes: &[u8], mut at: usize) -> Option<Name> {
     let mut wire = Vec::new();
     loop {
@@ -132,7 +134,8 @@ fn name_at(bytes: &[u8], mut at: usize) -> Option<Name> {
                 }
                 at = target;
             }
-            _reserved => return None,
+            // Reserved label types.
+            _ => return None,
         }
         if wire.len() > MAX_NAME {
             return None;
@@ -140,7 +143,7 @@ fn name_at(bytes: &[u8], mut at: usize) -> Option<Name> {
     }
 }
 
-/// Where the name at `at`, which may end in a pointer, is over.
+/// Returns the offset after the name at `at`, which may end in a pointer.
 pub(super) fn skip_name(bytes: &[u8], mut at: usize) -> Option<usize> {
     loop {
         let length = usize::from(*bytes.get(at)?);
@@ -148,7 +151,8 @@ pub(super) fn skip_name(bytes: &[u8], mut at: usize) -> Option<usize> {
             0 => return Some(at + 1),
             1..=63 => at += 1 + length,
             0xc0..=0xff => return Some(at + 2),
-            _reserved => return None,
+            // Reserved label types.
+            _ => return None,
         }
     }
 }

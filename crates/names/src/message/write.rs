@@ -1,4 +1,4 @@
-//! Messages of our own: queries, answers without records or with one address, and answers renamed or cut.
+//! Messages that the resolver writes: queries, empty answers, one address, and answers that are renamed or cut.
 
 use std::net::Ipv4Addr;
 
@@ -13,13 +13,14 @@ use crate::asks::AskError;
 use crate::name::Name;
 use crate::question::{HEADER, OPT, Query, RecordType};
 
-/// What we can take in a datagram, told in EDNS: fits every path without fragments (DNS flag day 2020).
+/// Largest datagram that the resolver takes, stated in EDNS, in bytes: fits every path without fragments (DNS flag day
+/// 2020).
 const OUR_UDP: u16 = 1232;
 
-/// The question for `candidate` in place of the one asked, with the asker's wishes.
+/// Writes a query for `candidate` with the type, class and wishes of `query`.
 ///
-/// EDNS options stay behind: they are between two neighbors on the way (cookies, padding, keep-alive), and the answer is
-/// shared by all who ask the same.
+/// EDNS options are not copied: they concern one hop (cookies, padding, keep-alive), and the answer is shared by all
+/// programs that ask the same.
 pub(crate) fn in_place_of(query: &Query<'_>, candidate: &Name) -> Bytes {
     let [wishes0, wishes1] = query.wishes();
     let mut bytes = Vec::with_capacity(HEADER + candidate.wire().len() + 15);
@@ -31,7 +32,7 @@ pub(crate) fn in_place_of(query: &Query<'_>, candidate: &Name) -> Bytes {
     bytes.into()
 }
 
-/// Writes our EDNS record if the query has one (RFC 6891, 6.1.1: never unasked).
+/// Appends an EDNS record if the query has one (RFC 6891, 6.1.1).
 fn push_edns(query: &Query<'_>, bytes: &mut Vec<u8>) {
     let Some(edns) = query.edns else { return };
     let [size0, size1] = OUR_UDP.to_be_bytes();
@@ -51,8 +52,8 @@ fn push_edns(query: &Query<'_>, bytes: &mut Vec<u8>) {
     ]);
 }
 
-/// Gives the answer about `candidate` the owner name that `query` asked for: without a CNAME between them, so that no
-/// program sees a name other than the one it knows.
+/// Gives the answer about `candidate` the owner name that `query` asked for. There is no CNAME between them, so that
+/// programs see only the name that they asked for.
 pub(crate) fn rename(answer: &[u8], candidate: &Name, query: &Query<'_>) -> Result<Vec<u8>, AskError> {
     let renamed = || {
         let from = HickoryName::from_bytes(candidate.wire()).ok()?;
@@ -78,13 +79,13 @@ pub(crate) fn rename(answer: &[u8], candidate: &Name, query: &Query<'_>) -> Resu
     renamed().ok_or(AskError::Garbled)
 }
 
-/// An answer of our own without records.
+/// Writes an answer without records.
 pub(crate) fn empty(query: &Query<'_>, rcode: Rcode) -> Vec<u8> {
     let [wishes0, wishes1] = query.wishes();
     let additional = u8::from(query.edns.is_some());
     let mut bytes = Vec::with_capacity(HEADER + query.name.len() + 15);
     bytes.extend(query.id);
-    // An answer; recursion was available; "authentic data" is not ours to say.
+    // QR and RA are set; AD is not, because nothing was validated here.
     bytes.extend([
         0x80 | wishes0,
         0x80 | wishes1 & 0x10 | rcode.bits(),
@@ -102,7 +103,7 @@ pub(crate) fn empty(query: &Query<'_>, rcode: Rcode) -> Vec<u8> {
     bytes
 }
 
-/// An answer of our own with one address, not to be remembered.
+/// Writes an answer with one address and a TTL of 0.
 pub(crate) fn address(query: &Query<'_>, address: Ipv4Addr) -> Vec<u8> {
     let mut bytes = empty(query, Rcode::NoError);
     let record = [&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4][..], &address.octets()].concat();
@@ -112,7 +113,7 @@ pub(crate) fn address(query: &Query<'_>, address: Ipv4Addr) -> Vec<u8> {
     bytes
 }
 
-/// The answer to a query that cannot be read: its ID and the reason.
+/// Writes the answer to a query that cannot be read: its ID and the reason.
 pub(crate) fn unreadable(query: &[u8], rcode: Rcode) -> Vec<u8> {
     let &[id0, id1, flags, ..] = query else {
         return Vec::new();
@@ -133,8 +134,8 @@ pub(crate) fn unreadable(query: &[u8], rcode: Rcode) -> Vec<u8> {
     ]
 }
 
-/// Cuts an answer to what a datagram can carry: the answer records that fit, and a mark that makes the client ask over
-/// TCP. A client without TCP, such as musl before 1.2.4, makes do with them.
+/// Cuts an answer to the client's UDP limit: it keeps the answer records that fit and marks the answer as truncated, so
+/// that the client asks over TCP. A client without TCP, such as musl before 1.2.4, uses the records that it got.
 pub(crate) fn cut(query: &Query<'_>, answer: &[u8]) -> Vec<u8> {
     let mut short = empty(query, Rcode::NoError);
     let at = HEADER + query.name.len() + 4;
@@ -147,7 +148,7 @@ pub(crate) fn cut(query: &Query<'_>, answer: &[u8]) -> Vec<u8> {
     short
 }
 
-/// How many records of the answer section, which begins at `start`, end before `limit`, and where.
+/// Counts the records of the answer section, from `start`, that end before `limit`; returns the count and their end.
 fn records_within(answer: &[u8], start: usize, limit: usize) -> (u16, usize) {
     let all = answer
         .get(6..8)
@@ -170,7 +171,7 @@ fn records_within(answer: &[u8], start: usize, limit: usize) -> (u16, usize) {
     (kept, end)
 }
 
-/// A query of our own, as for an explanation.
+/// Writes a query of class 1 without EDNS, for example for an explanation.
 pub(crate) fn query(name: &Name, kind: RecordType) -> Vec<u8> {
     let mut bytes = vec![0, 0, 0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     bytes.extend_from_slice(name.wire());

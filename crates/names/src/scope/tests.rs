@@ -1,6 +1,9 @@
+//! Tests of the rules.
+
+use proptest::prelude::*;
+
 use super::*;
 use crate::question::RecordType;
-use proptest::prelude::*;
 
 const ZONE: &str = "cluster.local";
 
@@ -86,7 +89,7 @@ fn pods_of_headless_services_are_found_in_every_form() {
     );
     assert_eq!(decide(&scope, "db-0.data.shop"), both(Order::Together, &[full]));
     assert_eq!(decide(&scope, "db-0.data.shop.svc"), cluster(&[full]));
-    // A headless service with the name of a namespace hides neither.
+    // A headless service with the name of a namespace hides no name of either.
     assert_eq!(
         decide(&scope, "db-0.db"),
         both(
@@ -130,7 +133,7 @@ fn a_namespace_named_like_a_tld_takes_no_public_name() {
             ..
         } = decide(&scope, name)
         else {
-            panic!("{name} must be the laptop's if the laptop has it");
+            panic!("{name} has to stay the laptop's if the laptop has it");
         };
     }
     assert_eq!(decide(&scope, "a.dev.svc"), cluster(&["a.dev.svc.cluster.local"]));
@@ -187,7 +190,7 @@ fn search_domains_of_the_laptop_do_not_break_cluster_names() {
         decide(&scope, "_http._tcp.web.corp.internal"),
         both(Order::Searched, &["_http._tcp.web.shop.svc.cluster.local"])
     );
-    // Resolvers ask for a name with dots as it is, too, and there `a.dev` is the laptop's if the laptop has it.
+    // Resolvers also ask for a name with dots as it is, and `a.dev` is then the laptop's if the laptop has it.
     assert_eq!(decide(&scope, "web.shop.corp.internal"), Decision::Laptop);
     assert_eq!(decide(&scope, "a.dev.corp.internal"), Decision::Laptop);
     for name in [
@@ -350,11 +353,11 @@ fn names_that_the_laptop_needs_itself_are_never_shared() {
     assert_eq!(
         decide(&scope, "proxy.shop.svc"),
         cluster(&[full]),
-        "written for a cluster"
+        "a name that ends in `svc` is the cluster's"
     );
     assert!(
         matches!(decide(&scope, "proxy.shop"), Decision::Both { .. }),
-        "not what systems ask for"
+        "systems do not look for a proxy by this name"
     );
 }
 
