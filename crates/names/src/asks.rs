@@ -56,8 +56,8 @@ pub enum Admission {
 
 /// Servers that the resolver asks, as functions from a raw DNS query to a raw answer.
 ///
-/// Every future may be dropped before it is done. The resolver does not check the IDs of answers: an implementation that
-/// sends a query over a network has to choose a random ID and check it.
+/// Every future may be dropped before it is done. The resolver does not check the IDs of answers: an implementation
+/// that sends a query over a network has to choose a random ID and check it.
 pub trait Asks: Send + Sync + 'static {
     /// Asks the cluster's DNS. The answer must be whole: the far end repeats a truncated one over TCP.
     fn cluster(&self, query: Bytes) -> impl Future<Output = Result<Bytes, AskError>> + Send;
@@ -65,8 +65,8 @@ pub trait Asks: Send + Sync + 'static {
     /// Asks the laptop's own name servers, with the program's own bytes. The answer must be whole.
     fn laptop(&self, query: Bytes) -> impl Future<Output = Result<Bytes, AskError>> + Send;
 
-    /// Decides on each address of a cluster answer, in order, before programs get it. Routes may have to be made for the
-    /// addresses first.
+    /// Decides on each address of a cluster answer, in order, before programs get it. Routes may have to be made for
+    /// the addresses first.
     fn admit(&self, addresses: &[IpAddr], named_by: NamedBy) -> impl Future<Output = Vec<Admission>> + Send;
 
     /// Returns why an address was withheld recently, in a sentence without a full stop.
@@ -75,20 +75,21 @@ pub trait Asks: Send + Sync + 'static {
         None
     }
 
-    /// Maps an address of the cluster to the one that programs get. They differ when something else on the laptop uses the
-    /// cluster's range. Called before [`admit`](Self::admit), which gets the results. A result of the other address family
-    /// is ignored.
+    /// Maps an address of the cluster to the one that programs get. They differ when something else on the laptop uses
+    /// the cluster's range. Called before [`admit`](Self::admit), which gets the results. A result of the other address
+    /// family is ignored.
     fn outward(&self, address: IpAddr) -> IpAddr {
         address
     }
 
-    /// Maps an address that programs got back to the cluster's, for reverse names: the inverse of [`outward`](Self::outward).
+    /// Maps an address that programs got back to the cluster's, for reverse names: the inverse of
+    /// [`outward`](Self::outward).
     fn inward(&self, address: IpAddr) -> IpAddr {
         address
     }
 
-    /// Asks sessions that connected earlier for a name that this session's cluster has; `None` if they do not have it. A
-    /// name that several sessions could answer belongs to the one that connected first.
+    /// Asks sessions that connected earlier for a name that this session's cluster has; `None` if they do not have it.
+    /// A name that several sessions could answer belongs to the one that connected first.
     ///
     /// These sessions answer with [`Resolver::answer_neighbor`](crate::Resolver::answer_neighbor).
     fn elders(&self, query: Bytes) -> impl Future<Output = Option<Bytes>> + Send {
@@ -96,7 +97,8 @@ pub trait Asks: Send + Sync + 'static {
         std::future::ready(None)
     }
 
-    /// Asks other sessions for a name that neither the cluster nor the laptop has; `None` if they do not have it either.
+    /// Asks other sessions for a name that neither the cluster nor the laptop has; `None` if they do not have it
+    /// either.
     ///
     /// These sessions answer with [`Resolver::answer_neighbor`](crate::Resolver::answer_neighbor), which asks no other
     /// session, so that questions do not loop.

@@ -49,8 +49,8 @@ pub struct Event {
 /// Receiver of events. It is called before every answer is given, so it must not block and must bound its own queue.
 pub type Observer = Box<dyn Fn(Event) + Send + Sync>;
 
-/// Returns an observer and the bounded queue that it fills. Events are dropped while the queue is full, so that no answer
-/// waits for the program that shows it.
+/// Returns an observer and the bounded queue that it fills. Events are dropped while the queue is full, so that no
+/// answer waits for the program that shows it.
 #[must_use]
 pub fn channel(capacity: usize) -> (Observer, mpsc::Receiver<Event>) {
     let (sender, receiver) = mpsc::channel(capacity);

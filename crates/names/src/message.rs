@@ -1,8 +1,8 @@
 //! Answers as raw bytes: reading, patching and writing them.
 //!
-//! An answer keeps the bytes in which it came. They are walked once, to find the TTLs and addresses that can be patched in
-//! place, and the outcome. Only an answer that gets another owner name, or loses records, is parsed and written anew,
-//! because names in it point into each other.
+//! An answer keeps the bytes in which it came. They are walked once, to find the TTLs and addresses that can be patched
+//! in place, and the outcome. Only an answer that gets another owner name, or loses records, is parsed and written
+//! anew, because names in it point into each other.
 
 use std::net::IpAddr;
 use std::time::Duration;

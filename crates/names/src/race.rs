@@ -2,13 +2,13 @@
 //!
 //! For names without dots the cluster's answer counts: it is given whenever it says that the name exists. The laptop's
 //! answer is given when the cluster does not have the name, or stays silent for longer than the limit. For all other
-//! shared names the laptop's answer counts: the cluster's is given only when the laptop's name servers said that the name
-//! does not exist, because a name must not lead to a pod of the cluster when a server is slow. There is one exception:
-//! name servers that recently said that the name's last label does not exist have also said that nothing below it exists
-//! (RFC 8020).
+//! shared names the laptop's answer counts: the cluster's is given only when the laptop's name servers said that the
+//! name does not exist, because a name must not lead to a pod of the cluster when a server is slow. There is one
+//! exception: name servers that recently said that the name's last label does not exist have also said that nothing
+//! below it exists (RFC 8020).
 //!
-//! NXDOMAIN is given only when it is known to be true: a program that gets it gives up, and one that gets SERVFAIL tries
-//! again.
+//! NXDOMAIN is given only when it is known to be true: a program that gets it gives up, and one that gets SERVFAIL
+//! tries again.
 
 use crate::scope::Order;
 

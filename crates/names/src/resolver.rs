@@ -150,7 +150,8 @@ impl<A: Asks> Resolver<A> {
 
     /// Answers a datagram from the cache, without waiting, in about a microsecond.
     ///
-    /// Returns `true` with the answer in `out`. On `false`, `out` is unchanged and [`answer`](Self::answer) has to be used.
+    /// Returns `true` with the answer in `out`. On `false`, `out` is unchanged and [`answer`](Self::answer) has to be
+    /// used.
     pub fn try_answer(&self, query: &[u8], out: &mut Vec<u8>) -> bool {
         let Ok(query) = Query::parse(query) else {
             return false;
@@ -184,8 +185,8 @@ impl<A: Asks> Resolver<A> {
         true
     }
 
-    /// Answers a query. Errors become answers too, such as SERVFAIL. Only bytes that are not a query get the empty answer,
-    /// which must not be sent.
+    /// Answers a query. Errors become answers too, such as SERVFAIL. Only bytes that are not a query get the empty
+    /// answer, which must not be sent.
     pub async fn answer(&self, query: Bytes, transport: Transport) -> Bytes {
         let start = Instant::now();
         let parsed = match Query::parse(&query) {
@@ -354,8 +355,8 @@ impl<A: Asks> Resolver<A> {
         Reply::cluster(&asked.query, &found, candidates)
     }
 
-    /// Removes the addresses that programs must not get. An answer that has no others is a failure: packets to an address
-    /// without a route would follow the laptop's default route.
+    /// Removes the addresses that programs must not get. An answer that has no others is a failure: packets to an
+    /// address without a route would follow the laptop's default route.
     async fn admit(
         &self,
         asked: &Asked<'_>,

@@ -1,11 +1,11 @@
 //! Rules that decide whose a name is, without I/O.
 //!
 //! Some names belong to the cluster alone: those that end in the cluster domain, in `svc`, or in a suffix that the user
-//! gave, and the reverse names of cluster addresses. Shorter names are shared: `web`, `web.shop`, `db-0.db`. A shared name
-//! that already exists on the laptop keeps its meaning, because a namespace may be called `dev` or `com`, and a company
-//! may have a host `web`. The laptop's name servers decide this, not a list of top-level domains, because they also know
-//! private domains. Where they have a domain of the name's last label, the cluster is not asked; where they fail, the
-//! answer is a failure.
+//! gave, and the reverse names of cluster addresses. Shorter names are shared: `web`, `web.shop`, `db-0.db`. A shared
+//! name that already exists on the laptop keeps its meaning, because a namespace may be called `dev` or `com`, and a
+//! company may have a host `web`. The laptop's name servers decide this, not a list of top-level domains, because they
+//! also know private domains. Where they have a domain of the name's last label, the cluster is not asked; where they
+//! fail, the answer is a failure.
 //!
 //! | name (session in `shop`) | asked | wins |
 //! |---|---|---|
@@ -32,11 +32,12 @@ use crate::search::SearchList;
 
 /// Address of `check.slipway.internal`, from the range for benchmarks (RFC 2544), which no host has.
 ///
-/// A self-test asks for the name through the laptop's resolver. This address shows that the question reached the session.
+/// A self-test asks for the name through the laptop's resolver. This address shows that the question reached the
+/// session.
 pub const CHECK_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 18, 255, 53);
 
-/// Names by which systems look for a proxy or a tunnel without being configured. A service of such a name must not become
-/// the proxy of every browser on the laptop.
+/// Names by which systems look for a proxy or a tunnel without being configured. A service of such a name must not
+/// become the proxy of every browser on the laptop.
 const DISCOVERED: [&[u8]; 3] = [b"wpad", b"isatap", b"proxy"];
 
 /// Namespaces that the session knows.
@@ -53,8 +54,8 @@ pub enum Namespaces {
 pub struct Scope {
     /// The domain of the cluster's own names, nearly always `cluster.local`.
     pub cluster_domain: Name,
-    /// Whether that domain may belong to someone outside the cluster. Names below it then stay the laptop's, and only the
-    /// short forms of cluster names are the cluster's.
+    /// Whether that domain may belong to someone outside the cluster. Names below it then stay the laptop's, and only
+    /// the short forms of cluster names are the cluster's.
     pub domain_is_doubtful: bool,
     /// The session's namespace, where names without dots are looked up.
     pub namespace: Label,
@@ -71,8 +72,8 @@ pub struct Scope {
     pub reserved: BTreeSet<Name>,
     /// The names by which the laptop reaches the API server. They are reserved too.
     pub api_server: BTreeSet<Name>,
-    /// Search domains that this session gave to the laptop's resolver. A name that ends in one may have been a short name,
-    /// so it is refused if that one would lead to a proxy or to the API server.
+    /// Search domains that this session gave to the laptop's resolver. A name that ends in one may have been a short
+    /// name, so it is refused if that one would lead to a proxy or to the API server.
     pub our_search: Vec<Name>,
     /// The laptop's own search list, from which its resolver may have appended a domain to a short name.
     pub laptop_search: SearchList,
@@ -129,19 +130,20 @@ pub enum Decision {
 pub enum Order {
     /// The cluster's counts. The laptop is asked a moment later, or when the cluster does not have the name.
     ClusterFirst,
-    /// The laptop's counts, but the name is likely to be the cluster's: both are asked at once, unless the laptop's name
-    /// servers have a domain of the name's last label.
+    /// The laptop's counts, but the name is likely to be the cluster's: both are asked at once, unless the laptop's
+    /// name servers have a domain of the name's last label.
     Together,
-    /// The laptop's counts. The cluster is asked when the laptop does not have the name, unless the laptop's name servers
-    /// have a domain of the name's last label.
+    /// The laptop's counts. The cluster is asked when the laptop does not have the name, unless the laptop's name
+    /// servers have a domain of the name's last label.
     LaptopFirst,
-    /// The laptop's counts. The cluster is asked for the name without its search domain when the laptop does not have it.
+    /// The laptop's counts. The cluster is asked for the name without its search domain when the laptop does not have
+    /// it.
     Searched,
 }
 
 impl Order {
-    /// Whether it matters that the laptop's name servers have a domain of the name's last label. It does not below a search
-    /// domain of the laptop, whose last label they have in any case.
+    /// Whether it matters that the laptop's name servers have a domain of the name's last label. It does not below a
+    /// search domain of the laptop, whose last label they have in any case.
     pub(crate) const fn heeds_last_label(self) -> bool {
         match self {
             Self::Together | Self::LaptopFirst => true,

@@ -22,8 +22,8 @@ impl Default for SearchList {
 }
 
 impl SearchList {
-    /// Returns the names that a resolver asks for when a program gives it `name`, in order, each with the search domain that
-    /// was appended. The program gets the first that exists.
+    /// Returns the names that a resolver asks for when a program gives it `name`, in order, each with the search domain
+    /// that was appended. The program gets the first that exists.
     pub(crate) fn asked_for<'a>(&'a self, name: &'a Name) -> Vec<(Name, Option<&'a Name>)> {
         let searched = self
             .domains

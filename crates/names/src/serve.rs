@@ -19,8 +19,8 @@ const TCP_IDLE: Duration = Duration::from_secs(LAPTOP_WITHIN.as_secs() + 4);
 const TCP_PIPELINE: usize = 16;
 
 impl<A: Asks> Resolver<A> {
-    /// Answers the queries of one stream until the client closes it, is idle for twelve seconds, or sends something that is
-    /// not a query.
+    /// Answers the queries of one stream until the client closes it, is idle for twelve seconds, or sends something
+    /// that is not a query.
     ///
     /// # Errors
     /// The stream's error when it breaks.

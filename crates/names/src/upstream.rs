@@ -1,8 +1,9 @@
 //! Upstreams: the laptop's name servers, asked over sockets that the helper made.
 //!
-//! The session may not mark sockets, so the helper makes them: UDP sockets connected to each server, and a TCP socket when
-//! one is needed. Servers are asked in the order of the laptop's resolv.conf, as the laptop's resolver asks them. An answer
-//! has to match a random ID and the question; the kernel checks the server's address, because the sockets are connected.
+//! The session may not mark sockets, so the helper makes them: UDP sockets connected to each server, and a TCP socket
+//! when one is needed. Servers are asked in the order of the laptop's resolv.conf, as the laptop's resolver asks them.
+//! An answer has to match a random ID and the question; the kernel checks the server's address, because the sockets are
+//! connected.
 
 use std::collections::HashMap;
 use std::io;

@@ -39,7 +39,8 @@ impl Explanation {
 }
 
 impl Answerer {
-    /// Returns the side that answered, as users see it: the cache, other sessions and this resolver count as the cluster.
+    /// Returns the side that answered, as users see it: the cache, other sessions and this resolver count as the
+    /// cluster.
     #[must_use]
     pub const fn data(self) -> api::Answerer {
         match self {

@@ -19,8 +19,8 @@ use crate::race::{Heard, LastLabel, Said, Verdict, may_ask_cluster, settle};
 use crate::scope::{Order, Rule};
 
 impl<A: Asks> Resolver<A> {
-    /// Asks both sides. The side whose answer does not count is asked a moment later, or when the other does not have the
-    /// name.
+    /// Asks both sides. The side whose answer does not count is asked a moment later, or when the other does not have
+    /// the name.
     pub(super) async fn via_either(
         &self,
         asked: &Asked<'_>,

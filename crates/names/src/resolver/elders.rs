@@ -15,8 +15,8 @@ use crate::name::Name;
 use crate::scope::Rule;
 
 impl<A: Asks> Resolver<A> {
-    /// Returns the answer of an elder if one has the name, otherwise this session's. Elders are asked only for names that
-    /// this session's cluster has.
+    /// Returns the answer of an elder if one has the name, otherwise this session's. Elders are asked only for names
+    /// that this session's cluster has.
     pub(super) async fn elders_or_ours(
         &self,
         asked: &Asked<'_>,

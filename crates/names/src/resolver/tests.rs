@@ -1,4 +1,4 @@
-//! Promises of the resolver, against scripted sides and a clock that stands still unless it is moved.
+//! Tests of the resolver against scripted sides, with a clock that only moves while all tasks wait.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -20,13 +20,13 @@ mod memory;
 mod precedence;
 mod sessions;
 
-/// What a side says to a question for a name.
+/// Scripted reply of a side to a question.
 #[derive(Clone, Copy, Debug)]
 enum Say {
     Address(Ipv4Addr),
     /// The name is an alias of another one, which has this address.
     Alias(&'static str, Ipv4Addr),
-    /// The address, and others of other names in every section.
+    /// The address, and addresses of another name in every section.
     WithStrangers(Ipv4Addr),
     Long,
     NoData,
@@ -36,7 +36,7 @@ enum Say {
     Nothing,
 }
 
-/// A side: what it says and after how long. Names it has not got are NXDOMAIN.
+/// Scripted side: its replies and the time until each. It answers NXDOMAIN for other names.
 #[derive(Default)]
 struct Side {
     says: Mutex<HashMap<String, (Say, Duration)>>,
@@ -118,7 +118,7 @@ impl Side {
             Say::Fails(error) => return Err(error),
             Say::Nothing => return std::future::pending().await,
         };
-        // With a TTL, so that it may be remembered.
+        // With a TTL above zero, so that it is cached.
         Ok(with_ttl(bytes, &query).into())
     }
 }
@@ -244,7 +244,7 @@ impl Bench {
         for record in &message.answers {
             assert_eq!(
                 record.name, message.queries[0].name,
-                "the owner is the name that was asked"
+                "an answer is about the name that was asked"
             );
         }
         Heard {

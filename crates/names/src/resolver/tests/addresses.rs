@@ -16,7 +16,8 @@ async fn a_withheld_address_is_left_out_and_spoils_no_others() {
         .lock()
         .unwrap()
         .extend(bad.map(|address| (address, Admission::Withhold)));
-    for _fresh_then_cached in 0..2 {
+    // The second answer comes from the cache.
+    for _ in 0..2 {
         let heard = bench.raw("many", RecordType::A, Transport::Tcp).await;
         let addresses: Vec<_> = heard
             .answers
@@ -45,7 +46,7 @@ async fn an_answer_with_no_address_left_is_a_failure() {
     assert_eq!((heard.code, heard.addresses), (ResponseCode::ServFail, vec![]));
     assert_eq!(bench.event(), (Answerer::Nobody, NameOutcome::Withheld));
     assert!(bench.in_memory("web").is_none());
-    // Nobody misses an address of a family that the laptop has not got.
+    // An address of a family that the laptop does not have is left out, and the answer is no failure.
     bench
         .script
         .withheld
@@ -130,7 +131,7 @@ async fn no_address_is_handed_out_before_its_route_is_made() {
     assert!(bench.in_memory("web").is_none());
 }
 
-/// A session whose cluster has 10.96/16, as the laptop's VPN has.
+/// Session whose cluster uses a range that a VPN of the laptop uses too, so that addresses are mapped.
 struct Mapped(Script);
 
 impl Asks for Mapped {

@@ -66,7 +66,7 @@ async fn long_answers_are_cut_over_udp_and_whole_over_tcp() {
     }
     assert!(
         bench.in_memory("many.shop.svc").is_none(),
-        "memory answers datagrams and obeys their bound"
+        "an answer from the cache also has to fit into a datagram"
     );
     let mut edns = message::query(&"many.shop.svc".parse().unwrap(), RecordType::A);
     edns[11] = 1;

@@ -50,7 +50,7 @@ async fn an_answer_to_another_question_is_a_failure() {
     }
 }
 
-/// A cluster on this very laptop, whose DNS asks the laptop's resolver, which is us.
+/// Cluster on the laptop itself, whose DNS asks the laptop's resolver and so this session.
 #[derive(Default)]
 struct Loop {
     resolver: std::sync::OnceLock<Resolver<Arc<Loop>>>,
@@ -90,14 +90,14 @@ async fn a_cluster_that_asks_back_causes_one_failure_and_no_loop() {
     assert!(start.elapsed() < Duration::from_secs(2));
 }
 
-/// Every answer is garbage.
+/// Sides whose answers are garbage: the bytes of this vector, for the cluster after a correct question.
 struct Noise(Vec<u8>);
 
 impl Asks for Noise {
     async fn cluster(&self, query: Bytes) -> Result<Bytes, AskError> {
         let mut answer = [&query, &self.0[..]].concat();
         answer[2] |= 0x80;
-        // How many records it claims to hold is noise too.
+        // The count of records is garbage too.
         answer[7] = self.0.first().map_or(0, |count| count % 3);
         Ok(answer.into())
     }

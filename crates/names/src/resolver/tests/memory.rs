@@ -91,7 +91,7 @@ async fn a_caller_that_gives_up_ends_no_other_wait() {
     let (gone, ()) = tokio::join!(gives_up, bench.finds("web", SVC));
     assert!(gone.is_err());
     assert_eq!(bench.script.cluster.asked(), ["web.shop.svc.cluster.local"]);
-    // All having given up, the next starts anew.
+    // When all callers have given up, the next one asks again.
     bench.resolver.flush();
     assert!(timeout(Duration::from_millis(5), bench.ask("web")).await.is_err());
     bench.finds("web", SVC).await;

@@ -41,7 +41,7 @@ async fn public_names_never_reach_the_cluster() {
     assert_eq!(bench.event(), (Answerer::Laptop, NameOutcome::Found));
     assert!(
         bench.in_memory("example.org").is_none(),
-        "the laptop's answers are not ours to remember"
+        "answers of the laptop are not cached"
     );
 }
 
@@ -63,7 +63,7 @@ async fn a_namespace_named_dev_takes_no_public_name_away() {
     bench.script.laptop.says("mail.dev", Say::NoData, 100);
     let mail = bench.ask("mail.dev").await;
     assert_eq!((mail.code, mail.addresses), (ResponseCode::NoError, vec![]));
-    // Once known as public, a slow moment of the laptop's name servers does not give it away.
+    // A name that is known as public stays so while the laptop's name servers are slow.
     bench
         .script
         .laptop
@@ -82,7 +82,7 @@ async fn a_company_host_wins_over_a_service_of_its_short_name() {
     bench.finds("web.corp.internal", PUBLIC).await;
 }
 
-/// What a laptop says whose name server is slow, silent, failing or out of reach.
+/// Replies of a laptop whose name server is silent, failing, out of reach or slow.
 const TROUBLE: [(Say, u64); 4] = [
     (Say::Nothing, 0),
     (Say::ServFail, 0),
@@ -114,13 +114,14 @@ async fn the_cluster_is_not_asked_for_names_of_laptop_domains() {
     let bench = bench_without_namespaces();
     bench.script.cluster.otherwise(Say::Address(SVC), 1);
     bench.script.laptop.says("com", Say::NoData, 20);
-    for _first_then_remembered in 0..2 {
+    // The second time, the answer about `com` is remembered.
+    for _ in 0..2 {
         for name in ["exampel.com", "www.exampel.com"] {
             assert_eq!(bench.ask(name).await.code, ResponseCode::NXDomain, "{name}");
         }
     }
     assert_eq!(bench.script.cluster.asked(), [""; 0]);
-    // Elsewhere, `com` may be nobody's.
+    // Name servers of another network may have no domain `com`.
     bench.script.laptop.says("com", Say::NxDomain, 0);
     bench.resolver.name_servers_changed();
     bench.finds("exampel.com", SVC).await;

@@ -14,7 +14,8 @@ async fn an_unknown_name_is_asked_of_other_sessions() {
         .script
         .neighbors
         .says("www.example.org", Say::Address(PUBLIC), 10);
-    // The last is perhaps an extra host of theirs. "Not here" is not remembered as "nowhere".
+    // The last one may be a host that the other profile sends to its cluster. The second `orders` shows that the
+    // absence of the name in this cluster is not cached.
     for name in ["orders", "orders", "web.prod.slipway.internal", "www.example.org"] {
         bench.finds(name, PUBLIC).await;
         assert_eq!(bench.event(), (Answerer::Neighbor, NameOutcome::Found), "{name}");
@@ -45,7 +46,7 @@ async fn a_shared_name_belongs_to_the_older_session() {
     bench.script.elders.says("web", Say::Address(PUBLIC), 10);
     bench.finds("web", PUBLIC).await;
     assert_eq!(bench.event(), (Answerer::Neighbor, NameOutcome::Found));
-    // Theirs is not remembered as ours, and they are not asked for a name that ours has not got.
+    // An elder's answer is not cached, and elders are not asked for a name that this session's cluster does not have.
     bench.script.elders.says("web", Say::NxDomain, 10);
     bench.finds("web", SVC).await;
     assert_eq!(bench.script.elders.asked().len(), 2);
