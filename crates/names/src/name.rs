@@ -183,7 +183,7 @@ impl Name {
                 }
                 Some(Ipv6Addr::from(bits).into())
             }
-            _other => None,
+            _ => None,
         }
     }
 

@@ -47,7 +47,7 @@ impl RecordType {
     pub const CNAME: Self = Self(5);
     /// The name of an address, asked for by its reverse name.
     pub const PTR: Self = Self(12);
-    /// The start of a zone, and how long its absence may be remembered.
+    /// The start of a zone, with the time for which absent names may be cached.
     pub const SOA: Self = Self(6);
     /// Text.
     pub const TXT: Self = Self(16);
