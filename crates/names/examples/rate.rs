@@ -1,6 +1,6 @@
-//! Questions that one core answers in a second: from the cache, by the laptop, and by the cluster under another name. Build
-//! with `--release`.
-#![allow(clippy::print_stdout, reason = "the figures are the purpose")]
+//! Benchmark of questions per second on one core: from the cache, by the laptop, and by the cluster under another name.
+//! Build it with `--release`.
+#![allow(clippy::print_stdout, reason = "it prints its results")]
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use slipway_names::{Admission, AskError, Asks, NamedBy, Resolver, Scope, Transport, channel};
 
-/// How long each rate is measured.
+/// Duration of each measurement.
 const MEASURED_FOR: Duration = Duration::from_secs(3);
 
-/// A cluster where each name has one address, and a laptop where each is an alias with two.
+/// Cluster where each name has one address, and laptop where each name is an alias with two.
 struct World;
 
-/// An address for the name in the question.
+/// Record with an address for the name in the question.
 const ADDRESS: &[u8] = &[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 30, 0, 4, 10, 96, 0, 7];
 
-/// `CNAME edge.cdn.example.net`, and two addresses of that name, which begins at byte 45.
+/// Records with `CNAME edge.cdn.example.net` and two addresses of that name, which begins at byte 45 of the answer.
 const ALIAS: &[u8] = b"\xc0\x0c\0\x05\0\x01\0\0\x01\x2c\0\x16\x04edge\x03cdn\x07example\x03net\0\
     \xc0\x2d\0\x01\0\x01\0\0\0\x3c\0\x04\xc0\0\x02\x01\xc0\x2d\0\x01\0\x01\0\0\0\x3c\0\x04\xc0\0\x02\x02";
 
@@ -40,7 +40,7 @@ impl Asks for World {
     }
 }
 
-/// Calls `once` for as long as a rate is measured, and prints the rate.
+/// Calls `once` for [`MEASURED_FOR`] and prints how often it ran in a second.
 fn measure(what: &str, mut once: impl FnMut(u64)) {
     let (start, mut done) = (Instant::now(), 0);
     while start.elapsed() < MEASURED_FOR {

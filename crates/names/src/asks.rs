@@ -5,25 +5,25 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use slipway_control_api::NameOutcome;
 
-/// Why no answer came.
+/// Reason why a server gave no answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum AskError {
-    /// There is nobody to ask: the laptop has no name server that we may use. Counts as "does not know the name".
+    /// The laptop has no name server that the session may use. Counts as "does not know the name".
     #[error("there is no name server to ask")]
     NoServer,
-    /// There is somebody, who cannot be reached now, as while the session reconnects.
+    /// The server cannot be reached now, for example while the session reconnects.
     #[error("the name server cannot be reached")]
     Unreachable,
-    /// No answer came in time.
+    /// The server did not answer within the limit.
     #[error("the name server did not answer in time")]
     TimedOut,
-    /// What came is not an answer to the question.
+    /// The bytes that came are not an answer to the question.
     #[error("the name server's answer cannot be read")]
     Garbled,
 }
 
 impl AskError {
-    /// What a program hears of it.
+    /// The outcome that events and explanations give for it.
     pub(crate) const fn outcome(self) -> NameOutcome {
         match self {
             Self::TimedOut => NameOutcome::TimedOut,
@@ -32,32 +32,32 @@ impl AskError {
     }
 }
 
-/// Whose word leads to the addresses of a cluster answer.
+/// Origin of the name behind the addresses of a cluster answer.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum NamedBy {
-    /// The user's: the profile sends this name to the cluster.
+    /// The user: the profile sends this name to the cluster.
     User,
-    /// The cluster's, about one of its own names.
+    /// The cluster: it is one of the cluster's own names.
     Cluster,
-    /// The cluster's, about a name that is an alias of one outside it (a Service of type `ExternalName`).
+    /// The cluster, for an alias of a name outside it (a Service of type `ExternalName`).
     Alias,
 }
 
-/// What may become of an address of a cluster answer.
+/// Decision on an address of a cluster answer.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Admission {
-    /// Programs may have it: their packets go where the cluster's would.
+    /// Programs get it: their packets reach the same target as packets of the cluster's pods.
     HandOut,
-    /// Programs may not have it: their packets would go to something else.
+    /// Programs do not get it: their packets would reach something else.
     Withhold,
-    /// The laptop has no addresses of this family, so nobody misses it.
+    /// Programs do not get it and do not miss it: the laptop has no addresses of this family.
     Unusable,
 }
 
-/// The resolver's way to the world: raw DNS messages out and in.
+/// Servers that the resolver asks, as functions from a raw DNS query to a raw answer.
 ///
-/// Every future may be dropped before it is done. IDs of answers are not looked at: whoever sends a message over a
-/// network chooses an ID of its own and checks it.
+/// Every future may be dropped before it is done. The resolver does not check the IDs of answers: an implementation
+/// that sends a query over a network has to choose a random ID and check it.
 pub trait Asks: Send + Sync + 'static {
     /// Asks the cluster's DNS. The answer must be whole: the far end repeats a truncated one over TCP.
     fn cluster(&self, query: Bytes) -> impl Future<Output = Result<Bytes, AskError>> + Send;
@@ -65,41 +65,43 @@ pub trait Asks: Send + Sync + 'static {
     /// Asks the laptop's own name servers, with the program's own bytes. The answer must be whole.
     fn laptop(&self, query: Bytes) -> impl Future<Output = Result<Bytes, AskError>> + Send;
 
-    /// Decides on each address of a cluster answer, in their order, before it is handed out; routes may have to be made
-    /// for them first.
+    /// Decides on each address of a cluster answer, in order, before programs get it. Routes may have to be made for
+    /// the addresses first.
     fn admit(&self, addresses: &[IpAddr], named_by: NamedBy) -> impl Future<Output = Vec<Admission>> + Send;
 
-    /// Why an address was withheld lately, in a sentence without a full stop.
+    /// Returns why an address was withheld recently, in a sentence without a full stop.
     fn why_withheld(&self, address: IpAddr) -> Option<String> {
         let _ = address;
         None
     }
 
-    /// The address that programs are given for one of the cluster, which is another when something else on the laptop has
-    /// the cluster's ranges. Called before [`admit`](Self::admit), which sees these; an address of the
-    /// other family is not taken.
+    /// Maps an address of the cluster to the one that programs get. They differ when something else on the laptop uses
+    /// the cluster's range. Called before [`admit`](Self::admit), which gets the results. A result of the other address
+    /// family is ignored.
     fn outward(&self, address: IpAddr) -> IpAddr {
         address
     }
 
-    /// The cluster's address for one that programs were given: [`outward`](Self::outward) backwards, for reverse names.
+    /// Maps an address that programs got back to the cluster's, for reverse names: the inverse of
+    /// [`outward`](Self::outward).
     fn inward(&self, address: IpAddr) -> IpAddr {
         address
     }
 
-    /// Asks older sessions for a name that this session's cluster has; `None` if they have not. A name that several sessions
-    /// could answer belongs to the one that connected first.
+    /// Asks sessions that connected earlier for a name that this session's cluster has; `None` if they do not have it.
+    /// A name that several sessions could answer belongs to the one that connected first.
     ///
-    /// They answer with [`Resolver::answer_neighbor`](crate::Resolver::answer_neighbor) as well.
+    /// These sessions answer with [`Resolver::answer_neighbor`](crate::Resolver::answer_neighbor).
     fn elders(&self, query: Bytes) -> impl Future<Output = Option<Bytes>> + Send {
         let _ = query;
         std::future::ready(None)
     }
 
-    /// Asks other sessions for a name that neither the cluster nor the laptop has; `None` if they have not either.
+    /// Asks other sessions for a name that neither the cluster nor the laptop has; `None` if they do not have it
+    /// either.
     ///
-    /// A session asked by another answers with [`Resolver::answer_neighbor`](crate::Resolver::answer_neighbor), which
-    /// asks no further, so questions never go in circles.
+    /// These sessions answer with [`Resolver::answer_neighbor`](crate::Resolver::answer_neighbor), which asks no other
+    /// session, so that questions do not loop.
     fn neighbors(&self, query: Bytes) -> impl Future<Output = Option<Bytes>> + Send {
         let _ = query;
         std::future::ready(None)

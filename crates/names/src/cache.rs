@@ -1,4 +1,4 @@
-//! Cache of the cluster's answers: bounded, without a clock of its own.
+//! Bounded cache of the cluster's answers. The caller gives the time.
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
@@ -11,18 +11,18 @@ use tokio::time::Instant;
 use crate::message::Answer;
 use crate::name::Name;
 
-/// How many answers are kept.
+/// Bound of the cache, in answers.
 const ENTRIES: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
-/// How long an answer may still be given out after its time while the cluster cannot be asked.
+/// Time after expiry for which an answer may still be given while the cluster cannot be asked.
 pub(crate) const STALE_FOR: Duration = Duration::from_secs(10);
 
-/// An answer as it may be given to whoever asks with the same key.
+/// Cached answer, for all queries with the same key.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) answer: Arc<Answer>,
     pub(crate) candidates: Arc<[Name]>,
-    /// Those of the answer, ready to be told.
+    /// The addresses of `answer`, in the form that events need.
     pub(crate) addresses: Arc<[IpAddr]>,
     stored: Instant,
     fresh_until: Instant,
@@ -49,7 +49,7 @@ impl Entry {
     }
 }
 
-/// Answers by key. Reading leaves their order as it is, so the one that was stored first goes first.
+/// Cached answers by key. Reading does not change their order, so a full cache drops the one that was stored first.
 #[derive(Debug)]
 pub(crate) struct Cache {
     entries: LruCache<Box<[u8]>, Entry>,
@@ -64,29 +64,27 @@ impl Default for Cache {
 }
 
 impl Cache {
-    /// An answer that may be given out as it is.
+    /// Returns an answer that has not expired.
     pub(crate) fn fresh(&self, key: &[u8], now: Instant) -> Option<&Entry> {
         self.entries.peek(key).filter(|entry| now < entry.fresh_until)
     }
 
-    /// An answer that may be given out if there is no better one.
+    /// Returns an answer that has not expired, or expired less than [`STALE_FOR`] ago.
     pub(crate) fn stale(&self, key: &[u8], now: Instant) -> Option<&Entry> {
         self.entries
             .peek(key)
             .filter(|entry| now < entry.fresh_until + STALE_FOR)
     }
 
-    /// Stores an answer in place of an earlier one with the same key.
+    /// Stores an answer and replaces an earlier one with the same key.
     pub(crate) fn store(&mut self, key: &[u8], entry: Entry) {
         self.entries.put(key.into(), entry);
     }
 
-    /// Forgets one answer.
     pub(crate) fn forget(&mut self, key: &[u8]) {
         self.entries.pop(key);
     }
 
-    /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
     }

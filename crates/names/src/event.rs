@@ -1,4 +1,4 @@
-//! What happened to each question, for whoever shows it.
+//! Events: the answer that each question got, for programs that show it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,52 +10,53 @@ use tokio::sync::mpsc;
 use crate::name::Name;
 use crate::question::RecordType;
 
-/// Who answered.
+/// Source of an answer.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Answerer {
     /// The cluster's DNS.
     Cluster,
     /// The laptop's own name servers.
     Laptop,
-    /// The cluster's DNS, a moment ago.
+    /// The cache: the cluster's DNS answered recently.
     Cache,
     /// Another session.
     Neighbor,
-    /// We did, asking nobody.
+    /// This resolver, without asking any server.
     Us,
-    /// Nobody.
+    /// None: no server gave an answer.
     Nobody,
 }
 
-/// One answered question.
+/// An answered question.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// The name, as the program's resolver asked for it.
+    /// The name that the program's resolver asked for.
     pub name: Name,
-    /// The type that was asked.
+    /// The record type that it asked for.
     pub kind: RecordType,
-    /// Who answered.
+    /// The source of the answer.
     pub answerer: Answerer,
-    /// What the answer was.
+    /// Whether the answer is an address, "no such name" or a failure.
     pub outcome: NameOutcome,
     /// The addresses that the answer gives for the name.
     pub addresses: Arc<[IpAddr]>,
-    /// The full names that stood for it in the cluster; empty if the cluster was not asked.
+    /// The full names that the cluster was asked for; empty if it was not asked.
     pub candidates: Arc<[Name]>,
-    /// From question to answer.
+    /// Time from question to answer.
     pub took: Duration,
 }
 
-/// Takes events. Called on the way of every answer: it must not block and keeps its own bounds.
+/// Receiver of events. It is called before every answer is given, so it must not block and must bound its own queue.
 pub type Observer = Box<dyn Fn(Event) + Send + Sync>;
 
-/// An observer with a bounded queue behind it. Events that find it full are dropped: answers never wait to be shown.
+/// Returns an observer and the bounded queue that it fills. Events are dropped while the queue is full, so that no
+/// answer waits for the program that shows it.
 #[must_use]
 pub fn channel(capacity: usize) -> (Observer, mpsc::Receiver<Event>) {
     let (sender, receiver) = mpsc::channel(capacity);
     let observer = move |event| {
         if sender.try_send(event).is_err() {
-            tracing::trace!("an event about a name was dropped");
+            tracing::trace!("event about a name dropped");
         }
     };
     (Box::new(observer), receiver)

@@ -1,4 +1,4 @@
-//! Why a name failed: both sides are asked, now and past every memory, and what they say is put side by side.
+//! Explanations of names: both sides are asked now, without the cache, and their answers are compared.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -19,63 +19,63 @@ use slipway_control_api::{NameOutcome, NameVerdict};
 
 mod data;
 
-/// How long each side may take for an explanation: longer than an answer may, to tell slow from silent.
+/// Limit per side for an explanation: longer than for an answer, to tell a slow side from a silent one.
 pub const EXPLAIN_WITHIN: Duration = Duration::from_secs(3);
 
-/// In so many other namespaces a name that is nowhere is looked for.
+/// Bound of other namespaces in which a name that exists nowhere is looked for.
 const NEAR: usize = 64;
 
-/// What one side says about a name now.
+/// Current answer of one side about a name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
-    /// What it answered.
+    /// Whether the side has the name, does not have it, or failed.
     pub outcome: NameOutcome,
     /// The name under which it was found or last asked.
     pub asked: Name,
     /// The addresses it gave, IPv4 first.
     pub addresses: Vec<IpAddr>,
-    /// How long it took.
+    /// Time until the answer.
     pub took: Duration,
 }
 
-/// By which search domain of the laptop a name is asked for.
+/// Search domain of the laptop by which a name is asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Searched {
-    /// The name as a program is given it.
+    /// The name that a program gives to its resolver.
     pub given: Name,
-    /// The search domain that the laptop's resolver puts behind it.
+    /// The search domain that the laptop's resolver appends.
     pub domain: Name,
 }
 
-/// Whose name it is, who answers, why it fails, and what was perhaps meant. [`data`](Explanation::data) is the form in
-/// which others get it.
+/// Explanation of a name: whose it is, who answers, why it fails, and which name was perhaps meant.
+/// [`data`](Explanation::data) is its form for other programs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
-    /// The name that was asked about; with a search domain behind it where that is what programs get.
+    /// The name that was asked about, with a search domain appended if programs get the answer to that name.
     pub name: Name,
-    /// By which search domain, if by one.
+    /// The search domain that was appended, if any.
     pub searched: Option<Searched>,
     /// The session's namespace.
     pub namespace: Label,
-    /// The rule that says whose name it is.
+    /// The rule that decided whose name it is.
     pub rule: Rule,
-    /// The full names that stand for it in the cluster, in order.
+    /// The full names that it can mean in the cluster, in order.
     pub candidates: Vec<Name>,
-    /// What the cluster says now; `None` if it has no say and was not asked.
+    /// The cluster's answer now; `None` if it was not or could not be asked.
     pub cluster: Option<Finding>,
-    /// What the laptop's own name servers say now.
+    /// The answer of the laptop's name servers now; `None` if they were not or could not be asked.
     pub laptop: Option<Finding>,
-    /// Whose answer programs get.
+    /// The source of the answer that programs get.
     pub answerer: Answerer,
-    /// Why.
+    /// The reason why programs get that answer, or none.
     pub verdict: NameVerdict,
-    /// What may have been meant by a name that is nowhere: a service of that name in another namespace.
+    /// A service of the same name in another namespace, which was perhaps meant, if the name exists nowhere.
     pub near: Option<Name>,
-    /// Why programs may not have its addresses, in a sentence without a full stop.
+    /// The reason why programs do not get its addresses, in a sentence without a full stop.
     pub withheld: Option<String>,
 }
 
-/// Whose word counts, for an explanation.
+/// Side whose answer counts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Counts {
     Cluster,
@@ -83,7 +83,7 @@ enum Counts {
     Either(Order),
 }
 
-/// One side, to be asked.
+/// Side that is asked.
 #[derive(Clone, Copy)]
 enum Side {
     Cluster,
@@ -91,7 +91,7 @@ enum Side {
 }
 
 impl Explanation {
-    /// Whether a program gets an answer, even if without an address.
+    /// Whether programs get an answer that the name exists, even without an address.
     fn exists(&self) -> bool {
         match self.verdict {
             NameVerdict::Answered | NameVerdict::NoAddress | NameVerdict::HiddenByLaptop => true,
@@ -105,7 +105,7 @@ impl Explanation {
         }
     }
 
-    /// Whether both are answered by the cluster, for the same name there.
+    /// Whether the cluster answers both, under the same full name.
     fn is_same_place(&self, other: &Self) -> bool {
         let place = |explained: &Self| {
             let found = explained.cluster.as_ref()?;
@@ -116,21 +116,20 @@ impl Explanation {
 }
 
 impl<A: Asks> Resolver<A> {
-    /// Asks both sides about `name` as programs do that are given it: with the laptop's search domains behind it too, where
-    /// the first that exists counts. Says whose it is, who answers and why. Takes twice [`EXPLAIN_WITHIN`] at most; changes
-    /// nothing and remembers nothing.
+    /// Explains `name` as programs get it: with each of the laptop's search domains too, of which the first that exists
+    /// counts. Asks both sides, gives out no address and caches no answer. Takes twice [`EXPLAIN_WITHIN`] at most.
     pub async fn explain(&self, name: &Name) -> Explanation {
         let scope = self.scope();
         let asked = scope.laptop_search.asked_for(name);
         let explained = asked.iter().map(|(asked, _domain)| self.explain_one(asked));
         let mut explained = join_all(explained).await;
-        // It is always among them.
+        // The name without a search domain is always among them.
         let as_it_is = asked
             .iter()
             .position(|(_asked, domain)| domain.is_none())
             .unwrap_or_default();
         let first = explained.iter().position(Explanation::exists);
-        // Where both lead to the same, the detour is nobody's concern.
+        // Where both lead to the same name in the cluster, the search domain is left out.
         let counts = first
             .filter(|first| !explained[*first].is_same_place(&explained[as_it_is]))
             .unwrap_or(as_it_is);
@@ -145,19 +144,19 @@ impl<A: Asks> Resolver<A> {
         .await
     }
 
-    /// Asks both sides about `name` as it is, and no search domain is put behind it. Else as [`explain`](Self::explain).
+    /// Explains `name` without search domains, otherwise as [`explain`](Self::explain).
     pub async fn explain_whole(&self, name: &Name) -> Explanation {
         self.with_advice(self.explain_one(name).await).await
     }
 
-    /// What the cluster says about `name` as it is, now and past every memory; `None` if there is nobody to ask. Takes
+    /// Asks the cluster's DNS for `name` as it is, without the cache; `None` if there is no server to ask. Takes
     /// [`EXPLAIN_WITHIN`] at most.
     pub async fn in_cluster(&self, name: &Name) -> Option<Finding> {
         self.look(Side::Cluster, std::slice::from_ref(name), kinds(name))
             .await
     }
 
-    /// Looks for what was perhaps meant by a name that is nowhere.
+    /// Adds the name that was perhaps meant, if the explained one exists nowhere.
     async fn with_advice(&self, explained: Explanation) -> Explanation {
         let near = if explained.verdict == NameVerdict::Nowhere {
             self.near(&explained.name).await
@@ -167,7 +166,7 @@ impl<A: Asks> Resolver<A> {
         Explanation { near, ..explained }
     }
 
-    /// What both sides say about one name, without advice.
+    /// Explains one name as it is, without the name that was perhaps meant.
     async fn explain_one(&self, name: &Name) -> Explanation {
         let scope = self.scope();
         let namespace = scope.namespace.clone();
@@ -207,8 +206,8 @@ impl<A: Asks> Resolver<A> {
         } else {
             &candidates
         };
-        let laptop_has_a_say = counts != Counts::Cluster || rule == Rule::User;
-        let on_laptop = if laptop_has_a_say { as_it_is } else { &[] };
+        let ask_laptop = counts != Counts::Cluster || rule == Rule::User;
+        let on_laptop = if ask_laptop { as_it_is } else { &[] };
         let last_label = async {
             match counts {
                 Counts::Either(order) if order.heeds_last_label() => {
@@ -240,7 +239,7 @@ impl<A: Asks> Resolver<A> {
         }
     }
 
-    /// Why programs may have none of the addresses that the cluster gave.
+    /// Returns why programs get none of the cluster's addresses; `None` if they get at least one.
     fn why_withheld(&self, cluster: Option<&Finding>) -> Option<String> {
         let addresses = cluster.map(|finding| &finding.addresses)?;
         let mut reasons = addresses.iter().map(|address| self.asks().why_withheld(*address));
@@ -248,14 +247,14 @@ impl<A: Asks> Resolver<A> {
         reasons.all(|reason| reason.is_some()).then_some(first)
     }
 
-    /// A service of that name in another namespace.
+    /// Looks for a service of that name in other namespaces.
     async fn near(&self, name: &Name) -> Option<Name> {
         let elsewhere: Vec<Name> = self.scope().elsewhere(name).take(NEAR).collect();
         let found = self.look(Side::Cluster, &elsewhere, kinds(name)).await?;
         found.outcome.exists().then_some(found.asked)
     }
 
-    /// What a side says: the first of `names` that exists, else the last; `None` if there is nobody to ask.
+    /// Asks a side for all `names` and returns the answer of the lowest [`rank`]; `None` if there is no server to ask.
     async fn look(&self, side: Side, names: &[Name], kinds: &[RecordType]) -> Option<Finding> {
         let start = Instant::now();
         let found = join_all(names.iter().map(async |name| {
@@ -292,7 +291,7 @@ impl<A: Asks> Resolver<A> {
                 took,
             })
         });
-        // Ties go to the likelier name.
+        // Of equal answers the first counts, because the likeliest name comes first.
         let first = findings.next()?;
         Some(findings.fold(first, |best, next| {
             if rank(next.outcome) < rank(best.outcome) {
@@ -316,7 +315,7 @@ impl<A: Asks> Resolver<A> {
     }
 }
 
-/// The types that say whether a name is of use.
+/// Record types that show whether a name is usable.
 fn kinds(name: &Name) -> &'static [RecordType] {
     if name.reverse_address().is_some() {
         &[RecordType::PTR]
@@ -336,7 +335,7 @@ fn outcome_of(heard: &Result<Answer, AskError>) -> Option<NameOutcome> {
     }
 }
 
-/// Of two outcomes, the one that tells more about a name has the lower rank.
+/// Rank of an outcome: the more it says about a name, the lower.
 const fn rank(outcome: NameOutcome) -> u8 {
     match outcome {
         NameOutcome::Found => 0,
@@ -344,7 +343,7 @@ const fn rank(outcome: NameOutcome) -> u8 {
         NameOutcome::Failed => 2,
         NameOutcome::TimedOut => 3,
         NameOutcome::NotFound => 4,
-        // Only an answer that is handed out can be this.
+        // Only an answer to a program is withheld.
         NameOutcome::Withheld => 5,
     }
 }
@@ -357,7 +356,7 @@ fn said(finding: Option<&Finding>) -> Said {
     }
 }
 
-/// Who answers programs, and why so.
+/// Decides who answers programs, and why.
 fn judge(
     counts: Counts,
     cluster: Option<&Finding>,

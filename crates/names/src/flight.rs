@@ -1,4 +1,4 @@
-//! One flight per question: whoever asks what is being asked already waits for the same answer.
+//! Flights: questions under way. Programs that ask the same question at the same time share one flight.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,16 +10,16 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 use crate::asks::AskError;
 use crate::message::Answer;
 
-/// An answer, and how long it may be remembered.
+/// Result of a flight: the answer, and how long it may be cached.
 pub(crate) type Landed = Result<(Arc<Answer>, Duration), AskError>;
 
-/// An ask under way. It flies while somebody waits for it, and is given up when the last one stops waiting.
+/// A question under way. It ends early when the last caller stops waiting for it.
 pub(crate) type Flight = Shared<BoxFuture<'static, Landed>>;
 
-/// A flight as the board knows it: being listed keeps none in the air.
+/// A flight in the list. The reference is weak, so that the list does not keep a flight running.
 type WeakFlight = WeakShared<BoxFuture<'static, Landed>>;
 
-/// The asks under way by key.
+/// List of all flights, by the key of their question.
 #[derive(Default)]
 pub(crate) struct Flights {
     under_way: Arc<Mutex<UnderWay>>,
@@ -31,57 +31,61 @@ struct UnderWay {
     started: u64,
 }
 
-/// Takes a flight off the board when it lands or is given up.
-struct Boarded {
+/// Removes a flight from the list when it ends or is dropped.
+struct ListedGuard {
     under_way: Arc<Mutex<UnderWay>>,
     key: Box<[u8]>,
     number: u64,
 }
 
 impl Flights {
-    /// Joins the flight of `key`, or starts the one that `start` makes.
+    /// Joins the flight of `key`, or starts one with the future that `start` makes.
     pub(crate) fn join<F>(&self, key: &[u8], start: impl FnOnce() -> F) -> Flight
     where
         F: Future<Output = Landed> + Send + 'static,
     {
-        let mut board = lock(&self.under_way);
-        if let Some(flight) = board.flights.get(key).and_then(|(_, flight)| flight.upgrade()) {
+        let mut under_way = lock(&self.under_way);
+        if let Some(flight) = under_way
+            .flights
+            .get(key)
+            .and_then(|(_, flight)| flight.upgrade())
+        {
             return flight;
         }
-        board.started += 1;
-        let number = board.started;
-        let boarded = Boarded {
+        under_way.started += 1;
+        let number = under_way.started;
+        let guard = ListedGuard {
             under_way: Arc::clone(&self.under_way),
             key: key.into(),
             number,
         };
         let ask = start();
         let flight = async move {
-            let _boarded = boarded;
+            let _guard = guard;
             ask.await
         };
         let flight = flight.boxed().shared();
         if let Some(weak) = flight.downgrade() {
-            board.flights.insert(key.into(), (number, weak));
+            under_way.flights.insert(key.into(), (number, weak));
         }
         flight
     }
 
-    /// Lets nobody join what is under way: its answers belong to the past.
+    /// Empties the list, so that later questions do not share answers that are out of date.
     pub(crate) fn clear(&self) {
         lock(&self.under_way).flights.clear();
     }
 }
 
-impl Drop for Boarded {
+impl Drop for ListedGuard {
     fn drop(&mut self) {
-        let mut board = lock(&self.under_way);
-        if board
+        let mut under_way = lock(&self.under_way);
+        if under_way
             .flights
             .get(&self.key)
             .is_some_and(|(number, _)| *number == self.number)
         {
-            board.flights.remove(&self.key);
+            under_way.flights.remove(&self.key);
         }
     }
 }

@@ -1,9 +1,9 @@
-//! DNS on the laptop: which names are ours, expansion, cache, why a name failed.
+//! The session's DNS resolver: whose a name is, expansion, cache, explanations.
 //!
-//! A program's resolver sends its questions here, because the session has put this resolver in front of the laptop's
-//! own. Cluster names are written in full and asked of the cluster; everything else goes to the name servers that the
-//! laptop had before, byte for byte. Expansion happens here and not in search lists, so that glibc, musl, Go and
-//! systemd-resolved, which all search differently, see the same names.
+//! The laptop's programs send their questions to this resolver, because the session puts it in front of the laptop's
+//! name servers. It expands cluster names to full names and asks the cluster's DNS for them. It passes all other
+//! questions, byte for byte, to the name servers that the laptop used before. Names are expanded here and not by search
+//! lists, so that glibc, musl, Go and systemd-resolved, which all search differently, see the same names.
 //!
 //! ```text
 //! bytes ─► Query ─► Scope::classify ─► Decision ─► cluster (candidates, one flight per question, cache) ─┐
@@ -13,12 +13,12 @@
 //! ```
 //!
 //! * [`Scope`] holds the rules: no I/O, no clock.
-//! * [`Resolver`] asks, waits, remembers. It always answers, and within a bounded time.
-//! * [`Asks`] is its only way out; [`upstream`] is a ready way to the laptop's own name servers.
-//! * [`Event`] and [`Explanation`] say what happened to a name and why; `slipway-control-api` has the form, and the words,
-//!   in which others see them.
+//! * [`Resolver`] asks, waits and caches. It always answers, and within a bounded time.
+//! * [`Asks`] is the interface through which it asks all servers; [`upstream`] asks the laptop's name servers.
+//! * [`Event`] and [`Explanation`] say what happened to a name and why; `slipway-control-api` has their form as data and
+//!   their texts for users.
 //!
-//! It must not know the tunnel, packets, Kubernetes clients or the helper.
+//! This crate must not know the tunnel, packets, Kubernetes clients or the helper.
 
 pub mod upstream;
 

@@ -10,7 +10,7 @@ pub const MAX_NAME: usize = 255;
 /// The longest label (RFC 1035, 2.3.4).
 pub const MAX_LABEL: usize = 63;
 
-/// Why bytes or text are not a name.
+/// Reason why bytes or text are not a name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NameError {
     /// The name would need more than 255 bytes on the wire.
@@ -25,17 +25,17 @@ pub enum NameError {
     /// A backslash is not followed by a character or three digits up to 255.
     #[error("the name has a broken \\ escape")]
     BadEscape,
-    /// The bytes end inside the name, or use a pointer where none may stand.
+    /// The bytes end inside the name, or have a pointer where none is allowed.
     #[error("the bytes are not a name")]
     Garbled,
 }
 
-/// One lower-case part of a name, such as a namespace.
+/// Part of a name between dots, in lower case, such as a namespace.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Label(Box<[u8]>);
 
 impl Label {
-    /// A label of these bytes, if they are 1 to 63.
+    /// Makes a label of these bytes; `None` unless they are 1 to 63.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         (1..=MAX_LABEL)
@@ -84,24 +84,24 @@ impl fmt::Display for Label {
     }
 }
 
-/// A full domain name: lower case, in wire form without compression.
+/// Full domain name, in lower case and in wire form without compression.
 ///
-/// Names are compared without regard to case (RFC 4343), so they are kept in one case; the case that a program asked
-/// in stays in its query and is echoed from there.
+/// Names are compared without regard to case (RFC 4343), so they are kept in lower case. The case in which a program
+/// asked stays in its query, and answers echo it from there.
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Name(Box<[u8]>);
 
 impl Name {
-    /// The root: no labels.
+    /// Returns the root, which has no labels.
     #[must_use]
     pub fn root() -> Self {
         Self(Box::new([0]))
     }
 
-    /// Reads an uncompressed name from the start of `bytes`, which may go on after it.
+    /// Reads an uncompressed name from the start of `bytes`, which may be longer.
     ///
     /// # Errors
-    /// [`NameError::Garbled`] when the bytes end early or hold a compression pointer; the two length errors.
+    /// [`NameError::Garbled`] when the bytes end early or have a compression pointer, and [`NameError::TooLong`].
     pub fn from_wire(bytes: &[u8]) -> Result<Self, NameError> {
         let length = wire_length(bytes)?;
         Ok(Self(bytes[..length].to_ascii_lowercase().into()))
@@ -124,7 +124,7 @@ impl Name {
         })
     }
 
-    /// How many labels, without the root.
+    /// Number of labels, without the root.
     #[must_use]
     pub fn label_count(&self) -> usize {
         self.labels().count()
@@ -142,7 +142,7 @@ impl Name {
         self.split_before(zone).is_some()
     }
 
-    /// What stands before `suffix`, as a name of its own; `None` unless at least one label does.
+    /// Returns the labels before `suffix` as a name; `None` unless there is at least one.
     #[must_use]
     pub fn strip_suffix(&self, suffix: &Self) -> Option<Self> {
         let at = self.split_before(suffix).filter(|at| *at > 0)?;
@@ -151,10 +151,10 @@ impl Name {
         Some(Self(wire.into()))
     }
 
-    /// This name followed by `suffix`.
+    /// Returns this name followed by `suffix`.
     ///
     /// # Errors
-    /// [`NameError::TooLong`] when the whole would not fit.
+    /// [`NameError::TooLong`] when the result would have more than 255 bytes.
     pub fn join(&self, suffix: &Self) -> Result<Self, NameError> {
         let own = &self.0[..self.0.len() - 1];
         if own.len() + suffix.0.len() > MAX_NAME {
@@ -163,7 +163,7 @@ impl Name {
         Ok(Self([own, &suffix.0].concat().into()))
     }
 
-    /// The address that a complete reverse name (RFC 1035, 3.5; RFC 3596, 2.5) stands for.
+    /// Returns the address of a complete reverse name (RFC 1035, 3.5; RFC 3596, 2.5); `None` for other names.
     #[must_use]
     pub fn reverse_address(&self) -> Option<IpAddr> {
         let labels: Vec<&[u8]> = self.labels().collect();
@@ -183,11 +183,11 @@ impl Name {
                 }
                 Some(Ipv6Addr::from(bits).into())
             }
-            _other => None,
+            _ => None,
         }
     }
 
-    /// The reverse name of an address.
+    /// Returns the reverse name of an address.
     #[must_use]
     pub fn of_address(address: IpAddr) -> Self {
         let mut wire = Vec::with_capacity(74);
@@ -215,7 +215,7 @@ impl Name {
         Self(wire.into())
     }
 
-    /// Where `suffix` begins in this name's wire form, on a label's border.
+    /// Offset at which `suffix` begins in this name's wire form; `None` unless a label begins there.
     fn split_before(&self, suffix: &Self) -> Option<usize> {
         let at = self.0.len().checked_sub(suffix.0.len())?;
         if self.0[at..] != *suffix.0 {
@@ -250,7 +250,7 @@ pub(crate) fn wire_length(bytes: &[u8]) -> Result<usize, NameError> {
     }
 }
 
-/// A number from 0 to 255 as it stands in a reverse name: without leading zeros.
+/// Parses a number of a reverse name: 0 to 255, without leading zeros.
 fn decimal(label: &[u8]) -> Option<u8> {
     let text = std::str::from_utf8(label).ok()?;
     let number: u8 = text.parse().ok()?;
@@ -260,7 +260,7 @@ fn decimal(label: &[u8]) -> Option<u8> {
 impl FromStr for Name {
     type Err = NameError;
 
-    /// Reads a name as people write it; a final dot is allowed, a byte can be written `\ddd` (RFC 1035, 5.1).
+    /// Parses a name in text form. A final dot is allowed, and a byte can be written as `\ddd` (RFC 1035, 5.1).
     fn from_str(text: &str) -> Result<Self, NameError> {
         if text == "." {
             return Ok(Self::root());
@@ -290,7 +290,7 @@ impl FromStr for Name {
     }
 }
 
-/// Writes the length of the label opened at `start` and opens the next one; returns where that begins.
+/// Writes the length of the label that begins at `start`, and returns the offset of the next one.
 fn close_label(wire: &mut Vec<u8>, start: usize) -> Result<usize, NameError> {
     let length = wire.len() - start - 1;
     if length == 0 {
@@ -304,7 +304,7 @@ fn close_label(wire: &mut Vec<u8>, start: usize) -> Result<usize, NameError> {
     Ok(wire.len() - 1)
 }
 
-/// The byte that an escape stands for, its backslash being read already.
+/// Reads the byte of an escape, after its backslash.
 fn unescape(bytes: &mut std::str::Bytes<'_>) -> Result<u8, NameError> {
     let first = bytes.next().ok_or(NameError::BadEscape)?;
     if !first.is_ascii_digit() {
@@ -322,7 +322,7 @@ fn unescape(bytes: &mut std::str::Bytes<'_>) -> Result<u8, NameError> {
 }
 
 impl fmt::Display for Name {
-    /// The name as people write it, without a final dot.
+    /// Writes the name in text form, without a final dot.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.len() == 1 {
             return f.write_str(".");
@@ -355,93 +355,4 @@ impl fmt::Debug for Name {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn name(text: &str) -> Name {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn a_name_reads_back_as_it_was_written_in_lower_case() {
-        for (written, read) in [
-            ("Web.Shop", "web.shop"),
-            ("web.shop.", "web.shop"),
-            (".", "."),
-            ("_http._tcp.web", "_http._tcp.web"),
-            (r"a\.b.c", r"a\.b.c"),
-            (r"a\032b", r"a\032b"),
-        ] {
-            assert_eq!(name(written).to_string(), read);
-        }
-    }
-
-    #[test]
-    fn text_that_is_no_name_is_refused_with_its_reason() {
-        assert_eq!("".parse::<Name>(), Err(NameError::EmptyLabel));
-        assert_eq!("a..b".parse::<Name>(), Err(NameError::EmptyLabel));
-        assert_eq!(".a".parse::<Name>(), Err(NameError::EmptyLabel));
-        assert_eq!("a..".parse::<Name>(), Err(NameError::EmptyLabel));
-        assert_eq!("x".repeat(64).parse::<Name>(), Err(NameError::LabelTooLong));
-        assert_eq!(["x"; 128].join(".").parse::<Name>(), Err(NameError::TooLong));
-        assert_eq!(r"a\25".parse::<Name>(), Err(NameError::BadEscape));
-        assert_eq!(r"a\256".parse::<Name>(), Err(NameError::BadEscape));
-        assert!(["x"; 127].join(".").parse::<Name>().is_ok());
-    }
-
-    #[test]
-    fn a_suffix_is_only_found_on_a_label_border() {
-        assert!(name("web.cluster.local").is_within(&name("cluster.local")));
-        assert!(name("cluster.local").is_within(&name("cluster.local")));
-        assert!(!name("webcluster.local").is_within(&name("cluster.local")));
-        // The byte 7 is both a length and, escaped, a character.
-        assert!(!name(r"x\007cluster.local").is_within(&name("cluster.local")));
-        assert_eq!(name("a.b.corp").strip_suffix(&name("corp")), Some(name("a.b")));
-        assert_eq!(name("corp").strip_suffix(&name("corp")), None);
-    }
-
-    #[test]
-    fn reverse_names_stand_for_their_addresses_and_nothing_else_does() {
-        for text in ["10.96.0.10", "::1", "2001:db8::53"] {
-            let address: IpAddr = text.parse().unwrap();
-            assert_eq!(Name::of_address(address).reverse_address(), Some(address));
-        }
-        assert_eq!(
-            name("10.0.96.10.in-addr.arpa").reverse_address(),
-            Some("10.96.0.10".parse().unwrap())
-        );
-        for text in [
-            "0.96.10.in-addr.arpa",
-            "256.0.0.1.in-addr.arpa",
-            "01.0.0.1.in-addr.arpa",
-            "in-addr.arpa",
-            "a",
-        ] {
-            assert_eq!(name(text).reverse_address(), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn joining_never_makes_a_name_that_is_too_long() {
-        let long = name(&vec!["x".repeat(60); 4].join("."));
-        assert_eq!(long.join(&name("cluster.local")), Err(NameError::TooLong));
-        assert_eq!(name("web").join(&name("shop")), Ok(name("web.shop")));
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_read_or_refused_and_display_reads_back(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            if let Ok(read) = Name::from_wire(&bytes) {
-                prop_assert_eq!(read.to_string().parse::<Name>(), Ok(read));
-            }
-        }
-
-        #[test]
-        fn any_text_is_read_or_refused(text in "\\PC{0,80}") {
-            if let Ok(read) = text.parse::<Name>() {
-                prop_assert_eq!(Name::from_wire(read.wire()), Ok(read));
-            }
-        }
-    }
-}
+mod tests;

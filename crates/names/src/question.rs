@@ -1,23 +1,23 @@
-//! The part of a DNS query that decides everything: read by hand, because every lookup passes here.
+//! Header, question and EDNS record of a query, parsed by hand because every lookup passes here.
 
 use std::fmt;
 
 use crate::name::{self, Name};
 
-/// Bytes of the fixed header (RFC 1035, 4.1.1).
+/// Size of the fixed header, in bytes (RFC 1035, 4.1.1).
 pub(crate) const HEADER: usize = 12;
 
-/// What a client that says nothing can take over UDP (RFC 1035, 4.2.1).
+/// Largest UDP message for a client that states no limit, in bytes (RFC 1035, 4.2.1).
 pub(crate) const PLAIN_UDP: u16 = 512;
 
-/// The type of an EDNS record (RFC 6891).
+/// Type of an EDNS record (RFC 6891).
 pub(crate) const OPT: u16 = 41;
 
-/// The type of a record, such as an address.
+/// Type of a record, by its number.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct RecordType(pub u16);
 
-/// Types by their names; a type without one is written `TYPE123` (RFC 3597, 5).
+/// Names of types; a type without one is written `TYPE123` (RFC 3597, 5).
 const TYPES: [(u16, &str); 17] = [
     (1, "A"),
     (2, "NS"),
@@ -43,27 +43,27 @@ impl RecordType {
     pub const A: Self = Self(1);
     /// The name servers of a zone.
     pub const NS: Self = Self(2);
-    /// The name that this one is an alias of.
+    /// An alias of another name.
     pub const CNAME: Self = Self(5);
-    /// A name for an address.
+    /// The name of an address, asked for by its reverse name.
     pub const PTR: Self = Self(12);
-    /// The start of a zone, and how long its absence may be remembered.
+    /// The start of a zone, with the time for which absent names may be cached.
     pub const SOA: Self = Self(6);
     /// Text.
     pub const TXT: Self = Self(16);
     /// An IPv6 address.
     pub const AAAA: Self = Self(28);
-    /// Every type there is.
+    /// All types.
     pub const ANY: Self = Self(255);
-    /// Where a service is.
+    /// The host and port of a service.
     pub const SRV: Self = Self(33);
 
-    /// Whether it copies a whole zone.
+    /// Whether a question of this type asks for a whole zone.
     pub(crate) const fn is_transfer(self) -> bool {
         matches!(self.0, 251 | 252)
     }
 
-    /// Whether it is asked of zones rather than hosts; a name without dots is then a top-level domain.
+    /// Whether records of this type belong to zones rather than hosts. A name without dots is then a top-level domain.
     pub(crate) const fn is_about_zones(self) -> bool {
         matches!(self.0, 2 | 6 | 43 | 48)
     }
@@ -84,7 +84,7 @@ impl fmt::Debug for RecordType {
     }
 }
 
-/// What is asked.
+/// Question of a DNS query.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Question {
     /// The name, in lower case.
@@ -96,7 +96,7 @@ pub struct Question {
 }
 
 impl Question {
-    /// A question of the Internet's class.
+    /// Makes a question of class 1, the Internet.
     #[must_use]
     pub const fn new(name: Name, kind: RecordType) -> Self {
         Self { name, kind, class: 1 }
@@ -107,40 +107,41 @@ impl Question {
     }
 }
 
-/// What a query's EDNS record says (RFC 6891).
+/// EDNS record of a query (RFC 6891).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Edns {
-    /// What the client can take over UDP, in bytes.
+    /// The largest UDP message that the client takes, in bytes.
     pub(crate) size: u16,
-    /// It wants signatures (RFC 3225).
+    /// Whether the client wants DNSSEC signatures (RFC 3225).
     pub(crate) wants_signatures: bool,
 }
 
-/// A query, read no further than we need; the rest stays in its bytes.
+/// Query, parsed as far as the resolver needs it. The rest stays in the bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Query<'a> {
     pub(crate) id: [u8; 2],
     flags: [u8; 2],
-    /// The name as it was asked, in its own case.
+    /// The name in wire form, in the letter case that the client sent.
     pub(crate) name: &'a [u8],
     kind: RecordType,
     class: u16,
     pub(crate) edns: Option<Edns>,
 }
 
-/// Why bytes are not a query that we answer.
+/// Reason why bytes are not a query that the resolver answers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum QueryError {
-    /// Not even a header, or itself an answer: silence is the only safe reply (else two resolvers could talk forever).
+    /// The header is incomplete, or the message is an answer. It gets no reply: two resolvers could answer each other
+    /// for ever.
     NoQuery,
-    /// A header, but what follows is not one question.
+    /// The header is not followed by exactly one question.
     Garbled,
-    /// An operation other than a query.
+    /// The operation is not a query.
     NotImplemented,
 }
 
 impl<'a> Query<'a> {
-    /// Reads a query.
+    /// Parses header, question and EDNS record.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, QueryError> {
         let header: [u8; HEADER] = bytes.first_chunk().copied().ok_or(QueryError::NoQuery)?;
         let [id0, id1, flags0, flags1, counts @ ..] = header;
@@ -179,7 +180,7 @@ impl<'a> Query<'a> {
         })
     }
 
-    /// Name, type and class: the question section as it was sent.
+    /// The question section as it was sent: name, type and class.
     pub(crate) fn section(&self) -> Vec<u8> {
         [self.name, &self.kind.0.to_be_bytes(), &self.class.to_be_bytes()].concat()
     }
@@ -188,20 +189,20 @@ impl<'a> Query<'a> {
         self.kind
     }
 
-    /// The most that the client takes over UDP, in bytes.
+    /// The largest UDP answer that the client takes, in bytes.
     pub(crate) fn udp_limit(&self) -> usize {
         self.edns
             .map_or(PLAIN_UDP, |edns| edns.size.max(PLAIN_UDP))
             .into()
     }
 
-    /// The header bits that change an answer: recursion desired, authentic data, checking disabled.
+    /// The header bits that an answer depends on: recursion desired, authentic data, checking disabled.
     pub(crate) const fn wishes(&self) -> [u8; 2] {
         [self.flags[0] & 0x01, self.flags[1] & 0x30]
     }
 
-    /// Writes the key under which an answer is shared: the question in lower case and the wishes. Two queries with one
-    /// key can be given the same bytes, but for ID and case. Returns its length.
+    /// Writes the key of the query and returns the key's length. The key is the question in lower case and the wishes:
+    /// queries with the same key get the same answer, apart from ID and letter case.
     pub(crate) fn key(&self, into: &mut [u8; KEY]) -> usize {
         let signatures = match self.edns {
             None => 0,
@@ -227,10 +228,10 @@ impl<'a> Query<'a> {
     }
 }
 
-/// The longest key: a name, type, class, wishes.
+/// Size of the longest key, in bytes: name, type, class, wishes.
 pub(crate) const KEY: usize = name::MAX_NAME + 5;
 
-/// The EDNS record, if it is the first of the additional ones (it is, unless the query is signed).
+/// Returns the EDNS record if it is the first of the additional records, as it is unless the query is signed.
 fn find_edns(additional: &[u8]) -> Option<Edns> {
     let (
         &[

@@ -1,17 +1,18 @@
-//! Precedence of the two sides when cluster and laptop are both asked: the rule alone, without I/O or clock.
+//! Precedence of cluster and laptop for names that both are asked for, without I/O or clock.
 //!
-//! Where the cluster counts (names without dots) it wins with any answer that says the name exists, and the laptop does
-//! when the cluster has not got the name or keeps silent for longer than we are patient. Where the laptop counts, the
-//! cluster wins only when the laptop's servers said that the name does not exist: a name must not become a pod of the
-//! cluster because a server was slow. One exception has the same reason: servers that said lately that there is no
-//! domain of the name's last label have said that nothing below it exists (RFC 8020).
+//! For names without dots the cluster's answer counts: it is given whenever it says that the name exists. The laptop's
+//! answer is given when the cluster does not have the name, or stays silent for longer than the limit. For all other
+//! shared names the laptop's answer counts: the cluster's is given only when the laptop's name servers said that the
+//! name does not exist, because a name must not lead to a pod of the cluster when a server is slow. There is one
+//! exception: name servers that recently said that the name's last label does not exist have also said that nothing
+//! below it exists (RFC 8020).
 //!
-//! NXDOMAIN is only said when it is known to be true: a program that hears it gives up, one that hears SERVFAIL tries
-//! again.
+//! NXDOMAIN is given only when it is known to be true: a program that gets it gives up, and one that gets SERVFAIL
+//! tries again.
 
 use crate::scope::Order;
 
-/// What a side has said so far.
+/// Reply of one side so far.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Said {
     Nothing,
@@ -20,30 +21,30 @@ pub(crate) enum Said {
     Failed,
 }
 
-/// What the laptop's servers say about a name's last label.
+/// Reply of the laptop's name servers about a name's last label.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum LastLabel {
-    /// Nothing yet.
+    /// No reply yet.
     Asked,
-    /// Nothing, and nothing more is to be heard of them.
+    /// No reply, and none will come.
     Unknown,
-    /// They have a domain of that name.
+    /// It is a domain.
     Domain,
-    /// They have not.
+    /// It is not a domain.
     NoDomain,
 }
 
-/// What is known of a name that either side may have.
+/// All replies so far about a name that either side may have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Heard {
     pub(crate) cluster: Said,
     pub(crate) laptop: Said,
     pub(crate) last_label: LastLabel,
-    /// Until the side that counts has had its time.
+    /// Whether the side whose answer counts still has time to reply.
     pub(crate) patient: bool,
 }
 
-/// What is answered.
+/// Answer that a program gets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Verdict {
     Cluster,
@@ -52,7 +53,7 @@ pub(crate) enum Verdict {
     Failure,
 }
 
-/// The verdict on what was heard, `None` while more must be.
+/// Decides which answer is given; `None` while more replies are needed.
 pub(crate) fn settle(order: Order, heard: Heard) -> Option<Verdict> {
     match order {
         Order::ClusterFirst => cluster_first(heard),
@@ -60,7 +61,7 @@ pub(crate) fn settle(order: Order, heard: Heard) -> Option<Verdict> {
     }
 }
 
-/// Whether the cluster may be told a name, where the laptop counts.
+/// Whether the cluster may be asked for a name. Names in domains of the laptop are not shown to it.
 pub(crate) fn may_ask_cluster(order: Order, laptop: Said, last_label: LastLabel) -> bool {
     match (order, last_label) {
         (Order::ClusterFirst, _) => true,
@@ -78,7 +79,7 @@ fn cluster_first(heard: Heard) -> Option<Verdict> {
         (Said::Nothing, Said::Exists) if !heard.patient => Some(Verdict::Laptop),
         (Said::Nothing, _) | (_, Said::Nothing) => None,
         (Said::NoSuchName | Said::Failed, Said::Exists) => Some(Verdict::Laptop),
-        // The session's own namespace has not got it. A laptop without working name servers adds nothing.
+        // The session's namespace does not have it, and failing name servers of the laptop say nothing against that.
         (Said::NoSuchName, Said::NoSuchName | Said::Failed) => Some(Verdict::NoSuchName),
         (Said::Failed, Said::NoSuchName | Said::Failed) => Some(Verdict::Failure),
     }
@@ -98,9 +99,9 @@ fn laptop_first(order: Order, heard: Heard) -> Option<Verdict> {
         Said::NoSuchName => match heard.cluster {
             Said::Nothing => None,
             Said::Exists => Some(Verdict::Cluster),
-            // Its namespace exists, so the name may exist as well.
+            // The namespace exists, so the name may exist too.
             Said::Failed if order == Order::Together => Some(Verdict::Failure),
-            // Names like these were the laptop's or nobody's before; a cluster out of reach does not change that.
+            // Without a session this name would not exist either. A cluster that cannot be reached changes nothing.
             Said::Failed | Said::NoSuchName => Some(Verdict::NoSuchName),
         },
         Said::Failed if nothing_below => match heard.cluster {
@@ -130,7 +131,7 @@ mod tests {
         LastLabel::NoDomain,
     ];
 
-    /// Everything that can be heard.
+    /// All combinations of replies.
     fn all() -> impl Iterator<Item = Heard> {
         SAID.into_iter().flat_map(|cluster| {
             SAID.into_iter().flat_map(move |laptop| {
@@ -163,18 +164,18 @@ mod tests {
     }
 
     #[test]
-    fn a_laptop_that_fails_gives_no_name_away() {
+    fn names_stay_the_laptops_when_its_servers_fail() {
         for order in [Order::Together, Order::LaptopFirst, Order::Searched] {
             for heard in all().filter(|heard| settle(order, *heard) == Some(Verdict::Cluster)) {
-                let said_so = heard.laptop == Said::NoSuchName;
+                let denied = heard.laptop == Said::NoSuchName;
                 let nothing_below = order != Order::Searched && heard.last_label == LastLabel::NoDomain;
-                assert!(said_so || nothing_below, "{order:?} {heard:?}");
+                assert!(denied || nothing_below, "{order:?} {heard:?}");
             }
         }
     }
 
     #[test]
-    fn the_cluster_is_not_told_names_of_the_laptops_domains() {
+    fn the_cluster_is_not_asked_for_names_of_laptop_domains() {
         for order in [Order::Together, Order::LaptopFirst] {
             for laptop in SAID {
                 assert!(
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn nxdomain_needs_the_word_of_the_side_that_counts() {
+    fn nxdomain_comes_only_from_the_side_that_counts() {
         for order in ORDERS {
             for heard in all().filter(|heard| settle(order, *heard) == Some(Verdict::NoSuchName)) {
                 let counts = if order == Order::ClusterFirst {
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn once_all_have_spoken_there_is_a_verdict() {
+    fn there_is_a_verdict_once_all_replies_are_in() {
         for order in ORDERS {
             let all_have = |heard: &Heard| {
                 heard.cluster != Said::Nothing
@@ -247,9 +248,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_waited_for_is_asked() {
+    fn a_side_that_is_waited_for_may_be_asked() {
         for order in ORDERS {
-            // A side that may never be asked keeps silent.
+            // A side that is never asked stays silent, so no verdict may wait for it.
             for heard in all().filter(|heard| {
                 heard.cluster == Said::Nothing
                     && heard.laptop != Said::Nothing

@@ -1,4 +1,6 @@
-//! Asks, waits, remembers. It always answers, and within a bounded time.
+//! Resolver: asks the sides that the rules name, waits for them and caches their answers.
+//!
+//! It always answers, and within a bounded time.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -27,16 +29,16 @@ mod either;
 mod elders;
 mod reply;
 
-/// How a query came, which bounds the size of its answer.
+/// Transport of a query, which bounds the size of its answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Transport {
-    /// In a datagram: a longer answer is cut and marked so.
+    /// A datagram. Longer answers are cut and marked as truncated.
     Udp,
-    /// In a stream: any length.
+    /// A stream. Answers have any length.
     Tcp,
 }
 
-/// Answers questions. Clones are the same resolver.
+/// The session's DNS server for the laptop's programs. Clones share rules, cache and flights.
 pub struct Resolver<A> {
     inner: Arc<Inner<A>>,
 }
@@ -49,19 +51,19 @@ struct Inner<A> {
     flights: Flights,
 }
 
-/// How many names are remembered as the laptop's.
+/// Bound of names that are remembered as the laptop's.
 const LAPTOP_NAMES: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
-/// How many last labels are remembered: more than there are top-level domains that one person meets.
+/// Bound of last labels that are remembered: more than the top-level domains that one person meets.
 const LAST_LABELS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
 struct Memory {
     cache: Cache,
-    /// Names that the laptop has although the cluster might.
+    /// Shared names that the laptop has.
     laptops: LruCache<Name, ()>,
-    /// Whether the laptop has a domain of a label, and when it said so.
+    /// Whether the laptop has a domain of a last label, and when its name servers said so.
     last_labels: LruCache<Label, (bool, Instant)>,
-    /// Counts flushes: what was asked before one is not stored after it.
+    /// Number of flushes. An answer is not stored if its question was asked before the last one.
     era: u64,
 }
 
@@ -76,7 +78,7 @@ impl Default for Memory {
     }
 }
 
-/// One question on its way through: the query and what belongs to it.
+/// Question that is being answered, with what is derived from its query.
 struct Asked<'a> {
     raw: &'a Bytes,
     query: Query<'a>,
@@ -100,7 +102,7 @@ impl<A> Clone for Resolver<A> {
 }
 
 impl<A: Asks> Resolver<A> {
-    /// A resolver that decides by `scope`, asks by `asks` and tells `observer` of every answer.
+    /// Makes a resolver that decides by `scope`, asks through `asks` and reports every answer to `observer`.
     #[must_use]
     pub fn new(scope: Scope, asks: A, observer: Observer) -> Self {
         Self {
@@ -114,13 +116,13 @@ impl<A: Asks> Resolver<A> {
         }
     }
 
-    /// The rules in force.
+    /// Returns the rules in force.
     #[must_use]
     pub fn scope(&self) -> Arc<Scope> {
         Arc::clone(&self.inner.scope.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts other rules in force, as when namespaces come or go, and forgets what was answered by the old ones.
+    /// Replaces the rules, for example when namespaces come or go, and forgets all answers if they differ.
     pub fn set_scope(&self, scope: Scope) {
         let scope = Arc::new(scope);
         if *self.scope() == *scope {
@@ -130,7 +132,7 @@ impl<A: Asks> Resolver<A> {
         self.flush();
     }
 
-    /// Forgets all answers, as when the session has connected anew.
+    /// Forgets all answers, for example when the session has reconnected.
     pub fn flush(&self) {
         let mut memory = self.memory();
         memory.cache.clear();
@@ -140,15 +142,16 @@ impl<A: Asks> Resolver<A> {
         self.inner.flights.clear();
     }
 
-    /// Whom this resolver asks.
+    /// Returns the interface through which this resolver asks.
     #[must_use]
     pub fn asks(&self) -> &A {
         &self.inner.asks
     }
 
-    /// Answers a datagram from memory, if it can: without waiting, in about a microsecond.
+    /// Answers a datagram from the cache, without waiting, in about a microsecond.
     ///
-    /// `out` then holds the answer. On `false` it is left as it was, and [`answer`](Self::answer) is the way.
+    /// Returns `true` with the answer in `out`. On `false`, `out` is unchanged and [`answer`](Self::answer) has to be
+    /// used.
     pub fn try_answer(&self, query: &[u8], out: &mut Vec<u8>) -> bool {
         let Ok(query) = Query::parse(query) else {
             return false;
@@ -182,8 +185,8 @@ impl<A: Asks> Resolver<A> {
         true
     }
 
-    /// Answers a query. What goes wrong becomes an answer too, such as SERVFAIL; only bytes that are no query at all
-    /// get the empty answer, which is not to be sent.
+    /// Answers a query. Errors become answers too, such as SERVFAIL. Only bytes that are not a query get the empty
+    /// answer, which must not be sent.
     pub async fn answer(&self, query: Bytes, transport: Transport) -> Bytes {
         let start = Instant::now();
         let parsed = match Query::parse(&query) {
@@ -222,7 +225,7 @@ impl<A: Asks> Resolver<A> {
         bytes.into()
     }
 
-    /// Answers another session that does not know a name: `None` unless this session's cluster has it.
+    /// Answers a query of another session; `None` unless this session's cluster has the name.
     pub async fn answer_neighbor(&self, query: Bytes) -> Option<Bytes> {
         let asked = self.asked(&query, Query::parse(&query).ok()?)?;
         let Ruling { rule, decision } = self.scope().classify(&asked.question);
@@ -234,7 +237,7 @@ impl<A: Asks> Resolver<A> {
         if !found.answer.outcome.exists() {
             return None;
         }
-        // Not remembered: for our own programs, the laptop's word on this name may count instead.
+        // Not cached: for this laptop's programs the laptop's answer to this name may count instead.
         let found = FromCluster {
             lifetime: None,
             ..found
@@ -267,7 +270,7 @@ impl<A: Asks> Resolver<A> {
         Some(Reply::cluster(&asked.query, &from, entry.candidates))
     }
 
-    /// Asks whom the rules say.
+    /// Asks the sides that the rules name.
     async fn find(&self, asked: &Asked<'_>) -> Reply {
         let ruling = self.scope().classify(&asked.question);
         let reply = match ruling.decision {
@@ -293,7 +296,7 @@ impl<A: Asks> Resolver<A> {
         reply
     }
 
-    /// Another session's answer in place of "no such name".
+    /// Returns another session's answer in place of "no such name", if one has the name.
     async fn or_neighbors(&self, asked: &Asked<'_>, reply: Reply) -> Reply {
         let neighbors = self.inner.asks.neighbors(asked.raw.clone());
         let Ok(Some(bytes)) = timeout(NEIGHBORS_WITHIN, neighbors).await else {
@@ -301,7 +304,7 @@ impl<A: Asks> Resolver<A> {
         };
         match Answer::read(bytes.into(), &asked.query) {
             Ok(answer) if answer.outcome.exists() => {
-                // What this cluster has not got must not be remembered as absent.
+                // The cache would give "no such name" to the next program.
                 self.memory().cache.forget(asked.key());
                 Reply::passed(&asked.query, answer, Answerer::Neighbor, reply.candidates)
             }
@@ -323,7 +326,7 @@ impl<A: Asks> Resolver<A> {
         }
     }
 
-    /// Makes an answer of the cluster usable, remembers it and gives it out.
+    /// Admits the addresses of a cluster answer, caches the answer and makes the reply.
     async fn hand_out(
         &self,
         asked: &Asked<'_>,
@@ -352,8 +355,8 @@ impl<A: Asks> Resolver<A> {
         Reply::cluster(&asked.query, &found, candidates)
     }
 
-    /// Leaves in an answer the addresses that programs may have. An answer that had only others is a failure: an address
-    /// without a route would lead to wherever the laptop's default route goes.
+    /// Removes the addresses that programs must not get. An answer that has no others is a failure: packets to an
+    /// address without a route would follow the laptop's default route.
     async fn admit(
         &self,
         asked: &Asked<'_>,
@@ -391,7 +394,7 @@ impl<A: Asks> Resolver<A> {
         })
     }
 
-    /// Whose word leads to the addresses of an answer.
+    /// Origin of the name behind the addresses of an answer.
     fn named_by(&self, answer: &Answer, rule: &Rule) -> NamedBy {
         let cluster = &self.scope().cluster_domain;
         match &answer.alias_of {

@@ -1,11 +1,11 @@
-//! Whose name is it? The rules, without I/O.
+//! Rules that decide whose a name is, without I/O.
 //!
-//! A name is the cluster's alone when it could be nobody else's: it ends in the cluster's domain, in `svc`, in a suffix
-//! that the user gave, or it is the reverse name of a cluster address. Everything shorter is shared: `web`, `web.shop`,
-//! `db-0.db`. There, a name that already means something on the laptop keeps its meaning, because a namespace may be
-//! called `dev` or `com` and a company may have a host `web`. No list of top-level domains decides this, the laptop's
-//! own name servers do: they also know the private domains that no list has. Where they have a domain of the name's last
-//! label the cluster is not asked; where they fail, so does the answer.
+//! Some names belong to the cluster alone: those that end in the cluster domain, in `svc`, or in a suffix that the user
+//! gave, and the reverse names of cluster addresses. Shorter names are shared: `web`, `web.shop`, `db-0.db`. A shared
+//! name that already exists on the laptop keeps its meaning, because a namespace may be called `dev` or `com`, and a
+//! company may have a host `web`. The laptop's name servers decide this, not a list of top-level domains, because they
+//! also know private domains. Where they have a domain of the name's last label, the cluster is not asked; where they
+//! fail, the answer is a failure.
 //!
 //! | name (session in `shop`) | asked | wins |
 //! |---|---|---|
@@ -19,7 +19,7 @@
 //! | `….DOMAIN`, DOMAIN a doubtful cluster domain | laptop | |
 //! | anything else | laptop | |
 //!
-//! Labels that begin with an underscore (`_http._tcp.web`) are set aside first, so services are found like hosts.
+//! Leading labels with an underscore (`_http._tcp.web`) do not count, so SRV names expand like the names of hosts.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -30,58 +30,59 @@ use crate::name::{Label, Name};
 use crate::question::Question;
 use crate::search::SearchList;
 
-/// What `check.slipway.internal` answers: an address of the range for benchmarks (RFC 2544), which nobody has.
+/// Address of `check.slipway.internal`, from the range for benchmarks (RFC 2544), which no host has.
 ///
-/// A self-test that asks for the name through the laptop's own resolver and gets this knows that the resolver leads here.
+/// A self-test asks for the name through the laptop's resolver. This address shows that the question reached the
+/// session.
 pub const CHECK_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 18, 255, 53);
 
-/// Names that systems ask for by themselves to find a proxy or a tunnel, and believe: a service that is called so must
-/// not become the proxy of every browser on the laptop.
+/// Names by which systems look for a proxy or a tunnel without being configured. A service of such a name must not
+/// become the proxy of every browser on the laptop.
 const DISCOVERED: [&[u8]; 3] = [b"wpad", b"isatap", b"proxy"];
 
-/// The namespaces that the session knows.
+/// Namespaces that the session knows.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Namespaces {
     /// All that exist in the cluster, as last listed.
     Known(BTreeSet<Label>),
-    /// The user may not list them.
+    /// The user may not list namespaces.
     Unknown,
 }
 
-/// Everything that decides whose a name is.
+/// Facts and settings that decide whose a name is.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Scope {
     /// The domain of the cluster's own names, nearly always `cluster.local`.
     pub cluster_domain: Name,
-    /// Whether that domain may be somebody else's: then names below it stay the laptop's, and only the short forms of
-    /// cluster names are the cluster's.
+    /// Whether that domain may belong to someone outside the cluster. Names below it then stay the laptop's, and only
+    /// the short forms of cluster names are the cluster's.
     pub domain_is_doubtful: bool,
     /// The session's namespace, where names without dots are looked up.
     pub namespace: Label,
-    /// Other namespaces; the session's own counts as known in any case.
+    /// The known namespaces. The session's namespace counts as known in any case.
     pub namespaces: Namespaces,
     /// Ranges whose reverse names the cluster answers.
     pub reverse: Vec<IpNet>,
-    /// Suffixes that the user sends to the cluster, whole.
+    /// Suffixes that the user sends to the cluster, with all names below them.
     pub suffixes: Vec<Name>,
     /// Single hosts that the user sends to the cluster.
     pub hosts: BTreeSet<Name>,
-    /// Names that the laptop has a meaning for itself, such as its host name and those of /etc/hosts: never the cluster's,
-    /// unless they are written for a cluster or the user sends them there.
+    /// Names that the laptop uses itself, such as its host name and those of /etc/hosts. They are never the cluster's,
+    /// unless they end in `svc` or the cluster domain, or the user sends them there.
     pub reserved: BTreeSet<Name>,
-    /// The names by which the laptop reaches the API server, which are reserved as well.
+    /// The names by which the laptop reaches the API server. They are reserved too.
     pub api_server: BTreeSet<Name>,
-    /// The domains that the laptop's resolver puts behind short names because this session told it to. What comes in by
-    /// them may have been a short name, so it is kept from being one that is reserved.
+    /// Search domains that this session gave to the laptop's resolver. A name that ends in one may have been a short
+    /// name, so it is refused if that one would lead to a proxy or to the API server.
     pub our_search: Vec<Name>,
-    /// The laptop's own search list: what its resolver may have put behind a short name.
+    /// The laptop's own search list, from which its resolver may have appended a domain to a short name.
     pub laptop_search: SearchList,
-    /// What stands before `slipway.internal` in names that are explicitly this session's.
+    /// The label before `slipway.internal` in names that belong to this session only.
     pub profile: Option<Label>,
 }
 
 impl Scope {
-    /// A scope that knows its namespace only.
+    /// Makes a scope with a cluster domain and a namespace, and nothing else.
     #[must_use]
     pub fn new(cluster_domain: Name, namespace: Label) -> Self {
         Self {
@@ -101,47 +102,48 @@ impl Scope {
     }
 }
 
-/// Who is asked, and whose word counts.
+/// Decision on a question: which sides are asked, and whose answer counts.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Decision {
-    /// Answered here, nobody is asked.
+    /// The resolver answers without asking.
     Us(Own),
-    /// Only the cluster can know it.
+    /// Only the cluster is asked.
     Cluster {
         /// The full names to look up; the first that exists is the answer.
         candidates: Vec<Name>,
     },
     /// Only the laptop's own name servers are asked, with the program's own bytes.
     Laptop,
-    /// Either may know it.
+    /// Both sides may have the name.
     Both {
         /// The full names to look up in the cluster; the first that exists is the answer.
         candidates: Vec<Name>,
-        /// Whose answer counts if both have one.
+        /// The side whose answer counts if both have one.
         order: Order,
     },
-    /// Not answered from anywhere.
+    /// The question is refused.
     Refuse(RefusedQuestion),
 }
 
-/// Whose answer counts if cluster and laptop both have one, and when each is asked.
+/// Order of cluster and laptop: whose answer counts if both have one, and when each is asked.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Order {
-    /// The cluster's counts. The laptop is asked once the cluster has not got the name.
+    /// The cluster's counts. The laptop is asked a moment later, or when the cluster does not have the name.
     ClusterFirst,
-    /// The laptop's counts, but the cluster's is likely: both are asked at once, unless the laptop's servers have a domain
-    /// of the name's last label.
+    /// The laptop's counts, but the name is likely to be the cluster's: both are asked at once, unless the laptop's
+    /// name servers have a domain of the name's last label.
     Together,
-    /// The laptop's counts. The cluster is asked once the laptop has not got the name, unless its servers have a domain of
-    /// the name's last label.
+    /// The laptop's counts. The cluster is asked when the laptop does not have the name, unless the laptop's name
+    /// servers have a domain of the name's last label.
     LaptopFirst,
-    /// The laptop's counts. The cluster is asked, for the name without the search domain, once the laptop has not got it.
+    /// The laptop's counts. The cluster is asked for the name without its search domain when the laptop does not have
+    /// it.
     Searched,
 }
 
 impl Order {
-    /// Whether it matters that the laptop's servers have a domain of the name's last label. Below a search domain of the
-    /// laptop it does not: that one is there.
+    /// Whether it matters that the laptop's name servers have a domain of the name's last label. It does not below a
+    /// search domain of the laptop, whose last label they have in any case.
     pub(crate) const fn heeds_last_label(self) -> bool {
         match self {
             Self::Together | Self::LaptopFirst => true,
@@ -150,36 +152,36 @@ impl Order {
     }
 }
 
-/// What we answer ourselves.
+/// Answer that the resolver gives without asking.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Own {
     /// [`CHECK_ADDRESS`].
     Check,
-    /// The name exists, there is nothing at it: the parents of our own names.
+    /// The name exists without records: a parent of names below `slipway.internal`.
     Empty,
 }
 
-/// Why a question is not asked anywhere.
+/// Reason why a question is refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RefusedQuestion {
-    /// It cannot exist: NXDOMAIN.
+    /// The name cannot exist: NXDOMAIN.
     NoSuchName,
-    /// Zone transfers: REFUSED.
+    /// It asks for a zone transfer: REFUSED.
     Transfer,
 }
 
-/// Which rule a name fell under. Says whose it is, for explanations.
+/// Rule that decided whose a name is, for explanations.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Rule {
-    /// One of our own names below `slipway.internal`.
+    /// A name of Slipway itself: `slipway.internal` or one label below it.
     Own,
     /// `NAME.PROFILE.slipway.internal` of this session.
     Profile,
     /// `NAME.PROFILE.slipway.internal` of another session.
     OtherProfile,
-    /// Below the cluster's domain, or written up to `svc` or `pod`.
+    /// Below the cluster domain, or ending in `svc` or `pod`.
     ClusterDomain,
-    /// The user sends it to the cluster, by name or by suffix.
+    /// Sent to the cluster by the user, by name or by suffix.
     User,
     /// The reverse name of an address in the cluster.
     Reverse,
@@ -187,19 +189,19 @@ pub enum Rule {
     Short,
     /// Its last part is a namespace.
     InNamespace {
-        /// That namespace.
+        /// The namespace.
         namespace: Label,
     },
-    /// It could be a pod of a headless service, or its last part a namespace that cannot be listed.
+    /// Possibly a pod of a headless service, or a name in a namespace that cannot be listed.
     Perhaps,
-    /// The laptop's resolver has put one of its search domains behind a short name.
+    /// A short name to which the laptop's resolver has appended a search domain.
     LaptopSearch {
-        /// That domain.
+        /// The search domain.
         suffix: Name,
     },
-    /// A name that the laptop has a meaning for itself, or that programs would take a proxy from.
+    /// A name that the laptop uses itself, or by which programs look for a proxy.
     Reserved,
-    /// Below a domain that the cluster says is its own, which is doubted.
+    /// Below the cluster domain, which may belong to someone else.
     DoubtfulDomain,
     /// A name that never exists (RFC 6761).
     SpecialUse,
@@ -209,12 +211,12 @@ pub enum Rule {
     Public,
 }
 
-/// A decision and the rule it came from.
+/// Decision, and the rule behind it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Ruling {
     /// The rule.
     pub rule: Rule,
-    /// What follows from it.
+    /// The decision.
     pub decision: Decision,
 }
 
@@ -228,7 +230,7 @@ impl Ruling {
     }
 }
 
-/// How a shared name is written in full, and who is asked first.
+/// Full names that a shared name can mean, and which side is asked first.
 struct Expansion {
     rule: Rule,
     order: Order,
@@ -236,7 +238,7 @@ struct Expansion {
 }
 
 impl Scope {
-    /// Decides who is asked for `question`.
+    /// Decides which sides are asked `question`, and whose answer counts.
     #[must_use]
     pub fn classify(&self, question: &Question) -> Ruling {
         if question.kind.is_transfer() {
@@ -262,7 +264,7 @@ impl Scope {
                 return Ruling::new(Rule::SpecialUse, Decision::Refuse(RefusedQuestion::NoSuchName));
             }
             Some(b"arpa") if name.label_count() > 1 => return Ruling::laptop(),
-            Some(_other) => {}
+            Some(_) => {}
         }
         if name.label_count() == 1 && question.kind.is_about_zones() {
             return Ruling::laptop();
@@ -270,7 +272,7 @@ impl Scope {
         self.shared(name)
     }
 
-    /// Names below `slipway.internal`.
+    /// Decides on names below `slipway.internal`; `None` for others.
     fn ours(&self, name: &Name) -> Option<Ruling> {
         let apex = wire(b"\x07slipway\x08internal\0")?;
         if *name == apex {
@@ -309,7 +311,7 @@ impl Scope {
         Some(Ruling::new(Rule::Profile, Decision::Cluster { candidates }))
     }
 
-    /// Names that only the cluster can know.
+    /// Decides on names that belong to the cluster alone; `None` for others.
     fn cluster_only(&self, name: &Name) -> Option<Ruling> {
         let ruling = |rule, candidates| Some(Ruling::new(rule, Decision::Cluster { candidates }));
         if self.hosts.contains(name) || self.suffixes.iter().any(|suffix| name.is_within(suffix)) {
@@ -330,7 +332,7 @@ impl Scope {
                 None
             };
         }
-        // Neither is a top-level domain: what ends in them is written for a cluster.
+        // `svc` and `pod` are no top-level domains, so a name that ends in them was written for a cluster.
         let written_for_a_cluster = match name.last_label() {
             Some(b"svc") => name.label_count() >= 2,
             Some(b"pod") => name.label_count() >= 3,
@@ -348,7 +350,7 @@ impl Scope {
         None
     }
 
-    /// Names that cluster and laptop may both know.
+    /// Decides on names that cluster and laptop may both have.
     fn shared(&self, name: &Name) -> Ruling {
         let searched = self.without_search(name);
         if self.is_reserved(name) || searched.iter().any(|(_, short)| self.is_reserved(short)) {
@@ -366,8 +368,8 @@ impl Scope {
                 ruling.decision,
             );
         }
-        // Of `a.dev.SEARCH` only the name as it is counts: `a.dev` may be public, and a resolver that put a search domain
-        // behind a name with dots asks for that name too, where both sides are heard.
+        // `a.dev.SEARCH` is not expanded without SEARCH: `a.dev` may be public, and a resolver that appends a search domain
+        // to a name with dots also asks for the name itself, for which both sides are asked.
         let searched = searched.and_then(|(suffix, short)| {
             let expansion = self.expand(&short)?;
             (expansion.rule == Rule::Short).then_some((suffix, expansion.candidates))
@@ -406,7 +408,7 @@ impl Scope {
         }
     }
 
-    /// What stands before the longest search domain of the laptop that ends the name.
+    /// Returns the longest search domain of the laptop that ends the name, and the name without it.
     fn without_search(&self, name: &Name) -> Option<(Name, Name)> {
         let stripped = |suffix: &Name| Some((suffix.clone(), name.strip_suffix(suffix)?));
         self.laptop_search
@@ -416,7 +418,7 @@ impl Scope {
             .max_by_key(|(suffix, _)| suffix.label_count())
     }
 
-    /// The names in the cluster that a short name can mean, likeliest first.
+    /// Returns the full names that a short name can mean in the cluster, the likeliest first.
     fn expand(&self, name: &Name) -> Option<Expansion> {
         let hosts: Vec<&[u8]> = name
             .labels()
@@ -428,12 +430,12 @@ impl Scope {
         let known = self.knows(last);
         let (order, zones) = match hosts.len() {
             1 => (Order::ClusterFirst, vec![&here]),
-            // The second reading is a pod of a headless service, whose name may be that of a namespace too.
+            // The second candidate is a pod of a headless service that has the name of a namespace.
             2 if known => (Order::Together, vec![&services, &here]),
             2 => (Order::LaptopFirst, vec![&here, &services]),
             3 if known => (Order::Together, vec![&services]),
             3 if self.namespaces == Namespaces::Unknown => (Order::LaptopFirst, vec![&services]),
-            _more => return None,
+            _ => return None,
         };
         let rule = match (hosts.len(), known) {
             (1, _) => Rule::Short,
@@ -453,7 +455,7 @@ impl Scope {
         })
     }
 
-    /// The service that `name` begins with, as it would be called in every other namespace.
+    /// Full names of the service that `name` begins with, in all other known namespaces.
     pub(crate) fn elsewhere<'a>(&'a self, name: &'a Name) -> impl Iterator<Item = Name> + 'a {
         let known: &BTreeSet<Label> = match &self.namespaces {
             Namespaces::Known(names) => names,
@@ -473,12 +475,12 @@ impl Scope {
         })
     }
 
-    /// Whether a name that could be shared is the laptop's all the same.
+    /// Whether a name that would be shared is reserved for the laptop.
     fn is_reserved(&self, name: &Name) -> bool {
         self.is_needed(name) || self.reserved.contains(name)
     }
 
-    /// Whether a short name is one that systems ask for by themselves, or that leads to the API server.
+    /// Whether a short name is one of [`DISCOVERED`], or leads to the API server.
     fn is_needed(&self, name: &Name) -> bool {
         let mut labels = name.labels();
         match (labels.next(), labels.next()) {
@@ -495,7 +497,7 @@ impl Scope {
         listed || self.namespace.as_bytes() == namespace
     }
 
-    /// Whether an address is one whose reverse name the cluster answers.
+    /// Whether the cluster answers for the reverse name of an address.
     #[must_use]
     pub fn is_cluster_address(&self, address: IpAddr) -> bool {
         self.reverse.iter().any(|range| range.contains(&address))

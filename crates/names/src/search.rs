@@ -1,18 +1,18 @@
-//! What a program's resolver makes of a name before it asks: the laptop's search list (resolv.conf(5)).
+//! Search list of the laptop's resolver (resolv.conf(5)): the names that it asks for in place of a short one.
 
 use crate::name::Name;
 
-/// The laptop's own search list.
+/// Search domains of the laptop, and when they are used.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SearchList {
-    /// What is put behind a name, in the order of asking.
+    /// The search domains, in the order in which they are appended.
     pub domains: Vec<Name>,
-    /// A name with as many dots is asked as it is first, one with fewer last (`options ndots`).
+    /// Number of dots from which on a name is asked for as it is first, and last with fewer (`options ndots`).
     pub ndots: usize,
 }
 
 impl Default for SearchList {
-    /// No domains: every name is asked as it is.
+    /// No search domains: every name is asked for as it is.
     fn default() -> Self {
         Self {
             domains: Vec::new(),
@@ -22,8 +22,8 @@ impl Default for SearchList {
 }
 
 impl SearchList {
-    /// The names that are asked for when a program gives its resolver `name`, in order, each with the domain behind it. The
-    /// first that exists is what the program gets.
+    /// Returns the names that a resolver asks for when a program gives it `name`, in order, each with the search domain
+    /// that was appended. The program gets the first that exists.
     pub(crate) fn asked_for<'a>(&'a self, name: &'a Name) -> Vec<(Name, Option<&'a Name>)> {
         let searched = self
             .domains
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn names_with_few_dots_are_asked_with_the_search_domains_first() {
+    fn search_domains_come_first_for_names_with_few_dots() {
         let mut list = SearchList {
             domains: ["corp.internal", "lan"]
                 .map(|name| name.parse().unwrap())

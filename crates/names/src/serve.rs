@@ -1,4 +1,4 @@
-//! DNS over TCP: streams of queries, each with its length before it (RFC 1035, 4.2.2).
+//! DNS over TCP: streams of queries, each after its length (RFC 1035, 4.2.2).
 
 use std::io;
 use std::time::Duration;
@@ -12,18 +12,18 @@ use crate::asks::Asks;
 use crate::limits::LAPTOP_WITHIN;
 use crate::resolver::{Resolver, Transport};
 
-/// How long a stream may be idle: longer than any answer takes, so that a slow one ends no connection.
+/// Idle time after which a stream is closed: longer than any answer takes, so that a slow answer closes no stream.
 const TCP_IDLE: Duration = Duration::from_secs(LAPTOP_WITHIN.as_secs() + 4);
 
-/// How many queries of one stream are answered at the same time (RFC 7766, 6.2.1.1); more wait in the stream.
+/// Bound of queries of one stream that are answered at the same time (RFC 7766, 6.2.1.1). Further ones wait unread.
 const TCP_PIPELINE: usize = 16;
 
 impl<A: Asks> Resolver<A> {
-    /// Answers the queries of one stream until the other end closes it, is idle for twelve seconds, or sends what is no
-    /// query.
+    /// Answers the queries of one stream until the client closes it, is idle for twelve seconds, or sends something
+    /// that is not a query.
     ///
     /// # Errors
-    /// What the stream says when it breaks.
+    /// The stream's error when it breaks.
     pub async fn serve_tcp<S>(&self, stream: S) -> io::Result<()>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin,
@@ -44,7 +44,7 @@ impl<A: Asks> Resolver<A> {
             if answer.is_empty() {
                 return Ok(());
             }
-            // A client that takes no answers is as good as gone.
+            // A client that does not read its answers is treated as gone.
             let Ok(sent) = timeout(TCP_IDLE, replies.send(answer)).await else {
                 return Ok(());
             };
@@ -67,7 +67,7 @@ mod tests {
     use crate::question::{Query, RecordType};
     use crate::scope::Scope;
 
-    /// A cluster where `slow` takes a second and every name exists.
+    /// Cluster where every name exists, and `slow` takes a second.
     struct Cluster;
 
     impl Asks for Cluster {
@@ -81,7 +81,7 @@ mod tests {
         async fn laptop(&self, _query: Bytes) -> Result<Bytes, AskError> {
             Err(AskError::NoServer)
         }
-        async fn admit(&self, addresses: &[IpAddr], _origin: crate::NamedBy) -> Vec<crate::Admission> {
+        async fn admit(&self, addresses: &[IpAddr], _named_by: crate::NamedBy) -> Vec<crate::Admission> {
             vec![crate::Admission::HandOut; addresses.len()]
         }
     }
@@ -105,12 +105,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_carries_several_queries_and_a_slow_one_holds_up_none() {
+    async fn a_slow_query_of_a_stream_holds_up_no_other() {
         let (mut client, server) = duplex(4096);
         let resolver = resolver();
         let asks = async {
             let both = [framed(1, "slow"), framed(2, "web")].concat();
-            // In pieces that respect no border.
+            // In pieces that do not end where a query ends.
             for piece in both.chunks(5) {
                 client.write_all(piece).await.unwrap();
             }
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_that_is_idle_or_speaks_something_else_is_ended() {
+    async fn an_idle_or_garbled_stream_is_closed() {
         let (idle, server) = duplex(64);
         let start = tokio::time::Instant::now();
         resolver().serve_tcp(server).await.unwrap();

@@ -1,8 +1,9 @@
-//! The laptop's own name servers, over sockets that somebody else made.
+//! Upstreams: the laptop's name servers, asked over sockets that the helper made.
 //!
-//! The session may not mark sockets, so the helper makes them: UDP sockets connected to each server, and TCP sockets when
-//! one is needed. Servers are asked in the order of the laptop's resolv.conf, as its resolver did. Answers are matched by
-//! a random ID and by the question; the kernel matches the server's address, as the sockets are connected.
+//! The session may not mark sockets, so the helper makes them: UDP sockets connected to each server, and a TCP socket
+//! when one is needed. Servers are asked in the order of the laptop's resolv.conf, as the laptop's resolver asks them.
+//! An answer has to match a random ID and the question; the kernel checks the server's address, because the sockets are
+//! connected.
 
 use std::collections::HashMap;
 use std::io;
@@ -22,55 +23,56 @@ use crate::asks::AskError;
 use crate::message;
 use crate::question::Query;
 
-/// How long each server may take in the first round and in the second. A server behind a slow line that must ask others
-/// first takes longer than the first; one that lost a packet is asked again soon.
+/// Limit per server in the first round and in the second. The first is short, so that a lost packet is soon sent again;
+/// the second is enough for a server behind a slow line that has to ask other servers.
 pub const ROUNDS: [Duration; 2] = [Duration::from_millis(1200), Duration::from_millis(2500)];
 
-/// How long a whole conversation over TCP may take.
+/// Limit of one exchange over TCP, from connecting to the answer.
 pub const TCP_WITHIN: Duration = Duration::from_secs(3);
 
-/// How many questions may wait on one socket.
+/// Bound of questions that wait on one socket.
 pub const WAITING: usize = 256;
 
-/// The pause after a socket reported an error, so that one that does nothing else costs nothing.
+/// Pause after a socket reported an error, so that one that only reports errors does not use up the CPU.
 const AFTER_ERROR: Duration = Duration::from_millis(50);
 
-/// One of the laptop's name servers.
+/// Name server of the laptop, with the sockets to ask it.
 #[derive(Debug)]
 pub struct Server {
-    /// Where it is.
+    /// Its address and port.
     pub address: SocketAddr,
-    /// Sockets connected to it. Several make answers harder to forge and questions freer to flow.
+    /// UDP sockets connected to it. Several make answers harder to forge, and allow more questions at the same time.
     pub sockets: Vec<UdpSocket>,
 }
 
-/// Makes TCP connections to name servers, around the session's own capture.
+/// Maker of TCP connections to name servers that bypass the session's capture.
 pub trait Dial: Send + Sync + 'static {
     /// Connects to `server`.
     fn dial(&self, server: SocketAddr) -> impl Future<Output = io::Result<TcpStream>> + Send;
 }
 
-/// The laptop's name servers, ready to be asked.
+/// Client of the laptop's name servers.
 pub struct Upstream<D> {
-    servers: Vec<Lines>,
+    servers: Vec<ServerSockets>,
     dial: D,
-    /// The server that answered last: it comes first until it keeps silent.
+    /// Index of the server that answered last. It is asked first until another one answers.
     preferred: AtomicUsize,
-    /// The sockets' readers; they end with this.
+    /// Tasks that read the sockets. Dropping them ends them.
     _readers: JoinSet<()>,
 }
 
-struct Lines {
+struct ServerSockets {
     address: SocketAddr,
-    sockets: Vec<Line>,
+    sockets: Vec<SharedSocket>,
 }
 
-struct Line {
+/// UDP socket on which several questions can wait.
+struct SharedSocket {
     socket: Arc<UdpSocket>,
     waiting: Waiting,
 }
 
-/// Who waits on a socket, by the ID of the question.
+/// Questions that wait on a socket, by their ID.
 type Waiting = Arc<Mutex<HashMap<u16, Waiter>>>;
 
 struct Waiter {
@@ -78,29 +80,31 @@ struct Waiter {
     answer: oneshot::Sender<Result<Bytes, AskError>>,
 }
 
-/// Ends a wait, however it ends.
-struct Seat<'a> {
+/// Removes a question from those that wait, also when its caller gives up.
+struct WaitGuard<'a> {
     waiting: &'a Waiting,
     id: u16,
 }
 
 impl<D: Dial> Upstream<D> {
-    /// Takes the servers in the order in which they are to be asked. Must be called within a tokio runtime.
+    /// Makes a client that asks `servers` in this order. It starts tasks, so it must be called within a tokio runtime.
     #[must_use]
     pub fn new(servers: Vec<Server>, dial: D) -> Self {
         let mut readers = JoinSet::new();
-        let mut line = |socket| {
-            let line = Line {
+        let mut share = |socket| {
+            let shared = SharedSocket {
                 socket: Arc::new(socket),
                 waiting: Waiting::default(),
             };
-            readers.spawn(read(Arc::clone(&line.socket), Arc::clone(&line.waiting)));
-            line
+            readers.spawn(read(Arc::clone(&shared.socket), Arc::clone(&shared.waiting)));
+            shared
         };
-        let servers = servers.into_iter().map(|Server { address, sockets }| Lines {
-            address,
-            sockets: sockets.into_iter().map(&mut line).collect(),
-        });
+        let servers = servers
+            .into_iter()
+            .map(|Server { address, sockets }| ServerSockets {
+                address,
+                sockets: sockets.into_iter().map(&mut share).collect(),
+            });
         Self {
             servers: servers.collect(),
             dial,
@@ -109,13 +113,13 @@ impl<D: Dial> Upstream<D> {
         }
     }
 
-    /// Asks the servers in turn until one answers; the whole answer comes back, with the query's own ID.
+    /// Asks the servers in turn until one answers. The answer is whole and has the query's ID.
     ///
     /// # Errors
-    /// [`AskError::NoServer`] without servers, else what the last one's silence was.
+    /// [`AskError::NoServer`] without servers, otherwise the error of the last server.
     pub async fn ask(&self, query: Bytes) -> Result<Bytes, AskError> {
         let mut refused = None;
-        let mut silence = AskError::NoServer;
+        let mut last_error = AskError::NoServer;
         for limit in ROUNDS {
             let first = self.preferred.load(Ordering::Relaxed);
             for turn in 0..self.servers.len() {
@@ -126,35 +130,43 @@ impl<D: Dial> Upstream<D> {
                         return Ok(answer);
                     }
                     Ok(answer) => refused = Some(answer),
-                    Err(error) => silence = error,
+                    Err(error) => last_error = error,
                 }
             }
             if let Some(answer) = refused {
                 return Ok(answer);
             }
         }
-        Err(silence)
+        Err(last_error)
     }
 
-    async fn ask_server(&self, server: &Lines, query: &Bytes, limit: Duration) -> Result<Bytes, AskError> {
+    async fn ask_server(
+        &self,
+        server: &ServerSockets,
+        query: &Bytes,
+        limit: Duration,
+    ) -> Result<Bytes, AskError> {
         let random = random();
-        let Some(line) = server
+        let Some(socket) = server
             .sockets
             .get(usize::from(random[0]) % server.sockets.len().max(1))
         else {
             return self.ask_over_tcp(server, query).await;
         };
-        let answer = timeout(limit, line.ask(query, u16::from_be_bytes([random[1], random[2]])))
-            .await
-            .map_err(|_| AskError::TimedOut)??;
+        let answer = timeout(
+            limit,
+            socket.ask(query, u16::from_be_bytes([random[1], random[2]])),
+        )
+        .await
+        .map_err(|_| AskError::TimedOut)??;
         if message::is_truncated(&answer) {
             return self.ask_over_tcp(server, query).await;
         }
         Ok(answer)
     }
 
-    async fn ask_over_tcp(&self, server: &Lines, query: &Bytes) -> Result<Bytes, AskError> {
-        let conversation = async {
+    async fn ask_over_tcp(&self, server: &ServerSockets, query: &Bytes) -> Result<Bytes, AskError> {
+        let exchange = async {
             let mut stream = self.dial.dial(server.address).await?;
             let length = u16::try_from(query.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
             stream
@@ -164,7 +176,7 @@ impl<D: Dial> Upstream<D> {
             stream.read_exact(&mut answer).await?;
             io::Result::Ok(answer)
         };
-        let answer = timeout(TCP_WITHIN, conversation)
+        let answer = timeout(TCP_WITHIN, exchange)
             .await
             .map_err(|_| AskError::TimedOut)?
             .map_err(|_| AskError::Unreachable)?;
@@ -178,26 +190,29 @@ impl<D: Dial> Upstream<D> {
     }
 }
 
-impl Line {
-    /// Sends the query with an ID near `id` that nobody else waits for, and waits.
+impl SharedSocket {
+    /// Sends the query with a free ID near `id` and waits for the answer.
     async fn ask(&self, query: &Bytes, id: u16) -> Result<Bytes, AskError> {
         let (answer, answered) = oneshot::channel();
-        let (seat, query) = self.sit(query, id, answer).ok_or(AskError::Unreachable)?;
+        let (guard, query) = self
+            .start_waiting(query, id, answer)
+            .ok_or(AskError::Unreachable)?;
         self.socket
             .send(&query)
             .await
             .map_err(|_| AskError::Unreachable)?;
         let answer = answered.await.map_err(|_| AskError::Unreachable)?;
-        drop(seat);
+        drop(guard);
         answer
     }
 
-    fn sit(
+    /// Lists the query with a free ID near `id`, and returns the bytes to send; `None` if too many questions wait.
+    fn start_waiting(
         &self,
         query: &Bytes,
         id: u16,
         answer: oneshot::Sender<Result<Bytes, AskError>>,
-    ) -> Option<(Seat<'_>, Bytes)> {
+    ) -> Option<(WaitGuard<'_>, Bytes)> {
         let mut waiting = lock(&self.waiting);
         if waiting.len() >= WAITING {
             return None;
@@ -214,7 +229,7 @@ impl Line {
             },
         );
         Some((
-            Seat {
+            WaitGuard {
                 waiting: &self.waiting,
                 id,
             },
@@ -223,20 +238,20 @@ impl Line {
     }
 }
 
-impl Drop for Seat<'_> {
+impl Drop for WaitGuard<'_> {
     fn drop(&mut self) {
         lock(self.waiting).remove(&self.id);
     }
 }
 
-/// Brings each answer on a socket to whoever waits for it.
+/// Hands each answer on a socket to the question that waits for it.
 async fn read(socket: Arc<UdpSocket>, waiting: Waiting) {
     let mut buffer = vec![0; usize::from(u16::MAX)];
     loop {
         match socket.recv(&mut buffer).await {
             Ok(length) => deliver(&buffer[..length], &waiting),
             Err(_) => {
-                // Such as "port unreachable": nobody listens there, and waiting on would only take longer.
+                // For example "port unreachable": no program listens there, so waiting longer is of no use.
                 for (_, waiter) in lock(&waiting).drain() {
                     let _ = waiter.answer.send(Err(AskError::Unreachable));
                 }
@@ -263,17 +278,18 @@ fn deliver(answer: &[u8], waiting: &Waiting) {
     }
 }
 
-/// Whether another server would be no better: it answered, or said that the name does not exist. A server that fails,
-/// cannot or will not is passed over, as glibc and musl do.
+/// Whether an answer is given to the program without asking another server. After SERVFAIL, NOTIMP and REFUSED the next
+/// server is asked, as glibc and musl do.
 fn is_final(answer: &[u8]) -> bool {
     !matches!(message::rcode(answer), Some(2 | 4 | 5))
 }
 
-/// Three random bytes. Without randomness (never, once the system is up) the question still is checked.
+/// Returns three random bytes. They are zeros if the kernel has none, which does not happen once the system is up; the
+/// question of an answer is checked in any case.
 fn random() -> [u8; 3] {
     let mut bytes = [0; 3];
     if let Err(error) = getrandom::fill(&mut bytes) {
-        tracing::warn!(%error, "no randomness for DNS IDs");
+        tracing::warn!(%error, "no random bytes for DNS IDs");
     }
     bytes
 }

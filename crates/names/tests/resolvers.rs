@@ -1,5 +1,5 @@
-//! Real resolvers against ours: glibc, musl, Go and dig, in a network and mount namespace of their own with a
-//! resolv.conf that leads to it. Each first shows that the names do not resolve without it.
+//! Tests of the resolver with real clients: glibc, musl, Go and dig. They run in their own network and mount namespace,
+//! whose resolv.conf leads to the resolver. Each test first shows that the names do not resolve without it.
 #![allow(
     missing_docs,
     clippy::expect_used,
@@ -34,16 +34,16 @@ use tokio::process::Command;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, timeout};
 
-/// How long a program may take to look up one name: more than any resolver's own retry.
+/// Limit for a program to look up one name: more than any client's own retries take.
 const PROGRAM: Duration = Duration::from_secs(20);
 
-/// The laptop's own name server, as if before the session.
+/// Address of the laptop's name server.
 const LAPTOP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), 53);
 
-/// Where our resolver is.
+/// Address of the resolver under test.
 const OURS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 53);
 
-/// The records of a name server.
+/// Records of a name server.
 #[derive(Clone, Default)]
 struct Zone(BTreeMap<String, Vec<RData>>);
 
@@ -83,7 +83,7 @@ impl Zone {
         answer.to_vec().ok()
     }
 
-    /// A name with names below it exists (RFC 8020).
+    /// Whether there are names below this one, so that it exists (RFC 8020).
     fn has_names_below(&self, name: &str) -> bool {
         let below = format!(".{name}");
         self.0.keys().any(|key| key.ends_with(&below))
@@ -98,7 +98,7 @@ fn dns(text: &str) -> DnsName {
     DnsName::from_ascii(text).unwrap()
 }
 
-/// A cluster with a service, a headless one, one with both families, and one with many addresses.
+/// Records of a cluster with services: one headless, one with both address families, one with many addresses.
 fn cluster() -> Zone {
     let srv = SRV::new(0, 100, 8080, dns("web.shop.svc.cluster.local."));
     Zone::default()
@@ -152,7 +152,7 @@ struct World {
 
 impl Asks for World {
     async fn cluster(&self, query: Bytes) -> Result<Bytes, AskError> {
-        // A round trip to somewhere.
+        // A round trip to the cluster.
         tokio::time::sleep(Duration::from_millis(20)).await;
         self.cluster
             .answer(&query)
@@ -167,7 +167,7 @@ impl Asks for World {
     }
 }
 
-/// Binds a socket. Tasks of a server that has just ended hold theirs until the runtime has dropped them.
+/// Binds a socket, with retries: tasks of a server that has just ended hold theirs until the runtime drops them.
 async fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
     for _ in 0..100 {
         match UdpSocket::bind(address).await {
@@ -178,7 +178,7 @@ async fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
     Err(io::ErrorKind::AddrInUse.into())
 }
 
-/// The laptop's name server: over UDP what fits into 512 bytes, over TCP all.
+/// Serves the laptop's records: over UDP up to 512 bytes, over TCP all.
 async fn serve_laptop() -> io::Result<()> {
     let (udp, tcp) = (bind_udp(LAPTOP).await?, TcpListener::bind(LAPTOP).await?);
     let zone = laptop();
@@ -212,7 +212,7 @@ async fn serve_laptop() -> io::Result<()> {
     }
 }
 
-/// Our resolver on UDP and TCP.
+/// Serves the resolver under test on UDP and TCP.
 async fn serve_ours() -> io::Result<()> {
     let mut sockets = Vec::new();
     for _ in 0..2 {
@@ -259,7 +259,7 @@ async fn serve_ours() -> io::Result<()> {
     }
 }
 
-/// Answers datagrams as a listener does: from memory at once, else by asking.
+/// Answers datagrams: from the cache at once, otherwise in a task.
 async fn serve_udp(resolver: &Resolver<World>, socket: Arc<UdpSocket>) -> io::Result<()> {
     let mut asking = JoinSet::new();
     let (mut query, mut answer) = (vec![0; 4096], Vec::new());
@@ -278,13 +278,13 @@ async fn serve_udp(resolver: &Resolver<World>, socket: Arc<UdpSocket>) -> io::Re
     }
 }
 
-/// The files of a laptop, in place of this machine's for the test's own mount namespace.
+/// Network and mount namespace with the files of a laptop in place of this machine's.
 struct Laptop {
     files: tempfile::TempDir,
 }
 
 impl Laptop {
-    /// `Err` says why it cannot be made here.
+    /// Moves this thread to new namespaces. The error says why that fails on this machine.
     fn new() -> Result<Self, String> {
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
             .map_err(|error| format!("namespaces: {error}"))?;
@@ -318,13 +318,13 @@ impl Laptop {
             .args(["link", "set", "lo", "up"])
             .status();
         if !up.is_ok_and(|status| status.success()) {
-            return Err("loopback cannot be set up".into());
+            return Err("`ip link set lo up` failed".into());
         }
         Ok(laptop)
     }
 
     fn write(&self, name: &str, text: &str) {
-        // In place: what is mounted is this very file.
+        // The file is written in place, because it is mounted and a new one would not be.
         fs::write(self.files.path().join(name), text).unwrap();
     }
 
@@ -333,14 +333,14 @@ impl Laptop {
     }
 }
 
-/// One of the programs that look names up.
+/// Program that looks names up.
 struct Program {
     name: &'static str,
     command: Vec<String>,
 }
 
 impl Program {
-    /// The addresses it finds, and how long it took.
+    /// Returns the addresses that it finds, and the time that it took.
     async fn addresses(&self, name: &str) -> (Vec<String>, Duration) {
         let start = Instant::now();
         let output = run(&[&self.command[..], &[name.into()]].concat()).await;
@@ -362,7 +362,10 @@ async fn run(command: &[String]) -> String {
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = timeout(PROGRAM, child).await.expect("the program hangs").unwrap();
+    let output = timeout(PROGRAM, child)
+        .await
+        .expect("the program did not end in time")
+        .unwrap();
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -371,7 +374,7 @@ fn has(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).exists())
 }
 
-/// The programs that ask for names.
+/// Builds the programs that look names up.
 fn programs(into: &Path) -> Vec<Program> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs");
     let mut programs = vec![Program {
@@ -382,12 +385,15 @@ fn programs(into: &Path) -> Vec<Program> {
         |name: &'static str, compiler: &str, prepare: &dyn Fn(&mut std::process::Command, &PathBuf)| {
             assert!(
                 has(compiler),
-                "there is no {compiler} to build the program `{name}` with"
+                "the program `{name}` needs {compiler}, which is not installed"
             );
             let program = into.join(name);
             let mut command = std::process::Command::new(compiler);
             prepare(&mut command, &program);
-            assert!(command.status().unwrap().success(), "{name} cannot be built");
+            assert!(
+                command.status().unwrap().success(),
+                "{compiler} could not build `{name}`"
+            );
             programs.push(Program {
                 name,
                 command: vec![program.to_str().unwrap().into()],
@@ -410,7 +416,7 @@ fn programs(into: &Path) -> Vec<Program> {
     programs
 }
 
-/// Runs `test` in a laptop of its own, on a thread of its own: namespaces belong to threads.
+/// Runs `test` in its own [`Laptop`], on its own thread, because namespaces belong to threads.
 fn on_a_laptop(test: impl AsyncFnOnce(&Laptop, Vec<Program>) + Send + 'static) {
     let folder = tempfile::tempdir().unwrap();
     let programs = programs(folder.path());
@@ -427,10 +433,10 @@ fn on_a_laptop(test: impl AsyncFnOnce(&Laptop, Vec<Program>) + Send + 'static) {
     thread.join().unwrap();
 }
 
-/// Serves while `test` runs.
+/// Runs `serving` until `test` ends.
 async fn while_serving(serving: impl Future<Output = io::Result<()>>, test: impl Future<Output = ()>) {
     tokio::select! {
-        // In this order: a program that is started first asks before anybody listens.
+        // Servers are polled first, so that they listen before a program asks.
         biased;
         ended = serving => panic!("the server ended with {ended:?}"),
         () = test => {}
@@ -457,7 +463,7 @@ fn real_resolvers_find_cluster_names_and_keep_public_ones() {
             ("shopify.dev", "192.0.2.2"),
             ("wiki.corp.internal", "192.0.2.3"),
         ];
-        // As they come, and as a company's network would have it.
+        // Without a search domain, and with one of a company.
         for (options, short) in [
             ("", None),
             ("search corp.internal\n", Some(("wiki", "192.0.2.3"))),
@@ -470,14 +476,14 @@ fn real_resolvers_find_cluster_names_and_keep_public_ones() {
                         assert_eq!(
                             program.addresses(name).await.0,
                             [""; 0],
-                            "{by} finds {name} before the session"
+                            "{by} finds {name} without the session"
                         );
                     }
                     for (name, address) in public_names.into_iter().chain(short) {
                         assert_eq!(
                             program.addresses(name).await.0,
                             [address],
-                            "{by} before the session: {name}"
+                            "{by} without the session: {name}"
                         );
                     }
                 })
@@ -502,7 +508,7 @@ fn real_resolvers_find_cluster_names_and_keep_public_ones() {
                         ["10.96.0.66"],
                         "{by}"
                     );
-                    // `dev` is a domain of the laptop's name servers, so `web.dev` is nobody's.
+                    // `dev` is a domain of the laptop's name servers, so the cluster is not asked for `web.dev`.
                     for name in [
                         "nosuch",
                         "nosuch.shop",
@@ -512,10 +518,10 @@ fn real_resolvers_find_cluster_names_and_keep_public_ones() {
                     ] {
                         let (found, took) = program.addresses(name).await;
                         assert_eq!(found, [""; 0], "{by} {name}");
-                        assert!(took < Duration::from_secs(2), "{by} needed {took:?} for {name}");
+                        assert!(took < Duration::from_secs(2), "{by} took {took:?} for {name}");
                     }
                     let (many, _) = program.addresses("many").await;
-                    // musl before 1.2.4 does not ask over TCP: what fits into 512 bytes must do.
+                    // musl before 1.2.4 does not ask over TCP and uses the addresses that fit into 512 bytes.
                     assert!(
                         by == "musl" || many.len() == 120,
                         "{by} finds {} addresses",
@@ -580,7 +586,7 @@ fn every_kind_of_record_comes_through_whole() {
                 ("nosuch A", "status: NXDOMAIN"),
                 ("-x 10.96.0.99", "status: NXDOMAIN"),
                 ("cluster.local AXFR", "Transfer failed"),
-                // 120 addresses take 1,9 KB: not in a datagram of 1,232 bytes, so dig asks again over TCP.
+                // 120 addresses take 1.9 kB and do not fit into 1232 bytes, so dig asks again over TCP.
                 ("many A", "ANSWER: 120"),
                 ("large.example.org A", "ANSWER: 120"),
                 ("+ignore many A", "flags: qr tc"),

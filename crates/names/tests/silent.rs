@@ -1,4 +1,4 @@
-//! Whoever is asked takes the question and says nothing: each wait for it ends in its time, and the program hears so.
+//! Tests with servers that never answer: every wait ends within its limit, and the program gets an answer.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io;
@@ -19,10 +19,10 @@ use tokio::time::Instant;
 const SERVFAIL: u8 = 2;
 const NXDOMAIN: u8 = 3;
 
-/// How much longer a wait may take than it should: the clock stands still while anything moves.
+/// Tolerance of a wait. It is small, because the clock stands still while a task runs.
 const SOON: Duration = Duration::from_millis(20);
 
-/// What somebody says who is asked.
+/// Reply of a server.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Say {
     Nothing,
@@ -38,7 +38,7 @@ struct World {
     others_answer: bool,
 }
 
-/// Everybody answers.
+/// All servers answer.
 const WELL: World = World {
     cluster: Say::Address,
     laptop: Say::Address,
@@ -101,7 +101,7 @@ fn query(name: &str) -> Bytes {
     query.into()
 }
 
-/// The code of the answer to a name, which comes after so long.
+/// Checks that the answer to a name has this code and comes after this time.
 async fn comes(world: World, name: &str, code: u8, after: Duration) {
     let began = Instant::now();
     let answer = resolver(world).answer(query(name), Transport::Udp).await;
@@ -163,7 +163,7 @@ async fn silence_on_all_sides_is_explained_in_time() {
     assert_eq!(found.verdict, NameVerdict::ClusterSilent);
 }
 
-/// Dials as any program would.
+/// Connects without bypassing capture.
 struct Plain;
 
 impl Dial for Plain {
@@ -183,7 +183,7 @@ async fn upstream_of(server: SocketAddr) -> Upstream<Plain> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_server_of_the_laptop_that_says_nothing_is_given_up_after_two_rounds() {
+async fn a_silent_upstream_is_given_up_after_two_rounds() {
     let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let upstream = upstream_of(silent.local_addr().unwrap()).await;
     let began = Instant::now();
@@ -196,13 +196,13 @@ async fn a_name_server_of_the_laptop_that_says_nothing_is_given_up_after_two_rou
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_server_of_the_laptop_that_says_nothing_over_tcp_is_given_up() {
+async fn an_upstream_silent_over_tcp_is_given_up() {
     let by_tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = by_tcp.local_addr().unwrap();
     let by_udp = UdpSocket::bind(address).await.unwrap();
     let mut server = JoinSet::new();
     server.spawn(async move {
-        // Cut short, each time: the rest is to be had over TCP, where the kernel accepts and nobody answers.
+        // Each answer is truncated, so the client asks over TCP, where the kernel accepts and no program answers.
         let mut question = [0; 512];
         loop {
             let (length, from) = by_udp.recv_from(&mut question).await.unwrap();

@@ -1,4 +1,4 @@
-//! Explanation as plain data, for control sockets, scripts and windows.
+//! Explanations as plain data, for control sockets, scripts and windows.
 
 use slipway_control_api::{self as api, Found, NameFacts, NameRule, Said};
 
@@ -8,7 +8,7 @@ use crate::name::Name;
 use crate::scope::Rule;
 
 impl Explanation {
-    /// The explanation of a name that was asked about as `typed`.
+    /// Converts the explanation to data. `typed` is the name as the user wrote it.
     #[must_use]
     pub fn data(&self, typed: &str) -> api::Explanation {
         let answering = match self.answerer {
@@ -39,7 +39,8 @@ impl Explanation {
 }
 
 impl Answerer {
-    /// Who answered, as users see it: what this session remembers or has from another one is the cluster's.
+    /// Returns the side that answered, as users see it: the cache, other sessions and this resolver count as the
+    /// cluster.
     #[must_use]
     pub const fn data(self) -> api::Answerer {
         match self {

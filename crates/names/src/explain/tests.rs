@@ -1,3 +1,5 @@
+//! Tests of explanations, against scripted sides.
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::Ipv4Addr;
@@ -9,7 +11,7 @@ use crate::message::Rcode;
 use crate::scope::{Namespaces, Scope};
 use crate::search::SearchList;
 
-/// What each side knows. `None` for a name that takes for ever; absent names do not exist.
+/// Names that each side has. `None` stands for a name whose question gets no answer.
 #[derive(Clone, Default)]
 struct World {
     cluster: BTreeMap<&'static str, Option<Ipv4Addr>>,
@@ -94,7 +96,7 @@ fn name_of(text: &str) -> Name {
     text.parse().unwrap()
 }
 
-/// Every name with what is said of it: who answers, why, and what would change it.
+/// Explanations of all names in text form: who answers, why, cause and remedy.
 async fn in_words(world: World, names: &[&str]) -> String {
     let mut text = String::new();
     for name in names {
@@ -113,7 +115,7 @@ async fn in_words(world: World, names: &[&str]) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_cause_is_told_apart_and_said_in_words() {
+async fn every_cause_has_its_own_text() {
     let names = [
         "web",
         "www.example.org",
@@ -149,7 +151,7 @@ async fn every_cause_is_told_apart_and_said_in_words() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_that_the_laptops_search_domains_take_is_explained_as_programs_ask_for_it() {
+async fn a_searched_name_is_explained_as_programs_get_it() {
     let names = ["db", "printer", "db.shop"];
     insta::assert_snapshot!(in_words(world(), &names).await, @r"
     Laptop HiddenByLaptop: `db` is asked for as `db.corp.internal`: the laptop's resolver puts its search domain `corp.internal` behind it. The laptop's name servers know `db.corp.internal` (192.0.2.1), so it keeps that meaning. To reach the one in the cluster, ask for `db.shop.svc.cluster.local`.
@@ -168,7 +170,7 @@ async fn a_laptop_without_network_is_named_as_the_cause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_of_that_name_in_another_namespace_is_pointed_at() {
+async fn a_service_in_another_namespace_is_suggested() {
     let names = ["orders", "orders.shop", "orders.nosuch", "orders.shop.svc"];
     insta::assert_snapshot!(in_words(world(), &names).await, @r"
     Nobody Nowhere: `orders` was not found in namespace `shop`, nor by the laptop's name servers. Perhaps `orders.dev.svc.cluster.local` was meant.
@@ -177,7 +179,7 @@ async fn a_service_of_that_name_in_another_namespace_is_pointed_at() {
     Nobody Nowhere: `orders.shop.svc` does not exist in the cluster, whose name it is. Perhaps `orders.dev.svc.cluster.local` was meant.
     ");
     let said = explain(world(), "web").await;
-    assert_eq!(said.near, None, "a name that answers needs no advice");
+    assert_eq!(said.near, None, "`web` exists, so no other name is suggested");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! Asking the cluster, in flights that whoever asks the same shares.
+//! Questions to the cluster, each in a flight that all programs share that ask the same.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,16 +17,17 @@ use crate::message::{self, Answer};
 use crate::name::Name;
 use crate::question::Query;
 
-/// What the cluster, or our memory of it, says.
+/// Answer of the cluster, or of the cache.
 pub(super) struct FromCluster {
     pub(super) answer: Arc<Answer>,
-    /// `Some` of how long it may be remembered when it is new; else it is this old.
+    /// The time for which a new answer may be cached; `None` if it comes from the cache.
     pub(super) lifetime: Option<Duration>,
+    /// The time since it was cached; zero if it is new.
     pub(super) age: Duration,
 }
 
 impl<A: Asks> Resolver<A> {
-    /// Asks the cluster, or remembers what it said a moment ago when it keeps silent or fails.
+    /// Asks the cluster. If it fails or stays silent, the answer is one from the cache that expired recently, if any.
     pub(super) async fn ask_cluster(
         &self,
         asked: &Asked<'_>,
@@ -60,7 +61,7 @@ impl<A: Asks> Resolver<A> {
     }
 }
 
-/// Asks the cluster for all candidates at once; the first in order that exists is the answer.
+/// Asks the cluster for all candidates at once. The answer is that of the first in order that exists.
 async fn fly<A: Asks>(inner: Arc<Inner<A>>, raw: Bytes, candidates: Arc<[Name]>) -> Landed {
     let query = Query::parse(&raw).map_err(|_| AskError::Garbled)?;
     let mut asking: FuturesOrdered<_> = candidates

@@ -1,4 +1,4 @@
-//! Domains of the laptop: whether its own name servers have one of a name.
+//! Domains of the laptop's name servers, and what they last said about them.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::name::{Label, Name};
 use crate::question::{Query, RecordType};
 use crate::race::LastLabel;
 
-/// How long the laptop's word about a last label counts, unless its name servers change before.
+/// Age until which the laptop's answer about a last label counts, unless its name servers change.
 const COUNTS_FOR: Duration = Duration::from_secs(3600);
 
 impl<A: Asks> Resolver<A> {
-    /// Whether the laptop's own name servers have a domain of this name: a public one, or one of the company's that no
-    /// list has. `None` where they do not say. Takes [`LAPTOP_WITHIN`] at most.
+    /// Asks the laptop's name servers whether they have a domain of this name, public or private; `None` if they fail.
+    /// Takes [`LAPTOP_WITHIN`] at most.
     pub async fn laptop_has_domain(&self, name: &Name) -> Option<bool> {
         let query = message::query(name, RecordType::NS);
         let asking = self.asks().laptop(query.clone().into());
@@ -37,15 +37,14 @@ impl<A: Asks> Resolver<A> {
         }
     }
 
-    /// Takes the laptop's name servers for others from now on, as after a change of network: what those before said is
-    /// forgotten.
+    /// Forgets the answers of the laptop's name servers, because they are other ones, for example in another network.
     pub fn name_servers_changed(&self) {
         let mut memory = self.memory();
         memory.last_labels.clear();
         memory.laptops.clear();
     }
 
-    /// What the laptop's name servers said lately about a name's last label.
+    /// Returns the recent answer of the laptop's name servers about a name's last label, without asking.
     pub(super) fn known_last_label(&self, name: &Name) -> LastLabel {
         let Some(label) = name.last_label() else {
             return LastLabel::Domain;
@@ -56,7 +55,7 @@ impl<A: Asks> Resolver<A> {
         }
     }
 
-    /// Asks the laptop's name servers about a name's last label, unless they said lately.
+    /// Asks the laptop's name servers about a name's last label, unless there is a recent answer.
     pub(crate) async fn last_label(&self, name: &Name) -> LastLabel {
         let known = self.known_last_label(name);
         let (LastLabel::Asked, Some(label)) = (known, name.last_label().and_then(Label::from_bytes)) else {

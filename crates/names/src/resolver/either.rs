@@ -1,4 +1,4 @@
-//! Asking both sides: the shell around [`settle`].
+//! Questions to both sides: the I/O and the timers around [`settle`].
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -19,7 +19,8 @@ use crate::race::{Heard, LastLabel, Said, Verdict, may_ask_cluster, settle};
 use crate::scope::{Order, Rule};
 
 impl<A: Asks> Resolver<A> {
-    /// Asks both sides. The one that counts less is asked a little later, or when the other has not got the name.
+    /// Asks both sides. The side whose answer does not count is asked a moment later, or when the other does not have
+    /// the name.
     pub(super) async fn via_either(
         &self,
         asked: &Asked<'_>,
@@ -66,7 +67,7 @@ impl<A: Asks> Resolver<A> {
             self.ask_laptop(asked, limit).await
         });
         let mut label = pin!(self.last_label(name));
-        // A slow moment of the laptop's name servers gives no name away that is known to be theirs.
+        // A name that is known to be the laptop's stays so while its name servers are slow.
         let is_laptops = order != Order::ClusterFirst && self.memory().laptops.contains(name);
         let mut patience = pin!(sleep(if is_laptops { LAPTOP_WITHIN } else { PATIENCE }));
         let mut limit = pin!(sleep(limit));
@@ -105,14 +106,14 @@ impl<A: Asks> Resolver<A> {
         };
         let candidates = Arc::clone(&candidates);
         let query = &asked.query;
-        let the_clusters = match verdict {
+        let cluster_answers = match verdict {
             Verdict::Cluster => true,
-            // The laptop's own words, as before the session, where it counts.
+            // Where the laptop's answer counts, programs get its own bytes, as without a session.
             Verdict::NoSuchName => order == Order::ClusterFirst || !matches!(from_laptop, Some(Ok(_))),
             Verdict::Laptop | Verdict::Failure => false,
         };
         match (verdict, from_cluster, from_laptop) {
-            (_, Some(Ok(found)), _) if the_clusters => {
+            (_, Some(Ok(found)), _) if cluster_answers => {
                 self.elders_or_ours(asked, found, candidates, rule).await
             }
             (Verdict::Laptop | Verdict::NoSuchName, _, Some(Ok(answer))) => {
@@ -121,7 +122,7 @@ impl<A: Asks> Resolver<A> {
                 }
                 Reply::passed(query, answer, Answerer::Laptop, candidates)
             }
-            (_failure, cluster, laptop) => {
+            (_, cluster, laptop) => {
                 let errors = [cluster.and_then(Result::err), laptop.and_then(Result::err)];
                 let timed_out = errors.contains(&Some(AskError::TimedOut));
                 let outcome = if timed_out {

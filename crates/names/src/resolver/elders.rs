@@ -1,4 +1,4 @@
-//! Older sessions: a name that several could answer is theirs.
+//! Elders: sessions that connected earlier, and whose answer counts for a name that several could answer.
 
 use std::sync::Arc;
 
@@ -15,7 +15,8 @@ use crate::name::Name;
 use crate::scope::Rule;
 
 impl<A: Asks> Resolver<A> {
-    /// The answer of an older session to a name that our cluster has; ours where none of them has it.
+    /// Returns the answer of an elder if one has the name, otherwise this session's. Elders are asked only for names
+    /// that this session's cluster has.
     pub(super) async fn elders_or_ours(
         &self,
         asked: &Asked<'_>,

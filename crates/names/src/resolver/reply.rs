@@ -1,4 +1,4 @@
-//! An answer and what to say about it.
+//! Replies: the bytes of an answer and the facts for its event.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::name::Name;
 use crate::question::{Query, RecordType};
 use crate::scope::{CHECK_ADDRESS, Own};
 
-/// An answer and what to say about it.
+/// Bytes of an answer, and the facts for its event.
 pub(super) struct Reply {
     pub(super) bytes: Vec<u8>,
     pub(super) answerer: Answerer,
@@ -39,6 +39,7 @@ impl Reply {
         }
     }
 
+    /// Passes on an answer that is not from this session's cluster.
     pub(super) fn passed(
         query: &Query<'_>,
         answer: Answer,
@@ -61,7 +62,7 @@ impl Reply {
         }
     }
 
-    /// A failure, which a program tells from "no such name". `outcome` says of which kind.
+    /// Makes a SERVFAIL, so that the program does not take the failure for "no such name".
     pub(super) fn failed(query: &Query<'_>, outcome: NameOutcome, candidates: Arc<[Name]>) -> Self {
         Self {
             bytes: message::empty(query, Rcode::ServFail),
@@ -72,6 +73,7 @@ impl Reply {
         }
     }
 
+    /// Makes an answer without records.
     pub(super) fn ours(query: &Query<'_>, rcode: Rcode, outcome: NameOutcome) -> Self {
         Self {
             bytes: message::empty(query, rcode),
@@ -82,6 +84,7 @@ impl Reply {
         }
     }
 
+    /// Makes the answer for a name of Slipway itself.
     pub(super) fn own(query: &Query<'_>, own: Own) -> Self {
         match own {
             Own::Check if query.kind() == RecordType::A => {

@@ -1,6 +1,9 @@
+//! Tests of the rules.
+
+use proptest::prelude::*;
+
 use super::*;
 use crate::question::RecordType;
-use proptest::prelude::*;
 
 const ZONE: &str = "cluster.local";
 
@@ -45,7 +48,7 @@ fn both(order: Order, candidates: &[&str]) -> Decision {
 }
 
 #[test]
-fn every_way_to_write_a_service_leads_to_its_full_name() {
+fn every_form_of_a_service_expands_to_its_full_name() {
     let scope = scope();
     let full = "web.shop.svc.cluster.local";
     assert_eq!(decide(&scope, "web"), both(Order::ClusterFirst, &[full]));
@@ -86,7 +89,7 @@ fn pods_of_headless_services_are_found_in_every_form() {
     );
     assert_eq!(decide(&scope, "db-0.data.shop"), both(Order::Together, &[full]));
     assert_eq!(decide(&scope, "db-0.data.shop.svc"), cluster(&[full]));
-    // A headless service with the name of a namespace hides neither.
+    // A headless service with the name of a namespace hides no name of either.
     assert_eq!(
         decide(&scope, "db-0.db"),
         both(
@@ -122,7 +125,7 @@ fn service_labels_do_not_count_as_dots() {
 }
 
 #[test]
-fn a_namespace_called_like_a_top_level_domain_leaves_public_names_alone() {
+fn a_namespace_named_like_a_tld_takes_no_public_name() {
     let scope = scope();
     for name in ["shopify.dev", "example.com", "www.shopify.dev", "www.example.com"] {
         let Decision::Both {
@@ -130,7 +133,7 @@ fn a_namespace_called_like_a_top_level_domain_leaves_public_names_alone() {
             ..
         } = decide(&scope, name)
         else {
-            panic!("{name} must be the laptop's if the laptop has it");
+            panic!("{name} has to stay the laptop's if the laptop has it");
         };
     }
     assert_eq!(decide(&scope, "a.dev.svc"), cluster(&["a.dev.svc.cluster.local"]));
@@ -148,7 +151,7 @@ fn a_namespace_called_like_a_top_level_domain_leaves_public_names_alone() {
 }
 
 #[test]
-fn without_permission_to_list_namespaces_every_form_still_works() {
+fn every_form_works_without_a_list_of_namespaces() {
     let scope = Scope {
         namespaces: Namespaces::Unknown,
         ..scope()
@@ -187,7 +190,7 @@ fn search_domains_of_the_laptop_do_not_break_cluster_names() {
         decide(&scope, "_http._tcp.web.corp.internal"),
         both(Order::Searched, &["_http._tcp.web.shop.svc.cluster.local"])
     );
-    // Resolvers ask for a name with dots as it is, too, and there `a.dev` is the laptop's if the laptop has it.
+    // Resolvers also ask for a name with dots as it is, and `a.dev` is then the laptop's if the laptop has it.
     assert_eq!(decide(&scope, "web.shop.corp.internal"), Decision::Laptop);
     assert_eq!(decide(&scope, "a.dev.corp.internal"), Decision::Laptop);
     for name in [
@@ -205,7 +208,7 @@ fn search_domains_of_the_laptop_do_not_break_cluster_names() {
 }
 
 #[test]
-fn hosts_and_suffixes_of_the_user_go_to_the_cluster_as_they_are() {
+fn the_users_hosts_and_suffixes_reach_the_cluster_as_is() {
     let scope = scope();
     assert_eq!(
         decide(&scope, "db.partner.example"),
@@ -226,7 +229,7 @@ fn hosts_and_suffixes_of_the_user_go_to_the_cluster_as_they_are() {
 }
 
 #[test]
-fn reverse_names_of_cluster_addresses_only_go_to_the_cluster() {
+fn only_reverse_names_of_cluster_ranges_reach_the_cluster() {
     let scope = scope();
     for (address, ours) in [
         ("10.96.3.4", true),
@@ -350,16 +353,16 @@ fn names_that_the_laptop_needs_itself_are_never_shared() {
     assert_eq!(
         decide(&scope, "proxy.shop.svc"),
         cluster(&[full]),
-        "written for a cluster"
+        "a name that ends in `svc` is the cluster's"
     );
     assert!(
         matches!(decide(&scope, "proxy.shop"), Decision::Both { .. }),
-        "not what systems ask for"
+        "systems do not look for a proxy by this name"
     );
 }
 
 #[test]
-fn a_search_domain_of_ours_is_no_way_round_a_reserved_name() {
+fn our_search_domains_do_not_bypass_reserved_names() {
     let mut scope = Scope {
         api_server: names(&["k8s-api"]).into_iter().collect(),
         ..scope()

@@ -1,4 +1,4 @@
-//! Against name servers of our own on the loopback address.
+//! Tests against scripted name servers on the loopback address.
 
 use std::net::Ipv4Addr;
 
@@ -17,10 +17,10 @@ impl Dial for Plain {
     }
 }
 
-/// What a name server does with a query: the datagrams it sends back.
+/// The datagrams that a name server sends back for a query.
 type Behavior = fn(&Query<'_>) -> Vec<Vec<u8>>;
 
-/// Starts a name server; it ends with the runtime of its test.
+/// Starts a name server, which ends with the runtime of its test.
 async fn server(behavior: Behavior) -> SocketAddr {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = socket.local_addr().unwrap();
@@ -77,7 +77,7 @@ async fn servers_are_asked_in_their_order() {
 }
 
 #[tokio::test]
-async fn a_silent_server_is_passed_over_and_not_asked_first_again() {
+async fn a_silent_server_is_skipped_and_no_longer_asked_first() {
     let servers = [server(SILENT).await, server(SECOND).await];
     let upstream = upstream(&servers).await;
     assert_eq!(last_octet(&upstream.ask(asked()).await.unwrap()), 2);
@@ -88,20 +88,20 @@ async fn a_silent_server_is_passed_over_and_not_asked_first_again() {
 
 #[tokio::test]
 async fn a_server_that_refuses_or_is_not_there_costs_no_waiting() {
-    let nobody = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
+    let absent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
         .await
         .unwrap()
         .local_addr()
         .unwrap();
     let refuses = server(|query| vec![empty(query, Rcode::Refused)]).await;
     let start = Instant::now();
-    let answer = upstream(&[nobody, refuses, server(SECOND).await])
+    let answer = upstream(&[absent, refuses, server(SECOND).await])
         .await
         .ask(asked())
         .await;
     assert_eq!(last_octet(&answer.unwrap()), 2);
     assert!(start.elapsed() < ROUNDS[0], "took {:?}", start.elapsed());
-    // When all refuse, that is the answer.
+    // When all servers refuse, the program gets the refusal.
     let answer = upstream(&[refuses]).await.ask(asked()).await.unwrap();
     assert_eq!(message::rcode(&answer), Some(5));
 }
@@ -135,8 +135,11 @@ async fn many_questions_share_a_few_sockets() {
     for answer in futures_util::future::join_all(all).await {
         assert_eq!(last_octet(&answer.unwrap()), 1);
     }
-    for line in &upstream.servers[0].sockets {
-        assert!(lock(&line.waiting).is_empty(), "a seat was kept after the wait");
+    for socket in &upstream.servers[0].sockets {
+        assert!(
+            lock(&socket.waiting).is_empty(),
+            "a question is still listed after its wait"
+        );
     }
 }
 
@@ -171,6 +174,6 @@ async fn a_truncated_answer_is_asked_again_over_tcp() {
 }
 
 #[tokio::test]
-async fn without_servers_there_is_nobody_to_ask() {
+async fn without_servers_a_question_fails_at_once() {
     assert_eq!(upstream(&[]).await.ask(asked()).await, Err(AskError::NoServer));
 }
