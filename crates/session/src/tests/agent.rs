@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::PlacedAgent;
 
-/// What an agent does with carriers.
+/// Behavior of a scripted agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
     Serves,
@@ -80,7 +80,7 @@ impl ScriptedAgent {
         }
     }
 
-    /// Names itself as another run from the next carrier on.
+    /// Acts as another run of the agent from the next carrier on.
     pub(super) fn restart(&self) {
         self.instance.send_modify(|instance| *instance += 1);
     }

@@ -1,4 +1,4 @@
-//! Bed: one session between a scripted cluster and a recording method.
+//! Test bed: one session between a scripted cluster and a recording method.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,7 @@ use crate::options::Options;
 use crate::preparing::Preparing;
 use crate::run::run_from;
 
-/// A session that runs.
+/// A running session.
 pub(super) struct Bed {
     pub(super) cluster: Arc<Script>,
     pub(super) method: Arc<Record>,
@@ -38,7 +38,7 @@ pub(super) struct Bed {
 pub(super) struct End {
     /// The code of its failure; `None` where it was asked to end.
     pub(super) failure: Option<String>,
-    /// Every state that it was in, but for ending.
+    /// Every state of the session except ending.
     pub(super) states: Vec<State>,
 }
 

@@ -1,4 +1,4 @@
-//! Carriers: how often, and how patiently, they are tried.
+//! Tests of carriers: intervals and limits of attempts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +43,7 @@ async fn to_silence() -> Carriers {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_is_asked_again_soon_however_patient_one_is() {
+async fn a_patient_attempt_does_not_delay_the_brisk_ones() {
     let mut carriers = to_silence().await;
     let mut ends = Vec::new();
     let begun = Instant::now();
@@ -60,7 +60,7 @@ async fn silence_is_asked_again_soon_however_patient_one_is() {
         patient.is_sorted_by(|one, next| one.end <= next.start),
         "never two at a time: {patient:?}"
     );
-    // Whenever the API server is back, an attempt to connect is not far.
+    // After any recovery of the API server, an attempt follows soon.
     let mut begins: Vec<_> = ends.iter().map(|(end, limit)| *end - *limit).collect();
     begins.sort();
     let longest = begins.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();

@@ -1,4 +1,4 @@
-//! What came over a carrier, and what it means.
+//! Handling of frames that arrive over a carrier.
 
 use std::time::Instant;
 
@@ -8,15 +8,15 @@ use super::{Breach, Core, Event, Opening, Role, StreamState, rouse, wake, wire_l
 use crate::carrier::CarrierId;
 use crate::frame::{Frame, ResetCause, StreamId, StreamRefusal};
 
-/// The most stream names that may come ahead of their turn.
+/// Largest number of stream numbers that may arrive early.
 const MOST_EARLY_NAMES: usize = 64 * 1024;
 
 impl Core {
-    /// Acts on a frame that came whole over a carrier.
+    /// Handles a whole frame that arrived over a carrier.
     ///
     /// # Errors
     ///
-    /// [`Breach`] where the peer's role does not allow it; the carrier is to be given up.
+    /// Returns [`Breach`] if the peer's role does not allow it; the caller gives up the carrier.
     pub(crate) fn receive(
         &mut self,
         id: CarrierId,
