@@ -126,7 +126,7 @@ fn an_admission_rule_that_refuses_is_told_in_its_own_words(desk: &Desk<'_>) {
     failure.is(
         "agent-refused",
         &["no tunnels in this house", policy],
-        &["whoever set this rule"],
+        &["administrator about this rule"],
     );
 }
 
