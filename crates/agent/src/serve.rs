@@ -45,7 +45,7 @@ pub(crate) async fn serve(key: Key, port: u16, grace: Duration) -> anyhow::Resul
         names: Arc::new(names),
         session: Mutex::new(None),
         carriers: watch::Sender::new(0),
-        knocking: watch::Sender::new(0),
+        unproven: watch::Sender::new(0),
         over,
     });
     tracing::info!(port, ?grace, "waiting for the session");
@@ -101,7 +101,7 @@ struct Agent {
     session: Mutex<Option<Session>>,
     carriers: watch::Sender<usize>,
     /// Number of carriers whose proof is not complete.
-    knocking: watch::Sender<usize>,
+    unproven: watch::Sender<usize>,
     over: mpsc::Sender<()>,
 }
 
@@ -125,7 +125,7 @@ impl Agent {
             tracing::debug!(%error, "could not set an option of a carrier's socket");
         }
         let (mut reader, mut writer) = socket.into_split();
-        let knocks = Counted::one(&self.knocking);
+        let unproven = Counted::one(&self.unproven);
         let proven = proof::prove_to_client(
             &self.key,
             &self.introduction,
@@ -143,7 +143,7 @@ impl Agent {
         };
         let tunnel = self.tunnel_of(id);
         let _guard = Counted::one(&self.carriers);
-        drop(knocks);
+        drop(unproven);
         let end = tunnel.carry(reader, writer).await;
         tracing::info!(end = &end as &dyn std::error::Error, "carrier ended");
     }
@@ -174,7 +174,7 @@ impl Agent {
             if within(grace, &mut carriers).await {
                 continue;
             }
-            if *self.knocking.borrow() == 0 || !within(limits().proof, &mut carriers).await {
+            if *self.unproven.borrow() == 0 || !within(limits().proof, &mut carriers).await {
                 return;
             }
         }

@@ -42,7 +42,7 @@ pub enum CarrierError {
         message: String,
     },
     /// 403: the user lacks a permission. The message names user, verb, resource and namespace.
-    #[error("not allowed: {message}; ask for `create` and `get` on {resource}")]
+    #[error("a permission is missing: {message}; ask for `create` and `get` on {resource}")]
     Forbidden {
         /// Message of the API server.
         message: String,

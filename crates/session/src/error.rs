@@ -31,10 +31,10 @@ pub(crate) enum SessionError {
     #[error(transparent)]
     Place(Box<PlaceError>),
     /// The agent cannot be reached.
-    #[error("the agent in the cluster cannot be reached: {0}")]
+    #[error("the session cannot reach the agent in the cluster: {0}")]
     Carrier(#[from] CarrierError),
     /// The program that answers in the pod is not this session's agent.
-    #[error("the agent in the cluster was not accepted: {0}")]
+    #[error("the session rejected the agent in the cluster: {0}")]
     Proof(#[from] ProofError),
     /// The agent did not answer in time.
     #[error("the agent in the cluster did not answer within {seconds} s")]

@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn an_acknowledgement_beyond_what_was_sent_is_ignored() {
+    fn an_acknowledgement_of_unsent_bytes_is_ignored() {
         let start = Instant::now();
         let mut carrier = CarrierState::new(start);
         carrier.note_sent(start, 50, None);
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_suspected_carrier_that_answers_or_goes_on_is_alive() {
+    fn a_suspected_carrier_that_sends_anything_is_alive() {
         let (start, limits) = (Instant::now(), Limits::default());
         let late = start + limits.dead_after_suspicion;
         let mut answers = suspected(start, &limits);

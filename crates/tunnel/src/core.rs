@@ -198,14 +198,14 @@ impl Core {
             };
             queue.push_front(frame);
         }
-        self.rouse_all();
+        self.wake_all_writers();
     }
 
     /// Pings every carrier, and gives each only the shorter limit to answer.
     pub(crate) fn suspect_all(&mut self, now: Instant) {
         for carrier in self.carriers.values_mut() {
             carrier.suspect(now);
-            rouse(carrier);
+            wake_writer(carrier);
         }
     }
 
@@ -216,7 +216,7 @@ impl Core {
         };
         let life = carrier.life(now, &self.limits);
         if life == Life::Ask {
-            rouse(carrier);
+            wake_writer(carrier);
         }
         life
     }
@@ -244,7 +244,7 @@ impl StreamState {
     }
 }
 
-fn rouse(carrier: &mut CarrierState) {
+fn wake_writer(carrier: &mut CarrierState) {
     if std::mem::take(&mut carrier.idle) {
         carrier.wake.notify_one();
     }

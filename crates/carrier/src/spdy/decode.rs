@@ -182,7 +182,7 @@ fn after_header(header: &[u8; HEADER_LEN]) -> Result<(State, Option<Item<'static
         RST_STREAM => Body::Reset,
         PING => Body::Ping,
         GOAWAY => return Ok((State::Skip { left: length }, Some(Item::GoAway))),
-        _other => return Ok((State::Skip { left: length }, None)),
+        _ => return Ok((State::Skip { left: length }, None)),
     };
     let Some(rest) = length.checked_sub(body.len()) else {
         return Err(Violation("a control frame shorter than its fields"));

@@ -15,7 +15,7 @@ use crate::link::Link;
 use crate::options::Options;
 use crate::trouble::Trouble;
 
-/// Carriers through an API server that accepts connections and says nothing.
+/// Starts carriers through an API server that accepts connections and falls silent.
 async fn to_silence() -> Carriers {
     let cluster = Scripted(Arc::new(Script {
         kept: Some(Manner::Serves),
@@ -49,13 +49,13 @@ async fn a_patient_attempt_does_not_delay_the_brisk_ones() {
     let begun = Instant::now();
     while begun.elapsed() < PATIENT * 6 {
         let Some(Report::Down(Trouble::Slow(limit))) = carriers.reports.recv().await else {
-            panic!("nothing came, and nothing ended")
+            panic!("a carrier is open, or no attempt ended")
         };
         ends.push((begun.elapsed(), limit));
     }
     let patient = ends.iter().filter(|(_, limit)| *limit == PATIENT);
     let patient: Vec<_> = patient.map(|(end, limit)| *end - *limit..*end).collect();
-    assert!(patient.len() >= 3, "slow networks get their turn: {ends:?}");
+    assert!(patient.len() >= 3, "slow networks need patient attempts: {ends:?}");
     assert!(
         patient.is_sorted_by(|one, next| one.end <= next.start),
         "never two at a time: {patient:?}"
@@ -74,5 +74,5 @@ async fn a_patient_attempt_does_not_delay_the_brisk_ones() {
 async fn carriers_that_were_given_up_have_ended() {
     let mut carriers = to_silence().await;
     carriers.give_up().await;
-    assert!(carriers.reports.recv().await.is_none(), "an attempt goes on");
+    assert!(carriers.reports.recv().await.is_none(), "an attempt continues");
 }

@@ -213,11 +213,11 @@ async fn figures_are_measured_while_connected() {
 #[tokio::test(start_paused = true)]
 async fn carriers_of_a_lost_address_are_found_dead_soon() {
     let mut found_after = Vec::new();
-    for told in [false, true] {
+    for notified in [false, true] {
         let bed = connected(Script::default()).await;
         bed.set_network(Network::Silent);
         let began = Instant::now();
-        if told {
+        if notified {
             bed.change_addresses().await;
         }
         bed.until_state(Reconnecting).await;

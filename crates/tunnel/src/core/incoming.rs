@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Breach, Core, Event, Opening, Role, StreamState, rouse, wake, wire_length};
+use super::{Breach, Core, Event, Opening, Role, StreamState, wake, wake_writer, wire_length};
 use crate::carrier::CarrierId;
 use crate::frame::{Frame, ResetCause, StreamId, StreamRefusal};
 
@@ -33,7 +33,7 @@ impl Core {
             Frame::Pong { token } => carrier.pong(now, token),
             Frame::Ack { received } => {
                 carrier.ack(now, received);
-                rouse(carrier);
+                wake_writer(carrier);
             }
             Frame::Open { stream, to, credit } => {
                 self.only(Role::Agent)?;
@@ -88,7 +88,7 @@ impl Core {
         if let Some(carrier) = self.carriers.get_mut(&id)
             && carrier.wants_to_send(&self.limits)
         {
-            rouse(carrier);
+            wake_writer(carrier);
         }
         Ok(())
     }
@@ -131,7 +131,7 @@ impl Core {
         stream.opening = Opening::Open;
         stream.send.credit(credit.into());
         wake(&mut stream.receive.waker);
-        self.schedule_and_rouse(id);
+        self.schedule_and_wake(id);
     }
 
     pub(super) fn refused(&mut self, id: StreamId, refusal: StreamRefusal) {
@@ -168,7 +168,7 @@ impl Core {
             return;
         };
         stream.send.credit(limit);
-        self.schedule_and_rouse(id);
+        self.schedule_and_wake(id);
     }
 
     pub(super) fn fin(&mut self, id: StreamId, offset: u64) {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Core, Opening, StreamId, rouse, wake, wire_length};
+use super::{Core, Opening, StreamId, wake, wake_writer, wire_length};
 use crate::carrier::{CarrierId, CarrierState};
 use crate::frame::{Frame, MAX_DATA};
 
@@ -142,30 +142,30 @@ impl Core {
     }
 
     /// Wakes one idle writer: the first carrier's for urgent frames, the last one's for bulk data.
-    pub(super) fn rouse(&mut self, lane: Lane) {
+    pub(super) fn wake_idle_writer(&mut self, lane: Lane) {
         let idle = |carrier: &&mut CarrierState| carrier.idle;
         let chosen = match lane {
             Lane::Conversations => self.carriers.values_mut().find(idle),
             Lane::Bulk => self.carriers.values_mut().rev().find(idle),
         };
         if let Some(carrier) = chosen {
-            rouse(carrier);
+            wake_writer(carrier);
         }
     }
 
-    pub(super) fn rouse_all(&mut self) {
-        self.carriers.values_mut().for_each(rouse);
+    pub(super) fn wake_all_writers(&mut self) {
+        self.carriers.values_mut().for_each(wake_writer);
     }
 
     pub(super) fn send_urgent(&mut self, frame: Frame) {
         self.urgent.push_back(frame);
-        self.rouse(Lane::Conversations);
+        self.wake_idle_writer(Lane::Conversations);
     }
 
-    pub(super) fn schedule_and_rouse(&mut self, id: StreamId) {
+    pub(super) fn schedule_and_wake(&mut self, id: StreamId) {
         let waiting = self.bulk.len();
         self.schedule(id);
-        self.rouse(if self.bulk.len() > waiting {
+        self.wake_idle_writer(if self.bulk.len() > waiting {
             Lane::Bulk
         } else {
             Lane::Conversations

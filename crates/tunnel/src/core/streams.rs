@@ -56,7 +56,7 @@ impl Core {
                 stream: id,
                 credit: self.limits.first_credit,
             });
-            self.schedule_and_rouse(id);
+            self.schedule_and_wake(id);
         }
     }
 
@@ -137,7 +137,7 @@ impl Core {
         if !stream.send.write(bytes) {
             return Err(ResetCause::Cancelled);
         }
-        self.schedule_and_rouse(id);
+        self.schedule_and_wake(id);
         Ok(())
     }
 
@@ -147,7 +147,7 @@ impl Core {
             return;
         };
         stream.send.finish();
-        self.schedule_and_rouse(id);
+        self.schedule_and_wake(id);
     }
 
     /// Ends a stream in both directions, at both ends.
@@ -201,7 +201,7 @@ impl Core {
             self.dropped_datagrams += 1;
         }
         self.loose.push_back(frame);
-        self.rouse(Lane::Conversations);
+        self.wake_idle_writer(Lane::Conversations);
     }
 
     pub(super) fn remove_if_over(&mut self, id: StreamId) {

@@ -36,7 +36,7 @@ fn pieces_of_a_bulk_transfer_wait_for_a_conversation() {
     world.client.next_batch(carrier, world.now, &mut frames);
     assert!(
         matches!(frames[0], Frame::Open { stream, .. } if stream == talk),
-        "control goes before all data: {:?}",
+        "control precedes all data: {:?}",
         frames[0]
     );
 }
@@ -152,11 +152,11 @@ fn a_waiting_writer_is_woken_when_there_is_room() {
     world.attach();
     let stream = world.open();
     world.settle();
-    let rouser = Arc::new(Count::default());
+    let waker = Arc::new(Count::default());
     world.client.write(stream, Bytes::from(vec![0; 200])).unwrap();
-    assert_eq!(world.client.room(stream, &Waker::from(rouser.clone())), None);
+    assert_eq!(world.client.room(stream, &Waker::from(waker.clone())), None);
     world.settle();
-    assert_eq!(rouser.0.load(Ordering::Relaxed), 1);
+    assert_eq!(waker.0.load(Ordering::Relaxed), 1);
 }
 
 #[test]
