@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_api_server_without_tunnelling_is_recognized() {
+    async fn an_api_server_without_tunneling_is_recognized() {
         let (client, _server) =
             api_server(|head| websocket_switch(head, "v4.channel.k8s.io").into_bytes()).await;
         let error = within(open(&client, &endpoint(), CarrierKind::WebSocket))
