@@ -1,12 +1,12 @@
-//! Builds the agent into a target folder of its own, so that both builds keep their caches and neither waits for
-//! the other's lock.
+//! Builds the agent in a separate target folder, so that both builds keep their caches and do not wait for each other's
+//! lock.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-/// With an explicit target, `crt-static` applies to the agent and not to build scripts and macros.
+/// Target triple. With an explicit one, `crt-static` applies to the agent and not to build scripts and macros.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .arg("--target-dir")
         .arg(&folder)
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
-        // Set by the outer build, for its own profile and checker.
+        // The outer build sets these for its own profile and checker.
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .env_remove("RUSTC_WRAPPER");
@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// `OUT_DIR` is `target/PROFILE/build/PACKAGE-HASH/out`.
+/// Returns the target folder of `OUT_DIR`, which is `target/PROFILE/build/PACKAGE-HASH/out`.
 fn target_folder(out: &Path) -> Option<&Path> {
     out.ancestors().nth(4)
 }

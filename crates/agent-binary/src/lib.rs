@@ -1,9 +1,9 @@
-//! The agent as bytes.
+//! Binary of the agent, as bytes.
 //!
-//! The session streams this binary into a pod, so a session and its agent are always of one version. It is built by
-//! this crate's build script: linked statically, for the only platform that agents run on.
+//! The session uploads this binary into a pod, so a session and its agent always have the same version. The build script
+//! of this crate builds it: linked statically, for the only platform on which agents run.
 
-/// The agent, an ELF executable for Linux on x86-64 without an interpreter.
+/// Agent as an ELF executable for Linux on x86-64, without an interpreter.
 pub static AGENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/slipway-agent"));
 
 #[cfg(test)]
@@ -13,7 +13,7 @@ mod tests {
     const PT_INTERP: u32 = 3;
 
     #[test]
-    fn the_agent_needs_nothing_of_the_image_it_runs_in() {
+    fn the_agent_needs_no_dynamic_loader() {
         assert_eq!(&AGENT[..5], b"\x7fELF\x02", "a 64-bit executable");
         let number = |at: usize, length: usize| {
             AGENT[at..at + length]
@@ -27,7 +27,7 @@ mod tests {
         assert!(!kinds.is_empty());
         assert!(
             !kinds.contains(&(PT_INTERP as usize)),
-            "no dynamic loader is asked for"
+            "no dynamic loader is needed"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! UDP flows on behalf of the session: a socket for each, until it was quiet for some time.
+//! UDP flows of the session: each has its own socket, until no datagram has passed for some time.
 
 use std::collections::HashMap;
 use std::io;
@@ -14,16 +14,16 @@ use tokio::task::JoinSet;
 
 use crate::dial::refusal;
 
-/// How long a flow lives without a datagram in either direction.
+/// Time without a received datagram after which a flow ends.
 const IDLE: Duration = Duration::from_secs(120);
 
-/// Flows at one time.
+/// Largest number of flows at one time.
 const MOST: usize = 4096;
 
-/// The longest payload of a UDP datagram.
+/// Largest payload of a UDP datagram, in bytes.
 const MOST_PAYLOAD: usize = 65_507;
 
-/// The flows of one session. A flow's task owns its socket; the table only finds it.
+/// UDP flows of one session. The task of a flow owns its socket; the table only finds it.
 pub(crate) struct Datagrams {
     tunnel: Tunnel,
     flows: HashMap<u32, Weak<UdpSocket>>,
@@ -39,7 +39,7 @@ impl Datagrams {
         }
     }
 
-    /// Sends a datagram of a flow, which begins with its first one.
+    /// Sends a datagram of a flow. The first datagram creates the flow.
     pub(crate) fn send(&mut self, flow: u32, to: SocketAddr, payload: Bytes) {
         while self.tasks.try_join_next().is_some() {}
         let known = self.flows.get(&flow).and_then(Weak::upgrade);
@@ -48,7 +48,7 @@ impl Datagrams {
             Ok(socket) => socket,
             Err(error) => return self.tunnel.undeliverable(flow, refusal(&error)),
         };
-        // Not by tokio's `try_send`: a socket that was just made counts as not ready until its first event.
+        // Tokio's `try_send` cannot be used: it treats a new socket as not ready until its first event.
         if let Err(error) = SockRef::from(&*socket).send(&payload)
             && error.kind() != io::ErrorKind::WouldBlock
         {
@@ -85,7 +85,7 @@ fn connect(to: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 async fn return_answers(tunnel: Tunnel, flow: u32, socket: Arc<UdpSocket>) {
-    // What is sent does not pass here: a flow that only sends begins anew, with another port, every two minutes.
+    // Sent datagrams do not reset this timeout, so a flow that only sends gets a new socket and port every two minutes.
     let mut payload = vec![0; MOST_PAYLOAD];
     while let Ok(received) = tokio::time::timeout(IDLE, socket.recv(&mut payload)).await {
         match received {

@@ -1,4 +1,4 @@
-//! TCP connections on behalf of the session.
+//! TCP connections of the session.
 
 use std::io;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use slipway_tunnel::{OpenRequest, StreamRefusal, splice};
 use tokio::net::TcpStream;
 
-/// How long a connection may take: about what Linux gives it, and less than the client waits.
+/// Limit for a connection: about that of Linux, and less than the client's.
 const DIAL_LIMIT: Duration = Duration::from_secs(120);
 
-/// Connects as the client asked, tells it the outcome, and moves bytes until both ends are done.
+/// Connects as the client requested, reports the result, and moves bytes until both ends have finished.
 pub(crate) async fn dial(request: OpenRequest) {
     let connecting = tokio::time::timeout(DIAL_LIMIT, TcpStream::connect(request.to));
     let connected = tokio::select! {
@@ -20,13 +20,13 @@ pub(crate) async fn dial(request: OpenRequest) {
         Ok(socket) => splice(request.accept(), socket).await,
         Err(error) => {
             let refusal = refusal(&error);
-            tracing::debug!(to = %request.to, %error, ?refusal, "no connection");
+            tracing::debug!(to = %request.to, %error, ?refusal, "connection failed");
             request.refuse(refusal);
         }
     }
 }
 
-/// What `connect(2)` said, for the program on the laptop.
+/// Converts an error of `connect(2)` to a refusal, which the laptop's program gets as the same error.
 pub(crate) fn refusal(error: &io::Error) -> StreamRefusal {
     match error.raw_os_error() {
         Some(libc::ECONNREFUSED | libc::ECONNRESET) => StreamRefusal::Refused,
@@ -51,7 +51,7 @@ mod tests {
 
     use super::*;
 
-    /// An address that takes a SYN and never answers it: a listener whose queue is full. And what keeps it so.
+    /// Returns an address that accepts a SYN and never answers it: a listener whose queue is full, with its connections.
     async fn black_hole() -> (SocketAddr, Vec<TcpStream>, tokio::net::TcpListener) {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_says_nothing_is_given_up_before_the_client_gives_up() {
+    async fn a_silent_address_is_given_up_before_the_client_does() {
         let (address, _queued, _listener) = black_hole().await;
         let (client, _events) = Tunnel::client(Limits::default());
         let (agent, mut requests) = Tunnel::agent(Limits::default());
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_hears_what_connect_said_in_the_cluster() {
+    fn each_error_of_connect_becomes_its_refusal() {
         for (errno, expected) in [
             (libc::ECONNREFUSED, StreamRefusal::Refused),
             (libc::EHOSTUNREACH, StreamRefusal::HostUnreachable),

@@ -1,4 +1,4 @@
-//! Pings on behalf of the session, through the kernel's ping sockets, which need no privilege in a pod whose
+//! Pings of the session, through the kernel's ping sockets, which need no privilege in a pod whose
 //! `net.ipv4.ping_group_range` allows them.
 
 use std::collections::HashMap;
@@ -17,10 +17,10 @@ const REPLY_V4: u8 = 0;
 const REQUEST_V6: u8 = 128;
 const REPLY_V6: u8 = 129;
 
-/// Type, code, checksum, identifier and sequence number (RFC 792; RFC 4443 section 4.1).
+/// Length of type, code, checksum, identifier and sequence number in bytes (RFC 792; RFC 4443 section 4.1).
 const HEAD: usize = 8;
 
-/// The sockets that requests leave from; one of a family is missing where the pod may not ping in it.
+/// Sockets for echo requests. A family's socket is missing if the pod may not ping in it.
 pub(crate) struct Echoes {
     v4: Option<Arc<Pinger>>,
     v6: Option<Arc<Pinger>>,
@@ -33,7 +33,7 @@ struct Pinger {
     waiting: Mutex<Waiting>,
 }
 
-/// Which request each sequence number belongs to. Numbers are used again after 65,536 requests, which bounds it.
+/// Requests by sequence number. Numbers are reused after 65,536 requests, which bounds the table.
 #[derive(Default)]
 struct Waiting {
     next: u16,
@@ -50,7 +50,7 @@ impl Echoes {
                 Some(pinger)
             }
             Err(error) => {
-                tracing::info!(%error, ?domain, "this pod may not ping");
+                tracing::info!(%error, ?domain, "this pod may not send pings");
                 None
             }
         };
@@ -60,7 +60,7 @@ impl Echoes {
         }
     }
 
-    /// Sends a request; without a socket for its family it is lost, as any ping may be.
+    /// Sends a request. Without a socket for its family it is lost, as any ping may be.
     pub(crate) fn send(&self, echo: &Echo) {
         let pinger = if echo.to.is_ipv4() { &self.v4 } else { &self.v6 };
         if let Some(pinger) = pinger {
@@ -94,10 +94,10 @@ impl Pinger {
         let mut packet = vec![self.request, 0, 0, 0, 0, 0];
         packet.extend_from_slice(&sequence.to_be_bytes());
         packet.extend_from_slice(&echo.payload);
-        // Not by tokio's `try_send_to`: a socket that was just made counts as not ready until its first event.
+        // Tokio's `try_send_to` cannot be used: it treats a new socket as not ready until its first event.
         let to = SocketAddr::new(echo.to, 0).into();
         if let Err(error) = SockRef::from(&self.socket).send_to(&packet, &to) {
-            tracing::debug!(%error, to = %echo.to, "a ping was not sent");
+            tracing::debug!(%error, to = %echo.to, "could not send a ping");
         }
     }
 

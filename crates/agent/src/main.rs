@@ -1,8 +1,8 @@
-//! The far end of the tunnel: one process in the cluster that dials, resolves and listens for one session.
+//! Far end of the tunnel: a process in the cluster that connects, resolves and sends for one session.
 //!
-//! It is reachable only through the API server: it listens on the pod's loopback, where port-forward arrives, and
-//! acts on nothing before the client has shown that it holds the session's key (see `slipway_tunnel::proof`). The
-//! pod's specification holds only the key's SHA-256; the key itself came in by exec's standard input.
+//! It is reachable only through the API server: it listens on the pod's loopback, where port-forward arrives, and acts
+//! on nothing before the client has proven that it holds the session's key (see `slipway_tunnel::proof`). The pod's
+//! specification contains only the key's SHA-256; the key itself arrived through the standard input of an exec.
 //!
 //! ```text
 //! port-forward ─► serve (proof, grace time) ─► tunnel ─► dial        TCP connections
@@ -11,8 +11,8 @@
 //!                                                     └► echo        pings
 //! ```
 //!
-//! It is linked statically and runs in whatever image there is, so it must not use the C library's resolver, and
-//! it knows nothing of Kubernetes. It ends by itself when no client came back within its grace time.
+//! It is linked statically and runs in any image, so it must not use the C library's resolver, and it must not know
+//! Kubernetes. It ends by itself when no client returned within its grace.
 
 mod datagrams;
 mod dial;
@@ -40,9 +40,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Serve one session until no client came back within the grace time
+    /// Serve one session until no client returned within the grace time
     Serve {
-        /// Folder that holds the session's key
+        /// Folder that contains the session's key
         #[arg(long)]
         dir: PathBuf,
         /// SHA-256 of the key, in hexadecimal digits
@@ -55,9 +55,9 @@ enum Task {
         #[arg(long, default_value_t = 90)]
         grace: u64,
     },
-    /// Join standard input and output with a serving agent, for carriers through exec
+    /// Connect standard input and output to a serving agent, for carriers through exec
     Stdio {
-        /// The serving agent's port
+        /// Port of the serving agent
         #[arg(long)]
         port: u16,
     },
@@ -78,7 +78,7 @@ fn main() -> ExitCode {
 }
 
 fn run(task: Task) -> anyhow::Result<()> {
-    // One thread: steps are short, and waking another one for each takes longer than the step.
+    // One thread is enough: each step is shorter than waking another thread.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -1,7 +1,7 @@
-//! DNS questions, asked as the pod itself would ask them.
+//! Resolver for DNS questions, with the pod's own name servers.
 //!
-//! A question is a whole message and goes on as it is but for its ID, so that every type of record works. Names are
-//! expanded on the laptop; of the pod's search domains only the cluster's own is told to it.
+//! A question is a whole message and is forwarded unchanged except for its ID, so that every type of record works. The
+//! laptop expands names; of the pod's search domains, only the cluster domain is sent to it.
 
 use std::fs;
 use std::io;
@@ -19,39 +19,39 @@ mod question;
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
-/// How long one name server may take before the next one is asked.
+/// Limit for one name server before the next one is asked.
 const PER_SERVER: Duration = Duration::from_millis(1500);
 
-/// How often the list of name servers is gone through.
+/// Number of passes through the list of name servers.
 const ROUNDS: usize = 2;
 
-/// The longest UDP answer that is taken; more than any name server sends (RFC 6891 section 6.2.5).
+/// Largest UDP answer that is accepted, in bytes; more than any name server sends (RFC 6891 section 6.2.5).
 const MOST_UDP: usize = 8 * 1024;
 
-/// The name servers of the pod.
+/// Name servers of the pod.
 #[derive(Debug)]
 pub(crate) struct NameServers(Vec<SocketAddr>);
 
-/// What the pod was told about names: its servers, and the domain of the cluster's own.
+/// Reads the pod's resolver configuration: its name servers and the cluster domain.
 pub(crate) fn of_the_pod() -> (NameServers, Option<String>) {
     let text = fs::read_to_string(RESOLV_CONF).unwrap_or_default();
     let servers = parse(&text);
     if servers.is_empty() {
-        tracing::warn!("{RESOLV_CONF} names no server; names of the cluster cannot be resolved");
+        tracing::warn!("{RESOLV_CONF} has no name server; the cluster's names cannot be resolved");
     }
     (NameServers(servers), cluster_domain(&text))
 }
 
 impl NameServers {
-    /// Asks one server after the other and gives the first answer.
+    /// Asks the servers one after another, and returns the first answer.
     pub(crate) async fn ask(&self, message: &[u8]) -> Result<Bytes, AskError> {
         let mut error = AskError::Unreachable;
         for server in std::iter::repeat_n(&self.0, ROUNDS).flatten() {
-            // A new ID each time: an answer to an earlier attempt came too late.
+            // Use a new ID for each attempt, so that a late answer to an earlier one is ignored.
             let question = Question::new(message).ok_or(AskError::Unreachable)?;
             match tokio::time::timeout(PER_SERVER, ask_one(*server, &question)).await {
                 Ok(Ok(answer)) => return Ok(question.restore_id(answer)),
-                Ok(Err(cause)) => tracing::debug!(%server, %cause, "a name server gave no answer"),
+                Ok(Err(cause)) => tracing::debug!(%server, %cause, "name server did not answer"),
                 Err(_) => error = AskError::TimedOut,
             }
         }
@@ -65,7 +65,7 @@ async fn ask_one(server: SocketAddr, question: &Question) -> io::Result<Vec<u8>>
     } else {
         Ipv6Addr::UNSPECIFIED.into()
     };
-    // A socket for each question: its port is as hard to guess as the kernel makes it.
+    // Use a socket for each question, so that the kernel chooses a random port.
     let socket = UdpSocket::bind((any, 0)).await?;
     socket.connect(server).await?;
     socket.send(question.message()).await?;
@@ -75,7 +75,7 @@ async fn ask_one(server: SocketAddr, question: &Question) -> io::Result<Vec<u8>>
         let answered = answer
             .get(..length)
             .is_some_and(|answer| question.is_answered_by(answer));
-        // A forged answer must not end the wait for the true one.
+        // A forged answer must not end the wait for the real one.
         if !answered {
             continue;
         }
@@ -87,7 +87,7 @@ async fn ask_one(server: SocketAddr, question: &Question) -> io::Result<Vec<u8>>
     }
 }
 
-/// RFC 7766: a truncated answer is asked for again over TCP.
+/// Repeats a question over TCP after a truncated answer (RFC 7766).
 async fn ask_by_tcp(server: SocketAddr, question: &Question) -> io::Result<Vec<u8>> {
     let message = question.message();
     let length = u16::try_from(message.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
@@ -118,8 +118,8 @@ fn parse(resolv_conf: &str) -> Vec<SocketAddr> {
     resolv_conf.lines().filter_map(server).collect()
 }
 
-/// The domain of the cluster's names. The kubelet has a pod search `NAMESPACE.svc.DOMAIN`, `svc.DOMAIN` and `DOMAIN`,
-/// and after them whatever the node searches; so it is what follows `svc` in two of them.
+/// Returns the cluster domain. The kubelet sets the search domains `NAMESPACE.svc.DOMAIN`, `svc.DOMAIN` and `DOMAIN`,
+/// followed by those of the node. The cluster domain is what follows `svc` in two of them.
 fn cluster_domain(resolv_conf: &str) -> Option<String> {
     let mut lists = resolv_conf.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clusters_domain_is_read_from_where_the_kubelet_writes_it() {
+    fn the_cluster_domain_is_read_from_resolv_conf() {
         for (search, domain) in [
             (
                 "shop.svc.cluster.local svc.cluster.local cluster.local",
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(cluster_domain("nameserver 10.96.0.10\n"), None);
     }
 
-    /// The answer to a question as a server would give it.
+    /// Returns the answer of a server to a question.
     fn answer_to(question: &[u8]) -> Vec<u8> {
         let mut answer = question.to_vec();
         answer[2] |= 0x80;
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_forged_answer_is_not_taken() {
+    async fn a_forged_answer_is_ignored() {
         let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let names = NameServers(vec![server.local_addr().unwrap()]);
         let answering = async {
@@ -191,7 +191,7 @@ mod tests {
                 let mut question = [0; 512];
                 let (length, from) = server.recv_from(&mut question).await.unwrap();
                 let question = &question[..length];
-                // Who forges has guessed the port and knows the question, or has guessed the ID too and is late.
+                // A forger may know the question and guess the port, or guess the ID as well but arrive late.
                 let mut forged = answer_to(question);
                 forged[..2].copy_from_slice(&QUESTION[..2]);
                 forged[3] = 0xee;
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_truncated_answer_is_asked_for_again_by_tcp() {
+    async fn a_truncated_answer_is_repeated_over_tcp() {
         let by_tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = by_tcp.local_addr().unwrap();
         let by_udp = UdpSocket::bind(address).await.unwrap();
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_silent_server_is_left_for_the_next_and_then_named_as_silent() {
+    async fn a_question_to_a_silent_server_times_out() {
         let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let names = NameServers(vec![silent.local_addr().unwrap()]);
         assert_eq!(names.ask(QUESTION).await, Err(AskError::TimedOut));

@@ -1,4 +1,4 @@
-//! Carriers come and go; the tunnel on them lives until its session ends or stays away too long.
+//! Server of one session: accepts carriers, and keeps the tunnel until the session ends or stays away too long.
 
 use std::net::Ipv4Addr;
 use std::pin::pin;
@@ -18,17 +18,17 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::resolve::{self, NameServers};
 use crate::{datagrams::Datagrams, dial, echo::Echoes};
 
-/// Carriers at one time: a session has two, and while it reconnects as many that are not known to be dead.
+/// Largest number of carriers: a session has two, and during a reconnection as many that are not yet known to be dead.
 const MOST_CARRIERS: usize = 16;
 
-/// How long the carriers' writers get to send a goodbye; there is nobody who could confirm it.
+/// Time for the carriers' writers to send a farewell. No answer follows it.
 const GOODBYE: Duration = Duration::from_millis(100);
 
-/// Serves until the session ends, or no client came within `grace`.
+/// Serves until the session ends, or no client returned within `grace`.
 ///
 /// # Errors
 ///
-/// When the agent cannot listen, or was told to end.
+/// Returns an error when the agent cannot listen on the port or for signals.
 pub(crate) async fn serve(key: Key, port: u16, grace: Duration) -> anyhow::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .await
@@ -45,7 +45,7 @@ pub(crate) async fn serve(key: Key, port: u16, grace: Duration) -> anyhow::Resul
         names: Arc::new(names),
         session: Mutex::new(None),
         carriers: watch::Sender::new(0),
-        knocking: watch::Sender::new(0),
+        unproven: watch::Sender::new(0),
         over,
     });
     tracing::info!(port, ?grace, "waiting for the session");
@@ -57,12 +57,12 @@ pub(crate) async fn serve(key: Key, port: u16, grace: Duration) -> anyhow::Resul
                 Ok((socket, _)) if carriers.len() < MOST_CARRIERS => {
                     carriers.spawn(agent.clone().carry(socket));
                 }
-                Ok(_) => tracing::warn!("refused a carrier: there are {MOST_CARRIERS}"),
-                Err(error) => tracing::warn!(%error, "a carrier could not be accepted"),
+                Ok(_) => tracing::warn!("refused a carrier: there are {MOST_CARRIERS} already"),
+                Err(error) => tracing::warn!(%error, "could not accept a carrier"),
             },
             Some(_) = carriers.join_next() => {}
             () = &mut left_alone => {
-                tracing::info!(?grace, "no client came back within the grace time");
+                tracing::info!(?grace, "no client returned within the grace time");
                 return Ok(());
             }
             _ = ended.recv() => {
@@ -77,11 +77,11 @@ pub(crate) async fn serve(key: Key, port: u16, grace: Duration) -> anyhow::Resul
     }
 }
 
-/// Joins standard input and output with the agent that serves on `port`.
+/// Connects standard input and output to the agent that serves on `port`.
 ///
 /// # Errors
 ///
-/// When no agent serves there, or either side breaks.
+/// Returns an error when no agent serves there, or a connection breaks.
 pub(crate) async fn join_stdio(port: u16) -> anyhow::Result<()> {
     let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port))
         .await
@@ -95,17 +95,17 @@ pub(crate) async fn join_stdio(port: u16) -> anyhow::Result<()> {
 
 struct Agent {
     key: Key,
-    /// Names this run among others, so that a client sees when another agent took this one's place.
+    /// Identifies this run, so that a client notices when another agent has replaced this one.
     introduction: Introduction,
     names: Arc<NameServers>,
     session: Mutex<Option<Session>>,
     carriers: watch::Sender<usize>,
-    /// Carriers whose proof is not done.
-    knocking: watch::Sender<usize>,
+    /// Number of carriers whose proof is not complete.
+    unproven: watch::Sender<usize>,
     over: mpsc::Sender<()>,
 }
 
-/// One run of a session, and the task that serves it.
+/// One run of a session, with the task that serves it.
 struct Session {
     id: u64,
     tunnel: Tunnel,
@@ -122,10 +122,10 @@ impl Agent {
     async fn carry(self: Arc<Agent>, socket: TcpStream) {
         let limits = limits();
         if let Err(error) = socket.set_nodelay(true) {
-            tracing::debug!(%error, "a carrier's socket takes no options");
+            tracing::debug!(%error, "could not set an option of a carrier's socket");
         }
         let (mut reader, mut writer) = socket.into_split();
-        let knocks = Counted::one(&self.knocking);
+        let unproven = Counted::one(&self.unproven);
         let proven = proof::prove_to_client(
             &self.key,
             &self.introduction,
@@ -142,19 +142,19 @@ impl Agent {
             }
         };
         let tunnel = self.tunnel_of(id);
-        let _counted = Counted::one(&self.carriers);
-        drop(knocks);
+        let _guard = Counted::one(&self.carriers);
+        drop(unproven);
         let end = tunnel.carry(reader, writer).await;
-        tracing::info!(end = &end as &dyn std::error::Error, "a carrier ended");
+        tracing::info!(end = &end as &dyn std::error::Error, "carrier ended");
     }
 
-    /// The tunnel of a session's run: the one that is served, or a new one in its place.
+    /// Returns the tunnel of a session's run: the current one, or a new one that replaces it.
     fn tunnel_of(&self, id: u64) -> Tunnel {
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(session) = session.as_ref().filter(|session| session.id == id) {
             return session.tunnel.clone();
         }
-        tracing::info!(again = session.is_some(), "a session begins");
+        tracing::info!(again = session.is_some(), "session began");
         let (tunnel, requests) = Tunnel::agent(limits());
         let serving = act_on(tunnel.clone(), requests, self.names.clone(), self.over.clone());
         *session = Some(Session {
@@ -165,8 +165,8 @@ impl Agent {
         tunnel
     }
 
-    /// Waits until there was no carrier for the whole grace time. A client that came in time and is still to prove
-    /// itself is waited for, once.
+    /// Waits until there was no carrier for the whole grace. If a client connected within it and has not completed its
+    /// proof, the wait is extended once by the limit of the proof.
     async fn is_left_alone(&self, grace: Duration) {
         let mut carriers = self.carriers.subscribe();
         loop {
@@ -174,13 +174,13 @@ impl Agent {
             if within(grace, &mut carriers).await {
                 continue;
             }
-            if *self.knocking.borrow() == 0 || !within(limits().proof, &mut carriers).await {
+            if *self.unproven.borrow() == 0 || !within(limits().proof, &mut carriers).await {
                 return;
             }
         }
     }
 
-    /// Tells the client that this agent ends, so that it need not find out by silence.
+    /// Sends a farewell to the client, which would otherwise notice the end of this agent only by silence.
     async fn say_goodbye(&self) {
         let tunnel = {
             let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
@@ -192,13 +192,13 @@ impl Agent {
     }
 }
 
-/// Whether there is a carrier within so long.
+/// Waits until there is a carrier. Returns whether there was one within `limit`.
 async fn within(limit: Duration, carriers: &mut watch::Receiver<usize>) -> bool {
     let one = carriers.wait_for(|count| *count > 0);
     tokio::time::timeout(limit, one).await.is_ok()
 }
 
-/// Counts a carrier in, and out again also when its task is ended from outside.
+/// Guard that counts a carrier while it exists, even if its task is aborted.
 struct Counted<'a>(&'a watch::Sender<usize>);
 
 impl<'a> Counted<'a> {
@@ -214,7 +214,7 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// Smaller than the session's: the pod has 128 MiB, the binary included.
+/// Returns smaller limits than the session's: the pod has 128 MiB, including the binary.
 fn limits() -> Limits {
     Limits {
         most_credit: 8 * 1024 * 1024,
@@ -249,7 +249,8 @@ async fn act_on(tunnel: Tunnel, mut requests: Incoming, names: Arc<NameServers>,
             Some(Request::Datagram { flow, to, payload }) => datagrams.send(flow, to, payload),
             Some(Request::Echo(echo)) => echoes.send(&echo),
             Some(Request::Goodbye(Farewell::SessionEnds)) => {
-                let _ended_already = over.try_send(());
+                // A full channel means that the end was signaled already.
+                let _ = over.try_send(());
             }
             Some(Request::Goodbye(Farewell::SessionLeaves | Farewell::AgentEnds)) => {}
         }
@@ -258,6 +259,6 @@ async fn act_on(tunnel: Tunnel, mut requests: Incoming, names: Arc<NameServers>,
 
 fn random() -> anyhow::Result<u64> {
     let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).context("The system gave no random bytes")?;
+    getrandom::fill(&mut bytes).context("The system returned no random bytes")?;
     Ok(u64::from_ne_bytes(bytes))
 }

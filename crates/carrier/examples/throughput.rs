@@ -1,7 +1,7 @@
-//! How many bytes a second a carrier moves: `throughput NAMESPACE POD [SECONDS]`.
+//! Throughput of carriers in bytes a second: `throughput NAMESPACE POD [SECONDS]`.
 //!
-//! The pod must count what it is sent on port 7001 and pour on port 7002, as the test bed's echo pod
-//! does. Reads the kubeconfig that kubectl would. Prints one line for each client, kind and direction.
+//! The pod must count the bytes that it receives on port 7001 and send bytes on port 7002, as the test bed's echo pod
+//! does. The program reads the same kubeconfig as kubectl, and prints one line for each client, kind and direction.
 
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,7 @@ struct Run {
     cpu: Duration,
 }
 
-/// Bytes that the carrier took; what is still in sockets' buffers at the end is within a few percent.
+/// Counts the bytes that the carrier accepted. Those in socket buffers at the end are a few percent.
 async fn upload(
     client: &kube::Client,
     endpoint: &Endpoint,
@@ -93,8 +93,8 @@ async fn download(
     while begun.elapsed() < duration {
         let read = timeout(duration, pipe.read(&mut chunk))
             .await
-            .context("nothing was poured")??;
-        anyhow::ensure!(read > 0, "the pod stopped pouring");
+            .context("the pod sent nothing")??;
+        anyhow::ensure!(read > 0, "the pod stopped sending");
         bytes += read;
     }
     Ok(Run {
@@ -105,8 +105,8 @@ async fn download(
     })
 }
 
-/// This process's time on processors, user and system. Fields 14 and 15 of proc(5)'s stat, in hundredths
-/// of a second.
+/// Returns the processor time of this process, user and system: fields 14 and 15 of proc(5)'s stat, in hundredths of a
+/// second.
 fn cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after_name = stat.rsplit_once(')').map_or("", |(_, fields)| fields);

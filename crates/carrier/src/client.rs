@@ -1,4 +1,4 @@
-//! A `kube::Client` whose connections are fit to be carriers.
+//! Client of the Kubernetes API whose connections suit carriers.
 
 use std::time::Duration;
 
@@ -21,32 +21,30 @@ use tower::{BoxError, Service, ServiceBuilder, ServiceExt as _};
 
 use crate::read_ahead::ReadAhead;
 
-/// Longest time for TCP and TLS, and the proxy's, to the API server. A shorter one in the
-/// configuration holds.
+/// Limit for TCP and TLS to the API server and its proxy. A shorter limit in the configuration takes precedence.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long sent bytes may stay without an acknowledgement before the kernel gives a connection up
-/// (TCP_USER_TIMEOUT). Without it, a laptop that changed networks waits a quarter of an hour.
+/// Time that sent bytes may remain unacknowledged before the kernel closes the connection (TCP_USER_TIMEOUT). Without
+/// it, a laptop that changed networks waits a quarter of an hour.
 pub const USER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Silence after which the kernel asks whether the other end still lives, and between two such
-/// questions.
+/// Silence after which the kernel probes whether the peer is alive, and the interval of further probes.
 pub const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// How long a connection that nobody uses is kept for the next request. After a change of networks it is dead, and
-/// whoever used it would find out by waiting; requests that follow one another are sooner.
+/// Time for which an unused connection is kept for the next request. A connection from before a change of networks is
+/// dead, and a request on it would have to time out. Requests of one operation follow each other sooner.
 pub const IDLE: Duration = Duration::from_secs(1);
 
-/// A client for `config` like kube's own (credentials, TLS, proxy, retries), except that its
-/// connections have the socket options that a carrier needs and a bounded time to connect.
+/// Creates a client for `config` like kube's default one (credentials, TLS, proxy, retries). Its connections have the
+/// socket options that a carrier needs and a limit for connecting.
 ///
-/// Unlike kube's, it sets no `valid_until`, and leaves the configuration's read and write timeouts
-/// alone: they would end a carrier that is idle, and the kernel's [`USER_TIMEOUT`] bounds writes.
+/// Unlike kube, it sets no `valid_until` and ignores the configuration's read and write timeouts: they would end an idle
+/// carrier, and [`USER_TIMEOUT`] limits writes.
 ///
-/// Like kube's, it runs the configuration's credential plugin, which blocks.
+/// Like kube, it runs the configuration's credential plugin, and blocks meanwhile.
 ///
 /// # Errors
-/// kube's own, when certificates, keys, headers, the credential plugin or the proxy of `config` are unusable.
+/// Returns kube's error when certificates, keys, headers, the credential plugin or the proxy of `config` are unusable.
 pub fn client(config: Config) -> kube::Result<kube::Client> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
@@ -54,7 +52,7 @@ pub fn client(config: Config) -> kube::Result<kube::Client> {
     tcp.set_keepalive(Some(KEEPALIVE));
     tcp.set_keepalive_interval(Some(KEEPALIVE));
     tcp.set_tcp_user_timeout(Some(USER_TIMEOUT));
-    // So that one dead address of several leaves time for the next.
+    // If one of several addresses is dead, there must be time for the next.
     tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
 
     let Some(proxy) = config.proxy_url.clone() else {
@@ -73,7 +71,7 @@ pub fn client(config: Config) -> kube::Result<kube::Client> {
     }
 }
 
-/// The layers of kube's default client around `connector`.
+/// Builds the layers of kube's default client around `connector`.
 fn over<C>(connector: C, config: &Config) -> kube::Result<kube::Client>
 where
     C: Service<Uri> + Clone + Send + Sync + 'static,
@@ -87,7 +85,7 @@ where
         .connect_timeout
         .unwrap_or(CONNECT_TIMEOUT)
         .min(CONNECT_TIMEOUT);
-    // Boxed, because hyper wants a future that can be moved.
+    // Boxed, because hyper needs a future that is `Unpin`.
     let connector = BoxCloneSyncService::new(Timeout::new(tls, limit));
     let http = legacy::Client::builder(TokioExecutor::new())
         .pool_idle_timeout(IDLE)
@@ -106,7 +104,7 @@ where
     Ok(ClientBuilder::new(service, config.default_namespace.clone()).build())
 }
 
-/// An HTTP CONNECT tunnel, with the proxy's user and password if its address has them.
+/// Returns a connector through an HTTP CONNECT proxy, with the user and password of the proxy's URL, if any.
 fn tunnel<C>(proxy: &Uri, connector: C) -> kube::Result<Tunnel<C>> {
     let tunnel = Tunnel::new(proxy.clone(), connector);
     let Some((user, _host)) = proxy

@@ -1,7 +1,7 @@
-//! What is said in a port-forward: which frames open it, and what the node's frames mean.
+//! Protocol of a port-forward: the frames that open it, and the meaning of the node's frames.
 //!
-//! Two streams per forwarded connection (k8s.io/apimachinery, httpstream): on the error stream the
-//! node writes text if the forwarding fails, on the data stream go the bytes. Sans-IO.
+//! A forwarded connection has two streams (k8s.io/apimachinery, httpstream): the data stream carries the bytes, and on
+//! the error stream the node writes text if the forwarding fails. This module does no I/O.
 
 use bytes::BytesMut;
 
@@ -11,19 +11,19 @@ use crate::spdy::{HeaderBlocks, Item, StreamId, data_header, ping};
 pub(crate) const ERROR_STREAM: StreamId = StreamId(1);
 pub(crate) const DATA_STREAM: StreamId = StreamId(3);
 
-/// As much as is kept of the node's error text, bytes. Real ones have some hundred.
+/// Largest part of the node's error text that is kept, in bytes. Real texts have a few hundred.
 const MAX_ERROR_TEXT: usize = 4096;
 
-/// How the data stream ended.
+/// Result of the data stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The pod closed its connection.
     Ended,
-    /// Anything else.
+    /// The node, the pod or the connection failed.
     Failed(CarrierError),
 }
 
-/// The state of one port-forward with one data stream.
+/// State of one port-forward with one data stream.
 #[derive(Debug, Default)]
 pub(crate) struct Dialogue {
     error_text: Vec<u8>,
@@ -33,7 +33,7 @@ pub(crate) struct Dialogue {
 }
 
 impl Dialogue {
-    /// The frames that ask for `port`. Nothing is waited for after them: data may follow at once.
+    /// Returns the frames that open a port-forward to `port`. Data may follow at once.
     pub(crate) fn opening(port: u16) -> BytesMut {
         let port = port.to_string();
         let mut blocks = HeaderBlocks::default();
@@ -53,7 +53,7 @@ impl Dialogue {
         out
     }
 
-    /// Takes in anything but payload of the data stream; an answer goes to `reply`.
+    /// Handles any item except payload of the data stream. An answer is appended to `reply`.
     pub(crate) fn on(&mut self, item: &Item<'_>, reply: &mut BytesMut) {
         match *item {
             Item::Payload {
@@ -72,12 +72,12 @@ impl Dialogue {
             }
             Item::End { stream } | Item::Reset { stream, .. } => self.on_end(stream),
             Item::Ping { id } => reply.extend_from_slice(&ping(id)),
-            // The peer takes no new streams, and we open none: the one that we have goes on.
+            // The peer accepts no new streams. The existing one continues, and this end opens no others.
             Item::GoAway => {}
         }
     }
 
-    /// Says that the connection ended, or cannot be used any more, because of `error`.
+    /// Records that the connection ended or became unusable because of `error`.
     pub(crate) fn on_lost(&mut self, error: CarrierError) {
         self.finish(if self.data_ended {
             Outcome::Ended
@@ -86,18 +86,18 @@ impl Dialogue {
         });
     }
 
-    /// How it ended; `None` while it goes on.
+    /// Returns the result, or `None` while the stream is open.
     pub(crate) fn outcome(&self) -> Option<&Outcome> {
         self.outcome.as_ref()
     }
 
-    /// Whether the node takes no more data.
+    /// Returns whether the node accepts no more data.
     pub(crate) fn is_over(&self) -> bool {
         self.data_ended || self.outcome.is_some()
     }
 
-    /// The end of the data alone tells nothing yet: containerd closes that stream first, and then
-    /// writes to the other one that nothing listened on the port. The node always ends both.
+    /// Records the end of a stream. The end of the data stream alone is no result: containerd closes it first, and then
+    /// writes to the error stream that no program listens on the port. The node always ends both.
     fn on_end(&mut self, stream: StreamId) {
         self.data_ended |= stream == DATA_STREAM;
         self.error_ended |= stream == ERROR_STREAM;
@@ -106,7 +106,7 @@ impl Dialogue {
         }
     }
 
-    /// The first outcome counts, and the node's own words before what we saw of it.
+    /// Records the result. Only the first one counts, and the node's error text takes precedence over it.
     fn finish(&mut self, outcome: Outcome) {
         if self.outcome.is_some() {
             return;
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_lost_after_the_data_has_ended_takes_nothing_back() {
+    fn a_connection_lost_after_the_data_changes_nothing() {
         let mut dialogue = Dialogue::default();
         dialogue.on(&DATA_END, &mut BytesMut::new());
         dialogue.on_lost(CarrierError::lost_silently());
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_went_is_told_from_a_port_that_refuses() {
+    fn a_lost_pod_differs_from_a_refused_port() {
         let words = "failed to find sandbox \"3f\" in store: not found";
         let outcome = after(&[text(words.as_bytes()), ERROR_END]);
         assert_eq!(

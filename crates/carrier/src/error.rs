@@ -1,118 +1,117 @@
-//! Why there is no carrier, or no more.
+//! Errors of opening and using a carrier.
 
 use std::{fmt, io};
 
 use http::StatusCode;
 
-/// Why a carrier could not be opened, or why it ended.
+/// Reason for which a carrier could not be opened, or ended.
 ///
-/// Reads and writes of a [`Pipe`](crate::Pipe) return it inside an [`io::Error`]; see
-/// [`CarrierError::of`].
+/// Reads and writes of a [`Pipe`](crate::Pipe) return it inside an [`io::Error`]; see [`CarrierError::of`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CarrierError {
-    /// The endpoint cannot exist, so nothing was sent.
+    /// The endpoint is invalid. Nothing was sent.
     #[error("{field} of a carrier's endpoint is not valid: {value:?}")]
     InvalidEndpoint {
-        /// Which field.
+        /// Name of the field.
         field: &'static str,
-        /// What it was.
+        /// Value of the field.
         value: String,
     },
-    /// The credentials could not be read or renewed; the request was not sent.
-    #[error("no credentials for the cluster: {cause}; log in again, or check the kubeconfig's user")]
+    /// The credentials could not be read or renewed. The request was not sent.
+    #[error("Slipway has no credentials for the cluster: {cause}; log in again, or check the user in the kubeconfig")]
     Credentials {
-        /// What the credential source said.
+        /// Message of the credential source.
         cause: String,
     },
-    /// No connection to the API server, or to the proxy before it (address, TLS).
+    /// The API server, or the proxy in front of it, could not be reached (address, TLS).
     #[error("the API server cannot be reached: {cause}")]
     Unreachable {
-        /// What failed.
+        /// Description of the failure.
         cause: String,
     },
-    /// Somebody stopped answering.
+    /// A peer did not answer in time.
     #[error("no answer in time: {wait}")]
     TimedOut {
-        /// Which wait came to its end.
+        /// The wait that ended.
         wait: Wait,
     },
-    /// 401: the API server does not know who asks.
+    /// 401: the API server does not accept the credentials.
     #[error("the API server does not accept the credentials: {message}; log in again")]
     Unauthorized {
-        /// The API server's words.
+        /// Message of the API server.
         message: String,
     },
-    /// 403: the user may not do this. The message names user, verb, resource and namespace.
-    #[error("not allowed: {message}; ask for `create` and `get` on {resource}")]
+    /// 403: the user lacks a permission. The message names user, verb, resource and namespace.
+    #[error("a permission is missing: {message}; ask for `create` and `get` on {resource}")]
     Forbidden {
-        /// The API server's words.
+        /// Message of the API server.
         message: String,
-        /// The resource that this kind needs.
+        /// Resource for which this kind of carrier needs a permission.
         resource: &'static str,
     },
-    /// 404: there is no such pod (any more).
+    /// 404: the pod does not exist, or no longer.
     #[error("the pod is gone: {message}")]
     PodNotFound {
-        /// The API server's words.
+        /// Message of the API server.
         message: String,
     },
-    /// The API server, or a proxy before it, does not switch to this kind's protocol.
-    #[error("the upgrade was refused with {status}: {message}")]
+    /// The API server, or a proxy in front of it, refused to switch to the protocol of this kind.
+    #[error("the API server or a proxy refused the upgrade with {status}: {message}")]
     UpgradeRefused {
-        /// The HTTP status.
+        /// HTTP status of the answer.
         status: StatusCode,
-        /// The answer's body, or the message of the Status in it; cut to a readable length.
+        /// Body of the answer, or the message of the Status in it, cut to a readable length.
         message: String,
     },
-    /// An exec carrier was asked for, and the endpoint names no command.
-    #[error("an exec carrier needs a command, and the endpoint names none")]
+    /// An exec carrier was requested for an endpoint without a command.
+    #[error("an exec carrier needs a command, but the endpoint has none")]
     NoCommand,
-    /// The other end broke the protocol.
-    #[error("the API server's connection broke the protocol: {what}")]
+    /// The API server or the node violated the protocol.
+    #[error("the connection to the API server violated the protocol: {what}")]
     Protocol {
-        /// What was wrong.
+        /// Description of the violation.
         what: &'static str,
     },
-    /// The pod runs, and nothing listens on the port.
-    #[error("nothing listens on the port in the pod: {message}")]
+    /// The pod runs, but no program listens on the port.
+    #[error("no program in the pod listens on the port: {message}")]
     PortRefused {
-        /// The node's words.
+        /// Message of the node.
         message: String,
     },
-    /// The pod, or its network, ended while the carrier was being used.
+    /// The pod or its network ended while the carrier was in use.
     #[error("the pod ended: {message}")]
     PodGone {
-        /// The node's words.
+        /// Message of the node.
         message: String,
     },
-    /// The node, or the command of an exec carrier, gave the carrier up for another reason.
-    #[error("the node gave the carrier up: {message}")]
+    /// The node, or the command of an exec carrier, closed the carrier for another reason.
+    #[error("the node closed the carrier: {message}")]
     Forward {
-        /// The node's words.
+        /// Message of the node.
         message: String,
     },
-    /// The node reset the data stream and said nothing more.
+    /// The node reset the data stream without a message.
     #[error("the node reset the carrier (SPDY status {status})")]
     Reset {
-        /// Status code of SPDY 2.6.3.
+        /// Status code of SPDY, section 2.6.3.
         status: u32,
     },
-    /// The connection ended before the data stream did.
+    /// The connection ended before the data stream.
     #[error("the connection to the API server was lost: {cause}")]
     Lost {
-        /// What the connection said at its end.
+        /// Description of the end.
         cause: String,
     },
 }
 
-/// Something that is waited for only so long.
+/// Wait with a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// TCP and TLS, and the proxy's, to the API server: [`CONNECT_TIMEOUT`](crate::CONNECT_TIMEOUT).
+    /// TCP and TLS to the API server and its proxy: [`CONNECT_TIMEOUT`](crate::CONNECT_TIMEOUT).
     Connect,
-    /// From the request to the switch of protocols: [`UPGRADE_TIMEOUT`](crate::UPGRADE_TIMEOUT).
+    /// Time from the request to the switch of protocols: [`UPGRADE_TIMEOUT`](crate::UPGRADE_TIMEOUT).
     Upgrade,
-    /// The body of an answer that refuses the upgrade.
+    /// Body of an answer that refuses the upgrade.
     Refusal,
 }
 
@@ -127,29 +126,30 @@ impl fmt::Display for Wait {
 }
 
 impl CarrierError {
-    /// The carrier's error inside an error of a pipe's read or write; `None` for other I/O errors
-    /// (a reset of the TCP connection, say).
+    /// Returns the carrier's error inside an error of a read or write of a pipe; `None` for other I/O errors, such as a
+    /// reset of the TCP connection.
     pub fn of(error: &io::Error) -> Option<&CarrierError> {
         error.get_ref()?.downcast_ref()
     }
 
-    /// The connection gave `error` to a read.
+    /// Converts an error of a read from the connection.
     pub(crate) fn lost(error: &io::Error) -> Self {
         Self::of(error).cloned().unwrap_or_else(|| Self::Lost {
             cause: error.to_string(),
         })
     }
 
-    /// The connection ended, and nothing said why.
+    /// Returns the error for a connection that ended without a reason.
     pub(crate) fn lost_silently() -> Self {
         Self::Lost {
             cause: "it was closed".to_owned(),
         }
     }
 
-    /// The same as [`CarrierError::Forward`] and its like, from the words of the node.
+    /// Chooses between [`CarrierError::Forward`], [`CarrierError::PortRefused`] and [`CarrierError::PodGone`] by the
+    /// message of the node.
     ///
-    /// Those words are made by the container runtime and have no code in them.
+    /// The container runtime writes the message, and it contains no code.
     pub(crate) fn from_node(message: String) -> Self {
         let lower = message.to_lowercase();
         let says = |any: &[&str]| any.iter().any(|phrase| lower.contains(phrase));

@@ -16,7 +16,7 @@ use crate::error::{CarrierError, Wait};
 use crate::upgrade::{UPGRADE_TIMEOUT, from_send, from_status};
 use crate::{Endpoint, ExecCommand};
 
-/// What kube buffers in each direction, bytes.
+/// Size of kube's buffer for each direction, in bytes.
 const BUFFER: usize = 256 * 1024;
 
 /// Starts the endpoint's command in its pod.
@@ -28,14 +28,14 @@ pub(crate) async fn start(client: &kube::Client, endpoint: &Endpoint) -> Result<
         .container(container)
         .stdin(true)
         .stdout(true)
-        // Nobody would read it, and unread it would stop the rest.
+        // Standard error is not read, and unread output would block the command.
         .stderr(false)
         .max_stdin_buf_size(BUFFER)
         .max_stdout_buf_size(BUFFER);
     let pods = Api::<Pod>::namespaced(client.clone(), &endpoint.namespace);
     let mut process = timeout(UPGRADE_TIMEOUT, pods.exec(&endpoint.pod, argv, &params))
         .await
-        .map_err(|_elapsed| CarrierError::TimedOut { wait: Wait::Upgrade })?
+        .map_err(|_| CarrierError::TimedOut { wait: Wait::Upgrade })?
         .map_err(refused)?;
     let (Some(stdin), Some(stdout), Some(status)) =
         (process.stdin(), process.stdout(), process.take_status())
@@ -71,15 +71,15 @@ fn refused(error: kube::Error) -> CarrierError {
 pub(crate) struct Command {
     stdin: WriteHalf<SimplexStream>,
     stdout: ReadHalf<SimplexStream>,
-    /// How the command ended; taken when it has been told.
+    /// Future of the command's result; `None` once it is known.
     status: Option<BoxFuture<'static, Option<Status>>>,
     failed: Option<CarrierError>,
-    /// Moves the bytes; its task ends when this is dropped.
+    /// Connection whose task moves the bytes until this is dropped.
     _process: AttachedProcess,
 }
 
 impl Command {
-    /// Asked once the output is at its end.
+    /// Returns the command's result. Called when the output has ended.
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Some(status) = &mut self.status {
             self.failed = match ready!(status.as_mut().poll(cx)) {

@@ -1,12 +1,11 @@
-//! Byte pipes through the Kubernetes API server, to a port of a pod.
+//! Byte pipes through the Kubernetes API server to a port of a pod.
 //!
-//! A carrier is all that connects the laptop to the agent: no port is opened in the cluster and no
-//! route leads into it, so everything rides on connections that the API server lets through anyway
-//! (`kubectl port-forward` uses the same). This crate knows `kube::Client` and bytes. It must not
-//! know what the bytes mean: streams, names and sessions are built on top of it.
+//! Carriers are the only connection between the laptop and the agent: no port is opened in the cluster and no route
+//! leads into it. They use connections that the API server already allows, like `kubectl port-forward`. This crate knows
+//! `kube::Client` and bytes. It must not know what the bytes mean: streams, names and sessions are built on top of it.
 //!
-//! [`client()`] makes a client whose connections suit long-lived traffic. [`open`] opens a [`Pipe`] by
-//! one [`CarrierKind`]; a [`CarrierOpener`] tries them in turn and remembers what worked.
+//! [`client()`] creates a client whose connections suit long-lived traffic. [`open`] opens a [`Pipe`] of one
+//! [`CarrierKind`]; a [`CarrierOpener`] tries the kinds in turn and remembers the one that worked.
 //!
 //! ```text
 //! Pipe -> PortForward -> [WebSocket] -> TLS, TCP (kube, hyper) -> API server -> kubelet -> pod
@@ -14,9 +13,9 @@
 //!         SPDY frames     messages                                protocols     127.0.0.1:port
 //! ```
 //!
-//! One pipe is one connection to the API server with one data stream in it. SPDY/3.1 as Kubernetes
-//! speaks it has no flow control: streams of one connection stop each other, and a carrier whose
-//! reader stops is stopped altogether. Sharing a pipe fairly is its user's work.
+//! One pipe is one connection to the API server with one data stream in it. SPDY/3.1 as Kubernetes uses it has no flow
+//! control: streams in one connection block each other, and a carrier whose reader stops is blocked as a whole. The user
+//! of a pipe must share it fairly.
 
 mod client;
 mod dialogue;
@@ -42,7 +41,7 @@ pub use pipe::{Pipe, PipeReader, PipeWriter};
 pub use port_forward::MAX_FRAME;
 pub use upgrade::UPGRADE_TIMEOUT;
 
-/// What a carrier leads to: a TCP port that a process listens on in a pod, on 127.0.0.1 or ::1.
+/// Target of a carrier: a TCP port on which a process in a pod listens, on 127.0.0.1 or ::1.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     namespace: String,
@@ -51,7 +50,7 @@ pub struct Endpoint {
     command: Option<ExecCommand>,
 }
 
-/// A command whose standard input and output stand for a port.
+/// Command whose standard input and output take the place of a port.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct ExecCommand {
     container: String,
@@ -59,11 +58,11 @@ struct ExecCommand {
 }
 
 impl Endpoint {
-    /// The port of the pod with this name.
+    /// Creates an endpoint for a port of a pod.
     ///
     /// # Errors
-    /// [`CarrierError::InvalidEndpoint`] when a name is not one that Kubernetes gives (RFC 1123
-    /// labels, for pods with dots between), or the port is 0. The names become part of a URL.
+    /// Returns [`CarrierError::InvalidEndpoint`] when a name is not valid in Kubernetes (RFC 1123 labels, for pods with
+    /// dots between them), or the port is 0. The names become part of a URL.
     pub fn new(namespace: &str, pod: &str, port: u16) -> Result<Self, CarrierError> {
         let invalid = |field, value: &str| {
             Err(CarrierError::InvalidEndpoint {
@@ -88,8 +87,8 @@ impl Endpoint {
         })
     }
 
-    /// Names the command that joins its standard input and output to this port: without one, the
-    /// endpoint cannot be reached by [`CarrierKind::Exec`].
+    /// Sets the command that connects its standard input and output to this port. Without one, [`CarrierKind::Exec`]
+    /// cannot be used.
     #[must_use]
     pub fn with_command<I>(mut self, container: &str, argv: I) -> Self
     where
@@ -104,26 +103,26 @@ impl Endpoint {
         self
     }
 
-    /// The pod's namespace.
+    /// Returns the pod's namespace.
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    /// The pod's name.
+    /// Returns the pod's name.
     pub fn pod(&self) -> &str {
         &self.pod
     }
 
-    /// The port in the pod.
+    /// Returns the port in the pod.
     pub fn port(&self) -> u16 {
         self.port
     }
 }
 
-/// DNS-1123 subdomain: RFC 1123 labels with dots between, 253 octets in all.
+/// Longest name of a pod: a DNS-1123 subdomain, RFC 1123 labels with dots between, 253 octets in all.
 const MAX_POD_NAME: usize = 253;
 
-/// RFC 1123, 2.1 in Kubernetes' reading: lower case.
+/// Returns whether a name is an RFC 1123 label (2.1) as Kubernetes defines it: in lower case.
 fn is_label(name: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=63).contains(&name.len())
@@ -132,32 +131,30 @@ fn is_label(name: &str) -> bool {
         && !name.ends_with('-')
 }
 
-/// How a carrier passes the API server; in the order in which the kinds are worth trying.
+/// Method by which a carrier passes the API server, in the order in which the kinds are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CarrierKind {
-    /// Port-forward over plain SPDY/3.1: the fastest, and as old as port-forward. Some proxies do
-    /// not let it through.
+    /// Port-forward over plain SPDY/3.1: the fastest kind, and available since port-forward exists. Some proxies block it.
     Spdy,
-    /// Port-forward over SPDY/3.1 inside a WebSocket; Kubernetes 1.31 and later. A fifth slower or so,
-    /// because a client must mask what it sends and the API server unwraps it.
+    /// Port-forward over SPDY/3.1 inside a WebSocket, since Kubernetes 1.31. About a fifth slower, because a client must
+    /// mask what it sends and the API server unwraps it.
     WebSocket,
-    /// A command's standard input and output. Slow, needs `pods/exec`, and goes on working where a
-    /// node's port-forward does not.
+    /// Standard input and output of a command. Slow, needs `pods/exec`, and works where a node's port-forward does not.
     Exec,
 }
 
 impl CarrierKind {
-    /// All of them, best first.
+    /// All kinds, best first.
     pub const ALL: [CarrierKind; 3] = [CarrierKind::Spdy, CarrierKind::WebSocket, CarrierKind::Exec];
 }
 
 /// Opens a carrier of this kind to `endpoint`.
 ///
-/// Success means that the API server and the node agreed to the protocol. The port in the pod is
-/// dialled after that, with nothing waited for: a port that refuses is the error of the first read.
+/// On success the API server and the node have agreed to the protocol. The node connects to the port after that, without
+/// a round trip: if the port refuses, the first read returns the error.
 ///
 /// # Errors
-/// See [`CarrierError`]; every wait is bounded, the longest by [`UPGRADE_TIMEOUT`].
+/// Returns [`CarrierError`]. Every wait is limited, the longest by [`UPGRADE_TIMEOUT`].
 pub async fn open(
     client: &kube::Client,
     endpoint: &Endpoint,
@@ -178,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_would_leave_their_place_in_the_url_are_no_endpoint() {
+    fn names_that_would_change_the_url_are_refused() {
         assert!(Endpoint::new("default", "web-0.a", 80).is_ok());
         for (namespace, pod, port) in [
             ("default", "web/../../secrets", 80),

@@ -11,26 +11,26 @@ use tokio::time::sleep;
 use crate::error::{CarrierError, Wait};
 use crate::{CarrierKind, Endpoint, Pipe, open};
 
-/// How long a kind is tried alone before the next one starts beside it. A proxy that
-/// swallows an upgrade gives no answer at all; a slow link must not be asked twice for nothing.
+/// Time for which a kind is tried alone before the next one starts beside it. A proxy that drops an upgrade request
+/// never answers; but a slow link should not carry two requests without need.
 pub const HEAD_START: Duration = Duration::from_secs(2);
 
-/// Tries the kinds of carrier, best first, and remembers which one worked. One for a cluster and a network:
-/// what is in the way sits between the two.
+/// Tries the kinds of carrier, best first, and remembers the one that worked. One opener serves one cluster and one
+/// network, because the proxies between the two decide which kind works.
 #[derive(Debug, Default)]
 pub struct CarrierOpener {
     preferred: Mutex<Option<CarrierKind>>,
 }
 
 impl CarrierOpener {
-    /// Starts with what worked the last time, if that is known.
+    /// Creates an opener that starts with `preferred`, the kind that worked last time, if it is known.
     pub fn new(preferred: Option<CarrierKind>) -> Self {
         Self {
             preferred: Mutex::new(preferred),
         }
     }
 
-    /// The kind that worked last.
+    /// Returns the kind that worked last.
     pub fn preferred(&self) -> Option<CarrierKind> {
         *self.preferred.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -38,12 +38,12 @@ impl CarrierOpener {
     /// Opens a carrier of the first kind that works.
     ///
     /// # Errors
-    /// The error of the kind that tells most: a missing permission before anything else, then the best
-    /// kind's. An error that no other kind can cure ends the attempt at once.
+    /// Returns the most useful error: a missing permission first, else the error of the best kind. An error that other
+    /// kinds would repeat ends the attempt at once.
     pub async fn open(&self, client: &kube::Client, endpoint: &Endpoint) -> Result<Pipe, CarrierError> {
         let kinds = order(self.preferred(), endpoint);
         let pipe = open_first(&kinds, |kind| open(client, endpoint, kind)).await?;
-        tracing::debug!(kind = ?pipe.kind(), "carrier open");
+        tracing::debug!(kind = ?pipe.kind(), "carrier is open");
         *self.preferred.lock().unwrap_or_else(PoisonError::into_inner) = Some(pipe.kind());
         Ok(pipe)
     }
@@ -57,7 +57,7 @@ fn order(preferred: Option<CarrierKind>, endpoint: &Endpoint) -> Vec<CarrierKind
     preferred.into_iter().chain(others).filter(usable).collect()
 }
 
-/// Attempts `kinds` in turn, each beside the ones before it if they take long.
+/// Tries `kinds` in turn, and starts the next one beside those that take long.
 async fn open_first<T, F>(
     kinds: &[CarrierKind],
     attempt: impl Fn(CarrierKind) -> F,
@@ -66,20 +66,20 @@ where
     F: Future<Output = Result<T, CarrierError>>,
 {
     let mut waiting = kinds.iter().copied().peekable();
-    let mut under_way = FuturesUnordered::new();
+    let mut running = FuturesUnordered::new();
     let mut worst = None;
     loop {
-        if under_way.is_empty() {
+        if running.is_empty() {
             match waiting.next() {
-                Some(kind) => under_way.push(attempt(kind)),
+                Some(kind) => running.push(attempt(kind)),
                 None => return Err(worst.unwrap_or(CarrierError::NoCommand)),
             }
         }
-        // A command is started only when nothing else is left: it is not free for the pod.
+        // Start a command only when no other kind is left, because it uses resources of the pod.
         let another = waiting.peek().is_some_and(|kind| *kind != CarrierKind::Exec);
         let head_start = pin!(sleep(HEAD_START));
         tokio::select! {
-            Some(result) = under_way.next() => match result {
+            Some(result) = running.next() => match result {
                 Ok(pipe) => return Ok(pipe),
                 Err(error) if !another_kind_may_help(&error) => return Err(error),
                 Err(error) => {
@@ -90,14 +90,14 @@ where
                     }
                 }
             },
-            () = head_start, if another => under_way.extend(waiting.next().map(&attempt)),
+            () = head_start, if another => running.extend(waiting.next().map(&attempt)),
         }
     }
 }
 
 fn another_kind_may_help(error: &CarrierError) -> bool {
     match error {
-        // What is asked for differs: another verb, another resource, another header.
+        // The request of another kind differs in verb, resource or header.
         CarrierError::Forbidden { .. }
         | CarrierError::UpgradeRefused { .. }
         | CarrierError::TimedOut {
@@ -108,7 +108,7 @@ fn another_kind_may_help(error: &CarrierError) -> bool {
         | CarrierError::Reset { .. }
         | CarrierError::NoCommand
         | CarrierError::Lost { .. } => true,
-        // Whom is asked, by whom, and for which pod stays the same.
+        // The requests of all kinds have the same API server, user and pod.
         CarrierError::InvalidEndpoint { .. }
         | CarrierError::Credentials { .. }
         | CarrierError::Unauthorized { .. }
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_worked_comes_first_and_exec_only_with_a_command() {
+    fn the_kind_that_worked_is_tried_first() {
         let endpoint = Endpoint::new("default", "web", 80).unwrap();
         assert_eq!(
             order(None, &endpoint),
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refused_kind_gives_way_to_the_next() {
+    async fn a_refused_kind_is_followed_by_the_next() {
         let opened = open_first(&CarrierKind::ALL, |kind| {
             ready(if kind == CarrierKind::Spdy {
                 Err(refused())
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_missing_permission_is_what_the_user_is_told() {
+    async fn a_missing_permission_is_reported_first() {
         let opened = open_first(&CarrierKind::ALL, |kind| {
             ready(Err::<(), _>(if kind == CarrierKind::WebSocket {
                 forbidden()
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_command_is_started_only_when_nothing_else_is_under_way() {
+    async fn a_command_is_started_only_as_the_last_resort() {
         let tried = RefCell::new(Vec::new());
         let opened = open_first(&CarrierKind::ALL, |kind| {
             tried.borrow_mut().push(kind);

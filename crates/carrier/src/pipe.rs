@@ -1,4 +1,4 @@
-//! Pipe: the bytes of a carrier of any kind.
+//! Byte pipe over a carrier of any kind.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,28 +14,28 @@ use crate::port_forward::PortForward;
 use crate::waiters::SharedWrite;
 use crate::websocket::WebSocket;
 
-/// A connection of any kind as bytes.
+/// Connection of any kind, as bytes.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
-/// One byte pipe to a port of a pod.
+/// Byte pipe to a port of a pod.
 ///
-/// Bytes written arrive in order, and are under way at the latest after a flush. Writes of 64 to
-/// 256 KiB are the cheapest; vectored ones are as good as one piece. `shutdown` closes the carrier
-/// in both directions, there is no half-close. Reads end with 0 bytes when the pod closed, and with
-/// an error that [`CarrierError::of`](crate::CarrierError::of) explains when anything else ended it.
-/// Dropping the pipe closes it at once.
+/// Written bytes arrive in order, and are sent at the latest by a flush. Writes of 64 to 256 KiB cost least; vectored
+/// writes cost no more than contiguous ones. `shutdown` closes the carrier in both directions, there is no half-close.
+/// Reads return 0 bytes when the pod closed the connection, and an error that
+/// [`CarrierError::of`](crate::CarrierError::of) explains when anything else ended it. Dropping the pipe closes it at
+/// once.
 ///
-/// The pipe sends nothing by itself while nobody writes, and notices a peer that is gone only
-/// through TCP: whoever uses it should talk regularly.
+/// The pipe sends nothing by itself, and notices a lost peer only through TCP: its user should send something
+/// regularly.
 pub struct Pipe {
     io: Box<dyn Duplex>,
     kind: CarrierKind,
 }
 
 impl Pipe {
-    /// A port-forward over a connection that was upgraded to plain SPDY/3.1.
+    /// Creates a pipe over a port-forward on a connection that was upgraded to plain SPDY/3.1.
     pub(crate) fn spdy<T: Duplex + 'static>(wire: T, port: u16) -> Self {
         Self {
             io: Box::new(PortForward::new(SharedWrite::new(wire), port)),
@@ -43,7 +43,7 @@ impl Pipe {
         }
     }
 
-    /// A port-forward over a connection that was upgraded to a WebSocket.
+    /// Creates a pipe over a port-forward on a connection that was upgraded to a WebSocket.
     pub(crate) async fn websocket<T: Duplex + 'static>(wire: T, port: u16) -> Self {
         let websocket = WebSocket::new(wire).await;
         Self {
@@ -52,7 +52,7 @@ impl Pipe {
         }
     }
 
-    /// A command's standard input and output.
+    /// Creates a pipe over a command's standard input and output.
     pub(crate) fn exec(command: Command) -> Self {
         Self {
             io: Box::new(command),
@@ -60,15 +60,15 @@ impl Pipe {
         }
     }
 
-    /// The kind that carries it.
+    /// Returns the kind of the carrier.
     pub fn kind(&self) -> CarrierKind {
         self.kind
     }
 
-    /// Two halves for two tasks.
+    /// Splits the pipe into two halves for two tasks.
     ///
-    /// TLS keeps one state for both directions, so the halves take turns under a lock, each for one
-    /// poll; a task that can do both in turn, with the whole pipe, does without.
+    /// TLS has one state for both directions, so each poll of a half takes a lock. A task that reads and writes in turn
+    /// can use the whole pipe without it.
     pub fn into_split(self) -> (PipeReader, PipeWriter) {
         let shared = Arc::new(Mutex::new(self));
         (
@@ -124,13 +124,13 @@ impl AsyncWrite for Pipe {
     }
 }
 
-/// The reading half of a [`Pipe`]. The carrier closes when both halves are dropped.
+/// Reading half of a [`Pipe`]. The carrier closes when both halves are dropped.
 #[derive(Debug)]
 pub struct PipeReader {
     pipe: Arc<Mutex<Pipe>>,
 }
 
-/// The writing half of a [`Pipe`]. Dropping it does not close the carrier: shut it down for that.
+/// Writing half of a [`Pipe`]. Dropping it does not close the carrier; [`PipeWriter::close`] does.
 #[derive(Debug)]
 pub struct PipeWriter {
     pipe: Arc<Mutex<Pipe>>,
@@ -140,13 +140,13 @@ impl PipeWriter {
     /// Closes the carrier in both directions.
     ///
     /// # Errors
-    /// Those of the last bytes' way out; the carrier is closed all the same.
+    /// Returns an error if the last bytes could not be sent. The carrier is closed in any case.
     pub async fn close(mut self) -> io::Result<()> {
         poll_fn(|cx| Pin::new(&mut self).poll_shutdown(cx)).await
     }
 }
 
-/// A poll that panicked has left nothing half done that the next could not find out.
+/// Locks the pipe. A poll that panicked leaves no state that a later poll cannot handle.
 fn lock(pipe: &Mutex<Pipe>) -> MutexGuard<'_, Pipe> {
     pipe.lock().unwrap_or_else(PoisonError::into_inner)
 }

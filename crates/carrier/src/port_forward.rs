@@ -1,4 +1,4 @@
-//! A port-forward as a stream of bytes: the I/O around [`Dialogue`] and the SPDY codec.
+//! Byte stream over a port-forward: the I/O around [`Dialogue`] and the SPDY codec.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,37 +11,37 @@ use crate::dialogue::{DATA_STREAM, Dialogue, Outcome};
 use crate::error::CarrierError;
 use crate::spdy::{Decoder, HEADER_LEN, data_header};
 
-/// Largest payload of one DATA frame, bytes. The node reads a frame whole before it passes it on:
-/// larger ones gain nothing, smaller ones cost a wake-up and a write each at the node (measured).
+/// Largest payload of a DATA frame, in bytes. The node reads a whole frame before it passes it on: larger frames gain
+/// nothing, and smaller ones cost a wake-up and a write each at the node (measured).
 pub const MAX_FRAME: usize = 256 * 1024;
 
-/// How many of a caller's slices go into one frame. One carrier write of the tunnel is a few dozen.
+/// Largest number of a caller's slices in one frame. One write of the tunnel has a few dozen.
 const MAX_SLICES: usize = 64;
 
-/// Bytes that wait to be sent before reading stops until they are gone. Only a peer that sends PINGs
-/// and does not read gets us there.
+/// Number of queued bytes above which reading stops until they are sent. Only a peer that sends PINGs and does not read
+/// causes that.
 const MAX_QUEUED: usize = MAX_FRAME + 16 * 1024;
 
-/// One forwarded connection over `T`, which leads to the API server.
+/// Forwarded connection over `T`, which leads to the API server.
 ///
-/// Payload is not copied: a write goes to `T` as header and the caller's own slices, and a read
-/// lands in the caller's buffer. The exception is a frame of which `T` took only a part: the rest of
-/// it is kept here and goes before anything else, because its header has promised it.
+/// Payload is not copied: a write passes the header and the caller's slices to `T`, and a read fills the caller's
+/// buffer. The exception is a frame of which `T` took only a part: the rest is queued here and is sent before anything
+/// else, because its header has announced it.
 #[derive(Debug)]
 pub(crate) struct PortForward<T> {
     wire: T,
     dialogue: Dialogue,
     decoder: Decoder,
-    /// Bytes of whole frames, or the end of the one begun, in the order of the wire.
+    /// Bytes of whole frames, or the rest of a frame that was begun, in the order of the wire.
     queued: BytesMut,
-    /// `wire` took bytes since its last complete flush that no write of the caller's stands for.
+    /// Whether `wire` took bytes of this end's own since its last complete flush, which no caller will flush.
     unflushed_reply: bool,
     closing: bool,
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> PortForward<T> {
-    /// Speaks to `port` over an upgraded connection. The opening frames go out with the first write,
-    /// or with the first read, whichever comes first.
+    /// Creates a port-forward to `port` over an upgraded connection. The opening frames are sent with the first write or
+    /// the first read.
     pub(crate) fn new(wire: T, port: u16) -> Self {
         Self {
             wire,
@@ -53,9 +53,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> PortForward<T> {
         }
     }
 
-    /// Fills `buf` from the data stream until nothing more is there, or the stream is at its end.
+    /// Fills `buf` from the data stream until no more is available or the stream has ended.
     fn poll_fill(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<()> {
-        // Covers what lies between two payloads: frame headers, and frames that we skip.
+        // Large enough for everything between two payloads: frame headers, and frames that are skipped.
         let mut between = [0; 512];
         while self.dialogue.outcome().is_none() && buf.remaining() > 0 {
             if let Some(left) = self.decoder.payload_left(DATA_STREAM) {
@@ -77,7 +77,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> PortForward<T> {
         Poll::Ready(())
     }
 
-    /// Reads at most `limit` bytes to `buf`. The end of the wire, or an error, is the dialogue's end.
+    /// Reads at most `limit` bytes to `buf`. Reports the end of the wire, or an error, to the dialogue.
     fn poll_wire(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>, limit: usize) -> Poll<usize> {
         let before = buf.filled().len();
         let limit = u64::try_from(limit).unwrap_or(u64::MAX);
@@ -105,7 +105,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> PortForward<T> {
         }
     }
 
-    /// Sends what the reading side has to say, as nobody may be writing.
+    /// Sends replies of the reading side, because no task may be writing.
     fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.queued.is_empty() {
             self.unflushed_reply = true;
@@ -129,7 +129,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> PortForward<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// What a write has to say once the data stream is over.
+    /// Returns the error of a write after the data stream has ended.
     fn check_open(&self) -> io::Result<()> {
         match self.dialogue.outcome() {
             _ if self.closing => Err(io::ErrorKind::BrokenPipe.into()),
@@ -144,14 +144,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> PortForward<T> {
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for PortForward<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // A failure to send shows in what is read, or in the next write; it must not hide data that
-        // has arrived.
+        // Reads or the next write report a failure to send. It must not hide data that has arrived.
         if this.poll_reply(cx).is_pending() && this.queued.len() > MAX_QUEUED {
             return Poll::Pending;
         }
         let before = buf.filled().len();
         let polled = this.poll_fill(cx, buf);
-        // The bytes first: how it ended is told by the next read.
+        // Return bytes first; the next read returns the result.
         if buf.filled().len() > before {
             return Poll::Ready(Ok(()));
         }
@@ -178,8 +177,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for PortForward<T> {
         let Some(frame) = Frame::of(bufs) else {
             return Poll::Ready(Ok(0));
         };
-        // Counted from the first queued byte; the frame is begun, and must be finished, once this
-        // passes what was queued.
+        // Counted from the first queued byte. Once this exceeds the queued bytes, the frame is begun and must be finished.
         let mut sent = 0;
         let queued = this.queued.len();
         while sent < queued + frame.len() {
@@ -213,8 +211,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for PortForward<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// Closes the whole carrier. There is no half-close: the node ends the other direction too, one
-    /// second after the first, whatever is still under way (containerd).
+    /// Closes the whole carrier. There is no half-close: the node ends the other direction one second after the first, and
+    /// drops what is still in flight (containerd).
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !std::mem::replace(&mut this.closing, true) && !this.dialogue.is_over() {
@@ -225,7 +223,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for PortForward<T> {
     }
 }
 
-/// One DATA frame whose payload is the front of a caller's slices.
+/// DATA frame whose payload is the front of a caller's slices.
 struct Frame<'a> {
     header: [u8; HEADER_LEN],
     bufs: &'a [IoSlice<'a>],
@@ -233,7 +231,7 @@ struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// As much of `bufs` as one frame takes; `None` if they are empty.
+    /// Takes as much of `bufs` as fits into one frame. Returns `None` if they are empty.
     fn of(bufs: &'a [IoSlice<'a>]) -> Option<Self> {
         let first = bufs.iter().position(|buf| !buf.is_empty())?;
         let bufs = &bufs[first..bufs.len().min(first + MAX_SLICES)];
@@ -249,8 +247,8 @@ impl<'a> Frame<'a> {
         HEADER_LEN + self.payload
     }
 
-    /// What is still to be sent when `sent` bytes of `queued` and then of this frame are: as slices
-    /// in `out`, of which the number in use is returned.
+    /// Writes to `out` the slices that remain after `sent` bytes of `queued` and then of this frame were sent. Returns the
+    /// number of slices.
     fn slices_from<'s>(&'s self, queued: &'s [u8], sent: usize, out: &mut [IoSlice<'s>]) -> usize {
         let mut count = 0;
         let mut skip = sent;
@@ -274,7 +272,7 @@ impl<'a> Frame<'a> {
         count
     }
 
-    /// Copies what follows the first `sent` bytes of this frame to the end of `out`.
+    /// Appends what follows the first `sent` bytes of this frame to `out`.
     fn keep_from(&self, sent: usize, out: &mut BytesMut) {
         out.reserve(self.len() - sent);
         let mut slices = [IoSlice::new(&[]); MAX_SLICES + 2];
@@ -303,14 +301,14 @@ mod tests {
         (0..=250).cycle().take(length).collect()
     }
 
-    fn told(error: &io::Error) -> &CarrierError {
+    fn carrier_error(error: &io::Error) -> &CarrierError {
         CarrierError::of(error).expect("an error of the carrier")
     }
 
     #[tokio::test]
     async fn the_first_bytes_follow_the_opening_without_a_round_trip() {
         let (mut near, mut node) = pair(4096);
-        // The node has sent nothing at all when these return.
+        // The node has sent nothing when these return.
         near.write_all(b"first").await.unwrap();
         near.flush().await.unwrap();
         within(node.accept(PORT)).await;
@@ -331,9 +329,9 @@ mod tests {
         node.await.unwrap();
     }
 
-    /// Capacities that cut frames at every kind of place: within the opening, a header, a payload.
+    /// The capacities cut frames at every kind of place: in the opening, in a header, in a payload.
     #[tokio::test]
-    async fn bytes_arrive_whole_both_ways_through_a_wire_that_takes_few() {
+    async fn bytes_arrive_whole_over_a_narrow_wire() {
         for capacity in [1, 7, 8, 9, 64, 100, 4096, 300_000] {
             let (near, mut node) = pair(capacity);
             let length = if capacity < 64 { 5_000 } else { 700_000 };
@@ -395,8 +393,8 @@ mod tests {
         assert_eq!(payload.len(), MAX_FRAME);
     }
 
-    /// The header has announced all of it: a caller that stops writing must not leave the node with a
-    /// frame that never ends.
+    /// The header has announced the whole frame: a caller that stops writing must not leave the node with a frame that
+    /// never ends.
     #[tokio::test]
     async fn a_frame_once_begun_is_finished_by_a_flush() {
         let (mut near, mut node) = pair(300);
@@ -413,7 +411,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_ping_is_answered_by_a_reader_while_nobody_writes() {
+    async fn a_reader_answers_a_ping_without_a_writer() {
         let (mut near, mut node) = pair(4096);
         let reader = tokio::spawn(async move { near.read_u8().await });
         within(node.accept(PORT)).await;
@@ -459,7 +457,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_port_that_refuses_is_told_to_reads_and_writes() {
+    async fn a_refused_port_fails_reads_and_writes() {
         let (mut near, mut node) = pair(4096);
         near.write_all(b"hello").await.unwrap();
         within(node.accept(PORT)).await;
@@ -467,9 +465,9 @@ mod tests {
         within(node.end()).await;
         let error = within(near.read_u8()).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-        assert!(matches!(told(&error), CarrierError::PortRefused { .. }));
+        assert!(matches!(carrier_error(&error), CarrierError::PortRefused { .. }));
         let error = near.write(b"more").await.unwrap_err();
-        assert!(matches!(told(&error), CarrierError::PortRefused { .. }));
+        assert!(matches!(carrier_error(&error), CarrierError::PortRefused { .. }));
     }
 
     #[tokio::test]
@@ -482,11 +480,11 @@ mod tests {
         let mut read = Vec::new();
         let error = within(near.read_to_end(&mut read)).await.unwrap_err();
         assert_eq!(read, b"last words");
-        assert_eq!(told(&error), &CarrierError::Reset { status: 5 });
+        assert_eq!(carrier_error(&error), &CarrierError::Reset { status: 5 });
     }
 
     #[tokio::test]
-    async fn a_node_that_goes_away_still_ends_what_it_began() {
+    async fn a_node_that_goes_away_still_ends_its_stream() {
         let (mut near, mut node) = pair(4096);
         near.write_all(b"hello").await.unwrap();
         within(node.accept(PORT)).await;
@@ -509,7 +507,7 @@ mod tests {
         within(node.accept(PORT)).await;
         drop(node);
         let error = within(near.read_u8()).await.unwrap_err();
-        assert!(matches!(told(&error), CarrierError::Lost { .. }), "{error}");
+        assert!(matches!(carrier_error(&error), CarrierError::Lost { .. }), "{error}");
     }
 
     #[tokio::test]
@@ -519,7 +517,7 @@ mod tests {
         within(node.accept(PORT)).await;
         within(node.control(6, b"")).await;
         let error = within(near.read_u8()).await.unwrap_err();
-        assert!(matches!(told(&error), CarrierError::Protocol { .. }), "{error}");
+        assert!(matches!(carrier_error(&error), CarrierError::Protocol { .. }), "{error}");
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! A connection that is read in large pieces, whatever its reader asks for.
+//! Connection that is read in large pieces, however little its reader asks for.
 
 use std::io;
 use std::pin::Pin;
@@ -7,17 +7,17 @@ use std::task::{Context, Poll, ready};
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 
-/// Bytes asked of the connection at one time: four of the largest TLS records, which is what one wake-up brings on
-/// a fast way.
+/// Number of bytes in one read of the connection: four of the largest TLS records, as many as arrive per wake-up on a
+/// fast path.
 const SIZE: usize = 64 * 1024;
 
-/// Stands between TLS and TCP: rustls asks for 4 KiB at a time, so that a record of 16 KiB would cost five system
+/// Buffer between TCP and TLS. Rustls reads 4 KiB at a time, so without it a record of 16 KiB would cost five system
 /// calls.
 #[derive(Debug)]
 pub(crate) struct ReadAhead<T> {
     inner: T,
     buffer: Box<[u8]>,
-    /// What was read and not yet asked for is `buffer[taken..filled]`.
+    /// Start of the unread bytes `buffer[taken..filled]`.
     taken: usize,
     filled: usize,
 }
@@ -98,7 +98,7 @@ mod tests {
     use crate::scripted::within;
 
     #[tokio::test]
-    async fn bytes_come_once_and_in_order_however_much_is_asked_for() {
+    async fn bytes_arrive_once_and_in_order_for_any_read_size() {
         let (near, mut far) = tokio::io::duplex(3 * SIZE);
         let sent: Vec<u8> = (0..=250).cycle().take(5 * SIZE + 77).collect();
         let expected = sent.clone();
@@ -122,7 +122,7 @@ mod tests {
         let mut ahead = TokioIo::new(ReadAhead::new(TokioIo::new(near)));
         far.write_all(&[7; 1000]).await.unwrap();
         ahead.read_exact(&mut [0; 10]).await.unwrap();
-        // All of it left the pipe with the first ten bytes: there is room for as much again.
+        // All bytes left the pipe with the first ten, so there is room for as many again.
         within(far.write_all(&[7; SIZE])).await.unwrap();
         ahead.read_exact(&mut [0; 990]).await.unwrap();
     }

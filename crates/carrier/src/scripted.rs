@@ -1,5 +1,5 @@
-//! The other end of a carrier, for tests: a node that speaks SPDY/3.1 through a real zlib, and a
-//! WebSocket server, each doing what a test tells it.
+//! Peers of a carrier for tests: a node that speaks SPDY/3.1 with a real zlib, and a WebSocket server, both scripted by
+//! the test.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use bytes::{Buf, BufMut};
 use flate2::{Decompress, FlushDecompress};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 
-/// Ends a test whose event does not come.
+/// Fails a test whose event does not happen in time.
 pub(crate) async fn within<T>(event: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(10), event)
         .await
         .expect("the event did not come")
 }
 
-/// A frame as the node sees it.
+/// A frame as the node receives it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Frame {
     Syn {
@@ -43,7 +43,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Node<T> {
         }
     }
 
-    /// The next frame; `None` at the end of the wire.
+    /// Reads the next frame; `None` at the end of the wire.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
         let mut header = [0; 8];
         self.wire.read_exact(&mut header).await.ok()?;
@@ -69,7 +69,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Node<T> {
         })
     }
 
-    /// Takes the frames that open a forward to `port` and acknowledges them as spdystream does.
+    /// Reads the frames that open a forward to `port`, and acknowledges them as spdystream does.
     pub(crate) async fn accept(&mut self, port: u16) {
         for (stream, streamtype) in [(1, "error"), (3, "data")] {
             let headers = [
@@ -95,13 +95,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Node<T> {
                     })
                 );
             }
-            // SYN_REPLY with a header block that no inflater would take.
+            // SYN_REPLY with an invalid header block: the client must not inflate it.
             self.control(2, &[0, 0, 0, u8::try_from(stream).unwrap(), 0xde, 0xad])
                 .await;
         }
     }
 
-    /// Payload of the data stream until `length` bytes are there.
+    /// Reads payload of the data stream until there are `length` bytes.
     pub(crate) async fn receive(&mut self, length: usize) -> Vec<u8> {
         let mut received = Vec::new();
         while received.len() < length {
@@ -143,7 +143,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Node<T> {
     }
 }
 
-/// What zlib, given SPDY/3's dictionary when it asks for it, makes of one header block.
+/// Inflates one header block with zlib, and with SPDY/3's dictionary when zlib requests it.
 pub(crate) fn inflate_headers(inflater: &mut Decompress, block: &[u8]) -> Vec<(String, String)> {
     let mut out = vec![0; 4096];
     let (before_in, before_out) = (inflater.total_in(), inflater.total_out());
@@ -172,7 +172,7 @@ pub(crate) fn inflate_headers(inflater: &mut Decompress, block: &[u8]) -> Vec<(S
     headers
 }
 
-/// SPDY 2.6.10.1: words that headers often have, each behind its 32-bit length, then a run of text.
+/// Dictionary of SPDY 2.6.10.1: words that are frequent in headers, each after its 32-bit length, then a run of text.
 fn dictionary() -> Vec<u8> {
     const WORDS: &str = "options head post put delete trace accept accept-charset accept-encoding \
         accept-language accept-ranges age allow authorization cache-control connection content-base \
@@ -240,7 +240,7 @@ impl WebSocketPeer {
         self.wire.write_all(&frame).await.unwrap();
     }
 
-    /// The next frame's opcode and payload, unmasked.
+    /// Reads the next frame: its opcode and its unmasked payload.
     pub(crate) async fn next(&mut self) -> (u8, Vec<u8>) {
         let (first, second) = (
             self.wire.read_u8().await.unwrap(),

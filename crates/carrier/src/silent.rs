@@ -1,4 +1,4 @@
-//! An API server that accepts and then says nothing, at each step of opening a carrier: tests.
+//! Tests with an API server that accepts a connection and then falls silent, at each step of opening a carrier.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::error::Wait;
 use crate::upgrade::REFUSAL_TIMEOUT;
 use crate::{CONNECT_TIMEOUT, CarrierError, CarrierKind, Endpoint, UPGRADE_TIMEOUT, client, open};
 
-/// Accepts, reads a request, says this and no more.
+/// Starts a server that reads a request, sends `word`, and falls silent.
 async fn silent_after(word: &'static str) -> (String, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -23,7 +23,7 @@ async fn silent_after(word: &'static str) -> (String, JoinSet<()>) {
             let (mut connection, _) = listener.accept().await.unwrap();
             held.spawn(async move {
                 let mut bytes = [0; 4096];
-                let _request = connection.read(&mut bytes).await;
+                let _ = connection.read(&mut bytes).await;
                 connection.write_all(word.as_bytes()).await.unwrap();
                 while connection.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
             });
@@ -40,10 +40,10 @@ async fn given_up(url: &str, kind: CarrierKind, wait: Wait, limit: Duration) {
         .unwrap()
         .with_command("agent", ["agent", "stdio"]);
     let began = Instant::now();
-    let error = open(&client, &endpoint, kind).await.expect_err("nobody answers");
+    let error = open(&client, &endpoint, kind).await.expect_err("the server does not answer");
     let waited = began.elapsed();
     assert_eq!(error, CarrierError::TimedOut { wait }, "{kind:?}");
-    // The clock stands still while anything moves.
+    // The clock stands still while any task runs.
     assert!(
         waited >= limit && waited < limit + Duration::from_millis(100),
         "{kind:?}: {waited:?}"
@@ -51,7 +51,7 @@ async fn given_up(url: &str, kind: CarrierKind, wait: Wait, limit: Duration) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handshake_that_nobody_answers_is_given_up() {
+async fn an_unanswered_handshake_is_given_up() {
     let (address, _server) = silent_after("").await;
     for kind in [CarrierKind::Spdy, CarrierKind::WebSocket] {
         given_up(

@@ -1,8 +1,8 @@
 //! SPDY/3.1 framing, as far as a port-forward needs it.
 //!
-//! Sans-IO: bytes in, items out, and the other way round. Source: SPDY Protocol, draft 3.1,
-//! sections 2.2 (framing) and 2.6 (control frames). What the peer of a port-forward may send and
-//! we have no use for (SETTINGS, WINDOW_UPDATE, HEADERS, SYN_REPLY) is skipped by its length.
+//! Bytes in, items out, and the reverse, without I/O. Source: SPDY Protocol, draft 3.1, sections 2.2 (framing) and 2.6
+//! (control frames). Frames that the peer may send and that a port-forward does not need (SETTINGS, WINDOW_UPDATE,
+//! HEADERS, SYN_REPLY) are skipped by their length.
 
 mod decode;
 mod encode;
@@ -10,13 +10,13 @@ mod encode;
 pub(crate) use decode::{Decoder, Item};
 pub(crate) use encode::{HeaderBlocks, data_header, ping};
 
-/// Length of every frame's header, bytes.
+/// Length of every frame's header, in bytes.
 pub(crate) const HEADER_LEN: usize = 8;
 
-/// Largest frame payload that the 24-bit length field can announce, bytes.
+/// Largest payload of a frame, in bytes: the limit of the 24-bit length field.
 pub(crate) const MAX_LENGTH: usize = 0xff_ffff;
 
-/// The stream of a frame; 31 bits, odd for streams that the client opened.
+/// Number of a stream: 31 bits, odd for streams that the client opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StreamId(pub(crate) u32);
 

@@ -1,4 +1,4 @@
-//! The HTTP request that turns a connection to the API server into a carrier's.
+//! HTTP request that upgrades a connection to the API server to a carrier.
 
 use std::time::Duration;
 
@@ -15,18 +15,18 @@ use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_acc
 use crate::Endpoint;
 use crate::error::{CarrierError, Wait};
 
-/// Longest time from the request to the API server's 101, everything before it included
-/// (connecting, logging in). Longer than [`CONNECT_TIMEOUT`](crate::CONNECT_TIMEOUT), so that an API
-/// server that is not there is told from one that does not answer.
+/// Limit from the request to the API server's 101, including connecting and login. It is longer than
+/// [`CONNECT_TIMEOUT`](crate::CONNECT_TIMEOUT), so that an API server that cannot be reached is distinguished from one
+/// that does not answer.
 pub const UPGRADE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Longest time for the rest of an answer that refuses.
+/// Limit for the rest of an answer that refuses the upgrade.
 pub(crate) const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// As much as is read of an answer that refuses, bytes; proxies send whole pages.
+/// Largest part of a refusal that is read, in bytes; proxies send whole pages.
 const MAX_REFUSAL: usize = 64 * 1024;
 
-/// As much as is shown of a refusal that is no Status, characters.
+/// Largest part of a refusal without a Status that is shown, in characters.
 const MAX_SHOWN: usize = 300;
 
 const PORT_FORWARD_V1: &str = "portforward.k8s.io";
@@ -34,10 +34,10 @@ const SPDY: &str = "SPDY/3.1";
 const TUNNELLED: &str = "SPDY/3.1+portforward.k8s.io";
 const STREAM_PROTOCOL: &str = "x-stream-protocol-version";
 
-/// What an upgrade gives: bytes to and from the node.
+/// Upgraded connection: bytes to and from the node.
 pub(crate) type Upgrade = TokioIo<Upgraded>;
 
-/// Plain SPDY/3.1, as kubectl's before 1.31.
+/// Upgrades to plain SPDY/3.1, as kubectl did before 1.31.
 pub(crate) async fn spdy(client: &kube::Client, endpoint: &Endpoint) -> Result<Upgrade, CarrierError> {
     let request = Request::builder()
         .method(Method::POST)
@@ -57,8 +57,8 @@ pub(crate) async fn spdy(client: &kube::Client, endpoint: &Endpoint) -> Result<U
     .await
 }
 
-/// SPDY/3.1 inside a WebSocket, which passes proxies that know of no SPDY (KEP-4006; on by default
-/// since Kubernetes 1.31).
+/// Upgrades to SPDY/3.1 inside a WebSocket, which passes proxies that do not know SPDY (KEP-4006; on by default since
+/// Kubernetes 1.31).
 pub(crate) async fn websocket(client: &kube::Client, endpoint: &Endpoint) -> Result<Upgrade, CarrierError> {
     let key = generate_key();
     let request = Request::builder()
@@ -130,15 +130,15 @@ fn has(headers: &HeaderMap, name: &str, value: &str) -> bool {
 
 async fn refusal(status: StatusCode, body: Body) -> CarrierError {
     let body = match timeout(REFUSAL_TIMEOUT, Limited::new(body, MAX_REFUSAL).collect()).await {
-        Err(_elapsed) => return CarrierError::TimedOut { wait: Wait::Refusal },
-        // Too long, or cut: the status alone must do.
+        Err(_) => return CarrierError::TimedOut { wait: Wait::Refusal },
+        // The body is too long or incomplete: report the status alone.
         Ok(Err(_)) => Vec::new(),
         Ok(Ok(body)) => body.to_bytes().to_vec(),
     };
     from_answer(status, &body, "pods/portforward")
 }
 
-/// The error for an answer that is not a switch of protocols.
+/// Returns the error for an answer that refuses the upgrade.
 fn from_answer(status: StatusCode, body: &[u8], resource: &'static str) -> CarrierError {
     match serde_json::from_slice::<Status>(body) {
         Ok(answer) if !answer.message.is_empty() => from_status(status, answer.message, resource, true),
@@ -150,7 +150,8 @@ fn from_answer(status: StatusCode, body: &[u8], resource: &'static str) -> Carri
     }
 }
 
-/// `by_api_server` is whether the message came in a Status: a proxy's 404 says nothing about pods.
+/// Returns the error for a status. `by_api_server` is whether the message was in a Status: a proxy's 404 does not mean
+/// that the pod is missing.
 pub(crate) fn from_status(
     status: StatusCode,
     message: String,
@@ -165,7 +166,7 @@ pub(crate) fn from_status(
     }
 }
 
-/// The error for a request that got no answer.
+/// Returns the error for a request without an answer.
 pub(crate) fn from_send(error: &kube::Error) -> CarrierError {
     let cause = with_causes(error);
     if let kube::Error::Auth(_) = error {
@@ -182,7 +183,7 @@ pub(crate) fn from_send(error: &kube::Error) -> CarrierError {
         if let Some(error) = error.downcast_ref::<legacy::Error>()
             && !error.is_connect()
         {
-            // Connected, and then cut off: what some proxies do with an upgrade they do not know.
+            // The connection was cut after it was established: some proxies do that with an upgrade that they do not know.
             return CarrierError::Lost { cause };
         }
         source = error.source();
@@ -190,13 +191,13 @@ pub(crate) fn from_send(error: &kube::Error) -> CarrierError {
     CarrierError::Unreachable { cause }
 }
 
-/// An error with what caused it, as one line.
+/// Formats an error and its causes as one line.
 pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
         let cause_text = cause.to_string();
-        // Many errors print their cause themselves.
+        // Many errors include their cause in their text.
         if !text.contains(&cause_text) {
             text.push_str(": ");
             text.push_str(&cause_text);
@@ -216,7 +217,7 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
     use tokio::task::JoinHandle;
 
-    /// An API server that reads one request and answers as told. Gives the request's head and the
+    /// Starts an API server that reads one request and sends `answer`. Its task returns the request's head and the
     /// connection.
     async fn api_server(
         answer: impl FnOnce(&str) -> Vec<u8> + Send + 'static,
@@ -331,7 +332,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_api_server_that_tunnels_nothing_is_told_by_its_answer() {
+    async fn an_api_server_without_tunneling_is_recognized() {
         let (client, _server) =
             api_server(|head| websocket_switch(head, "v4.channel.k8s.io").into_bytes()).await;
         let error = within(open(&client, &endpoint(), CarrierKind::WebSocket))
@@ -341,7 +342,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_missing_permission_is_told_with_the_api_servers_words() {
+    async fn a_missing_permission_has_the_api_servers_message() {
         let message = "pods is forbidden: User dev cannot create resource pods/portforward";
         let error = refused_with(status(403, message)).await;
         let expected = CarrierError::Forbidden {
@@ -352,7 +353,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_pod_that_is_not_there_is_told_from_a_path_that_is_not() {
+    async fn a_missing_pod_differs_from_a_missing_path() {
         let error = refused_with(status(404, "pods web-0 not found")).await;
         assert_eq!(
             error,
@@ -392,7 +393,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_at_the_address_is_unreachable() {
+    async fn a_closed_address_is_unreachable() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);

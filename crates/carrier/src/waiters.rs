@@ -1,4 +1,4 @@
-//! A writer that more than one task may wait for.
+//! Writer for which more than one task can wait.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,11 +7,11 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Wakes every task that waits to write, not only the last one that tried.
+/// Writer that wakes every task that waits to write, not only the last one that tried.
 ///
-/// A socket remembers one waker for each direction. The task that reads a carrier also writes now
-/// and then (a PING must be answered), and would take that one place from the task that writes:
-/// the writer would then sleep until the reader happens to write again.
+/// A socket remembers one waker for each direction. The task that reads a carrier also writes sometimes (it must answer
+/// a PING), and would replace the waker of the task that writes: the writer would then sleep until the reader happens to
+/// write again.
 #[derive(Debug)]
 pub(crate) struct SharedWrite<T> {
     inner: T,
@@ -34,24 +34,24 @@ impl<T> SharedWrite<T> {
 }
 
 impl<T: AsyncWrite + Unpin> SharedWrite<T> {
-    /// Runs a poll of the writing side so that its wake-up reaches this task and all before it.
+    /// Polls the writing side so that its wake-up reaches this task and all that polled before.
     fn poll<R>(
         &mut self,
         cx: &Context<'_>,
         poll: impl FnOnce(Pin<&mut T>, &mut Context<'_>) -> Poll<R>,
     ) -> Poll<R> {
-        // Before the poll: the wake-up may come, from another thread, before the poll returns.
+        // Add the waker first: another thread may wake it before the poll returns.
         self.waiting.add(cx.waker());
         poll(Pin::new(&mut self.inner), &mut Context::from_waker(&self.waker))
     }
 }
 
 impl Waiting {
-    /// The list stays as short as the tasks are few: it is emptied by every wake-up.
+    /// Adds a waker. Every wake-up empties the list, so it stays as short as there are tasks.
     fn add(&self, waker: &Waker) {
         let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !list.iter().any(|known| known.will_wake(waker)) {
-            // Two tasks at most use a pipe at once; more are wakers of tasks that are gone.
+            // At most two tasks use a pipe at once; more wakers belong to tasks that are gone.
             if list.len() == MAX_WAITING {
                 list.drain(..).for_each(Waker::wake);
             }

@@ -1,8 +1,8 @@
-//! A WebSocket as a stream of bytes: what is written goes in binary messages, and what comes in
-//! binary messages is read.
+//! Byte stream over a WebSocket: written bytes are sent in binary messages, and the bytes of received binary messages are
+//! read.
 //!
-//! The protocol is `tokio-tungstenite`'s. It gives a message when its last byte is there, so a
-//! message has a largest size.
+//! The crate `tokio-tungstenite` implements the protocol. It returns a message when its last byte has arrived, so the
+//! size of a message is limited.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -19,27 +19,27 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use crate::error::CarrierError;
 
-/// Payload of one message that is sent, bytes. This much stays in the processor's cache while it is
-/// copied, masked, and taken by TLS.
+/// Largest payload of a sent message, in bytes. This much stays in the processor's cache while it is copied, masked and
+/// encrypted.
 const MAX_SENT: usize = 64 * 1024;
 
-/// Payload of one message that is received, bytes. API servers send 32 KiB at most.
+/// Largest payload of a received message, in bytes. API servers send 32 KiB at most.
 const MAX_RECEIVED: usize = 1024 * 1024;
 
-/// What is read at once, bytes: two records of TLS. The library clears as much before each read.
+/// Size of one read in bytes: two TLS records. The library clears as much memory before each read.
 const READ_SIZE: usize = 32 * 1024;
 
-/// Bytes that wait to be sent: one message, and answers to pings. If these are too many, the
-/// earlier ones are left out.
+/// Capacity of the write buffer in bytes: one message and answers to pings. When these are too many, the library drops
+/// the earlier ones.
 const MAX_QUEUED: usize = 2 * MAX_SENT;
 
-/// The client's side of a WebSocket whose handshake is over.
+/// Client's end of a WebSocket after the handshake.
 #[derive(Debug)]
 pub(crate) struct WebSocket<T> {
     messages: WebSocketStream<T>,
-    /// The rest of the last message.
+    /// Unread rest of the last message.
     unread: Bytes,
-    /// The memory of the next message to be sent.
+    /// Memory for the next message to send.
     outgoing: BytesMut,
     peer_closed: bool,
     closing: bool,
@@ -62,7 +62,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
         }
     }
 
-    /// As much of `bufs` as one message takes.
+    /// Copies as much of `bufs` as fits into one message.
     fn message(&mut self, bufs: &[IoSlice<'_>]) -> Bytes {
         let length = bufs.iter().map(|buf| buf.len()).sum::<usize>().min(MAX_SENT);
         self.outgoing.reserve(length);
@@ -78,7 +78,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         while this.unread.is_empty() && !this.peer_closed && buf.remaining() > 0 {
-            // Sends the answers to pings as well.
+            // This also sends answers to pings.
             match ready!(this.messages.poll_next_unpin(cx)) {
                 Some(Ok(Message::Binary(payload))) => this.unread = payload,
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
@@ -91,7 +91,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<T> {
             }
         }
         if this.peer_closed {
-            // Sends the answer to the Close; the peer may be gone already.
+            // Send the answer to the Close; the peer may be gone.
             let _ = this.messages.poll_next_unpin(cx);
         }
         let count = this.unread.len().min(buf.remaining());
@@ -122,9 +122,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocket<T> {
             ready!(this.messages.poll_ready_unpin(cx)).map_err(fault)?;
             let message = this.message(bufs);
             let taken = message.len();
-            // The library sends as much as the wire takes, and keeps the rest.
+            // The library sends as much as the wire takes, and queues the rest.
             match this.messages.start_send_unpin(Message::Binary(message)) {
-                // Full of answers to pings.
+                // The buffer is full of answers to pings.
                 Err(Error::WriteBufferFull(_)) => {
                     ready!(this.messages.poll_flush_unpin(cx)).map_err(fault)?
                 }
@@ -144,7 +144,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocket<T> {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.closing {
-            // The library drops a Close that finds no room.
+            // The library drops a Close for which there is no room.
             ready!(this.messages.poll_flush_unpin(cx)).map_err(fault)?;
             let close = CloseFrame {
                 code: CloseCode::Normal,
@@ -196,7 +196,7 @@ fn broken_rule(error: &ProtocolError) -> &'static str {
         ProtocolError::UnknownControlFrameType(_)
         | ProtocolError::UnknownDataFrameType(_)
         | ProtocolError::InvalidOpcode(_) => NOT_BINARY,
-        _other => "a WebSocket frame that no server sends",
+        _ => "a WebSocket frame that no server sends",
     }
 }
 
@@ -217,7 +217,7 @@ mod tests {
         (WebSocket::new(near).await, WebSocketPeer::new(far))
     }
 
-    /// What a client reads of `wire`, or the rule that `wire` breaks.
+    /// Returns what a client reads from `wire`, or the rule that `wire` violates.
     async fn read(wire: &[u8], capacity: usize) -> Result<Vec<u8>, CarrierError> {
         let (near, far) = duplex(capacity);
         let mut near = WebSocket::new(near).await;
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_server_must_not_send_is_refused() {
+    async fn invalid_frames_of_a_server_are_refused() {
         let long_ping = [&[0x89, 126, 0, 200][..], &[0; 200]].concat();
         let endless = [&[0x82, 127][..], &(1_u64 << 40).to_be_bytes()].concat();
         for (frame, why) in [

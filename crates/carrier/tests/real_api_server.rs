@@ -1,9 +1,8 @@
-//! Carriers through a real API server, kubelet and containerd, from a laptop that reaches nothing but
-//! the API server.
+//! Tests of carriers through a real API server, kubelet and containerd, from a laptop that reaches only the API server.
 //!
-//! Needs the test bed (`cargo xtask cluster up`) and root. Each test starts this program again on the
-//! bed's plain laptop, as its ordinary user with a developer's permissions, and there does what it
-//! says. `SLIPWAY_BED` names a bed other than the default.
+//! They need the test bed (`cargo xtask cluster up`) and root. Each test starts this program again on the bed's plain
+//! laptop, as its ordinary user with a developer's permissions, and runs there. `SLIPWAY_BED` names a bed other than the
+//! default.
 
 #![expect(
     clippy::unwrap_used,
@@ -34,9 +33,9 @@ const FORWARDS: [CarrierKind; 2] = [CarrierKind::Spdy, CarrierKind::WebSocket];
 
 #[test]
 #[ignore = "needs a bed, and so root"]
-fn bytes_go_both_ways_where_the_pod_itself_cannot_be_reached() {
+fn bytes_reach_a_pod_that_has_no_route() {
     on_a_laptop(
-        "bytes_go_both_ways_where_the_pod_itself_cannot_be_reached",
+        "bytes_reach_a_pod_that_has_no_route",
         async |client| {
             let pod = echo_pod(&client).await;
             let address = pod
@@ -47,7 +46,7 @@ fn bytes_go_both_ways_where_the_pod_itself_cannot_be_reached() {
             let direct = within(TcpStream::connect((address, ECHO))).await;
             assert!(
                 direct.is_err(),
-                "the laptop reaches the pod without a carrier: this shows nothing"
+                "the laptop reaches the pod without a carrier, so the test proves nothing"
             );
             for kind in FORWARDS {
                 let pipe = within(open(&client, &endpoint(&pod, ECHO), kind)).await.unwrap();
@@ -60,8 +59,8 @@ fn bytes_go_both_ways_where_the_pod_itself_cannot_be_reached() {
 
 #[test]
 #[ignore = "needs a bed, and so root"]
-fn a_port_without_a_listener_is_told_as_refused() {
-    on_a_laptop("a_port_without_a_listener_is_told_as_refused", async |client| {
+fn a_port_without_a_listener_is_refused() {
+    on_a_laptop("a_port_without_a_listener_is_refused", async |client| {
         let pod = echo_pod(&client).await;
         for kind in FORWARDS {
             let mut pipe = within(open(&client, &endpoint(&pod, NOBODY), kind))
@@ -78,8 +77,8 @@ fn a_port_without_a_listener_is_told_as_refused() {
 
 #[test]
 #[ignore = "needs a bed, and so root"]
-fn a_pod_that_is_not_there_is_told() {
-    on_a_laptop("a_pod_that_is_not_there_is_told", async |client| {
+fn a_missing_pod_is_reported() {
+    on_a_laptop("a_missing_pod_is_reported", async |client| {
         let nowhere = Endpoint::new(NAMESPACE, "nowhere", ECHO)
             .unwrap()
             .with_command("nowhere", ["cat"]);
@@ -113,9 +112,9 @@ fn a_missing_permission_names_verb_and_resource() {
 
 #[test]
 #[ignore = "needs a bed, and so root"]
-fn a_stream_of_whole_megabytes_arrives_complete_each_way() {
+fn megabytes_arrive_complete_in_each_direction() {
     on_a_laptop(
-        "a_stream_of_whole_megabytes_arrives_complete_each_way",
+        "megabytes_arrive_complete_in_each_direction",
         async |client| {
             let pod = echo_pod(&client).await;
             for kind in FORWARDS {
@@ -179,13 +178,13 @@ fn a_pod_that_ends_ends_its_carriers() {
         let mut pipes = Vec::new();
         for kind in FORWARDS {
             let mut pipe = within(open(&client, &endpoint, kind)).await.unwrap();
-            // The pod is ready when its container runs, its listener a moment later.
+            // The pod is ready when its container runs, but its program listens a moment later.
             assert_echo(&mut pipe).await;
             pipes.push(pipe);
         }
         pod.remove().await;
         for mut pipe in pipes {
-            // With or without an error: what counts is that nobody waits for ever.
+            // With or without an error: no reader may wait forever.
             let end = within(pipe.read_u8()).await.unwrap_err();
             println!("{:?} ended: {end}", pipe.kind());
         }
@@ -194,8 +193,8 @@ fn a_pod_that_ends_ends_its_carriers() {
 
 #[test]
 #[ignore = "needs a bed, and so root"]
-fn the_ladder_takes_spdy_and_remembers_it() {
-    on_a_laptop("the_ladder_takes_spdy_and_remembers_it", async |client| {
+fn the_opener_uses_spdy_and_remembers_it() {
+    on_a_laptop("the_opener_uses_spdy_and_remembers_it", async |client| {
         let pod = echo_pod(&client).await;
         let opener = CarrierOpener::default();
         let mut pipe = within(opener.open(&client, &endpoint(&pod, ECHO))).await.unwrap();
@@ -206,8 +205,8 @@ fn the_ladder_takes_spdy_and_remembers_it() {
 
 #[test]
 #[ignore = "needs a bed, and so root"]
-fn a_command_carries_bytes_both_ways() {
-    on_a_laptop("a_command_carries_bytes_both_ways", async |client| {
+fn a_command_carries_bytes_in_both_directions() {
+    on_a_laptop("a_command_carries_bytes_in_both_directions", async |client| {
         let pod = TestPod::start(&client, "carrier-exec", BUSYBOX, &["sleep", "600"]).await;
         let endpoint = Endpoint::new(NAMESPACE, pod.name, ECHO)
             .unwrap()
@@ -275,7 +274,7 @@ impl TestPod {
             pods: Api::namespaced(client.clone(), NAMESPACE),
             name,
         };
-        pod.remove().await; // what a failed run left
+        pod.remove().await; // a pod that a failed run left
         let spec = serde_json::json!({
             "metadata": { "name": name },
             "spec": {
@@ -298,7 +297,8 @@ impl TestPod {
     }
 
     async fn remove(&self) {
-        let _not_found = self
+        // The pod may not exist.
+        let _ = self
             .pods
             .delete(self.name, &DeleteParams::default().grace_period(0))
             .await;
@@ -312,7 +312,7 @@ impl TestPod {
     }
 }
 
-/// The bed's image of busybox.
+/// Image of busybox in the bed.
 const BUSYBOX: &str = "docker.io/library/busybox:latest";
 
 async fn within<T>(event: impl Future<Output = T>) -> T {
@@ -321,7 +321,7 @@ async fn within<T>(event: impl Future<Output = T>) -> T {
         .expect("the event did not come")
 }
 
-/// Runs `body` on a laptop of the bed: this call on the host starts the test called `name` again there.
+/// Runs `body` on a laptop of the bed: on the host, it starts the test called `name` again there.
 fn on_a_laptop<F>(name: &str, body: impl FnOnce(Client) -> F)
 where
     F: Future<Output = ()>,

@@ -1,13 +1,12 @@
-//! Places a stand-in for the agent, measures each step, and watches Job and pod vanish after it ended.
+//! Placement of a replacement for the agent: measures each step, and watches Job and pod vanish after its end.
 //!
 //! ```text
 //! cargo run -p slipway-cluster --example place -- --namespace shop --size 5000000 --lives 3
 //! ```
 //!
-//! Without `--binary` the stand-in is a shell script, padded to `--size` bytes, that ends by itself after `--lives`
-//! seconds.
+//! Without `--binary` the replacement is a shell script, padded to `--size` bytes, that ends after `--lives` seconds.
 
-#![expect(clippy::print_stdout, reason = "an example's output is what it is for")]
+#![expect(clippy::print_stdout, reason = "the example prints its results")]
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -71,7 +70,7 @@ async fn main() -> anyhow::Result<()> {
         let at = began.elapsed();
         match &progress {
             Progress::Uploading { sent, .. } => {
-                // The lock is poisoned only when this closure has panicked.
+                // The lock is poisoned only if this closure has panicked.
                 let Ok(mut uploading) = uploading.lock() else {
                     return;
                 };
@@ -101,7 +100,7 @@ async fn main() -> anyhow::Result<()> {
 
     let gone = watch_gone(&client, &agent).await?;
     println!("{:>9.3?} {gone}", began.elapsed());
-    // The developer of a Role without `get` on pods may list them.
+    // The developer's Role may lack `get` on pods, but allows to list them.
     let pods: Api<Pod> = Api::namespaced(client, &agent.namespace);
     let ours = ListParams::default().fields(&format!("metadata.name={}", agent.pod));
     let ended = Instant::now();

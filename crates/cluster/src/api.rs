@@ -1,4 +1,4 @@
-//! One request to the API server, bounded, and what can be wrong with its answer.
+//! Requests to the API server with a time limit, and their errors.
 
 use std::fmt;
 use std::future::Future;
@@ -12,21 +12,21 @@ mod classify;
 #[cfg(test)]
 pub(crate) mod script;
 
-/// How long one ordinary request may take before it counts as unanswered.
+/// Limit of one ordinary request.
 pub const REQUEST_PATIENCE: Duration = Duration::from_secs(15);
 
-/// What is wrong with the certificate that the API server showed.
+/// Reason for which the API server's certificate is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateProblem {
     /// No authority that the kubeconfig trusts has signed it.
     UnknownIssuer,
-    /// It is for other names or addresses than the one in the kubeconfig.
+    /// It is for names or addresses other than the one in the kubeconfig.
     WrongName,
-    /// Its time is over, or the laptop's clock is wrong.
+    /// It has expired, or the laptop's clock is wrong.
     Expired,
-    /// Its time has not begun, or the laptop's clock is wrong.
+    /// It is not valid yet, or the laptop's clock is wrong.
     NotYetValid,
-    /// It is unusable in another way.
+    /// It is invalid for another reason.
     Invalid,
 }
 
@@ -37,94 +37,94 @@ impl fmt::Display for CertificateProblem {
             Self::WrongName => "it is for another name or address",
             Self::Expired => "it has expired",
             Self::NotYetValid => "it is not valid yet",
-            Self::Invalid => "it is not usable",
+            Self::Invalid => "it is invalid",
         })
     }
 }
 
-/// Why a request to the API server gave nothing that can be used.
+/// Reason for which a request to the API server failed.
 #[derive(Debug, Error)]
 pub enum ApiError {
     /// The API server's name does not resolve.
     #[error("the API server's name does not resolve: {detail}")]
     Resolve {
-        /// The resolver's words.
+        /// Message of the resolver.
         detail: String,
     },
-    /// No TCP connection came about.
-    #[error("no connection to the API server: {detail}")]
+    /// The TCP connection failed.
+    #[error("cannot connect to the API server: {detail}")]
     Connect {
-        /// The kernel's words.
+        /// Message of the kernel.
         detail: String,
     },
-    /// Neither an answer nor a refusal within the time that this request may take.
+    /// The API server did not answer within the limit of this request.
     #[error("the API server did not answer within {} s", waited.as_secs())]
     Timeout {
-        /// How long was waited.
+        /// Length of the wait.
         waited: Duration,
     },
     /// The API server's certificate is not accepted.
     #[error("the API server's certificate is not accepted: {problem}")]
     Certificate {
-        /// What is wrong with it.
+        /// Reason.
         problem: CertificateProblem,
-        /// The TLS library's words.
+        /// Message of the TLS library.
         detail: String,
     },
     /// The TLS handshake failed for a reason other than the server's certificate.
-    #[error("no TLS connection to the API server: {detail}")]
+    #[error("cannot set up a TLS connection to the API server: {detail}")]
     Tls {
-        /// The TLS library's words.
+        /// Message of the TLS library.
         detail: String,
     },
-    /// The proxy on the way to the API server refused or is of an unknown kind.
-    #[error("the proxy on the way to the API server does not work: {detail}")]
+    /// The proxy in front of the API server refused, or its kind is unknown.
+    #[error("the proxy in front of the API server does not work: {detail}")]
     Proxy {
-        /// What was wrong.
+        /// Description of the failure.
         detail: String,
     },
-    /// The credentials are expired, revoked or not of this cluster (HTTP 401, or a TLS alert).
+    /// The credentials have expired, are revoked or belong to another cluster (HTTP 401, or a TLS alert).
     #[error("the API server does not accept these credentials: {detail}")]
     Credentials {
-        /// The server's words.
+        /// Message of the API server.
         detail: String,
     },
-    /// The program that should fetch credentials cannot be run, or failed.
+    /// The credential plugin cannot be started, or failed.
     #[error("the credential plugin {plugin} failed: {detail}")]
     Plugin {
         /// The program, as the kubeconfig names it.
         plugin: String,
-        /// Its standard error, or why it did not start.
+        /// Its standard error, or the reason why it did not start.
         detail: String,
     },
-    /// The user may not do this (RBAC or another authorizer).
+    /// The user lacks a permission (RBAC or another authorizer).
     #[error("you may not {access}")]
     Forbidden {
-        /// What was asked.
+        /// Permission that the request needs.
         access: Access,
-        /// The server's words.
+        /// Message of the API server.
         message: String,
     },
-    /// The object, or its namespace, is not there.
+    /// The object or its namespace does not exist.
     #[error("not found: {message}")]
     NotFound {
-        /// The server's words.
+        /// Message of the API server.
         message: String,
     },
-    /// The API server understood and refused: admission, quota, a conflict, an invalid field, or trouble of its own.
+    /// The API server refused the request: admission, quota, a conflict, an invalid field, or an internal error.
     #[error("the API server refused ({status} {reason}): {message}")]
     Refused {
-        /// The HTTP status.
+        /// HTTP status.
         status: u16,
-        /// The machine-readable reason; may be empty.
+        /// Machine-readable reason; may be empty.
         reason: String,
-        /// The server's words.
+        /// Message of the API server.
         message: String,
     },
-    /// The connection broke, or the answer is not what the Kubernetes API promises.
+    /// The connection broke, or the answer is not a valid answer of the Kubernetes API.
     #[error("the connection to the API server broke: {detail}")]
     Broken {
-        /// What was seen.
+        /// Description of the failure.
         detail: String,
     },
 }
@@ -157,8 +157,8 @@ impl Fault for ApiError {
             }
             Self::Certificate { problem, .. } => match problem {
                 CertificateProblem::UnknownIssuer | CertificateProblem::WrongName | CertificateProblem::Invalid => {
-                    "Fetch a new kubeconfig for this cluster; its address or its authority has changed, or something \
-                     on the way replaces certificates."
+                    "Fetch a new kubeconfig for this cluster; its address or its authority has changed, or a proxy \
+                     replaces certificates."
                         .to_owned()
                 }
                 CertificateProblem::Expired | CertificateProblem::NotYetValid => {
@@ -169,19 +169,19 @@ impl Fault for ApiError {
             Self::Proxy { .. } => "Check proxy-url in the kubeconfig, and HTTPS_PROXY and NO_PROXY.".to_owned(),
             Self::Credentials { .. } => "Log in to the cluster again, or fetch a new kubeconfig.".to_owned(),
             Self::Plugin { plugin, .. } => {
-                format!("Run {plugin} in a terminal: it may want a new login, or not be installed.")
+                format!("Run {plugin} in a terminal: it may need a new login, or may not be installed.")
             }
             Self::Forbidden { access, .. } => format!("Ask the cluster's administrator for: {access}."),
             Self::NotFound { .. } => "Check the namespace and the names in the profile.".to_owned(),
-            Self::Refused { .. } => "The message above is the cluster's own; its administrator knows the rule.".to_owned(),
-            Self::Broken { .. } => "Try again; if it stays, something between here and the API server interferes.".to_owned(),
+            Self::Refused { .. } => "The cluster wrote the message above; ask its administrator about it.".to_owned(),
+            Self::Broken { .. } => "Try again; if the error remains, check proxies and firewalls up to the API server.".to_owned(),
         }
     }
 }
 
 impl ApiError {
-    /// Whether the same request may succeed later without anybody changing anything: the network was away, or the
-    /// API server was busy.
+    /// Returns whether the same request may succeed later without any change: the network was down, or the API server was
+    /// busy.
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Resolve { .. } | Self::Connect { .. } | Self::Timeout { .. } | Self::Broken { .. } => true,
@@ -197,7 +197,7 @@ impl ApiError {
     }
 }
 
-/// Runs one request for at most [`REQUEST_PATIENCE`]. `access` is what it needs, to be named when it is refused.
+/// Runs one request for at most [`REQUEST_PATIENCE`]. `access` is the permission that it needs, for the error.
 pub(crate) async fn ask<T>(
     access: Access,
     request: impl Future<Output = kube::Result<T>>,
@@ -205,7 +205,7 @@ pub(crate) async fn ask<T>(
     ask_within(REQUEST_PATIENCE, access, request).await
 }
 
-/// [`ask`] with a bound of the caller's.
+/// Runs one request like [`ask`], with the caller's limit.
 pub(crate) async fn ask_within<T>(
     patience: Duration,
     access: Access,
@@ -214,7 +214,7 @@ pub(crate) async fn ask_within<T>(
     match tokio::time::timeout(patience, request).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(classify::classify(access, error)),
-        Err(_elapsed) => Err(ApiError::Timeout { waited: patience }),
+        Err(_) => Err(ApiError::Timeout { waited: patience }),
     }
 }
 

@@ -1,7 +1,7 @@
-//! Keys of agents on the laptop.
+//! Keys of agents, stored on the laptop.
 //!
-//! Each is in a file of mode 0600, one for each [`AgentIdentity`], so that a restarted session of the same profile can go
-//! on with its agent. The file goes when the agent goes.
+//! Each key is in a file of mode 0600, one for each [`AgentIdentity`], so that a restarted session of the same profile
+//! can use its agent again. The file is removed with the agent.
 
 use std::fs;
 use std::io::{self, Write};
@@ -17,30 +17,31 @@ use slipway_profile::ProfileId;
 use thiserror::Error;
 use uuid::Uuid;
 
-/// Which agent a session goes on with: one that an earlier session placed for the same profile, in the same place, and of
-/// the same kind.
+/// Identity of an agent that a later session may use: an agent for the same profile, in the same place, and of the same
+/// kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct AgentIdentity {
-    /// The API server's address, as in [`Target::server`](crate::kubeconfig::Target::server).
+    /// Address of the API server, as in [`Target::server`](crate::kubeconfig::Target::server).
     pub server: String,
-    /// The namespace of the agent.
+    /// Namespace of the agent.
     pub namespace: String,
-    /// The saved profile of the sessions; `None` for sessions without one.
+    /// Saved profile of the sessions; `None` for sessions without one.
     pub profile: Option<ProfileId>,
-    /// The agent's image.
+    /// Image of the agent.
     pub image: String,
-    /// How long it waits for a client that went away.
+    /// Grace in seconds: how long the agent waits for a client that went away.
     pub grace_seconds: u64,
 }
 
 impl AgentIdentity {
-    /// How long the agent waits for a client that went away.
+    /// Returns the grace: how long the agent waits for a client that went away.
     pub fn grace(&self) -> Duration {
         Duration::from_secs(self.grace_seconds)
     }
 
-    /// File name of this agent's key: a digest, because addresses and names hold characters that files may not.
+    /// Returns the file name of this agent's key: a digest, because addresses and names may contain characters that file
+    /// names may not.
     fn file_name(&self) -> String {
         let Self {
             server,
@@ -59,30 +60,30 @@ impl AgentIdentity {
     }
 }
 
-/// What the laptop keeps of an agent.
+/// Data that the laptop keeps of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
-    /// The session that placed the agent; its label in the cluster.
+    /// The session that placed the agent, as in the agent's label in the cluster.
     pub session: Uuid,
     /// The key that the agent accepts.
     pub key: Key,
 }
 
-/// What can go wrong with keys.
+/// Error of creating or storing a key.
 #[derive(Debug, Error)]
 pub enum KeyError {
-    /// The kernel gave no random numbers.
+    /// The kernel returned no random numbers.
     #[error(transparent)]
     NoRandomness(#[from] NoRandom),
-    /// Neither `XDG_STATE_HOME` nor `HOME` says where state belongs.
-    #[error("neither XDG_STATE_HOME nor HOME is set, so there is no place for the session's key")]
+    /// Neither `XDG_STATE_HOME` nor `HOME` names a folder for state.
+    #[error("neither XDG_STATE_HOME nor HOME is set, so the session's key cannot be stored")]
     NoPlace,
     /// A file or folder cannot be read or written.
     #[error("{}: {source}", path.display())]
     File {
         /// The file or folder.
         path: PathBuf,
-        /// The kernel's reason.
+        /// Error of the kernel.
         source: io::Error,
     },
 }
@@ -99,9 +100,9 @@ impl Fault for KeyError {
     fn remedy(&self) -> String {
         match self {
             Self::NoRandomness(_) => {
-                "Restart the computer; its kernel is in a state that should not happen.".to_owned()
+                "Restart the computer; its kernel returns no random numbers.".to_owned()
             }
-            Self::NoPlace => "Set HOME, or XDG_STATE_HOME to a folder of your own.".to_owned(),
+            Self::NoPlace => "Set HOME, or XDG_STATE_HOME to a folder that you own.".to_owned(),
             Self::File { path, .. } => {
                 format!("Check owner, permissions and free space of {}.", path.display())
             }
@@ -109,13 +110,13 @@ impl Fault for KeyError {
     }
 }
 
-/// The folder of kept keys.
+/// Folder of kept keys.
 #[derive(Debug, Clone)]
 pub struct KeyStore {
     folder: PathBuf,
 }
 
-/// A key's file. One of another version is treated as absent.
+/// File of a key. A file of another version counts as absent.
 #[derive(Serialize, Deserialize)]
 struct File {
     version: u32,
@@ -127,7 +128,7 @@ struct File {
 const VERSION: u32 = 2;
 
 impl KeyStore {
-    /// The user's own store: `$XDG_STATE_HOME/slipway/agents`, or the same under `~/.local/state`.
+    /// Returns the user's store: `$XDG_STATE_HOME/slipway/agents`, or the same under `~/.local/state`.
     pub fn of_user() -> Result<Self, KeyError> {
         let state = std::env::var_os("XDG_STATE_HOME")
             .map(PathBuf::from)
@@ -140,19 +141,19 @@ impl KeyStore {
         Ok(Self::at(state.join("slipway").join("agents")))
     }
 
-    /// A store in a folder of the caller's.
+    /// Returns a store in the given folder.
     pub fn at(folder: impl Into<PathBuf>) -> Self {
         Self {
             folder: folder.into(),
         }
     }
 
-    /// What is kept of an agent. A file that is not readable as ours counts as absent: the worst that follows is a new
-    /// agent, while the old one ends by itself.
+    /// Loads the data of an agent. A file that cannot be parsed counts as absent: then the session starts a new agent, and
+    /// the old one ends by itself.
     ///
     /// # Errors
     ///
-    /// [`KeyError::File`] where there is a file that cannot be read.
+    /// Returns [`KeyError::File`] if the file exists but cannot be read.
     pub fn load(&self, agent: &AgentIdentity) -> Result<Option<Kept>, KeyError> {
         let path = self.path(agent);
         let text = match fs::read_to_string(&path) {
@@ -162,7 +163,7 @@ impl KeyStore {
             Err(source) => return Err(KeyError::File { path, source }),
         };
         let Ok(file) = serde_json::from_str::<File>(&text) else {
-            tracing::warn!(path = %path.display(), "the kept key is not readable; a new agent will be placed");
+            tracing::warn!(path = %path.display(), "cannot parse the kept key; a new agent will be placed");
             return Ok(None);
         };
         if file.version != VERSION || file.agent != *agent {
@@ -174,12 +175,11 @@ impl KeyStore {
         }))
     }
 
-    /// Every agent that something is kept of, with the session that placed it. Files that are not readable as ours are
-    /// left out.
+    /// Lists every agent with kept data, and the session that placed it. Files that cannot be parsed are left out.
     ///
     /// # Errors
     ///
-    /// [`KeyError::File`] where the folder cannot be read.
+    /// Returns [`KeyError::File`] if the folder cannot be read.
     pub fn agents(&self) -> Result<Vec<(AgentIdentity, Uuid)>, KeyError> {
         let failed = |source| KeyError::File {
             path: self.folder.clone(),
@@ -198,7 +198,7 @@ impl KeyStore {
                 .and_then(|text| serde_json::from_str::<File>(&text).ok())
                 .filter(|file| file.version == VERSION);
             let Some(file) = file else { continue };
-            // One under another name is found by no session.
+            // No session looks for a file under another name.
             if self.path(&file.agent) == path {
                 agents.push((file.agent, file.session));
             }
@@ -206,11 +206,11 @@ impl KeyStore {
         Ok(agents)
     }
 
-    /// Keeps a key, replacing the agent's former one. The file is complete or absent, also after a power cut.
+    /// Stores a key, replacing the agent's former one. The file is complete or absent, even after a power cut.
     ///
     /// # Errors
     ///
-    /// [`KeyError::File`] where it cannot be written.
+    /// Returns [`KeyError::File`] if the file cannot be written.
     pub fn save(&self, agent: &AgentIdentity, kept: &Kept) -> Result<(), KeyError> {
         let path = self.path(agent);
         let file = File {
@@ -223,11 +223,11 @@ impl KeyStore {
             .map_err(|source| KeyError::File { path, source })
     }
 
-    /// Forgets an agent's key. One that is not there is no error.
+    /// Removes an agent's key. A missing file is no error.
     ///
     /// # Errors
     ///
-    /// [`KeyError::File`] where it cannot be removed.
+    /// Returns [`KeyError::File`] if the file cannot be removed.
     pub fn forget(&self, agent: &AgentIdentity) -> Result<(), KeyError> {
         let path = self.path(agent);
         match fs::remove_file(&path) {
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_can_be_listed_without_its_key() {
+    fn kept_agents_can_be_listed_without_their_keys() {
         let folder = tempfile::tempdir().unwrap();
         let store = KeyStore::at(folder.path().join("agents"));
         assert!(store.agents().unwrap().is_empty());

@@ -1,4 +1,4 @@
-//! Which cluster: the kubeconfig, its contexts, and the one that was chosen.
+//! Kubeconfig: its contexts, and the choice of a cluster.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -15,25 +15,25 @@ use crate::api::{self, Access, ApiError};
 mod error;
 mod load;
 
-/// How long one TCP and TLS connection to the API server may take.
+/// Limit of one TCP and TLS connection to the API server.
 pub const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a credential plugin may take; a person may have to log in by a browser.
+/// Limit of a credential plugin; a user may have to log in with a browser.
 pub const PLUGIN_PATIENCE: Duration = Duration::from_secs(120);
 
-/// Where to look for kubeconfig files.
+/// Places of kubeconfig files.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    /// A file that the user named; nothing else is read then.
+    /// A file that the user named; no other file is read then.
     pub file: Option<PathBuf>,
-    /// The value of `KUBECONFIG`: files separated by colons, merged, the first word on a name winning.
+    /// The value of `KUBECONFIG`: files separated by colons. They are merged, and the first definition of a name counts.
     pub variable: Option<OsString>,
     /// The home folder, for `.kube/config`.
     pub home: Option<PathBuf>,
 }
 
 impl Sources {
-    /// The environment's sources, with the file that the user named, if any.
+    /// Returns the places that the environment names, with the file that the user named, if any.
     pub fn from_environment(file: Option<PathBuf>) -> Self {
         Self {
             file,
@@ -43,46 +43,46 @@ impl Sources {
     }
 }
 
-/// What the user chose; `None` means what the kubeconfig says.
+/// Choice of the user. For `None`, the kubeconfig decides.
 #[derive(Debug, Clone, Default)]
 pub struct Choice {
-    /// The context's name.
+    /// Name of the context.
     pub context: Option<String>,
-    /// The namespace to be in.
+    /// Namespace of the session.
     pub namespace: Option<String>,
-    /// Whether a credential plugin may use the terminal. Without it, a plugin's standard error is kept for the
-    /// error message, and one that insists on a terminal fails with a reason.
+    /// Whether a credential plugin may use the terminal. Without it, a plugin's standard error goes into the error
+    /// message, and a plugin that needs a terminal fails with a reason.
     pub terminal: bool,
 }
 
-/// One chosen cluster and namespace.
+/// Chosen cluster and namespace.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// Everything that a client needs: address, credentials, authority, proxy.
+    /// Configuration of a client: address, credentials, authority, proxy.
     pub config: kube::Config,
-    /// The context's name.
+    /// Name of the context.
     pub context: String,
-    /// The namespace: the user's, else the context's, else `default`.
+    /// Namespace: the user's, else the context's, else `default`.
     pub namespace: String,
-    /// The cluster's name in the kubeconfig.
+    /// Name of the cluster in the kubeconfig.
     pub cluster: String,
-    /// The API server's address.
+    /// Address of the API server.
     pub server: String,
 }
 
-/// What the API server says about itself.
+/// Version of an API server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ServerVersion {
-    /// Kubernetes' version: `v1.34.4`.
+    /// Version of Kubernetes, such as `v1.34.4`.
     pub version: String,
-    /// The platform that the API server runs on: `linux/amd64`.
+    /// Platform of the API server, such as `linux/amd64`.
     pub platform: String,
 }
 
-/// Reads the kubeconfig and picks a context from it. No request is made and no plugin is run.
+/// Reads the kubeconfig and picks a context from it. Sends no request and runs no plugin.
 ///
 /// # Errors
-/// [`KubeconfigError`] names the file, the place in it or the names that exist.
+/// Returns [`KubeconfigError`] with the file, the position in it, or the names that exist.
 pub async fn choose(sources: &Sources, choice: &Choice) -> Result<Target, KubeconfigError> {
     let kubeconfig = load::load(sources)?;
     target(kubeconfig, choice).await
@@ -91,7 +91,7 @@ pub async fn choose(sources: &Sources, choice: &Choice) -> Result<Target, Kubeco
 /// Lists the contexts of a kubeconfig in the order of the files.
 ///
 /// # Errors
-/// [`KubeconfigError`] where no file can be read or parsed.
+/// Returns [`KubeconfigError`] if no file can be read or parsed.
 pub fn contexts(sources: &Sources) -> Result<Vec<ContextInfo>, KubeconfigError> {
     Ok(load::contexts(&load::load(sources)?))
 }
@@ -129,18 +129,18 @@ async fn target(kubeconfig: Kubeconfig, choice: &Choice) -> Result<Target, Kubec
 }
 
 impl Target {
-    /// Builds an ordinary client; runs the credential plugin if there is one.
+    /// Builds an ordinary client, and runs the credential plugin if there is one.
     ///
     /// # Errors
-    /// [`ConnectError`] with the plugin's words, or with the file that cannot be read.
+    /// Returns [`ConnectError`] with the plugin's message, or with the file that cannot be read.
     pub async fn client(&self) -> Result<kube::Client, ConnectError> {
         self.client_by(kube::Client::try_from).await
     }
 
-    /// As [`Target::client`], a client that `build` makes of the configuration.
+    /// Builds a client like [`Target::client`], with `build` applied to the configuration.
     ///
     /// # Errors
-    /// As [`Target::client`].
+    /// Returns the errors of [`Target::client`].
     pub async fn client_by(
         &self,
         build: impl FnOnce(kube::Config) -> kube::Result<kube::Client> + Send + 'static,
@@ -155,7 +155,7 @@ impl Target {
                     detail: broken.to_string(),
                 }));
             }
-            Err(_elapsed) => {
+            Err(_) => {
                 let detail = format!("it did not finish within {} s", PLUGIN_PATIENCE.as_secs());
                 return Err(self.failed(ApiError::Plugin {
                     plugin: self.plugin(),
@@ -166,11 +166,11 @@ impl Target {
         built.map_err(|error| self.failed(api::classify(version_access(), error)))
     }
 
-    /// Asks the API server for its version: the cheapest question that shows whether network, certificates and
-    /// credentials are right.
+    /// Requests the API server's version: the cheapest request that shows whether network, certificates and credentials
+    /// work.
     ///
     /// # Errors
-    /// [`ConnectError`] with the address that was asked.
+    /// Returns [`ConnectError`] with the API server's address.
     pub async fn probe(&self, client: &kube::Client) -> Result<ServerVersion, ConnectError> {
         match api::ask(version_access(), client.apiserver_version()).await {
             Ok(info) => Ok(ServerVersion {
@@ -181,7 +181,7 @@ impl Target {
         }
     }
 
-    /// Says of a failed request which cluster it went to.
+    /// Adds to a failed request the cluster that it was sent to.
     pub fn failed(&self, cause: ApiError) -> ConnectError {
         let cause = if let ApiError::Plugin { detail, .. } = cause {
             ApiError::Plugin {
@@ -297,7 +297,7 @@ contexts:
     }
 
     #[tokio::test]
-    async fn an_unknown_context_lists_those_that_exist_and_the_nearest() {
+    async fn an_unknown_context_lists_the_existing_ones() {
         let error = chosen(TWO, &context("Prodution")).await.unwrap_err();
         assert_eq!(error.code(), "context-unknown");
         assert_eq!(
@@ -339,7 +339,7 @@ contexts:
     }
 
     #[test]
-    fn no_kubeconfig_says_where_it_was_looked_for() {
+    fn a_missing_kubeconfig_lists_the_places() {
         let folder = tempfile::tempdir().unwrap();
         let sources = Sources {
             home: Some(folder.path().to_owned()),
@@ -357,7 +357,7 @@ contexts:
     }
 
     #[test]
-    fn the_variable_lists_files_that_are_merged_and_may_be_absent() {
+    fn files_of_the_variable_are_merged_if_they_exist() {
         let folder = tempfile::tempdir().unwrap();
         let one = write(folder.path(), "one", TWO);
         let two = write(
@@ -415,7 +415,7 @@ contexts:
     }
 
     #[tokio::test]
-    async fn a_failing_plugin_is_named_with_its_own_words() {
+    async fn a_failing_plugin_is_named_with_its_message() {
         let error = plugin_error("command: sh, args: ['-c', 'echo token has expired >&2; exit 3']").await;
         assert_eq!(error.code(), "credential-plugin");
         let text = error.to_string();
@@ -433,7 +433,7 @@ contexts:
 
     #[tokio::test]
     async fn a_plugin_that_hangs_is_given_up_and_named() {
-        // A while, and not for ever: the test cannot end before it does.
+        // The plugin ends after a while, because the test cannot end before it.
         let asked = tokio::spawn(plugin_error("command: sleep, args: ['3']"));
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         tokio::time::pause();
@@ -461,7 +461,7 @@ contexts:
     }
 
     #[tokio::test]
-    async fn a_plugin_that_wants_a_terminal_fails_before_it_is_run() {
+    async fn a_plugin_that_needs_a_terminal_is_not_run() {
         let text = with_plugin("command: kubelogin, interactiveMode: Always");
         let error = chosen(&text, &Choice::default()).await.unwrap_err();
         assert_eq!(error.code(), "credential-plugin-terminal");

@@ -1,16 +1,16 @@
-//! Kubernetes as Slipway needs it: which cluster, what may be done there, and one agent pod in it.
+//! Kubernetes as Slipway needs it: choosing a cluster, checking permissions, and one agent pod.
 //!
-//! [`kubeconfig`] turns what the user wrote into a [`Target`](kubeconfig::Target). Every other module takes a
-//! ready [`kube::Client`], so that whoever builds it decides about sockets and proxies. [`placement`] puts an agent
-//! into a namespace, finds it again and removes it; [`keys`] keeps, on the laptop, the keys of agents that a later
-//! session may go on with; [`permissions`] says beforehand which verb is missing; [`ranges`] learns which addresses are the
-//! cluster's; [`list`] is what a person chooses from.
+//! [`kubeconfig`] resolves the user's choice to a [`Target`](kubeconfig::Target). Every other module takes a
+//! [`kube::Client`], so that its caller decides about sockets and proxies. [`placement`] starts an agent in a namespace,
+//! finds it again and removes it. [`keys`] stores on the laptop the keys of agents that a later session may use.
+//! [`permissions`] finds missing permissions beforehand. [`ranges`] learns which addresses belong to the cluster. [`list`]
+//! returns what a user chooses from.
 //!
-//! It must not know the tunnel, the carriers, capture, names or the helper: an agent is to this crate a pod that
-//! runs, and its binary a slice of bytes.
+//! This crate must not know the tunnel, the carriers, capture, names or the helper: to this crate an agent is a running
+//! pod, and its binary is a slice of bytes.
 //!
-//! Every request is bounded in time, every error is a closed enum with a `code()` that does not change, a message
-//! that names the cause, and a `remedy()` that says what the user can do. Nothing in the cluster is created just to
+//! Every request has a time limit. Every error is a closed enum with a `code()` that does not change, a message that
+//! names the cause, and a `remedy()` that tells the user what to do. The crate creates nothing in the cluster only to
 //! learn something from it.
 
 pub mod api;

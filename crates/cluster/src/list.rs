@@ -1,4 +1,4 @@
-//! What a person chooses from: namespaces, workloads, services, ports.
+//! Lists for the user to choose from: namespaces, workloads, services, ports.
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
@@ -12,16 +12,16 @@ pub use slipway_control_api::list::{Container, Namespace, Port, Service, Workloa
 use crate::api::{Access, ApiError, ask};
 use crate::watch::Follow;
 
-/// How many objects one request brings; more come in further ones.
+/// Number of objects in one page of a list.
 const PAGE: u32 = 500;
 
-/// How many requests one list may take; a list longer than this is no longer to choose from.
+/// Largest number of pages; a longer list is of no use to choose from.
 const PAGES: usize = 20;
 
 /// Lists the namespaces by name.
 ///
 /// # Errors
-/// [`ApiError::Forbidden`] is usual for developers; then the kubeconfig's and the profiles' namespaces are the choice.
+/// Returns [`ApiError::Forbidden`] for many developers; then only the namespaces of kubeconfig and profiles are known.
 pub async fn namespaces(client: &Client) -> Result<Vec<Namespace>, ApiError> {
     let api: Api<core::Namespace> = Api::all(client.clone());
     let listed = all(&api, &Access::cluster("list", "", "namespaces")).await?;
@@ -33,19 +33,20 @@ pub async fn namespaces(client: &Client) -> Result<Vec<Namespace>, ApiError> {
     Ok(listed.into_iter().map(namespace).collect())
 }
 
-/// The namespaces as they come and go.
+/// Watch of the cluster's namespaces.
 pub struct FollowNamespaces(Follow<core::Namespace>);
 
 impl FollowNamespaces {
-    /// Begins nothing yet.
+    /// Creates the watch. It starts with the first call of [`next`](Self::next).
     pub fn new(client: &Client) -> FollowNamespaces {
         FollowNamespaces(Follow::of_cluster(Api::all(client.clone()), "namespaces"))
     }
 
-    /// Their names: at once the first time, then after each change. After an error it may be called again. Cancel-safe.
+    /// Returns the names of the namespaces: at once the first time, then after each change. May be called again after an
+    /// error. Cancel-safe.
     ///
     /// # Errors
-    /// [`ApiError`]; [`ApiError::Forbidden`] where namespaces may not be listed, or listed and not watched.
+    /// Returns [`ApiError`]; [`ApiError::Forbidden`] if the user may not list or not watch namespaces.
     pub async fn next(&mut self) -> Result<Vec<String>, ApiError> {
         Ok(self.0.next().await?.keys().cloned().collect())
     }
@@ -54,7 +55,7 @@ impl FollowNamespaces {
 /// Lists the workloads of a namespace.
 ///
 /// # Errors
-/// [`ApiError`] other than forbidden kinds, which are part of the answer.
+/// Returns [`ApiError`], except for kinds that the user may not list, which are part of the answer.
 pub async fn workloads(client: &Client, namespace: &str) -> Result<Workloads, ApiError> {
     let (deployments, stateful_sets, daemon_sets) = tokio::join!(
         apps::<Deployment>(client, namespace, "deployments"),
@@ -107,14 +108,14 @@ pub async fn workloads(client: &Client, namespace: &str) -> Result<Workloads, Ap
 /// Lists the services of a namespace by name.
 ///
 /// # Errors
-/// [`ApiError`] where they may not be listed.
+/// Returns [`ApiError`] if the user may not list them.
 pub async fn services(client: &Client, namespace: &str) -> Result<Vec<Service>, ApiError> {
     let api: Api<core::Service> = Api::namespaced(client.clone(), namespace);
     let listed = all(&api, &Access::within(namespace, "list", "", "services")).await?;
     Ok(listed.into_iter().map(service).collect())
 }
 
-/// What was listed; a kind that may not be listed is noted instead.
+/// Returns the listed objects. For a kind that the user may not list, records the missing permission instead.
 fn listed_or_noted<K>(
     listed: Result<Vec<K>, ApiError>,
     forbidden: &mut Vec<Access>,
@@ -238,7 +239,7 @@ mod tests {
     use crate::api::script::{Script, list, rbac};
 
     #[tokio::test]
-    async fn workloads_show_containers_and_ports_and_name_what_may_not_be_listed() {
+    async fn workloads_show_containers_and_forbidden_lists() {
         let deployment = json!({
             "metadata": {"name": "web", "namespace": "dev"},
             "spec": {"replicas": 3, "selector": {}, "template": {"spec": {"containers": [
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn services_show_addresses_ports_and_what_they_stand_for() {
+    async fn services_show_addresses_ports_and_external_names() {
         let web = json!({
             "metadata": {"name": "web", "namespace": "dev"},
             "spec": {"type": "ClusterIP", "clusterIP": "10.96.0.9", "clusterIPs": ["10.96.0.9", "fd00::9"],
@@ -335,7 +336,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn namespaces_that_may_not_be_listed_are_said_so() {
+    async fn forbidden_namespaces_are_an_error() {
         let script = Script::new().on(
             "GET",
             "/api/v1/namespaces",

@@ -1,4 +1,4 @@
-//! What a user must be allowed, asked beforehand, and the Role that grants it.
+//! Permissions that a session needs: checking them beforehand, and the Role that grants them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,26 +13,26 @@ use serde::Serialize;
 
 use crate::api::{Access, ApiError, ask};
 
-/// What a permission is for.
+/// Purpose of a permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Feature {
-    /// The agent as a Job: create, watch, remove.
+    /// An agent as a Job: create, watch, remove.
     Agent,
-    /// The agent as a bare pod, where Jobs are forbidden.
+    /// An agent as a bare pod, where Jobs are forbidden.
     BareAgent,
     /// Carriers to the agent.
     Tunnel,
-    /// Reasons in the cluster's words when an agent does not start.
+    /// The cluster's reasons when an agent does not start.
     Explain,
     /// Lists to choose from: namespaces, workloads, services.
     Choose,
-    /// The cluster's ranges beforehand; without them addresses are learned one by one from DNS answers.
+    /// The cluster's ranges at the start. Without them the session learns addresses one by one from DNS answers.
     Ranges,
 }
 
 impl Feature {
-    /// Whether a session is impossible without it, the two ways to have an agent counting as one.
+    /// Returns whether a session is impossible without it. Job and bare pod count as one.
     fn is_needed(self) -> bool {
         match self {
             Self::Agent | Self::Tunnel => true,
@@ -41,23 +41,23 @@ impl Feature {
     }
 }
 
-/// One permission and what the API server says about it.
+/// A permission, with the API server's answer about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Verdict {
-    /// What it is for.
+    /// Purpose of the permission.
     pub feature: Feature,
     /// The permission.
     pub access: Access,
     /// Whether the user has it.
     pub allowed: bool,
-    /// The authorizer's reason; often empty.
+    /// Reason of the authorizer; often empty.
     pub reason: String,
 }
 
-/// `(feature, verb, group, resource)` of everything in the session's namespace.
+/// Permissions in the session's namespace: `(feature, verb, group, resource)`.
 ///
-/// A WebSocket upgrade is a GET and asks for `get`; SPDY is a POST and asks for `create`; newer API servers want
-/// `create` for both.
+/// A WebSocket upgrade is a GET and needs `get`; SPDY is a POST and needs `create`; newer API servers require `create`
+/// for both.
 const NAMESPACED: &[(Feature, &str, &str, &str)] = &[
     (Feature::Agent, "create", "batch", "jobs"),
     (Feature::Agent, "delete", "batch", "jobs"),
@@ -78,17 +78,17 @@ const NAMESPACED: &[(Feature, &str, &str, &str)] = &[
     (Feature::Choose, "list", "apps", "daemonsets"),
 ];
 
-/// The same for the whole cluster.
+/// Permissions in the whole cluster, with the same fields.
 const CLUSTER: &[(Feature, &str, &str, &str)] = &[
     (Feature::Choose, "list", "", "namespaces"),
     (Feature::Ranges, "list", "networking.k8s.io", "servicecidrs"),
     (Feature::Ranges, "list", "", "nodes"),
 ];
 
-/// The features that [`role_yaml`] grants: a session, with reasons when it fails, and nothing else.
+/// Features that [`role_yaml`] grants: a session, with reasons when it fails, and nothing else.
 const GRANTED: &[Feature] = &[Feature::Agent, Feature::Tunnel, Feature::Explain];
 
-/// Every permission that Slipway can use for a session in `namespace`.
+/// Returns every permission that Slipway can use for a session in `namespace`.
 pub fn wanted(namespace: &str) -> Vec<(Feature, Access)> {
     let within = NAMESPACED
         .iter()
@@ -99,10 +99,10 @@ pub fn wanted(namespace: &str) -> Vec<(Feature, Access)> {
     within.chain(cluster).collect()
 }
 
-/// Asks the API server about each of [`wanted`], at the same time. Everyone may ask about themselves.
+/// Asks the API server about each of the [`wanted`] permissions, in parallel. Every user may ask about themselves.
 ///
 /// # Errors
-/// The first [`ApiError`]: then nothing is known.
+/// Returns the first [`ApiError`]; then no permission is known.
 pub async fn check(client: &Client, namespace: &str) -> Result<Vec<Verdict>, ApiError> {
     let asked = wanted(namespace)
         .into_iter()
@@ -110,43 +110,44 @@ pub async fn check(client: &Client, namespace: &str) -> Result<Vec<Verdict>, Api
     join_all(asked).await.into_iter().collect()
 }
 
-/// What certainly keeps a user from placing an agent; the first of it, if there is any. To be asked before anything is
-/// created. Narrower than [`missing`]: where one way of several is forbidden, the attempt shows whether another is left.
+/// Returns the first permission whose absence prevents an agent, if any. For use before anything is created. It reports
+/// less than [`missing`]: where one of several methods is forbidden, the attempt shows whether another one works.
 ///
 /// # Errors
-/// The first [`ApiError`]: then nothing is known.
+/// Returns the first [`ApiError`]; then no permission is known.
 pub async fn in_the_way(client: &Client, namespace: &str) -> Result<Option<Access>, ApiError> {
     let needed = wanted(namespace)
         .into_iter()
-        .filter(|(_, access)| is_without_a_way_round(access) || is_creating(access));
+        .filter(|(_, access)| is_indispensable(access) || is_creating(access));
     let asked = needed.map(|(feature, access)| review(client, feature, access));
     let verdicts: Vec<Verdict> = join_all(asked).await.into_iter().collect::<Result<_, _>>()?;
     let nothing_may_be_created = !verdicts
         .iter()
         .any(|verdict| verdict.allowed && is_creating(&verdict.access));
     let first = verdicts.into_iter().find(|verdict| {
-        let is_needed = is_without_a_way_round(&verdict.access)
+        let is_needed = is_indispensable(&verdict.access)
             || nothing_may_be_created && verdict.access.resource == "jobs";
         is_needed && !verdict.allowed
     });
     Ok(first.map(|verdict| verdict.access))
 }
 
-/// An agent is a Job or a bare pod.
+/// Returns whether a permission is for creating an agent, as a Job or as a bare pod.
 fn is_creating(access: &Access) -> bool {
     access.verb == "create" && matches!(access.resource.as_ref(), "jobs" | "pods")
 }
 
-/// Its pod is watched, and its program goes in over a WebSocket.
-fn is_without_a_way_round(access: &Access) -> bool {
+/// Returns whether no other permission can replace this one: the agent's pod is watched, and its program is uploaded
+/// over a WebSocket.
+fn is_indispensable(access: &Access) -> bool {
     matches!(
         (access.verb.as_ref(), access.resource.as_ref()),
         ("list" | "watch", "pods") | ("get", "pods/exec")
     )
 }
 
-/// What is missing for a session: empty when it is possible. Where the Job is forbidden and the bare pod allowed,
-/// the Job is not missing.
+/// Returns the permissions that are missing for a session; empty when it is possible. Where bare pods are allowed, Jobs
+/// are not missing.
 pub fn missing(verdicts: &[Verdict]) -> Vec<&Access> {
     let bare = verdicts
         .iter()
@@ -160,7 +161,7 @@ pub fn missing(verdicts: &[Verdict]) -> Vec<&Access> {
         .collect()
 }
 
-/// A Role that is enough for a session in `namespace`.
+/// Returns a Role, as YAML, that is sufficient for a session in `namespace`.
 pub fn role_yaml(namespace: &str) -> String {
     let mut rules: BTreeMap<(&str, Vec<&str>), Vec<&str>> = BTreeMap::new();
     for (group, resource) in granted_resources() {
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refused_credentials_are_an_error_and_not_a_list_of_denials() {
+    async fn refused_credentials_are_an_error() {
         let script = Script::new().on("POST", REVIEWS, 401, failure(401, "Unauthorized", "Unauthorized"));
         assert_eq!(
             check(&script.client(), "dev").await.unwrap_err().code(),
@@ -277,11 +278,11 @@ mod tests {
         );
     }
 
-    /// Answers as an authorizer does that denies some of what it is asked.
+    /// Answers like an authorizer that denies some permissions.
     async fn in_the_way_when_denied(denied: impl Fn(&str, &str) -> bool) -> Option<String> {
         let mut script = Script::new();
         for (_, access) in wanted("dev") {
-            if is_without_a_way_round(&access) || is_creating(&access) {
+            if is_indispensable(&access) || is_creating(&access) {
                 let allowed = !denied(&access.verb, &access.resource);
                 script = script.on(
                     "POST",
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_what_has_no_way_round_is_in_the_way() {
+    async fn only_indispensable_permissions_prevent_a_session() {
         assert_eq!(in_the_way_when_denied(|_, _| false).await, None);
         for (verb, resource) in [("list", "pods"), ("watch", "pods"), ("get", "pods/exec")] {
             let found = in_the_way_when_denied(|v, r| (v, r) == (verb, resource)).await;
@@ -305,14 +306,14 @@ mod tests {
         assert_eq!(
             in_the_way_when_denied(|_, resource| resource == "jobs").await,
             None,
-            "a bare pod does"
+            "a bare pod is sufficient"
         );
         let neither = in_the_way_when_denied(|verb, _| verb == "create").await;
         assert_eq!(neither.as_deref(), Some("create jobs (batch) in namespace dev"));
     }
 
     #[test]
-    fn each_needed_permission_is_missed_by_its_name() {
+    fn each_needed_permission_is_reported_by_name() {
         assert!(missing(&verdicts(|_| false)).is_empty());
         for (feature, verb, group, resource) in NAMESPACED.iter().filter(|need| need.0.is_needed()) {
             if *resource == "jobs" {
@@ -330,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn forbidden_jobs_are_missed_only_where_bare_pods_are_forbidden_too() {
+    fn forbidden_jobs_matter_only_without_bare_pods() {
         let jobs = |access: &Access| access.resource == "jobs";
         assert!(missing(&verdicts(jobs)).is_empty());
         let both = |access: &Access| jobs(access) || (access.resource == "pods" && access.verb == "create");
@@ -346,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_helps_is_not_missed() {
+    fn optional_permissions_are_not_reported() {
         let denied = |access: &Access| access.namespace.is_none() || access.resource == "events";
         assert!(missing(&verdicts(denied)).is_empty());
     }

@@ -1,15 +1,15 @@
-//! One agent pod in a namespace: put there, found again, watched, removed.
+//! Life of an agent pod in a namespace: start, find, watch, remove.
 //!
 //! ```text
 //! place    create Job (bare pod where Jobs are forbidden) -> pod runs and waits -> exec: binary and key -> agent runs
-//! find     a pod with the session's label that runs: a restarted session goes on with it
-//! remove   the Job and its pod; without us the Job goes by itself 2 s after the agent ended
+//! find     a running pod with the session's label, which a restarted session uses again
+//! remove   the Job and its pod; without a client, the cluster removes the Job 2 s after the agent has ended
 //! ```
 //!
-//! The pod asks for nothing: no service-account token, no capability, a read-only root file system, the
-//! [restricted](https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted) Pod Security
-//! Standard. Its specification shows the SHA-256 of the session's key; binary and key travel together by one
-//! `pods/exec`. A pod whose laptop went away before that ends itself, at the latest after [`UPLOAD_BEGINS`].
+//! The pod needs nothing: no service-account token, no capability, and a read-only root file system, as in the
+//! [restricted](https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted) Pod Security Standard.
+//! Its specification contains the SHA-256 of the session's key; one `pods/exec` sends binary and key together. If the
+//! laptop goes away before that, the pod ends itself, at the latest after [`UPLOAD_BEGINS`].
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -40,27 +40,27 @@ mod start;
 mod tests;
 mod upload;
 
-/// How long a pod may take until it runs: an image pull included.
+/// Limit for a pod to run, including an image pull.
 pub const START_PATIENCE: Duration = Duration::from_secs(120);
 
-/// What is to be placed.
+/// Description of an agent to place.
 #[derive(Debug, Clone)]
 pub struct Placement<'a> {
-    /// The namespace that the session is to be in.
+    /// Namespace of the session.
     pub namespace: String,
-    /// The session's identity; becomes the label `slipway.dev/session`.
+    /// Identity of the session; becomes the label `slipway.dev/session`.
     pub session: Uuid,
-    /// The container image: anything with a POSIX shell, `head`, `mkfifo` and `timeout`.
+    /// Container image: any with a POSIX shell, `head`, `mkfifo` and `timeout`.
     pub image: String,
-    /// How long the agent goes on without a client before it ends itself.
+    /// Grace: how long the agent waits without a client before it ends itself.
     pub grace: Duration,
-    /// The key that session and agent prove to each other.
+    /// Key with which session and agent prove their identity to each other.
     pub key: Key,
-    /// The agent's program, static, for linux/amd64. Not sent where the image holds one at [`AGENT_IN_IMAGE`].
+    /// Program of the agent, static, for linux/amd64. Not sent if the image contains one at [`AGENT_IN_IMAGE`].
     pub binary: &'a [u8],
 }
 
-/// A command that runs the agent's program in its container once more, wherever that program is.
+/// Returns a command that starts the agent's program in its container a second time, wherever that program is.
 #[must_use]
 pub fn agent_command(arguments: &[&str]) -> Vec<String> {
     let find = format!(
@@ -74,59 +74,59 @@ pub fn agent_command(arguments: &[&str]) -> Vec<String> {
         .collect()
 }
 
-/// How far a placement is.
+/// Progress of a placement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
     /// The Job, or the bare pod, is being created.
     Creating,
-    /// The pod is there and does not run yet.
+    /// The pod exists but does not run yet.
     WaitingForPod {
-        /// What it waits for, in the cluster's words: `Scheduling`, `ContainerCreating`, ...
+        /// State of the pod, in the cluster's words: `Scheduling`, `ContainerCreating`, ...
         reason: String,
     },
-    /// The agent's program is on its way into the pod.
+    /// The agent's program is being sent to the pod.
     Uploading {
-        /// Bytes handed to the connection.
+        /// Number of bytes written to the connection.
         sent: usize,
-        /// Bytes in all.
+        /// Number of bytes in all.
         total: usize,
     },
     /// The agent runs.
     Started,
 }
 
-/// One agent pod.
+/// A pod with an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentPod {
     /// The namespace.
     pub namespace: String,
-    /// The pod's name: what carriers connect to.
+    /// Name of the pod, to which carriers connect.
     pub pod: String,
-    /// The pod's UID: another pod of the same name is another agent.
+    /// UID of the pod: another pod of the same name is another agent.
     pub uid: String,
-    /// What made the pod.
+    /// Owner of the pod.
     pub owner: Owner,
-    /// The node that it runs on.
+    /// Node on which the pod runs.
     pub node: Option<String>,
-    /// The pod's addresses, the primary one first.
+    /// Addresses of the pod, the primary one first.
     pub addresses: Vec<IpAddr>,
 }
 
-/// What made an agent pod.
+/// Owner of an agent pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Owner {
-    /// A Job of this name; the cluster removes Job and pod when the agent ended.
+    /// A Job of this name; the cluster removes Job and pod when the agent has ended.
     Job(String),
-    /// Nobody: Jobs are forbidden here. The ended pod stays until it is removed.
+    /// None, because Jobs are forbidden in the namespace. The ended pod stays until it is removed.
     Bare,
 }
 
-/// Places an agent and returns when it runs. On failure, what was created is removed again.
+/// Places an agent, and returns when it runs. On failure, the created objects are removed again.
 ///
-/// Dropping the future leaves the pod to end by itself.
+/// If the future is dropped, the pod ends by itself.
 ///
 /// # Errors
-/// [`PlaceError`]: what the cluster refused, and why.
+/// Returns [`PlaceError`] with what the cluster refused, and the reason.
 pub async fn place(
     client: &Client,
     placement: &Placement<'_>,
@@ -138,21 +138,21 @@ pub async fn place(
             Ok(agent) => return Ok(agent),
             Err(refused) => refused,
         };
-        // Each round meets one more wish of the cluster's, so there is an end.
-        let Some(next) = shape.with_what_is_wanted(&refused) else {
+        // Each attempt satisfies one more requirement of the namespace, so the loop ends.
+        let Some(next) = shape.adapted_to(&refused) else {
             return Err(refused);
         };
-        tracing::info!(%refused, "placing the agent once more, as this namespace wants it");
+        tracing::info!(%refused, "the namespace refused the agent; trying another manifest");
         shape = next;
     }
 }
 
-/// Finds the running pod of a session, for a restarted session to go on with. Whether an agent is in it shows when a
-/// carrier connects: a session that died during the upload has left a pod that still waits. Then [`remove`] it and
-/// [`place`] anew.
+/// Finds the running pod of a session, for a restarted session. Only a carrier shows whether an agent runs in it: a
+/// session that died during the upload leaves a pod that still waits. In that case, [`remove`] it and [`place`] a new
+/// one.
 ///
 /// # Errors
-/// [`ApiError`] where pods cannot be listed.
+/// Returns [`ApiError`] if pods cannot be listed.
 pub async fn find(client: &Client, namespace: &str, session: Uuid) -> Result<Option<AgentPod>, ApiError> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let selector = ListParams::default().labels(&manifest::selector(session));
@@ -169,10 +169,10 @@ pub async fn find(client: &Client, namespace: &str, session: Uuid) -> Result<Opt
         .and_then(AgentPod::from_pod))
 }
 
-/// Removes an agent: its Job and its pod. One that is gone already is no error.
+/// Removes an agent: its Job and its pod. A missing one is no error.
 ///
 /// # Errors
-/// [`ApiError`] where deleting is refused.
+/// Returns [`ApiError`] if the removal is refused.
 pub async fn remove(client: &Client, agent: &AgentPod) -> Result<(), ApiError> {
     let created = match &agent.owner {
         Owner::Job(name) => Created::Job(name.clone()),
@@ -181,7 +181,7 @@ pub async fn remove(client: &Client, agent: &AgentPod) -> Result<(), ApiError> {
     remove_created(client, &agent.namespace, &created).await
 }
 
-/// What a placement has created.
+/// Object that a placement has created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Created {
     Job(String),
@@ -202,7 +202,7 @@ async fn attempt(
     if running.is_err()
         && let Err(error) = remove_created(client, &placement.namespace, &created).await
     {
-        tracing::warn!(%error, ?created, "what was created for a failed placement stays until it ends by itself");
+        tracing::warn!(%error, ?created, "could not remove the objects of a failed placement; they end by themselves");
     }
     running
 }
@@ -236,7 +236,7 @@ async fn create(
     .await
     {
         Ok(pod) => Ok(Created::Pod(pod.name_any())),
-        // Of the two ways, the Job is the one to ask the administrator for.
+        // Report the Job: it is the permission to ask the administrator for.
         Err(ApiError::Forbidden { .. }) => Err(forbidden),
         Err(error) => Err(error),
     }
@@ -260,7 +260,7 @@ async fn remove_created(client: &Client, namespace: &str, created: &Created) -> 
     let deleted = match created {
         Created::Job(name) => {
             let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
-            // Background: the garbage collector takes the pod; without a policy, a Job's pods would stay.
+            // Background deletion lets the garbage collector remove the pod; without a policy, a Job's pods would stay.
             let params = DeleteParams::background();
             ask(
                 Access::within(namespace, "delete", "batch", "jobs"),
@@ -287,7 +287,7 @@ async fn remove_created(client: &Client, namespace: &str, created: &Created) -> 
 }
 
 impl AgentPod {
-    /// `None` where the API server left out what every pod has.
+    /// Reads an agent pod; `None` if the API server left out a field that every pod has.
     fn from_pod(pod: &Pod) -> Option<Self> {
         let owners = pod.metadata.owner_references.as_deref().unwrap_or_default();
         let job = owners.iter().find(|owner| owner.kind == "Job");

@@ -1,9 +1,8 @@
-//! Which addresses are the cluster's, learned with whatever permission there is.
+//! Ranges of the cluster's addresses, learned with any permissions that the user has.
 //!
-//! Nothing is created to find out. What is declared (the ServiceCIDR API, flags of the control plane, kubeadm's
-//! configuration, the nodes' shares) is believed; what is only observed (addresses of services and pods that may be
-//! listed) is [covered](cover()) narrowly. A refusal is normal and no error: what stays unknown is learned later, address
-//! by address, from the cluster's own DNS answers.
+//! Nothing is created for it. Declared ranges (the ServiceCIDR API, flags of the control plane, kubeadm's configuration,
+//! the nodes' shares) are trusted. Observed addresses of services and pods are [covered](cover()) narrowly. A refusal is
+//! normal and no error: what stays unknown is learned later, address by address, from the answers of the cluster's DNS.
 
 use std::net::IpAddr;
 
@@ -16,7 +15,7 @@ mod cover;
 mod declared;
 mod gather;
 
-/// Where ranges were learned from.
+/// Source of ranges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
@@ -28,26 +27,26 @@ pub enum Source {
     KubeadmConfig,
     /// `spec.podCIDRs` of the nodes.
     NodeShares,
-    /// Addresses of services that may be listed.
+    /// Addresses of services that the user may list.
     ObservedServices,
-    /// Addresses of pods that may be listed.
+    /// Addresses of pods that the user may list.
     ObservedPods,
 }
 
-/// The cluster's addresses as far as they are known.
+/// Known ranges of the cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Ranges {
     /// Ranges of service addresses, disjoint and sorted.
     pub services: Vec<IpNet>,
     /// Ranges of pod addresses, disjoint and sorted.
     pub pods: Vec<IpNet>,
-    /// Where they come from, sorted.
+    /// Sources of the ranges, sorted.
     pub how: Vec<Source>,
-    /// Whether the cluster declares both ranges as a whole and nothing was observed outside of them.
+    /// Whether the cluster declares both kinds of ranges as a whole, and no address was observed outside of them.
     pub complete: bool,
 }
 
-/// What was found out, before it is judged.
+/// Data from the cluster, before it is judged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Facts {
     /// Service ranges that the cluster declares.
@@ -56,12 +55,11 @@ struct Facts {
     pods: Vec<(Source, Vec<IpNet>)>,
     /// Addresses of services.
     service_addresses: Vec<IpAddr>,
-    /// Addresses of pods with an address of their own.
+    /// Addresses of pods that do not use their node's network.
     pod_addresses: Vec<IpAddr>,
 }
 
-/// Learns the cluster's ranges. `namespaces` are those that the user may see into where the whole cluster may not be
-/// listed.
+/// Learns the cluster's ranges. `namespaces` are those to look into where the user may not list the whole cluster.
 pub async fn learn(client: &kube::Client, namespaces: &[String]) -> Ranges {
     judge(&gather::gather(client, namespaces).await)
 }
@@ -99,7 +97,7 @@ fn kind(
             continue;
         }
         how.push(*source);
-        // New nodes bring new shares.
+        // New nodes bring new shares, so shares are never the whole range.
         whole |= *source != Source::NodeShares;
         known.extend(usable);
     }
@@ -225,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_developer_of_one_namespace_gets_what_is_observed_there() {
+    async fn a_developer_gets_the_ranges_of_one_namespace() {
         let script = developer()
             .on(
                 "GET",
@@ -263,7 +261,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_any_permission_nothing_is_known_and_nothing_fails() {
+    async fn without_permissions_nothing_is_known_or_fails() {
         let script = developer();
         let ranges = learn(&script.client(), &["dev".to_owned()]).await;
         assert_eq!(ranges, Ranges::default());
@@ -284,7 +282,7 @@ mod tests {
         let client = script.client();
         let namespaces = ["dev".to_owned()];
         let started = tokio::time::Instant::now();
-        // The first answer of the script is the refusal; the second round has the range.
+        // The script's first answer is the refusal; its second one has the range.
         let first = learn(&client, &namespaces).await;
         let second = learn(&client, &namespaces).await;
         assert_eq!(

@@ -1,4 +1,4 @@
-//! A set of objects as it is after each change: list, then watch, and again when the watch ends.
+//! Watch of a set of objects: lists them, watches for changes, and lists them again when the watch ends.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -13,19 +13,19 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::api::{Access, ApiError, ask, classify};
 
-/// How long one watch lasts before it is begun anew.
+/// Duration of one watch, in seconds, before it is started again.
 const WATCH_SECONDS: u32 = 240;
 
-/// How much longer a watch may be silent than it may last: then its connection is dead.
+/// Silence after which a watch's connection is dead: the duration of a watch and some seconds.
 const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 15);
 
-/// The shortest time between two beginnings, should the server end watches at once.
+/// Pause between two starts, in case the server ends watches at once.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// The status of a watch whose starting point the server has forgotten.
+/// Status of a watch whose start version the server no longer has.
 const GONE: u16 = 410;
 
-/// Follows the objects of one selection.
+/// Watch of the objects of one selection.
 pub(crate) struct Follow<K> {
     api: Api<K>,
     list: ListParams,
@@ -37,7 +37,7 @@ pub(crate) struct Follow<K> {
     not_before: Option<Instant>,
 }
 
-/// Which objects to follow.
+/// Selectors of the objects to watch.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Selection {
     pub(crate) labels: Option<String>,
@@ -48,13 +48,14 @@ impl<K> Follow<K>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    /// Begins nothing yet. `resource` is the plural in the core group, for permission errors.
+    /// Creates the watch, which starts with [`next`](Self::next). `resource` is the plural in the core group, for
+    /// permission errors.
     pub(crate) fn new(api: Api<K>, namespace: &str, resource: &'static str, selection: Selection) -> Self {
         let access = |verb| Access::within(namespace, verb, "", resource);
         Self::with_access(api, access, selection)
     }
 
-    /// The same for what is in no namespace.
+    /// Creates the watch of objects that are in no namespace.
     pub(crate) fn of_cluster(api: Api<K>, resource: &'static str) -> Self {
         let access = |verb| Access::cluster(verb, "", resource);
         Self::with_access(api, access, Selection::default())
@@ -83,7 +84,7 @@ where
         }
     }
 
-    /// The objects by name: at once the first time, then after each change. After an error it may be called again.
+    /// Returns the objects by name: at once the first time, then after each change. May be called again after an error.
     /// Cancel-safe.
     pub(crate) async fn next(&mut self) -> Result<&BTreeMap<String, K>, ApiError> {
         loop {
@@ -91,7 +92,7 @@ where
                 self.begin().await?;
                 break;
             };
-            // Silence as long as this is the end of the stream.
+            // Silence for this long counts as the end of the stream.
             let event = timeout(SILENCE, events.next()).await.ok().flatten();
             match event {
                 None => self.events = None,
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_there_comes_first_and_then_each_change() {
+    async fn a_watch_lists_objects_and_then_each_change() {
         let changes = [event("ADDED", &pod("c")), event("DELETED", &pod("a"))];
         let script = Script::new()
             .on("GET", PODS, 200, pods(&["a", "b"]))
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_forgotten_starting_point_means_listing_again() {
+    async fn an_expired_watch_is_started_with_a_new_list() {
         let forgotten = event("ERROR", &failure(410, "Expired", "too old resource version"));
         let script = Script::new()
             .on("GET", PODS, 200, pods(&["a"]))
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_watch_that_may_not_be_is_an_error_with_its_verb() {
+    async fn a_forbidden_watch_is_an_error_with_its_verb() {
         let refused = event("ERROR", &rbac("watch", "pods", "", "dev"));
         let script = Script::new()
             .on("GET", PODS, 200, pods(&["a"]))
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_watch_that_says_nothing_and_does_not_end_is_begun_anew() {
+    async fn a_silent_watch_is_started_again() {
         let script = Script::new()
             .on("GET", PODS, 200, pods(&["a"]))
             .on("GET", PODS, 200, pods(&["b"]))

@@ -1,8 +1,8 @@
-//! Placing, permissions and ranges in a real cluster, from a laptop that reaches nothing but its API server.
+//! Tests of placing, permissions and ranges in a real cluster, from a laptop that reaches only its API server.
 //!
-//! Needs the test bed (`cargo xtask cluster up`) and root. Each test starts this program again on the bed's plain
+//! They need the test bed (`cargo xtask cluster up`) and root. Each test starts this program again on the bed's plain
 //! laptop, as its ordinary user, in a new namespace that enforces the restricted Pod Security Standard and in which the
-//! developer may do exactly what [`permissions::role_yaml`] says.
+//! developer has exactly the permissions of [`permissions::role_yaml`].
 //! `SLIPWAY_BED` names a bed other than the default.
 
 #![expect(
@@ -41,20 +41,20 @@ use slipway_problem::Fault;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-/// How long anything here may take until it is a failure.
+/// Limit of every wait in these tests.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often a state that has no event of its own is looked at.
+/// Interval at which a state without an event is polled.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// As large as a real agent, roughly.
+/// Size of the upload: about that of a real agent.
 const SIZE: usize = 5_000_000;
 
 #[test]
 #[ignore = "needs a bed, and so root"]
-fn an_agent_runs_under_the_restricted_standard_and_vanishes_by_itself() {
+fn an_agent_runs_restricted_and_removes_itself() {
     on_a_laptop(
-        "an_agent_runs_under_the_restricted_standard_and_vanishes_by_itself",
+        "an_agent_runs_restricted_and_removes_itself",
         async |room| {
             let binary = stand_in("sleep 2");
             let placement = room.placement(&binary);
@@ -90,7 +90,7 @@ fn an_agent_runs_under_the_restricted_standard_and_vanishes_by_itself() {
                     .await
                     .unwrap()
                     .is_empty(),
-                "a running agent is none"
+                "a running agent is no leftover"
             );
 
             let gone = timeout(PATIENCE, watch_gone(&room.developer, &agent))
@@ -117,7 +117,7 @@ fn a_removed_agent_is_gone_with_its_job() {
         let watched = watch_gone(&room.developer, &agent);
         let (gone, removed) = timeout(PATIENCE, async {
             tokio::join!(watched, async {
-                // Not before the watch has seen it alive.
+                // Remove it only after the watch has seen it alive.
                 sleep(LOOK).await;
                 remove(&room.developer, &agent).await
             })
@@ -125,7 +125,7 @@ fn a_removed_agent_is_gone_with_its_job() {
         .await
         .unwrap();
         removed.unwrap();
-        // The agent may be seen to end by the kill or to be deleted, whichever is said first.
+        // The watch may see the agent's end or its deletion first.
         println!("{}", gone.unwrap());
         room.until_empty().await;
         remove(&room.developer, &agent)
@@ -136,9 +136,9 @@ fn a_removed_agent_is_gone_with_its_job() {
 
 #[test]
 #[ignore = "needs a bed, and so root"]
-fn where_jobs_are_forbidden_a_bare_pod_serves_and_is_cleaned_up() {
+fn without_jobs_a_bare_pod_serves_and_is_removed() {
     on_a_laptop(
-        "where_jobs_are_forbidden_a_bare_pod_serves_and_is_cleaned_up",
+        "without_jobs_a_bare_pod_serves_and_is_removed",
         async |room| {
             let mut role = room.role();
             let rules = role.rules.as_mut().unwrap();
@@ -239,9 +239,9 @@ fn a_placement_that_fails_half_way_leaves_nothing() {
 
 #[test]
 #[ignore = "needs a bed, and so root"]
-fn a_quota_that_counts_limits_is_satisfied_and_a_full_one_is_told() {
+fn a_counting_quota_is_met_and_a_full_one_reported() {
     on_a_laptop(
-        "a_quota_that_counts_limits_is_satisfied_and_a_full_one_is_told",
+        "a_counting_quota_is_met_and_a_full_one_reported",
         async |room| {
             room.quota("counting", json!({"limits.cpu": "4", "limits.memory": "1Gi"}))
                 .await;
@@ -262,7 +262,7 @@ fn a_quota_that_counts_limits_is_satisfied_and_a_full_one_is_told() {
             );
             room.until_empty().await;
 
-            // Without events the same is found by a dry run, for which creating pods must be allowed.
+            // Without events a dry run finds the same, which needs the permission to create pods.
             let mut role = room.role();
             for rule in role.rules.as_mut().unwrap() {
                 if rule
@@ -290,9 +290,9 @@ fn a_quota_that_counts_limits_is_satisfied_and_a_full_one_is_told() {
 
 #[test]
 #[ignore = "needs a bed, and so root"]
-fn an_image_that_is_not_there_is_told_with_the_nodes_words() {
+fn a_missing_image_has_the_nodes_message() {
     on_a_laptop(
-        "an_image_that_is_not_there_is_told_with_the_nodes_words",
+        "a_missing_image_has_the_nodes_message",
         async |room| {
             let binary = stand_in("exit 0");
             let placement = Placement {
@@ -313,11 +313,11 @@ fn an_image_that_is_not_there_is_told_with_the_nodes_words() {
 
 #[test]
 #[ignore = "needs a bed, and so root"]
-fn an_agent_that_cannot_run_is_missed_with_its_exit_code() {
+fn an_agent_that_cannot_run_has_its_exit_code() {
     on_a_laptop(
-        "an_agent_that_cannot_run_is_missed_with_its_exit_code",
+        "an_agent_that_cannot_run_has_its_exit_code",
         async |room| {
-            // A bare pod stays, so that its end can be seen for certain.
+            // A bare pod stays, so that its end is certainly seen.
             let agent = room.placed("exit 3").await;
             match timeout(PATIENCE, watch_gone(&room.developer, &agent))
                 .await
@@ -335,9 +335,9 @@ fn an_agent_that_cannot_run_is_missed_with_its_exit_code() {
 
 #[test]
 #[ignore = "needs a bed, and so root"]
-fn ranges_are_learned_with_little_and_with_much_permission() {
+fn ranges_are_learned_with_any_permissions() {
     on_a_laptop(
-        "ranges_are_learned_with_little_and_with_much_permission",
+        "ranges_are_learned_with_any_permissions",
         async |room| {
             let began = Instant::now();
             let all = learn(&room.admin, &[]).await;
@@ -385,9 +385,9 @@ fn ranges_are_learned_with_little_and_with_much_permission() {
 
 #[test]
 #[ignore = "needs a bed, and so root"]
-fn a_wrong_authority_and_wrong_credentials_are_told_apart() {
+fn a_wrong_authority_differs_from_wrong_credentials() {
     on_a_laptop(
-        "a_wrong_authority_and_wrong_credentials_are_told_apart",
+        "a_wrong_authority_differs_from_wrong_credentials",
         async |room| {
             let version = room.target.probe(&room.developer).await.unwrap();
             assert!(version.version.starts_with("v1."), "{version:?}");
@@ -427,8 +427,8 @@ fn a_wrong_authority_and_wrong_credentials_are_told_apart() {
 
 #[test]
 #[ignore = "needs a bed, and so root"]
-fn what_there_is_to_choose_from_is_listed() {
-    on_a_laptop("what_there_is_to_choose_from_is_listed", async |room| {
+fn namespaces_workloads_and_services_are_listed() {
+    on_a_laptop("namespaces_workloads_and_services_are_listed", async |room| {
         let namespaces = list::namespaces(&room.admin).await.unwrap();
         assert!(namespaces.iter().any(|namespace| namespace.name == "shop"));
         assert_eq!(
@@ -445,7 +445,7 @@ fn what_there_is_to_choose_from_is_listed() {
     });
 }
 
-/// A namespace of one test's, and both users.
+/// Namespace of one test, with the clients of both users.
 struct Room {
     target: Target,
     admin: Client,
@@ -454,7 +454,7 @@ struct Room {
 }
 
 impl Room {
-    /// The API server's address among the services.
+    /// Returns the API server's address among the services.
     async fn kubernetes(&self) -> std::net::IpAddr {
         let services: Api<k8s_openapi::api::core::v1::Service> =
             Api::namespaced(self.admin.clone(), "default");
@@ -496,7 +496,7 @@ impl Room {
             }),
         )
         .await;
-        // Pods are not admitted before it is there.
+        // Pods are not admitted before the service account exists.
         let accounts: Api<ServiceAccount> = Api::namespaced(room.admin.clone(), &room.namespace);
         let account = async {
             while accounts.get_opt("default").await.unwrap().is_none() {
@@ -508,12 +508,12 @@ impl Room {
         room
     }
 
-    /// The Role that the crate shows to those who are missing something.
+    /// Returns the Role that the crate suggests to users without permissions.
     fn role(&self) -> Role {
         serde_saphyr::from_str(&permissions::role_yaml(&self.namespace)).unwrap()
     }
 
-    /// Gives the developer this Role instead of the one before, and waits until the API server knows.
+    /// Replaces the developer's Role, and waits until the API server applies it.
     async fn grant(&self, role: Role) {
         let roles: Api<Role> = Api::namespaced(self.admin.clone(), &self.namespace);
         let params = DeleteParams::default();
@@ -548,7 +548,7 @@ impl Room {
         self.grant(role).await;
     }
 
-    /// Waits until the API server allows of the Role's own permissions just those that are expected.
+    /// Waits until the API server allows exactly the expected ones of the Role's permissions.
     async fn until(&self, expected: impl Fn(&Access) -> bool) {
         let settled = async {
             loop {
@@ -564,7 +564,7 @@ impl Room {
         };
         timeout(PATIENCE, settled)
             .await
-            .expect("the API server never knew the new Role");
+            .expect("the API server did not apply the new Role");
     }
 
     async fn quota(&self, name: &str, hard: serde_json::Value) {
@@ -586,7 +586,7 @@ impl Room {
                 sleep(LOOK).await;
             }
         };
-        timeout(PATIENCE, counted).await.expect("nobody counts the quota");
+        timeout(PATIENCE, counted).await.expect("the quota is not counted");
     }
 
     fn placement<'a>(&self, binary: &'a [u8]) -> Placement<'a> {
@@ -619,7 +619,7 @@ impl Room {
                 sleep(LOOK).await;
             }
         };
-        timeout(PATIENCE, empty).await.expect("something stays behind");
+        timeout(PATIENCE, empty).await.expect("a Job or pod is left");
     }
 
     async fn close(&self) {
@@ -640,14 +640,14 @@ where
         .unwrap();
 }
 
-/// Stands for the agent: a script of an agent's size.
+/// Returns a replacement for the agent: a script of an agent's size.
 fn stand_in(script: &str) -> Vec<u8> {
     let mut binary = format!("#!/bin/sh\n{script}\nexit\n#").into_bytes();
     binary.resize(SIZE, b'.');
     binary
 }
 
-/// Runs `body` on a laptop of the bed: this call on the host starts the test called `name` again there.
+/// Runs `body` on a laptop of the bed: on the host, it starts the test called `name` again there.
 fn on_a_laptop(name: &str, body: impl AsyncFnOnce(&Room)) {
     if Again::is_there() {
         return tokio::runtime::Runtime::new().unwrap().block_on(async {

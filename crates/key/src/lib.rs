@@ -1,15 +1,15 @@
 //! Key: the secret that a session and its agent share.
 //!
-//! A session makes one for each agent that it places. The agent's pod spec, which others in the namespace may read, shows
-//! its [`Fingerprint`] only; the key itself goes in through `pods/exec`, and the laptop keeps it in a file of the user's.
-//! Both ends prove to each other that they have it before a carrier is used.
+//! A session generates one for each agent that it places. The agent's pod specification, which others in the namespace
+//! may read, contains only its [`Fingerprint`]; the key itself is sent through `pods/exec`, and the laptop keeps it in a
+//! file of the user. Both ends prove to each other that they have it before a carrier is used.
 //!
 //! ```text
 //! Key ── to_hex ──► key file on the laptop, standard input of the agent
 //!    └── fingerprint ──► pod spec
 //! ```
 //!
-//! The crate must not know where a key is kept or how it is proven.
+//! This crate must not know where a key is stored or how it is proven.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,61 +19,61 @@ use sha2::{Digest, Sha256};
 /// Length of a key, and of its fingerprint, in bytes.
 pub const LENGTH: usize = 32;
 
-/// The key. Its debug output does not show it.
+/// Secret key. Its debug output does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key([u8; LENGTH]);
 
-/// The SHA-256 of a key; its text is 64 hexadecimal digits.
+/// SHA-256 of a key. Its text form is 64 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint([u8; LENGTH]);
 
-/// The system gave no random bytes.
+/// Error: the system returned no random bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the system gave no random bytes")]
+#[error("the system returned no random bytes")]
 pub struct NoRandom;
 
-/// A text that is no key or fingerprint.
+/// Error: a text is not 64 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected 64 hexadecimal digits")]
 pub struct NotHex;
 
 impl Key {
-    /// A key of the system's random bytes.
+    /// Generates a key from the system's random bytes.
     ///
     /// # Errors
     ///
-    /// [`NoRandom`] where the system has none.
+    /// Returns [`NoRandom`] if the system returns none.
     pub fn generate() -> Result<Self, NoRandom> {
         let mut bytes = [0; LENGTH];
         getrandom::fill(&mut bytes).map_err(|_| NoRandom)?;
         Ok(Self(bytes))
     }
 
-    /// The key with these bytes.
+    /// Creates the key with these bytes.
     pub fn from_bytes(bytes: [u8; LENGTH]) -> Self {
         Self(bytes)
     }
 
-    /// The key of a text that [`to_hex`](Self::to_hex) gave.
+    /// Parses a text from [`to_hex`](Self::to_hex).
     ///
     /// # Errors
     ///
-    /// [`NotHex`] for any other text.
+    /// Returns [`NotHex`] for any other text.
     pub fn from_hex(text: &str) -> Result<Self, NotHex> {
         bytes_of(text).map(Self)
     }
 
-    /// The bytes, for proofs.
+    /// Returns the bytes, for proofs.
     pub fn expose(&self) -> &[u8; LENGTH] {
         &self.0
     }
 
-    /// The key as 64 hexadecimal digits, for its file and for the agent. Nobody else may see them.
+    /// Returns the key as 64 hexadecimal digits, for its file and for the agent. They must stay secret.
     pub fn to_hex(&self) -> String {
         hex::encode(self.0)
     }
 
-    /// What may stand in a pod's specification.
+    /// Returns the fingerprint, which a pod's specification may contain.
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint(Sha256::digest(self.0).into())
     }

@@ -1,4 +1,4 @@
-//! The carriers of a session: a few that are kept open, each by a task of its own.
+//! Carriers of a session: each is kept open by its own task.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,32 +13,32 @@ use crate::cluster::{Cluster, PlacedAgent};
 use crate::link::Link;
 use crate::trouble::Trouble;
 
-/// Reports that wait to be taken. A carrier whose report does not fit waits with its next attempt.
+/// Capacity of the queue of reports. A task whose report does not fit delays its next attempt.
 const REPORTS: usize = 64;
 
-/// How long an attempt to open a carrier may take. An API server that is back is found by the next attempt, so this
-/// bounds how late that may be noticed: the kernel asks again 1 s after an attempt began, and not before 3 s.
+/// Limit of most attempts to open a carrier. It bounds how late a session notices that the API server is back: the
+/// kernel repeats a lost SYN 1 s and 3 s after the attempt began, and a new attempt is sooner than that.
 pub(crate) const BRISK: Duration = Duration::from_secs(2);
 
-/// How long every fourth attempt may take, for networks on which the others are too short.
+/// Limit of every fourth attempt, for slow networks on which [`BRISK`] is too short.
 pub(crate) const PATIENT: Duration = Duration::from_secs(12);
 
-/// Attempts that are brisk before one is patient.
+/// Number of brisk attempts between two patient ones.
 const BRISK_ATTEMPTS: usize = 3;
 
-/// The pause after a failed attempt: the first, and the longest it grows to.
+/// Pause after a failed attempt: the first one, and the longest that it grows to.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// A carrier that lived this long was a good one: the next attempt comes at once.
+/// Life from which on a carrier counts as good: the next attempt follows without a pause.
 const GOOD_LIFE: Duration = Duration::from_secs(1);
 
-/// News of a carrier.
+/// Change of one carrier.
 #[derive(Debug)]
 pub(crate) enum Report {
-    /// It is open; this is what the agent says of itself.
+    /// The carrier is open. The introduction is the agent's.
     Up(Introduction),
-    /// There is no such carrier at present, and why; another attempt follows.
+    /// The carrier is missing for this reason; another attempt follows.
     Down(Trouble),
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Carriers {
 }
 
 impl Carriers {
-    /// Keeps carriers to an agent open.
+    /// Starts the tasks that keep carriers to `agent` open.
     pub(crate) fn start<C: Cluster>(link: &Link<C>, agent: &PlacedAgent) -> Self {
         let (report, reports) = mpsc::channel(REPORTS);
         let mut tasks = JoinSet::new();
@@ -75,18 +75,18 @@ impl Carriers {
     }
 }
 
-/// Keeps one carrier open.
+/// Task that keeps one carrier open.
 struct Keeper<C> {
     cluster: Arc<C>,
     tunnel: Tunnel,
     run: u64,
     agent: PlacedAgent,
     report: mpsc::Sender<Report>,
-    /// One carrier at a time is patient, so that the others look again soon.
+    /// Permit for a patient attempt. Only one carrier at a time holds it, so that the others retry soon.
     patience: Arc<Semaphore>,
 }
 
-/// A carrier to our agent.
+/// Open carrier whose agent has proven the session's key.
 struct Opened<R, W> {
     reader: R,
     writer: W,
@@ -129,7 +129,7 @@ impl<C: Cluster> Keeper<C> {
                 }
                 Err(trouble) => trouble,
             };
-            tracing::info!(%trouble, "no carrier");
+            tracing::info!(%trouble, "carrier is missing");
             if self.report.send(Report::Down(trouble)).await.is_err() {
                 return;
             }

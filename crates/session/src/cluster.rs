@@ -1,6 +1,6 @@
-//! Cluster as a session sees it: what it asks of Kubernetes, and what it is told.
+//! Interface between a session and its cluster.
 //!
-//! The states of a session know these traits only. [`kubernetes`] carries them out; tests bring a scripted cluster.
+//! The states of a session know only these traits. [`kubernetes`] implements them; tests use a scripted cluster.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -19,20 +19,20 @@ use crate::options::Options;
 pub(crate) mod kubernetes;
 mod namespaces;
 
-/// Clusters that a session may choose from.
+/// Clusters that a session can choose from.
 pub(crate) trait Clusters: Send + Sync {
-    /// A cluster that was chosen and not asked yet.
+    /// A chosen cluster to which no request was sent yet.
     type Target: Send + Sync;
-    /// A cluster that answers.
+    /// A cluster whose API server answers.
     type Cluster: Cluster;
 
-    /// Chooses as the profile says.
+    /// Chooses the cluster and namespace that the profile names.
     fn choose(&self, options: &Options) -> impl Future<Output = Result<Self::Target, SessionError>> + Send;
 
-    /// The names under which users know what was chosen.
+    /// Returns the context and namespace of the chosen cluster.
     fn place(target: &Self::Target) -> Location;
 
-    /// Asks the API server, and learns what a session needs to know of the cluster.
+    /// Connects to the API server and reads the facts that a session needs.
     fn reach(
         &self,
         target: Self::Target,
@@ -40,32 +40,32 @@ pub(crate) trait Clusters: Send + Sync {
     ) -> impl Future<Output = Result<(Self::Cluster, Facts), SessionError>> + Send;
 }
 
-/// The names of a context and a namespace.
+/// A context and a namespace, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Location {
     pub(crate) context: String,
     pub(crate) namespace: String,
 }
 
-/// What is known of a cluster before an agent is in it.
+/// Facts about a cluster that are known before an agent runs in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
     pub(crate) place: Location,
-    /// The networks that the cluster declares as its own.
+    /// Networks that the cluster declares as its own.
     pub(crate) networks: Vec<IpNet>,
     pub(crate) namespaces: Namespaces,
     pub(crate) api_server: ApiServer,
 }
 
-/// The API server, and a proxy before it, as the laptop reaches them. They carry the session, so neither their names nor
-/// their addresses may lead through it.
+/// Names and addresses of the API server and of a proxy in front of it. The session's own connections use them, so none
+/// of them may be routed through the session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ApiServer {
     pub(crate) names: Vec<String>,
     pub(crate) addresses: Vec<IpAddr>,
 }
 
-/// An agent of this session, and the key that it accepts.
+/// The agent of this session, with the key that it accepts.
 #[derive(Clone, Debug)]
 pub(crate) struct PlacedAgent {
     pub(crate) agent: AgentPod,
@@ -84,17 +84,16 @@ pub(crate) trait Cluster: Send + Sync + 'static {
     /// Finds the agent that the last session of this profile left, if it still runs.
     fn kept_agent(&self) -> impl Future<Output = Result<Option<PlacedAgent>, SessionError>> + Send;
 
-    /// Puts a new agent into the cluster, and keeps its key for the next session.
+    /// Starts a new agent in the cluster, and stores its key for the next session.
     fn place_agent(
         &self,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> impl Future<Output = Result<PlacedAgent, SessionError>> + Send;
 
-    /// Removes an agent and forgets its key. One that cannot be removed ends by itself after its grace time. The wait is
-    /// limited.
+    /// Removes an agent and its stored key, within a limited time. An agent that cannot be removed ends after its grace.
     fn remove_agent(&self, agent: &PlacedAgent) -> impl Future<Output = ()> + Send;
 
-    /// Ends when the agent's pod is gone; never where pods may not be watched.
+    /// Returns when the agent's pod is gone. Never returns where the user may not watch pods.
     fn agent_gone(&self, agent: &AgentPod) -> impl Future<Output = ()> + Send;
 
     /// Opens a carrier to the agent.
@@ -103,9 +102,9 @@ pub(crate) trait Cluster: Send + Sync + 'static {
         agent: &AgentPod,
     ) -> impl Future<Output = Result<(Self::Reader, Self::Writer), CarrierError>> + Send;
 
-    /// How much longer [`open`](Self::open) may take while it is not known which transport works.
+    /// Returns how much longer [`open`](Self::open) may take while the working kind of carrier is unknown.
     fn head_start(&self) -> Duration;
 
-    /// The namespaces after each change; silent where they may not be listed. Does not end.
+    /// Returns a stream of the namespaces after each change. It never ends, and is silent where the user may not list them.
     fn namespaces(&self) -> BoxStream<'static, Namespaces>;
 }

@@ -1,4 +1,4 @@
-//! Connected and reconnecting: programs reach the cluster, or what they open waits, until something changes.
+//! States connected and reconnecting: programs are captured, and carriers are present or awaited.
 
 use std::time::Duration;
 
@@ -14,26 +14,26 @@ use crate::error::SessionError;
 use crate::exit::Exit;
 use crate::states::{Event, Live};
 
-/// How often the figures in the status are renewed.
+/// Interval at which the figures in the status are measured.
 const HEALTH_EVERY: Duration = Duration::from_secs(1);
 
-/// What a live session waits for.
+/// Number of carriers that a live session waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Awaited {
     NoCarrier,
     ACarrier,
 }
 
-/// What ends the wait.
+/// Reason for which the wait ended.
 enum Change {
-    /// What was awaited.
+    /// The awaited number of carriers was reached.
     Carriers,
     AgentLost,
     Exit(Exit),
 }
 
 impl<C: Cluster> Live<C> {
-    /// Waits until the session does not stay connected.
+    /// Runs the state connected, until it ends.
     pub(crate) async fn stay_connected(mut self, context: &SessionContext) -> Event<C> {
         context.publisher.enter(State::Connected);
         tracing::info!("connected");
@@ -58,10 +58,10 @@ impl<C: Cluster> Live<C> {
         }
     }
 
-    /// Gives up what cannot outlive the agent. The laptop stays connected: what programs open from now on waits for the
-    /// next agent.
+    /// Closes carriers and streams of the lost agent. The capture stays: new connections of programs wait for the next
+    /// agent.
     async fn lose_agent(mut self) -> Event<C> {
-        // First: what the carriers have not delivered must not reach the next agent.
+        // Carriers first: frames that they have not delivered must not reach the next agent.
         self.carriers.give_up().await;
         self.link.tunnel.fail_streams(ResetCause::AgentLost);
         Event::AgentLost(self)
@@ -92,7 +92,7 @@ impl<C: Cluster> Live<C> {
                 () = captured.hosts.finish(), if !captured.hosts.is_done() => {}
                 Some(now) = namespaces.next() => captured.method.set_namespaces(now),
                 Some(()) = link.address_changes.next() => {
-                    tracing::info!("the laptop has other addresses");
+                    tracing::info!("the addresses of the laptop changed");
                     link.tunnel.suspect_carriers();
                 }
                 Some(farewell) = link.farewells.recv() => match farewell {
@@ -101,7 +101,7 @@ impl<C: Cluster> Live<C> {
                 },
                 Some(report) = carriers.reports.recv() => match report {
                     Report::Up(agent) if agent.instance != *instance => {
-                        tracing::warn!("another run of the agent answers");
+                        tracing::warn!("the agent has restarted");
                         *instance = agent.instance;
                         link.tunnel.fail_streams(ResetCause::AgentLost);
                     }

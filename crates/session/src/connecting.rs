@@ -1,4 +1,4 @@
-//! Connecting: carriers to the agent, then the laptop, unless programs are captured already.
+//! State connecting: opens carriers to the agent, then starts the method unless programs are captured already.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ use crate::name_events::observer;
 use crate::states::{Captured, Event, Laptop, Live, Placed};
 use crate::trouble::{FIRST_CARRIER, Trouble};
 
-/// How long the cluster's DNS may hold up a session over the profile's extra hosts; an answer that comes later is
-/// reported later.
+/// Limit of the wait for the cluster's DNS to resolve the profile's extra hosts. A later answer is reported when it
+/// comes.
 const HOSTS_WITHIN: Duration = Duration::from_secs(1);
 
 impl<C: Cluster> Placed<C> {
@@ -32,7 +32,7 @@ impl<C: Cluster> Placed<C> {
             Ok(agent) => agent,
             Err(exit) => return Event::NotReached(self, exit),
         };
-        // What an agent that is gone said on its way out does not concern the one that came.
+        // A farewell of the previous agent does not apply to this one.
         while self.link.farewells.try_recv().is_ok() {}
         let captured = match self.laptop {
             Laptop::Captured(captured) => {
@@ -69,7 +69,7 @@ impl<C: Cluster> Placed<C> {
         context
             .handler
             .set_explainer(Some(live.captured.method.explainer()));
-        // Who starts a session in the background reads no further than that it is connected.
+        // A program that starts a session in the background reads the status only until "connected", so report first.
         let _ = tokio::time::timeout(HOSTS_WITHIN, live.captured.hosts.finish()).await;
         live.captured.publish(context, Some(State::Connected));
         Event::Connected(live)
@@ -77,7 +77,7 @@ impl<C: Cluster> Placed<C> {
 }
 
 impl Captured {
-    /// Publishes what the method reports, and enters a state with it if there is one to enter.
+    /// Publishes the report of the method, together with the new state if there is one.
     pub(crate) fn publish(&mut self, context: &SessionContext, enter: Option<State>) {
         let report = self.report.borrow_and_update().clone();
         self.problems.set(report.problems);
@@ -127,12 +127,12 @@ async fn first_in_time(carriers: &mut Carriers, found: bool) -> Result<Introduct
         }))
 }
 
-/// Waits for the first carrier; fails early where no attempt can help.
+/// Waits for the first carrier. Fails at once where another attempt cannot help.
 async fn first(carriers: &mut Carriers, found: bool) -> Result<Introduction, SessionError> {
     while let Some(report) = carriers.reports.recv().await {
         match report {
             Report::Up(agent) => return Ok(agent),
-            // One that has just been started may not listen yet.
+            // An agent that has just started may not listen yet.
             Report::Down(Trouble::Open(CarrierError::PortRefused { .. })) if !found => {}
             Report::Down(trouble) if trouble.is_final() || trouble.is_lost_agent() => {
                 return Err(trouble.into());

@@ -1,4 +1,4 @@
-//! Input that all states share, and the way out of each.
+//! Input that all states share.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::error::SessionError;
 use crate::exit::Exit;
 use crate::options::Options;
 
-/// Input that all states share.
+/// Options, outputs and stop signal of a session, as every state needs them.
 pub(crate) struct SessionContext {
     pub(crate) options: Options,
     pub(crate) publisher: Publisher,
@@ -21,14 +21,14 @@ pub(crate) struct SessionContext {
 }
 
 impl SessionContext {
-    /// Publishes and logs what is being done.
+    /// Publishes and logs the current step.
     pub(crate) fn step(&self, text: &str) {
         tracing::info!("{text}");
         self.publisher
             .update(|status| status.step = Some(text.to_owned()));
     }
 
-    /// Waits for `work`, unless the session is asked to end first.
+    /// Waits for `work`. Returns [`Exit::Stopped`] at once when the session is asked to end.
     pub(crate) async fn unless_stopped<T, E: Into<SessionError>>(
         &self,
         work: impl Future<Output = Result<T, E>>,

@@ -1,4 +1,4 @@
-//! What people ask of a running session.
+//! Handler of requests that reach a running session through its control socket.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,7 +8,7 @@ use slipway_method::Explainer;
 use slipway_names::Name;
 use tokio_util::sync::CancellationToken;
 
-/// Takes what comes over the session's socket. Clones are the same handler.
+/// Handler of control requests. Clones share their state.
 #[derive(Clone, Default)]
 pub struct ControlHandler {
     stop: CancellationToken,
@@ -16,7 +16,7 @@ pub struct ControlHandler {
 }
 
 impl ControlHandler {
-    /// Cancelled when the session is to end.
+    /// Returns the token that is cancelled when the session is asked to end.
     pub fn stop(&self) -> CancellationToken {
         self.stop.clone()
     }
@@ -55,7 +55,7 @@ impl Handler for ControlHandler {
         let Some(explainer) = self.explainer() else {
             return unanswered(Found::NotConnected);
         };
-        // A dot at the end keeps search domains out (resolv.conf(5)).
+        // A trailing dot disables search domains (resolv.conf(5)).
         let explanation = if name.ends_with('.') {
             explainer.explain_whole(&parsed).await
         } else {

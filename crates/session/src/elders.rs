@@ -1,4 +1,4 @@
-//! Elders: sessions of this user and method that connected before this one. A name that several could answer is theirs.
+//! Elders: sessions of this user and method that connected before this one. Their answers for shared names count.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -9,16 +9,16 @@ use slipway_control::{Client, RuntimeFolder, Watcher};
 use slipway_control_api::{SessionId, SessionStatus, State, Subscription};
 use tokio_util::task::AbortOnDropHandle;
 
-/// The elders as they come and go, asked over their control sockets.
+/// Current elders, reached over their control sockets.
 pub(crate) struct Elders {
     folder: RuntimeFolder,
-    /// The oldest first.
+    /// Sorted, oldest first.
     known: Arc<RwLock<Vec<SessionId>>>,
     _watching: Option<AbortOnDropHandle<()>>,
 }
 
 impl Elders {
-    /// Watches the folder for sessions that are older than `own`. Where it cannot be watched, there are none.
+    /// Watches `folder` for sessions that are older than `own`. If it cannot be watched, there are no elders.
     pub(crate) fn watch(folder: &RuntimeFolder, own: SessionStatus) -> Self {
         let known = Arc::<RwLock<Vec<SessionId>>>::default();
         let watching = match Watcher::start(folder.clone(), Subscription::default()) {
@@ -27,7 +27,7 @@ impl Elders {
                 Some(AbortOnDropHandle::new(tokio::spawn(following)))
             }
             Err(error) => {
-                tracing::warn!(%error, "other sessions are not watched; names that they have may be this one's");
+                tracing::warn!(%error, "cannot watch other sessions; this one may answer names that belong to them");
                 None
             }
         };
@@ -44,7 +44,7 @@ impl Elders {
             match answer.await {
                 Ok(Some(answer)) => return Some(answer.into()),
                 Ok(None) => {}
-                Err(error) => tracing::debug!(%id, %error, "an older session does not answer"),
+                Err(error) => tracing::debug!(%id, %error, "an elder did not answer"),
             }
         }
         None
@@ -68,7 +68,7 @@ async fn follow(mut watcher: Watcher, own: SessionStatus, known: Arc<RwLock<Vec<
     }
 }
 
-/// Those that are older than `own`, oldest first.
+/// Returns the connected sessions that are older than `own`, oldest first.
 fn elders<'a>(own: &SessionStatus, sessions: impl Iterator<Item = &'a SessionStatus>) -> Vec<SessionId> {
     let answers = |session: &&SessionStatus| matches!(session.state, State::Connected | State::Reconnecting);
     let mut elders: Vec<_> = sessions

@@ -1,4 +1,4 @@
-//! Ending: what was made is taken back, and the laptop becomes what it was.
+//! State ending: removes what the session made, and restores the laptop.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::cluster::Cluster;
 use crate::context::SessionContext;
 use crate::states::Undo;
 
-/// How long the laptop's side may take; after that it is dropped, which the kernel cleans up.
+/// Limit for stopping the method. After it, the method is dropped, and the kernel cleans up.
 const LAPTOP: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run<C: Cluster>(undo: Undo<C>, context: &SessionContext) {
@@ -19,7 +19,7 @@ pub(crate) async fn run<C: Cluster>(undo: Undo<C>, context: &SessionContext) {
         Undo::Agent(cluster, agent) => cluster.remove_agent(&agent).await,
         Undo::Capture(method) => {
             if tokio::time::timeout(LAPTOP, method.stop()).await.is_err() {
-                tracing::warn!(?LAPTOP, "the laptop's side did not end in time and was dropped");
+                tracing::warn!(?LAPTOP, "the method did not stop in time and was dropped");
             }
         }
     }

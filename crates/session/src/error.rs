@@ -1,4 +1,4 @@
-//! Why a session did not come about, or ended.
+//! Errors that end a session.
 
 use slipway_carrier::CarrierError;
 use slipway_cluster::api::ApiError;
@@ -12,7 +12,7 @@ use slipway_tunnel::ProofError;
 
 use crate::trouble::{FIRST_CARRIER, Trouble};
 
-/// Why a session did not come about, or ended without being asked to.
+/// Reason for which a session could not start, or ended without being asked to.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SessionError {
     /// The kubeconfig cannot be used.
@@ -31,21 +31,21 @@ pub(crate) enum SessionError {
     #[error(transparent)]
     Place(Box<PlaceError>),
     /// The agent cannot be reached.
-    #[error("the agent in the cluster cannot be reached: {0}")]
+    #[error("the session cannot reach the agent in the cluster: {0}")]
     Carrier(#[from] CarrierError),
-    /// What answers in the pod is not this session's agent.
-    #[error("the agent in the cluster was not accepted: {0}")]
+    /// The program that answers in the pod is not this session's agent.
+    #[error("the session rejected the agent in the cluster: {0}")]
     Proof(#[from] ProofError),
     /// The agent did not answer in time.
     #[error("the agent in the cluster did not answer within {seconds} s")]
     AgentSilent {
-        /// How long was waited.
+        /// Length of the wait, in seconds.
         seconds: u64,
     },
-    /// The method cannot capture programs, or cannot any more.
+    /// The method cannot start to capture programs, or cannot continue.
     #[error(transparent)]
     Method(Problem),
-    /// A name that is not one, in the profile or the kubeconfig.
+    /// The profile or the kubeconfig contains an invalid name.
     #[error(transparent)]
     Name(#[from] BadName),
 }
@@ -99,7 +99,7 @@ impl Fault for SessionError {
             SessionError::Key(error) => error.remedy(),
             SessionError::Place(error) => error.remedy(),
             SessionError::Carrier(CarrierError::Forbidden { .. }) => {
-                "Ask for a Role that allows it: `slipway doctor` prints one that would do.".to_owned()
+                "Ask for a Role that allows it; `slipway doctor` prints a suitable one.".to_owned()
             }
             SessionError::Carrier(_) => {
                 "Check that `kubectl port-forward` to a pod of this namespace works, then connect again."
@@ -109,7 +109,7 @@ impl Fault for SessionError {
                 "Run `slipway cleanup` to remove agents of other sessions, then connect again.".to_owned()
             }
             SessionError::AgentSilent { .. } => {
-                "See what the agent says with `kubectl logs -l app.kubernetes.io/name=slipway-agent`."
+                "Read the agent's log with `kubectl logs -l app.kubernetes.io/name=slipway-agent`."
                     .to_owned()
             }
             SessionError::Name(error) => error.remedy(),
@@ -139,7 +139,7 @@ impl Fault for SessionError {
 }
 
 impl SessionError {
-    /// The problem for the users of a session of `profile`, if that is a saved one.
+    /// Returns the problem to show to users. For a saved profile at fault, it offers to edit the profile.
     pub(crate) fn problem_of(&self, profile: Option<&ProfileName>) -> Problem {
         match profile.filter(|_| self.is_the_profiles()) {
             Some(profile) => profile.editable(self.problem()),
@@ -147,7 +147,7 @@ impl SessionError {
         }
     }
 
-    /// Whether another word in the profile would mend it.
+    /// Returns whether an edit of the profile can fix the error.
     fn is_the_profiles(&self) -> bool {
         match self {
             SessionError::Name(_) => true,

@@ -2,12 +2,12 @@
 
 use crate::error::SessionError;
 
-/// Why a session ends.
+/// Reason for which a session ends.
 #[derive(Debug)]
 pub(crate) enum Exit {
-    /// It was asked to.
+    /// A user or program asked it to end.
     Stopped,
-    /// It cannot go on.
+    /// An error ended it.
     Failed(SessionError),
 }
 

@@ -1,4 +1,4 @@
-//! Hosts beside the cluster that a profile sends through it.
+//! Check of a profile's extra hosts (`also-proxy`) with the cluster's DNS.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use slipway_control_api::{Action, Problem};
 use slipway_method::Explainer;
 use slipway_profile::{AlsoProxy, Profile};
 
-/// A question to the cluster about all extra hosts of the profile, asked once.
+/// Check of all extra hosts of a profile, done once.
 pub(crate) struct HostsCheck {
-    /// `None` once it is answered.
+    /// `None` once the answer is published.
     asking: Option<BoxFuture<'static, Option<Problem>>>,
     problems: ProblemSource,
 }
@@ -28,7 +28,7 @@ impl HostsCheck {
         }
     }
 
-    /// Waits for the answer and publishes it; returns at once where that was done. Cancel-safe.
+    /// Waits for the answer and publishes it. Returns at once if that is done. Cancel-safe.
     pub(crate) async fn finish(&mut self) {
         if let Some(asking) = &mut self.asking {
             let problem = asking.await;
@@ -42,7 +42,7 @@ impl HostsCheck {
     }
 }
 
-/// The problem that the cluster's DNS does not know some of these hosts.
+/// Returns a problem that lists the hosts that the cluster's DNS does not know, if any.
 async fn unknown(hosts: Vec<String>, explainer: Arc<dyn Explainer>) -> Option<Problem> {
     let mut unknown = Vec::new();
     for host in hosts {
@@ -61,7 +61,7 @@ async fn unknown(hosts: Vec<String>, explainer: Arc<dyn Explainer>) -> Option<Pr
     tracing::warn!("the cluster's DNS does not know {names}");
     let problem = Problem::new(
         "also-proxy-unknown",
-        format!("The cluster's DNS does not know {names}, so it is not reached through the cluster."),
+        format!("The cluster's DNS does not know {names}, so programs do not reach it through the cluster."),
         "Correct the name in the profile, or leave it out.",
     );
     let remove = |host: &String| Action::RemoveAlsoProxy { host: host.clone() };

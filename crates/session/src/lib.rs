@@ -7,13 +7,13 @@
 //! preparing ─► placing ─► connecting ─► connected ◄─► reconnecting
 //!     │           │  ▲         │            │ └─────────► placing (the agent was lost)
 //!     └───────────┴──│─────────┴────────────┴──────► ending
-//!                    └── the agent that was found is of no use
+//!                    └── the agent that was found does not answer
 //! ```
 //!
-//! It joins the crates below it: `cluster` to choose a cluster and place an agent, `carrier` and `tunnel` to reach the
-//! agent, and a [`Method`](slipway_method::Method), which captures programs and of which it knows no more than the trait.
-//! What happens goes to a [`slipway_control::Publisher`]; requests of users come in by [`ControlHandler`]. It must not know any
-//! method, the helper, how a status is shown, or who started it.
+//! It joins the crates below it: `cluster` chooses a cluster and places an agent, `carrier` and `tunnel` reach the agent,
+//! and a [`Method`](slipway_method::Method), of which the session knows only the trait, captures programs. A
+//! [`slipway_control::Publisher`] publishes state and progress; [`ControlHandler`] takes the requests of users. The crate
+//! must not know any method, the helper, how a status is shown, or which program started it.
 
 mod carriers;
 mod cluster;

@@ -1,4 +1,4 @@
-//! Link to the cluster: what stays while agents come and go.
+//! Link: the part of a session that stays while agents come and go.
 
 use std::sync::Arc;
 
@@ -9,15 +9,15 @@ use tokio::sync::mpsc;
 
 use crate::cluster::Facts;
 
-/// The way to the cluster, which outlives any agent there.
+/// Cluster, facts and tunnel of a session, which outlive each agent.
 pub(crate) struct Link<C> {
     pub(crate) cluster: Arc<C>,
     pub(crate) facts: Facts,
     pub(crate) tunnel: Tunnel,
-    /// What agents say before they leave.
+    /// Farewells of agents.
     pub(crate) farewells: mpsc::Receiver<Farewell>,
-    /// Names this run of the session to its agents.
+    /// Random number that identifies this run of the session to its agents.
     pub(crate) run: u64,
-    /// An item whenever the laptop has other addresses.
+    /// An item for each change of the laptop's addresses.
     pub(crate) address_changes: BoxStream<'static, ()>,
 }

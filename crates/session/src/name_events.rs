@@ -1,15 +1,15 @@
-//! Events of names: what the resolver answered, as watchers and `slipway names` see it.
+//! Events for answers of the resolver, as watchers and `slipway names` show them.
 
 use jiff::Timestamp;
 use slipway_control::Publisher;
 use slipway_control_api::{Action, NameEvent, NameOutcome, Problem};
 use slipway_names::{Answerer, Event, Observer};
 
-/// An observer that publishes every answer.
+/// Returns an observer that publishes every answer.
 pub(crate) fn observer(publisher: &Publisher) -> Observer {
     let publisher = publisher.clone();
     Box::new(move |event: Event| {
-        // What is answered from memory was kept when it came, and comes by the thousand.
+        // Answers from the cache are frequent, and were published when they first came, so only watchers of names get them.
         if event.answerer != Answerer::Cache {
             publisher.name(name_event(&event));
         } else if publisher.names_are_watched() {
@@ -21,12 +21,12 @@ pub(crate) fn observer(publisher: &Publisher) -> Observer {
 fn name_event(event: &Event) -> NameEvent {
     let problem = match event.outcome {
         NameOutcome::Found | NameOutcome::NoData => None,
-        NameOutcome::NotFound => Some(("name-not-found", "Nobody knows this name.")),
+        NameOutcome::NotFound => Some(("name-not-found", "No name server knows this name.")),
         NameOutcome::Failed => Some(("name-server-failed", "The name server failed.")),
         NameOutcome::TimedOut => Some(("name-server-silent", "The name server did not answer in time.")),
         NameOutcome::Withheld => Some((
             "address-withheld",
-            "The cluster answered with an address that programs do not get.",
+            "The cluster answered with an address that the session keeps from programs.",
         )),
     };
     NameEvent {

@@ -1,18 +1,18 @@
-//! What a session is asked to do.
+//! Options of a session.
 
 use std::path::PathBuf;
 
 use slipway_profile::Profile;
 
-/// What a session is asked to do.
+/// Options of a session.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Which cluster, namespace, method and extra hosts: a saved profile, or one made of the command line.
+    /// Cluster, namespace, method and extra hosts: a saved profile, or one made from the command line.
     pub profile: Profile,
-    /// Whether the profile is a saved one; then its agent and key are kept under its name.
+    /// Whether the profile is saved. If so, its agent and key are stored under its name.
     pub saved: bool,
     /// Whether a credential plugin may ask at the terminal.
     pub terminal: bool,
-    /// The home folder, for paths that begin with `~`.
+    /// Home folder, for paths that begin with `~`.
     pub home: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! Placing: the agent that the last session of this profile left is found, or a new one is put into the cluster.
+//! State placing: finds the agent that the last session of this profile left, or starts a new one.
 
 use slipway_cluster::placement::{AgentPod, Progress};
 use slipway_control_api::{AgentInfo, State};

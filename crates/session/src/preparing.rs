@@ -1,4 +1,4 @@
-//! Preparing: the cluster is chosen and asked, and the laptop is checked. Nothing is changed anywhere.
+//! State preparing: chooses and contacts the cluster, and checks the laptop. It changes nothing.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::link::Link;
 use crate::states::{Event, Laptop, Prepared, WantedAgent};
 
-/// What a session begins with.
+/// Input of the first state.
 pub(crate) struct Preparing<K> {
     pub(crate) clusters: K,
     pub(crate) method: Box<dyn Method>,
@@ -42,7 +42,7 @@ impl<K: Clusters> Preparing<K> {
         context.step("Asking the API server");
         let reached = self.clusters.reach(target, &context.options);
         let (cluster, facts) = context.unless_stopped(reached).await?;
-        // Before anything is made in the cluster.
+        // Check the laptop before anything is created in the cluster.
         let checked = async { self.method.check().await.map_err(SessionError::Method) };
         context.unless_stopped(checked).await?;
         let (tunnel, FromAgent { packets, farewells }) = Tunnel::client(Limits::default());

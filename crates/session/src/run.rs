@@ -1,4 +1,4 @@
-//! Run of a session: one state after another.
+//! Main loop of a session: runs one state after another.
 
 use std::sync::Arc;
 
@@ -21,13 +21,13 @@ use crate::options::Options;
 use crate::preparing::Preparing;
 use crate::states::{State, next};
 
-/// Runs a session from connect to clean-up: until [`ControlHandler::stop`] is cancelled, or it cannot go on.
+/// Runs a session from connect to clean-up, until [`ControlHandler::stop`] is cancelled or an error ends it.
 ///
-/// State, progress and problems go to `publisher`. Older sessions are looked for in `folder`.
+/// State, progress and problems are published with `publisher`. Older sessions are looked up in `folder`.
 ///
 /// # Errors
 ///
-/// Why it ended without being asked to, and what the user can do. Nothing is left on the laptop then either.
+/// Returns why the session ended without being asked to, and what the user can do. The laptop is restored then as well.
 pub async fn run(
     options: Options,
     method: Box<dyn Method>,
@@ -72,7 +72,7 @@ pub(crate) async fn run_from<K: Clusters>(
             State::Reconnecting(live) => live.reconnect(context).await,
             State::Ending(undo, exit) => {
                 if let Exit::Failed(error) = &exit {
-                    tracing::error!(code = error.code(), %error, "the session ends");
+                    tracing::error!(code = error.code(), %error, "session failed");
                 }
                 ending::run(undo, context).await;
                 break exit;

@@ -1,8 +1,8 @@
-//! States of a session as types, and the one function that decides which follows.
+//! States of a session as types, and the function that decides which one follows.
 //!
-//! A state owns what it needs and is passed by value. It runs until something happens, an [`Event`], which owns what the
-//! state leaves; [`next`] turns that into the next state. So nothing can be in two states, or in a state without what
-//! belongs to it.
+//! A state owns what it needs and is passed by value. It runs until an [`Event`], which owns what the state leaves;
+//! [`next`] turns the event into the next state. The types make it impossible to be in two states, or in a state without
+//! its data.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::exit::Exit;
 use crate::extra_hosts::HostsCheck;
 use crate::link::Link;
 
-/// A state and what belongs to it.
+/// A state with its data.
 pub(crate) enum State<C: Cluster> {
     Placing(Prepared<C>),
     Connecting(Placed<C>),
@@ -28,26 +28,26 @@ pub(crate) enum State<C: Cluster> {
     Ending(Undo<C>, Exit),
 }
 
-/// What ended a state.
+/// Event that ends a state, with the data for the next one.
 pub(crate) enum Event<C: Cluster> {
-    /// The cluster answers.
+    /// The cluster answers and the laptop is ready.
     Prepared(Prepared<C>),
-    /// It cannot be used, or was not to be.
+    /// The cluster or the laptop cannot be used, or the session was asked to end.
     NotPrepared(Exit),
-    /// There is an agent.
+    /// An agent was found or started.
     Placed(Placed<C>),
     NotPlaced(Prepared<C>, Exit),
-    /// No carrier leads to the agent.
+    /// No carrier reached the agent.
     NotReached(Placed<C>, Exit),
-    /// The agent was reached, and the method does not start.
+    /// The agent was reached, but the method did not start.
     NotCaptured(Link<C>, PlacedAgent, Exit),
     /// Programs reach the cluster.
     Connected(Live<C>),
-    /// The last carrier is gone.
+    /// The last carrier ended.
     CarriersLost(Live<C>),
-    /// There is a carrier again.
+    /// A carrier is open again.
     CarriersBack(Live<C>),
-    /// The agent is gone, or another took its place.
+    /// The agent is gone, or another program took its place.
     AgentLost(Live<C>),
     /// A session that was connected ends.
     Left(Live<C>, Exit),
@@ -64,21 +64,21 @@ pub(crate) enum Laptop {
     Captured(Captured),
 }
 
-/// A method that runs, and what it has reported.
+/// A running method and its reports.
 pub(crate) struct Captured {
     pub(crate) method: Box<dyn RunningMethod>,
     pub(crate) report: watch::Receiver<Report>,
-    /// The method's problems, withdrawn when this is dropped.
+    /// Problems that the method reports. They are withdrawn when this is dropped.
     pub(crate) problems: ProblemSource,
     pub(crate) hosts: HostsCheck,
 }
 
-/// Which agent a session looks for.
+/// Choice between the kept agent and a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WantedAgent {
-    /// The one that the last session of the profile left, if it still runs.
+    /// The agent that the last session of the profile left, if it still runs.
     Kept,
-    /// A new one: the one that was kept, or served this session, is of no use.
+    /// A new agent, because the kept one, or the one that served this session, does not work.
     New,
 }
 
@@ -102,21 +102,21 @@ pub(crate) struct Live<C> {
     pub(crate) captured: Captured,
     pub(crate) agent: PlacedAgent,
     pub(crate) carriers: Carriers,
-    /// Names the run of the agent.
+    /// Random number that identifies the agent's run.
     pub(crate) instance: u64,
     pub(crate) namespaces: BoxStream<'static, Namespaces>,
 }
 
-/// What has to be taken back when a session ends.
+/// What must be undone when a session ends.
 pub(crate) enum Undo<C> {
     Nothing,
-    /// An agent that this session placed and that never served it.
+    /// An agent that this session placed, and that never served it.
     Agent(Arc<C>, PlacedAgent),
-    /// The capture. The agent stays for its grace time, for a session that comes back soon.
+    /// The capture. The agent stays for its grace, for a session that connects again soon.
     Capture(Box<dyn RunningMethod>),
 }
 
-/// Decides which state follows. No I/O, no clock.
+/// Decides which state follows. Does no I/O and reads no clock.
 pub(crate) fn next<C: Cluster>(event: Event<C>) -> State<C> {
     match event {
         Event::Prepared(prepared) => State::Placing(prepared),
@@ -169,7 +169,8 @@ impl<C> Undo<C> {
         }
     }
 
-    /// An agent that was there before, or that a user who stopped may come back to, stays for its grace time.
+    /// Removes only an agent that this session placed and that failed. One that was found, or that a user who stopped may
+    /// use again, stays for its grace.
     fn of_agent(link: Link<C>, agent: PlacedAgent, exit: &Exit) -> Self {
         match exit {
             Exit::Failed(_) if !agent.found => Self::Agent(link.cluster, agent),

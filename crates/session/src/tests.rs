@@ -1,5 +1,5 @@
-//! Tests of the states: a scripted cluster, agents that speak the real tunnel protocol, and a method that records what it
-//! is told. No root, no Kubernetes, and a clock that stands still while nothing happens.
+//! Tests of the states, with a scripted cluster, agents that speak the real tunnel protocol, and a method that records
+//! its calls. They need neither root nor Kubernetes. Time is simulated.
 
 mod agent;
 mod bed;

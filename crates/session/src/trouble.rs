@@ -1,32 +1,32 @@
-//! Reasons for a carrier to be missing.
+//! Reasons for which a carrier is missing.
 
 use std::time::Duration;
 
 use slipway_carrier::CarrierError;
 use slipway_tunnel::{CarrierEnd, ProofError};
 
-/// How long the first carrier may take, new attempts included.
+/// Limit of the wait for the first carrier, over all attempts.
 pub(crate) const FIRST_CARRIER: Duration = Duration::from_secs(30);
 
-/// Why there is no carrier.
+/// Reason for which a carrier is missing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Trouble {
-    /// It could not be opened.
-    #[error("it could not be opened: {0}")]
+    /// The carrier could not be opened.
+    #[error("the carrier could not be opened: {0}")]
     Open(CarrierError),
-    /// What answered is not our agent.
-    #[error("what answered is not our agent: {0}")]
+    /// The program that answered is not this session's agent.
+    #[error("the program that answered is not this session's agent: {0}")]
     Proof(ProofError),
-    /// It was open and ended.
-    #[error("it ended: {0}")]
+    /// The carrier was open and ended.
+    #[error("the carrier ended: {0}")]
     Ended(CarrierEnd),
-    /// Nothing came of it in time.
-    #[error("nothing came of it within {0:?}")]
+    /// The carrier was not open in time.
+    #[error("the carrier was not open within {0:?}")]
     Slow(Duration),
 }
 
 impl Trouble {
-    /// Whether another attempt cannot help while the user does nothing.
+    /// Returns whether attempts cannot succeed until the user does something.
     pub(crate) fn is_final(&self) -> bool {
         matches!(
             self,
@@ -39,7 +39,7 @@ impl Trouble {
         )
     }
 
-    /// Whether no further attempt can cure it: the agent is gone or is not ours.
+    /// Returns whether attempts cannot succeed because the agent is gone or is not this session's.
     pub(crate) fn is_lost_agent(&self) -> bool {
         match self {
             Trouble::Open(

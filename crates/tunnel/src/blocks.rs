@@ -1,8 +1,8 @@
-//! Memory for bytes under way, used again and again.
+//! Pool of memory blocks for stream bytes.
 //!
-//! Bytes are read into a block and handed on without a copy; when the last holder of a piece of it lets go, the block
-//! comes back here. Left to the allocator, blocks of this size would be given back to the system and asked for anew
-//! all the time, and each of their pages cleared by the kernel: a quarter of what a bulk stream cost the session.
+//! Bytes are read into a block and passed on without a copy. The block returns to the pool when its last piece is
+//! dropped. The allocator would return blocks of this size to the system and request them again, and the kernel would
+//! clear each of their pages: a quarter of the cost of a bulk stream.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,19 +11,19 @@ use bytes::Bytes;
 
 use crate::frame::{HEAD, MAX_BODY};
 
-/// Bytes of a block: the longest frame, and the beginning of the next, which comes along with it.
+/// Size of a block in bytes: the longest frame, and the beginning of the next one, which is read with it.
 const SIZE: usize = HEAD + MAX_BODY + 4096;
 
-/// Fewer bytes than this are copied out of their block, so that they do not keep all of it from being used.
+/// Limit below which bytes are copied out of their block, so that few bytes do not occupy a whole block.
 const WORTH_A_BLOCK: usize = 16 * 1024;
 
-/// How long a free block is kept that nobody needs.
+/// Age at which an unused free block is released.
 const UNNEEDED_AFTER: Duration = Duration::from_millis(500);
 
-/// Blocks that are kept while nobody uses them.
+/// Largest number of free blocks in the pool.
 const MOST_FREE: usize = 64;
 
-/// The blocks of one tunnel; clones are the same blocks.
+/// Blocks of one tunnel. Clones share the pool.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Blocks {
     free: Arc<Mutex<Free>>,
@@ -32,12 +32,12 @@ pub(crate) struct Blocks {
 #[derive(Debug, Default)]
 struct Free {
     blocks: Vec<Box<[u8]>>,
-    /// The fewest that were free since the last trim: nobody needed these.
+    /// Smallest number of free blocks since the last trim: that many were not needed.
     fewest: usize,
     trimmed_at: Option<Instant>,
 }
 
-/// A block that is being filled, or whose bytes somebody holds.
+/// A block that is being filled, or whose bytes are in use.
 #[derive(Debug)]
 pub(crate) struct Block {
     memory: Box<[u8]>,
@@ -46,7 +46,7 @@ pub(crate) struct Block {
 }
 
 impl Blocks {
-    /// An empty block.
+    /// Takes an empty block.
     pub(crate) fn take(&self) -> Block {
         let mut free = self.free();
         let used = free.blocks.pop();
@@ -59,8 +59,8 @@ impl Blocks {
         }
     }
 
-    /// Gives the system back what nobody needed for [`UNNEEDED_AFTER`]. Every carrier calls it now and then; soon after
-    /// another, it does nothing.
+    /// Frees the blocks that were not needed for [`UNNEEDED_AFTER`]. Every carrier calls it regularly; a call soon after
+    /// another one does nothing.
     pub(crate) fn trim(&self, now: Instant) {
         let mut free = self.free();
         if free
@@ -78,23 +78,23 @@ impl Blocks {
     }
 
     fn free(&self) -> MutexGuard<'_, Free> {
-        // Nothing in it can be half done.
+        // A panic cannot leave the pool in an inconsistent state.
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Block {
-    /// Where the next bytes go.
+    /// Returns the free part of the block, for the next bytes.
     pub(crate) fn room(&mut self) -> &mut [u8] {
         self.memory.get_mut(self.filled..).unwrap_or_default()
     }
 
-    /// Says that the first `count` bytes of the room are there now.
+    /// Marks the first `count` bytes of the free part as filled.
     pub(crate) fn fill(&mut self, count: usize) {
         self.filled = (self.filled + count).min(self.memory.len());
     }
 
-    /// Puts bytes behind those that are there; as many as there is room for.
+    /// Appends bytes, as many as fit.
     pub(crate) fn append(&mut self, bytes: &[u8]) {
         let room = self.room();
         let count = bytes.len().min(room.len());
@@ -104,12 +104,12 @@ impl Block {
         self.fill(count);
     }
 
-    /// The bytes that are there.
+    /// Returns the filled bytes.
     pub(crate) fn filled(&self) -> &[u8] {
         self.memory.get(..self.filled).unwrap_or_default()
     }
 
-    /// The bytes that are there, to be handed on. Few are copied, many take their block along.
+    /// Turns the filled bytes into [`Bytes`]: few are copied, many keep the block.
     pub(crate) fn into_bytes(self) -> Bytes {
         if self.filled < WORTH_A_BLOCK {
             Bytes::copy_from_slice(self.filled())
@@ -166,18 +166,18 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_needed_is_given_back() {
+    fn unneeded_blocks_are_freed() {
         let blocks = Blocks::default();
         let many: Vec<Block> = (0..10).map(|_| blocks.take()).collect();
         drop(many);
         let start = Instant::now();
         blocks.trim(start);
-        assert_eq!(blocks.free().blocks.len(), 10, "all of them were in use just now");
+        assert_eq!(blocks.free().blocks.len(), 10, "all of them were in use just before");
         blocks.trim(start);
         assert_eq!(
             blocks.free().blocks.len(),
             10,
-            "another carrier asks at the same time"
+            "another carrier trims at the same time"
         );
         let few = [blocks.take(), blocks.take()];
         drop(few);
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_are_kept_than_the_bound() {
+    fn the_number_of_free_blocks_is_bounded() {
         let blocks = Blocks::default();
         let many: Vec<Block> = (0..MOST_FREE + 5).map(|_| blocks.take()).collect();
         drop(many);

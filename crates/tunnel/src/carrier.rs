@@ -1,4 +1,4 @@
-//! What the core knows of one carrier: what is under way on it, how fast it is, whether it lives.
+//! State of one carrier in the core: bytes in flight, measured rate, and whether it is alive.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,49 +9,49 @@ use tokio::sync::Notify;
 use crate::frame::Frame;
 use crate::limits::Limits;
 
-/// Names one carrier for the life of a tunnel.
+/// Number of a carrier, unique within a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct CarrierId(pub(crate) u32);
 
-/// How long a measured rate or round trip counts.
+/// Time for which a measured rate or round trip counts.
 const MEMORY: Duration = Duration::from_secs(5);
 
-/// What a carrier may hold beyond its round trips. On a busy machine each hop waits for its turn: with less, what may
-/// be under way falls with the measured rate, and the rate with what may be under way.
+/// Time added to the round trip when the window is computed. On a busy machine each hop waits to be scheduled. Without
+/// this slack a lower measured rate would shrink the window, and a smaller window would lower the rate.
 const SLACK: Duration = Duration::from_millis(10);
 
-/// The shortest time by which a rate is measured; what seems shorter is the clock's grain.
+/// Shortest time with which a rate is computed. Anything shorter is the resolution of the clock.
 const SHORTEST_MEASURE: Duration = Duration::from_micros(50);
 
 #[derive(Debug)]
 pub(crate) struct CarrierState {
-    /// Rouses the writer of this carrier.
+    /// Wakes the writer of this carrier.
     pub(crate) wake: Arc<Notify>,
-    /// The writer found nothing to send and waits to be roused.
+    /// Whether the writer found nothing to send and waits for `wake`.
     pub(crate) idle: bool,
     sent: u64,
     acked: u64,
-    under_way: VecDeque<UnderWay>,
+    in_flight: VecDeque<InFlight>,
     received: u64,
-    ack_told: u64,
+    ack_sent: u64,
     pong_due: Option<u64>,
     ping: Ping,
     heard_at: Instant,
-    /// Since when there is reason to think that it is dead.
+    /// Since when the carrier is suspected to be dead.
     suspected_at: Option<Instant>,
-    /// It was asked for a sign of life and gave none for as long as that may take.
+    /// Whether the answer to a ping is overdue.
     doubted: bool,
-    fastest: Recent<u64>,
-    nearest: Recent<Duration>,
+    rates: Recent<u64>,
+    round_trips: Recent<Duration>,
 }
 
 #[derive(Debug)]
-struct UnderWay {
+struct InFlight {
     end: u64,
     sent_at: Instant,
     acked_then: u64,
     acked_then_at: Instant,
-    /// To be sent again when the carrier is lost; `None` for frames that are not worth it.
+    /// Frame to send again when the carrier is lost; `None` if it may be lost.
     frame: Option<Frame>,
 }
 
@@ -62,11 +62,11 @@ struct Ping {
     token: u64,
 }
 
-/// What a carrier's silence means.
+/// Result of judging a carrier's silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Life {
     Alive,
-    /// It is to be asked for a sign of life.
+    /// The carrier must be pinged.
     Ask,
     Dead,
 }
@@ -78,11 +78,11 @@ impl CarrierState {
             idle: false,
             sent: 0,
             acked: 0,
-            under_way: VecDeque::new(),
+            in_flight: VecDeque::new(),
             received: 0,
-            ack_told: 0,
+            ack_sent: 0,
             pong_due: None,
-            // A first ping measures the round trip before there is anything else to measure it by.
+            // The first ping measures the round trip before any frame is acknowledged.
             ping: Ping {
                 due: true,
                 asked_at: None,
@@ -91,31 +91,31 @@ impl CarrierState {
             heard_at: now,
             suspected_at: None,
             doubted: false,
-            fastest: Recent::new(now),
-            nearest: Recent::new(now),
+            rates: Recent::new(now),
+            round_trips: Recent::new(now),
         }
     }
 
-    /// The smallest round trip of late.
+    /// Returns the smallest recent round trip.
     pub(crate) fn rtt(&self) -> Option<Duration> {
-        self.nearest.best(std::cmp::Ordering::Less)
+        self.round_trips.best(std::cmp::Ordering::Less)
     }
 
-    /// Bytes that may still be sent before some are acknowledged, `beyond` more than bulk data may.
+    /// Returns how many bytes may be sent before some are acknowledged. `beyond` is added for frames other than bulk data.
     ///
-    /// The hops in between would take megabytes; what lies there cannot be overtaken. So no more is under way
-    /// than one and a half round trips and [`SLACK`] hold at the measured rate.
+    /// The hops between the ends would buffer megabytes, and urgent frames cannot overtake bytes in those buffers. So the
+    /// window is what one and a half round trips and [`SLACK`] hold at the measured rate.
     pub(crate) fn room(&self, limits: &Limits, beyond: u64) -> u64 {
         let trip = self.rtt().unwrap_or_default() * 3 / 2 + SLACK;
-        let rate = self.fastest.best(std::cmp::Ordering::Greater).unwrap_or_default();
+        let rate = self.rates.best(std::cmp::Ordering::Greater).unwrap_or_default();
         let holds = u64::try_from(u128::from(rate) * trip.as_micros() / 1_000_000).unwrap_or(u64::MAX);
         let most = holds.clamp(limits.least_in_flight, limits.most_in_flight);
         (most + beyond).saturating_sub(self.sent - self.acked)
     }
 
-    /// A frame of the carrier's own, which goes before all others.
+    /// Returns the next frame that concerns only this carrier; it precedes all others.
     ///
-    /// An acknowledgement rides along with whatever is sent, or goes alone once enough came.
+    /// An acknowledgement accompanies other frames, or is sent alone when enough bytes have arrived.
     pub(crate) fn own_frame(
         &mut self,
         now: Instant,
@@ -132,9 +132,9 @@ impl CarrierState {
                 token: self.ping.token,
             });
         }
-        let untold = self.received - self.ack_told;
-        if untold >= limits.ack_every || (untold > 0 && something_follows) {
-            self.ack_told = self.received;
+        let unacknowledged = self.received - self.ack_sent;
+        if unacknowledged >= limits.ack_every || (unacknowledged > 0 && something_follows) {
+            self.ack_sent = self.received;
             return Some(Frame::Ack {
                 received: self.received,
             });
@@ -142,15 +142,15 @@ impl CarrierState {
         None
     }
 
-    /// Whether the writer has something of the carrier's own to send, apart from anything else.
+    /// Returns whether a frame of the carrier itself must be sent even if there are no others.
     pub(crate) fn wants_to_send(&self, limits: &Limits) -> bool {
-        self.pong_due.is_some() || self.ping.due || self.received - self.ack_told >= limits.ack_every
+        self.pong_due.is_some() || self.ping.due || self.received - self.ack_sent >= limits.ack_every
     }
 
-    /// Notes that a frame of `length` bytes on the wire goes out.
+    /// Records that a frame of `length` bytes on the wire is sent.
     pub(crate) fn note_sent(&mut self, now: Instant, length: u64, keep: Option<Frame>) {
         self.sent += length;
-        self.under_way.push_back(UnderWay {
+        self.in_flight.push_back(InFlight {
             end: self.sent,
             sent_at: now,
             acked_then: self.acked,
@@ -159,19 +159,19 @@ impl CarrierState {
         });
     }
 
-    /// Notes that a frame of `length` bytes on the wire came.
+    /// Records that a frame of `length` bytes on the wire arrived.
     pub(crate) fn note_received(&mut self, now: Instant, length: u64) {
         self.received += length;
         self.heard_at = now;
         self.doubted = false;
     }
 
-    /// Whether it may be dead, as far as anybody can tell yet.
+    /// Returns whether the carrier may be dead: the answer to a ping is overdue.
     pub(crate) fn is_doubted(&self) -> bool {
         self.doubted
     }
 
-    /// Has it asked for a sign of life at once, which is not waited for as long as usual.
+    /// Pings the carrier at once, with a shorter limit than usual for the answer.
     pub(crate) fn suspect(&mut self, now: Instant) {
         self.suspected_at.get_or_insert(now);
         self.ping.due = true;
@@ -185,7 +185,7 @@ impl CarrierState {
         if token == self.ping.token
             && let Some(asked_at) = self.ping.asked_at.take()
         {
-            self.nearest
+            self.round_trips
                 .note(now, now.duration_since(asked_at), std::cmp::Ordering::Less);
             if !self.ping.due {
                 self.suspected_at = None;
@@ -199,26 +199,26 @@ impl CarrierState {
         }
         let mut newest = None;
         while self
-            .under_way
+            .in_flight
             .front()
             .is_some_and(|oldest| oldest.end <= received)
         {
-            newest = self.under_way.pop_front();
+            newest = self.in_flight.pop_front();
         }
         self.acked = received;
         let Some(newest) = newest else { return };
         let trip = now.duration_since(newest.sent_at);
         let taken = now.duration_since(newest.acked_then_at).max(SHORTEST_MEASURE);
         let rate = u128::from(received - newest.acked_then) * 1_000_000 / taken.as_micros().max(1);
-        self.nearest.note(now, trip, std::cmp::Ordering::Less);
-        self.fastest.note(
+        self.round_trips.note(now, trip, std::cmp::Ordering::Less);
+        self.rates.note(
             now,
             u64::try_from(rate).unwrap_or(u64::MAX),
             std::cmp::Ordering::Greater,
         );
     }
 
-    /// Judges the silence at `now`; an answer of [`Life::Ask`] makes a ping due.
+    /// Judges the silence at `now`. With [`Life::Ask`] a ping is due.
     pub(crate) fn life(&mut self, now: Instant, limits: &Limits) -> Life {
         let silent = now.duration_since(self.heard_at);
         if silent >= limits.dead_after {
@@ -227,7 +227,7 @@ impl CarrierState {
         if let Some(since) = self.suspected_at
             && now.duration_since(since) >= limits.dead_after_suspicion
         {
-            // What was heard at first may have come before the reason, and have waited in the kernel.
+            // Bytes that arrived early may have been in the kernel's buffers before the suspicion arose.
             if self.heard_at < since + limits.dead_after_suspicion / 2 {
                 return Life::Dead;
             }
@@ -242,13 +242,13 @@ impl CarrierState {
         Life::Ask
     }
 
-    /// What has to go out again over another carrier, in the order in which it was sent.
+    /// Returns the frames to send again over another carrier, in their original order.
     pub(crate) fn into_unacknowledged(self) -> impl DoubleEndedIterator<Item = Frame> {
-        self.under_way.into_iter().filter_map(|sent| sent.frame)
+        self.in_flight.into_iter().filter_map(|sent| sent.frame)
     }
 }
 
-/// The best of the values that were noted of late: within one or two spans of [`MEMORY`].
+/// Best of the recently recorded values, of the last one or two spans of [`MEMORY`].
 #[derive(Debug)]
 struct Recent<T> {
     since: Instant,
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_carrier_holds_no_more_than_its_rate_and_round_trip_ask_for() {
+    fn a_carrier_holds_no_more_than_its_rate_allows() {
         let start = Instant::now();
         let mut carrier = CarrierState::new(start);
         assert_eq!(carrier.room(&limits(), 0), 100, "nothing is known yet");
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn an_acknowledgement_beyond_what_was_sent_is_ignored() {
+    fn an_acknowledgement_of_unsent_bytes_is_ignored() {
         let start = Instant::now();
         let mut carrier = CarrierState::new(start);
         carrier.note_sent(start, 50, None);
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_not_acknowledged_goes_out_again() {
+    fn only_unacknowledged_frames_are_sent_again() {
         let start = Instant::now();
         let mut carrier = CarrierState::new(start);
         carrier.note_sent(start, 10, Some(Frame::Ping { token: 1 }));
@@ -329,11 +329,11 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_asked_about_once_and_then_is_death() {
+    fn a_silent_carrier_is_pinged_once_and_then_dead() {
         let start = Instant::now();
         let limits = Limits::default();
         let mut carrier = CarrierState::new(start);
-        let _first_ping = carrier.own_frame(start, &limits, false);
+        let _ = carrier.own_frame(start, &limits, false);
         carrier.pong(start, 1);
         assert_eq!(carrier.life(start + Duration::from_secs(1), &limits), Life::Alive);
         assert_eq!(carrier.life(start + limits.ping_after, &limits), Life::Ask);
@@ -345,10 +345,10 @@ mod tests {
         assert_eq!(carrier.life(start + limits.dead_after, &limits), Life::Dead);
     }
 
-    /// A carrier that is suspected, and was asked for a sign of life.
+    /// Returns a suspected carrier whose ping was sent.
     fn suspected(start: Instant, limits: &Limits) -> CarrierState {
         let mut carrier = CarrierState::new(start);
-        let _first_ping = carrier.own_frame(start, limits, false);
+        let _ = carrier.own_frame(start, limits, false);
         carrier.pong(start, 1);
         carrier.suspect(start);
         assert!(matches!(
@@ -363,7 +363,7 @@ mod tests {
         let (start, limits) = (Instant::now(), Limits::default());
         let late = start + limits.dead_after_suspicion;
         let mut carrier = suspected(start, &limits);
-        // What had come before is no sign of life, and more reasons make it no younger.
+        // Bytes that were in the buffers are no sign of life, and another suspicion does not extend the limit.
         carrier.note_received(start + Duration::from_millis(5), 1);
         carrier.suspect(late - Duration::from_millis(1));
         assert_eq!(
@@ -374,13 +374,13 @@ mod tests {
     }
 
     #[test]
-    fn a_suspected_carrier_that_answers_or_goes_on_is_alive() {
+    fn a_suspected_carrier_that_sends_anything_is_alive() {
         let (start, limits) = (Instant::now(), Limits::default());
         let late = start + limits.dead_after_suspicion;
         let mut answers = suspected(start, &limits);
         answers.pong(start + Duration::from_millis(5), 2);
         assert_eq!(answers.life(late, &limits), Life::Alive);
-        // A slow one that is full of data, behind which the answer waits.
+        // A slow carrier with much data in front of the answer.
         let mut goes_on = suspected(start, &limits);
         goes_on.note_received(late - Duration::from_millis(1), 1);
         assert_eq!(goes_on.life(late, &limits), Life::Alive);

@@ -1,14 +1,14 @@
-//! Every decision of the tunnel, without I/O or clock.
+//! Core: every decision of the tunnel, without I/O or clock.
 //!
-//! The shell tells it what came over a carrier, what programs read and wrote, and what time it is; it says which
-//! frames go next on which carrier. Frames that matter are kept until the peer acknowledged the bytes they took;
-//! when a carrier is lost they go out again over another one, and the receiver, by offsets and stream names,
-//! takes each byte once.
+//! The shell passes in the frames that arrived, the bytes that programs wrote, and the time. The core returns the frames
+//! to send next on each carrier. Frames that must not be lost are kept until the peer has acknowledged their bytes. When
+//! a carrier is lost they are sent again over another one, and the receiver uses offsets and stream numbers to take each
+//! byte once.
 //!
 //! ```text
-//! schedule   what goes next on which carrier
-//! incoming   what came over a carrier
-//! streams    what the shell does with streams
+//! schedule   which frames are sent next on a carrier
+//! incoming   frames that arrive over a carrier
+//! streams    operations of the shell on streams
 //! ```
 
 mod incoming;
@@ -30,14 +30,14 @@ use crate::limits::{CARRIERS, Limits};
 use crate::receive::ReceiveHalf;
 use crate::send::SendHalf;
 
-/// Which end of the tunnel this is.
+/// End of the tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     Client,
     Agent,
 }
 
-/// What the shell has to act on.
+/// Event that the shell must handle.
 #[derive(Debug)]
 pub(crate) enum Event {
     Incoming {
@@ -77,7 +77,7 @@ pub(crate) enum Event {
     Goodbye(Farewell),
 }
 
-/// The peer sent what its role does not allow.
+/// Error: the peer sent a frame that its role does not allow.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Breach;
 
@@ -87,13 +87,13 @@ struct StreamState {
     receive: ReceiveHalf,
     opening: Opening,
     reset: Option<ResetCause>,
-    /// The handle is gone; what was written is still to go out.
+    /// Whether the handle is gone, while written bytes are still to be sent.
     detached: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Opening {
-    /// The answer to `Open` is awaited, at the client or by the agent's shell.
+    /// `Open` is not answered yet, by the agent or by the agent's shell.
     Pending,
     Open,
     Refused(StreamRefusal),
@@ -149,28 +149,29 @@ impl Core {
         self.streams.len()
     }
 
-    /// Carriers that live, as far as they were heard of late.
+    /// Returns the number of carriers without those whose answer to a ping is overdue.
     pub(crate) fn carrier_count(&self) -> usize {
         let doubted = |carrier: &&CarrierState| carrier.is_doubted();
         self.carriers.len() - self.carriers.values().filter(doubted).count()
     }
 
-    /// Stream bytes sent and received.
+    /// Returns the stream bytes sent and received.
     pub(crate) fn volume(&self) -> (u64, u64) {
         (self.sent, self.received)
     }
 
-    /// Datagrams that were dropped because too many waited.
+    /// Returns the number of datagrams that were dropped because the queue was full.
     pub(crate) fn dropped_datagrams(&self) -> u64 {
         self.dropped_datagrams
     }
 
-    /// The shortest round trip of any carrier.
+    /// Returns the shortest round trip of all carriers.
     pub(crate) fn rtt(&self) -> Option<Duration> {
         self.carriers.values().filter_map(CarrierState::rtt).min()
     }
 
-    /// Adds a carrier whose proof is done. One more than a session has tells that another one is dead.
+    /// Adds a carrier after its proof. If there are more than [`CARRIERS`] now, one of the others must be dead, so all are
+    /// suspected.
     pub(crate) fn attach(&mut self, now: Instant) -> (CarrierId, Arc<Notify>) {
         if self.carriers.len() >= CARRIERS {
             self.suspect_all(now);
@@ -183,7 +184,7 @@ impl Core {
         (id, wake)
     }
 
-    /// Removes a carrier; what it may have lost goes out again.
+    /// Removes a carrier. Frames that it may have lost are sent again.
     pub(crate) fn lose(&mut self, id: CarrierId) {
         let Some(carrier) = self.carriers.remove(&id) else {
             return;
@@ -197,25 +198,25 @@ impl Core {
             };
             queue.push_front(frame);
         }
-        self.rouse_all();
+        self.wake_all_writers();
     }
 
-    /// Asks every carrier for a sign of life, and waits for it no longer than for one that may be dead.
+    /// Pings every carrier, and gives each only the shorter limit to answer.
     pub(crate) fn suspect_all(&mut self, now: Instant) {
         for carrier in self.carriers.values_mut() {
             carrier.suspect(now);
-            rouse(carrier);
+            wake_writer(carrier);
         }
     }
 
-    /// Whether a carrier lives; a silent one is asked.
+    /// Judges whether a carrier is alive, and pings a silent one.
     pub(crate) fn tick(&mut self, id: CarrierId, now: Instant) -> Life {
         let Some(carrier) = self.carriers.get_mut(&id) else {
             return Life::Dead;
         };
         let life = carrier.life(now, &self.limits);
         if life == Life::Ask {
-            rouse(carrier);
+            wake_writer(carrier);
         }
         life
     }
@@ -243,7 +244,7 @@ impl StreamState {
     }
 }
 
-fn rouse(carrier: &mut CarrierState) {
+fn wake_writer(carrier: &mut CarrierState) {
     if std::mem::take(&mut carrier.idle) {
         carrier.wake.notify_one();
     }

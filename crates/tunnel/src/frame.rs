@@ -1,32 +1,32 @@
-//! The frames of the tunnel: bytes to values and back, without I/O.
+//! Frames of the tunnel and their encoding, without I/O.
 //!
-//! Every frame begins with eight bytes, `kind: u8 | length: u24 | subject: u32`, all big-endian. `length` counts
-//! the bytes after this head, `subject` names the stream, question, flow or echo request that the frame is about
-//! (zero where it is about the carrier). The specification is `docs/tunnel-protocol.md`.
+//! Every frame begins with eight bytes, `kind: u8 | length: u24 | subject: u32`, all big-endian. `length` counts the
+//! bytes after this head. `subject` is the number of the stream, question, flow or echo request that the frame is about,
+//! or zero if it is about the carrier. The specification is `docs/tunnel-protocol.md`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-/// Length in bytes of the head that every frame begins with.
+/// Length of a frame's head in bytes.
 pub const HEAD: usize = 8;
 
-/// The most stream bytes that one `Data` frame carries.
+/// Largest number of stream bytes in a `Data` frame.
 pub const MAX_DATA: usize = 64 * 1024;
 
-/// The most bytes after the head of any frame; a longer one is a violation of the protocol.
+/// Largest number of bytes after the head of any frame; a longer one violates the protocol.
 ///
 /// A datagram and a DNS message are at most 65,535 bytes, and fields before them take at most 32.
 pub const MAX_BODY: usize = 64 * 1024 + 32;
 
-/// Names one stream for the life of a tunnel. The client counts up from 1 and never uses one twice.
+/// Number of a stream, unique within a tunnel. The client counts up from 1 and never reuses one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub u32);
 
-/// Why the far end could not connect, as `connect(2)` would have told a program there.
+/// Reason for which the far end could not connect, as `connect(2)` would report it there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StreamRefusal {
-    /// Nothing listens there (`ECONNREFUSED`).
+    /// No program listens at the address (`ECONNREFUSED`).
     #[error("connection refused")]
     Refused,
     /// The host does not answer (`EHOSTUNREACH`).
@@ -35,27 +35,27 @@ pub enum StreamRefusal {
     /// There is no route to the network (`ENETUNREACH`).
     #[error("network unreachable")]
     NetworkUnreachable,
-    /// No answer within the time that connecting may take (`ETIMEDOUT`).
+    /// Connecting was not answered in time (`ETIMEDOUT`).
     #[error("connection timed out")]
     TimedOut,
-    /// A policy forbids it (`EACCES`, `EPERM`).
+    /// A policy forbids the connection (`EACCES`, `EPERM`).
     #[error("prohibited")]
     Prohibited,
-    /// The far end has no room for one more stream.
+    /// The far end has no room for another stream.
     #[error("the agent has no room for another connection")]
     Exhausted,
-    /// The tunnel ended before there was an answer.
+    /// The tunnel ended before the connection was answered.
     #[error("the tunnel ended")]
     TunnelEnded,
 }
 
-/// Why a stream ended without all its bytes.
+/// Reason for which a stream ended before all its bytes arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResetCause {
-    /// The connection itself was reset by the program or the service.
+    /// The program or the service reset the connection.
     #[error("connection reset by peer")]
     Reset,
-    /// One end gave the stream up.
+    /// One end gave up the stream.
     #[error("connection given up")]
     Cancelled,
     /// The agent that held the far end of the connection is gone.
@@ -63,26 +63,26 @@ pub enum ResetCause {
     AgentLost,
 }
 
-/// Why a DNS question was not answered.
+/// Reason for which a DNS question was not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
     /// The cluster's name servers did not answer in time.
     #[error("the cluster's DNS did not answer in time")]
     TimedOut,
-    /// The cluster's name servers could not be reached at all.
+    /// The cluster's name servers could not be reached.
     #[error("the cluster's DNS cannot be reached")]
     Unreachable,
-    /// The tunnel has no carrier, or ended.
+    /// The tunnel has no carrier, or has ended.
     #[error("there is no connection to the cluster")]
     NoTunnel,
 }
 
-/// Why an end leaves the tunnel.
+/// Reason for which an end leaves the tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Farewell {
-    /// The session ends and its agent is to end too.
+    /// The session ends, and its agent must end as well.
     SessionEnds,
-    /// The session ends; its agent waits for the next one until its grace time is over.
+    /// The session ends; its agent waits for the next one until its grace is over.
     SessionLeaves,
     /// The agent ends.
     AgentEnds,
@@ -91,144 +91,144 @@ pub enum Farewell {
 /// One frame. Integers are big-endian on the wire; `stream`, `id` and `flow` are the subject in the head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
-    /// Asks the agent for a TCP connection; `credit` is how many bytes the client takes at first.
+    /// Request of the client for a TCP connection.
     Open {
         /// The new stream.
         stream: StreamId,
-        /// Where the connection goes.
+        /// Destination of the connection.
         to: SocketAddr,
-        /// Bytes that the client is ready to receive.
+        /// Number of bytes that the client can receive at first.
         credit: u32,
     },
-    /// The connection stands; `credit` is how many bytes the agent takes at first.
+    /// Answer to `Open`: the connection is established.
     Opened {
         /// The stream.
         stream: StreamId,
-        /// Bytes that the agent is ready to receive.
+        /// Number of bytes that the agent can receive at first.
         credit: u32,
     },
-    /// The connection could not be made.
+    /// Answer to `Open`: the connection failed.
     Refused {
-        /// The stream, which is over with this.
+        /// The stream, which ends with this frame.
         stream: StreamId,
-        /// Why.
+        /// Reason of the failure.
         refusal: StreamRefusal,
     },
-    /// Bytes of a stream, the first of them at `offset`.
+    /// Bytes of a stream.
     Data {
         /// The stream.
         stream: StreamId,
-        /// Place of the first byte, counted from the start of the stream.
+        /// Offset of the first byte from the start of the stream.
         offset: u64,
         /// The bytes.
         payload: Bytes,
     },
-    /// The peer may send bytes up to, not including, `limit`.
+    /// Permission for the peer to send bytes before `limit`.
     Credit {
         /// The stream.
         stream: StreamId,
-        /// End of what may be sent, counted from the start of the stream.
+        /// Offset from the start of the stream of the first byte that may not be sent.
         limit: u64,
     },
-    /// No byte follows after `offset`.
+    /// End of the stream in this direction.
     Fin {
         /// The stream.
         stream: StreamId,
-        /// Length of the stream in this direction.
+        /// Length of the stream in this direction, in bytes.
         offset: u64,
     },
-    /// The stream is over in both directions.
+    /// End of the stream in both directions.
     Reset {
         /// The stream.
         stream: StreamId,
-        /// Why.
+        /// Reason of the reset.
         cause: ResetCause,
     },
-    /// A DNS question, a whole message as in RFC 1035 section 4.
+    /// A DNS question: a whole message as in RFC 1035 section 4.
     Ask {
-        /// Names the question until it is answered.
+        /// Number of the question until it is answered.
         id: u32,
         /// The message.
         message: Bytes,
     },
-    /// What the cluster's DNS said.
+    /// Answer of the cluster's DNS to a question.
     Answer {
         /// The question.
         id: u32,
-        /// The message, or why there is none.
+        /// The message, or the reason why there is none.
         outcome: Result<Bytes, AskError>,
     },
-    /// A UDP payload for `to`; all datagrams of one flow leave the agent from one socket.
+    /// A UDP payload from the client. The agent sends all datagrams of one flow from one socket.
     Datagram {
-        /// The flow, named by the client.
+        /// Number of the flow, chosen by the client.
         flow: u32,
-        /// Where it goes.
+        /// Destination of the datagram.
         to: SocketAddr,
         /// The payload.
         payload: Bytes,
     },
-    /// A UDP payload that came back to a flow.
+    /// A UDP payload that the agent received for a flow.
     Delivery {
         /// The flow.
         flow: u32,
         /// The payload.
         payload: Bytes,
     },
-    /// The far end of a flow does not listen.
+    /// Report that a datagram of a flow could not be delivered.
     Undeliverable {
         /// The flow.
         flow: u32,
-        /// Why.
+        /// Reason of the failure.
         refusal: StreamRefusal,
     },
     /// An ICMP echo request.
     Echo {
-        /// Names the request until it is answered.
+        /// Number of the request until it is answered.
         id: u32,
-        /// Whom to ask.
+        /// Address of the host to ping.
         to: IpAddr,
         /// The payload.
         payload: Bytes,
     },
-    /// The echo request was answered, by the host itself.
+    /// The host's answer to an echo request.
     Echoed {
         /// The request.
         id: u32,
         /// The payload.
         payload: Bytes,
     },
-    /// Is this carrier alive? To be answered at once.
+    /// Check that the carrier is alive. The peer answers at once with `Pong`.
     Ping {
-        /// Given back in the answer.
+        /// Value that the answer repeats.
         token: u64,
     },
-    /// It is.
+    /// Answer to `Ping`.
     Pong {
-        /// As asked.
+        /// The token of the ping.
         token: u64,
     },
-    /// How many bytes of frames came whole over this carrier since its proof.
+    /// Number of bytes of whole frames that arrived over this carrier since its proof.
     Ack {
-        /// The count.
+        /// The number of bytes.
         received: u64,
     },
-    /// The sender of this leaves.
+    /// Notice that the sender leaves the tunnel.
     Goodbye {
-        /// How.
+        /// Reason for leaving.
         farewell: Farewell,
     },
 }
 
-/// What is wrong with bytes that are not a frame. The carrier they came over cannot be used any further.
+/// Reason for which bytes are not a frame. The carrier cannot be used after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// A length over [`MAX_BODY`].
+    /// The length exceeds [`MAX_BODY`].
     #[error("a frame of {0} bytes is longer than the protocol allows")]
     TooLong(usize),
-    /// A kind that this version does not know.
+    /// This version does not know the kind.
     #[error("frame kind {0} is unknown")]
     UnknownKind(u8),
-    /// Fields that do not fit the kind.
+    /// The fields do not fit the kind.
     #[error("frame kind {0} has a malformed body")]
     Malformed(u8),
 }
@@ -255,7 +255,7 @@ mod kind {
 }
 
 impl Frame {
-    /// Appends the head and all fields but the payload, which follows them unchanged on the wire.
+    /// Appends the head and all fields except the payload, which follows them unchanged on the wire.
     pub fn encode_head(&self, out: &mut BytesMut) {
         let start = out.len();
         out.put_bytes(0, HEAD);
@@ -335,7 +335,7 @@ impl Frame {
         out[start + 4..start + 8].copy_from_slice(&subject.to_be_bytes());
     }
 
-    /// Bytes of the whole frame on the wire.
+    /// Returns the length of the whole frame on the wire, in bytes.
     pub fn wire_length(&self) -> usize {
         const SOCKET_ADDR_V4: usize = 2 + 1 + 4;
         const SOCKET_ADDR_V6: usize = 2 + 1 + 16;
@@ -365,7 +365,7 @@ impl Frame {
         HEAD + fields + self.payload().map_or(0, Bytes::len)
     }
 
-    /// The bytes that follow the fields, which are sent as they are, without a copy.
+    /// Returns the bytes that follow the fields on the wire, and are sent without a copy.
     pub fn payload(&self) -> Option<&Bytes> {
         match self {
             Frame::Data { payload, .. }
@@ -392,7 +392,7 @@ impl Frame {
         }
     }
 
-    /// Whether the bytes begin with a whole frame, or with what can never become one.
+    /// Returns whether [`Frame::decode`] can decide about the first bytes: they are a whole frame, or can never be one.
     pub fn is_decided(bytes: &[u8]) -> bool {
         let Some(head) = bytes.first_chunk::<HEAD>() else {
             return false;
@@ -401,11 +401,11 @@ impl Frame {
         length > MAX_BODY || bytes.len() >= HEAD + length
     }
 
-    /// Takes one frame off the front of `buffer`, sharing its bytes, or `None` while it is not whole.
+    /// Takes one frame from the front of `buffer`, sharing its bytes. Returns `None` while the frame is incomplete.
     ///
     /// # Errors
     ///
-    /// [`FrameError`] where the bytes are not a frame of this version.
+    /// Returns [`FrameError`] if the bytes are not a frame of this version.
     pub fn decode(buffer: &mut Bytes) -> Result<Option<Frame>, FrameError> {
         let Some(head) = buffer.first_chunk::<HEAD>() else {
             return Ok(None);

@@ -1,11 +1,11 @@
-//! Which stream names the client has used: an `Open` may come twice, and out of order, over several carriers.
+//! Record of the stream numbers that were used: an `Open` may arrive twice and out of order, over several carriers.
 
 use std::collections::BTreeSet;
 
 use crate::frame::StreamId;
 
-/// A set of stream names that stays small because the client counts them up: everything below a mark, and the
-/// few that came early.
+/// Set of used stream numbers. It stays small because the client counts up: one mark stands for all numbers below it, and
+/// only those above it are stored.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     below: u32,
@@ -13,7 +13,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Adds a name; false when it was there already.
+    /// Adds a number. Returns false if it was used already.
     pub(crate) fn insert(&mut self, StreamId(id): StreamId) -> bool {
         if id < self.below || !self.early.insert(id) {
             return false;
@@ -24,8 +24,8 @@ impl Seen {
         true
     }
 
-    /// Takes names that have not come for used ones, until no more than `most` are kept one by one. An agent that took
-    /// another one's place never sees the names that its client used before.
+    /// Treats missing numbers as used until at most `most` numbers are stored. An agent that replaced another one never
+    /// sees the numbers that the client used before.
     pub(crate) fn keep_at_most(&mut self, most: usize) {
         while self.early.len() > most {
             let Some(first) = self.early.pop_first() else {
@@ -43,7 +43,7 @@ impl Seen {
         self.early.len()
     }
 
-    /// A set that counts names from `first` on.
+    /// Returns an empty set in which numbers start at `first`.
     pub(crate) fn starting_at(StreamId(first): StreamId) -> Seen {
         Seen {
             below: first,
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_new_once_in_whatever_order_names_come() {
+    fn a_number_is_new_once_in_any_order() {
         let mut seen = Seen::starting_at(StreamId(1));
         for id in [3, 1, 2, 5, 4] {
             assert!(seen.insert(StreamId(id)), "{id}");
@@ -67,15 +67,15 @@ mod tests {
     }
 
     #[test]
-    fn names_that_never_come_do_not_let_the_set_grow() {
+    fn numbers_that_never_come_do_not_let_the_set_grow() {
         let mut seen = Seen::starting_at(StreamId(1));
         for id in (1000..3000).step_by(2) {
             assert!(seen.insert(StreamId(id)));
             seen.keep_at_most(100);
             assert!(seen.early() <= 100);
         }
-        assert!(!seen.insert(StreamId(1)), "a name that far back counts as used");
-        assert!(!seen.insert(StreamId(2998)), "a name is new once");
-        assert!(seen.insert(StreamId(2997)), "one that is only late is new");
+        assert!(!seen.insert(StreamId(1)), "a number that far back counts as used");
+        assert!(!seen.insert(StreamId(2998)), "a number is new once");
+        assert!(seen.insert(StreamId(2997)), "a late number is new");
     }
 }

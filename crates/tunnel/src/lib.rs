@@ -1,8 +1,8 @@
 //! Many streams over a few carriers.
 //!
-//! The tunnel joins a session on the laptop with its agent in the cluster. Above it are TCP connections, DNS
-//! questions, datagrams and echo requests; below it are *carriers*: byte pipes that may stall, break at any byte
-//! and be replaced while everything above goes on.
+//! The tunnel connects a session on the laptop with its agent in the cluster. It carries TCP connections, DNS questions,
+//! datagrams and echo requests over *carriers*: byte pipes that may stall, break at any byte, and be replaced while
+//! everything above them continues.
 //!
 //! ```text
 //! open / read / write ──► core (streams, credits, schedule) ──► frames ──► carrier writer ──►
@@ -11,13 +11,13 @@
 //!
 //! * [`frame`] is the codec: bytes to frames and back, without I/O.
 //! * [`proof`] is the mutual proof with which each carrier begins.
-//! * `core` holds every decision, without I/O or clock: which frame goes next on which carrier, what may be sent,
+//! * `core` makes every decision, without I/O or clock: which frame is sent next on which carrier, what may be sent,
 //!   what must be sent again.
 //! * [`Tunnel`] and [`Stream`] are the thin asynchronous shell that moves bytes between the core and carriers.
-//! * `blocks` is the memory that bytes are in meanwhile.
-//! * [`splice()`] joins a stream with a TCP socket, keeping half-close and reset.
+//! * `blocks` is the pool of memory that holds bytes meanwhile.
+//! * [`splice()`] connects a stream with a TCP socket, and preserves half-close and reset.
 //!
-//! It must not know Kubernetes, packets, or how a carrier is made. The written form of the protocol is
+//! This crate must not know Kubernetes, packets, or how a carrier is opened. The specification of the protocol is
 //! `docs/tunnel-protocol.md`.
 
 pub mod frame;

@@ -1,43 +1,44 @@
-//! Every bound of the tunnel in one table.
+//! Table of all limits of the tunnel.
 
 use std::time::Duration;
 
-/// Carriers that a session keeps open: one for conversations, one for bulk data, and neither waits for the other.
+/// Number of carriers that a session keeps open: one for conversations and one for bulk data, which do not delay each
+/// other.
 pub const CARRIERS: usize = 2;
 
-/// How large and how long things may get. [`Limits::default`] is what both ends use; tests take smaller ones.
+/// Limits of sizes and times. Both ends use [`Limits::default`]; tests use smaller ones.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Bytes that may be sent on a stream before the first credit.
+    /// Number of bytes that may be sent on a stream before the first `Credit` frame.
     pub first_credit: u32,
-    /// The most that a stream's credit grows to, in bytes.
+    /// Largest credit of a stream, in bytes.
     pub most_credit: u64,
-    /// Bytes received but not yet read, over all streams, above which credits stop growing.
+    /// Number of bytes received but not read, over all streams, above which credits stop growing.
     pub receive_budget: u64,
-    /// Bytes that a program may write ahead of what was sent, for each stream.
+    /// Number of bytes of each stream that a program may write before they are sent.
     pub send_buffer: usize,
-    /// Streams at one time.
+    /// Number of streams at one time.
     pub streams: usize,
-    /// Datagrams and echo frames that wait to be sent; the oldest is dropped.
+    /// Number of datagrams and echo frames that wait to be sent; when there are more, the oldest is dropped.
     pub datagrams: usize,
-    /// Bytes that may be under way on one carrier at the least, whatever its measured rate.
+    /// Smallest window of a carrier in bytes, whatever its measured rate.
     pub least_in_flight: u64,
-    /// The most bytes under way on one carrier.
+    /// Largest window of a carrier in bytes.
     pub most_in_flight: u64,
-    /// Bytes received after which a carrier is told at once that they came; at most half of what may be under way.
-    /// Each such word wakes every hop of the way: few of them leave the hops more time for data.
+    /// Number of bytes after which their arrival is acknowledged at once; at most half of the window. Each
+    /// acknowledgement wakes every hop of the path, so fewer of them leave the hops more time for data.
     pub ack_every: u64,
-    /// How long a carrier may be silent before it is asked for a sign of life.
+    /// Silence after which a carrier is pinged.
     pub ping_after: Duration,
-    /// How long a carrier may be silent before it counts as dead.
+    /// Silence after which a carrier counts as dead.
     pub dead_after: Duration,
-    /// The same of a carrier of which there is reason to think that it is dead.
+    /// Silence after which a suspected carrier counts as dead.
     pub dead_after_suspicion: Duration,
-    /// How long the proof at the start of a carrier may take.
+    /// Limit of the proof at the start of a carrier.
     pub proof: Duration,
-    /// How long the far end may take over a connection.
+    /// Limit of the far end's answer to `Open`.
     pub open: Duration,
-    /// How long an answer of the cluster's DNS may take.
+    /// Limit of an answer of the cluster's DNS.
     pub ask: Duration,
 }
 

@@ -1,7 +1,7 @@
-//! The mutual proof with which each carrier begins.
+//! Mutual proof with which each carrier begins.
 //!
-//! Both ends hold the session's key. Each shows that it does, bound to fresh random bytes of both and to every
-//! field that was exchanged, before the other acts on anything it says:
+//! Both ends hold the session's key. Each proves that before the other acts on anything it sends. The proof covers fresh
+//! random bytes of both ends and every field that was exchanged:
 //!
 //! ```text
 //! client ─► magic, version, features, client nonce
@@ -9,10 +9,10 @@
 //! client ─► tunnel, HMAC(key, "client" | all of the above, tunnel)
 //! ```
 //!
-//! Frames may follow the client's last message at once: one round trip in all. `instance` names one run of an
-//! agent, `tunnel` one run of a session; a carrier with a known tunnel joins it, with another one begins anew.
-//! `domain` is the cluster's own, which only a pod knows: a session needs it before the first name, from a new agent
-//! and from one that it found.
+//! Frames may follow the client's last message at once: one round trip in all. `instance` identifies one run of an agent,
+//! `tunnel` one run of a session. A carrier with a known tunnel joins it; one with another tunnel begins a new one.
+//! `domain` is the cluster domain, which only a pod knows. A session needs it before it resolves the first name, from a
+//! new agent and from one that it found.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use sha2::Sha256;
 use slipway_key::Key;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// The version of the protocol in `docs/tunnel-protocol.md`.
+/// Version of the protocol, as `docs/tunnel-protocol.md` specifies it.
 pub const VERSION: u16 = 2;
 
 const MAGIC: [u8; 4] = *b"SLWY";
@@ -31,12 +31,12 @@ const HELLO: usize = 4 + 2 + 4 + NONCE;
 const INSTANCE: usize = 8;
 const ATTACH: usize = 8;
 
-/// What an agent says of itself to whoever holds its key.
+/// Data that an agent sends to a client in its proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Introduction {
-    /// Names this run of the agent.
+    /// Random number that identifies this run of the agent.
     pub instance: u64,
-    /// The domain of the cluster's names as the agent's pod was told it, of at most 255 bytes; a longer one counts as none.
+    /// Cluster domain as the agent's pod knows it, at most 255 bytes. A longer one is not sent.
     pub domain: Option<String>,
 }
 
@@ -57,44 +57,45 @@ fn mac(key: &Key, role: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
     mac
 }
 
-/// HMAC pads a shorter key with zeros to the block of its hash (RFC 2104 section 2).
+/// Pads a key with zeros to the block size of the hash, as HMAC does (RFC 2104 section 2).
 fn pad_to_block(key: &[u8; 32]) -> [u8; 64] {
     let mut block = [0; 64];
     block[..32].copy_from_slice(key);
     block
 }
 
-/// Why a carrier's start failed.
+/// Reason for which the proof failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProofError {
-    /// The system gave no random bytes.
-    #[error("the system gave no random bytes")]
+    /// The system returned no random bytes.
+    #[error("the system returned no random bytes")]
     NoRandom,
-    /// The peer does not speak this protocol at all.
-    #[error("the other end does not speak Slipway's tunnel protocol")]
+    /// The peer does not speak this protocol.
+    #[error("the peer does not speak Slipway's tunnel protocol")]
     NotATunnel,
-    /// The peer speaks another version of it.
-    #[error("the other end speaks version {theirs} of the tunnel protocol, this one version {VERSION}")]
+    /// The peer speaks another version of the protocol.
+    #[error("the peer speaks version {theirs} of the tunnel protocol, this end version {VERSION}")]
     Version {
         /// The peer's version.
         theirs: u16,
     },
     /// The peer does not hold the session's key.
-    #[error("the other end does not hold this session's key")]
+    #[error("the peer does not have this session's key")]
     WrongKey,
-    /// The proof took longer than it may.
-    #[error("the other end did not answer within {0:?}")]
+    /// The peer did not answer in time.
+    #[error("the peer did not answer within {0:?}")]
     TimedOut(Duration),
     /// The carrier broke.
     #[error("the carrier broke during the proof")]
     Broken(#[from] std::io::Error),
 }
 
-/// The client's side. `tunnel` names this run of the session; the result is what the agent says of itself.
+/// Runs the client's side of the proof, and returns the agent's introduction. `tunnel` identifies this run of the
+/// session.
 ///
 /// # Errors
 ///
-/// [`ProofError`]; the carrier is of no use then.
+/// Returns [`ProofError`]; the carrier must not be used then.
 pub async fn prove_to_agent<R, W>(
     key: &Key,
     tunnel: u64,
@@ -143,11 +144,11 @@ where
     .await
 }
 
-/// The agent's side. The result names the run of the session.
+/// Runs the agent's side of the proof, and returns the number that identifies the run of the session.
 ///
 /// # Errors
 ///
-/// [`ProofError`]; the carrier is of no use then.
+/// Returns [`ProofError`]; the carrier must not be used then.
 pub async fn prove_to_client<R, W>(
     key: &Key,
     introduction: &Introduction,
@@ -195,7 +196,7 @@ fn hello() -> Result<[u8; HELLO], ProofError> {
     let mut hello = [0; HELLO];
     hello[..4].copy_from_slice(&MAGIC);
     hello[4..6].copy_from_slice(&VERSION.to_be_bytes());
-    // Bytes 6 to 10 name optional features; version 2 has none and ignores those of its peer.
+    // Bytes 6 to 10 are flags of optional features; version 2 has none and ignores those of its peer.
     getrandom::fill(&mut hello[10..]).map_err(|_| ProofError::NoRandom)?;
     Ok(hello)
 }
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_false_word_about_the_domain_is_no_proof() {
+    async fn a_forged_domain_fails_the_proof() {
         let key = Key::generate().unwrap();
         let (near, far) = duplex(4096);
         let (mut near_read, mut near_write) = tokio::io::split(near);
@@ -274,12 +275,12 @@ mod tests {
             from_agent.read_exact(&mut welcome).await.unwrap();
             welcome[HELLO + INSTANCE + 1] ^= 1;
             to_client.write_all(&welcome).await.unwrap();
-            // Not dropped while the client thinks about it: the agent would see that as an end of its own.
+            // Keep the pipes open while the client decides: otherwise the agent would see the end of the carrier.
             (from_client, to_client, from_agent, to_agent)
         };
         let outcome = tokio::select! {
             outcome = async { tokio::join!(client, liar).0 } => outcome,
-            _ = agent => unreachable!("the client says nothing to whoever lied"),
+            _ = agent => unreachable!("the client sends nothing to an agent that lied"),
         };
         assert!(matches!(outcome, Err(ProofError::WrongKey)));
     }
@@ -299,7 +300,7 @@ mod tests {
         assert!(matches!(client, Err(ProofError::WrongKey)));
         assert!(
             matches!(agent, Err(ProofError::Broken(_))),
-            "the client says nothing to a false agent"
+            "the client sends nothing to a false agent"
         );
     }
 

@@ -1,4 +1,4 @@
-//! The receiving half of a stream: bytes put back into order, and the credit that lets more come.
+//! Receiving half of a stream: puts bytes in order, and grants credit for more.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::task::Waker;
@@ -9,13 +9,13 @@ use bytes::{Buf, Bytes};
 #[derive(Debug)]
 pub(crate) struct ReceiveHalf {
     ready: VecDeque<Bytes>,
-    /// Bytes that came before the ones in front of them, by offset; none overlap.
+    /// Bytes that arrived before earlier ones, by offset. None overlap.
     early: BTreeMap<u64, Bytes>,
-    /// Every byte before this one is in order.
+    /// Offset before which every byte is in order.
     next: u64,
-    /// Every byte before this one was read.
+    /// Offset before which every byte was read.
     read: u64,
-    /// What the peer may send up to.
+    /// Offset before which the peer may send.
     limit: u64,
     window: u64,
     granted_at: Option<Instant>,
@@ -23,7 +23,7 @@ pub(crate) struct ReceiveHalf {
     pub(crate) waker: Option<Waker>,
 }
 
-/// The peer broke the protocol on this stream.
+/// Error: the peer violated the protocol on this stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Violation;
 
@@ -42,11 +42,11 @@ impl ReceiveHalf {
         }
     }
 
-    /// Takes bytes in, whatever of them came before is dropped. Returns how many are new.
+    /// Accepts bytes and drops those that arrived before. Returns the number of new bytes.
     ///
     /// # Errors
     ///
-    /// [`Violation`] where they lie beyond the credit or the end of the stream.
+    /// Returns [`Violation`] if they lie beyond the credit or the end of the stream.
     pub(crate) fn accept(&mut self, mut offset: u64, mut bytes: Bytes) -> Result<u64, Violation> {
         let end = offset + bytes.len() as u64;
         if end > self.limit || self.end.is_some_and(|last| end > last) {
@@ -88,7 +88,7 @@ impl ReceiveHalf {
         Ok(new)
     }
 
-    /// Keeps what is not there yet of bytes that came too early; returns how many that are.
+    /// Stores the new ones of bytes that arrived early. Returns their number.
     fn keep_early(&mut self, mut offset: u64, mut bytes: Bytes) -> u64 {
         if let Some((start, before)) = self.early.range(..=offset).next_back() {
             let covered = (start + before.len() as u64).saturating_sub(offset);
@@ -126,11 +126,11 @@ impl ReceiveHalf {
         new
     }
 
-    /// Learns the length of the stream.
+    /// Records the length of the stream.
     ///
     /// # Errors
     ///
-    /// [`Violation`] where it contradicts what came before.
+    /// Returns [`Violation`] if it contradicts earlier frames.
     pub(crate) fn finish(&mut self, offset: u64) -> Result<(), Violation> {
         let received = self
             .early
@@ -143,37 +143,37 @@ impl ReceiveHalf {
         Ok(())
     }
 
-    /// Takes the next bytes that are in order.
+    /// Takes the next bytes in order.
     pub(crate) fn take(&mut self) -> Option<Bytes> {
         let bytes = self.ready.pop_front()?;
         self.read += bytes.len() as u64;
         Some(bytes)
     }
 
-    /// Whether every byte was read and none follows.
+    /// Returns whether every byte was read and the stream has ended.
     pub(crate) fn is_done(&self) -> bool {
         self.end == Some(self.read)
     }
 
-    /// Whether a reader would get something: bytes or the end.
+    /// Returns whether a reader would get bytes or the end.
     pub(crate) fn is_readable(&self) -> bool {
         !self.ready.is_empty() || self.is_done()
     }
 
-    /// Whether every byte is here, read or not.
+    /// Returns whether every byte has arrived, read or not.
     pub(crate) fn is_complete(&self) -> bool {
         self.end == Some(self.next)
     }
 
-    /// Bytes received and not yet read.
+    /// Returns the number of bytes received and not yet read.
     pub(crate) fn held(&self) -> u64 {
         self.next - self.read + self.early.values().map(|bytes| bytes.len() as u64).sum::<u64>()
     }
 
-    /// The next credit to give, when half of the window was read since the last one.
+    /// Returns the next limit to grant, if half of the window was read since the last one.
     ///
-    /// The window doubles when the peer used half of it up within two round trips: then it, and not the reader,
-    /// bounds the rate.
+    /// The window doubles if the peer used half of it within two round trips: then the window limits the rate, not the
+    /// reader.
     pub(crate) fn grant(&mut self, now: Instant, rtt: Duration, most: u64) -> Option<u64> {
         if self.end.is_some() || self.limit - self.read > self.window / 2 {
             return None;
@@ -203,7 +203,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_in_any_order_and_any_number_of_times_give_the_bytes_once(
+        fn pieces_in_any_order_give_each_byte_once(
             bytes in prop::collection::vec(any::<u8>(), 1..200),
             pieces in prop::collection::vec((any::<prop::sample::Index>(), 1..40usize), 0..60),
         ) {
@@ -231,14 +231,14 @@ mod tests {
         let mut half = ReceiveHalf::new(4);
         assert_eq!(half.accept(0, Bytes::from_static(b"abcde")), Err(Violation));
         assert_eq!(half.accept(0, Bytes::from_static(b"abc")), Ok(3));
-        assert_eq!(half.finish(2), Err(Violation), "more came than it says");
+        assert_eq!(half.finish(2), Err(Violation), "more bytes arrived than the length");
         assert_eq!(half.finish(3), Ok(()));
-        assert_eq!(half.finish(3), Ok(()), "the end may be told twice");
+        assert_eq!(half.finish(3), Ok(()), "the end may arrive twice");
         assert_eq!(half.accept(3, Bytes::from_static(b"d")), Err(Violation));
     }
 
     #[test]
-    fn credit_is_given_as_bytes_are_read_and_grows_only_for_a_fast_peer() {
+    fn credit_grows_only_for_a_fast_peer() {
         let start = Instant::now();
         let rtt = Duration::from_millis(10);
         let mut half = ReceiveHalf::new(100);
@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(
             half.grant(start + rtt * 6, rtt, 250),
             Some(750),
-            "no further than the most"
+            "no more than the maximum"
         );
     }
 }

@@ -1,42 +1,42 @@
-//! Replies of the agent that no stream carries.
+//! Messages of the agent that belong to no stream.
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::frame::{Farewell, StreamRefusal};
 
-/// What the agent sends without being asked, each kind in a queue of its own: replies to packets are the method's, and
-/// farewells the session's.
+/// Queues of messages that the agent sends outside of streams: replies to packets for the method, and farewells for the
+/// session.
 #[derive(Debug)]
 pub struct FromAgent {
-    /// Replies to datagrams and echo requests. Those that do not fit into the queue are lost, as any datagram may be.
+    /// Replies to datagrams and echo requests. When the queue is full they are lost, as any datagram may be.
     pub packets: mpsc::Receiver<PacketReply>,
-    /// The agent leaves, and why.
+    /// Notices that the agent leaves.
     pub farewells: mpsc::Receiver<Farewell>,
 }
 
-/// What comes back for a packet of a program.
+/// Reply to a packet of a program.
 #[derive(Debug)]
 pub enum PacketReply {
-    /// A datagram came back to a flow.
+    /// A datagram for a flow.
     Datagram {
-        /// As given to [`crate::Tunnel::send_datagram`].
+        /// The flow that was passed to [`crate::Tunnel::send_datagram`].
         flow: u32,
         /// The payload.
         payload: Bytes,
     },
-    /// Nobody listens at the far end of a flow.
+    /// A report that no program listens at the far end of a flow.
     Undeliverable {
-        /// As given to [`crate::Tunnel::send_datagram`].
+        /// The flow that was passed to [`crate::Tunnel::send_datagram`].
         flow: u32,
-        /// Why.
+        /// Reason of the failure.
         refusal: StreamRefusal,
     },
-    /// An echo request was answered.
+    /// An answer to an echo request.
     Echo {
-        /// As given to [`crate::Tunnel::echo`].
+        /// The number that was passed to [`crate::Tunnel::echo`].
         id: u32,
-        /// The payload that came back.
+        /// The payload of the answer.
         payload: Bytes,
     },
 }

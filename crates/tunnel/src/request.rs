@@ -1,4 +1,4 @@
-//! Requests of the client, as the agent takes them.
+//! Requests of the client, as the agent receives them.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -11,74 +11,74 @@ use crate::frame::{AskError, Farewell, Frame, StreamId, StreamRefusal};
 use crate::shared_core::SharedCore;
 use crate::stream::Stream;
 
-/// What a client asks of its agent.
+/// Request of a client to its agent.
 #[derive(Debug)]
 pub enum Request {
-    /// A TCP connection.
+    /// Open a TCP connection.
     Open(OpenRequest),
-    /// An answer from the cluster's DNS.
+    /// Ask the cluster's DNS.
     Ask(Asked),
-    /// A datagram to send.
+    /// Send a datagram.
     Datagram {
-        /// The flow, named by the client.
+        /// Number of the flow, chosen by the client.
         flow: u32,
-        /// Where it goes.
+        /// Destination of the datagram.
         to: SocketAddr,
         /// The payload.
         payload: Bytes,
     },
-    /// An echo request to send.
+    /// Send an echo request.
     Echo(Echo),
-    /// The client leaves.
+    /// Notice that the client leaves.
     Goodbye(Farewell),
 }
 
-/// A TCP connection that the client asks for.
+/// Request for a TCP connection.
 #[derive(Debug)]
 pub struct OpenRequest {
-    /// Where it goes.
+    /// Destination of the connection.
     pub to: SocketAddr,
     pub(crate) stream: Stream,
     pub(crate) core: Arc<SharedCore>,
     pub(crate) id: StreamId,
 }
 
-/// A DNS question of the client.
+/// Request to ask the cluster's DNS.
 #[derive(Debug)]
 pub struct Asked {
-    /// The whole message.
+    /// The whole DNS message.
     pub message: Bytes,
     pub(crate) id: u32,
     pub(crate) core: Arc<SharedCore>,
 }
 
-/// An echo request of the client.
+/// Request to send an ICMP echo request.
 #[derive(Debug)]
 pub struct Echo {
-    /// Whom to ask.
+    /// Address of the host to ping.
     pub to: IpAddr,
-    /// What to send.
+    /// Payload of the echo request.
     pub payload: Bytes,
-    /// Names the request in its answer.
+    /// Number that the answer repeats.
     pub id: u32,
 }
 
-/// What the agent's shell takes requests from.
+/// Queue of requests for the agent's program.
 pub type Incoming = mpsc::Receiver<Request>;
 
 impl OpenRequest {
-    /// Tells the client that its connection stands.
+    /// Reports to the client that its connection is established, and returns the stream.
     pub fn accept(self) -> Stream {
         self.core.lock().accept(self.id);
         self.stream
     }
 
-    /// Tells the client that there is no connection.
+    /// Reports to the client that its connection failed.
     pub fn refuse(self, refusal: StreamRefusal) {
         self.core.lock().refuse(self.id, refusal);
     }
 
-    /// Waits until the client does not want the connection any more.
+    /// Waits until the client gives up the connection.
     pub async fn given_up(&self) {
         std::future::poll_fn(|cx| {
             if self.core.lock().is_reset(self.id, cx.waker()) {
@@ -92,7 +92,7 @@ impl OpenRequest {
 }
 
 impl Asked {
-    /// Answers the question.
+    /// Sends the answer to the client.
     pub fn answer(self, outcome: Result<Bytes, AskError>) {
         self.core
             .lock()

@@ -1,14 +1,14 @@
-//! The sending half of a stream: what a program wrote and the peer's credit has not let out yet.
+//! Sending half of a stream: bytes that a program wrote and that wait for credit.
 
 use std::collections::VecDeque;
 use std::task::Waker;
 
 use bytes::Bytes;
 
-/// How far into a stream its bytes still count as a conversation rather than a bulk transfer.
+/// Offset below which the bytes of any stream count as a conversation, not as bulk data.
 const CONVERSATION: u64 = 64 * 1024;
 
-/// A stream with less than this waiting counts as a conversation at any time.
+/// Number of queued bytes below which a stream counts as a conversation at any offset.
 const SMALL: usize = 16 * 1024;
 
 #[derive(Debug, Default)]
@@ -18,7 +18,7 @@ pub(crate) struct SendHalf {
     next: u64,
     limit: u64,
     end: End,
-    /// Whether the scheduler holds the stream in one of its queues.
+    /// Whether the stream is in one of the scheduler's queues.
     pub(crate) scheduled: bool,
     pub(crate) waker: Option<Waker>,
 }
@@ -27,24 +27,24 @@ pub(crate) struct SendHalf {
 enum End {
     #[default]
     Open,
-    /// The program wrote its last byte; `Fin` follows when all are out.
+    /// The program wrote its last byte; `Fin` follows when all bytes are sent.
     Asked,
-    /// `Fin` is out.
+    /// `Fin` was sent.
     Sent,
 }
 
 impl SendHalf {
-    /// Allows bytes up to `limit`; a smaller limit than before says nothing.
+    /// Allows bytes before `limit`. A smaller limit than before has no effect.
     pub(crate) fn credit(&mut self, limit: u64) {
         self.limit = self.limit.max(limit);
     }
 
-    /// Bytes that may still be written ahead when `buffer` is the most.
+    /// Returns how many more bytes may be written with a queue of `buffer` bytes.
     pub(crate) fn room(&self, buffer: usize) -> usize {
         buffer.saturating_sub(self.queued)
     }
 
-    /// Adds bytes at the end; false after [`SendHalf::finish`].
+    /// Appends bytes. Returns false after [`SendHalf::finish`].
     pub(crate) fn write(&mut self, bytes: Bytes) -> bool {
         if self.end != End::Open {
             return false;
@@ -62,27 +62,27 @@ impl SendHalf {
         }
     }
 
-    /// Whether there is something that the scheduler may send now.
+    /// Returns whether the scheduler may send something now.
     pub(crate) fn is_ready(&self) -> bool {
         self.sendable() > 0 || self.fin_is_due()
     }
 
-    /// Whether the end of the stream is out.
+    /// Returns whether the end of the stream was sent.
     pub(crate) fn is_done(&self) -> bool {
         self.end == End::Sent
     }
 
-    /// Whether the program wrote its last byte.
+    /// Returns whether the program wrote its last byte.
     pub(crate) fn is_finishing(&self) -> bool {
         self.end != End::Open
     }
 
-    /// Whether the stream goes before bulk transfers.
+    /// Returns whether the stream precedes bulk data.
     pub(crate) fn is_conversation(&self) -> bool {
         self.next < CONVERSATION || self.queued < SMALL
     }
 
-    /// Takes the next bytes, `most` at the most, with their offset.
+    /// Takes the next bytes, at most `most`, with their offset.
     pub(crate) fn take(&mut self, most: usize) -> Option<(u64, Bytes)> {
         let most = most.min(self.sendable());
         if most == 0 {
@@ -100,7 +100,7 @@ impl SendHalf {
         Some((offset, bytes))
     }
 
-    /// Takes the end of the stream, once, when every byte before it is out.
+    /// Takes the end of the stream, once, when every byte before it was sent.
     pub(crate) fn take_fin(&mut self) -> Option<u64> {
         if !self.fin_is_due() {
             return None;
@@ -137,7 +137,7 @@ mod tests {
         half.credit(3);
         assert!(
             !half.is_ready(),
-            "credit never shrinks and an old one says nothing"
+            "credit never shrinks, and an old one has no effect"
         );
         half.credit(100);
         assert_eq!(half.take(9), Some((5, Bytes::from_static(b"fgh"))));

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::blocks::Blocks;
 use crate::core::Core;
 
-/// The core of a tunnel and the memory that its streams read into.
+/// Core of a tunnel, with the memory that its streams read into.
 #[derive(Debug)]
 pub(crate) struct SharedCore {
     core: Mutex<Core>,
@@ -22,12 +22,12 @@ impl SharedCore {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
-        // A panic while the lock was held is a defect elsewhere; going on serves the other streams best.
+        // A panic while the lock was held is a defect elsewhere; the other streams are served best by continuing.
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The time by tokio's clock, which tests can hold.
+/// Returns the time of tokio's clock, which tests can stop.
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }

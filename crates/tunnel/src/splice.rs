@@ -1,4 +1,4 @@
-//! A stream of the tunnel joined with a TCP socket.
+//! Connection of a stream with a TCP socket.
 
 use std::io;
 use std::time::Duration;
@@ -10,21 +10,21 @@ use tokio::net::TcpStream;
 use crate::frame::{MAX_DATA, ResetCause};
 use crate::stream::{Stream, StreamError};
 
-/// Moves bytes both ways until both directions ended.
+/// Moves bytes between a stream and a socket until both directions have ended.
 ///
-/// The end of one direction is passed on while the other goes on; a reset of either side resets the other.
+/// The end of one direction is passed on while the other continues; a reset of either side resets the other.
 pub async fn splice(stream: Stream, socket: TcpStream) {
-    // The sockets' own batching would only add to the tunnel's.
+    // Batching by the kernel would only add to the delay of the tunnel's batches.
     let _ = socket.set_nodelay(true);
     match tokio::try_join!(outward(&stream, &socket), inward(&stream, &socket)) {
         Ok(((), ())) => {}
         Err(End::Socket(error)) => {
-            tracing::debug!(%error, "a connection broke");
+            tracing::debug!(%error, "socket failed");
             stream.reset(ResetCause::Reset);
         }
         Err(End::Stream(error)) => {
-            tracing::debug!(%error, "a stream was reset");
-            // Closing with a linger time of zero sends RST, which is what happened at the other end.
+            tracing::debug!(%error, "stream was reset");
+            // Closing with a linger time of zero sends RST, so that the program sees the reset.
             let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
         }
     }
@@ -49,7 +49,7 @@ impl From<io::Error> for End {
 
 async fn outward(stream: &Stream, socket: &TcpStream) -> Result<(), End> {
     loop {
-        // Reading no more than there is room for keeps a stream's share of memory bounded; while it waits it has none.
+        // Reading at most as much as there is room bounds a stream's memory. It holds no block while it waits.
         let room = stream.room().await?.min(MAX_DATA);
         socket.ready(Interest::READABLE).await?;
         let mut block = stream.blocks().take();
@@ -74,7 +74,7 @@ async fn inward(stream: &Stream, socket: &TcpStream) -> Result<(), End> {
             match socket.try_write(&chunk) {
                 Ok(written) => bytes::Buf::advance(&mut chunk, written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    // A peer that resets while nothing can be written is noticed by the other direction.
+                    // The other direction notices a peer that resets while nothing can be written.
                     socket.ready(Interest::WRITABLE).await?;
                 }
                 Err(error) => return Err(error.into()),

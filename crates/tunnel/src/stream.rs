@@ -1,4 +1,4 @@
-//! One TCP connection in the tunnel.
+//! TCP connection in the tunnel.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -9,16 +9,16 @@ use crate::blocks::Blocks;
 use crate::frame::{ResetCause, StreamId};
 use crate::shared_core::{SharedCore, now};
 
-/// One TCP connection in the tunnel, moved in chunks that are never copied.
+/// One TCP connection in the tunnel. Its bytes move in chunks that are not copied.
 ///
-/// Reading and writing may go on at the same time. Dropping a stream that is not over at both ends resets it.
+/// Reads and writes may run at the same time. Dropping a stream that has not ended in both directions resets it.
 #[derive(Debug)]
 pub struct Stream {
     core: Arc<SharedCore>,
     id: StreamId,
 }
 
-/// Why a stream ended before its end.
+/// Error of a stream that was reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct StreamError(pub ResetCause);
@@ -28,16 +28,16 @@ impl Stream {
         Stream { core, id }
     }
 
-    /// Memory to read into what is to be written.
+    /// Returns the pool of memory to read bytes into before they are written.
     pub(crate) fn blocks(&self) -> &Blocks {
         &self.core.blocks
     }
 
-    /// The next bytes in order, or `None` at the end of what the peer sends.
+    /// Returns the next bytes in order, or `None` at the end of the peer's bytes.
     ///
     /// # Errors
     ///
-    /// [`StreamError`] when the stream was reset.
+    /// Returns [`StreamError`] when the stream was reset.
     pub async fn read(&self) -> Result<Option<Bytes>, StreamError> {
         std::future::poll_fn(|cx| match self.core.lock().read(self.id, now(), cx.waker()) {
             Some(outcome) => Poll::Ready(outcome.map_err(StreamError)),
@@ -46,11 +46,11 @@ impl Stream {
         .await
     }
 
-    /// Waits until bytes may be written and says how many.
+    /// Waits until bytes may be written, and returns how many.
     ///
     /// # Errors
     ///
-    /// [`StreamError`] when the stream was reset.
+    /// Returns [`StreamError`] when the stream was reset.
     pub async fn room(&self) -> Result<usize, StreamError> {
         std::future::poll_fn(|cx| match self.core.lock().room(self.id, cx.waker()) {
             Some(outcome) => Poll::Ready(outcome.map_err(StreamError)),
@@ -59,16 +59,16 @@ impl Stream {
         .await
     }
 
-    /// Writes bytes for which [`Stream::room`] said there is room.
+    /// Writes bytes, at most as many as [`Stream::room`] returned.
     ///
     /// # Errors
     ///
-    /// [`StreamError`] when the stream was reset or finished.
+    /// Returns [`StreamError`] when the stream was reset or finished.
     pub fn write(&self, bytes: Bytes) -> Result<(), StreamError> {
         self.core.lock().write(self.id, bytes).map_err(StreamError)
     }
 
-    /// Says that no byte follows; reading goes on.
+    /// Ends the stream in the direction of the peer. Reads continue.
     pub fn finish(&self) {
         self.core.lock().finish(self.id);
     }

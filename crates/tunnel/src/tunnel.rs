@@ -1,4 +1,4 @@
-//! The asynchronous shell around the core: carriers below, streams and questions above.
+//! Asynchronous shell around the core, for carriers, streams and questions.
 
 mod carrying;
 
@@ -22,19 +22,19 @@ use crate::request::{Asked, Echo, Incoming, OpenRequest, Request};
 use crate::shared_core::{SharedCore, now};
 use crate::stream::Stream;
 
-/// Requests of the client, and replies to its packets, that wait to be taken.
+/// Capacity of the queues for requests of the client and for replies to its packets.
 const WAITING: usize = 4096;
 
-/// Farewells that wait to be taken. One says it all; each run of the agent sends one.
+/// Capacity of the queue for farewells. Each run of the agent sends one.
 const FAREWELLS: usize = 8;
 
-/// One end of a tunnel; clones are the same tunnel.
+/// One end of a tunnel. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Tunnel {
     shared: Arc<Shared>,
 }
 
-/// What the carriers, streams and handles of one tunnel share.
+/// State that carriers, streams and handles of one tunnel share.
 #[derive(Debug)]
 struct Shared {
     core: Arc<SharedCore>,
@@ -58,45 +58,45 @@ enum Upward {
     Agent(mpsc::Sender<Request>),
 }
 
-/// Why a carrier came to its end.
+/// Reason for which a carrier ended.
 #[derive(Debug, thiserror::Error)]
 pub enum CarrierEnd {
-    /// The peer closed it.
+    /// The peer closed the carrier.
     #[error("the carrier was closed")]
     Closed,
     /// Reading or writing failed.
     #[error("the carrier broke")]
     Broken(#[from] io::Error),
-    /// Nothing came for too long, not even an answer to a ping.
-    #[error("nothing comes over the carrier any more")]
+    /// Nothing arrived for too long, not even an answer to a ping.
+    #[error("nothing arrived over the carrier for too long")]
     Silent,
-    /// What came is not the tunnel's protocol.
-    #[error("the carrier brought bytes that are not the tunnel's")]
+    /// The bytes that arrived are no frames.
+    #[error("the carrier delivered bytes that are not tunnel frames")]
     Garbled(#[from] FrameError),
-    /// The peer sent what its role does not allow.
-    #[error("the peer broke the tunnel's protocol")]
+    /// The peer sent a frame that its role does not allow.
+    #[error("the peer violated the tunnel protocol")]
     Breach,
 }
 
-/// Figures of a tunnel.
+/// Measurements of a tunnel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// The shortest round trip of late.
+    /// Shortest recent round trip of all carriers.
     pub rtt: Option<Duration>,
-    /// Bytes of streams sent.
+    /// Number of stream bytes sent.
     pub sent: u64,
-    /// Bytes of streams received.
+    /// Number of stream bytes received.
     pub received: u64,
-    /// Streams that stand or are being opened.
+    /// Number of streams that are open or being opened.
     pub streams: usize,
-    /// Carriers that live.
+    /// Number of carriers that are alive.
     pub carriers: usize,
-    /// Datagrams dropped because too many waited.
+    /// Number of datagrams that were dropped because the queue was full.
     pub dropped_datagrams: u64,
 }
 
 impl Tunnel {
-    /// The laptop's end, and what the agent sends without being asked.
+    /// Creates the laptop's end, with the queues of what the agent sends outside of streams.
     pub fn client(limits: Limits) -> (Tunnel, FromAgent) {
         let (packet_sender, packets) = mpsc::channel(WAITING);
         let (farewell_sender, farewells) = mpsc::channel(FAREWELLS);
@@ -108,7 +108,7 @@ impl Tunnel {
         (tunnel, FromAgent { packets, farewells })
     }
 
-    /// The agent's end, and what the client asks of it.
+    /// Creates the agent's end, with the queue of the client's requests.
     pub fn agent(limits: Limits) -> (Tunnel, Incoming) {
         let (sender, receiver) = mpsc::channel(WAITING);
         (Tunnel::new(Role::Agent, limits, Upward::Agent(sender)), receiver)
@@ -126,9 +126,9 @@ impl Tunnel {
         }
     }
 
-    /// Uses a carrier, whose proof is done, until its end. What was under way on it then goes over another one.
+    /// Uses a carrier, after its proof, until it ends. Frames that it may have lost are sent again over another one.
     ///
-    /// Dropping the future gives the carrier up.
+    /// Dropping the future ends the carrier.
     pub async fn carry<R, W>(&self, reader: R, writer: W) -> CarrierEnd
     where
         R: AsyncRead + Unpin,
@@ -147,28 +147,28 @@ impl Tunnel {
         }
     }
 
-    /// Says that carriers may be dead, as after a change of the network: one that gives no sign of life within a moment is
-    /// given up. One that was alive is missed by nobody, for nothing on it is lost.
+    /// Suspects all carriers, as after a change of the network: one that does not answer a ping soon is given up. Nothing
+    /// is lost if it was alive, because its frames are sent again over another one.
     pub fn suspect_carriers(&self) {
         self.shared.core().suspect_all(now());
     }
 
-    /// How many carriers live, as it changes. One that owes a sign of life does not count until it gives one.
+    /// Watches the number of carriers that are alive. One whose answer to a ping is overdue does not count until it answers.
     pub fn carriers(&self) -> watch::Receiver<usize> {
         self.shared.carriers.subscribe()
     }
 
-    /// Asks the agent for a TCP connection and waits until it stands. While there is no carrier it waits for one.
+    /// Opens a TCP connection from the agent, and waits until it is established. Without a carrier it waits for one.
     ///
     /// # Errors
     ///
-    /// [`StreamRefusal`], as `connect(2)` would have failed at the agent.
+    /// Returns [`StreamRefusal`] as `connect(2)` failed at the agent.
     pub async fn open(&self, to: SocketAddr) -> Result<Stream, StreamRefusal> {
         let (id, limit) = {
             let mut core = self.shared.core();
             (core.open(to).ok_or(StreamRefusal::Exhausted)?, core.limits().open)
         };
-        // From here on dropping the future resets the stream.
+        // From here on, dropping the future resets the stream.
         let stream = Stream::new(self.shared.core.clone(), id);
         let answer = std::future::poll_fn(|cx| match self.shared.core().opening(id, cx.waker()) {
             Some(outcome) => Poll::Ready(outcome),
@@ -180,11 +180,11 @@ impl Tunnel {
         Ok(stream)
     }
 
-    /// Asks the cluster's DNS, with a whole message.
+    /// Sends a whole DNS message to the cluster's DNS, and returns the answer.
     ///
     /// # Errors
     ///
-    /// [`AskError`] when there is no answer.
+    /// Returns [`AskError`] when there is no answer.
     pub async fn ask(&self, message: Bytes) -> Result<Bytes, AskError> {
         let (sender, receiver) = oneshot::channel();
         let id = {
@@ -209,47 +209,47 @@ impl Tunnel {
         }
     }
 
-    /// Sends a datagram to `to`; what comes back arrives as [`PacketReply::Datagram`]. May be lost.
+    /// Sends a datagram to `to`. Replies arrive as [`PacketReply::Datagram`]. May be lost.
     pub fn send_datagram(&self, flow: u32, to: SocketAddr, payload: Bytes) {
         self.shared
             .core()
             .send_loose(Frame::Datagram { flow, to, payload });
     }
 
-    /// Gives a datagram back to a flow of the client. May be lost.
+    /// Sends a received datagram to a flow of the client. May be lost.
     pub fn deliver(&self, flow: u32, payload: Bytes) {
         self.shared.core().send_loose(Frame::Delivery { flow, payload });
     }
 
-    /// Tells the client that the far end of a flow does not listen. May be lost.
+    /// Reports to the client that a datagram of a flow could not be delivered. May be lost.
     pub fn undeliverable(&self, flow: u32, refusal: StreamRefusal) {
         self.shared
             .core()
             .send_loose(Frame::Undeliverable { flow, refusal });
     }
 
-    /// Sends an echo request; its answer arrives as [`PacketReply::Echo`]. May be lost.
+    /// Sends an echo request. Its answer arrives as [`PacketReply::Echo`]. May be lost.
     pub fn echo(&self, id: u32, to: IpAddr, payload: Bytes) {
         self.shared.core().send_loose(Frame::Echo { id, to, payload });
     }
 
-    /// Answers an echo request of the client. May be lost.
+    /// Sends the answer to an echo request to the client. May be lost.
     pub fn echoed(&self, id: u32, payload: Bytes) {
         self.shared.core().send_loose(Frame::Echoed { id, payload });
     }
 
-    /// Tells the peer that this end leaves; the caller lets carriers live for a moment after it.
+    /// Sends a farewell to the peer. The caller keeps carriers open for a moment after it.
     pub fn say_goodbye(&self, farewell: Farewell) {
         self.shared.core().send_message(Frame::Goodbye { farewell });
     }
 
-    /// Resets every stream, here only: the peer that held their other ends is gone.
+    /// Resets every stream at this end only, because the peer that held the other ends is gone.
     pub fn fail_streams(&self, cause: ResetCause) {
         self.shared.core().fail_all(cause);
         self.shared.questions().waiting.clear();
     }
 
-    /// Figures of this moment.
+    /// Returns the current measurements.
     pub fn stats(&self) -> Stats {
         let core = self.shared.core();
         let (sent, received) = core.volume();
@@ -304,14 +304,17 @@ impl Shared {
                 }
             }
             Event::Datagram { flow, to, payload } => {
-                let _may_be_lost = self.ask_agent(Request::Datagram { flow, to, payload });
+                // Datagrams may be lost.
+                let _ = self.ask_agent(Request::Datagram { flow, to, payload });
             }
             Event::Echo { id, to, payload } => {
-                let _may_be_lost = self.ask_agent(Request::Echo(Echo { to, payload, id }));
+                // Echo requests may be lost.
+                let _ = self.ask_agent(Request::Echo(Echo { to, payload, id }));
             }
             Event::Answered { id, outcome } => {
                 if let Some(asker) = self.questions().waiting.remove(&id) {
-                    let _gave_up = asker.send(outcome);
+                    // The caller may have stopped waiting.
+                    let _ = asker.send(outcome);
                 }
             }
             Event::Delivery { flow, payload } => {
@@ -323,7 +326,7 @@ impl Shared {
             Event::Echoed { id, payload } => self.return_packet(PacketReply::Echo { id, payload }),
             Event::Goodbye(farewell) => {
                 match &self.upward {
-                    // A queue that is full holds a farewell already.
+                    // A full queue contains a farewell already.
                     Upward::Client { farewells, .. } => drop(farewells.try_send(farewell)),
                     Upward::Agent(requests) => drop(requests.try_send(Request::Goodbye(farewell))),
                 }
@@ -342,13 +345,13 @@ impl Shared {
 
     fn return_packet(&self, reply: PacketReply) {
         if let Upward::Client { packets, .. } = &self.upward {
-            // One that does not fit is lost, as any datagram may be.
+            // Replies may be lost, as any datagram.
             drop(packets.try_send(reply));
         }
     }
 }
 
-/// Gives the carrier up when its future ends or is dropped.
+/// Guard that removes the carrier when its future ends or is dropped.
 struct Attached<'a> {
     shared: &'a Shared,
     id: CarrierId,
@@ -361,7 +364,7 @@ impl Drop for Attached<'_> {
     }
 }
 
-/// Forgets a question when its asker does.
+/// Guard that removes a question when its caller stops waiting.
 struct Asking<'a> {
     shared: &'a Shared,
     id: u32,

@@ -1,4 +1,4 @@
-//! The tunnel as its users see it: real sockets at both ends, carriers that break.
+//! Tests of the tunnel with real sockets at both ends, and carriers that break.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
 
-/// An agent that connects for real, and a client; no carrier yet.
+/// A client, and an agent that opens real connections; no carrier yet.
 struct Pair {
     client: Tunnel,
     agent: Tunnel,
@@ -56,7 +56,7 @@ fn pair() -> Pair {
 }
 
 impl Pair {
-    /// A carrier; aborting either task breaks it.
+    /// Attaches a carrier. Aborting either task breaks it.
     fn attach(&self) -> [JoinHandle<CarrierEnd>; 2] {
         let (near, far) = duplex(256 * 1024);
         [run(&self.client, near), run(&self.agent, far)]
@@ -71,7 +71,7 @@ fn run(tunnel: &Tunnel, pipe: DuplexStream) -> JoinHandle<CarrierEnd> {
     })
 }
 
-/// A program's socket whose connection goes through the tunnel to `to`.
+/// Returns a program's socket whose connection leads through the tunnel to `to`.
 async fn dial(pair: &Pair, to: SocketAddr) -> TcpStream {
     let stream = pair.client.open(to).await.expect("the far end accepts");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -158,7 +158,7 @@ async fn bytes_go_on_without_a_gap_when_the_carrier_is_lost() {
 }
 
 #[tokio::test]
-async fn a_question_is_answered_also_when_it_was_asked_before_there_was_a_carrier() {
+async fn a_question_asked_without_a_carrier_is_answered_later() {
     let pair = pair();
     let asking = tokio::spawn({
         let client = pair.client.clone();
@@ -169,7 +169,7 @@ async fn a_question_is_answered_also_when_it_was_asked_before_there_was_a_carrie
 }
 
 #[tokio::test]
-async fn a_reader_that_stalls_holds_up_nobody_else() {
+async fn a_stalled_reader_does_not_delay_other_streams() {
     let pair = pair();
     let _carrier = pair.attach();
     let flood = |mut socket: TcpStream| async move {
@@ -188,13 +188,13 @@ async fn a_reader_that_stalls_holds_up_nobody_else() {
 #[tokio::test(start_paused = true)]
 async fn a_carrier_that_falls_silent_is_given_up() {
     let pair = pair();
-    let (near, _held_and_never_read) = duplex(1024);
+    let (near, _far) = duplex(1024);
     let end = run(&pair.client, near).await.unwrap();
     assert!(matches!(end, CarrierEnd::Silent), "{end:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_that_says_nothing_to_an_open_or_a_question_is_given_up() {
+async fn opens_and_questions_to_a_silent_agent_time_out() {
     let limits = Limits::default();
     let (client, _events) = Tunnel::client(limits.clone());
     let (agent, requests) = Tunnel::agent(limits.clone());
@@ -207,12 +207,12 @@ async fn an_agent_that_says_nothing_to_an_open_or_a_question_is_given_up() {
     let answer = client.ask(Bytes::from_static(b"who")).await;
     assert_eq!(answer.err(), Some(AskError::TimedOut));
     assert_eq!(began.elapsed().as_secs(), limits.ask.as_secs());
-    // Taken, and never answered.
+    // Keep the requests until here: they are received, and never answered.
     drop(requests);
 }
 
 #[tokio::test]
-async fn an_open_that_nobody_waits_for_is_given_up_at_the_agent() {
+async fn an_abandoned_open_is_given_up_at_the_agent() {
     let (client, _events) = Tunnel::client(Limits::default());
     let (agent, mut requests) = Tunnel::agent(Limits::default());
     let (near, far) = duplex(4096);

@@ -1,37 +1,37 @@
-//! Question to a name server: the message with a random ID, and the check whether an answer belongs to it.
+//! Question to a name server: a message with a random ID, and the check whether an answer belongs to it.
 //!
-//! Any pod on the node may send packets that claim to come from the name server. What it cannot see is the ID and the
+//! Any pod on the node may send packets with the name server's address as their source. It cannot see the ID and the
 //! port of a question, so both are random for each one (RFC 5452).
 
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
-/// The header of every message (RFC 1035 section 4.1.1).
+/// Length of the header of every message (RFC 1035 section 4.1.1).
 const HEADER: usize = 12;
 
-/// The bytes of a message that hold its ID.
+/// Position of the ID in a message.
 const ID: Range<usize> = 0..2;
 
-/// QR, the bit that marks an answer, in the third byte.
+/// QR: the bit in the third byte that marks an answer.
 const IS_ANSWER: u8 = 0x80;
 
-/// TC, the bit that marks a truncated answer, in the third byte.
+/// TC: the bit in the third byte that marks a truncated answer.
 const IS_TRUNCATED: u8 = 0x02;
 
-/// A message with one question, under an ID of its own.
+/// Message with one question and a new ID.
 #[derive(Debug)]
 pub(super) struct Question {
     message: Bytes,
-    /// The ID that the asker gave it.
+    /// ID in the original message.
     asked_as: [u8; 2],
-    /// Where name, type and class are.
+    /// Position of name, type and class.
     section: Range<usize>,
 }
 
 impl Question {
-    /// Gives `message` a random ID; `None` for what is not a message with exactly one question, and in the unlikely case
-    /// that the system has no randomness.
+    /// Gives `message` a random ID. Returns `None` for anything but a message with exactly one question, and in the
+    /// unlikely case that the system returns no random bytes.
     pub(super) fn new(message: &[u8]) -> Option<Self> {
         let section = HEADER..question_end(message)?;
         let mut message = BytesMut::from(message);
@@ -46,12 +46,12 @@ impl Question {
         })
     }
 
-    /// What goes to the name server.
+    /// Returns the message to send to the name server.
     pub(super) fn message(&self) -> &[u8] {
         &self.message
     }
 
-    /// Whether `answer` has this question's ID and repeats the question. Servers may change the case of letters.
+    /// Returns whether `answer` has this question's ID and repeats the question. Servers may change the case of letters.
     pub(super) fn is_answered_by(&self, answer: &[u8]) -> bool {
         let asked = self.message.get(self.section.clone());
         let repeated = answer.get(self.section.clone());
@@ -63,7 +63,7 @@ impl Question {
                 .is_some_and(|(asked, repeated)| asked.eq_ignore_ascii_case(repeated))
     }
 
-    /// The answer under the ID that the asker knows.
+    /// Returns the answer with the original ID.
     pub(super) fn restore_id(&self, mut answer: Vec<u8>) -> Bytes {
         if let Some(field) = answer.get_mut(ID) {
             field.copy_from_slice(&self.asked_as);
@@ -72,12 +72,12 @@ impl Question {
     }
 }
 
-/// Whether the server has left out what did not fit a datagram.
+/// Returns whether the server left out a part of the answer that did not fit into a datagram.
 pub(super) fn is_truncated(answer: &[u8]) -> bool {
     answer.get(2).is_some_and(|flags| flags & IS_TRUNCATED != 0)
 }
 
-/// Where the only question of a message ends. Its name is never compressed: nothing stands before it.
+/// Returns the end of the only question in a message. Its name is never compressed, because no name precedes it.
 fn question_end(message: &[u8]) -> Option<usize> {
     if message.get(4..6)? != [0, 1] {
         return None;
@@ -87,7 +87,7 @@ fn question_end(message: &[u8]) -> Option<usize> {
         match usize::from(*message.get(at)?) {
             0 => break,
             length @ 1..=63 => at += 1 + length,
-            _compressed => return None,
+            _ => return None,
         }
     }
     let end = at + 5;
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_single_question_is_not_asked() {
+    fn only_a_message_with_one_question_is_sent() {
         for length in 0..ASKED.len() {
             assert!(Question::new(&ASKED[..length]).is_none(), "{length} bytes");
         }

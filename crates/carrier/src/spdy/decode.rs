@@ -1,32 +1,32 @@
-//! Incoming frames.
+//! Decoder of incoming frames.
 
 use super::{CONTROL_BIT, FLAG_FIN, GOAWAY, HEADER_LEN, PING, RST_STREAM, StreamId, VERSION};
 
-/// What arrived.
+/// Part of the incoming frames.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Item<'a> {
-    /// Payload bytes of a stream, perhaps only a part of the frame's.
+    /// Payload bytes of a stream, possibly only a part of the frame's payload.
     Payload { stream: StreamId, bytes: &'a [u8] },
-    /// The peer will send no more on this stream.
+    /// The peer sends no more on this stream.
     End { stream: StreamId },
-    /// The peer gave the stream up, with a status code of section 2.6.3.
+    /// The peer reset the stream, with a status code of section 2.6.3.
     Reset { stream: StreamId, status: u32 },
-    /// The peer wants this number back.
+    /// The peer expects a PING with this number in return.
     Ping { id: u32 },
-    /// The peer takes no new streams.
+    /// The peer accepts no new streams.
     GoAway,
 }
 
-/// The peer sent something that no SPDY/3.1 peer sends; says what.
+/// Error: the peer sent bytes that are not SPDY/3.1. The text describes the violation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Violation(pub(crate) &'static str);
 
-/// Takes frames apart, in whatever pieces they come.
+/// Decodes frames that arrive in pieces of any size.
 ///
-/// Two ways in. [`Decoder::decode`] takes any bytes. A caller that wants payload to arrive where it
-/// is needed, without a copy, asks [`Decoder::payload_left`], reads at most that much from the wire
-/// to its destination, and reports it with [`Decoder::payload_taken`]; for everything between
-/// payloads, [`Decoder::wanted`] says how much can be read without reaching into the next payload.
+/// There are two methods. [`Decoder::decode`] takes any bytes. A caller that reads payload to its destination without a
+/// copy calls [`Decoder::payload_left`], reads at most that many bytes from the wire, and reports them with
+/// [`Decoder::payload_taken`]. Between payloads, [`Decoder::wanted`] returns how many bytes can be read without any of
+/// the next payload.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     state: State,
@@ -40,7 +40,7 @@ enum State {
         fin: bool,
         left: usize,
     },
-    /// The body of a control frame that means something to us; `rest` follows it unread.
+    /// Body of a control frame that is handled; `rest` bytes follow it and are skipped.
     Body {
         kind: Body,
         body: Gathered<8>,
@@ -58,7 +58,7 @@ enum Body {
 }
 
 impl Body {
-    /// Bytes of the body that are read; the frame must have at least these.
+    /// Returns the number of body bytes that are read. The frame must have at least these.
     fn len(self) -> usize {
         match self {
             Body::Reset => 8,
@@ -74,8 +74,8 @@ impl Decoder {
         }
     }
 
-    /// Takes bytes off the front of `input` up to the end of the next item and gives that item;
-    /// `None` when `input` is used up. An input may give an item without giving a byte.
+    /// Takes bytes from the front of `input` up to the end of the next item, and returns that item, or `None` when `input`
+    /// is used up. It may return an item without taking a byte.
     pub(crate) fn decode<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Item<'a>>, Violation> {
         loop {
             match &mut self.state {
@@ -133,7 +133,7 @@ impl Decoder {
         }
     }
 
-    /// How many payload bytes of `stream` come next; `None` while something else does.
+    /// Returns how many payload bytes of `stream` come next; `None` if something else does.
     pub(crate) fn payload_left(&self, stream: StreamId) -> Option<usize> {
         match &self.state {
             State::Payload {
@@ -145,16 +145,15 @@ impl Decoder {
         }
     }
 
-    /// Says that `count` payload bytes were read past this decoder, straight to where they belong.
-    /// At most what [`Decoder::payload_left`] said.
+    /// Records that `count` payload bytes were read without this decoder; at most what [`Decoder::payload_left`] returned.
     pub(crate) fn payload_taken(&mut self, count: usize) {
         if let State::Payload { left, .. } = &mut self.state {
             *left = left.saturating_sub(count);
         }
     }
 
-    /// The most bytes that may be read and given to [`Decoder::decode`] without taking a byte of the
-    /// next frame's payload. Never 0 once `decode` has returned `None`.
+    /// Returns how many bytes may be read for [`Decoder::decode`] without a byte of the next frame's payload. Never 0 after
+    /// `decode` returned `None`.
     pub(crate) fn wanted(&self) -> usize {
         match &self.state {
             State::Header(header) => HEADER_LEN - header.len,
@@ -183,7 +182,7 @@ fn after_header(header: &[u8; HEADER_LEN]) -> Result<(State, Option<Item<'static
         RST_STREAM => Body::Reset,
         PING => Body::Ping,
         GOAWAY => return Ok((State::Skip { left: length }, Some(Item::GoAway))),
-        _other => return Ok((State::Skip { left: length }, None)),
+        _ => return Ok((State::Skip { left: length }, None)),
     };
     let Some(rest) = length.checked_sub(body.len()) else {
         return Err(Violation("a control frame shorter than its fields"));
@@ -198,7 +197,7 @@ fn after_header(header: &[u8; HEADER_LEN]) -> Result<(State, Option<Item<'static
     ))
 }
 
-/// A small field that may arrive in pieces.
+/// Small field that may arrive in pieces.
 #[derive(Debug)]
 struct Gathered<const N: usize> {
     bytes: [u8; N],
@@ -213,7 +212,7 @@ impl<const N: usize> Gathered<N> {
         }
     }
 
-    /// Fills up to `want` (at most `N`) bytes; the bytes once they are all there.
+    /// Takes up to `want` (at most `N`) bytes. Returns them when all have arrived.
     fn take_from(&mut self, input: &mut &[u8], want: usize) -> Option<&[u8; N]> {
         let piece = split_front(input, want - self.len);
         self.bytes[self.len..self.len + piece.len()].copy_from_slice(piece);
@@ -241,7 +240,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// An [`Item`] that owns its bytes, neighboring payload pieces joined.
+    /// An [`Item`] that owns its bytes, with neighboring payload pieces joined.
     #[derive(Debug, PartialEq, Eq, Clone)]
     enum Seen {
         Payload(u32, Vec<u8>),
@@ -323,9 +322,9 @@ mod tests {
             prop_assert_eq!(whole, pieces);
         }
 
-        /// The way past the decoder, with reads no longer than it allows, sees the same items.
+        /// Reads of payload without the decoder, no longer than it allows, give the same items.
         #[test]
-        fn payload_read_past_the_decoder_is_the_same_payload(
+        fn payload_read_without_the_decoder_is_the_same(
             frames in prop::collection::vec(a_frame(), 0..12),
         ) {
             let wire = frames.concat();
@@ -358,7 +357,7 @@ mod tests {
             let _ = collect(&mut Decoder::new(), &garbage, &mut Vec::new());
         }
 
-        /// Control frames of the right version, so that the bodies are reached too.
+        /// Control frames of the right version, so that the bodies are decoded too.
         #[test]
         fn garbage_in_control_frames_never_panics(
             garbage in prop::collection::vec((any::<u16>(), any::<[u8; 12]>()), 0..100),

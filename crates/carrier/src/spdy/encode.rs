@@ -1,11 +1,11 @@
-//! Outgoing frames.
+//! Encoder of outgoing frames.
 
 use bytes::{BufMut, BytesMut};
 
 use super::{CONTROL_BIT, FLAG_FIN, HEADER_LEN, MAX_LENGTH, PING, SYN_STREAM, StreamId, VERSION};
 
-/// The header of a DATA frame; its `length` bytes of payload follow on the wire.
-/// `length` is cut at [`MAX_LENGTH`].
+/// Returns the header of a DATA frame; its `length` bytes of payload follow on the wire. `length` is cut at
+/// [`MAX_LENGTH`].
 pub(crate) fn data_header(stream: StreamId, length: usize, fin: bool) -> [u8; HEADER_LEN] {
     let [s0, s1, s2, s3] = stream.0.to_be_bytes();
     let [l0, l1, l2] = length24(length);
@@ -21,7 +21,7 @@ pub(crate) fn data_header(stream: StreamId, length: usize, fin: bool) -> [u8; HE
     ]
 }
 
-/// A PING frame: the answer to a peer's PING carries the same number (section 2.6.5).
+/// Returns a PING frame: the answer to a peer's PING carries the same number (section 2.6.5).
 pub(crate) fn ping(id: u32) -> [u8; 12] {
     let mut frame = [0; 12];
     frame[..8].copy_from_slice(&control_header(PING, 4));
@@ -29,29 +29,28 @@ pub(crate) fn ping(id: u32) -> [u8; 12] {
     frame
 }
 
-/// Writes SYN_STREAM frames. One for a connection, because their header blocks are one zlib stream.
+/// Encoder of SYN_STREAM frames. There is one for each connection, because their header blocks form one zlib stream.
 ///
-/// The blocks are not compressed. Section 2.6.10 wants a zlib stream that names the protocol's
-/// dictionary, and deflate has stored blocks: so a zlib header with the dictionary's checksum, then
-/// each header block as a stored block, is what every SPDY peer can inflate. A carrier writes two
-/// blocks of 60 bytes in its life; a compressor and a 1,423 byte dictionary would save nothing.
+/// The blocks are not compressed. Section 2.6.10 requires a zlib stream that names the protocol's dictionary, and deflate
+/// has stored blocks. So a zlib header with the dictionary's checksum, followed by each header block as a stored block,
+/// can be inflated by every SPDY peer. A carrier writes only two blocks of 60 bytes, so a compressor and a dictionary of
+/// 1,423 bytes would save nothing.
 #[derive(Debug, Default)]
 pub(crate) struct HeaderBlocks {
     started: bool,
 }
 
-/// RFC 1950: deflate with a 32 KiB window, FDICT set, check bits; then the Adler-32 of SPDY/3's
-/// dictionary.
+/// Zlib header (RFC 1950): deflate with a 32 KiB window, FDICT set, check bits; then the Adler-32 of SPDY/3's dictionary.
 const ZLIB_HEADER: [u8; 6] = [0x78, 0xbb, 0xe3, 0xc6, 0xa7, 0xc2];
 
-/// RFC 1951, 3.2.4: an empty stored block. Inflaters give out what they hold when they meet one,
-/// which is why zlib's sync flush ends with it.
+/// Empty stored block (RFC 1951, 3.2.4). An inflater outputs everything when it meets one, which is why zlib's sync
+/// flush ends with it.
 const SYNC_FLUSH: [u8; 5] = [0x00, 0x00, 0x00, 0xff, 0xff];
 
 impl HeaderBlocks {
     /// Appends the SYN_STREAM that opens `stream` with these headers (names in lower case).
     ///
-    /// The headers together must stay below 64 KiB, a stored block's limit; a port-forward's are
+    /// The headers together must be shorter than 64 KiB, the limit of a stored block; those of a port-forward are
     /// constants and a port number.
     pub(crate) fn syn_stream(&mut self, stream: StreamId, headers: &[(&str, &str)], out: &mut BytesMut) {
         let block = name_value_block(headers);
@@ -74,7 +73,7 @@ impl HeaderBlocks {
     }
 }
 
-/// Section 2.6.10: a count, then names and values, each with its length; all 32 bits.
+/// Encodes a name/value block (section 2.6.10): a count, then names and values, each with its length; all 32 bits.
 fn name_value_block(headers: &[(&str, &str)]) -> BytesMut {
     let mut block = BytesMut::new();
     block.put_u32(length32(headers.len()));
@@ -107,7 +106,7 @@ mod tests {
     use crate::scripted::inflate_headers;
 
     #[test]
-    fn a_zlib_inflater_with_the_protocols_dictionary_reads_our_headers() {
+    fn zlib_with_the_spdy_dictionary_reads_our_headers() {
         let headers = [("streamtype", "error"), ("port", "7000"), ("requestid", "0")];
         let mut blocks = HeaderBlocks::default();
         let mut out = BytesMut::new();

@@ -1,4 +1,4 @@
-//! From the libraries' nested errors to one [`ApiError`].
+//! Conversion of the libraries' nested errors to [`ApiError`].
 #![expect(
     clippy::wildcard_enum_match_arm,
     reason = "the enums of the libraries may grow"
@@ -13,10 +13,10 @@ use rustls::CertificateError;
 
 use super::{Access, ApiError, CertificateProblem};
 
-/// How deep a chain of causes is followed; a cause that names itself must not hold us.
+/// Largest number of causes in a chain, in case a cause refers to itself.
 const CAUSES: usize = 16;
 
-/// Says what an error of the Kubernetes client means; `access` is what the request needed.
+/// Converts an error of the Kubernetes client. `access` is the permission that the request needed.
 pub(crate) fn classify(access: Access, error: kube::Error) -> ApiError {
     match error {
         kube::Error::Api(status) => from_status(access, *status),
@@ -49,7 +49,7 @@ fn from_status(access: Access, status: Status) -> ApiError {
     }
 }
 
-/// Authorizers and admission both answer 403. Authorizers alone say who cannot do what
+/// Returns whether a 403 comes from an authorizer and not from admission. Only authorizers name the user and the verb
 /// (`k8s.io/apiserver/pkg/endpoints/handlers/responsewriters`).
 fn is_authorization(message: &str) -> bool {
     message.contains(" cannot ") && message.contains("User \"")
@@ -78,7 +78,7 @@ fn from_auth(error: &AuthError) -> ApiError {
     ApiError::Plugin { plugin, detail }
 }
 
-/// The program of a command line as `std::process::Command` shows it: quoted words.
+/// Returns the program of a command line as `std::process::Command` prints it: quoted words.
 fn program(command: &str) -> String {
     let first = command.split('"').nth(1).unwrap_or(command);
     first.to_owned()
@@ -106,7 +106,7 @@ fn from_cause(error: &(dyn StdError + 'static)) -> Option<ApiError> {
         return Some(from_tls(error));
     }
     let text = error.to_string();
-    // The resolver's and the tunnel's error types of the HTTP client are private; their words are all there is.
+    // The HTTP client's error types for the resolver and the proxy are private, so only their texts can be used.
     if text.starts_with("dns error") || text.contains("failed to lookup address") {
         let detail = error.source().map_or(text, |cause| cause.to_string());
         return Some(ApiError::Resolve { detail });
@@ -116,7 +116,7 @@ fn from_cause(error: &(dyn StdError + 'static)) -> Option<ApiError> {
     }
     let error = error.downcast_ref::<io::Error>()?;
     match error.get_ref() {
-        // An error inside of an `io::Error` is not among its sources, and libraries put one into the other.
+        // An error inside an `io::Error` is not among its sources, and libraries nest them.
         Some(inner) => from_cause(inner).or_else(|| from_io(error)),
         None => from_io(error),
     }
@@ -147,7 +147,7 @@ fn from_tls(error: &rustls::Error) -> ApiError {
             problem: certificate_problem(certificate),
             detail,
         },
-        // The server speaks about our certificate: it is how a client certificate is refused.
+        // The alert is about the client certificate: that is how a server refuses one.
         rustls::Error::AlertReceived(_) => ApiError::Credentials { detail },
         _ => ApiError::Tls { detail },
     }
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn admission_is_told_from_rbac_although_both_are_403() {
+    async fn admission_differs_from_rbac_although_both_are_403() {
         let body = failure(
             403,
             "Forbidden",
@@ -237,7 +237,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_closed_port_is_unreachable() {
-        // Bound and not listening: nobody else can take the port meanwhile.
+        // Bound but not listening, so that no other program takes the port meanwhile.
         let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = held.local_addr().unwrap();
         drop(held);
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_speaks_no_tls_is_said_so() {
+    async fn a_server_without_tls_is_recognized() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = tokio::spawn(async move {
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn each_trouble_with_the_certificate_has_its_name() {
+    fn each_certificate_problem_is_recognized() {
         for (certificate, problem) in [
             (CertificateError::UnknownIssuer, CertificateProblem::UnknownIssuer),
             (CertificateError::NotValidForName, CertificateProblem::WrongName),
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_client_certificate_is_a_matter_of_credentials() {
+    fn a_refused_client_certificate_is_a_login_problem() {
         let alert = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateExpired);
         let error = classify(access(), kube::Error::Service(Box::new(io::Error::other(alert))));
         assert_eq!(error.code(), "credentials-refused");

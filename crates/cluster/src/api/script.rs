@@ -1,4 +1,4 @@
-//! A scripted API server for tests: what it is asked is compared with rules, in order, and remembered.
+//! Scripted API server for tests: it answers requests by rules, and records them.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
 
-/// Answers of one path.
+/// Answers for one path.
 struct Rule {
     method: Method,
     path: String,
@@ -25,14 +25,14 @@ struct Rule {
 #[derive(Clone)]
 enum Answer {
     Json(u16, Value),
-    /// Lines, then silence.
+    /// Sends these lines, then falls silent.
     Watch(Vec<Value>),
     Never,
 }
 
 type Reply = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
-/// One request that came.
+/// A recorded request.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) method: Method,
@@ -41,7 +41,7 @@ pub(crate) struct Seen {
     pub(crate) body: Value,
 }
 
-/// The rules and the memory.
+/// Rules and recorded requests.
 #[derive(Clone, Default)]
 pub(crate) struct Script(Arc<Mutex<State>>);
 
@@ -56,8 +56,8 @@ impl Script {
         Self::default()
     }
 
-    /// Answers `method path` with this status and body. Said twice, the second answer is for the second request and
-    /// all that follow.
+    /// Answers `method path` with this status and body. If it is set twice, the second answer is for the second request and
+    /// all later ones.
     pub(crate) fn on(self, method: &str, path: &str, status: u16, body: Value) -> Self {
         self.answer(method, path, false, Answer::Json(status, body))
     }
@@ -67,7 +67,7 @@ impl Script {
         self.answer("GET", path, true, Answer::Watch(events.to_vec()))
     }
 
-    /// Does not answer.
+    /// Never answers `method path`.
     pub(crate) fn on_never(self, method: &str, path: &str) -> Self {
         self.answer(method, path, false, Answer::Never)
     }
@@ -91,7 +91,7 @@ impl Script {
             .collect()
     }
 
-    /// Every request that would change something.
+    /// Returns every request that would change something.
     pub(crate) fn changes(&self) -> Vec<Seen> {
         let state = self.0.lock().unwrap();
         state
@@ -157,7 +157,7 @@ impl Script {
     }
 }
 
-/// A failed request's body.
+/// Returns the body of a failed request.
 pub(crate) fn failure(code: u16, reason: &str, message: &str) -> Value {
     json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
@@ -165,7 +165,7 @@ pub(crate) fn failure(code: u16, reason: &str, message: &str) -> Value {
     })
 }
 
-/// What RBAC answers.
+/// Returns the answer of RBAC.
 pub(crate) fn rbac(verb: &str, resource: &str, group: &str, namespace: &str) -> Value {
     let message = format!(
         "{resource} is forbidden: User \"dev\" cannot {verb} resource \"{resource}\" in API group \"{group}\" in the \
@@ -174,12 +174,12 @@ pub(crate) fn rbac(verb: &str, resource: &str, group: &str, namespace: &str) -> 
     failure(403, "Forbidden", &message)
 }
 
-/// A list of objects.
+/// Returns a list of objects.
 pub(crate) fn list(kind: &str, version: &str, items: &[Value]) -> Value {
     json!({ "kind": kind, "apiVersion": version, "metadata": { "resourceVersion": "7" }, "items": items })
 }
 
-/// One line of a watch.
+/// Returns one line of a watch.
 pub(crate) fn event(kind: &str, object: &Value) -> Value {
     json!({ "type": kind, "object": object })
 }

@@ -1,4 +1,4 @@
-//! What can be wrong with a kubeconfig, and with reaching its cluster.
+//! Errors of a kubeconfig, and of connecting to its cluster.
 
 use std::path::PathBuf;
 
@@ -7,21 +7,21 @@ use thiserror::Error;
 
 use crate::api::ApiError;
 
-/// Why no cluster could be chosen.
+/// Reason for which no cluster could be chosen.
 #[derive(Debug, Error)]
 pub enum KubeconfigError {
-    /// There is no kubeconfig in any of the places.
-    #[error("no kubeconfig: looked at {}", places(looked_at))]
+    /// No kubeconfig exists in any of the places.
+    #[error("found no kubeconfig; looked at {}", places(looked_at))]
     Missing {
-        /// The files that were looked for.
+        /// Files that do not exist.
         looked_at: Vec<PathBuf>,
     },
-    /// A file exists and cannot be read.
+    /// A file exists but cannot be read.
     #[error("{}: {source}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// The kernel's reason.
+        /// Error of the kernel.
         source: std::io::Error,
     },
     /// A file is not a kubeconfig.
@@ -33,23 +33,23 @@ pub enum KubeconfigError {
         line: Option<u64>,
         /// Column, from 1.
         column: Option<u64>,
-        /// What the parser says; never the file's contents, which hold secrets.
+        /// Message of the parser, without contents of the file, which may be secrets.
         detail: String,
     },
-    /// No context was named and the kubeconfig has no current one.
+    /// The user chose no context, and the kubeconfig has no current one.
     #[error("the kubeconfig has no current context")]
     NoCurrentContext {
         /// The contexts that exist.
         existing: Vec<String>,
     },
-    /// The named context is not in the kubeconfig.
+    /// The chosen context is not in the kubeconfig.
     #[error("the kubeconfig has no context {asked:?}")]
     UnknownContext {
-        /// The name that was asked for.
+        /// Name that the user chose.
         asked: String,
         /// The contexts that exist.
         existing: Vec<String>,
-        /// The one that was probably meant.
+        /// Existing name that the user probably meant.
         nearest: Option<String>,
     },
     /// The context names a cluster that the kubeconfig does not describe.
@@ -57,19 +57,19 @@ pub enum KubeconfigError {
     UnknownCluster {
         /// The context.
         context: String,
-        /// The cluster it names.
+        /// The cluster that it names.
         cluster: String,
     },
-    /// The context's cluster or user cannot be used: no address, a certificate file that is not there.
+    /// The context's cluster or user cannot be used: it has no address, or a certificate file is missing.
     #[error("context {context:?} is not usable: {detail}")]
     Unusable {
         /// The context.
         context: String,
-        /// What is wrong.
+        /// Description of the error.
         detail: String,
     },
-    /// The credential plugin wants a terminal and there is none.
-    #[error("context {context:?}: the credential plugin {plugin} wants a terminal")]
+    /// The credential plugin needs a terminal, and the session has none.
+    #[error("context {context:?}: the credential plugin {plugin} needs a terminal")]
     PluginNeedsTerminal {
         /// The context.
         context: String,
@@ -95,29 +95,29 @@ impl Fault for KubeconfigError {
     fn remedy(&self) -> String {
         match self {
             Self::Missing { .. } => {
-                "Get a kubeconfig from whoever runs the cluster and save it as ~/.kube/config, or name its file."
+                "Get a kubeconfig from the cluster's administrator and save it as ~/.kube/config, or name its file."
                     .to_owned()
             }
             Self::Unreadable { path, .. } => format!("Make {} readable for your user.", path.display()),
-            Self::Broken { path, .. } => format!("Correct {} at that place, or fetch it anew.", path.display()),
+            Self::Broken { path, .. } => format!("Correct {} at that position, or fetch it again.", path.display()),
             Self::NoCurrentContext { existing } => format!("Choose one of: {}.", existing.join(", ")),
             Self::UnknownContext { existing, nearest, .. } => match nearest {
                 Some(nearest) => format!("Did you mean {nearest:?}? There are: {}.", existing.join(", ")),
-                None if existing.is_empty() => "The kubeconfig has no contexts at all; fetch it anew.".to_owned(),
+                None if existing.is_empty() => "The kubeconfig has no contexts; fetch it again.".to_owned(),
                 None => format!("Choose one of: {}.", existing.join(", ")),
             },
             Self::UnknownCluster { .. } | Self::Unusable { .. } => {
-                "Correct this context in the kubeconfig, or fetch it anew.".to_owned()
+                "Correct this context in the kubeconfig, or fetch it again.".to_owned()
             }
             Self::PluginNeedsTerminal { plugin, .. } => {
-                format!("Start the session from a terminal, or let {plugin} log in beforehand.")
+                format!("Start the session from a terminal, or log in with {plugin} beforehand.")
             }
         }
     }
 }
 
 impl KubeconfigError {
-    /// What the library found wrong with a context's parts.
+    /// Converts an error of the library for a context.
     pub(super) fn of_context(context: &str, error: kube::config::KubeconfigError) -> Self {
         Self::Unusable {
             context: context.to_owned(),
@@ -126,15 +126,15 @@ impl KubeconfigError {
     }
 }
 
-/// Why a cluster does not answer as it should.
+/// Reason for which a cluster cannot be used.
 #[derive(Debug, Error)]
 #[error("{server} (context {context:?}): {cause}")]
 pub struct ConnectError {
-    /// The address that was asked.
+    /// Address of the API server.
     pub server: String,
-    /// The context that named it.
+    /// Context that names the address.
     pub context: String,
-    /// What failed.
+    /// Error of the request.
     #[source]
     pub cause: ApiError,
 }

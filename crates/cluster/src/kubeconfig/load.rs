@@ -1,4 +1,4 @@
-//! Kubeconfig files: which, read, merged, and one context picked.
+//! Finding, reading and merging kubeconfig files, and picking a context.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use kube::config::{Kubeconfig, KubeconfigError as LibraryError};
 
 use super::{ContextInfo, KubeconfigError, Sources};
 
-/// A name this similar (Jaro-Winkler, 0 to 1) is offered as the one that was meant.
+/// Similarity (Jaro-Winkler, 0 to 1) from which on a name is suggested for an unknown one.
 const SIMILAR: f64 = 0.8;
 
 /// Reads and merges the files that [`Sources`] name.
@@ -14,7 +14,7 @@ pub(super) fn load(sources: &Sources) -> Result<Kubeconfig, KubeconfigError> {
     let paths = paths(sources);
     let mut merged: Option<Kubeconfig> = None;
     for path in &paths {
-        // Like kubectl: a list may name files that are not there yet.
+        // As in kubectl, a list may name files that do not exist yet.
         let Some(next) = read(path)? else { continue };
         merged = Some(match merged {
             None => next,
@@ -72,7 +72,7 @@ fn broken(path: &Path, error: &LibraryError) -> KubeconfigError {
     }
 }
 
-/// Leaves out what a message quotes from the file: it may be a token.
+/// Removes quoted values of the file from a message, because they may be tokens.
 fn without_values(message: &str) -> String {
     let first = message.lines().next().unwrap_or_default();
     let quoted = first.split('"').enumerate();
@@ -82,7 +82,7 @@ fn without_values(message: &str) -> String {
         .join("\"")
 }
 
-/// The contexts in file order.
+/// Returns the contexts in file order.
 pub(super) fn contexts(kubeconfig: &Kubeconfig) -> Vec<ContextInfo> {
     let server = |cluster: &str| {
         let named = kubeconfig.clusters.iter().find(|named| named.name == cluster)?;
@@ -104,7 +104,7 @@ pub(super) fn contexts(kubeconfig: &Kubeconfig) -> Vec<ContextInfo> {
         .collect()
 }
 
-/// The context that was asked for, or the current one, with its cluster's name.
+/// Returns the requested context, or the current one, with its cluster's name.
 pub(super) fn pick(
     kubeconfig: &Kubeconfig,
     asked: Option<&str>,

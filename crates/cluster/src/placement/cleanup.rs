@@ -1,7 +1,7 @@
-//! What agents may leave behind, and its removal.
+//! Leftovers of agents, and their removal.
 //!
-//! A running agent is never a leftover: it may be a colleague's, and it ends itself when nobody needs it. What can
-//! stay is an ended bare pod, and what never came to run.
+//! A running agent is never a leftover: it may belong to a colleague, and it ends itself without a client. Leftovers are
+//! ended bare pods, and objects that never ran.
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ use super::manifest::{NAME, NAME_LABEL, SESSION_LABEL};
 use super::start;
 use crate::api::{Access, ApiError, ask};
 
-/// From which age on an agent that does not run is stuck: well past [`START_PATIENCE`](super::START_PATIENCE) and
+/// Age from which on an agent that does not run is stuck: much longer than [`START_PATIENCE`](super::START_PATIENCE) and
 /// [`UPLOAD_GRACE`](super::UPLOAD_GRACE).
 pub const STUCK_AFTER: Duration = Duration::from_secs(600);
 
-/// The kinds of objects that can be left over.
+/// Kind of a leftover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum LeftoverKind {
     /// A Job, with its pod.
@@ -30,25 +30,25 @@ pub enum LeftoverKind {
     Pod,
 }
 
-/// One object that nobody needs any more.
+/// Object that no session needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Leftover {
-    /// Its kind.
+    /// Kind of the object.
     pub kind: LeftoverKind,
-    /// Its name.
+    /// Name of the object.
     pub name: String,
-    /// The session that made it, as its label says.
+    /// Session that created it, from its label.
     pub session: Option<String>,
-    /// Its age in seconds.
+    /// Age in seconds.
     pub age_seconds: u64,
-    /// Whether it ended; otherwise it never came to run.
+    /// Whether it ended; otherwise it never ran.
     pub ended: bool,
 }
 
-/// Lists what is left over in a namespace.
+/// Lists the leftovers in a namespace.
 ///
 /// # Errors
-/// [`ApiError`] where pods cannot be listed. Where Jobs cannot be listed there can be none of ours.
+/// Returns [`ApiError`] if pods cannot be listed. A user who may not list Jobs cannot have created one.
 pub async fn leftovers(client: &Client, namespace: &str) -> Result<Vec<Leftover>, ApiError> {
     let selector = ListParams::default().labels(&format!("{NAME_LABEL}={NAME}"));
     let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
@@ -71,10 +71,10 @@ pub async fn leftovers(client: &Client, namespace: &str) -> Result<Vec<Leftover>
     Ok(sift(&jobs, &pods?.items, Timestamp::now()))
 }
 
-/// Removes what is left over in a namespace and returns it.
+/// Removes the leftovers in a namespace, and returns them.
 ///
 /// # Errors
-/// The first [`ApiError`]; what was removed before stays removed.
+/// Returns the first [`ApiError`]; objects that were removed before it stay removed.
 pub async fn cleanup(client: &Client, namespace: &str) -> Result<Vec<Leftover>, ApiError> {
     let found = leftovers(client, namespace).await?;
     for leftover in &found {
@@ -132,7 +132,7 @@ fn sift(jobs: &[Job], pods: &[Pod], now: Timestamp) -> Vec<Leftover> {
             .iter()
             .any(|pod| of_job(pod, &name) && start::is_running(pod));
         let leftover = leftover(LeftoverKind::Job, &job.metadata, ended, now)?;
-        // An ended Job is the cluster's to remove; one this old shows that it does not.
+        // The cluster should remove an ended Job; at this age it is clear that it does not.
         (!runs && leftover.age_seconds >= stuck_after).then_some(leftover)
     });
     let pods = pods.iter().filter_map(|pod| {
@@ -146,7 +146,7 @@ fn sift(jobs: &[Job], pods: &[Pod], now: Timestamp) -> Vec<Leftover> {
     jobs.chain(pods).collect()
 }
 
-/// `None` for what is being deleted already.
+/// Describes an object; `None` if it is being deleted.
 fn leftover(kind: LeftoverKind, metadata: &ObjectMeta, ended: bool, now: Timestamp) -> Option<Leftover> {
     if metadata.deletion_timestamp.is_some() {
         return None;
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_running_agent_is_nobodys_leftover_however_old() {
+    fn a_running_agent_is_never_a_leftover() {
         let pods = [
             pod("a-1", OLD, "Running", Some("a")),
             pod("bare", OLD, "Running", None),
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_starts_is_left_alone_until_it_is_clearly_stuck() {
+    fn a_starting_agent_is_kept_until_it_is_stuck() {
         let pods = [
             pod("a-1", YOUNG, "Pending", Some("a")),
             pod("bare", YOUNG, "Pending", None),
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jobs_pod_goes_with_its_job_and_is_not_listed_beside_it() {
+    fn a_jobs_pod_is_not_listed_beside_its_job() {
         assert_eq!(
             names(&[job("a", OLD)], &[pod("a-1", OLD, "Succeeded", Some("a"))]),
             ["a"]
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_being_deleted_is_not_listed() {
+    fn an_object_being_deleted_is_not_listed() {
         let mut pod = pod("bare", OLD, "Failed", None);
         pod.metadata.deletion_timestamp = Some(Time(NOW.parse().unwrap()));
         assert_eq!(names(&[], &[pod]), [""; 0]);

@@ -1,4 +1,4 @@
-//! Why there is no agent.
+//! Errors of placing an agent.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use thiserror::Error;
 
 use crate::api::{Access, ApiError};
 
-/// Why an agent could not be placed.
+/// Reason for which an agent could not be placed.
 #[derive(Debug, Error)]
 pub enum PlaceError {
-    /// The API server could not be asked.
+    /// A request to the API server failed.
     #[error(transparent)]
     Api(ApiError),
-    /// The user may not do what placing needs.
+    /// The user lacks a permission that placing needs.
     #[error("you may not {access}")]
     Forbidden {
-        /// What was asked.
+        /// Missing permission.
         access: Access,
-        /// A Role, as YAML, that would be enough.
+        /// Role, as YAML, that is sufficient.
         role: String,
     },
     /// The namespace does not exist.
@@ -36,70 +36,70 @@ pub enum PlaceError {
     /// A rule of the cluster refuses the pod: Pod Security, a webhook, security context constraints.
     #[error("a rule of the cluster refuses the agent's pod: {message}")]
     Admission {
-        /// The rule's words.
+        /// Message of the rule.
         message: String,
     },
     /// A ResourceQuota leaves no room.
     #[error("the namespace's quota leaves no room for the agent: {message}")]
     Quota {
-        /// The API server's words.
+        /// Message of the API server.
         message: String,
     },
     /// A LimitRange does not allow requests and limits as small or large as the agent's.
     #[error("the namespace's limit range does not fit the agent: {message}")]
     LimitRange {
-        /// The API server's words.
+        /// Message of the API server.
         message: String,
     },
-    /// No node takes the pod.
-    #[error("no node takes the agent's pod: {message}")]
+    /// No node accepts the pod.
+    #[error("no node accepts the agent's pod: {message}")]
     Unschedulable {
-        /// The scheduler's words.
+        /// Message of the scheduler.
         message: String,
     },
-    /// The image cannot be fetched.
-    #[error("the image {image:?} cannot be fetched ({reason}): {message}")]
+    /// The node cannot fetch the image.
+    #[error("the cluster cannot fetch the image {image:?} ({reason}): {message}")]
     Image {
-        /// The image's name.
+        /// Name of the image.
         image: String,
         /// `ImagePullBackOff`, `InvalidImageName`, `ErrImageNeverPull`.
         reason: String,
-        /// The registry's words, as the node repeats them.
+        /// Message of the registry, as the node repeats it.
         message: String,
     },
-    /// The container cannot be made or does not start.
+    /// The container cannot be created or does not start.
     #[error("the agent's container does not start ({reason}): {message}")]
     Container {
         /// `CreateContainerError`, `RunContainerError`, ...
         reason: String,
-        /// The node's words.
+        /// Message of the node.
         message: String,
     },
     /// The container ended before the agent was in it.
     #[error("the agent's container ended at once (exit code {exit_code}): {message}")]
     Ended {
-        /// The exit code.
+        /// Exit code.
         exit_code: i32,
-        /// The reason and last words, if any.
+        /// Reason and last message, if any.
         message: String,
     },
-    /// The node put the pod out.
-    #[error("the node put the agent's pod out ({reason}): {message}")]
+    /// The node evicted the pod.
+    #[error("the node evicted the agent's pod ({reason}): {message}")]
     Evicted {
         /// `Evicted`, `Preempting`, `NodeShutdown`, ...
         reason: String,
-        /// The node's words.
+        /// Message of the node.
         message: String,
     },
-    /// Somebody deleted the pod while it started.
+    /// The pod was deleted while it started.
     #[error("the agent's pod was deleted while it started")]
     Gone,
     /// The pod did not run in time.
-    #[error("the agent's pod did not run within {} s; last: {last}", waited.as_secs())]
+    #[error("the agent's pod did not run within {} s; its last state was: {last}", waited.as_secs())]
     TooSlow {
-        /// How long was waited.
+        /// Length of the wait.
         waited: Duration,
-        /// What it waited for last, in the cluster's words.
+        /// Last state of the pod, in the cluster's words.
         last: String,
     },
     /// Binary and key could not be sent.
@@ -107,36 +107,36 @@ pub enum PlaceError {
     Upload(#[from] UploadError),
 }
 
-/// Why the agent's program did not get into its pod.
+/// Reason for which the agent's program could not be sent to its pod.
 #[derive(Debug, Error)]
 pub enum UploadError {
-    /// The connection for it did not come about.
+    /// The connection for the upload failed.
     #[error(transparent)]
     Api(ApiError),
-    /// The pod's shell said something else than was expected, or failed.
+    /// The pod's shell failed, or sent an unexpected answer.
     #[error("the pod's shell failed{}: {said}", exit(*exit_code))]
     Shell {
-        /// The exit code, where it ended with one.
+        /// Exit code, if the shell ended with one.
         exit_code: Option<i32>,
-        /// Its standard error, or the error that the API server reports.
+        /// Standard error of the shell, or the error that the API server reports.
         said: String,
     },
     /// The connection ended before everything was sent.
     #[error("the connection into the pod ended after {sent} of {total} bytes")]
     CutOff {
-        /// Bytes handed over.
+        /// Number of bytes written to the connection.
         sent: usize,
-        /// Bytes in all.
+        /// Number of bytes in all.
         total: usize,
     },
-    /// Nothing moved for too long.
-    #[error("the transfer into the pod stood still for {} s after {sent} of {total} bytes", waited.as_secs())]
+    /// The upload made no progress for too long.
+    #[error("the transfer into the pod made no progress for {} s after {sent} of {total} bytes", waited.as_secs())]
     Stalled {
-        /// How long was waited.
+        /// Length of the wait.
         waited: Duration,
-        /// Bytes handed over.
+        /// Number of bytes written to the connection.
         sent: usize,
-        /// Bytes in all.
+        /// Number of bytes in all.
         total: usize,
     },
 }
@@ -166,18 +166,18 @@ impl Fault for PlaceError {
         match self {
             Self::Api(error) => error.remedy(),
             Self::Forbidden { access, role } => {
-                // Who may do nothing in a namespace is refused alike whether it exists or not.
+                // A user without permissions in a namespace gets the same refusal whether it exists or not.
                 format!(
-                    "Check that the namespace is written right: whoever may do nothing in it is not told whether it \
-                     exists. Then ask the cluster's administrator for \"{access}\"; this Role is enough:\n\n{role}"
+                    "Check the spelling of the namespace: the API server gives the same answer if it does not exist. \
+                     Then ask the cluster's administrator for \"{access}\"; this Role is enough:\n\n{role}"
                 )
             }
             Self::NamespaceMissing { .. } | Self::NamespaceEnding { .. } => {
                 "Choose another namespace in the profile, or create this one.".to_owned()
             }
             Self::Admission { .. } => {
-                "Ask whoever set this rule; Slipway's pod keeps to the restricted Pod Security Standard and wants nothing \
-                 beyond it."
+                "Ask the cluster's administrator about this rule; the agent's pod complies with the restricted Pod \
+                 Security Standard and needs nothing beyond it."
                     .to_owned()
             }
             Self::Quota { .. } => "Free something in this namespace, or ask for a larger quota: the agent needs one pod, \
@@ -187,18 +187,18 @@ impl Fault for PlaceError {
                 "Ask for a limit range that allows a container of 10m CPU, 16Mi of memory and a limit of 128Mi.".to_owned()
             }
             Self::Unschedulable { .. } => {
-                "The agent runs on Linux nodes of the amd64 kind; check that one is ready and has room.".to_owned()
+                "The agent needs a Linux node with an amd64 processor; check that one is ready and has room.".to_owned()
             }
             Self::Image { .. } => {
-                "Name an image that this cluster can fetch, with --agent-image or in the profile: any small one with a \
-                 shell will do."
+                "Name an image that this cluster can fetch, with --agent-image or in the profile: any small image \
+                 with a shell is suitable."
                     .to_owned()
             }
             Self::Container { .. } | Self::Ended { .. } => {
                 "Set another agent image in the profile; it needs a shell with head, mkfifo and timeout.".to_owned()
             }
             Self::Evicted { .. } | Self::Gone => "Connect again.".to_owned(),
-            Self::TooSlow { .. } => "Try again; if it stays, look at the namespace's events and the node.".to_owned(),
+            Self::TooSlow { .. } => "Try again; if the error remains, check the namespace's events and the node.".to_owned(),
             Self::Upload(error) => error.remedy(),
         }
     }
@@ -242,7 +242,7 @@ impl Fault for UploadError {
                     .to_owned()
             }
             Self::CutOff { .. } | Self::Stalled { .. } => {
-                "Try again on a steadier connection; a proxy on the way may also cut long requests."
+                "Try again on a more stable connection; a proxy may also cut long requests."
                     .to_owned()
             }
         }

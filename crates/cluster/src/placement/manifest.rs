@@ -1,7 +1,7 @@
-//! The agent's Job and pod, as the API server gets them.
+//! Manifests of the agent's Job and pod.
 //!
-//! A service mesh is neither refused nor asked for: where the namespace injects one, the agent reaches what only the
-//! mesh lets in.
+//! They neither forbid nor request a service mesh: where the namespace injects one, the agent also reaches services that
+//! only accept traffic of the mesh.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,26 +17,25 @@ use uuid::Uuid;
 
 use super::{PlaceError, Placement};
 
-/// The image that is used where the profile names none: small, and everywhere.
+/// Image for profiles that name none: small, and available everywhere.
 pub const DEFAULT_IMAGE: &str = "busybox";
 
-/// Where an image may bring an agent of its own; it is used instead of the one that would be sent.
+/// Path of an agent in an image; it is used instead of an uploaded one.
 pub const AGENT_IN_IMAGE: &str = "/usr/local/bin/slipway-agent";
 
-/// The only folder in the pod that can be written.
+/// Only writable folder in the pod.
 pub const AGENT_FOLDER: &str = "/slipway";
 
-/// The agent's port on the pod's loopback.
+/// Port of the agent on the pod's loopback.
 pub const AGENT_PORT: u16 = 7600;
 
-/// How long a pod waits for the upload of its agent to begin before it ends itself, so that a laptop which went away
-/// leaves nothing.
+/// Limit of the pod's wait for the upload to begin. After it the pod ends itself, so that a lost laptop leaves nothing.
 pub const UPLOAD_BEGINS: Duration = Duration::from_secs(30);
 
-/// How long an upload may take, as far as the pod is concerned. One that breaks off ends the pod at once.
+/// Limit of the upload on the pod's side. An upload that breaks off ends the pod at once.
 pub const UPLOAD_GRACE: Duration = Duration::from_secs(300);
 
-/// The name of the agent's container in its pod.
+/// Name of the agent's container in its pod.
 pub const AGENT_CONTAINER: &str = "agent";
 pub(super) const NAME_LABEL: &str = "app.kubernetes.io/name";
 pub(super) const SESSION_LABEL: &str = "slipway.dev/session";
@@ -44,20 +43,20 @@ pub(super) const NAME: &str = "slipway-agent";
 
 const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 
-/// An id without an account, as many images use for `nonroot`.
+/// User id without an account, which many images use for `nonroot`.
 const USER: i64 = 65_532;
 
-/// How long a deleted pod's agent may say goodbye to its streams.
+/// Time in seconds for the agent of a deleted pod to end its streams.
 const TERMINATION_SECONDS: i64 = 2;
 
-/// Lets the agent, which has no capability, send pings for the laptop. One of the few sysctls that the restricted
-/// standard and the kubelet allow without anybody's consent.
+/// Sysctl that lets the agent, which has no capability, send pings for the laptop. The restricted standard and the
+/// kubelet allow it by default.
 const PING_SYSCTL: (&str, &str) = ("net.ipv4.ping_group_range", "0 2147483647");
 
-/// What a namespace may want beyond the ordinary manifest.
+/// Requirements of a namespace beyond the ordinary manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Shape {
-    /// A quota counts CPU limits. Otherwise there is none: a throttled agent would slow every stream.
+    /// A quota counts CPU limits. Otherwise the agent has none, because throttling would slow every stream.
     cpu_limit: bool,
     /// A quota counts ephemeral storage.
     ephemeral_storage: bool,
@@ -66,8 +65,8 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// The shape that answers a refusal, if there is one that was not tried yet.
-    pub(super) fn with_what_is_wanted(&self, refused: &PlaceError) -> Option<Self> {
+    /// Returns the shape that satisfies a refusal, if it differs from this one.
+    pub(super) fn adapted_to(&self, refused: &PlaceError) -> Option<Self> {
         let mut next = self.clone();
         match refused {
             PlaceError::Quota { message } => {
@@ -96,13 +95,13 @@ impl Shape {
     }
 }
 
-/// The label selector of one session's objects.
+/// Returns the label selector of one session's objects.
 pub(super) fn selector(session: Uuid) -> String {
     format!("{NAME_LABEL}={NAME},{SESSION_LABEL}={session}")
 }
 
-/// The Job. `ttlSecondsAfterFinished: 0` makes the cluster remove Job and pod as soon as the agent ended, with no
-/// client running.
+/// Returns the Job. With `ttlSecondsAfterFinished: 0` the cluster removes Job and pod as soon as the agent has ended,
+/// without a client.
 pub(super) fn job(placement: &Placement<'_>, shape: &Shape) -> Job {
     Job {
         metadata: metadata(placement, true),
@@ -121,7 +120,7 @@ pub(super) fn job(placement: &Placement<'_>, shape: &Shape) -> Job {
     }
 }
 
-/// The pod alone, for namespaces where Jobs are forbidden.
+/// Returns the pod alone, for namespaces where Jobs are forbidden.
 pub(super) fn pod(placement: &Placement<'_>, shape: &Shape) -> Pod {
     Pod {
         metadata: metadata(placement, true),
@@ -240,9 +239,9 @@ fn pairs<'a, V>(
         .collect()
 }
 
-/// What the container runs: wait on a FIFO, without turning round, until the upload says that it is there, and then that
-/// binary and key are; then become the agent. Whoever comes first makes the FIFO, the container or the upload. It stays
-/// open in between, so that no word is lost.
+/// Returns the script of the container. It blocks on a FIFO until the upload reports that it has begun, and then that
+/// binary and key have arrived; then it executes the agent. Container and upload may start in either order, so each
+/// creates the FIFO if it is missing. The container keeps the FIFO open, so that no line is lost.
 pub(super) fn script(placement: &Placement<'_>) -> String {
     let Placement { grace, key, .. } = placement;
     format!(
@@ -268,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_job_is_removed_by_the_cluster_and_keeps_to_the_restricted_standard() {
+    fn the_job_meets_the_restricted_standard() {
         insta::assert_yaml_snapshot!(job(&placement(), &Shape::default()));
     }
 
@@ -294,11 +293,11 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_that_assigns_users_is_left_to() {
+    fn a_cluster_that_assigns_users_gets_no_user_id() {
         let message =
             "unable to validate against any security context constraint: runAsUser 65532".to_owned();
         let shape = Shape::default()
-            .with_what_is_wanted(&PlaceError::Admission {
+            .adapted_to(&PlaceError::Admission {
                 message: message.clone(),
             })
             .unwrap();
@@ -308,7 +307,7 @@ mod tests {
             (None, None, Some(true))
         );
         assert_eq!(
-            shape.with_what_is_wanted(&PlaceError::Admission { message }),
+            shape.adapted_to(&PlaceError::Admission { message }),
             None
         );
     }
@@ -317,7 +316,7 @@ mod tests {
     fn a_full_quota_is_not_answered_with_another_shape() {
         let message = "exceeded quota: q, requested: limits.cpu=1, used: limits.cpu=4".to_owned();
         assert_eq!(
-            Shape::default().with_what_is_wanted(&PlaceError::Quota { message }),
+            Shape::default().adapted_to(&PlaceError::Quota { message }),
             None
         );
     }

@@ -1,11 +1,11 @@
-//! What the cluster's refusals mean. Authorization, admission, quota and limit ranges share status codes; their
-//! words differ.
+//! Meaning of the cluster's refusals. Authorization, admission, quota and limit ranges share status codes, so the
+//! messages decide.
 
 use super::PlaceError;
 use crate::api::ApiError;
 use crate::permissions;
 
-/// What a refused request means for placing.
+/// Converts the error of a request to the error of placing.
 pub(super) fn of(error: ApiError, namespace: &str) -> PlaceError {
     match error {
         ApiError::Forbidden { access, .. } => PlaceError::Forbidden {
@@ -33,7 +33,7 @@ pub(super) fn of(error: ApiError, namespace: &str) -> PlaceError {
     }
 }
 
-/// What a refusal in words means: of a request, or in the Job controller's `FailedCreate` event.
+/// Converts the message of a refusal: of a request, or in the Job controller's `FailedCreate` event.
 pub(super) fn of_message(message: String, namespace: &str) -> PlaceError {
     let says = |words: &str| message.contains(words);
     if says("exceeded quota") || says("failed quota") {

@@ -1,4 +1,4 @@
-//! Noticing that an agent is gone, and why.
+//! Watch for the end of an agent, and its reason.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,26 +13,26 @@ use super::{AgentPod, start};
 use crate::api::ApiError;
 use crate::watch::{Follow, Selection};
 
-/// How long to wait after a failed request while the API server is away.
+/// Pause after a failed request while the API server cannot be reached.
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
 
-/// Why an agent is gone.
+/// Reason for which an agent is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gone {
-    /// The pod was deleted or is being deleted, by whomever.
+    /// The pod was deleted or is being deleted.
     Deleted,
     /// The agent's process ended.
     Ended {
-        /// Its exit code; 137 is a kill, often for memory.
+        /// Exit code; 137 is a kill, often for lack of memory.
         exit_code: i32,
         /// `Completed`, `Error`, `OOMKilled`, ...
         reason: String,
     },
-    /// The node put the pod out.
+    /// The node evicted the pod.
     Evicted {
         /// `Evicted`, `Preempting`, `NodeShutdown`, ...
         reason: String,
-        /// The node's words.
+        /// Message of the node.
         message: String,
     },
 }
@@ -45,16 +45,16 @@ impl fmt::Display for Gone {
                 write!(f, "the agent ended ({reason}, exit code {exit_code})")
             }
             Self::Evicted { reason, message } => {
-                write!(f, "the node put the agent's pod out ({reason}): {message}")
+                write!(f, "the node evicted the agent's pod ({reason}): {message}")
             }
         }
     }
 }
 
-/// Ends when the agent's pod is gone or does not run any more. While the API server cannot be reached it waits on.
+/// Returns when the agent's pod is gone or no longer runs. Keeps waiting while the API server cannot be reached.
 ///
 /// # Errors
-/// [`ApiError`] that does not pass by itself: pods may not be watched.
+/// Returns an [`ApiError`] that does not pass by itself, such as a missing permission to watch pods.
 pub async fn watch_gone(client: &Client, agent: &AgentPod) -> Result<Gone, ApiError> {
     let selection = Selection {
         labels: None,
@@ -70,7 +70,7 @@ pub async fn watch_gone(client: &Client, agent: &AgentPod) -> Result<Gone, ApiEr
                 }
             }
             Err(error) if error.is_passing() => {
-                tracing::debug!(%error, "the agent's pod cannot be watched now");
+                tracing::debug!(%error, "cannot watch the agent's pod; trying again");
                 sleep(RETRY_PAUSE).await;
             }
             Err(error) => return Err(error),

@@ -1,4 +1,4 @@
-//! From a created Job or pod to a running container, or to the reason why there is none.
+//! Start of a created Job or pod: waits for the running container, or for the reason of a failure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use super::{Created, PlaceError, Placement, Progress, START_PATIENCE, refusal};
 use crate::api::{Access, ApiError, ask};
 use crate::watch::{Follow, Selection};
 
-/// How long a pod may be unschedulable: long enough for a scheduler that looks again, too short for new nodes.
+/// Time for which a pod may be unschedulable: long enough for another try of the scheduler, not for new nodes.
 const UNSCHEDULABLE_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a Job may be without a pod before we ask by a dry run why; only where its events may not be read.
+/// Time for which a Job may have no pod before a dry run asks for the reason, where its events may not be read.
 const NO_POD_PATIENCE: Duration = Duration::from_secs(3);
 
-/// How many requests in a row may fail.
+/// Number of requests that may fail in a row.
 const FAILURES: u32 = 3;
 
 /// Waits until the agent's container runs.
@@ -42,21 +42,21 @@ pub(super) async fn wait(
     };
     match timeout(START_PATIENCE, start.run()).await {
         Ok(ended) => ended,
-        Err(_elapsed) => Err(PlaceError::TooSlow {
+        Err(_) => Err(PlaceError::TooSlow {
             waited: START_PATIENCE,
             last: start.last,
         }),
     }
 }
 
-/// Whether the agent's container runs.
+/// Returns whether the agent's container runs.
 pub(super) fn is_running(pod: &Pod) -> bool {
     container(pod)
         .and_then(|status| status.state.as_ref())
         .is_some_and(|state| state.running.is_some())
 }
 
-/// How the agent's container ended, if it did.
+/// Returns how the agent's container ended, if it did.
 pub(super) fn termination(pod: &Pod) -> Option<&ContainerStateTerminated> {
     container(pod)?.state.as_ref()?.terminated.as_ref()
 }
@@ -110,7 +110,7 @@ impl Start<'_> {
                 refused = next_refusal(&mut refusals), if refusals.is_some() => match refused {
                     Ok(message) => if let Some(error) = self.refused(message) { return Err(error) },
                     Err(error) => {
-                        tracing::debug!(%error, "the Job's events cannot be followed");
+                        tracing::debug!(%error, "cannot watch the Job's events");
                         refusals = None;
                         dry_run = (!seen).then(|| Instant::now() + NO_POD_PATIENCE);
                     }
@@ -147,7 +147,7 @@ impl Start<'_> {
         )
     }
 
-    /// The Job controller says only in events why it cannot make a pod.
+    /// Watches events of the Job: its controller reports only there why it cannot create a pod.
     fn refusals(&self) -> Option<Follow<Event>> {
         let Created::Job(name) = self.created else {
             return None;
@@ -166,7 +166,7 @@ impl Start<'_> {
         ))
     }
 
-    /// The pod of this attempt; one of an attempt before may still be on its way out.
+    /// Returns the pod of this attempt; one of an earlier attempt may still be terminating.
     fn ours<'p>(&self, listed: &'p BTreeMap<String, Pod>) -> Option<&'p Pod> {
         match self.created {
             Created::Pod(name) => listed.get(name),
@@ -188,7 +188,7 @@ impl Start<'_> {
         }
     }
 
-    /// `None` for what the Job controller will get over by itself.
+    /// Converts a refusal to an error; `None` if the Job controller will retry with success.
     fn refused(&mut self, message: String) -> Option<PlaceError> {
         let says = |words: &str| message.contains(words);
         let final_word = says("is forbidden") || says("denied the request") || says("is invalid");
@@ -199,7 +199,7 @@ impl Start<'_> {
         None
     }
 
-    /// Asks whether the pod would be admitted, without creating it.
+    /// Checks with a dry run whether the pod would be admitted.
     async fn try_dry(&mut self) -> Result<(), PlaceError> {
         let namespace = &self.placement.namespace;
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
@@ -222,7 +222,7 @@ impl Start<'_> {
                 Some(error) => Err(error),
                 None => Ok(()),
             },
-            // Not allowed to ask either, or no answer: the wait goes on.
+            // The dry run is forbidden too, or has no answer: keep waiting.
             Ok(_) | Err(_) => Ok(()),
         }
     }
@@ -254,7 +254,7 @@ async fn next_refusal(events: &mut Option<Follow<Event>>) -> Result<String, ApiE
     }
 }
 
-/// What a pod's status means for its start.
+/// Meaning of a pod's status for its start.
 #[derive(Debug)]
 enum Step {
     Waiting(String),
@@ -263,10 +263,10 @@ enum Step {
     Failed(PlaceError),
 }
 
-/// Judges one pod's states in their order.
+/// Evaluates the states of one pod, in order.
 #[derive(Debug, Default)]
 struct Judge {
-    /// The registry's words come with the failure; the back-off that follows may not repeat them.
+    /// Message of the registry. It comes with the failure, and the back-off that follows may not repeat it.
     pull_failure: Option<String>,
 }
 
@@ -313,7 +313,7 @@ impl Judge {
         let reason = waiting.reason.clone().unwrap_or_else(|| "Waiting".to_owned());
         let message = waiting.message.clone().unwrap_or_default();
         match reason.as_str() {
-            // One failure may be chance; the kubelet tries once more before it backs off.
+            // Wait for the next state: the kubelet retries once before it backs off.
             "ErrImagePull" => {
                 self.pull_failure = Some(message);
                 Step::Waiting(reason)
@@ -342,7 +342,7 @@ impl Judge {
 fn ended(terminated: &ContainerStateTerminated) -> PlaceError {
     let reason = terminated.reason.clone().unwrap_or_default();
     let message = terminated.message.clone().unwrap_or_default();
-    // The runtime could not start the command: no shell in the image.
+    // The runtime could not start the command, because the image has no shell.
     if matches!(reason.as_str(), "StartError" | "ContainerCannotRun") {
         return PlaceError::Container { reason, message };
     }

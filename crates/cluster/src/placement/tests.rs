@@ -1,4 +1,4 @@
-//! Placing against a scripted API server: every way it can go wrong, and what is cleaned up then.
+//! Tests of placing with a scripted API server: each failure, and the cleanup after it.
 
 use std::sync::Mutex;
 
@@ -56,7 +56,7 @@ fn running() -> Value {
     status
 }
 
-/// A cluster where the Job is created and its pod goes through these states.
+/// Returns a cluster where the Job is created and its pod has these states in order.
 fn cluster(states: &[Value]) -> Script {
     let events: Vec<_> = states
         .iter()
@@ -80,7 +80,7 @@ async fn failing(script: &Script) -> PlaceError {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_image_that_cannot_be_pulled_is_told_with_the_registrys_words() {
+async fn a_failed_image_pull_has_the_registrys_message() {
     let script = cluster(&[
         waiting("ContainerCreating", ""),
         waiting("ErrImagePull", "pull access denied, repository does not exist"),
@@ -94,7 +94,7 @@ async fn an_image_that_cannot_be_pulled_is_told_with_the_registrys_words() {
     .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the image \"busybox\" cannot be fetched (ImagePullBackOff): pull access denied, repository does not exist"
+        "the cluster cannot fetch the image \"busybox\" (ImagePullBackOff): pull access denied, repository does not exist"
     );
     assert_eq!(error.code(), "agent-image");
     let waiting = |reason: &str| Progress::WaitingForPod {
@@ -112,12 +112,12 @@ async fn an_image_that_cannot_be_pulled_is_told_with_the_registrys_words() {
     assert_eq!(
         script.seen("DELETE", JOB).len(),
         1,
-        "what was created for nothing is removed"
+        "objects of a failed placement are removed"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_container_that_cannot_be_made_is_told_at_once() {
+async fn a_container_that_cannot_be_made_fails_at_once() {
     let script = cluster(&[waiting("CreateContainerError", "no such runtime")]);
     assert_eq!(
         failing(&script).await.to_string(),
@@ -126,7 +126,7 @@ async fn a_container_that_cannot_be_made_is_told_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_image_without_a_shell_is_told_with_what_the_image_needs() {
+async fn an_image_without_a_shell_has_a_remedy() {
     let ended = json!({"terminated": {"exitCode": 128, "reason": "StartError", "message": "exec: \"sh\": not found"}});
     let error = failing(&cluster(&[state(ended)])).await;
     assert_eq!(error.code(), "agent-container");
@@ -134,7 +134,7 @@ async fn an_image_without_a_shell_is_told_with_what_the_image_needs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unschedulable_pod_is_given_a_moment_and_then_up() {
+async fn an_unschedulable_pod_fails_after_a_moment() {
     let unschedulable = json!({"phase": "Pending", "conditions": [
         {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available"},
     ]});
@@ -142,14 +142,14 @@ async fn an_unschedulable_pod_is_given_a_moment_and_then_up() {
     let error = failing(&cluster(&[unschedulable])).await;
     assert_eq!(
         error.to_string(),
-        "no node takes the agent's pod: 0/3 nodes are available"
+        "no node accepts the agent's pod: 0/3 nodes are available"
     );
     assert!(error.remedy().contains("amd64"));
     assert!(started.elapsed() >= Duration::from_secs(10) && started.elapsed() < START_PATIENCE);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_evicted_pod_is_told_with_the_nodes_words() {
+async fn an_evicted_pod_has_the_nodes_message() {
     let evicted =
         json!({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."});
     let error = failing(&cluster(&[evicted])).await;
@@ -158,7 +158,7 @@ async fn an_evicted_pod_is_told_with_the_nodes_words() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pod_that_never_gets_anywhere_is_given_up_with_its_last_reason() {
+async fn a_pod_that_never_runs_fails_with_its_last_reason() {
     let error = failing(&cluster(&[waiting("ContainerCreating", "")])).await;
     let PlaceError::TooSlow { waited, last } = &error else {
         panic!("{error:?}")
@@ -167,7 +167,7 @@ async fn a_pod_that_never_gets_anywhere_is_given_up_with_its_last_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pod_that_is_deleted_meanwhile_is_told_so() {
+async fn a_pod_deleted_while_it_starts_is_reported() {
     let pods = [
         event("ADDED", &pod(waiting("ContainerCreating", ""))),
         event("DELETED", &pod(json!({}))),
@@ -180,7 +180,7 @@ async fn a_pod_that_is_deleted_meanwhile_is_told_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_job_controllers_refusal_is_heard_from_its_events() {
+async fn the_job_controllers_refusal_comes_from_events() {
     let message =
         "Error creating: pods \"slipway-agent-x-1\" is forbidden: exceeded quota: small, requested: pods=1";
     let said =
@@ -196,7 +196,7 @@ async fn the_job_controllers_refusal_is_heard_from_its_events() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_events_may_not_be_read_a_dry_run_finds_the_refusal() {
+async fn without_events_a_dry_run_finds_the_refusal() {
     let violates =
         "pods \"slipway-agent-\" is forbidden: violates PodSecurity \"restricted:latest\": seccompProfile";
     let script = Script::new()
@@ -238,7 +238,7 @@ async fn a_quota_that_counts_cpu_limits_gets_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quota_that_stays_unsatisfied_is_told_and_not_tried_for_ever() {
+async fn an_unsatisfied_quota_ends_the_attempts() {
     let quota = failure(
         403,
         "Forbidden",
@@ -285,7 +285,7 @@ async fn where_jobs_are_forbidden_a_bare_pod_is_placed() {
 }
 
 #[tokio::test]
-async fn where_both_are_forbidden_the_verb_and_a_role_are_told_and_nothing_was_changed() {
+async fn a_user_who_may_create_nothing_gets_a_role() {
     let script = Script::new()
         .on("POST", JOBS, 403, rbac("create", "jobs", "batch", "dev"))
         .on("POST", PODS, 403, rbac("create", "pods", "", "dev"));
@@ -299,7 +299,7 @@ async fn where_both_are_forbidden_the_verb_and_a_role_are_told_and_nothing_was_c
 }
 
 #[tokio::test]
-async fn each_refusal_at_the_door_has_its_own_name() {
+async fn each_refusal_has_its_own_code() {
     let cases = [
         (404, "namespaces \"dev\" not found", "namespace-missing"),
         (
@@ -336,7 +336,7 @@ async fn each_refusal_at_the_door_has_its_own_name() {
 }
 
 #[tokio::test]
-async fn a_running_agent_of_the_same_session_is_found_and_others_are_not() {
+async fn only_a_running_agent_of_the_session_is_found() {
     let mut leaving = pod(running());
     leaving["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     leaving["metadata"]["name"] = json!("slipway-agent-w-1");
@@ -381,7 +381,7 @@ async fn agent() -> AgentPod {
 }
 
 #[tokio::test]
-async fn removing_takes_the_job_with_its_pod_and_is_content_when_it_is_gone() {
+async fn removal_deletes_the_job_and_may_be_repeated() {
     let script = Script::new().on(
         "DELETE",
         JOB,
@@ -396,7 +396,7 @@ async fn removing_takes_the_job_with_its_pod_and_is_content_when_it_is_gone() {
 }
 
 #[tokio::test]
-async fn a_watched_agent_is_missed_with_the_reason() {
+async fn a_lost_agent_is_reported_with_the_reason() {
     let killed = state(json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}));
     let mut other = pod(running());
     other["metadata"]["uid"] = json!("u9");
@@ -433,7 +433,7 @@ async fn a_watched_agent_is_missed_with_the_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_that_runs_is_not_missed_while_the_api_server_is_away() {
+async fn an_absent_api_server_does_not_mean_a_lost_agent() {
     let away = failure(503, "ServiceUnavailable", "starting");
     let script = Script::new()
         .on("GET", PODS, 503, away)
@@ -448,6 +448,6 @@ async fn an_agent_that_runs_is_not_missed_while_the_api_server_is_away() {
     );
     assert!(
         script.seen("GET", PODS).len() > 100,
-        "a silent watch is begun anew"
+        "a silent watch is started again"
     );
 }

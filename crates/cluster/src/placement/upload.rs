@@ -1,7 +1,7 @@
-//! Binary and key into the waiting pod, by one `pods/exec`.
+//! Upload of binary and key into the waiting pod, by one `pods/exec`.
 //!
-//! The pod's shell asks for each part by a line (`have` or `want`, then `key`, then `ok`) and we send it only then:
-//! `head` may read ahead of the bytes that it prints, and what it swallowed would be lost for the next reader.
+//! The pod's shell requests each part by a line (`have` or `want`, then `key`, then `ok`), and the laptop sends it only
+//! then: `head` may read more bytes than it prints, and those would be lost for the next reader.
 
 use std::time::Duration;
 
@@ -17,19 +17,19 @@ use super::manifest::{AGENT_CONTAINER, AGENT_FOLDER, AGENT_IN_IMAGE};
 use super::{AgentPod, Placement, Progress, UploadError};
 use crate::api::{Access, ApiError, ask};
 
-/// How long nothing may move.
+/// Limit of a wait for progress.
 const STALL_PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long an ended shell's status and last words may take to arrive.
+/// Limit of the wait for an ended shell's status and error output.
 const LAST_WORDS_PATIENCE: Duration = Duration::from_secs(2);
 
-/// How much is handed over between two reports of progress.
+/// Number of bytes between two reports of progress.
 const CHUNK: usize = 64 * 1024;
 
-/// How much of the shell's words is kept for an error, in bytes.
+/// Largest part of the shell's output that is kept for an error, in bytes.
 const WORDS: u64 = 2048;
 
-/// Sends binary and key; returns when the pod's shell has handed over to the agent.
+/// Sends binary and key. Returns when the pod's shell has started the agent.
 pub(super) async fn upload(
     client: &Client,
     agent: &AgentPod,
@@ -51,7 +51,7 @@ pub(super) async fn upload(
     let (Some(stdin), Some(stdout), Some(stderr)) = (process.stdin(), process.stdout(), process.stderr())
     else {
         return Err(UploadError::Api(ApiError::Broken {
-            detail: "exec without its three streams".to_owned(),
+            detail: "exec did not return its three streams".to_owned(),
         }));
     };
     let mut complaint = JoinSet::new();
@@ -77,8 +77,8 @@ pub(super) async fn upload(
     }
 }
 
-/// The pod's side. Parts are written beside their place and moved, so that a cut connection leaves no half agent; it
-/// also tells the container that nothing comes any more.
+/// Returns the script of the pod's side. It writes each part to a temporary file and renames it, so that a cut
+/// connection leaves no partial agent. At its end it also informs the container that no more data follows.
 fn script(size: usize) -> String {
     format!(
         "umask 077\n\
@@ -91,7 +91,7 @@ fn script(size: usize) -> String {
          else\n\
          echo want\n\
          head -c {size} >agent.part || exit\n\
-         [ \"$(wc -c <agent.part)\" -eq {size} ] || {{ echo 'the program came in short' >&2; exit 1; }}\n\
+         [ \"$(wc -c <agent.part)\" -eq {size} ] || {{ echo 'the program arrived incomplete' >&2; exit 1; }}\n\
          chmod 700 agent.part && mv agent.part agent || exit\n\
          fi\n\
          echo key\n\
@@ -102,7 +102,7 @@ fn script(size: usize) -> String {
     )
 }
 
-/// The laptop's side of the conversation.
+/// Laptop's side of the conversation.
 struct Talk<W, R> {
     stdin: W,
     stdout: BufReader<R>,
@@ -110,13 +110,13 @@ struct Talk<W, R> {
     total: usize,
 }
 
-/// Why the conversation stopped.
+/// Reason for which the conversation stopped.
 enum Stop {
     /// A stream ended.
     Ended,
-    /// Nothing moved for [`STALL_PATIENCE`].
+    /// There was no progress for [`STALL_PATIENCE`].
     Stalled,
-    /// The shell said what the script does not.
+    /// The shell sent an unexpected line.
     Unexpected(String),
 }
 
@@ -128,7 +128,7 @@ impl<W: AsyncWrite + Unpin, R: AsyncRead + Unpin> Talk<W, R> {
     ) -> Result<(), Stop> {
         let asked = self.line().await?;
         match asked.as_str() {
-            "have" => tracing::info!("the image brings its own agent"),
+            "have" => tracing::info!("the image contains its own agent"),
             "want" => self.send_binary(placement.binary, progress).await?,
             _ => return Err(Stop::Unexpected(asked)),
         }
@@ -161,8 +161,8 @@ impl<W: AsyncWrite + Unpin, R: AsyncRead + Unpin> Talk<W, R> {
     async fn send(&mut self, bytes: &[u8]) -> Result<(), Stop> {
         match timeout(STALL_PATIENCE, self.stdin.write_all(bytes)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_closed)) => Err(Stop::Ended),
-            Err(_elapsed) => Err(Stop::Stalled),
+            Ok(Err(_)) => Err(Stop::Ended),
+            Err(_) => Err(Stop::Stalled),
         }
     }
 
@@ -181,16 +181,16 @@ impl<W: AsyncWrite + Unpin, R: AsyncRead + Unpin> Talk<W, R> {
         match timeout(STALL_PATIENCE, bounded.read_until(b'\n', &mut line)).await {
             Ok(Ok(_)) if line.is_empty() => Err(Stop::Ended),
             Ok(Ok(_)) => Ok(String::from_utf8_lossy(&line).trim().to_owned()),
-            Ok(Err(_closed)) => Err(Stop::Ended),
-            Err(_elapsed) => Err(Stop::Stalled),
+            Ok(Err(_)) => Err(Stop::Ended),
+            Err(_) => Err(Stop::Stalled),
         }
     }
 }
 
-/// Reads all, so that a talkative shell does not block, and keeps the beginning.
+/// Reads everything, so that a shell with much output does not block, and keeps the beginning.
 async fn words(mut stream: impl AsyncRead + Unpin) -> String {
     let mut said = Vec::new();
-    // What was read until an error is still worth showing.
+    // Output before a read error is still useful.
     let _ = (&mut stream).take(WORDS).read_to_end(&mut said).await;
     let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
     String::from_utf8_lossy(&said).trim().to_owned()
@@ -230,7 +230,7 @@ async fn last_words(
     }
 }
 
-/// The exit code in a failed exec's status (`k8s.io/client-go/tools/remotecommand`, cause `ExitCode`).
+/// Reads the exit code from a failed exec's status (`k8s.io/client-go/tools/remotecommand`, cause `ExitCode`).
 fn exit_code(status: &Status) -> Option<i32> {
     let causes = status.details.as_ref()?.causes.as_deref()?;
     let exit_code = causes
@@ -252,10 +252,10 @@ mod tests {
     use super::*;
     use crate::placement::manifest;
 
-    /// The shells that a pod may have.
+    /// Shells that a pod may have.
     const SHELLS: &[&[&str]] = &[&["sh"], &["bash"], &["busybox", "sh"]];
 
-    /// Stands for the agent: says what it was called with and which key it found.
+    /// Replacement for the agent: prints its arguments and the key that it found.
     const AGENT: &str = "#!/bin/sh\necho \"$@\"; cat key; echo\n";
 
     fn run(shell: &[&str], script: &str, folder: &Path) -> Command {
@@ -287,7 +287,7 @@ mod tests {
         )
     }
 
-    /// The agent padded to several chunks, so that a shell that reads ahead would swallow the key.
+    /// Returns the replacement padded to several chunks, so that a shell that reads ahead would swallow the key.
     fn agent() -> Vec<u8> {
         let mut agent = AGENT.as_bytes().to_vec();
         agent.extend(std::iter::repeat_n(b"#padding\n", 20_000).flatten());
@@ -296,7 +296,7 @@ mod tests {
 
     #[tokio::test]
     #[ignore = "needs bash and busybox"]
-    async fn the_container_becomes_the_agent_whoever_comes_first() {
+    async fn the_container_becomes_the_agent_in_either_order() {
         let binary = agent();
         let placement = Placement {
             binary: &binary,
@@ -339,7 +339,7 @@ mod tests {
 
     #[tokio::test]
     #[ignore = "needs bash and busybox"]
-    async fn a_cut_connection_leaves_no_agent_and_ends_the_container_that_waits_for_one() {
+    async fn a_cut_connection_leaves_no_agent_or_container() {
         for shell in SHELLS {
             let folder = tempfile::tempdir().unwrap();
             let mut container = run(shell, &manifest::script(&placement()), folder.path());
@@ -353,7 +353,7 @@ mod tests {
             assert!(!output.status.success());
             assert_eq!(
                 String::from_utf8_lossy(&output.stderr),
-                "the program came in short\n"
+                "the program arrived incomplete\n"
             );
             let ended = timeout(STALL_PATIENCE, container.wait_with_output()).await;
             let ended = ended.unwrap().unwrap();
@@ -364,19 +364,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_container_to_which_nothing_comes_ends_itself() {
+    async fn a_container_without_an_upload_ends_itself() {
         let folder = tempfile::tempdir().unwrap();
         let script = manifest::script(&placement());
         let begins = format!("timeout {} ", manifest::UPLOAD_BEGINS.as_secs());
         assert!(script.contains(&begins), "{script}");
-        // The same script, with a wait that a test can sit out.
+        // The same script with a shorter wait.
         let mut container = run(&["sh"], &script.replace(&begins, "timeout 0.2 "), folder.path());
         let ended = timeout(STALL_PATIENCE, container.spawn().unwrap().wait_with_output()).await;
         assert!(!ended.unwrap().unwrap().status.success());
     }
 
     #[tokio::test]
-    async fn progress_goes_up_to_the_whole() {
+    async fn progress_reaches_the_total() {
         let (laptop, mut pod) = duplex(1 << 20);
         let (reader, writer) = tokio::io::split(laptop);
         let mut talk = Talk {
@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_transfer_that_stands_still_is_given_up() {
+    async fn a_stalled_transfer_is_given_up() {
         let (laptop, pod) = duplex(1024);
         let (reader, writer) = tokio::io::split(laptop);
         let mut talk = Talk {

@@ -1,31 +1,31 @@
-//! Ranges around single addresses.
+//! Ranges that cover single addresses.
 
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// The widest IPv4 range that observation alone may give: what a cluster of default size has for its pods. Wider ones
-/// would take in neighbors such as an office network; what a narrow one misses is learned from DNS answers.
+/// Widest IPv4 range that is derived from observed addresses: the pod range of a cluster of default size. A wider one
+/// might contain neighbors such as an office network; addresses outside are learned from DNS answers.
 const WIDEST_V4: u8 = 16;
 
-/// The same for IPv6: one node's share of pods.
+/// Widest IPv6 range that is derived from observed addresses: one node's share of pods.
 const WIDEST_V6: u8 = 64;
 
-/// The range around one private IPv4 address: a node's usual share of pods.
+/// Range for a single private IPv4 address: a node's usual share of pods.
 const SEED_V4: u8 = 24;
 
-/// The range around one private IPv6 address: the order of a small service range.
+/// Range for a single private IPv6 address: about a small service range.
 const SEED_V6: u8 = 112;
 
-/// A declared range wider than this is a mistake and would take the laptop off its own networks.
+/// Widest declared IPv4 range that is accepted. A wider one is a mistake, and would cut the laptop off from its networks.
 const PLAUSIBLE_V4: u8 = 8;
 
-/// The same for IPv6: an organization's whole allocation.
+/// Widest declared IPv6 range that is accepted: the allocation of an organization.
 const PLAUSIBLE_V6: u8 = 32;
 
-/// Covers addresses narrowly: each private one gets the range around it, ranges that share a parent no wider than
-/// a /16 (IPv6: /64) become one that just holds them, and a public address stays alone. Addresses that can only mean
-/// the host itself or its link are left out.
+/// Covers addresses narrowly. Each private address gets the range around it. Ranges that share a parent no wider than a
+/// /16 (IPv6: /64) are joined to the smallest range that contains them. A public address stays alone. Addresses of the
+/// host itself or its link are left out.
 pub fn cover(addresses: &[IpAddr]) -> Vec<IpNet> {
     let mut ranges: Vec<IpNet> = addresses.iter().filter_map(|address| seed(*address)).collect();
     ranges.sort_unstable();
@@ -43,7 +43,7 @@ pub fn cover(addresses: &[IpAddr]) -> Vec<IpNet> {
     merge(&covered)
 }
 
-/// Sorts ranges and drops those inside others; joins halves of one range. No address is added.
+/// Sorts ranges, drops those inside others, and joins halves of one range. Adds no address.
 pub fn merge(ranges: &[IpNet]) -> Vec<IpNet> {
     let truncated: Vec<IpNet> = ranges.iter().map(IpNet::trunc).collect();
     let mut merged = IpNet::aggregate(&truncated);
@@ -51,7 +51,7 @@ pub fn merge(ranges: &[IpNet]) -> Vec<IpNet> {
     merged
 }
 
-/// Whether a declared range can be a cluster's.
+/// Returns whether a declared range can belong to a cluster.
 pub(super) fn is_plausible(range: &IpNet) -> bool {
     let wide_enough_to_doubt = match range {
         IpNet::V4(range) => range.prefix_len() < PLAUSIBLE_V4,
@@ -73,7 +73,7 @@ fn seed(address: IpAddr) -> Option<IpNet> {
     Some(IpNet::new(address, prefix).ok()?.trunc())
 }
 
-/// The smallest range that holds both, if it is narrow enough.
+/// Returns the smallest range that contains both, if it is narrow enough.
 fn join(one: IpNet, other: IpNet) -> Option<IpNet> {
     if !is_private(one.addr()) || !is_private(other.addr()) {
         return None;
@@ -95,7 +95,8 @@ fn join(one: IpNet, other: IpNet) -> Option<IpNet> {
     }
 }
 
-/// Private use: RFC 1918, and the shared space of RFC 6598, which cloud clusters give to pods; RFC 4193 for IPv6.
+/// Returns whether an address is for private use: RFC 1918, the shared space of RFC 6598, which cloud clusters use for
+/// pods, and RFC 4193 for IPv6.
 fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn every_observed_address_is_covered_and_order_does_not_matter() {
+    fn every_address_is_covered_in_any_order() {
         let mut observed = addresses(&[
             "10.1.2.3",
             "192.168.7.9",
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_declared_range_that_would_take_everything_is_not_believed() {
+    fn a_range_that_covers_everything_is_rejected() {
         for wide in ["0.0.0.0/0", "10.0.0.0/7", "::/0", "fd00::/8", "127.0.0.0/8"] {
             assert!(!is_plausible(&wide.parse().unwrap()), "{wide}");
         }

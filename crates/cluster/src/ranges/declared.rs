@@ -1,8 +1,8 @@
-//! Ranges out of what the cluster's own parts were told.
+//! Ranges from the configuration of the cluster's own components.
 
 use ipnet::IpNet;
 
-/// The ranges behind a flag of a command line: `--flag=range,range`.
+/// Returns the ranges of a command-line flag: `--flag=range,range`.
 pub(super) fn from_flag(words: &[String], flag: &str) -> Vec<IpNet> {
     let prefix = format!("{flag}=");
     words
@@ -12,8 +12,8 @@ pub(super) fn from_flag(words: &[String], flag: &str) -> Vec<IpNet> {
         .collect()
 }
 
-/// The ranges behind a key of kubeadm's ClusterConfiguration: `podSubnet: range,range`. The document is ours to read
-/// only for this; the two keys occur once, under `networking`.
+/// Returns the ranges of a key in kubeadm's ClusterConfiguration: `podSubnet: range,range`. A search by line is enough:
+/// the two keys occur once, under `networking`.
 pub(super) fn from_kubeadm(configuration: &str, key: &str) -> Vec<IpNet> {
     configuration
         .lines()
@@ -22,7 +22,7 @@ pub(super) fn from_kubeadm(configuration: &str, key: &str) -> Vec<IpNet> {
         .collect()
 }
 
-/// Ranges separated by commas; what is not one is left out.
+/// Parses ranges separated by commas, and leaves out invalid ones.
 pub(super) fn from_list(list: &str) -> Vec<IpNet> {
     list.split(',')
         .filter_map(|range| range.trim().parse().ok())

@@ -1,4 +1,4 @@
-//! The questions, all at the same time, each allowed to go unanswered.
+//! Requests for the cluster's ranges, all in parallel. Each may fail.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -14,15 +14,15 @@ use kube::api::{Api, ListParams};
 use super::{Facts, Source, declared};
 use crate::api::{Access, ApiError, ask_within};
 
-/// How long one question may take. What is not known by then is learned later from DNS answers.
+/// Limit of one request. Addresses that are unknown after it are learned later from DNS answers.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How many objects are looked at per question: enough for a picture, bounded in a huge cluster.
+/// Number of objects in one answer: enough to find the ranges, and limited in a huge cluster.
 const SAMPLE: u32 = 500;
 
 const SYSTEM: &str = "kube-system";
 
-/// Where the API server's own Service is; whoever may look into it learns one service address.
+/// Namespace of the API server's Service. A user who may list it learns one service address.
 const DEFAULT: &str = "default";
 
 pub(super) async fn gather(client: &Client, namespaces: &[String]) -> Facts {
@@ -149,7 +149,7 @@ async fn service_addresses(client: &Client, namespaces: &[String]) -> Vec<IpAddr
         spec.cluster_ips
             .unwrap_or_else(|| spec.cluster_ip.into_iter().collect())
     });
-    // A headless service has the word `None`.
+    // A headless service has the value `None`.
     addresses.filter_map(|address| address.parse().ok()).collect()
 }
 
@@ -194,14 +194,14 @@ fn sample() -> ListParams {
     ListParams::default().limit(SAMPLE)
 }
 
-/// The answer, or nothing: not allowed, not there, not in time.
+/// Returns the answer, or `None` if it is forbidden, missing or late.
 async fn maybe<T>(access: Access, request: impl Future<Output = kube::Result<T>>) -> Option<T> {
     let asked = access.to_string();
     match ask_within(PATIENCE, access, request).await {
         Ok(answer) => Some(answer),
         Err(ApiError::Forbidden { .. } | ApiError::NotFound { .. }) => None,
         Err(error) => {
-            tracing::debug!(asked, %error, "ranges are learned without this");
+            tracing::debug!(asked, %error, "a request for ranges failed; learning without it");
             None
         }
     }

@@ -1,4 +1,4 @@
-//! Kubernetes: the clusters of the user's kubeconfig, through their API servers.
+//! Implementation of the cluster traits for the clusters of a kubeconfig.
 
 use std::time::Duration;
 
@@ -24,14 +24,14 @@ use super::{ApiServer, Cluster, Clusters, Facts, Location, PlacedAgent};
 use crate::error::SessionError;
 use crate::options::Options;
 
-/// How long the laptop's resolver may take for the API server's own address. The API server itself was reached by then,
-/// or is found not to be.
-const OWN_WAY_WITHIN: Duration = Duration::from_secs(10);
+/// Limit of the lookup of the API server's addresses with the laptop's resolver. The same wait is not repeated: the
+/// request to the API server runs beside it.
+const SERVER_LOOKUP_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long the removal of an agent may take that never served.
+/// Limit of the removal of an agent that never served.
 const REMOVAL: Duration = Duration::from_secs(5);
 
-/// How long an agent waits for a client that went away, where the profile does not say.
+/// Grace of an agent whose profile sets none.
 const DEFAULT_GRACE: Duration = Duration::from_secs(90);
 
 /// The clusters of the user's kubeconfig.
@@ -77,8 +77,8 @@ impl Clusters for Kubernetes {
     ) -> Result<(KubernetesCluster, Facts), SessionError> {
         let client = target.client_by(slipway_carrier::client).await?;
         let searched = [target.namespace.clone()];
-        // A user who may not list namespaces, or learn ranges, goes on without: names and addresses are learned as they
-        // are used.
+        // A user who may not list namespaces or read ranges still connects: the session learns names and addresses as
+        // programs use them.
         let rest = async {
             let rest = tokio::join!(
                 ranges::learn(&client, &searched),
@@ -87,7 +87,7 @@ impl Clusters for Kubernetes {
             );
             Ok(rest)
         };
-        // Where the API server does not answer, none of the rest is waited for.
+        // If the API server does not answer, stop waiting for the rest.
         let (version, (ranges, listed, api_server)) = tokio::try_join!(target.probe(&client), rest)?;
         tracing::info!(version = version.version, ?ranges, "the API server answers");
         let namespaces = listed.map_or(Namespaces::Unknown, |listed| {
@@ -125,7 +125,7 @@ impl Cluster for KubernetesCluster {
             Err(error) => return Err(error.into()),
         };
         Ok(found.map(|agent| {
-            tracing::info!(pod = agent.pod, "the agent of the last session still runs");
+            tracing::info!(pod = agent.pod, "found the agent of the last session");
             PlacedAgent {
                 agent,
                 key: kept.key.clone(),
@@ -150,7 +150,7 @@ impl Cluster for KubernetesCluster {
             key: key.clone(),
             binary: AGENT,
         };
-        // Before the pod: if this process is killed in between, the next session still knows whose the pod is.
+        // Save the key before the pod exists: if this process is killed in between, the next session still finds the pod.
         let kept = Kept {
             session,
             key: key.clone(),
@@ -170,12 +170,12 @@ impl Cluster for KubernetesCluster {
     async fn remove_agent(&self, agent: &PlacedAgent) {
         match timeout(REMOVAL, placement::remove(&self.client, &agent.agent)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => return tracing::warn!(%error, "the agent stays until its grace time is over"),
-            Err(_elapsed) => return tracing::warn!(?REMOVAL, "the agent could not be removed in time"),
+            Ok(Err(error)) => return tracing::warn!(%error, "could not remove the agent; it ends after its grace"),
+            Err(_) => return tracing::warn!(?REMOVAL, "the agent could not be removed in time"),
         }
         match KeyStore::of_user() {
             Ok(store) => forget(&store, &self.agent),
-            Err(error) => tracing::debug!(%error, "the key of an agent that is gone is left"),
+            Err(error) => tracing::debug!(%error, "could not remove the key of a removed agent"),
         }
     }
 
@@ -183,8 +183,8 @@ impl Cluster for KubernetesCluster {
         match watch_gone(&self.client, agent).await {
             Ok(gone) => tracing::warn!("{gone}"),
             Err(error) => {
-                // The end of its carriers is noticed as well, only later.
-                tracing::info!(%error, "the agent's pod is not watched");
+                // The session still notices that the carriers end, but later.
+                tracing::info!(%error, "cannot watch the agent's pod");
                 std::future::pending().await
             }
         }
@@ -192,7 +192,7 @@ impl Cluster for KubernetesCluster {
 
     async fn open(&self, agent: &AgentPod) -> Result<(PipeReader, PipeWriter), CarrierError> {
         let port = AGENT_PORT.to_string();
-        // Where port-forward does not get through, the agent's program joins its own standard input and output.
+        // Where port-forward fails, exec starts the agent's program, which joins its standard input and output to the port.
         let endpoint = Endpoint::new(&agent.namespace, &agent.pod, AGENT_PORT)?
             .with_command(AGENT_CONTAINER, agent_command(&["stdio", "--port", &port]));
         let pipe = self.opener.open(&self.client, &endpoint).await?;
@@ -216,8 +216,8 @@ impl Cluster for KubernetesCluster {
 }
 
 impl KubernetesCluster {
-    /// Finds out before anything is created that there is no such namespace, or what the user may not do in it. Where the
-    /// cluster does not say, the attempt shows.
+    /// Checks, before anything is created, that the namespace exists and the user has the permissions. Where the cluster
+    /// does not answer such questions, the attempt itself shows it.
     async fn check_beforehand(&self) -> Result<(), SessionError> {
         let namespace = &self.target.namespace;
         if let Namespaces::Known(known) = &self.namespaces
@@ -230,7 +230,7 @@ impl KubernetesCluster {
             Ok(None) => Ok(()),
             Ok(Some(access)) => Err(self.forbidden(access)),
             Err(error) => {
-                tracing::debug!(%error, "permissions are not known beforehand");
+                tracing::debug!(%error, "cannot check permissions beforehand");
                 Ok(())
             }
         }
@@ -244,7 +244,7 @@ impl KubernetesCluster {
 
 fn forget(store: &KeyStore, agent: &AgentIdentity) {
     if let Err(error) = store.forget(agent) {
-        tracing::debug!(%error, "the key of an agent that is gone is left");
+        tracing::debug!(%error, "could not remove the key of a removed agent");
     }
 }
 
@@ -261,7 +261,7 @@ fn agent_identity(target: &Target, options: &Options) -> AgentIdentity {
     }
 }
 
-/// The API server and the proxy before it: their names, and the addresses that the connection really goes to.
+/// Returns the names of the API server and its proxy, and the addresses of the one that the laptop connects to.
 async fn api_server(target: &Target) -> ApiServer {
     let host = |url: &http::Uri| {
         let host = url.host()?.trim_start_matches('[').trim_end_matches(']');
@@ -274,16 +274,16 @@ async fn api_server(target: &Target) -> ApiServer {
         return ApiServer::default();
     };
     let looked_up = tokio::net::lookup_host((nearest.as_str(), 443));
-    let addresses = match timeout(OWN_WAY_WITHIN, looked_up).await {
+    let addresses = match timeout(SERVER_LOOKUP_LIMIT, looked_up).await {
         Ok(Ok(found)) => found.map(|address| address.ip()).collect(),
         Ok(Err(error)) => {
-            tracing::debug!(%error, host = nearest, "the API server's own address is not known");
+            tracing::debug!(%error, host = nearest, "cannot resolve the API server's address");
             Vec::new()
         }
         Err(_) => {
             tracing::debug!(
                 host = nearest,
-                "no name server answers for the API server's own address"
+                "no answer for the API server's address in time"
             );
             Vec::new()
         }

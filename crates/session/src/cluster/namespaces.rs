@@ -1,4 +1,4 @@
-//! The cluster's namespaces while a session lives, for whoever may see them.
+//! List of the cluster's namespaces, kept current while a session lives.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use slipway_cluster::list::FollowNamespaces;
 use slipway_names::{Label, Namespaces};
 use tokio::time::Instant;
 
-/// The pause after a failed attempt: names of the namespaces that are known go on meanwhile.
+/// Pause after a failed attempt. The last known list stays in use meanwhile.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// The namespaces as they come and go.
+/// Watch of the cluster's namespaces.
 pub(super) struct Followed {
-    /// `None` where they may not be seen.
+    /// `None` where the user may not list namespaces.
     follow: Option<FollowNamespaces>,
     not_before: Instant,
 }
 
 impl Followed {
-    /// Follows them if they could be listed.
+    /// Starts the watch if the namespaces could be listed.
     pub(super) fn new(client: &kube::Client, listed: &Namespaces) -> Followed {
         let may_list = matches!(listed, Namespaces::Known(_));
         Followed {
@@ -27,7 +27,7 @@ impl Followed {
         }
     }
 
-    /// The namespaces after a change; never where they may not be seen. Cancel-safe.
+    /// Waits for the namespaces after a change. Never returns where the user may not list them. Cancel-safe.
     pub(super) async fn next(&mut self) -> Namespaces {
         loop {
             let Some(follow) = &mut self.follow else {
@@ -37,11 +37,11 @@ impl Followed {
             match follow.next().await {
                 Ok(names) => return known(names.iter().map(String::as_str)),
                 Err(error @ ApiError::Forbidden { .. }) => {
-                    tracing::info!(%error, "namespaces are not followed");
+                    tracing::info!(%error, "the user may not watch namespaces");
                     self.follow = None;
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "namespaces are followed again in a moment");
+                    tracing::debug!(%error, "the watch of namespaces failed; trying again");
                     self.not_before = Instant::now() + PAUSE;
                 }
             }
@@ -49,7 +49,7 @@ impl Followed {
     }
 }
 
-/// Namespaces by their names.
+/// Builds the set of known namespaces from names, without invalid ones.
 pub(super) fn known<'a>(names: impl Iterator<Item = &'a str>) -> Namespaces {
     Namespaces::Known(
         names

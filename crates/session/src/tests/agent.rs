@@ -13,15 +13,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::PlacedAgent;
 
-/// What an agent does with carriers.
+/// Behavior of a scripted agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
     Serves,
-    /// Its port refuses connections.
+    /// The port refuses connections.
     Refuses,
-    /// It holds another key.
+    /// The agent has another key.
     OtherKey,
-    /// It accepts carriers and says nothing.
+    /// The agent accepts carriers and sends nothing.
     Silent,
     /// The API server forbids carriers.
     Forbidden,
@@ -31,7 +31,7 @@ pub(super) enum Manner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Network {
     Works,
-    /// Connections break, and no new ones come about.
+    /// Connections break, and new ones fail.
     Gone,
     /// Connections stay and carry nothing.
     Silent,
@@ -43,7 +43,7 @@ pub(super) struct ScriptedAgent {
     manner: Manner,
     instance: watch::Sender<u64>,
     tunnel: Tunnel,
-    /// Cancelled when its pod is gone.
+    /// Cancelled when the agent's pod is gone.
     pub(super) gone: CancellationToken,
 }
 
@@ -80,7 +80,7 @@ impl ScriptedAgent {
         }
     }
 
-    /// Names itself as another run from the next carrier on.
+    /// Acts as another run of the agent from the next carrier on.
     pub(super) fn restart(&self) {
         self.instance.send_modify(|instance| *instance += 1);
     }
@@ -89,7 +89,7 @@ impl ScriptedAgent {
         self.tunnel.say_goodbye(Farewell::AgentEnds);
     }
 
-    /// Opens a carrier that lasts as long as there is a network.
+    /// Opens a carrier that breaks with the network.
     pub(super) fn open(
         self: &Arc<Self>,
         mut network: watch::Receiver<Network>,

@@ -1,4 +1,4 @@
-//! Bed: one session between a scripted cluster and a recording method.
+//! Test bed: one session between a scripted cluster and a recording method.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,7 @@ use crate::options::Options;
 use crate::preparing::Preparing;
 use crate::run::run_from;
 
-/// A session that runs.
+/// A running session.
 pub(super) struct Bed {
     pub(super) cluster: Arc<Script>,
     pub(super) method: Arc<Record>,
@@ -34,11 +34,11 @@ pub(super) struct Bed {
     session: JoinHandle<Result<(), Problem>>,
 }
 
-/// How a session ended.
+/// Result of a session.
 pub(super) struct End {
-    /// The code of its failure; `None` where it was asked to end.
+    /// Code of its failure; `None` if it was asked to end.
     pub(super) failure: Option<String>,
-    /// Every state that it was in, but for ending.
+    /// Every state of the session except ending.
     pub(super) states: Vec<State>,
 }
 
@@ -103,7 +103,7 @@ async fn record(publisher: Publisher, states: Arc<Mutex<Vec<State>>>) {
     while statuses.changed().await.is_ok() {
         let state = statuses.borrow_and_update().state;
         let mut states = states.lock().unwrap();
-        // A watcher may miss a state that lasts for no time at all, as ending does where nothing is to be undone.
+        // A watcher may miss a state that ends at once, like ending without anything to undo.
         if states.last() != Some(&state) && state != State::Ending {
             states.push(state);
         }
@@ -115,7 +115,7 @@ impl Bed {
         self.publisher.status()
     }
 
-    /// Waits until the status is as wanted.
+    /// Waits until the status meets a condition.
     pub(super) async fn until(&self, wanted: impl FnMut(&SessionStatus) -> bool) {
         self.publisher.watch().wait_for(wanted).await.unwrap();
     }
@@ -129,7 +129,7 @@ impl Bed {
         self.cluster.network.send_replace(network);
     }
 
-    /// Gives the laptop other addresses.
+    /// Reports a change of the laptop's addresses.
     pub(super) async fn change_addresses(&self) {
         self.addresses.send(()).await.unwrap();
     }
@@ -148,7 +148,7 @@ impl Bed {
     pub(super) async fn end(self) -> End {
         let outcome = self.session.await.unwrap();
         let failure = self.publisher.status().failure;
-        assert_eq!(failure, outcome.err(), "the status says how it ended");
+        assert_eq!(failure, outcome.err(), "the status has the failure");
         assert_eq!(self.publisher.status().state, State::Ended);
         assert_eq!(self.publisher.status().problems, [], "problems are withdrawn");
         tokio::task::yield_now().await;

@@ -1,4 +1,4 @@
-//! Carriers: how often, and how patiently, they are tried.
+//! Tests of carriers: intervals and limits of attempts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::link::Link;
 use crate::options::Options;
 use crate::trouble::Trouble;
 
-/// Carriers through an API server that accepts connections and says nothing.
+/// Starts carriers through an API server that accepts connections and falls silent.
 async fn to_silence() -> Carriers {
     let cluster = Scripted(Arc::new(Script {
         kept: Some(Manner::Serves),
@@ -43,24 +43,24 @@ async fn to_silence() -> Carriers {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_is_asked_again_soon_however_patient_one_is() {
+async fn a_patient_attempt_does_not_delay_the_brisk_ones() {
     let mut carriers = to_silence().await;
     let mut ends = Vec::new();
     let begun = Instant::now();
     while begun.elapsed() < PATIENT * 6 {
         let Some(Report::Down(Trouble::Slow(limit))) = carriers.reports.recv().await else {
-            panic!("nothing came, and nothing ended")
+            panic!("a carrier is open, or no attempt ended")
         };
         ends.push((begun.elapsed(), limit));
     }
     let patient = ends.iter().filter(|(_, limit)| *limit == PATIENT);
     let patient: Vec<_> = patient.map(|(end, limit)| *end - *limit..*end).collect();
-    assert!(patient.len() >= 3, "slow networks get their turn: {ends:?}");
+    assert!(patient.len() >= 3, "slow networks need patient attempts: {ends:?}");
     assert!(
         patient.is_sorted_by(|one, next| one.end <= next.start),
         "never two at a time: {patient:?}"
     );
-    // Whenever the API server is back, an attempt to connect is not far.
+    // After any recovery of the API server, an attempt follows soon.
     let mut begins: Vec<_> = ends.iter().map(|(end, limit)| *end - *limit).collect();
     begins.sort();
     let longest = begins.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
@@ -74,5 +74,5 @@ async fn silence_is_asked_again_soon_however_patient_one_is() {
 async fn carriers_that_were_given_up_have_ended() {
     let mut carriers = to_silence().await;
     carriers.give_up().await;
-    assert!(carriers.reports.recv().await.is_none(), "an attempt goes on");
+    assert!(carriers.reports.recv().await.is_none(), "an attempt continues");
 }

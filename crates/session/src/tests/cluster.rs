@@ -1,4 +1,4 @@
-//! Scripted clusters: each answer is one that a test has laid down.
+//! Scripted cluster: each answer is set by the test.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -26,7 +26,7 @@ pub(super) enum Answer {
     Never,
 }
 
-/// What a cluster does, and what it was asked for.
+/// Script of a cluster, and a record of its requests.
 pub(super) struct Script {
     pub(super) chosen: Answer,
     pub(super) reached: Answer,
@@ -34,7 +34,7 @@ pub(super) struct Script {
     /// The agent that the last session left.
     pub(super) kept: Option<Manner>,
     pub(super) kept_found: Answer,
-    /// What each placing comes to; after the last one, agents that serve.
+    /// Outcomes of placings, in order. After the last one, every agent serves.
     pub(super) placings: Mutex<VecDeque<(Answer, Manner)>>,
     pub(super) agents: Mutex<Vec<Arc<ScriptedAgent>>>,
     pub(super) removed: Mutex<Vec<String>>,
@@ -60,13 +60,13 @@ impl Default for Script {
 }
 
 impl Script {
-    /// Lays down what the next placings come to.
+    /// Sets the outcomes of the next placings.
     pub(super) fn placing(self, placings: impl IntoIterator<Item = (Answer, Manner)>) -> Self {
         self.placings.lock().unwrap().extend(placings);
         self
     }
 
-    /// The agent that was placed or found last.
+    /// Returns the agent that was placed or found last.
     pub(super) fn agent(&self) -> Arc<ScriptedAgent> {
         self.agents.lock().unwrap().last().unwrap().clone()
     }
@@ -83,7 +83,7 @@ impl Script {
     }
 }
 
-/// Lets others run, as any real request would, and answers.
+/// Yields to other tasks, as a real request would, then answers.
 async fn answer(answer: Answer, error: impl FnOnce() -> SessionError) -> Result<(), SessionError> {
     tokio::time::sleep(Duration::from_millis(1)).await;
     match answer {
@@ -179,7 +179,7 @@ impl Cluster for Scripted {
     async fn open(&self, agent: &AgentPod) -> Result<(Self::Reader, Self::Writer), CarrierError> {
         tokio::time::sleep(Duration::from_millis(1)).await;
         if *self.0.network.borrow() != Network::Works {
-            // An API server that is out of reach refuses nothing.
+            // An API server that cannot be reached refuses nothing.
             std::future::pending::<()>().await;
         }
         let agents = self.0.agents.lock().unwrap();

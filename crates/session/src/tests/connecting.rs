@@ -1,4 +1,4 @@
-//! Connecting: to connected, back to placing, or to ending.
+//! Tests of the state connecting: its exits to connected, placing and ending.
 
 use std::time::Duration;
 

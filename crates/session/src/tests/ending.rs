@@ -1,4 +1,4 @@
-//! Ending: its wait is limited.
+//! Tests of the state ending.
 
 use slipway_control_api::State::{Connected, Ending};
 use tokio::time::Instant;

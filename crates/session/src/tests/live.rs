@@ -1,4 +1,4 @@
-//! Connected and reconnecting: to each other, to placing where the agent is lost, or to ending.
+//! Tests of the states connected and reconnecting, and of their exits.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -77,7 +77,7 @@ async fn a_lost_agent_is_replaced_and_programs_stay_captured() {
         let lost = stream(&bed).await;
         lose(&bed);
         bed.until_state(Placing).await;
-        assert!(is_reset(lost).await, "its other end is gone");
+        assert!(is_reset(lost).await, "the agent's end is gone");
         bed.until_state(Connected).await;
         assert_eq!(bed.cluster.pods(), ["new-0", "new-1"]);
         assert_eq!(bed.status().agent.unwrap().pod, "new-1");
@@ -107,7 +107,7 @@ async fn an_agent_lost_while_reconnecting_is_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_capture_is_taken_back_where_no_new_agent_can_be_placed() {
+async fn the_capture_ends_where_no_new_agent_can_be_placed() {
     let placings = [(Answer::Yes, Manner::Serves), (Answer::No, Manner::Serves)];
     let bed = connected(Script::default().placing(placings)).await;
     bed.cluster.agent().gone.cancel();
@@ -119,7 +119,7 @@ async fn the_capture_is_taken_back_where_no_new_agent_can_be_placed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_capture_is_taken_back_where_a_new_agent_is_silent() {
+async fn the_capture_ends_where_a_new_agent_is_silent() {
     let placings = [(Answer::Yes, Manner::Serves), (Answer::Yes, Manner::Silent)];
     let bed = connected(Script::default().placing(placings)).await;
     bed.cluster.agent().gone.cancel();
@@ -211,13 +211,13 @@ async fn figures_are_measured_while_connected() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn carriers_of_an_address_that_went_are_found_dead_soon() {
+async fn carriers_of_a_lost_address_are_found_dead_soon() {
     let mut found_after = Vec::new();
-    for told in [false, true] {
+    for notified in [false, true] {
         let bed = connected(Script::default()).await;
         bed.set_network(Network::Silent);
         let began = Instant::now();
-        if told {
+        if notified {
             bed.change_addresses().await;
         }
         bed.until_state(Reconnecting).await;

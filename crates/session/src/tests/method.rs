@@ -1,4 +1,4 @@
-//! Recording method: it captures nothing, and keeps what it is told.
+//! Recording method: captures nothing, and records its calls.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,12 +16,12 @@ use tokio::sync::{mpsc, watch};
 
 use super::cluster::Answer;
 
-/// What a method does, and what it was told.
+/// Script of a method, and a record of its calls.
 pub(super) struct Record {
     pub(super) checked: Answer,
     pub(super) started: Answer,
     pub(super) stopped: Answer,
-    /// How long the cluster takes for each of the profile's extra hosts, which it does not know.
+    /// Time in which the cluster answers for each of the profile's extra hosts. It knows none of them.
     pub(super) host_takes: Duration,
     pub(super) starts: AtomicUsize,
     pub(super) stops: AtomicUsize,

@@ -1,4 +1,4 @@
-//! Placing: to connecting, or to ending.
+//! Tests of the state placing: its exits to connecting and ending.
 
 use slipway_control_api::State::{Connected, Connecting, Ended, Placing, Preparing};
 
@@ -8,7 +8,7 @@ use super::cluster::{Answer, Script};
 use super::method::Record;
 
 #[tokio::test(start_paused = true)]
-async fn placing_goes_on_with_the_agent_of_the_last_session() {
+async fn placing_uses_the_agent_of_the_last_session() {
     let kept = Some(Manner::Serves);
     let bed = begin(
         Script {
@@ -71,7 +71,7 @@ async fn placing_can_be_stopped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_found_without_use_is_replaced_once() {
+async fn a_found_agent_that_does_not_work_is_replaced_once() {
     for kept in [
         Manner::Refuses,
         Manner::OtherKey,

@@ -1,4 +1,4 @@
-//! Preparing: to placing, or to ending without a trace.
+//! Tests of the state preparing: its exits to placing and ending.
 
 use slipway_control_api::State::{Ended, Preparing};
 

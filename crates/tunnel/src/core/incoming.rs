@@ -1,22 +1,22 @@
-//! What came over a carrier, and what it means.
+//! Handling of frames that arrive over a carrier.
 
 use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Breach, Core, Event, Opening, Role, StreamState, rouse, wake, wire_length};
+use super::{Breach, Core, Event, Opening, Role, StreamState, wake, wake_writer, wire_length};
 use crate::carrier::CarrierId;
 use crate::frame::{Frame, ResetCause, StreamId, StreamRefusal};
 
-/// The most stream names that may come ahead of their turn.
+/// Largest number of stream numbers that may arrive early.
 const MOST_EARLY_NAMES: usize = 64 * 1024;
 
 impl Core {
-    /// Acts on a frame that came whole over a carrier.
+    /// Handles a whole frame that arrived over a carrier.
     ///
     /// # Errors
     ///
-    /// [`Breach`] where the peer's role does not allow it; the carrier is to be given up.
+    /// Returns [`Breach`] if the peer's role does not allow it; the caller gives up the carrier.
     pub(crate) fn receive(
         &mut self,
         id: CarrierId,
@@ -33,7 +33,7 @@ impl Core {
             Frame::Pong { token } => carrier.pong(now, token),
             Frame::Ack { received } => {
                 carrier.ack(now, received);
-                rouse(carrier);
+                wake_writer(carrier);
             }
             Frame::Open { stream, to, credit } => {
                 self.only(Role::Agent)?;
@@ -88,7 +88,7 @@ impl Core {
         if let Some(carrier) = self.carriers.get_mut(&id)
             && carrier.wants_to_send(&self.limits)
         {
-            rouse(carrier);
+            wake_writer(carrier);
         }
         Ok(())
     }
@@ -131,7 +131,7 @@ impl Core {
         stream.opening = Opening::Open;
         stream.send.credit(credit.into());
         wake(&mut stream.receive.waker);
-        self.schedule_and_rouse(id);
+        self.schedule_and_wake(id);
     }
 
     pub(super) fn refused(&mut self, id: StreamId, refusal: StreamRefusal) {
@@ -168,7 +168,7 @@ impl Core {
             return;
         };
         stream.send.credit(limit);
-        self.schedule_and_rouse(id);
+        self.schedule_and_wake(id);
     }
 
     pub(super) fn fin(&mut self, id: StreamId, offset: u64) {

@@ -1,27 +1,27 @@
-//! What goes next on which carrier, and who is roused for it.
+//! Choice of the frames to send next on a carrier, and of the writer to wake.
 
 use std::time::Instant;
 
-use super::{Core, Opening, StreamId, rouse, wake, wire_length};
+use super::{Core, Opening, StreamId, wake, wake_writer, wire_length};
 use crate::carrier::{CarrierId, CarrierState};
 use crate::frame::{Frame, MAX_DATA};
 
-/// Bytes that a writer takes at one time: enough to fill a carrier, little enough to be overtaken soon.
+/// Number of bytes in one batch of a writer: enough to fill a carrier, and few enough that urgent frames follow soon.
 const BATCH: u64 = 128 * 1024;
 
-/// Frames that a writer takes at one time: what one vectored write takes, head and payload each.
+/// Number of frames in one batch of a writer: as many as one vectored write takes, with head and payload each.
 pub(super) const BATCH_FRAMES: usize = 256;
 
-/// Bytes of one stream at one time while others wait.
+/// Number of bytes of one stream in one turn while other streams wait.
 const QUANTUM: usize = 16 * 1024;
 
-/// Bytes of datagrams in one batch, so that a flood of them does not hold connections up.
+/// Number of bytes of datagrams in one batch, so that a flood of them does not delay connections.
 const LOOSE_BATCH: u64 = 32 * 1024;
 
-/// What conversations may send beyond the room of a carrier that is full of bulk data.
+/// Number of bytes that conversations may send beyond the window of a carrier that is full of bulk data.
 const CONVERSATION_SLACK: u64 = 64 * 1024;
 
-/// Which of its two queues a stream waits in.
+/// Queue in which a stream waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
     Conversations,
@@ -29,11 +29,11 @@ pub(super) enum Lane {
 }
 
 impl Core {
-    /// Fills `frames` with what goes next on a carrier and returns their bytes on the wire.
+    /// Fills `frames` with the next batch for a carrier, and returns its length in bytes on the wire.
     ///
-    /// With nothing to send it marks the carrier idle, and whoever makes something to send rouses it.
+    /// With nothing to send it marks the carrier idle; the next frame wakes its writer.
     pub(crate) fn next_batch(&mut self, id: CarrierId, now: Instant, frames: &mut Vec<Frame>) -> u64 {
-        // The first carrier is kept free of bulk data as long as there is another one for it.
+        // With two carriers, the first one carries no bulk data.
         let express = self.carriers.len() > 1 && self.carriers.keys().next() == Some(&id);
         let mut bytes = 0;
         let mut loose = 0;
@@ -88,7 +88,7 @@ impl Core {
         length
     }
 
-    /// The next frame of the stream whose turn it is.
+    /// Takes the next frame of the stream whose turn it is.
     pub(super) fn next_of(&mut self, lane: Lane) -> Option<Frame> {
         loop {
             let others = !self.conversations.is_empty() || self.bulk.len() > 1;
@@ -125,7 +125,7 @@ impl Core {
         }
     }
 
-    /// Puts a stream that has something to send at the end of its lane.
+    /// Appends a stream that has something to send to its lane.
     pub(super) fn schedule(&mut self, id: StreamId) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
@@ -141,31 +141,31 @@ impl Core {
         }
     }
 
-    /// Rouses one idle writer: the express carrier's for what is urgent, another one's for bulk data.
-    pub(super) fn rouse(&mut self, lane: Lane) {
+    /// Wakes one idle writer: the first carrier's for urgent frames, the last one's for bulk data.
+    pub(super) fn wake_idle_writer(&mut self, lane: Lane) {
         let idle = |carrier: &&mut CarrierState| carrier.idle;
         let chosen = match lane {
             Lane::Conversations => self.carriers.values_mut().find(idle),
             Lane::Bulk => self.carriers.values_mut().rev().find(idle),
         };
         if let Some(carrier) = chosen {
-            rouse(carrier);
+            wake_writer(carrier);
         }
     }
 
-    pub(super) fn rouse_all(&mut self) {
-        self.carriers.values_mut().for_each(rouse);
+    pub(super) fn wake_all_writers(&mut self) {
+        self.carriers.values_mut().for_each(wake_writer);
     }
 
     pub(super) fn send_urgent(&mut self, frame: Frame) {
         self.urgent.push_back(frame);
-        self.rouse(Lane::Conversations);
+        self.wake_idle_writer(Lane::Conversations);
     }
 
-    pub(super) fn schedule_and_rouse(&mut self, id: StreamId) {
+    pub(super) fn schedule_and_wake(&mut self, id: StreamId) {
         let waiting = self.bulk.len();
         self.schedule(id);
-        self.rouse(if self.bulk.len() > waiting {
+        self.wake_idle_writer(if self.bulk.len() > waiting {
             Lane::Bulk
         } else {
             Lane::Conversations
@@ -173,7 +173,8 @@ impl Core {
     }
 }
 
-/// Frames about one carrier, and those that may be lost, are not sent again over another one.
+/// Returns whether a frame is sent again when its carrier is lost. Frames about one carrier, and those that may be lost,
+/// are not.
 fn is_worth_keeping(frame: &Frame) -> bool {
     match frame {
         Frame::Open { .. }

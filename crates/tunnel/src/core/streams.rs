@@ -1,4 +1,4 @@
-//! What the shell does with streams.
+//! Operations of the shell on streams.
 
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -9,11 +9,11 @@ use super::schedule::Lane;
 use super::{Core, Opening, StreamState};
 use crate::frame::{Frame, ResetCause, StreamId, StreamRefusal};
 
-/// Under this, round trips are a matter of how busy the hops are and not of the path.
+/// Shortest round trip that counts. A shorter one depends on how busy the hops are, not on the path.
 const SHORTEST_TRIP: Duration = Duration::from_millis(8);
 
 impl Core {
-    /// Begins a stream to `to`; `None` when there are too many.
+    /// Begins a stream to `to`. Returns `None` when there are too many.
     pub(crate) fn open(&mut self, to: std::net::SocketAddr) -> Option<StreamId> {
         if self.streams.len() >= self.limits.streams || self.next_stream == u32::MAX {
             return None;
@@ -29,7 +29,7 @@ impl Core {
         Some(id)
     }
 
-    /// The answer to [`Core::open`], or `None` and a waker kept while there is none.
+    /// Returns the answer to [`Core::open`]. While there is none, keeps the waker and returns `None`.
     pub(crate) fn opening(&mut self, id: StreamId, waker: &Waker) -> Option<Result<(), StreamRefusal>> {
         let Some(stream) = self.streams.get_mut(&id) else {
             return Some(Err(StreamRefusal::TunnelEnded));
@@ -45,7 +45,7 @@ impl Core {
         }
     }
 
-    /// Tells the client that its stream stands.
+    /// Reports to the client that its stream is open.
     pub(crate) fn accept(&mut self, id: StreamId) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
@@ -56,11 +56,11 @@ impl Core {
                 stream: id,
                 credit: self.limits.first_credit,
             });
-            self.schedule_and_rouse(id);
+            self.schedule_and_wake(id);
         }
     }
 
-    /// Tells the client that its stream could not be made.
+    /// Reports to the client that its stream was refused.
     pub(crate) fn refuse(&mut self, id: StreamId, refusal: StreamRefusal) {
         if let Some(stream) = self.streams.remove(&id)
             && stream.reset.is_none()
@@ -69,7 +69,7 @@ impl Core {
         }
     }
 
-    /// Whether the client gave a stream up that was not answered yet.
+    /// Returns whether the client gave up a stream before it was answered.
     pub(crate) fn is_reset(&mut self, id: StreamId, waker: &Waker) -> bool {
         let Some(stream) = self.streams.get_mut(&id) else {
             return true;
@@ -78,7 +78,7 @@ impl Core {
         stream.reset.is_some()
     }
 
-    /// The next bytes in order, `Ok(None)` at the end; `None` and a waker kept while there is nothing.
+    /// Returns the next bytes in order, or `Ok(None)` at the end. While there are none, keeps the waker and returns `None`.
     pub(crate) fn read(
         &mut self,
         id: StreamId,
@@ -112,7 +112,7 @@ impl Core {
         Some(Ok(Some(bytes)))
     }
 
-    /// How many bytes may be written; `None` and a waker kept while there is no room.
+    /// Returns how many bytes may be written. While there is no room, keeps the waker and returns `None`.
     pub(crate) fn room(&mut self, id: StreamId, waker: &Waker) -> Option<Result<usize, ResetCause>> {
         let Some(stream) = self.streams.get_mut(&id) else {
             return Some(Err(ResetCause::Cancelled));
@@ -128,7 +128,7 @@ impl Core {
         Some(Ok(room))
     }
 
-    /// Writes bytes, which may be more than the room by what one read gives.
+    /// Writes bytes. They may exceed the room by the size of one read.
     pub(crate) fn write(&mut self, id: StreamId, bytes: Bytes) -> Result<(), ResetCause> {
         let stream = self.streams.get_mut(&id).ok_or(ResetCause::Cancelled)?;
         if let Some(cause) = stream.reset {
@@ -137,17 +137,17 @@ impl Core {
         if !stream.send.write(bytes) {
             return Err(ResetCause::Cancelled);
         }
-        self.schedule_and_rouse(id);
+        self.schedule_and_wake(id);
         Ok(())
     }
 
-    /// Says that no byte follows.
+    /// Ends the stream in the direction of the peer.
     pub(crate) fn finish(&mut self, id: StreamId) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
         stream.send.finish();
-        self.schedule_and_rouse(id);
+        self.schedule_and_wake(id);
     }
 
     /// Ends a stream in both directions, at both ends.
@@ -166,7 +166,7 @@ impl Core {
         }
     }
 
-    /// The handle of a stream is gone: what was finished goes on to its end, anything else is given up.
+    /// Handles the drop of a stream's handle: a finished stream is sent to its end, any other is reset.
     pub(crate) fn detach(&mut self, id: StreamId) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
@@ -178,7 +178,7 @@ impl Core {
         self.remove_if_over(id);
     }
 
-    /// Ends all streams, here only: their other ends are gone.
+    /// Resets all streams at this end only, because their other ends are gone.
     pub(crate) fn fail_all(&mut self, cause: ResetCause) {
         for stream in self.streams.values_mut() {
             stream.fail(cause);
@@ -194,14 +194,14 @@ impl Core {
         self.send_urgent(frame);
     }
 
-    /// Sends a frame that may be lost; the oldest of them is, when too many wait.
+    /// Sends a frame that may be lost. When too many wait, the oldest one is dropped.
     pub(crate) fn send_loose(&mut self, frame: Frame) {
         if self.loose.len() >= self.limits.datagrams {
             self.loose.pop_front();
             self.dropped_datagrams += 1;
         }
         self.loose.push_back(frame);
-        self.rouse(Lane::Conversations);
+        self.wake_idle_writer(Lane::Conversations);
     }
 
     pub(super) fn remove_if_over(&mut self, id: StreamId) {

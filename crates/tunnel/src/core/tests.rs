@@ -36,19 +36,19 @@ fn pieces_of_a_bulk_transfer_wait_for_a_conversation() {
     world.client.next_batch(carrier, world.now, &mut frames);
     assert!(
         matches!(frames[0], Frame::Open { stream, .. } if stream == talk),
-        "control goes before all data: {:?}",
+        "control precedes all data: {:?}",
         frames[0]
     );
 }
 
 #[test]
-fn the_first_carrier_is_kept_free_of_bulk_while_there_is_another() {
+fn the_first_of_two_carriers_is_free_of_bulk() {
     let mut world = World::new(Limits::default());
     world.attach();
     world.attach();
     let bulk = world.open();
     world.settle();
-    // Past the part of a stream that counts as a conversation.
+    // Write beyond the part of a stream that counts as a conversation.
     for _ in 0..8 {
         world.client.write(bulk, Bytes::from(vec![0; 50_000])).unwrap();
     }
@@ -70,7 +70,7 @@ fn the_first_carrier_is_kept_free_of_bulk_while_there_is_another() {
 }
 
 #[test]
-fn a_carrier_too_many_tells_that_another_one_is_dead_before_its_silence_does() {
+fn an_extra_carrier_makes_the_others_suspected() {
     let mut world = World::new(Limits::default());
     for _ in 0..CARRIERS {
         world.attach();
@@ -100,7 +100,7 @@ fn a_peer_that_acts_out_of_its_role_is_refused() {
 }
 
 #[test]
-fn a_stream_that_sends_beyond_its_credit_is_reset_and_the_others_go_on() {
+fn a_stream_that_exceeds_its_credit_is_reset_alone() {
     let mut world = World::new(limits());
     world.attach();
     let (bad, good) = (world.open(), world.open());
@@ -139,24 +139,24 @@ fn a_stalled_reader_holds_its_credit_and_no_more() {
         }
         world.settle();
     }
-    assert!(arrived >= 4900, "the other stream goes on: {arrived}");
+    assert!(arrived >= 4900, "the other stream continues: {arrived}");
     assert_eq!(
         world.client.held, 300,
-        "what the stalled one holds is its first credit"
+        "the stalled stream holds its first credit"
     );
 }
 
 #[test]
-fn a_writer_that_waits_for_room_is_roused_when_there_is_some() {
+fn a_waiting_writer_is_woken_when_there_is_room() {
     let mut world = World::new(limits());
     world.attach();
     let stream = world.open();
     world.settle();
-    let rouser = Arc::new(Count::default());
+    let waker = Arc::new(Count::default());
     world.client.write(stream, Bytes::from(vec![0; 200])).unwrap();
-    assert_eq!(world.client.room(stream, &Waker::from(rouser.clone())), None);
+    assert_eq!(world.client.room(stream, &Waker::from(waker.clone())), None);
     world.settle();
-    assert_eq!(rouser.0.load(Ordering::Relaxed), 1);
+    assert_eq!(waker.0.load(Ordering::Relaxed), 1);
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn a_stream_given_up_is_reset_at_the_other_end() {
 #[derive(Clone, Debug)]
 enum Step {
     Attach,
-    /// Loses a carrier, after some of the bytes that are on it still arrive at each end.
+    /// Loses a carrier after some of its bytes have arrived at each end.
     Cut {
         link: usize,
         to_agent: usize,
@@ -258,7 +258,7 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
-    /// Whatever the order in which carriers bring things, and at whatever byte they are lost.
+    /// Carriers may deliver in any order, and may be lost at any byte.
     #[test]
     fn every_byte_of_every_stream_arrives_once_and_in_order(steps in prop::collection::vec(step(), 0..250)) {
         let mut world = World::new(limits());
@@ -295,7 +295,7 @@ proptest! {
     }
 }
 
-/// One end of one stream, with what went in and came out.
+/// One end of a stream, with the bytes that it wrote and read.
 struct End {
     stream: StreamId,
     client: bool,
@@ -450,7 +450,7 @@ impl World {
         } else {
             (&mut self.agent, link.at_agent, &mut link.to_agent)
         };
-        // Only whole frames count at a receiver; a part of one that was cut off is as good as lost.
+        // Only whole frames count at a receiver; an incomplete one is lost.
         let mut left = bytes;
         let mut events = Vec::new();
         while let Some(length) = whole_frame(wire).filter(|length| *length <= left) {
@@ -467,7 +467,7 @@ impl World {
         }
     }
 
-    /// Lets everything that is under way arrive.
+    /// Lets everything in flight arrive.
     fn settle(&mut self) {
         loop {
             let mut moved = false;

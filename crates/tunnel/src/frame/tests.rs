@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The whole frame as it stands on the wire.
+/// Encodes a whole frame.
 pub(crate) fn wire(frame: &Frame) -> BytesMut {
     let mut out = BytesMut::new();
     frame.encode_head(&mut out);
@@ -128,7 +128,7 @@ fn the_head_is_kind_length_subject() {
 }
 
 #[test]
-fn a_length_over_the_limit_is_refused_before_the_bytes_come() {
+fn a_length_over_the_limit_is_refused_at_once() {
     let mut buffer = Bytes::from_static(&b"\x04\xff\xff\xff\0\0\0\x01"[..]);
     assert!(Frame::is_decided(&buffer));
     assert_eq!(Frame::decode(&mut buffer), Err(FrameError::TooLong(0xff_ffff)));

@@ -1,4 +1,4 @@
-//! The loops that move a carrier's bytes: one reads, one writes, one listens for silence.
+//! Tasks of one carrier: reading, writing, and watching for silence.
 
 use std::io::{self, IoSlice};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::{CarrierEnd, Shared, now};
 use crate::carrier::{CarrierId, Life};
 use crate::frame::{Frame, HEAD};
 
-/// How often a carrier's silence is judged.
+/// Interval at which a carrier's silence is judged.
 const TICK: Duration = Duration::from_millis(500);
 
 pub(super) async fn read_frames<R: AsyncRead + Unpin>(
@@ -39,7 +39,7 @@ pub(super) async fn read_frames<R: AsyncRead + Unpin>(
                 Err(error) => break Err(error),
             }
         };
-        // The beginning of a frame, whose rest is to follow it.
+        // The beginning of a frame moves to the next block, where its rest will follow.
         block.append(&bytes);
         drop(bytes);
         {
@@ -70,7 +70,7 @@ pub(super) async fn write_frames<W: AsyncWrite + Unpin>(
     loop {
         if shared.core().next_batch(id, now(), &mut frames) == 0 {
             wake.notified().await;
-            // What else is about to be sent goes along: each write is passed on by every hop.
+            // Let other tasks add frames to the batch: every hop passes on each write separately.
             tokio::task::yield_now().await;
             continue;
         }
@@ -94,7 +94,7 @@ async fn write_batch<W: AsyncWrite + Unpin>(
     let mut start = 0;
     let mut run = 0;
     for (frame, &end) in frames.iter().zip(ends) {
-        // Heads without a payload between them lie behind one another and go as one slice.
+        // Heads without a payload between them are contiguous and form one slice.
         if let Some(payload) = frame.payload() {
             slices.push(IoSlice::new(&heads[run..end]));
             slices.push(IoSlice::new(payload));
@@ -131,7 +131,7 @@ pub(super) async fn judge_silence(shared: &Shared, id: CarrierId) -> CarrierEnd 
     }
 }
 
-/// Writes the heads of frames one behind the other; returns where each ends.
+/// Writes the heads of frames one after another, and records where each ends.
 fn encode_heads(frames: &[Frame], heads: &mut BytesMut, ends: &mut Vec<usize>) {
     heads.reserve(frames.len() * (HEAD + 24));
     for frame in frames {

@@ -126,7 +126,7 @@ fn an_admission_rule_that_refuses_is_told_in_its_own_words(desk: &Desk<'_>) {
     failure.is(
         "agent-refused",
         &["no tunnels in this house", policy],
-        &["whoever set this rule"],
+        &["administrator about this rule"],
     );
 }
 
@@ -163,7 +163,7 @@ fn without_a_node_for_it_the_schedulers_words_are_told(desk: &Desk<'_>) {
     failure.is(
         "agent-unschedulable",
         &["0/1 nodes are available", "node affinity/selector"],
-        &["Linux nodes of the amd64 kind"],
+        &["Linux node with an amd64 processor"],
     );
 }
 
