@@ -18,7 +18,9 @@ pub enum CarrierError {
         value: String,
     },
     /// The credentials could not be read or renewed. The request was not sent.
-    #[error("Slipway has no credentials for the cluster: {cause}; log in again, or check the user in the kubeconfig")]
+    #[error(
+        "Slipway has no credentials for the cluster: {cause}; log in again, or check the user in the kubeconfig"
+    )]
     Credentials {
         /// Message of the credential source.
         cause: String,

@@ -507,7 +507,10 @@ mod tests {
         within(node.accept(PORT)).await;
         drop(node);
         let error = within(near.read_u8()).await.unwrap_err();
-        assert!(matches!(carrier_error(&error), CarrierError::Lost { .. }), "{error}");
+        assert!(
+            matches!(carrier_error(&error), CarrierError::Lost { .. }),
+            "{error}"
+        );
     }
 
     #[tokio::test]
@@ -517,7 +520,10 @@ mod tests {
         within(node.accept(PORT)).await;
         within(node.control(6, b"")).await;
         let error = within(near.read_u8()).await.unwrap_err();
-        assert!(matches!(carrier_error(&error), CarrierError::Protocol { .. }), "{error}");
+        assert!(
+            matches!(carrier_error(&error), CarrierError::Protocol { .. }),
+            "{error}"
+        );
     }
 
     #[tokio::test]

@@ -40,7 +40,9 @@ async fn given_up(url: &str, kind: CarrierKind, wait: Wait, limit: Duration) {
         .unwrap()
         .with_command("agent", ["agent", "stdio"]);
     let began = Instant::now();
-    let error = open(&client, &endpoint, kind).await.expect_err("the server does not answer");
+    let error = open(&client, &endpoint, kind)
+        .await
+        .expect_err("the server does not answer");
     let waited = began.elapsed();
     assert_eq!(error, CarrierError::TimedOut { wait }, "{kind:?}");
     // The clock stands still while any task runs.

@@ -34,27 +34,24 @@ const FORWARDS: [CarrierKind; 2] = [CarrierKind::Spdy, CarrierKind::WebSocket];
 #[test]
 #[ignore = "needs a bed, and so root"]
 fn bytes_reach_a_pod_that_has_no_route() {
-    on_a_laptop(
-        "bytes_reach_a_pod_that_has_no_route",
-        async |client| {
-            let pod = echo_pod(&client).await;
-            let address = pod
-                .status
-                .as_ref()
-                .and_then(|status| status.pod_ip.clone())
-                .expect("the pod's address");
-            let direct = within(TcpStream::connect((address, ECHO))).await;
-            assert!(
-                direct.is_err(),
-                "the laptop reaches the pod without a carrier, so the test proves nothing"
-            );
-            for kind in FORWARDS {
-                let pipe = within(open(&client, &endpoint(&pod, ECHO), kind)).await.unwrap();
-                assert_eq!(pipe.kind(), kind);
-                echo_both_ways(pipe, 20_000_000).await;
-            }
-        },
-    );
+    on_a_laptop("bytes_reach_a_pod_that_has_no_route", async |client| {
+        let pod = echo_pod(&client).await;
+        let address = pod
+            .status
+            .as_ref()
+            .and_then(|status| status.pod_ip.clone())
+            .expect("the pod's address");
+        let direct = within(TcpStream::connect((address, ECHO))).await;
+        assert!(
+            direct.is_err(),
+            "the laptop reaches the pod without a carrier, so the test proves nothing"
+        );
+        for kind in FORWARDS {
+            let pipe = within(open(&client, &endpoint(&pod, ECHO), kind)).await.unwrap();
+            assert_eq!(pipe.kind(), kind);
+            echo_both_ways(pipe, 20_000_000).await;
+        }
+    });
 }
 
 #[test]
@@ -113,31 +110,28 @@ fn a_missing_permission_names_verb_and_resource() {
 #[test]
 #[ignore = "needs a bed, and so root"]
 fn megabytes_arrive_complete_in_each_direction() {
-    on_a_laptop(
-        "megabytes_arrive_complete_in_each_direction",
-        async |client| {
-            let pod = echo_pod(&client).await;
-            for kind in FORWARDS {
-                let mut down = within(open(&client, &endpoint(&pod, POUR), kind)).await.unwrap();
-                let mut block = vec![0; 256 * 1024];
-                for _ in 0..40 {
-                    within(down.read_exact(&mut block)).await.unwrap();
-                    assert!(
-                        block
-                            .iter()
-                            .enumerate()
-                            .all(|(at, byte)| usize::from(*byte) == at % 256),
-                        "{kind:?}"
-                    );
-                }
-                let mut up = within(open(&client, &endpoint(&pod, COUNT), kind)).await.unwrap();
-                for _ in 0..40 {
-                    within(up.write_all(&block)).await.unwrap();
-                }
-                within(up.shutdown()).await.unwrap();
+    on_a_laptop("megabytes_arrive_complete_in_each_direction", async |client| {
+        let pod = echo_pod(&client).await;
+        for kind in FORWARDS {
+            let mut down = within(open(&client, &endpoint(&pod, POUR), kind)).await.unwrap();
+            let mut block = vec![0; 256 * 1024];
+            for _ in 0..40 {
+                within(down.read_exact(&mut block)).await.unwrap();
+                assert!(
+                    block
+                        .iter()
+                        .enumerate()
+                        .all(|(at, byte)| usize::from(*byte) == at % 256),
+                    "{kind:?}"
+                );
             }
-        },
-    );
+            let mut up = within(open(&client, &endpoint(&pod, COUNT), kind)).await.unwrap();
+            for _ in 0..40 {
+                within(up.write_all(&block)).await.unwrap();
+            }
+            within(up.shutdown()).await.unwrap();
+        }
+    });
 }
 
 #[test]

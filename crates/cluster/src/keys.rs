@@ -99,9 +99,7 @@ impl Fault for KeyError {
 
     fn remedy(&self) -> String {
         match self {
-            Self::NoRandomness(_) => {
-                "Restart the computer; its kernel returns no random numbers.".to_owned()
-            }
+            Self::NoRandomness(_) => "Restart the computer; its kernel returns no random numbers.".to_owned(),
             Self::NoPlace => "Set HOME, or XDG_STATE_HOME to a folder that you own.".to_owned(),
             Self::File { path, .. } => {
                 format!("Check owner, permissions and free space of {}.", path.display())

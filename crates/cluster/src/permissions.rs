@@ -125,8 +125,8 @@ pub async fn in_the_way(client: &Client, namespace: &str) -> Result<Option<Acces
         .iter()
         .any(|verdict| verdict.allowed && is_creating(&verdict.access));
     let first = verdicts.into_iter().find(|verdict| {
-        let is_needed = is_indispensable(&verdict.access)
-            || nothing_may_be_created && verdict.access.resource == "jobs";
+        let is_needed =
+            is_indispensable(&verdict.access) || nothing_may_be_created && verdict.access.resource == "jobs";
         is_needed && !verdict.allowed
     });
     Ok(first.map(|verdict| verdict.access))

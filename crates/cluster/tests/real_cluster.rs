@@ -53,60 +53,57 @@ const SIZE: usize = 5_000_000;
 #[test]
 #[ignore = "needs a bed, and so root"]
 fn an_agent_runs_restricted_and_removes_itself() {
-    on_a_laptop(
-        "an_agent_runs_restricted_and_removes_itself",
-        async |room| {
-            let binary = stand_in("sleep 2");
-            let placement = room.placement(&binary);
-            assert_eq!(
-                find(&room.developer, &room.namespace, placement.session)
-                    .await
-                    .unwrap(),
-                None
-            );
+    on_a_laptop("an_agent_runs_restricted_and_removes_itself", async |room| {
+        let binary = stand_in("sleep 2");
+        let placement = room.placement(&binary);
+        assert_eq!(
+            find(&room.developer, &room.namespace, placement.session)
+                .await
+                .unwrap(),
+            None
+        );
 
-            let began = Instant::now();
-            let uploading = Mutex::new(None);
-            let progress = |progress| {
-                if matches!(progress, Progress::Uploading { sent: 0, .. }) {
-                    *uploading.lock().unwrap() = Some(began.elapsed());
-                }
-            };
-            let agent = place(&room.developer, &placement, &progress).await.unwrap();
-            let (placed, running) = (began.elapsed(), uploading.lock().unwrap().unwrap());
-            println!(
-                "running after {running:.3?}, {SIZE} bytes uploaded in {:.3?}",
-                placed - running
-            );
-            assert!(matches!(agent.owner, Owner::Job(_)));
-            assert_eq!(
-                find(&room.developer, &room.namespace, placement.session)
-                    .await
-                    .unwrap(),
-                Some(agent.clone())
-            );
-            assert!(
-                leftovers(&room.developer, &room.namespace)
-                    .await
-                    .unwrap()
-                    .is_empty(),
-                "a running agent is no leftover"
-            );
-
-            let gone = timeout(PATIENCE, watch_gone(&room.developer, &agent))
+        let began = Instant::now();
+        let uploading = Mutex::new(None);
+        let progress = |progress| {
+            if matches!(progress, Progress::Uploading { sent: 0, .. }) {
+                *uploading.lock().unwrap() = Some(began.elapsed());
+            }
+        };
+        let agent = place(&room.developer, &placement, &progress).await.unwrap();
+        let (placed, running) = (began.elapsed(), uploading.lock().unwrap().unwrap());
+        println!(
+            "running after {running:.3?}, {SIZE} bytes uploaded in {:.3?}",
+            placed - running
+        );
+        assert!(matches!(agent.owner, Owner::Job(_)));
+        assert_eq!(
+            find(&room.developer, &room.namespace, placement.session)
+                .await
+                .unwrap(),
+            Some(agent.clone())
+        );
+        assert!(
+            leftovers(&room.developer, &room.namespace)
                 .await
                 .unwrap()
-                .unwrap();
-            let ended = Instant::now();
-            let reason = "Completed".to_owned();
-            assert!(
-                gone == Gone::Deleted || gone == Gone::Ended { exit_code: 0, reason },
-                "{gone:?}"
-            );
-            room.until_empty().await;
-            println!("Job and pod gone {:.3?} after the process ended", ended.elapsed());
-        },
-    );
+                .is_empty(),
+            "a running agent is no leftover"
+        );
+
+        let gone = timeout(PATIENCE, watch_gone(&room.developer, &agent))
+            .await
+            .unwrap()
+            .unwrap();
+        let ended = Instant::now();
+        let reason = "Completed".to_owned();
+        assert!(
+            gone == Gone::Deleted || gone == Gone::Ended { exit_code: 0, reason },
+            "{gone:?}"
+        );
+        room.until_empty().await;
+        println!("Job and pod gone {:.3?} after the process ended", ended.elapsed());
+    });
 }
 
 #[test]
@@ -137,46 +134,43 @@ fn a_removed_agent_is_gone_with_its_job() {
 #[test]
 #[ignore = "needs a bed, and so root"]
 fn without_jobs_a_bare_pod_serves_and_is_removed() {
-    on_a_laptop(
-        "without_jobs_a_bare_pod_serves_and_is_removed",
-        async |room| {
-            let mut role = room.role();
-            let rules = role.rules.as_mut().unwrap();
-            rules.retain(|rule| !rule.resources.iter().flatten().any(|resource| resource == "jobs"));
-            for rule in rules
-                .iter_mut()
-                .filter(|rule| rule.resources.iter().flatten().any(|one| one == "pods"))
-            {
-                rule.verbs.extend(["create".to_owned(), "delete".to_owned()]);
-            }
-            room.grant(role).await;
-            assert!(missing(&check(&room.developer, &room.namespace).await.unwrap()).is_empty());
+    on_a_laptop("without_jobs_a_bare_pod_serves_and_is_removed", async |room| {
+        let mut role = room.role();
+        let rules = role.rules.as_mut().unwrap();
+        rules.retain(|rule| !rule.resources.iter().flatten().any(|resource| resource == "jobs"));
+        for rule in rules
+            .iter_mut()
+            .filter(|rule| rule.resources.iter().flatten().any(|one| one == "pods"))
+        {
+            rule.verbs.extend(["create".to_owned(), "delete".to_owned()]);
+        }
+        room.grant(role).await;
+        assert!(missing(&check(&room.developer, &room.namespace).await.unwrap()).is_empty());
 
-            let agent = room.placed("exit 0").await;
-            assert_eq!(agent.owner, Owner::Bare);
-            let gone = timeout(PATIENCE, watch_gone(&room.developer, &agent))
-                .await
-                .unwrap()
-                .unwrap();
-            assert_eq!(
-                gone,
-                Gone::Ended {
-                    exit_code: 0,
-                    reason: "Completed".to_owned()
-                }
-            );
-            let found = loop {
-                let found = leftovers(&room.developer, &room.namespace).await.unwrap();
-                if !found.is_empty() {
-                    break found;
-                }
-                sleep(LOOK).await;
-            };
-            assert_eq!(found[0].name, agent.pod);
-            assert_eq!(cleanup(&room.developer, &room.namespace).await.unwrap().len(), 1);
-            room.until_empty().await;
-        },
-    );
+        let agent = room.placed("exit 0").await;
+        assert_eq!(agent.owner, Owner::Bare);
+        let gone = timeout(PATIENCE, watch_gone(&room.developer, &agent))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            gone,
+            Gone::Ended {
+                exit_code: 0,
+                reason: "Completed".to_owned()
+            }
+        );
+        let found = loop {
+            let found = leftovers(&room.developer, &room.namespace).await.unwrap();
+            if !found.is_empty() {
+                break found;
+            }
+            sleep(LOOK).await;
+        };
+        assert_eq!(found[0].name, agent.pod);
+        assert_eq!(cleanup(&room.developer, &room.namespace).await.unwrap().len(), 1);
+        room.until_empty().await;
+    });
 }
 
 #[test]
@@ -240,189 +234,174 @@ fn a_placement_that_fails_half_way_leaves_nothing() {
 #[test]
 #[ignore = "needs a bed, and so root"]
 fn a_counting_quota_is_met_and_a_full_one_reported() {
-    on_a_laptop(
-        "a_counting_quota_is_met_and_a_full_one_reported",
-        async |room| {
-            room.quota("counting", json!({"limits.cpu": "4", "limits.memory": "1Gi"}))
-                .await;
-            let agent = room.placed("sleep 600").await;
-            remove(&room.developer, &agent).await.unwrap();
-            room.until_empty().await;
+    on_a_laptop("a_counting_quota_is_met_and_a_full_one_reported", async |room| {
+        room.quota("counting", json!({"limits.cpu": "4", "limits.memory": "1Gi"}))
+            .await;
+        let agent = room.placed("sleep 600").await;
+        remove(&room.developer, &agent).await.unwrap();
+        room.until_empty().await;
 
-            room.quota("full", json!({"pods": "0"})).await;
-            let binary = stand_in("exit 0");
-            let began = Instant::now();
-            let error = place(&room.developer, &room.placement(&binary), &|_| ())
-                .await
-                .unwrap_err();
-            println!("{error} [{}] after {:.3?}", error.code(), began.elapsed());
-            assert!(
-                matches!(&error, PlaceError::Quota { message } if message.contains("full")),
-                "{error}"
-            );
-            room.until_empty().await;
+        room.quota("full", json!({"pods": "0"})).await;
+        let binary = stand_in("exit 0");
+        let began = Instant::now();
+        let error = place(&room.developer, &room.placement(&binary), &|_| ())
+            .await
+            .unwrap_err();
+        println!("{error} [{}] after {:.3?}", error.code(), began.elapsed());
+        assert!(
+            matches!(&error, PlaceError::Quota { message } if message.contains("full")),
+            "{error}"
+        );
+        room.until_empty().await;
 
-            // Without events a dry run finds the same, which needs the permission to create pods.
-            let mut role = room.role();
-            for rule in role.rules.as_mut().unwrap() {
-                if rule
-                    .resources
-                    .iter()
-                    .flatten()
-                    .any(|resource| resource == "events")
-                {
-                    rule.resources = Some(vec!["pods".to_owned()]);
-                    rule.verbs.push("create".to_owned());
-                }
+        // Without events a dry run finds the same, which needs the permission to create pods.
+        let mut role = room.role();
+        for rule in role.rules.as_mut().unwrap() {
+            if rule
+                .resources
+                .iter()
+                .flatten()
+                .any(|resource| resource == "events")
+            {
+                rule.resources = Some(vec!["pods".to_owned()]);
+                rule.verbs.push("create".to_owned());
             }
-            room.grant(role).await;
-            let error = place(&room.developer, &room.placement(&binary), &|_| ())
-                .await
-                .unwrap_err();
-            assert!(
-                matches!(&error, PlaceError::Quota { message } if message.contains("full")),
-                "{error}"
-            );
-            room.until_empty().await;
-        },
-    );
+        }
+        room.grant(role).await;
+        let error = place(&room.developer, &room.placement(&binary), &|_| ())
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(&error, PlaceError::Quota { message } if message.contains("full")),
+            "{error}"
+        );
+        room.until_empty().await;
+    });
 }
 
 #[test]
 #[ignore = "needs a bed, and so root"]
 fn a_missing_image_has_the_nodes_message() {
-    on_a_laptop(
-        "a_missing_image_has_the_nodes_message",
-        async |room| {
-            let binary = stand_in("exit 0");
-            let placement = Placement {
-                image: "registry.invalid/nobody/nothing:1".to_owned(),
-                ..room.placement(&binary)
-            };
-            let began = Instant::now();
-            let error = place(&room.developer, &placement, &|_| ()).await.unwrap_err();
-            println!("{error} [{}] after {:.3?}", error.code(), began.elapsed());
-            assert!(
-                matches!(&error, PlaceError::Image { image, .. } if image.contains("registry.invalid")),
-                "{error}"
-            );
-            room.until_empty().await;
-        },
-    );
+    on_a_laptop("a_missing_image_has_the_nodes_message", async |room| {
+        let binary = stand_in("exit 0");
+        let placement = Placement {
+            image: "registry.invalid/nobody/nothing:1".to_owned(),
+            ..room.placement(&binary)
+        };
+        let began = Instant::now();
+        let error = place(&room.developer, &placement, &|_| ()).await.unwrap_err();
+        println!("{error} [{}] after {:.3?}", error.code(), began.elapsed());
+        assert!(
+            matches!(&error, PlaceError::Image { image, .. } if image.contains("registry.invalid")),
+            "{error}"
+        );
+        room.until_empty().await;
+    });
 }
 
 #[test]
 #[ignore = "needs a bed, and so root"]
 fn an_agent_that_cannot_run_has_its_exit_code() {
-    on_a_laptop(
-        "an_agent_that_cannot_run_has_its_exit_code",
-        async |room| {
-            // A bare pod stays, so that its end is certainly seen.
-            let agent = room.placed("exit 3").await;
-            match timeout(PATIENCE, watch_gone(&room.developer, &agent))
-                .await
-                .unwrap()
-                .unwrap()
-            {
-                Gone::Ended { exit_code, .. } => assert_eq!(exit_code, 3),
-                Gone::Deleted => println!("the cluster was faster than the watch"),
-                gone @ Gone::Evicted { .. } => panic!("{gone}"),
-            }
-            room.until_empty().await;
-        },
-    );
+    on_a_laptop("an_agent_that_cannot_run_has_its_exit_code", async |room| {
+        // A bare pod stays, so that its end is certainly seen.
+        let agent = room.placed("exit 3").await;
+        match timeout(PATIENCE, watch_gone(&room.developer, &agent))
+            .await
+            .unwrap()
+            .unwrap()
+        {
+            Gone::Ended { exit_code, .. } => assert_eq!(exit_code, 3),
+            Gone::Deleted => println!("the cluster was faster than the watch"),
+            gone @ Gone::Evicted { .. } => panic!("{gone}"),
+        }
+        room.until_empty().await;
+    });
 }
 
 #[test]
 #[ignore = "needs a bed, and so root"]
 fn ranges_are_learned_with_any_permissions() {
-    on_a_laptop(
-        "ranges_are_learned_with_any_permissions",
-        async |room| {
-            let began = Instant::now();
-            let all = learn(&room.admin, &[]).await;
-            println!("as administrator in {:.3?}: {all:?}", began.elapsed());
-            let kubernetes = room.kubernetes().await;
-            assert_eq!(all.services.len(), 1, "{all:?}");
-            assert!(
-                all.services[0].contains(&kubernetes) && all.services[0].prefix_len() == 16,
-                "{all:?}"
-            );
-            assert!(!all.pods.is_empty(), "{all:?}");
+    on_a_laptop("ranges_are_learned_with_any_permissions", async |room| {
+        let began = Instant::now();
+        let all = learn(&room.admin, &[]).await;
+        println!("as administrator in {:.3?}: {all:?}", began.elapsed());
+        let kubernetes = room.kubernetes().await;
+        assert_eq!(all.services.len(), 1, "{all:?}");
+        assert!(
+            all.services[0].contains(&kubernetes) && all.services[0].prefix_len() == 16,
+            "{all:?}"
+        );
+        assert!(!all.pods.is_empty(), "{all:?}");
 
-            let began = Instant::now();
-            let some = learn(&room.developer, &["shop".to_owned()]).await;
-            println!("as developer of shop in {:.3?}: {some:?}", began.elapsed());
-            assert!(!some.complete);
-            let web = list::services(&room.developer, "shop").await.unwrap();
-            let address = web
+        let began = Instant::now();
+        let some = learn(&room.developer, &["shop".to_owned()]).await;
+        println!("as developer of shop in {:.3?}: {some:?}", began.elapsed());
+        assert!(!some.complete);
+        let web = list::services(&room.developer, "shop").await.unwrap();
+        let address = web
+            .iter()
+            .find(|service| service.name == "web")
+            .unwrap()
+            .addresses[0]
+            .clone();
+        let address: std::net::IpAddr = address.parse().unwrap();
+        assert!(
+            some.services.iter().any(|range| range.contains(&address)),
+            "{address} in {some:?}"
+        );
+        assert!(
+            some.services
                 .iter()
-                .find(|service| service.name == "web")
-                .unwrap()
-                .addresses[0]
-                .clone();
-            let address: std::net::IpAddr = address.parse().unwrap();
-            assert!(
-                some.services.iter().any(|range| range.contains(&address)),
-                "{address} in {some:?}"
-            );
-            assert!(
-                some.services
-                    .iter()
-                    .chain(&some.pods)
-                    .all(|range| range.prefix_len() >= 16),
-                "{some:?}"
-            );
+                .chain(&some.pods)
+                .all(|range| range.prefix_len() >= 16),
+            "{some:?}"
+        );
 
-            let none = learn(&room.developer, std::slice::from_ref(&room.namespace)).await;
-            assert!(
-                none.services.is_empty() && none.pods.is_empty() && !none.complete,
-                "{none:?}"
-            );
-        },
-    );
+        let none = learn(&room.developer, std::slice::from_ref(&room.namespace)).await;
+        assert!(
+            none.services.is_empty() && none.pods.is_empty() && !none.complete,
+            "{none:?}"
+        );
+    });
 }
 
 #[test]
 #[ignore = "needs a bed, and so root"]
 fn a_wrong_authority_differs_from_wrong_credentials() {
-    on_a_laptop(
-        "a_wrong_authority_differs_from_wrong_credentials",
-        async |room| {
-            let version = room.target.probe(&room.developer).await.unwrap();
-            assert!(version.version.starts_with("v1."), "{version:?}");
+    on_a_laptop("a_wrong_authority_differs_from_wrong_credentials", async |room| {
+        let version = room.target.probe(&room.developer).await.unwrap();
+        assert!(version.version.starts_with("v1."), "{version:?}");
 
-            let mut stranger = room.target.clone();
-            stranger.config.root_cert = None;
-            let error = stranger
-                .probe(&stranger.client().await.unwrap())
-                .await
-                .unwrap_err();
-            assert!(
-                matches!(
-                    &error.cause,
-                    ApiError::Certificate {
-                        problem: CertificateProblem::UnknownIssuer,
-                        ..
-                    }
-                ),
-                "{error}"
-            );
+        let mut stranger = room.target.clone();
+        stranger.config.root_cert = None;
+        let error = stranger
+            .probe(&stranger.client().await.unwrap())
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(
+                &error.cause,
+                ApiError::Certificate {
+                    problem: CertificateProblem::UnknownIssuer,
+                    ..
+                }
+            ),
+            "{error}"
+        );
 
-            let mut expired = room.target.clone();
-            expired.config.auth_info = serde_json::from_value(json!({"token": "expired"})).unwrap();
-            let error = expired.probe(&expired.client().await.unwrap()).await.unwrap_err();
-            assert_eq!(error.code(), "credentials-refused", "{error}");
+        let mut expired = room.target.clone();
+        expired.config.auth_info = serde_json::from_value(json!({"token": "expired"})).unwrap();
+        let error = expired.probe(&expired.client().await.unwrap()).await.unwrap_err();
+        assert_eq!(error.code(), "credentials-refused", "{error}");
 
-            let mut elsewhere = room.target.clone();
-            elsewhere.config.cluster_url = "https://no-such-name.invalid:6443".parse().unwrap();
-            let error = elsewhere
-                .probe(&elsewhere.client().await.unwrap())
-                .await
-                .unwrap_err();
-            assert_eq!(error.code(), "api-name-unknown", "{error}");
-        },
-    );
+        let mut elsewhere = room.target.clone();
+        elsewhere.config.cluster_url = "https://no-such-name.invalid:6443".parse().unwrap();
+        let error = elsewhere
+            .probe(&elsewhere.client().await.unwrap())
+            .await
+            .unwrap_err();
+        assert_eq!(error.code(), "api-name-unknown", "{error}");
+    });
 }
 
 #[test]
@@ -586,7 +565,9 @@ impl Room {
                 sleep(LOOK).await;
             }
         };
-        timeout(PATIENCE, counted).await.expect("the quota is not counted");
+        timeout(PATIENCE, counted)
+            .await
+            .expect("the quota is not counted");
     }
 
     fn placement<'a>(&self, binary: &'a [u8]) -> Placement<'a> {

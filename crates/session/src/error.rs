@@ -109,8 +109,7 @@ impl Fault for SessionError {
                 "Run `slipway cleanup` to remove agents of other sessions, then connect again.".to_owned()
             }
             SessionError::AgentSilent { .. } => {
-                "Read the agent's log with `kubectl logs -l app.kubernetes.io/name=slipway-agent`."
-                    .to_owned()
+                "Read the agent's log with `kubectl logs -l app.kubernetes.io/name=slipway-agent`.".to_owned()
             }
             SessionError::Name(error) => error.remedy(),
         }

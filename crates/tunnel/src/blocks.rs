@@ -172,7 +172,11 @@ mod tests {
         drop(many);
         let start = Instant::now();
         blocks.trim(start);
-        assert_eq!(blocks.free().blocks.len(), 10, "all of them were in use just before");
+        assert_eq!(
+            blocks.free().blocks.len(),
+            10,
+            "all of them were in use just before"
+        );
         blocks.trim(start);
         assert_eq!(
             blocks.free().blocks.len(),

@@ -231,7 +231,11 @@ mod tests {
         let mut half = ReceiveHalf::new(4);
         assert_eq!(half.accept(0, Bytes::from_static(b"abcde")), Err(Violation));
         assert_eq!(half.accept(0, Bytes::from_static(b"abc")), Ok(3));
-        assert_eq!(half.finish(2), Err(Violation), "more bytes arrived than the length");
+        assert_eq!(
+            half.finish(2),
+            Err(Violation),
+            "more bytes arrived than the length"
+        );
         assert_eq!(half.finish(3), Ok(()));
         assert_eq!(half.finish(3), Ok(()), "the end may arrive twice");
         assert_eq!(half.accept(3, Bytes::from_static(b"d")), Err(Violation));

@@ -242,8 +242,7 @@ impl Fault for UploadError {
                     .to_owned()
             }
             Self::CutOff { .. } | Self::Stalled { .. } => {
-                "Try again on a more stable connection; a proxy may also cut long requests."
-                    .to_owned()
+                "Try again on a more stable connection; a proxy may also cut long requests.".to_owned()
             }
         }
     }

@@ -306,18 +306,12 @@ mod tests {
             (pod.run_as_user, pod.run_as_group, pod.run_as_non_root),
             (None, None, Some(true))
         );
-        assert_eq!(
-            shape.adapted_to(&PlaceError::Admission { message }),
-            None
-        );
+        assert_eq!(shape.adapted_to(&PlaceError::Admission { message }), None);
     }
 
     #[test]
     fn a_full_quota_is_not_answered_with_another_shape() {
         let message = "exceeded quota: q, requested: limits.cpu=1, used: limits.cpu=4".to_owned();
-        assert_eq!(
-            Shape::default().adapted_to(&PlaceError::Quota { message }),
-            None
-        );
+        assert_eq!(Shape::default().adapted_to(&PlaceError::Quota { message }), None);
     }
 }

@@ -170,7 +170,9 @@ impl Cluster for KubernetesCluster {
     async fn remove_agent(&self, agent: &PlacedAgent) {
         match timeout(REMOVAL, placement::remove(&self.client, &agent.agent)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => return tracing::warn!(%error, "could not remove the agent; it ends after its grace"),
+            Ok(Err(error)) => {
+                return tracing::warn!(%error, "could not remove the agent; it ends after its grace");
+            }
             Err(_) => return tracing::warn!(?REMOVAL, "the agent could not be removed in time"),
         }
         match KeyStore::of_user() {
@@ -281,10 +283,7 @@ async fn api_server(target: &Target) -> ApiServer {
             Vec::new()
         }
         Err(_) => {
-            tracing::debug!(
-                host = nearest,
-                "no answer for the API server's address in time"
-            );
+            tracing::debug!(host = nearest, "no answer for the API server's address in time");
             Vec::new()
         }
     };

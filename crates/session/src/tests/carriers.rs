@@ -55,7 +55,10 @@ async fn a_patient_attempt_does_not_delay_the_brisk_ones() {
     }
     let patient = ends.iter().filter(|(_, limit)| *limit == PATIENT);
     let patient: Vec<_> = patient.map(|(end, limit)| *end - *limit..*end).collect();
-    assert!(patient.len() >= 3, "slow networks need patient attempts: {ends:?}");
+    assert!(
+        patient.len() >= 3,
+        "slow networks need patient attempts: {ends:?}"
+    );
     assert!(
         patient.is_sorted_by(|one, next| one.end <= next.start),
         "never two at a time: {patient:?}"
