@@ -58,7 +58,7 @@ impl Kernel {
     ///
     /// The kernel's.
     pub async fn routes(&self) -> Result<Vec<KnownRoute>, Errno> {
-        let _alone = self.dumping().await;
+        let _lock = self.dumping().await;
         let names = self.device_names().await?;
         let mut known = Vec::new();
         for family in [
@@ -80,7 +80,7 @@ impl Kernel {
     /// The kernel's.
     pub async fn route_to(&self, address: IpAddr) -> Result<RouteTo, Errno> {
         let names = {
-            let _alone = self.dumping().await;
+            let _lock = self.dumping().await;
             self.device_names().await?
         };
         let mut question = match address {
