@@ -34,7 +34,7 @@ use slipway_problem::Fault as _;
 
 #[test]
 #[ignore = "needs root"]
-fn every_range_rule_holds_at_the_border() {
+fn every_rule_about_ranges_holds() {
     on_a_laptop(|laptop| async move {
         run("ip link add docker0 type veth peer name docker1");
         run("ip addr add 172.17.0.1/16 dev docker0");

@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_list_the_short_names_count() {
+    fn short_names_of_a_long_list_are_kept() {
         let hosts: String = (0..10_000)
             .map(|n| format!("0.0.0.0 ads{n}.example.com\n"))
             .collect();

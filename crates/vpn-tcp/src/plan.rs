@@ -53,7 +53,7 @@ impl fmt::Display for Warning {
             Warning::DoubtfulDomain { domain, doubt } => write!(
                 f,
                 "the cluster declares the domain `{domain}`, but {doubt}. The laptop's name servers answer names \
-                 below it; short names of the cluster work"
+                 below `{domain}`; short names of the cluster work"
             ),
         }
     }
