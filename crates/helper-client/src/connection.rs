@@ -13,10 +13,10 @@ use tokio::time::timeout;
 
 use crate::error::ClientError;
 
-/// How long the client waits for the reply to any request except [`Request::Up`].
+/// Time limit for the reply to any request except [`Request::Up`].
 pub(crate) const ANSWER_WAIT: Duration = Duration::from_secs(10);
 
-/// How long the client waits for the reply to [`Request::Up`], while polkit may ask the user for a password.
+/// Time limit for the reply to [`Request::Up`], during which polkit may ask the user for a password.
 pub(crate) const UP_WAIT: Duration = Duration::from_secs(130);
 
 #[derive(Debug)]

@@ -68,7 +68,7 @@ async fn decided(asked: impl Future<Output = zbus::Result<bool>>) -> Result<(), 
 
 /// polkit action of a lease, defined in `packaging/polkit/dev.slipway.helper.policy`.
 const ACTION: &str = "dev.slipway.helper.connect";
-/// How long the user may take to answer.
+/// Time limit for polkit's answer, and so for the user whom it asks.
 const QUESTION_WAIT: Duration = Duration::from_secs(120);
 /// CheckAuthorizationFlags of org.freedesktop.PolicyKit1.Authority.
 const ALLOW_USER_INTERACTION: u32 = 1;

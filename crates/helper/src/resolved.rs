@@ -106,7 +106,7 @@ pub(crate) async fn running() -> Result<(), DnsTrouble> {
 }
 
 const SERVICE: &str = "org.freedesktop.resolve1";
-/// How long the bus may take for one answer.
+/// Time limit for one exchange over the system bus.
 const CALL_WAIT: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]

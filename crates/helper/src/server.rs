@@ -24,18 +24,18 @@ use crate::peer::Peer;
 const MAX_CONNECTIONS: usize = 64;
 /// Maximum number of connections of one user: 8 leases, and 8 connections without one.
 const MAX_CONNECTIONS_EACH: usize = 16;
-/// How long the helper waits for a client's Hello.
+/// Time limit for a client's Hello.
 const HELLO_WAIT: Duration = Duration::from_secs(5);
-/// How long a client without a lease may be silent.
+/// Time limit for the next request of a client without a lease.
 const IDLE_WAIT: Duration = Duration::from_secs(300);
-/// How long a client may take to read a reply.
+/// Time limit for sending a reply.
 const REPLY_WAIT: Duration = Duration::from_secs(5);
 /// Number of requests that a client may send at once, because many new names at a time mean many routes. After that
 /// one request per [`REQUEST_INTERVAL`] is served, and the others wait.
 const REQUEST_BURST: u32 = 256;
 /// Interval of requests after a burst.
 const REQUEST_INTERVAL: Duration = Duration::from_millis(10);
-/// How long the helper waits at its end until all leases have ended.
+/// Time limit for the end of all leases when the helper ends.
 const END_WAIT: Duration = Duration::from_secs(5);
 
 /// State that all connections share.

@@ -8,7 +8,7 @@ use slipway_helper_api::HelperRefusal;
 use slipway_helper_client::{ClientError, refusal_remedy};
 use slipway_problem::{Action, Fault};
 
-/// How long a session waits for a helper that ended to come back.
+/// Time limit for the return of a helper that ended.
 pub const HELPER_RETURNS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Error of the start, which has left nothing behind.

@@ -15,7 +15,7 @@ const MOST_ROUTES: usize = 256;
 
 /// Reporter that turns each [`Reach`] into a [`Report`].
 pub(crate) struct Reporter {
-    /// How the laptop's programs reach the resolver, for people.
+    /// DNS mode, for people.
     pub(crate) dns: String,
     /// Address of the resolver.
     pub(crate) resolver: IpAddr,
