@@ -1,4 +1,4 @@
-//! DNS plan: which names a session answers, and how the laptop's programs are to reach it.
+//! DNS plan: which names a session answers, and how the laptop's programs reach its resolver.
 
 use std::fmt;
 use std::num::NonZeroU16;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::Zones;
 use crate::plan_error::{MAX_SUFFIX_BYTES, PlanError};
 
-/// How the laptop is to find names while a session lives.
+/// DNS settings that a session wants while its lease lives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "DnsPlanWire", into = "DnsPlanWire")]
 pub struct DnsPlan {
@@ -18,15 +18,15 @@ pub struct DnsPlan {
 }
 
 impl DnsPlan {
-    /// A plan for names.
+    /// Makes a plan.
     ///
-    /// `zones` are the domains that the session answers; they matter where only those are sent to it
-    /// ([`DnsMode::Resolved`]). `redirect_port` is where the session's resolver listens on 127.0.0.1 and ::1, UDP and TCP; it
-    /// matters where every query comes to it ([`DnsMode::Redirect`]).
+    /// `zones` are the domains that the session answers; [`DnsMode::Resolved`] sends only those to it. On
+    /// `redirect_port` the session's resolver listens on 127.0.0.1 and ::1, UDP and TCP; [`DnsMode::Redirect`] sends
+    /// every query there.
     ///
     /// # Errors
-    /// [`PlanError::TooManySuffixes`] past [`MAX_SUFFIX_BYTES`], [`PlanError::SearchOutside`] for a search domain whose
-    /// names the session does not answer.
+    /// [`PlanError::TooManySuffixes`] above [`MAX_SUFFIX_BYTES`], [`PlanError::SearchOutside`] for a search domain
+    /// whose names the session does not answer.
     pub fn new(zones: Zones, redirect_port: RedirectPort, mode: DnsModeChoice) -> Result<Self, PlanError> {
         let bytes = zones.bytes();
         if bytes > MAX_SUFFIX_BYTES {
@@ -40,19 +40,19 @@ impl DnsPlan {
         })
     }
 
-    /// The domains that the session answers.
+    /// Returns the domains that the session answers.
     #[must_use]
     pub fn zones(&self) -> &Zones {
         &self.zones
     }
 
-    /// Where the session's resolver listens on loopback.
+    /// Returns the port of the session's resolver on loopback.
     #[must_use]
     pub fn redirect_port(&self) -> RedirectPort {
         self.redirect_port
     }
 
-    /// Which way to take.
+    /// Returns the wanted DNS mode.
     #[must_use]
     pub fn mode(&self) -> DnsModeChoice {
         self.mode
@@ -85,13 +85,13 @@ impl From<DnsPlan> for DnsPlanWire {
     }
 }
 
-/// A local port that the laptop's DNS may be sent to. Not below 1024: such a port is some service's of the system.
+/// Local port to which the laptop's DNS may be redirected. Not below 1024, where services of the system listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u16", into = "u16")]
 pub struct RedirectPort(NonZeroU16);
 
 impl RedirectPort {
-    /// The port number.
+    /// Returns the port number.
     #[must_use]
     pub fn get(self) -> u16 {
         self.0.get()
@@ -115,26 +115,26 @@ impl From<RedirectPort> for u16 {
     }
 }
 
-/// Which way of reaching the session's resolver is wanted.
+/// Choice of a DNS mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DnsModeChoice {
-    /// The first that this laptop has.
+    /// [`DnsMode::Resolved`] if programs on this laptop ask systemd-resolved, else [`DnsMode::Redirect`].
     #[default]
     Auto,
-    /// [`DnsMode::Resolved`] or nothing.
+    /// Only [`DnsMode::Resolved`].
     Resolved,
-    /// [`DnsMode::Redirect`] or nothing.
+    /// Only [`DnsMode::Redirect`].
     Redirect,
 }
 
-/// A way in which the laptop's programs reach the session's resolver.
+/// DNS mode: how queries of the laptop's programs reach the session's resolver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DnsMode {
     /// systemd-resolved asks the session about its zones, and only those, at the resolver's address in the TUN.
     Resolved,
-    /// Every DNS query to a listed name server lands at the session's port on 127.0.0.1 or ::1.
+    /// nftables redirects every DNS query to a name server of the laptop to the session's port on 127.0.0.1 or ::1.
     Redirect,
 }
 

@@ -1,52 +1,52 @@
-//! Folder of the helper's socket: only one in which nobody else can put something in the socket's place.
+//! Folder of the helper's socket: only root and the helper's user may be able to replace the socket in it.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// Mode bits: the group or others may write; they may add to a folder, and take away only what is theirs.
+/// Mode bits with which the group or others may write.
 const WRITABLE: u32 = 0o022;
+/// Mode bit with which others may remove only their own files from a folder.
 const STICKY: u32 = 0o1000;
 
-/// Why a folder is none for the helper's socket.
+/// Reason why a folder is not safe for the helper's socket.
 #[derive(Debug, thiserror::Error)]
 pub enum Unguarded {
-    /// It cannot be looked at.
-    #[error("{} cannot be looked at ({source}): take a folder below root's own", folder.display())]
+    /// The owner and mode of a folder cannot be read.
+    #[error("the owner of {} cannot be read ({source}): use a folder owned by root", folder.display())]
     Unseen {
         /// The folder.
         folder: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// It, or one above it, is somebody else's.
+    /// The folder, or one above it, belongs to another user.
     #[error(
-        "{} belongs to user {owner}, who could put something else in the socket's place: take a folder below root's own",
+        "{} belongs to user {owner}, who could replace the helper's socket: use a folder owned by root",
         folder.display()
     )]
     Owned {
-        /// Which one.
+        /// The folder that belongs to another user.
         folder: PathBuf,
-        /// Whose it is.
+        /// ID of that user.
         owner: u32,
     },
-    /// It, or one above it, is open to others.
+    /// Other users may write to the folder, or to one above it.
     #[error(
-        "{} may be written to by others, who could put something else in the socket's place: close it to them with \
-         `chmod go-w`, or take another folder",
+        "other users may write to {} and could replace the helper's socket: run `chmod go-w` on it, or use \
+         another folder",
         folder.display()
     )]
     Open {
-        /// Which one.
+        /// The folder that others may write to.
         folder: PathBuf,
     },
 }
 
-/// The folder without links in its path, if nobody but root and `user` can change what is at that path.
+/// Returns the folder's path without symbolic links, if only root and `user` can change its contents or its parents.
 ///
 /// # Errors
-///
-/// Who else can.
+/// [`Unguarded`] if other users can, or if that cannot be determined.
 pub fn guarded(folder: &Path, user: u32) -> Result<PathBuf, Unguarded> {
     let unseen = |source| Unguarded::Unseen {
         folder: folder.to_owned(),
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_ones_own_is_guarded() {
+    fn a_folder_of_the_user_is_guarded() {
         let folder = tempfile::tempdir().expect("folder");
         let real = folder.path().canonicalize().expect("path");
         let link = folder.path().join("link");
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_below_somebody_elses_is_not() {
+    fn a_folder_below_another_users_is_refused() {
         let folder = tempfile::tempdir().expect("folder");
         if geteuid().is_root() {
             chown(folder.path(), Some(4242), None).expect("owner");
@@ -101,7 +101,7 @@ mod tests {
         create_dir(&below).expect("folder");
         set_mode(&below, 0o755);
         let whose = folder.path().metadata().expect("metadata").uid();
-        let refused = guarded(&below, whose + 1).expect_err("somebody else's");
+        let refused = guarded(&below, whose + 1).expect_err("another user's");
         assert!(
             matches!(refused, Unguarded::Owned { owner, .. } if owner == whose),
             "{refused}"
@@ -118,6 +118,6 @@ mod tests {
             assert!(matches!(refused, Unguarded::Open { .. }), "{refused}");
         }
         set_mode(folder.path(), 0o1777);
-        assert!(guarded(folder.path(), user).is_ok(), "as /tmp is");
+        assert!(guarded(folder.path(), user).is_ok(), "sticky, like /tmp");
     }
 }

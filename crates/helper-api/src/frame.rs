@@ -3,16 +3,16 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Longest body of a frame, in bytes.
+/// Maximum length of a frame's body, in bytes.
 pub const MAX_FRAME: usize = 64 * 1024;
 
-/// Bytes of the length in front of a body.
+/// Size of the length in front of a body, in bytes.
 const HEADER: usize = 4;
 
-/// A message as a frame.
+/// Encodes a message as a frame.
 ///
 /// # Errors
-/// [`FrameError::TooLong`] when it does not fit one; [`FrameError::Unreadable`] when it has no JSON form.
+/// [`FrameError::TooLong`] if it does not fit; [`FrameError::Unreadable`] if it cannot be written as JSON.
 pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
     let mut frame = vec![0; HEADER];
     serde_json::to_writer(&mut frame, message)?;
@@ -28,25 +28,25 @@ pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
     Ok(frame)
 }
 
-/// Takes bytes as they come and gives messages.
+/// Decoder of frames, from bytes in pieces of any size.
 ///
-/// It never holds more than one frame and what arrived behind it, and knows a frame to be too long from its header
-/// alone. After an error the stream cannot be understood any more: close it.
+/// It holds at most one incomplete frame and the bytes of the last push, and refuses a frame that is too long by its
+/// header alone. After an error, close the stream: the start of the next frame is unknown.
 #[derive(Debug, Default)]
 pub struct Decoder {
     buffer: Vec<u8>,
 }
 
 impl Decoder {
-    /// Takes bytes.
+    /// Appends received bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next message, if all of it has come.
+    /// Returns the next message, if it is complete.
     ///
     /// # Errors
-    /// [`FrameError`] when the bytes are no message.
+    /// [`FrameError`] if the bytes are not a valid message.
     pub fn message<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
         let Some((header, rest)) = self.buffer.split_first_chunk::<HEADER>() else {
             return Ok(None);
@@ -63,23 +63,23 @@ impl Decoder {
         Ok(Some(message))
     }
 
-    /// Whether no byte waits: the peer may go now without a message being cut.
+    /// Returns whether no bytes are buffered. If there are some when the stream ends, a message was cut off.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.buffer.is_empty()
     }
 }
 
-/// Bytes that are no message.
+/// Error of a frame.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
     /// Longer than [`MAX_FRAME`].
-    #[error("a message of {length} bytes is longer than the {MAX_FRAME} of a frame")]
+    #[error("a message of {length} bytes is too long for a frame, which has room for {MAX_FRAME}")]
     TooLong {
-        /// Its length.
+        /// Length of the body in bytes.
         length: usize,
     },
-    /// Not JSON, or not one of the messages.
+    /// Not JSON, or not a message of the protocol.
     #[error("not a message of this protocol")]
     Unreadable(#[from] serde_json::Error),
 }
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_alone_gives_an_oversize_frame_away() {
+    fn an_oversize_frame_is_refused_by_its_header() {
         let mut decoder = Decoder::default();
         decoder.push(&65537u32.to_be_bytes());
         assert!(matches!(

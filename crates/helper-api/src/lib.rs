@@ -1,21 +1,21 @@
-//! What may be asked of Slipway's privileged helper, and nothing else.
+//! Requests and replies of Slipway's privileged helper.
 //!
-//! The vocabulary is the security boundary: [`Request`] has five words, and their arguments are typed addresses and name
-//! suffixes. No path, program, shell word, routing table, priority or interface name can be written in it, so the worst
-//! that an authorized client can do is what the words say: route some networks into a TUN of its own, and have names
-//! resolved there, for as long as its connection lives.
+//! The protocol is the security boundary: [`Request`] has five kinds, and their arguments are typed addresses and name
+//! suffixes. A request cannot contain a path, program, shell word, routing table, priority or interface name. So the
+//! worst that an authorized client can do is to route some networks into its own TUN, and to have names resolved
+//! there, while its connection lives.
 //!
-//! This crate must not know how the helper does its work (netlink, nftables, D-Bus), nor who asks (a session, a test).
+//! This crate must not know how the helper works (netlink, nftables, D-Bus), nor who its client is (a session, a test).
 //!
 //! # How data flows
 //! A connection to the helper's socket carries frames: a `u32` length in network order, then one JSON document
-//! ([`frame`]). The first one is [`Hello`]; each [`Request`] gets one [`Reply`]. File descriptors travel as `SCM_RIGHTS`
-//! on the first byte of the reply that names them ([`rights`]). The crate `slipway-helper-client` does the talking for a
-//! session, and has the texts for its user.
+//! ([`frame`]). The first one is [`Hello`]; each [`Request`] gets one [`Reply`]. File descriptors travel as
+//! `SCM_RIGHTS` on the first byte of the reply that names them ([`rights`]). The crate `slipway-helper-client` is the
+//! client for sessions, and has the texts for users.
 //!
-//! A lease **is** the connection. When either side closes it, or dies, the helper's side of the work is undone by the
-//! helper or, failing that, by the kernel. One thing only the client can do: the TUN's routes live as long as somebody
-//! holds its descriptor, so when the helper closes the connection, drop the descriptor at once.
+//! A lease lives as long as its connection. When either side closes it, or dies, the helper undoes its changes; if the
+//! helper died, the kernel does. The TUN's routes live as long as a process holds its descriptor, so a client must drop
+//! the descriptor at once when the helper closes the connection.
 
 mod dns_plan;
 mod folder;
@@ -46,8 +46,9 @@ pub use suffix::{DnsSuffix, SuffixError};
 pub use version::{Build, Hello, Version, Welcome};
 pub use zones::{ClusterDomain, Namespace, ReverseZone, ZoneError, Zones, is_within};
 
-/// Where the packaged helper listens. The folder is the helper's own, made by its systemd unit.
+/// Socket of the packaged helper. Its systemd unit makes the folder, which belongs to the helper.
 pub const DEFAULT_SOCKET: &str = "/run/slipway-helper/helper.sock";
 
-/// MTU of every TUN the helper makes, in bytes: the largest an IPv4 packet can fill, because each packet costs one read.
+/// MTU of every TUN the helper makes, in bytes: the largest an IPv4 packet can fill, because each packet costs one
+/// read.
 pub const TUN_MTU: u16 = 65535;

@@ -1,4 +1,4 @@
-//! Messages: the requests of a client and the replies of the helper.
+//! Messages: requests of a client and replies of the helper.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -10,26 +10,26 @@ use crate::slot::Slot;
 use crate::version::{Hello, Welcome};
 use crate::{DnsSuffix, Route, TunnelCidr};
 
-/// Most networks that one request may add, and most that it may remove: with it every request fits a frame.
+/// Maximum number of networks that one request may add, and that it may remove. It makes every request fit a frame.
 pub const MAX_CHANGE: usize = 384;
 
-/// What a client may say.
+/// Request of a client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
-    /// Which protocol the client speaks. The first word, and only the first.
+    /// Tells the client's protocol version. It must be the first message, and no later one.
     Hello(Hello),
-    /// Make a TUN with these routes. Once per connection.
+    /// Asks for a lease. A connection has at most one at a time.
     Up(Up),
-    /// Change the lease of this connection.
+    /// Changes the lease of this connection.
     Update(Change),
-    /// End the lease of this connection. The connection stays and may ask for another.
+    /// Ends the lease of this connection. The connection stays and may ask for another one.
     Down,
-    /// What there is, and which way of finding names this laptop has. Asks nobody for permission.
+    /// Asks for the leases, DNS mode and name servers of this laptop. Needs no permission.
     Status,
 }
 
-/// What the helper answers: to each request one reply.
+/// Reply of the helper. Each request gets one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Reply {
@@ -43,7 +43,7 @@ pub enum Reply {
     Down(Tally),
     /// To [`Request::Status`].
     Status(Status),
-    /// To any request: nothing was changed, and why.
+    /// To any request: the helper refused it and changed nothing.
     Refused(HelperRefusal),
 }
 
@@ -53,38 +53,38 @@ pub enum Reply {
 pub struct Up {
     /// Networks to route into the TUN; at most [`MAX_CHANGE`].
     pub routes: Vec<Route>,
-    /// How names are to be found.
+    /// DNS plan; without one DNS stays as it is.
     pub dns: Option<DnsPlan>,
-    /// The slot to take if it is free: the one of a lease that a restarted helper lost.
+    /// Slot to take if it is free, for a lease that a restarted helper lost.
     pub prefer: Option<Slot>,
 }
 
-/// A change of a lease. Removals come before additions; all of it happens or nothing.
+/// Change of a lease. Removals come before additions. It is applied completely or not at all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
-    /// Networks to add; at most [`MAX_CHANGE`]. One that is there already is no error.
+    /// Networks to add; at most [`MAX_CHANGE`]. Existing ones are not an error.
     pub add: Vec<Route>,
-    /// Networks to remove; at most [`MAX_CHANGE`]. One that is not there is no error.
+    /// Networks to remove; at most [`MAX_CHANGE`]. Missing ones are not an error.
     pub remove: Vec<TunnelCidr>,
-    /// What happens to names.
+    /// Change of DNS.
     pub dns: DnsChange,
 }
 
-/// What a change does to names.
+/// Change of a lease's DNS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum DnsChange {
-    /// Nothing.
+    /// Keeps DNS as it is.
     Keep,
-    /// The laptop finds names as it did before the lease.
+    /// Restores the laptop's DNS from before the lease.
     Off,
-    /// This plan, with the laptop's name servers read again and fresh sockets to them: also what to say after the laptop
-    /// has moved to another network.
+    /// Applies this plan. The helper reads the laptop's name servers again and opens new sockets to them, so send the
+    /// same plan again after the laptop has moved to another network.
     Set(DnsPlan),
 }
 
-/// A lease as it was granted.
+/// Granted lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Granted {
@@ -94,83 +94,84 @@ pub struct Granted {
     pub tun_name: String,
     /// The laptop's address in the TUN.
     pub address: Ipv4Addr,
-    /// Where the session answers DNS inside the TUN.
+    /// Address of the session's resolver in the TUN.
     pub resolver: Ipv4Addr,
-    /// The laptop's IPv6 address in the TUN, a `/126`; none where IPv6 is switched off.
+    /// The laptop's IPv6 address in the TUN, a `/126`; none if IPv6 is switched off.
     pub address6: Option<Ipv6Addr>,
-    /// How names are found, if the plan spoke of names.
+    /// Granted DNS, if the request had a plan for it.
     pub dns: Option<DnsGranted>,
 }
 
-/// How names are found.
+/// Granted DNS of a lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DnsGranted {
-    /// The way that was taken.
+    /// Applied DNS mode.
     pub mode: DnsMode,
-    /// What the laptop's own `resolv.conf` puts behind short names: the session strips it before it expands a name.
+    /// Search domains of the laptop's `resolv.conf`. The session strips them from names before it expands a name.
     pub laptop_search: Vec<DnsSuffix>,
-    /// How many dots a name has that programs ask for as it is first, before they try the search list behind it.
+    /// `ndots` of the laptop's `resolv.conf`: programs ask for a name with this many dots before they try the search
+    /// list.
     pub laptop_ndots: u8,
-    /// One entry for each descriptor that rides with the reply: first those for UDP, then those for TCP.
+    /// Upstream of each descriptor that comes with the reply: first those for UDP, then those for TCP.
     pub upstreams: Vec<UpstreamName>,
 }
 
-/// What a socket to one of the laptop's own name servers is.
+/// Name server and protocol of an upstream socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamName {
-    /// The name server.
+    /// One of the laptop's own name servers.
     pub server: SocketAddr,
-    /// What it speaks.
+    /// Protocol of the socket.
     pub protocol: Protocol,
 }
 
-/// What a socket speaks.
+/// Protocol of an upstream socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
-    /// Connected to the server.
+    /// UDP, connected to the server.
     Udp,
-    /// Not connected: for an answer that did not fit UDP. Good for one connection.
+    /// TCP, not yet connected: for one connection, for an answer that does not fit a datagram.
     Tcp,
 }
 
-/// What a lease had when it ended.
+/// Counts of an ended lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tally {
-    /// Routes removed.
+    /// Number of removed routes.
     pub routes: usize,
 }
 
-/// What there is.
+/// Status of the helper and the laptop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Status {
     /// This connection's lease.
     pub lease: Option<Leased>,
-    /// How many leases the asking user has, this one included.
+    /// Number of leases of the client's user, including this connection's.
     pub yours: usize,
-    /// How many there are on this laptop.
+    /// Number of leases on this laptop.
     pub all: usize,
-    /// The way of finding names that [`crate::DnsModeChoice::Auto`] would take, or why there is none.
+    /// DNS mode that [`crate::DnsModeChoice::Auto`] would choose, or why there is none.
     pub names: Result<DnsMode, DnsTrouble>,
     /// The laptop's own name servers.
     pub name_servers: Vec<IpAddr>,
 }
 
-/// A lease, as [`Status`] tells it.
+/// Summary of a lease in [`Status`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Leased {
-    /// Its slot.
+    /// The lease's slot.
     pub slot: Slot,
     /// The TUN's name.
     pub tun_name: String,
-    /// How many networks are routed.
+    /// Number of routed networks.
     pub routes: usize,
-    /// How names are found.
+    /// Applied DNS mode, if the lease has DNS.
     pub mode: Option<DnsMode>,
 }
 
@@ -179,20 +180,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_vocabulary_is_five_words() {
-        // A sixth word widens what an unprivileged user can have done: it belongs in the threat model first.
-        let word = |request: Request| match request {
+    fn there_are_five_kinds_of_request() {
+        // A sixth kind gives unprivileged users a new power: describe it in the threat model first.
+        let kind = |request: Request| match request {
             Request::Hello(_) => 1,
             Request::Up(_) => 2,
             Request::Update(_) => 3,
             Request::Down => 4,
             Request::Status => 5,
         };
-        assert_eq!(word(Request::Status), 5);
+        assert_eq!(kind(Request::Status), 5);
     }
 
     #[test]
-    fn unknown_words_and_fields_are_refused() {
+    fn unknown_requests_and_fields_are_refused() {
         for text in [
             r#"{"exec":"/bin/sh"}"#,
             r#"{"up":{"routes":[],"dns":null,"prefer":null,"table":52}}"#,
@@ -205,7 +206,7 @@ mod tests {
             assert!(serde_json::from_str::<Request>(text).is_err(), "{text}");
         }
         assert_eq!(
-            serde_json::from_str::<Request>("\"status\"").expect("a word"),
+            serde_json::from_str::<Request>("\"status\"").expect("a request"),
             Request::Status
         );
     }

@@ -1,36 +1,36 @@
 //! Errors of plans.
 
-/// Most networks of one lease, single addresses included.
+/// Maximum number of networks of one lease, single addresses included.
 pub const MAX_ROUTES: usize = 4352;
 
-/// Most bytes of text that the suffixes of one plan may have together: with it every request fits a frame.
+/// Maximum length of all suffixes of a plan in bytes. It makes every request fit a frame.
 pub const MAX_SUFFIX_BYTES: usize = 12 * 1024;
 
-/// Why a plan cannot be written down.
+/// Reason why a plan is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// More than [`MAX_ROUTES`] networks.
     #[error(
-        "{given} networks are more than the {MAX_ROUTES} that one lease routes: drop the oldest unused addresses"
+        "{given} networks exceed the {MAX_ROUTES} that one lease may have: drop the oldest unused addresses"
     )]
     TooManyRoutes {
-        /// How many there were.
+        /// Number of networks.
         given: usize,
     },
-    /// More than [`MAX_SUFFIX_BYTES`] of names.
-    #[error("{bytes} bytes of domains are more than the {MAX_SUFFIX_BYTES} of one plan: name fewer domains")]
+    /// More than [`MAX_SUFFIX_BYTES`] bytes of domains.
+    #[error("{bytes} bytes of domains exceed the {MAX_SUFFIX_BYTES} of one plan: name fewer domains")]
     TooManySuffixes {
-        /// Their length together.
+        /// Total length of the domains.
         bytes: usize,
     },
-    /// A search domain that would send the session names which it does not answer.
-    #[error("the search domain {suffix} lies in none of the domains that the session answers")]
+    /// A search domain outside the zones: the session would get names that it does not answer.
+    #[error("the session does not answer names below the search domain {suffix}")]
     SearchOutside {
-        /// The domain.
+        /// The search domain.
         suffix: String,
     },
-    /// A port that belongs to the system.
-    #[error("port {port} is not for a session's resolver: listen on 1024 or above")]
+    /// A port below 1024, which belongs to the system.
+    #[error("a session's resolver cannot listen on port {port}: use a port from 1024 on")]
     SystemPort {
         /// The port.
         port: u16,

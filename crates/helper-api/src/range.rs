@@ -1,4 +1,4 @@
-//! A network that may be routed into a tunnel.
+//! Ranges: networks that may be routed into a tunnel.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -7,50 +7,50 @@ use std::str::FromStr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-/// A network that may, as far as its shape says, be routed into a tunnel.
+/// Network that may be routed into a tunnel on any laptop.
 ///
-/// Canonical (host bits are zero), never as wide as a default route or a part of one, and disjoint from everything that
-/// a laptop needs for itself: loopback, link-local (with the cloud's metadata address), multicast, and the reserved
-/// blocks. Whether *this* laptop and *this* user may route it is the helper's to say.
+/// Its host bits are zero. It is never as wide as a default route or its halves, and does not overlap addresses that a
+/// laptop needs for itself: loopback, link-local (with the cloud's metadata address), multicast, and the reserved
+/// blocks. The helper decides whether *this* laptop and *this* user may route it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "IpNet", into = "IpNet")]
 pub struct TunnelCidr(IpNet);
 
 impl TunnelCidr {
-    /// A single address, as a `/32` or `/128`.
+    /// Returns a single address, as a `/32` or `/128`.
     ///
     /// # Errors
-    /// [`RangeError::Reserved`] when the address is one that a laptop needs for itself.
+    /// [`RangeError::Reserved`] if a laptop needs the address for itself.
     pub fn single(address: IpAddr) -> Result<Self, RangeError> {
         Self::try_from(IpNet::from(address))
     }
 
-    /// The network itself.
+    /// Returns the network.
     #[must_use]
     pub fn net(&self) -> IpNet {
         self.0
     }
 
-    /// Whether this is one address.
+    /// Returns whether this is a single address.
     #[must_use]
     pub fn is_single(&self) -> bool {
         self.0.prefix_len() == self.0.max_prefix_len()
     }
 
-    /// Whether the address is in this network.
+    /// Returns whether the address is in this network.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address)
     }
 
-    /// Whether the two networks share an address. Networks of different families never do.
+    /// Returns whether the two networks share an address. Networks of different families never do.
     #[must_use]
     pub fn overlaps(&self, other: IpNet) -> bool {
         overlap(self.0, other)
     }
 
-    /// The largest networks that together are this one without `hole`: how to ask again after a
-    /// [`crate::HelperRefusal::Conflicts`]. Empty when `hole` covers it all.
+    /// Returns the fewest networks that cover this one without `hole`, empty if `hole` covers it. Use it to ask again
+    /// after [`crate::HelperRefusal::Conflicts`].
     #[must_use]
     pub fn without(&self, hole: IpNet) -> Vec<Self> {
         if !self.overlaps(hole) {
@@ -132,43 +132,43 @@ impl fmt::Display for TunnelCidr {
     }
 }
 
-/// Why a network may never be routed into a tunnel, whoever asks.
+/// Reason why no laptop may route a network into a tunnel.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RangeError {
     /// Not a network in CIDR notation.
     #[error("not a network such as 10.96.0.0/16")]
     Unreadable,
-    /// Bits after the prefix are set, so the writer may have meant something else.
+    /// Bits after the prefix are set, so the text may be a mistake.
     #[error("{given} is not the start of a network: write {canonical}")]
     HostBits {
-        /// What was given.
+        /// The given network.
         given: IpNet,
-        /// The network it lies in.
+        /// The same network without host bits.
         canonical: IpNet,
     },
-    /// So wide that it would take most of the Internet.
+    /// Too wide: it would cover much of the Internet.
     #[error("{given} is too wide to route into a tunnel: use prefixes of /{shortest} or longer")]
     TooWide {
-        /// What was given.
+        /// The given network.
         given: IpNet,
-        /// The shortest prefix of that family.
+        /// The shortest allowed prefix of its address family.
         shortest: u8,
     },
     /// Overlaps a block that the laptop needs for itself.
     #[error("{given} overlaps {reserved} ({meaning}), which stays on the laptop: leave it out")]
     Reserved {
-        /// What was given.
+        /// The given network.
         given: IpNet,
         /// The reserved block.
         reserved: IpNet,
-        /// What the block is for.
+        /// Use of the block.
         meaning: &'static str,
     },
 }
 
 /// Shortest prefix for IPv4: the widest private block is 10.0.0.0/8.
 const SHORTEST_V4: u8 = 8;
-/// Shortest prefix for IPv6: what a registry gives to one provider.
+/// Shortest prefix for IPv6: the size that a registry gives to one provider.
 const SHORTEST_V6: u8 = 32;
 
 struct Reserved {
@@ -191,7 +191,7 @@ const fn v6(first: u16, sixth: u16, prefix: u8, meaning: &'static str) -> Reserv
     }
 }
 
-/// From the IANA special-purpose registries (RFC 6890), those that mean "this host" or "this link".
+/// Blocks of the IANA special-purpose registries (RFC 6890) that mean "this host" or "this link".
 const RESERVED: &[Reserved] = &[
     v4(0, 0, 8, "this network"),
     v4(127, 0, 8, "loopback"),
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn json_goes_through_the_same_door() {
+    fn json_is_checked_like_text() {
         let good: TunnelCidr = serde_json::from_str("\"10.96.0.0/16\"").expect("canonical");
         assert_eq!(serde_json::to_string(&good).expect("text"), "\"10.96.0.0/16\"");
         assert!(serde_json::from_str::<TunnelCidr>("\"0.0.0.0/0\"").is_err());

@@ -1,4 +1,4 @@
-//! Why the helper did not do what it was asked.
+//! Refusals of the helper, with their causes as texts.
 
 use std::fmt;
 
@@ -8,96 +8,96 @@ use serde::{Deserialize, Serialize};
 use crate::version::{Build, Version};
 use crate::{ClusterDomain, DnsSuffix, TunnelCidr};
 
-/// Why the helper did not do what it was asked. Nothing was changed.
+/// Refusal of a request, which has changed nothing.
 ///
-/// Its text is [`HelperRefusal::cause`]; what its user can do is the client's to say. Texts of the system inside it (an interface's name, an error's)
-/// are for people; a program branches on the variant.
+/// Its text is [`HelperRefusal::cause`]; the client adds a remedy. Texts inside it (an interface's name, an error of
+/// the system) are for people; programs branch on the variant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum HelperRefusal {
     /// The user may not have a lease.
     NotAuthorized {
-        /// Whose process asked.
+        /// User ID of the client's process.
         uid: u32,
-        /// What speaks against it.
+        /// Reason.
         why: Stranger,
     },
-    /// The client speaks another version than the helper.
+    /// The helper does not serve the client's version of the protocol.
     VersionMismatch {
-        /// What the client speaks.
+        /// Protocol version of the client.
         client: Version,
-        /// Which build the client is.
+        /// Build of the client.
         client_build: Build,
-        /// What the helper speaks.
+        /// Protocol version of the helper.
         helper: Version,
-        /// Which build the helper is.
+        /// Build of the helper.
         helper_build: Build,
     },
     /// The user has as many leases as one user may have.
     TooManyLeases {
-        /// How many that is.
+        /// Maximum number of leases of one user.
         limit: usize,
     },
-    /// Every slot is taken, or every address for one.
+    /// Every slot is taken, or every address of the slot.
     NoFreeSlot,
-    /// More networks than a request or a lease may have.
+    /// The request or the lease would have too many networks.
     TooManyRoutes {
-        /// How many were asked for, with those there are.
+        /// Number of networks; for a lease, with those that it already has.
         given: usize,
-        /// How many there may be.
+        /// Maximum number.
         limit: usize,
     },
-    /// A network that this laptop's rules do not let into a tunnel.
+    /// A rule of this laptop forbids routing the network into a tunnel.
     RangeRefused {
         /// The network.
         range: TunnelCidr,
-        /// Which rule.
+        /// The rule.
         why: RangeTrouble,
     },
-    /// Networks that would take from the laptop what it uses now. Ask again without the conflicting parts
+    /// The networks overlap networks that the laptop uses now. Ask again without the conflicting parts
     /// ([`TunnelCidr::without`]).
     Conflicts(
         /// All of them, up to [`HelperRefusal::MAX_CONFLICTS`].
         Vec<Conflict>,
     ),
-    /// There is no `/dev/net/tun`, or it may not be opened.
+    /// `/dev/net/tun` does not exist, or cannot be opened.
     NoTunDevice {
         /// The system's error number.
         errno: i32,
     },
-    /// The kernel did not do its part.
+    /// The kernel refused an operation.
     Kernel {
-        /// Which part.
+        /// The operation.
         operation: Operation,
         /// The system's error number.
         errno: i32,
     },
-    /// The laptop's programs cannot be made to ask the session for names.
+    /// The laptop's DNS cannot be directed to the session.
     DnsUnavailable(DnsTrouble),
-    /// The domain that the cluster says is its own is one of the laptop's.
+    /// The cluster's domain overlaps a search domain of the laptop.
     DomainRefused {
-        /// The domain.
+        /// The cluster's domain.
         domain: ClusterDomain,
-        /// The search domain of the laptop that it is, lies in or has in it.
+        /// The search domain: the same, a parent or a subdomain.
         search: DnsSuffix,
     },
-    /// The first word was not Hello, or Hello came again.
+    /// The first message was not Hello, or a later one was.
     OutOfOrder,
-    /// This connection has a lease already.
+    /// This connection already has a lease.
     LeaseExists,
     /// This connection has no lease to change.
     NoLease,
-    /// The helper serves as many connections as it can, or this user has too many.
+    /// The helper has as many connections as it can serve, or as this user may have.
     Busy,
     /// A defect of the helper. The connection ends.
     Defect,
 }
 
 impl HelperRefusal {
-    /// Most conflicts that are told at once.
+    /// Maximum number of conflicts in one refusal.
     pub const MAX_CONFLICTS: usize = 64;
 
-    /// A word for scripts that never changes.
+    /// Stable code for scripts.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -120,7 +120,7 @@ impl HelperRefusal {
         }
     }
 
-    /// What happened.
+    /// Cause as a sentence for people, without capital letter and period.
     #[must_use]
     pub fn cause(&self) -> String {
         match self {
@@ -133,17 +133,19 @@ impl HelperRefusal {
                 helper,
                 helper_build,
             } => format!(
-                "this program ({client_build}, protocol {client}) and slipway-helper ({helper_build}, protocol {helper}) \
-                 are of different versions"
+                "this program ({client_build}, protocol {client}) and slipway-helper ({helper_build}, \
+                 protocol {helper}) have different versions"
             ),
             Self::TooManyLeases { limit } => {
-                format!("you have {limit} connections already, as many as one user may have")
+                format!("you already have {limit} connections, the maximum for one user")
             }
-            Self::NoFreeSlot => "this laptop has no room for another connection".to_owned(),
+            Self::NoFreeSlot => "all slots for connections on this laptop are in use".to_owned(),
             Self::TooManyRoutes { given, limit } => {
-                format!("{given} networks are more than the allowed {limit}")
+                format!("{given} networks are too many: slipway-helper allows {limit}")
             }
-            Self::RangeRefused { range, why } => format!("{range} may not be routed into the cluster: {why}"),
+            Self::RangeRefused { range, why } => {
+                format!("slipway-helper does not route {range} into the cluster: {why}")
+            }
             Self::Conflicts(conflicts) => conflicts_text(conflicts),
             Self::NoTunDevice { errno } => {
                 format!("the kernel's TUN device cannot be opened (errno {errno})")
@@ -154,18 +156,18 @@ impl HelperRefusal {
             ),
             Self::DnsUnavailable(trouble) => {
                 format!(
-                    "cluster names cannot be made to work on this laptop: {}",
+                    "programs on this laptop cannot resolve cluster names: {}",
                     trouble.cause()
                 )
             }
             Self::DomainRefused { domain, search } => {
-                format!("the cluster says that its domain is {domain}, and this laptop searches {search}")
+                format!("the cluster's domain {domain} overlaps this laptop's search domain {search}")
             }
-            Self::OutOfOrder => "the helper was spoken to out of order".to_owned(),
-            Self::LeaseExists => "this connection has a lease already".to_owned(),
+            Self::OutOfOrder => "slipway-helper got a request out of order".to_owned(),
+            Self::LeaseExists => "this connection already has a lease".to_owned(),
             Self::NoLease => "this connection has no lease".to_owned(),
-            Self::Busy => "slipway-helper serves as many programs as it can".to_owned(),
-            Self::Defect => "slipway-helper met a defect of its own".to_owned(),
+            Self::Busy => "slipway-helper has too many connections to serve another one".to_owned(),
+            Self::Defect => "slipway-helper failed because of a defect".to_owned(),
         }
     }
 }
@@ -178,20 +180,20 @@ impl fmt::Display for HelperRefusal {
 
 impl std::error::Error for HelperRefusal {}
 
-/// Why a user may not have a lease.
+/// Reason why a user may not have a lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Stranger {
-    /// The helper was started for one user.
+    /// The helper serves only one user, and this is another one.
     OtherUser {
-        /// For whom.
+        /// ID of the user that the helper serves.
         allowed: u32,
     },
-    /// polkit said no, or the user did not answer.
+    /// polkit denied it, or the user did not answer polkit's question.
     Denied,
-    /// polkit could not be asked.
+    /// The helper could not ask polkit.
     NoPolkit {
-        /// What went wrong, for people.
+        /// The error, for people.
         reason: String,
     },
 }
@@ -206,38 +208,38 @@ impl Stranger {
     }
 }
 
-/// A rule that keeps a network out of tunnels.
+/// Rule of the laptop that forbids routing a network into a tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum RangeTrouble {
-    /// Public addresses are routed one by one only.
-    #[error("a range of public addresses is not routed, only single addresses")]
+    /// The network is public and wider than a single address.
+    #[error("only single public addresses are routed, not whole public networks")]
     Public,
-    /// A public address that only the cluster names.
-    #[error("a public address goes to the cluster only if the profile names it or its host")]
+    /// The address is public, and only the cluster names it, not the user.
+    #[error("a public address is routed only if the profile names it or its host")]
     PublicByCluster,
-    /// The administrator keeps this range out.
+    /// The administrator denies the network in `deny_ranges`.
     #[error("the administrator denies it in /etc/slipway/helper.toml")]
     Denied,
-    /// 198.18.0.0/16, the addresses of the TUNs themselves; 198.19.0.0/16 is free for a session's own use.
+    /// The network overlaps 198.18.0.0/16, from which TUNs get their addresses. 198.19.0.0/16 is free for sessions.
     #[error("the helper numbers its own devices from 198.18.0.0/16")]
     HelpersOwn,
-    /// The kernel has IPv6 switched off.
+    /// The network is IPv6, which is switched off in the kernel.
     #[error("IPv6 is switched off on this laptop")]
     NoIpv6,
 }
 
-/// A network that was asked for, and what it would take away.
+/// Overlap of a requested network and a network that the laptop uses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Conflict {
-    /// The network that was asked for.
+    /// The requested network.
     pub range: TunnelCidr,
-    /// The network in use that it overlaps.
+    /// The network in use.
     pub route: IpNet,
-    /// Through which device that one is reached, for people. Empty where it has none.
+    /// Device of the network in use, for people. Empty if it has none.
     pub device: String,
-    /// What it is.
+    /// Kind of the network in use.
     pub with: ConflictWith,
 }
 
@@ -257,17 +259,17 @@ impl fmt::Display for Conflict {
     }
 }
 
-/// What a conflicting network is to the laptop.
+/// Kind of a network that the laptop uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConflictWith {
-    /// Where a route leads through.
+    /// The gateway of a route.
     Gateway,
-    /// A network the laptop is attached to: a LAN, a bridge of containers.
+    /// A network to which the laptop is attached: a LAN, a bridge of containers.
     Attached,
-    /// A network that another session on this laptop has.
+    /// A network of another session on this laptop.
     Session,
-    /// A network that is routed elsewhere already.
+    /// A network that is already routed elsewhere.
     Routed,
     /// A name server in use.
     NameServer,
@@ -296,7 +298,7 @@ fn conflicts_text(conflicts: &[Conflict]) -> String {
     text
 }
 
-/// What the kernel was asked to do.
+/// Operation that the helper asks of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
@@ -310,9 +312,9 @@ pub enum Operation {
     RemoveRoute,
     /// Read routes, addresses and links.
     ReadRoutes,
-    /// Load the table that redirects DNS.
+    /// Load the nftables table that redirects DNS.
     RedirectDns,
-    /// Make a socket to a name server.
+    /// Open a socket to a name server.
     OpenUpstream,
 }
 
@@ -323,14 +325,14 @@ impl fmt::Display for Operation {
             Self::ConfigureTun => "configure the TUN device",
             Self::AddRoute => "add a route",
             Self::RemoveRoute => "remove a route",
-            Self::ReadRoutes => "tell its routes",
+            Self::ReadRoutes => "list its routes",
             Self::RedirectDns => "redirect DNS (nftables)",
             Self::OpenUpstream => "open a socket to a name server",
         })
     }
 }
 
-/// Why the laptop's programs cannot be made to ask a session for names.
+/// Reason why the laptop's DNS cannot be directed to a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum DnsTrouble {
@@ -339,20 +341,20 @@ pub enum DnsTrouble {
         /// The system's error number.
         errno: i32,
     },
-    /// [`crate::DnsModeChoice::Resolved`] was asked for, and programs do not ask systemd-resolved.
+    /// The plan demands systemd-resolved, which does not run or which programs do not ask.
     NoResolved {
-        /// What speaks against it, for people.
+        /// The reason, for people.
         reason: String,
     },
-    /// systemd-resolved is there and refused.
+    /// systemd-resolved refused the settings.
     ResolvedRefused {
-        /// What it answered, for people.
+        /// Its answer, for people.
         reason: String,
     },
 }
 
 impl DnsTrouble {
-    /// What happened.
+    /// Cause as a sentence for people, without capital letter and period.
     #[must_use]
     pub fn cause(&self) -> String {
         match self {
@@ -361,7 +363,7 @@ impl DnsTrouble {
                 format!("systemd-resolved does not answer this laptop's programs ({reason})")
             }
             Self::ResolvedRefused { reason } => {
-                format!("systemd-resolved refused to serve the tunnel ({reason})")
+                format!("systemd-resolved refused the DNS settings of the tunnel ({reason})")
             }
         }
     }

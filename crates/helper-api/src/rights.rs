@@ -7,13 +7,13 @@ use nix::sys::socket::{ControlMessage, MsgFlags, recvmsg, sendmsg};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
-/// Most descriptors with one frame: a TUN, and sockets to three name servers.
+/// Maximum number of descriptors with one frame: a TUN, and sockets to three name servers.
 pub const MAX_FDS: usize = 16;
 
-/// Sends a frame, its descriptors on its first byte.
+/// Sends a frame, with its descriptors on its first byte.
 ///
 /// # Errors
-/// The socket's, and [`io::ErrorKind::InvalidInput`] for more than [`MAX_FDS`] descriptors.
+/// Errors of the socket, and [`io::ErrorKind::InvalidInput`] for more than [`MAX_FDS`] descriptors.
 pub async fn send(stream: &UnixStream, frame: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     if fds.len() > MAX_FDS {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -25,17 +25,19 @@ pub async fn send(stream: &UnixStream, frame: &[u8], fds: &[BorrowedFd<'_>]) -> 
         let sent = stream
             .async_io(Interest::WRITABLE, || send_once(stream, rest, control))
             .await?;
-        // They left with the first byte.
+        // The descriptors left with the first byte.
         control = &[];
         rest = rest.get(sent..).unwrap_or_default();
     }
     Ok(())
 }
 
-/// Receives bytes, at least one unless the peer is gone, and appends the descriptors that came with them to `fds`.
+/// Receives bytes, and appends the descriptors that came with them to `fds`. Returns 0 if the peer closed the
+/// connection.
 ///
 /// # Errors
-/// The socket's, and [`io::ErrorKind::InvalidData`] when descriptors were lost for want of room.
+/// Errors of the socket, and [`io::ErrorKind::InvalidData`] if more than [`MAX_FDS`] descriptors came, so some were
+/// lost.
 pub async fn receive(stream: &UnixStream, bytes: &mut [u8], fds: &mut Vec<OwnedFd>) -> io::Result<usize> {
     stream
         .async_io(Interest::READABLE, || receive_once(stream, bytes, fds))
@@ -45,7 +47,7 @@ pub async fn receive(stream: &UnixStream, bytes: &mut [u8], fds: &mut Vec<OwnedF
 fn send_once(stream: &UnixStream, bytes: &[u8], fds: &[RawFd]) -> io::Result<usize> {
     let rights = [ControlMessage::ScmRights(fds)];
     let control: &[ControlMessage<'_>] = if fds.is_empty() { &[] } else { &rights };
-    // A peer that is gone is an error, not a signal.
+    // MSG_NOSIGNAL: a closed connection is an error, not a signal.
     let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
     Ok(sendmsg::<()>(
         stream.as_fd().as_raw_fd(),
@@ -61,7 +63,7 @@ fn receive_once(stream: &UnixStream, bytes: &mut [u8], fds: &mut Vec<OwnedFd>) -
     let mut parts = [IoSliceMut::new(bytes)];
     let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
     let message = recvmsg::<()>(stream.as_fd().as_raw_fd(), &mut parts, Some(&mut space), flags)?;
-    // nix hands them over as owned descriptors, so those that nobody takes are closed.
+    // Take the descriptors before the check for lost ones, so that they are closed on error.
     let cut = message.flags.contains(MsgFlags::MSG_CTRUNC);
     let read = message.bytes;
     for control in message.cmsgs()? {
@@ -77,10 +79,10 @@ fn receive_once(stream: &UnixStream, bytes: &mut [u8], fds: &mut Vec<OwnedFd>) -
 
 #[expect(
     unsafe_code,
-    reason = "a descriptor that arrived by SCM_RIGHTS is a bare number"
+    reason = "SCM_RIGHTS delivers descriptors as plain numbers"
 )]
 fn adopt(raw: RawFd) -> OwnedFd {
     use std::os::fd::FromRawFd;
-    // SAFETY: recvmsg has just installed this descriptor for us, and nothing else knows its number.
+    // SAFETY: recvmsg has just opened this descriptor, and no other code knows its number.
     unsafe { OwnedFd::from_raw_fd(raw) }
 }

@@ -1,4 +1,4 @@
-//! Networks of a lease, each with whose word it is that they belong to the cluster.
+//! Routes of a lease: networks, each with the source of the claim that it belongs to the cluster.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,16 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::TunnelCidr;
 
-/// Whose word it is that a network belongs to the cluster. The helper has a rule for each, because a cluster must not move
-/// addresses that have nothing to do with it.
+/// Source of the claim that a network belongs to the cluster. The helper has a rule for each, so that a cluster cannot
+/// claim addresses that do not belong to it. Later variants are allowed more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RouteOrigin {
-    /// An answer of the cluster's DNS named this one address: private, and inside no network that another VPN has.
+    /// An answer of the cluster's DNS named the address. It must be a single private address outside the networks of
+    /// other VPNs.
     Learned,
-    /// The cluster declares the network as its own: private, or allowed by the administrator.
+    /// The cluster declares the network. It must be private, or allowed by the administrator.
     Declared,
-    /// The user named it, or the host that has it: private, or a single public address, or allowed by the administrator.
+    /// The user named the network or its host. It must be private, a single public address, or allowed by the
+    /// administrator.
     User,
 }
 
@@ -30,30 +32,30 @@ impl fmt::Display for RouteOrigin {
     }
 }
 
-/// A network to route, and whose word that is.
+/// Network to route, and its origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// The network.
     pub net: TunnelCidr,
-    /// Whose word it is.
+    /// Source of the claim that the network belongs to the cluster.
     pub origin: RouteOrigin,
 }
 
 impl Route {
-    /// A route by this word.
+    /// Makes a route with this origin.
     #[must_use]
     pub const fn new(net: TunnelCidr, origin: RouteOrigin) -> Self {
         Self { net, origin }
     }
 }
 
-/// Networks without order or repetition. One that several words name has the origin that is allowed most.
+/// Set of routes, sorted by network. A network with several origins keeps the one that is allowed most.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Routes(BTreeMap<TunnelCidr, RouteOrigin>);
 
 impl Routes {
-    /// Adds a network, and says whether it was not there, or only by the word of somebody who is allowed less.
+    /// Adds a network. Returns false if it was already there with this origin or one that is allowed more.
     pub fn insert(&mut self, route: Route) -> bool {
         match self.0.insert(route.net, route.origin) {
             Some(before) if before >= route.origin => {
@@ -64,20 +66,20 @@ impl Routes {
         }
     }
 
-    /// Takes a network out.
+    /// Removes and returns a network.
     pub fn take(&mut self, net: &TunnelCidr) -> Option<Route> {
         let (net, origin) = self.0.remove_entry(net)?;
         Some(Route { net, origin })
     }
 
-    /// The route of a network.
+    /// Returns a network with its origin.
     #[must_use]
     pub fn get(&self, net: &TunnelCidr) -> Option<Route> {
         let (net, origin) = self.0.get_key_value(net)?;
         Some(Route::new(*net, *origin))
     }
 
-    /// Whether a network is there, by that word or by one that is allowed more.
+    /// Returns whether the network is there with this origin or one that is allowed more.
     #[must_use]
     pub fn contains(&self, route: &Route) -> bool {
         self.0
@@ -85,23 +87,23 @@ impl Routes {
             .is_some_and(|origin| *origin >= route.origin)
     }
 
-    /// The networks in order.
+    /// Returns the networks in order.
     pub fn nets(&self) -> impl Iterator<Item = TunnelCidr> {
         self.0.keys().copied()
     }
 
-    /// Networks and origins, in order.
+    /// Returns networks with their origins, in order.
     pub fn iter(&self) -> impl Iterator<Item = Route> {
         self.0.iter().map(|(net, origin)| Route::new(*net, *origin))
     }
 
-    /// How many there are.
+    /// Returns the number of networks.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no networks.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -129,14 +131,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_word_that_is_allowed_most_counts() {
+    fn the_origin_that_is_allowed_most_counts() {
         let net: TunnelCidr = "10.1.2.3".parse().expect("address");
         let by = |origin| Route::new(net, origin);
         let mut routes = Routes::default();
         assert!(routes.insert(by(RouteOrigin::Declared)));
         assert!(!routes.insert(by(RouteOrigin::Learned)));
         assert!(routes.contains(&by(RouteOrigin::Learned)) && !routes.contains(&by(RouteOrigin::User)));
-        assert!(routes.insert(by(RouteOrigin::User)), "this is news");
+        assert!(routes.insert(by(RouteOrigin::User)), "a stronger origin is a change");
         assert_eq!(routes.iter().collect::<Vec<_>>(), [by(RouteOrigin::User)]);
     }
 }

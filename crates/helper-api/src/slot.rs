@@ -1,27 +1,27 @@
-//! Slots: which of the leases on this laptop one is.
+//! Slots: the numbers of leases on a laptop.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Which of the leases on this laptop one is. It decides the lease's addresses and in which order the tables of several
-/// leases see a query.
+/// Number of a lease on this laptop. It decides the lease's addresses, and the order in which the nftables tables of
+/// several leases see a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
 pub struct Slot(u8);
 
 impl Slot {
-    /// How many there are. The tables of slot k hook at priority -100-k, and the kernel does address translation only
-    /// above connection tracking's -200.
+    /// Number of slots. The table of slot k hooks at priority -100-k, and the kernel translates addresses only at
+    /// priorities above connection tracking's -200.
     pub const COUNT: u8 = 64;
 
-    /// The number, below [`Slot::COUNT`].
+    /// Returns the number, below [`Slot::COUNT`].
     #[must_use]
     pub fn get(self) -> u8 {
         self.0
     }
 
-    /// All of them, lowest first.
+    /// Returns all slots, lowest first.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..Self::COUNT).map(Self)
     }
@@ -51,9 +51,9 @@ impl fmt::Display for Slot {
     }
 }
 
-/// A number that is no slot's.
+/// Number that is too large for a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("there is no slot {number}: they end before {}", Slot::COUNT)]
+#[error("there is no slot {number}: slots have numbers below {}", Slot::COUNT)]
 pub struct Unslotted {
     /// The number.
     pub number: u8,

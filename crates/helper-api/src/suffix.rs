@@ -1,20 +1,21 @@
-//! A name suffix that a session answers for.
+//! DNS suffixes: domains whose names a session answers.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A domain whose names a session answers: `cluster.local`, `svc`, `default`, `example.com`.
+/// Domain whose names a session answers: `cluster.local`, `svc`, `default`, `example.com`.
 ///
-/// Lower case, without a dot at either end, of one or more labels of letters, digits, hyphens and underscores (RFC 1123,
-/// and the underscore of RFC 2782's service names). Never the root and never a domain that the laptop itself answers.
+/// Lower case, without a dot at either end, of one or more labels of letters, digits, hyphens and underscores (RFC
+/// 1123, and the underscore of RFC 2782's service names). Never the root and never a domain that the laptop itself
+/// answers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct DnsSuffix(String);
 
 impl DnsSuffix {
-    /// The suffix as text.
+    /// Returns the suffix as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -38,7 +39,7 @@ impl TryFrom<String> for DnsSuffix {
         if KEPT.contains(&text.as_str()) {
             return Err(SuffixError::Kept { suffix: text });
         }
-        // An all-numeric last label would be read as an IPv4 address by resolvers (RFC 3696 section 2).
+        // Resolvers would read a numeric last label as an IPv4 address (RFC 3696 section 2).
         if text
             .rsplit('.')
             .next()
@@ -70,28 +71,28 @@ impl fmt::Display for DnsSuffix {
     }
 }
 
-/// Why a suffix cannot be a session's.
+/// Reason why a session cannot answer a suffix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SuffixError {
-    /// The root: every name there is.
+    /// The root, which covers every name.
     #[error("the DNS root cannot be routed into a tunnel: name the domains")]
     Root,
     /// Not a domain name.
     #[error("not a domain name: use letters, digits and hyphens between dots, as in cluster.local")]
     Malformed,
     /// A domain that the laptop answers itself.
-    #[error("{suffix} is answered by the laptop itself: name a domain below it")]
+    #[error("the laptop itself answers {suffix}: name a domain below it")]
     Kept {
         /// The domain.
         suffix: String,
     },
 }
 
-/// Longest name in text form without the last dot (RFC 1035 section 2.3.4).
+/// Maximum length of a name as text, without the last dot (RFC 1035 section 2.3.4).
 const MAX_NAME: usize = 253;
-/// Longest label (RFC 1035 section 2.3.4).
+/// Maximum length of a label (RFC 1035 section 2.3.4).
 const MAX_LABEL: usize = 63;
-/// Multicast DNS (RFC 6762), the special names of RFC 6761, and the roots of the reverse trees.
+/// Domains that the laptop answers: multicast DNS (RFC 6762), special names (RFC 6761), and roots of the reverse trees.
 const KEPT: &[&str] = &[
     "local",
     "localhost",
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_name() {
+    fn refuses_malformed_names() {
         let long_label = "a".repeat(64);
         let long_name = ["abcdefghi"; 26].join(".");
         for text in [

@@ -1,27 +1,28 @@
-//! Versions of the protocol, and the first words that exchange them.
+//! Versions of the protocol, and the first messages, which exchange them.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What a peer speaks.
+/// Protocol version of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Version {
-    /// Which language. Different epochs do not understand each other past [`Hello`], whose form never changes.
+    /// Incompatible generation. Peers of different epochs understand only each other's [`Hello`], whose form never
+    /// changes.
     pub epoch: u32,
-    /// Which words of it. A helper understands the revisions up to its own.
+    /// Compatible revision of an epoch. A helper understands the revisions up to its own.
     pub revision: u32,
 }
 
 impl Version {
-    /// What this build speaks.
+    /// Protocol version of this build.
     pub const OURS: Self = Self {
         epoch: 3,
         revision: 1,
     };
 
-    /// Whether a helper of this version can serve that client.
+    /// Returns whether a helper of this version can serve that client.
     #[must_use]
     pub fn serves(self, client: Self) -> bool {
         self.epoch == client.epoch && client.revision <= self.revision
@@ -34,7 +35,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// The first word.
+/// First message of a client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hello {
@@ -42,27 +43,27 @@ pub struct Hello {
     pub epoch: u32,
     /// See [`Version::revision`].
     pub revision: u32,
-    /// Which build the client is, for people.
+    /// Build of the client, for people.
     pub build: Build,
 }
 
-/// The answer to the first word.
+/// Reply to [`Hello`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Welcome {
-    /// What the helper speaks.
+    /// Protocol version of the helper.
     pub version: Version,
-    /// Which build the helper is, for people.
+    /// Build of the helper, for people.
     pub build: Build,
 }
 
-/// The name of a build, for people: 1 to 64 printable ASCII characters, so that it may go into a log as it is.
+/// Name of a build, for people: 1 to 64 printable ASCII characters without spaces, so that it is safe in a log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Build(String);
 
 impl Build {
-    /// This build.
+    /// Returns the name of this build: its package version.
     #[must_use]
     pub fn ours() -> Self {
         Self(env!("CARGO_PKG_VERSION").to_owned())

@@ -1,5 +1,5 @@
-//! Domains whose names a session answers, each kind with its own rule: what a cluster says of itself must not move names
-//! that have nothing to do with it.
+//! Zones: domains whose names a session answers. Each kind has its own rule, so that a cluster cannot claim names that
+//! do not belong to it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,27 +10,27 @@ use crate::DnsSuffix;
 use crate::plan_error::PlanError;
 use crate::suffix::SuffixError;
 
-/// Domains that every session answers: what names end in that are written for a cluster, and Slipway's own.
+/// Domains that every session answers: `svc` and `pod`, in which short names of clusters end, and Slipway's own.
 const ALWAYS: [&str; 3] = ["svc", "pod", "slipway.internal"];
 
-/// The domains of one plan.
+/// Zones and search domains of a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Zones {
-    /// The domain that the cluster says is its own.
+    /// Cluster domain, as the cluster declares it.
     pub cluster: Option<ClusterDomain>,
-    /// Namespaces of the cluster, as in `web.shop`.
+    /// Namespaces of the cluster, for names such as `web.shop`.
     pub namespaces: Vec<Namespace>,
-    /// Trees of names of addresses, as `96.10.in-addr.arpa`.
+    /// Reverse zones, such as `96.10.in-addr.arpa`.
     pub reverse: Vec<ReverseZone>,
     /// Domains that the user sends to the cluster.
     pub user: Vec<DnsSuffix>,
-    /// Domains that are also tried behind short names, first one first. Each lies in one of the others.
+    /// Search domains, in order. Each lies in one of the other domains.
     pub search: Vec<DnsSuffix>,
 }
 
 impl Zones {
-    /// All domains but those tried behind short names, each once.
+    /// Returns all zones, each once, without the search domains.
     #[must_use]
     pub fn all(&self) -> Vec<&str> {
         let mut all: Vec<&str> = Vec::new();
@@ -46,7 +46,7 @@ impl Zones {
         all
     }
 
-    /// How long they are in JSON, where each costs two quotes and a comma more.
+    /// Returns their length in JSON in bytes: each has two quotes and a comma.
     pub(crate) fn bytes(&self) -> usize {
         let search = self.search.iter().map(DnsSuffix::as_str);
         self.all()
@@ -56,7 +56,7 @@ impl Zones {
             .sum()
     }
 
-    /// Whether search domains add nothing to the domains that are answered.
+    /// Checks that every search domain lies in a zone.
     pub(crate) fn check(&self) -> Result<(), PlanError> {
         let user = self.user.iter().map(DnsSuffix::as_str);
         let cluster = self.cluster.iter().map(|domain| domain.0.as_str());
@@ -71,27 +71,27 @@ impl Zones {
     }
 }
 
-/// Whether a name is `zone` or below it.
+/// Returns whether a name is `zone` or below it.
 #[must_use]
 pub fn is_within(name: &str, zone: &str) -> bool {
     name.strip_suffix(zone)
         .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
-/// A domain that a cluster may have without the user's word: at least two labels, and not one that is open to everybody
-/// to register below, as far as its shape tells (`co.uk`).
+/// Domain that a cluster may declare without the user's consent: it has at least two labels, and does not look like a
+/// public suffix (`co.uk`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ClusterDomain(DnsSuffix);
 
 impl ClusterDomain {
-    /// Whether it is the domain of a cluster whose administrator chose no other, which is nobody else's.
+    /// Returns whether this is `cluster.local`, the default, which belongs to no organization.
     #[must_use]
     pub fn is_default(&self) -> bool {
         self.as_str() == "cluster.local"
     }
 
-    /// The domain as text.
+    /// Returns the domain as text, in lower case and without a dot at the end.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
@@ -106,7 +106,7 @@ impl TryFrom<String> for ClusterDomain {
         let mut labels = suffix.as_str().split('.').rev();
         let (top, second, third) = (labels.next(), labels.next(), labels.next());
         match (top, second, third) {
-            // Second-level domains below a country's that mean a kind: co, com, net, org, gov, edu, ac, or.
+            // Public suffixes below a country: co, com, net, org, gov, edu, ac, or.
             (Some(top), Some(second), None) if top.len() == 2 && second.len() <= 3 => {
                 Err(ZoneError::PublicSuffix {
                     domain: suffix.to_string(),
@@ -123,7 +123,7 @@ impl TryFrom<String> for ClusterDomain {
     }
 }
 
-/// The name of a namespace: one label (RFC 1123).
+/// Name of a namespace: one label (RFC 1123).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Namespace(DnsSuffix);
@@ -142,7 +142,7 @@ impl TryFrom<String> for Namespace {
     }
 }
 
-/// A tree of names of addresses (RFC 1035 section 3.5, RFC 3596 section 2.5), of one network of addresses at least.
+/// Reverse zone of a network of addresses (RFC 1035 section 3.5, RFC 3596 section 2.5). Never a whole reverse tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ReverseZone(DnsSuffix);
@@ -188,20 +188,20 @@ macro_rules! texts {
 
 texts!(ClusterDomain, Namespace, ReverseZone);
 
-/// Why a domain cannot be one of that kind.
+/// Reason why a text is not a valid zone of its kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ZoneError {
-    /// Not a domain that anybody can have.
+    /// Not a valid suffix.
     #[error(transparent)]
     Suffix(#[from] SuffixError),
     /// A top-level domain.
-    #[error("{domain} is a top-level domain, which is no cluster's by its own word alone")]
+    #[error("{domain} is a top-level domain, which a cluster cannot claim")]
     OneLabel {
         /// The domain.
         domain: String,
     },
-    /// A domain below which others register theirs.
-    #[error("others have domains below {domain}, so it is no cluster's by its own word alone")]
+    /// A public suffix, below which anyone can register domains.
+    #[error("{domain} is a public suffix, which a cluster cannot claim")]
     PublicSuffix {
         /// The domain.
         domain: String,
@@ -209,13 +209,13 @@ pub enum ZoneError {
     /// More than one label.
     #[error("{name} is not the name of a namespace, which has no dots")]
     NoNamespace {
-        /// What was given.
+        /// The given name.
         name: String,
     },
-    /// Not below the roots of the reverse trees.
-    #[error("{name} is not a domain of names of addresses")]
+    /// Not below `in-addr.arpa` or `ip6.arpa`.
+    #[error("{name} is not a reverse zone: it must lie below in-addr.arpa or ip6.arpa")]
     NotReverse {
-        /// What was given.
+        /// The given name.
         name: String,
     },
 }
@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cluster_cannot_call_a_domain_of_others_its_own() {
+    fn a_cluster_cannot_claim_a_public_suffix() {
         for domain in ["cluster.local", "k8s.corp.example", "k8s.example", "prod.uk"] {
             assert!(domain.parse::<ClusterDomain>().is_ok(), "{domain}");
         }
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_has_its_shape() {
+    fn namespaces_and_reverse_zones_are_checked() {
         assert!("shop".parse::<Namespace>().is_ok());
         for name in ["shop.svc", "", "in-addr.arpa"] {
             assert!(name.parse::<Namespace>().is_err(), "{name}");
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn search_domains_lie_in_domains_that_are_answered() {
+    fn search_domains_lie_in_a_zone() {
         let zones = |search: &str| Zones {
             cluster: Some("k8s.example".parse().expect("domain")),
             namespaces: vec!["shop".parse().expect("namespace")],
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn every_session_answers_names_that_are_written_for_a_cluster() {
+    fn every_session_answers_svc_and_pod() {
         assert_eq!(Zones::default().all(), ["svc", "pod", "slipway.internal"]);
     }
 }

@@ -1,4 +1,4 @@
-//! Client of the helper: connections, leases and the sockets that come with them.
+//! Client of the helper: connections, leases, and the sockets that come with them.
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -14,7 +14,7 @@ use crate::connection::{ANSWER_WAIT, Connection, UP_WAIT};
 use crate::error::ClientError;
 use crate::plan::Plan;
 
-/// A connection to the helper that has no lease.
+/// Connection to the helper without a lease.
 #[derive(Debug)]
 pub struct Client {
     connection: Connection,
@@ -25,7 +25,7 @@ impl Client {
     /// Connects and exchanges Hello.
     ///
     /// # Errors
-    /// [`ClientError`]: [`ClientError::NoHelper`] when nobody listens, [`ClientError::Refused`] when the helper does not
+    /// [`ClientError`]: [`ClientError::NoHelper`] if no helper listens, [`ClientError::Refused`] if the helper does not
     /// serve this user or this version.
     pub async fn connect(path: impl AsRef<Path>) -> Result<Self, ClientError> {
         let path = path.as_ref();
@@ -38,7 +38,7 @@ impl Client {
         Self::greet(stream, Version::OURS).await
     }
 
-    /// Exchanges Hello on a stream that is connected already, as that version.
+    /// Exchanges Hello on a connected stream, with this version.
     ///
     /// # Errors
     /// As [`Client::connect`].
@@ -55,18 +55,17 @@ impl Client {
         Ok(Self { connection, welcome })
     }
 
-    /// What the helper said of itself.
+    /// Returns the helper's version and build.
     #[must_use]
     pub fn hello(&self) -> &Welcome {
         &self.welcome
     }
 
-    /// Asks for a lease. With `prefer`, for the slot, and so the addresses, of one that was lost with the helper.
-    ///
-    /// All of it is there when this returns: TUN, addresses, every route, names.
+    /// Asks for a lease, and waits until TUN, addresses, all routes and DNS are set. With `prefer` it asks for the
+    /// slot, and so the addresses, of a lease that ended with an earlier helper.
     ///
     /// # Errors
-    /// [`UpError::Refused`] gives the client back to ask again, for instance without the networks that conflict.
+    /// [`UpError::Refused`] gives the client back to ask again, for example without the conflicting networks.
     pub async fn up(mut self, plan: &Plan, prefer: Option<Slot>) -> Result<Handover, UpError> {
         let (up, more) = plan.up(prefer);
         let granted = match self.connection.ask(&Request::Up(up), UP_WAIT).await {
@@ -91,7 +90,7 @@ impl Client {
             match self.connection.ask(&Request::Update(change), ANSWER_WAIT).await {
                 Ok(_) => {}
                 Err(ClientError::Refused(refusal)) => {
-                    // All or nothing: what came up goes down before the caller hears of the refusal.
+                    // All or nothing: end the incomplete lease first.
                     drop(tun);
                     self.connection
                         .ask(&Request::Down, ANSWER_WAIT)
@@ -118,28 +117,29 @@ impl Client {
         })
     }
 
-    /// What there is. Needs no permission.
+    /// Asks for the status of helper and laptop. Needs no permission.
     ///
     /// # Errors
-    /// [`ClientError`] when the helper is gone or does not answer.
+    /// [`ClientError`] if the helper is gone or does not answer.
     pub async fn status(&mut self) -> Result<Status, ClientError> {
         self.connection.status().await
     }
 }
 
-/// What a granted lease gives into the client's hands.
+/// Handover of a granted lease: the lease, its TUN, and sockets to the laptop's name servers.
 #[derive(Debug)]
 pub struct Handover {
-    /// The connection that keeps it alive.
+    /// The lease. It lives as long as its connection.
     pub lease: Lease,
-    /// The TUN: whole IP packets, one a read or write, without a header before them; non-blocking. Nobody else holds it,
-    /// so closing it removes the device and its routes.
+    /// The TUN, non-blocking. Each read or write is one IP packet without a header. No other process holds it, so
+    /// closing it removes the device and its routes.
     pub tun: OwnedFd,
-    /// Sockets to the laptop's own name servers, past every redirect of this lease and older ones. Empty without DNS.
+    /// Sockets to the laptop's own name servers, which the redirects of this lease and of lower slots let pass. Empty
+    /// without DNS.
     pub upstreams: Vec<Upstream>,
 }
 
-/// A lease. Dropping it ends it; [`Lease::down`] does too, and waits until all is undone.
+/// Lease of a session. Dropping it ends it; [`Lease::down`] also waits until the helper has undone everything.
 #[derive(Debug)]
 pub struct Lease {
     connection: Connection,
@@ -149,36 +149,35 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Slot, device, addresses, and how names are found, as of the last change.
+    /// Returns slot, device, addresses and DNS, as of the last change.
     #[must_use]
     pub fn granted(&self) -> &Granted {
         &self.granted
     }
 
-    /// What the lease routes and names.
+    /// Returns the plan that the lease fulfills.
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// What the helper said of itself.
+    /// Returns the helper's version and build.
     #[must_use]
     pub fn hello(&self) -> &Welcome {
         &self.welcome
     }
 
-    /// Resolves when the helper is gone. Close the TUN at once then: the helper's death does not remove its routes while
-    /// somebody holds the descriptor.
+    /// Waits until the helper is gone. Then close the TUN at once: its routes live as long as a process holds the
+    /// descriptor.
     pub async fn closed(&self) {
         self.connection.closed().await;
     }
 
-    /// Makes the lease what `next` says, and returns fresh sockets to the laptop's name servers if `next` says something
-    /// new of names.
+    /// Changes the lease to a plan. If its DNS plan is new, returns new sockets to the laptop's name servers.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] leaves the lease alive; [`Lease::plan`] then tells how far the change came, because a
-    /// large one is several requests.
+    /// [`ClientError::Refused`] leaves the lease alive. A large change is several requests, so [`Lease::plan`] may then
+    /// have a part of it.
     pub async fn update(&mut self, next: &Plan) -> Result<Vec<Upstream>, ClientError> {
         let mut upstreams = Vec::new();
         for change in self.plan.changes_to(next) {
@@ -187,7 +186,7 @@ impl Lease {
         Ok(upstreams)
     }
 
-    /// Adds networks, without comparing whole plans: for addresses that are learned one by one.
+    /// Adds networks without comparing whole plans, for addresses that are learned one by one.
     ///
     /// # Errors
     /// As [`Lease::update`].
@@ -210,7 +209,8 @@ impl Lease {
         Ok(())
     }
 
-    /// Has the laptop's name servers read again, after it moved to another network, and returns fresh sockets to them.
+    /// Makes the helper read the laptop's name servers again, after the laptop moved to another network, and returns
+    /// new sockets to them.
     ///
     /// # Errors
     /// As [`Lease::update`].
@@ -226,18 +226,18 @@ impl Lease {
         .await
     }
 
-    /// What there is.
+    /// Asks for the status of helper and laptop.
     ///
     /// # Errors
-    /// [`ClientError`] when the helper is gone or does not answer.
+    /// [`ClientError`] if the helper is gone or does not answer.
     pub async fn status(&mut self) -> Result<Status, ClientError> {
         self.connection.status().await
     }
 
-    /// Ends the lease and waits until everything is undone. The caller drops the TUN.
+    /// Ends the lease and waits until the helper has undone everything. The caller drops the TUN.
     ///
     /// # Errors
-    /// [`ClientError`] when the helper is gone: then the kernel does its part when the TUN is dropped.
+    /// [`ClientError`] if the helper is gone: then the kernel removes the device when the TUN is dropped.
     pub async fn down(mut self) -> Result<Tally, ClientError> {
         match self.connection.ask(&Request::Down, ANSWER_WAIT).await? {
             Reply::Down(tally) => Ok(tally),
@@ -266,14 +266,14 @@ impl Lease {
     }
 }
 
-/// A socket to one of the laptop's own name servers.
+/// Socket to one of the laptop's own name servers.
 #[derive(Debug)]
 pub struct Upstream {
     /// The name server.
     pub server: SocketAddr,
-    /// What to speak.
+    /// Protocol of the socket.
     pub protocol: Protocol,
-    /// The socket, non-blocking. Its mark lets its packets past the redirects; the mark stays through `connect`.
+    /// The socket, non-blocking. Its mark, which `connect` keeps, makes the redirects let its packets pass.
     pub socket: OwnedFd,
 }
 
@@ -295,13 +295,13 @@ impl Upstream {
     }
 }
 
-/// Why there is no lease.
+/// Error of a request for a lease.
 #[derive(Debug, thiserror::Error)]
 pub enum UpError {
     /// The helper refused. The client can ask again.
     #[error("{refusal}")]
     Refused {
-        /// Why.
+        /// Refusal of the helper.
         refusal: HelperRefusal,
         /// The connection, to ask again.
         client: Box<Client>,

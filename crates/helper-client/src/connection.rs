@@ -1,4 +1,4 @@
-//! Connection to the helper: one request, one reply.
+//! Connection to the helper: sends one request at a time and reads its reply.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -13,10 +13,10 @@ use tokio::time::timeout;
 
 use crate::error::ClientError;
 
-/// How long the helper may take for its answer to anything but [`Request::Up`].
+/// Time limit for the reply to any request except [`Request::Up`].
 pub(crate) const ANSWER_WAIT: Duration = Duration::from_secs(10);
 
-/// How long it may take for that one: polkit may be asking the user for a password.
+/// Time limit for the reply to [`Request::Up`], during which polkit may ask the user for a password.
 pub(crate) const UP_WAIT: Duration = Duration::from_secs(130);
 
 #[derive(Debug)]
@@ -35,8 +35,10 @@ impl Connection {
         }
     }
 
-    /// One request, one reply. After an error other than a refusal, or when dropped half-way, the next answer would be to
-    /// the wrong question, so the stream is shut.
+    /// Sends a request and returns its reply.
+    ///
+    /// After an error other than a refusal, or if this future is dropped before the reply, the stream is shut down:
+    /// otherwise the next request would get the reply to this one.
     pub(crate) async fn ask(&mut self, request: &Request, wait: Duration) -> Result<Reply, ClientError> {
         let frame = encode(request)?;
         let mut unanswered = Unanswered {
@@ -46,7 +48,7 @@ impl Connection {
         let exchange = async {
             fds.clear();
             let sent = rights::send(&self.stream, &frame, &[]).await;
-            // A helper that has no room says so and hangs up, without waiting to be spoken to.
+            // A busy helper refuses and closes before it reads a request, so read its reply even if sending failed.
             match (sent, read_reply(&self.stream, decoder, fds).await) {
                 (Err(error), Err(_)) => Err(ClientError::Gone(error)),
                 (Ok(()) | Err(_), reply) => reply,
@@ -75,13 +77,13 @@ impl Connection {
         std::mem::take(&mut self.fds)
     }
 
-    /// Between requests the helper says nothing, so whatever makes the stream readable is its end.
+    /// Waits until the helper closes the connection. It sends nothing between requests, so readable means closed.
     pub(crate) async fn closed(&self) {
         let peek = || {
             let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
             Ok(recv(self.stream.as_raw_fd(), &mut [0], flags)?)
         };
-        let _end: io::Result<usize> = self.stream.async_io(Interest::READABLE, peek).await;
+        let _: io::Result<usize> = self.stream.async_io(Interest::READABLE, peek).await;
     }
 }
 
@@ -105,7 +107,7 @@ async fn read_reply(
     }
 }
 
-/// Shuts the stream unless the answer came.
+/// Guard that shuts the stream down unless the reply came.
 struct Unanswered<'a> {
     stream: Option<&'a UnixStream>,
 }
@@ -113,7 +115,7 @@ struct Unanswered<'a> {
 impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
         if let Some(stream) = self.stream {
-            // A stream that cannot be shut is shut already.
+            // Fails only if the stream is already shut down.
             let _ = shutdown(stream.as_raw_fd(), Shutdown::Both);
         }
     }
@@ -132,36 +134,36 @@ mod tests {
     const SOON: Duration = Duration::from_secs(5);
 
     #[tokio::test]
-    async fn an_abandoned_question_ends_the_connection() {
+    async fn an_abandoned_request_ends_the_connection() {
         let (ours, helper) = UnixStream::pair().expect("pair");
         let mut connection = Connection::new(ours);
         let abandoned = timeout(Duration::from_millis(10), connection.ask(&Request::Down, SOON)).await;
-        assert!(abandoned.is_err(), "nobody answers");
+        assert!(abandoned.is_err(), "there is no reply");
         let late = encode(&Reply::Down(Tally { routes: 1 })).expect("fits");
         let _ = rights::send(&helper, &late, &[]).await;
         let next = connection.ask(&Request::Status, SOON).await;
         assert!(
             matches!(next, Err(ClientError::Gone(_))),
-            "no answer to another question: {next:?}"
+            "no reply to another request: {next:?}"
         );
     }
 
     #[tokio::test]
-    async fn the_helpers_end_is_noticed_and_nothing_else() {
+    async fn only_the_helpers_end_resolves_closed() {
         let (ours, helper) = UnixStream::pair().expect("pair");
         let connection = Connection::new(ours);
         assert!(
             timeout(Duration::from_millis(50), connection.closed())
                 .await
                 .is_err(),
-            "it is there"
+            "the helper is there"
         );
         drop(helper);
-        timeout(SOON, connection.closed()).await.expect("it is gone");
+        timeout(SOON, connection.closed()).await.expect("the helper is gone");
     }
 
     #[tokio::test]
-    async fn a_helper_that_hangs_up_with_a_word_is_heard() {
+    async fn the_last_reply_is_read_before_the_streams_end() {
         let (ours, helper) = UnixStream::pair().expect("pair");
         let busy = encode(&Reply::Refused(HelperRefusal::Busy)).expect("fits");
         rights::send(&helper, &busy, &[]).await.expect("sent");
@@ -174,20 +176,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn descriptors_ride_with_the_reply_that_names_them() {
+    async fn descriptors_arrive_with_their_reply() {
         let (ours, helper) = UnixStream::pair().expect("pair");
         let mut connection = Connection::new(ours);
         let reply = encode(&Reply::Updated(None)).expect("fits");
-        let ride = [helper.as_fd(), helper.as_fd(), helper.as_fd()];
-        rights::send(&helper, &reply, &ride).await.expect("sent");
+        let three = [helper.as_fd(), helper.as_fd(), helper.as_fd()];
+        rights::send(&helper, &reply, &three).await.expect("sent");
         connection.ask(&Request::Status, SOON).await.expect("a reply");
         assert_eq!((connection.take_fds().len(), connection.take_fds().len()), (3, 0));
-        let crowd = [helper.as_fd(); rights::MAX_FDS + 1];
-        assert!(rights::send(&helper, &reply, &crowd).await.is_err());
+        let too_many = [helper.as_fd(); rights::MAX_FDS + 1];
+        assert!(rights::send(&helper, &reply, &too_many).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_helper_that_accepts_and_says_nothing_is_given_up() {
+    async fn a_silent_helper_is_an_error_after_the_answer_wait() {
         let (ours, _helper) = UnixStream::pair().expect("pair");
         let began = Instant::now();
         let greeted = Client::greet(ours, Version::OURS).await;
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_helper_that_says_nothing_to_the_plan_is_waited_for_as_long_as_its_user_may_take() {
+    async fn a_plan_waits_as_long_as_polkit_may_ask() {
         let (ours, helper) = UnixStream::pair().expect("pair");
         let welcome = Reply::Welcome(Welcome {
             version: Version::OURS,

@@ -1,4 +1,4 @@
-//! Errors of the client, with what the user can do.
+//! Errors of the client, with their remedies.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,28 +10,28 @@ use slipway_problem::{Action, Fault};
 
 use crate::remedy::refusal_remedy;
 
-/// Why the helper could not be spoken with, or what it said.
+/// Error of the conversation with the helper, or its refusal.
 ///
-/// Its text is the cause; its remedies are the ends of sentences.
+/// Its text is the cause; its remedies are ends of sentences.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.cause())]
 pub enum ClientError {
-    /// Nobody listens at the socket.
+    /// No helper listens at the socket.
     NoHelper {
         /// The socket.
         socket: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// It listened and is gone.
+    /// The connection to the helper broke.
     Gone(#[source] io::Error),
-    /// It does not answer.
+    /// The helper did not reply in time.
     Silent,
-    /// What came is not of this protocol.
+    /// The helper sent bytes that are not of this protocol.
     Garbled(#[from] FrameError),
-    /// It answered something else than what was asked.
+    /// The helper sent the reply to another kind of request.
     Unexpected,
-    /// It understood and refused. The connection is as it was.
+    /// The helper refused the request. The connection can be used further.
     Refused(HelperRefusal),
 }
 
@@ -48,13 +48,13 @@ impl Fault for ClientError {
         match self {
             Self::NoHelper { socket, .. } => start_it(socket),
             Self::Gone(_) => {
-                "start it again; `journalctl -u slipway-helper`, or its terminal, says why it ended".into()
+                "start it again; `journalctl -u slipway-helper`, or its terminal, shows why it ended".into()
             }
             Self::Silent => {
                 "restart it with `sudo systemctl restart slipway-helper`, or in its terminal".into()
             }
             Self::Garbled(_) | Self::Unexpected => {
-                "reinstall Slipway, so that all its parts are of one version".into()
+                "reinstall Slipway, so that all its parts have one version".into()
             }
             Self::Refused(refusal) => refusal_remedy(refusal).into_owned(),
         }
@@ -75,40 +75,41 @@ impl ClientError {
         match self {
             Self::NoHelper { socket, source } => {
                 format!(
-                    "slipway-helper does not run: nobody listens at {} ({source})",
+                    "slipway-helper does not run: no program listens at {} ({source})",
                     socket.display()
                 )
             }
-            Self::Gone(error) => format!("slipway-helper is gone ({error})"),
+            Self::Gone(error) => format!("slipway-helper closed the connection ({error})"),
             Self::Silent => "slipway-helper does not answer".to_owned(),
-            Self::Garbled(_) => "slipway-helper was not understood".to_owned(),
-            Self::Unexpected => "slipway-helper answered out of order".to_owned(),
+            Self::Garbled(_) => "slipway-helper sent an invalid message".to_owned(),
+            Self::Unexpected => "slipway-helper sent a reply to another request".to_owned(),
             Self::Refused(refusal) => refusal.cause(),
         }
     }
 }
 
-/// How a person starts a helper at `socket`; at the usual place, where one of root's would refuse to listen there.
+/// Returns how to start a helper at `socket`, or at the default socket if a helper of root would refuse to listen
+/// there.
 fn start_it(socket: &Path) -> String {
     let guarded = |folder: &Path| guarded(folder, 0).is_ok();
     let mut folders = socket.ancestors().skip(1).take(2);
     if folders.find(|folder| folder.exists()).is_some_and(guarded) {
         return format!(
-            "start it with `{}`; where a package brought it, with `sudo systemctl start slipway-helper`",
+            "start it with `{}`, or with `sudo systemctl start slipway-helper` if a package installed it",
             by_hand(socket)
         );
     }
     format!(
-        "start it with `{}`, or where a package brought it with `sudo systemctl start slipway-helper`, and connect \
-         without SLIPWAY_HELPER_SOCKET and `--helper-socket`: a helper of root's listens in no folder that others can \
-         change",
+        "start it with `{}`, or with `sudo systemctl start slipway-helper` if a package installed it, and \
+         connect without SLIPWAY_HELPER_SOCKET and `--helper-socket`: as root, slipway-helper does not listen in \
+         a folder that others can change",
         by_hand(Path::new(DEFAULT_SOCKET))
     )
 }
 
-/// How a person starts a helper for themselves.
+/// Returns the command that starts a helper for this user only.
 fn by_hand(socket: &Path) -> String {
-    // sudo searches folders of its own, and not the one that this program was started from.
+    // sudo searches only its own folders, not the one that this program was started from.
     let beside = std::env::current_exe()
         .ok()
         .map(|program| program.with_file_name("slipway-helper"))
@@ -132,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_says_cause_and_remedy() {
+    fn a_refusal_has_a_cause_and_a_remedy() {
         let conflict = Conflict {
             range: "10.0.0.0/8".parse().expect("range"),
             route: "10.0.2.0/24".parse().expect("net"),
@@ -145,7 +146,7 @@ mod tests {
             (
                 "the cluster's networks overlap networks that this laptop uses: 10.0.0.0/8 overlaps the attached \
                  network 10.0.2.0/24 on wlan0",
-                "leave these parts out of the profile's ranges, or leave the other network"
+                "leave these parts out of the profile's ranges, or disconnect from the other network"
             )
         );
         let refusal = HelperRefusal::Kernel {
@@ -157,13 +158,13 @@ mod tests {
             (error.to_string().as_str(), error.remedy().as_str()),
             (
                 "the kernel refused to add a route (Operation not permitted)",
-                "`journalctl -u slipway-helper` says more"
+                "run `journalctl -u slipway-helper` for details"
             )
         );
     }
 
     #[test]
-    fn advice_fits_what_the_helper_takes() {
+    fn the_advised_socket_is_one_that_the_helper_accepts() {
         let ours = tempfile::tempdir().expect("folder");
         set_permissions(ours.path(), Permissions::from_mode(0o777)).expect("mode");
         let advised = |socket: &Path| {

@@ -1,14 +1,14 @@
-//! Client of Slipway's privileged helper, and the texts for its user.
+//! Client of Slipway's privileged helper, with the texts for users.
 //!
-//! A session and the doctor speak with the helper through this crate; the helper itself does not contain it, so what is
-//! said to users is not part of a privileged program. This crate must not know how the helper does its work, nor what a
-//! session does with a lease.
+//! Sessions and the doctor talk to the helper through this crate. The helper does not contain it, which keeps texts for
+//! users out of the privileged program. This crate must not know how the helper works, nor what a session does with a
+//! lease.
 //!
 //! # How data flows
-//! [`Client`] exchanges Hello over the helper's socket. [`Client::up`] turns a [`Plan`] into requests that are small enough
-//! for a frame and gives back a [`Handover`]: the [`Lease`], the TUN, and sockets to the laptop's own name servers.
-//! [`Lease::update`] sends the difference between two plans. A refusal is data of `slipway-helper-api`; [`refusal_remedy`]
-//! and [`ClientError`] say what the user can do about it.
+//! [`Client`] exchanges Hello over the helper's socket. [`Client::up`] turns a [`Plan`] into requests that fit a
+//! frame, and returns a [`Handover`]: the [`Lease`], the TUN, and sockets to the laptop's own name servers.
+//! [`Lease::update`] sends the difference between two plans. Refusals are types of `slipway-helper-api`;
+//! [`refusal_remedy`] and [`ClientError`] have the remedies.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,7 +20,7 @@
 //! let plan = Plan::new([services], None)?;
 //! let up = client.up(&plan, None).await?;
 //! up.lease.closed().await;
-//! drop(up.tun); // the helper is gone: so must the device be
+//! drop(up.tun); // the helper is gone, so remove the device
 //! # Ok(())
 //! # }
 //! ```

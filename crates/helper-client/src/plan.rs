@@ -1,10 +1,10 @@
-//! Plan: what a session wants of the laptop, and the requests that bring it about.
+//! Plan: the routes and DNS that a session wants, and the requests that apply it.
 
 use slipway_helper_api::{
     Change, DnsChange, DnsPlan, MAX_CHANGE, MAX_ROUTES, PlanError, Route, Routes, Slot, Up,
 };
 
-/// What a session wants: the networks to route into its TUN, and how the laptop is to find names.
+/// Plan of a session: networks to route into its TUN, and the laptop's DNS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     routes: Routes,
@@ -12,10 +12,10 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A plan. Without `dns` the laptop's names stay as they are.
+    /// Makes a plan. Without `dns` the laptop's DNS stays as it is.
     ///
     /// # Errors
-    /// [`PlanError::TooManyRoutes`] past [`MAX_ROUTES`].
+    /// [`PlanError::TooManyRoutes`] for more than [`MAX_ROUTES`].
     pub fn new(routes: impl IntoIterator<Item = Route>, dns: Option<DnsPlan>) -> Result<Self, PlanError> {
         let routes = Routes::from_iter(routes);
         if routes.len() > MAX_ROUTES {
@@ -24,19 +24,19 @@ impl Plan {
         Ok(Self { routes, dns })
     }
 
-    /// The networks, in order.
+    /// Returns the networks, in order.
     #[must_use]
     pub fn routes(&self) -> &Routes {
         &self.routes
     }
 
-    /// How the laptop is to find names.
+    /// Returns the DNS plan.
     #[must_use]
     pub fn dns(&self) -> Option<&DnsPlan> {
         self.dns.as_ref()
     }
 
-    /// Does to this plan what a change does to a lease.
+    /// Applies a change of the lease to this plan.
     pub(crate) fn apply(&mut self, change: &Change) {
         for route in &change.remove {
             self.routes.take(route);
@@ -49,7 +49,7 @@ impl Plan {
         }
     }
 
-    /// The request for a lease of this plan, and the changes that complete it.
+    /// Returns the request for a lease of this plan, and the changes that complete it.
     pub(crate) fn up(&self, prefer: Option<Slot>) -> (Up, Vec<Change>) {
         let all: Vec<_> = self.routes.iter().collect();
         let (first, rest) = all.split_at(all.len().min(MAX_CHANGE));
@@ -66,8 +66,8 @@ impl Plan {
         (up, rest.collect())
     }
 
-    /// The requests that lead from `self` to `next`, each of them small enough for a frame: first what is removed, so
-    /// that a network which is replaced by its parts never overlaps them.
+    /// Returns the requests that lead from `self` to `next`; each fits a frame. Removals come first, so that a network
+    /// that is replaced by its parts never overlaps them.
     pub(crate) fn changes_to(&self, next: &Self) -> Vec<Change> {
         let kept: Vec<_> = next.routes.nets().collect();
         let removed: Vec<_> = self
@@ -91,7 +91,7 @@ impl Plan {
             dns: DnsChange::Keep,
         });
         let mut changes: Vec<_> = removals.chain(additions).collect();
-        // A name must not be answered before its address is routed, so DNS changes last.
+        // DNS changes last: programs must not get an address before it is routed.
         if self.dns != next.dns {
             let dns = next.dns.clone().map_or(DnsChange::Off, DnsChange::Set);
             changes.push(Change {
@@ -100,7 +100,7 @@ impl Plan {
                 dns,
             });
         }
-        // The usual small change is one request.
+        // A small change with removals and additions is one request.
         match changes.as_mut_slice() {
             [first, second]
                 if first.add.is_empty() && second.remove.is_empty() && second.dns == DnsChange::Keep =>
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn every_request_that_a_plan_leads_to_fits_a_frame() {
+    fn every_request_of_a_plan_fits_a_frame() {
         let full = Plan::new(learned(4096), Some(wide_dns())).expect("fits");
         let (up, changes) = full.up(None);
         frame::encode(&Request::Up(up)).expect("fits");
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_say_only_the_difference() {
+    fn changes_contain_only_the_difference() {
         let net = |text: &str| text.parse::<TunnelCidr>().expect("range");
         let parse = |text: &str| Route::new(net(text), RouteOrigin::Declared);
         let before = Plan::new([parse("10.0.0.0/8"), parse("10.1.2.3")], None).expect("fits");

@@ -1,6 +1,6 @@
-//! A session in a process of its own, for the tests of other users and of killed sessions: it takes a lease, says so, and
-//! keeps it until its standard input ends.
-#![expect(clippy::print_stdout, reason = "what it says is read by tests")]
+//! Session as a separate process, for tests of other users and of killed sessions. It takes a lease, prints that, and
+//! keeps the lease until its standard input ends.
+#![expect(clippy::print_stdout, reason = "tests read its output")]
 
 use std::io::Read as _;
 

@@ -1,4 +1,4 @@
-//! Who may have a lease: one user who was named on the command line, or whom polkit allows.
+//! Authority over leases: either one user is named on the command line, or polkit decides.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,17 +10,17 @@ use zbus::zvariant::{Fd, Value};
 
 use crate::peer::Peer;
 
-/// Who decides.
+/// Decider of who may have a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Authority {
-    /// Nobody but this user, without a question. For a helper that was started by hand.
+    /// Only this user, without asking polkit. For a helper that is started by hand.
     Only(u32),
-    /// polkit, about [`ACTION`].
+    /// Users whom polkit allows [`ACTION`].
     Polkit,
 }
 
 impl Authority {
-    /// Whether this user may speak to the helper at all.
+    /// Checks that this user may talk to the helper at all.
     pub(crate) fn admits(self, uid: u32) -> Result<(), HelperRefusal> {
         match self {
             Self::Only(allowed) if allowed != uid => Err(HelperRefusal::NotAuthorized {
@@ -31,18 +31,18 @@ impl Authority {
         }
     }
 
-    /// Whether this process may have a lease. May ask the user, and wait for the answer.
+    /// Checks that this process may have a lease. polkit may ask the user, so this can wait up to [`QUESTION_WAIT`].
     pub(crate) async fn allows(self, peer: &Peer) -> Result<(), HelperRefusal> {
         let uid = peer.uid;
         match self {
             Self::Only(_) => self.admits(uid),
-            // Root needs nobody's permission to change the network.
+            // Root may change the network anyway.
             Self::Polkit if uid == 0 => Ok(()),
             Self::Polkit => {
                 decided(ask_polkit(peer))
                     .await
                     .map_err(|why| HelperRefusal::NotAuthorized { uid, why })?;
-                // polkit before 124 knows processes by number. If this one lives on, the number was its own all the while.
+                // polkit before 124 identifies processes by ID. If this one still runs, the ID was its own throughout.
                 if peer.has_ended() {
                     return Err(HelperRefusal::NotAuthorized {
                         uid,
@@ -55,7 +55,7 @@ impl Authority {
     }
 }
 
-/// polkit's answer; a question that nobody answers in time is answered with no.
+/// Turns polkit's answer into a result. No answer within [`QUESTION_WAIT`] means no.
 async fn decided(asked: impl Future<Output = zbus::Result<bool>>) -> Result<(), Stranger> {
     match timeout(QUESTION_WAIT, asked).await {
         Ok(Ok(true)) => Ok(()),
@@ -66,9 +66,9 @@ async fn decided(asked: impl Future<Output = zbus::Result<bool>>) -> Result<(), 
     }
 }
 
-/// What polkit is asked about; described in the package's `dev.slipway.helper.policy`.
+/// polkit action of a lease, defined in `packaging/polkit/dev.slipway.helper.policy`.
 const ACTION: &str = "dev.slipway.helper.connect";
-/// How long the user may take to answer.
+/// Time limit for polkit's answer, and so for the user whom it asks.
 const QUESTION_WAIT: Duration = Duration::from_secs(120);
 /// CheckAuthorizationFlags of org.freedesktop.PolicyKit1.Authority.
 const ALLOW_USER_INTERACTION: u32 = 1;
@@ -78,12 +78,12 @@ async fn ask_polkit(peer: &Peer) -> zbus::Result<bool> {
     let authority = AuthorityProxy::new(&bus).await?;
     let mut subject = HashMap::from([
         ("pid", Value::from(peer.pid)),
-        // polkit looks the start time up itself: this sandbox does not see other users' processes.
+        // Zero: polkit reads the start time itself. The helper's sandbox hides other users' processes.
         ("start-time", Value::from(0u64)),
         ("uid", Value::from(i32::from_ne_bytes(peer.uid.to_ne_bytes()))),
     ]);
     if let Some(pidfd) = &peer.pidfd {
-        // From 124 on polkit holds on to the process itself; before, it overlooks the entry.
+        // polkit from 124 on uses the descriptor; earlier ones ignore it.
         subject.insert("pidfd", Value::from(Fd::from(pidfd)));
     }
     let subject = ("unix-process", subject);
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_question_that_nobody_answers_is_answered_with_no() {
+    async fn an_unanswered_polkit_question_means_no() {
         let asked = tokio::time::Instant::now();
         assert_eq!(decided(std::future::pending()).await, Err(Stranger::Denied));
         assert_eq!(asked.elapsed(), QUESTION_WAIT);

@@ -1,11 +1,12 @@
-//! Conflicts of a plan's networks with what the laptop uses, as a refusal. The rule itself is [`slipway_laptop::conflicts`].
+//! Conflicts of a plan's networks with networks of the laptop, as a refusal. [`slipway_laptop::conflicts`] has the
+//! rules.
 
 use std::net::IpAddr;
 
 use slipway_helper_api::{Conflict, ConflictWith, HelperRefusal, Route, RouteOrigin};
 use slipway_laptop::{Holder, InUse, KnownRoute, conflicts};
 
-/// Checks networks that are to be routed into the device `index` (0 for one that does not exist yet).
+/// Checks networks to be routed into the device `index` (0 if it does not exist yet).
 pub(crate) fn check(
     routes: impl Iterator<Item = Route>,
     known: &[KnownRoute],
@@ -54,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_after_the_conflicts_has_none() {
+    fn a_range_without_its_conflicts_is_accepted() {
         let lan = KnownRoute {
             net: "192.168.1.0/24".parse().unwrap(),
             gateways: Vec::new(),

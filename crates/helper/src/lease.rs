@@ -1,4 +1,5 @@
-//! One lease: a device, its routes, its names. Everything happens or nothing; everything ends with the connection.
+//! Leases: each is a device with its routes and DNS. A request is applied completely or not at all, and a lease ends
+//! with its connection.
 
 use std::os::fd::OwnedFd;
 
@@ -16,13 +17,13 @@ use crate::refuse::kernel;
 use crate::slots::{Addresses, SlotGuard, Slots};
 use crate::tun::Tun;
 
-/// What all leases share.
+/// State that all leases share.
 #[derive(Debug)]
 pub(crate) struct Leases {
     network: Network,
     policy: Policy,
     slots: Slots,
-    /// One change at a time: what was checked against the kernel must still hold when it is done.
+    /// Allows one change at a time: the kernel's state must not change between a check and the change.
     changing: Mutex<()>,
 }
 
@@ -36,14 +37,13 @@ impl Leases {
         }
     }
 
-    /// Makes a lease. The last of the descriptors that the device has is among those returned, so the device ends if they
-    /// are dropped.
+    /// Makes a lease. The device's only descriptor is among those returned, so dropping them ends the device.
     pub(crate) async fn up(&self, uid: u32, up: Up) -> Result<(Lease, Granted, Vec<OwnedFd>), HelperRefusal> {
         limit(up.routes.len())?;
         let routes = Routes::from_iter(up.routes);
         self.policy.check(routes.iter())?;
         let slot = self.slots.take(uid, up.prefer)?;
-        let _alone = self.changing.lock().await;
+        let _lock = self.changing.lock().await;
         let known = self
             .network
             .routes()
@@ -67,18 +67,18 @@ impl Leases {
             routes: Routes::default(),
             names: None,
         };
-        let furnished = async {
+        let configured = async {
             lease
                 .swap_routes(&self.network, &Routes::default(), &routes)
                 .await?;
             let Some(plan) = up.dns else {
                 return Ok((None, Vec::new()));
             };
-            let place = lease.place();
-            let (dns, sockets) = Names::set(&mut lease.names, place, plan, &self.network).await?;
+            let device = lease.device();
+            let (dns, sockets) = Names::set(&mut lease.names, device, plan, &self.network).await?;
             Ok((Some(dns), sockets))
         };
-        let (dns, sockets) = match furnished.await {
+        let (dns, sockets) = match configured.await {
             Ok(done) => done,
             Err(refusal) => {
                 lease.end(&self.network).await;
@@ -98,7 +98,7 @@ impl Leases {
         Ok((lease, granted, fds))
     }
 
-    /// Changes a lease.
+    /// Changes a lease's routes and DNS. On failure everything is restored.
     pub(crate) async fn update(
         &self,
         lease: &mut Lease,
@@ -116,12 +116,12 @@ impl Leases {
             if !next.insert(route) {
                 continue;
             }
-            // By another word, the same network is checked anew.
+            // The same network with another origin is checked again.
             removed.extend(before);
             added.insert(route);
         }
         self.policy.check(next.iter())?;
-        let _alone = self.changing.lock().await;
+        let _lock = self.changing.lock().await;
         if !added.is_empty() {
             let known = self
                 .network
@@ -135,14 +135,14 @@ impl Leases {
             DnsChange::Keep => Ok((None, Vec::new())),
             DnsChange::Off => match lease.names.take() {
                 Some(names) => names
-                    .off(lease.place(), &self.network)
+                    .off(lease.device(), &self.network)
                     .await
                     .map(|()| (None, Vec::new())),
                 None => Ok((None, Vec::new())),
             },
             DnsChange::Set(plan) => {
-                let place = lease.place();
-                let set = Names::set(&mut lease.names, place, plan, &self.network).await;
+                let device = lease.device();
+                let set = Names::set(&mut lease.names, device, plan, &self.network).await;
                 set.map(|(granted, sockets)| (Some(granted), sockets))
             }
         };
@@ -155,13 +155,13 @@ impl Leases {
         dns
     }
 
-    /// Ends a lease.
+    /// Ends a lease and removes its device.
     pub(crate) async fn end(&self, lease: Lease) -> Tally {
-        let _alone = self.changing.lock().await;
+        let _lock = self.changing.lock().await;
         lease.end(&self.network).await
     }
 
-    /// What there is, for a user and a connection's lease.
+    /// Status for a user and the lease of its connection.
     pub(crate) async fn status(&self, uid: u32, lease: Option<&Lease>) -> Status {
         let (yours, all) = self.slots.count(uid);
         let laptop = names::Laptop::read();
@@ -173,7 +173,7 @@ impl Leases {
             Err(trouble) => (Err(trouble), Vec::new()),
         };
         Status {
-            lease: lease.map(Lease::tell),
+            lease: lease.map(Lease::summary),
             yours,
             all,
             names,
@@ -182,7 +182,7 @@ impl Leases {
     }
 }
 
-/// One lease.
+/// A TUN device with its routes and DNS. It ends only through [`Leases::end`].
 #[derive(Debug)]
 pub(crate) struct Lease {
     slot: SlotGuard,
@@ -199,7 +199,7 @@ impl Lease {
         self.slot.slot()
     }
 
-    fn tell(&self) -> Leased {
+    fn summary(&self) -> Leased {
         Leased {
             slot: self.slot(),
             tun_name: self.tun_name.clone(),
@@ -208,7 +208,7 @@ impl Lease {
         }
     }
 
-    fn place(&self) -> LeaseDevice {
+    fn device(&self) -> LeaseDevice {
         LeaseDevice {
             slot: self.slot(),
             index: self.index,
@@ -216,7 +216,7 @@ impl Lease {
         }
     }
 
-    /// Removes and adds routes, or leaves all as it was.
+    /// Removes and adds routes. On failure the previous ones are restored.
     async fn swap_routes(
         &mut self,
         network: &Network,
@@ -271,13 +271,13 @@ impl Lease {
         Ok(())
     }
 
-    /// Undoes everything. What fails here, the kernel undoes when the client's descriptor closes.
+    /// Restores DNS and removes the device. The kernel removes what remains when the client's descriptor closes.
     async fn end(self, network: &Network) -> Tally {
         if let Some(names) = self.names {
             names.end().await;
         }
         if let Err(errno) = network.remove_link(self.index).await {
-            tracing::warn!(device = self.tun_name, %errno, "Failed to remove the device");
+            tracing::warn!(device = self.tun_name, %errno, "failed to remove the device");
         }
         Tally {
             routes: self.routes.len(),
@@ -295,7 +295,7 @@ fn limit(given: usize) -> Result<(), HelperRefusal> {
     Ok(())
 }
 
-/// The laptop's name servers; none if its files cannot be read, which a plan with names is refused for later.
+/// The laptop's name servers; none if its files cannot be read, for which a DNS plan is refused later.
 fn name_servers() -> Vec<std::net::IpAddr> {
     names::Laptop::read()
         .map(|laptop| laptop.name_servers())
@@ -307,7 +307,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_has_a_limit() {
+    fn a_request_with_too_many_routes_is_refused() {
         assert_eq!(limit(MAX_CHANGE), Ok(()));
         assert_eq!(
             limit(MAX_CHANGE + 1),

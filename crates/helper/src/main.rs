@@ -1,22 +1,26 @@
 //! The privileged helper: opens a TUN, sets addresses, routes and host DNS for a session, and hands the TUN over.
 //!
-//! It is the only part of Slipway with a privilege, CAP_NET_ADMIN, and is as small as that deserves. What it can be asked
-//! is `slipway-helper-api`'s to say. It must not know what a cluster, a tunnel or a window is.
+//! It is the only part of Slipway with a privilege (CAP_NET_ADMIN), so it is small. The crate `slipway-helper-api`
+//! defines its requests. It must not know what a cluster, a tunnel or a window is.
 //!
 //! # How data flows
-//! [`server`] accepts connections at the [`socket`] and holds one conversation each: [`peer`] says who it is,
-//! [`authority`] whether they may, [`lease`] does the work. [`policy`] and [`conflict`] decide, without touching anything,
-//! which networks a lease may have. [`network`] (rtnetlink), [`tun`], [`redirect`] (nftables), [`resolved`] (D-Bus) and
-//! [`upstream`] are the hands; [`names`] picks between redirect and resolved.
+//! [`server`] accepts connections at the [`socket`] and holds a conversation on each: [`peer`] identifies the client,
+//! [`authority`] decides whether it may have a lease, and [`lease`] makes and changes leases. [`policy`] and
+//! [`conflict`] decide which networks a lease may have, and change nothing. [`network`] (rtnetlink), [`tun`],
+//! [`redirect`] (nftables), [`resolved`] (D-Bus) and [`upstream`] change the system; [`names`] picks between redirect
+//! and resolved.
 //!
-//! The nftables messages are written out in [`redirect`]: the libraries for them are bindings to C, run `nft`, are under
-//! the GPL, or bring more code into this process than all the rest of it together.
+//! [`redirect`] encodes its nftables messages itself: the libraries for them are bindings to C, run `nft`, are under
+//! the GPL, or have more code than the rest of this process.
 //!
 //! # How it ends
-//! A lease ends with its connection. The helper then removes the device, and with it every address and route, whoever
-//! still holds its descriptor. If the helper itself is killed, nothing here runs: the kernel removes nft tables with the
-//! socket that owns them, closes the connection, which tells the session, and removes the device when the session closes
-//! it. systemd-resolved forgets a link that is gone. What is left then is swept at the next start, by protocol number.
+//! A lease ends with its connection. The helper then removes the device, and with it every address and route, even
+//! while a session still holds its descriptor.
+//!
+//! If the helper is killed, the kernel removes its nft tables with the socket that owns them and closes its
+//! connections. Sessions notice that and close their devices, which removes them; systemd-resolved forgets a link that
+//! is gone. At its next start the helper removes leftover routes and rules, which it recognizes by their protocol
+//! number.
 
 mod authority;
 mod conflict;
@@ -56,16 +60,16 @@ use crate::server::Server;
 #[derive(Debug, Parser)]
 #[command(name = "slipway-helper", version)]
 struct Arguments {
-    /// Where to listen
+    /// Path of the socket to listen at
     #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
     socket: PathBuf,
 
-    /// Serve this user only, and ask nobody; without it polkit decides who may connect
+    /// Serve only this user, without asking polkit; by default polkit decides who may connect
     #[arg(long, value_name = "UID")]
     allow_uid: Option<u32>,
 }
 
-/// `SLIPWAY_LOG`, as in `debug`.
+/// Reads the log level from `SLIPWAY_LOG`, for example `debug`.
 fn log_level() -> LevelFilter {
     let level = std::env::var("SLIPWAY_LOG").ok();
     level
@@ -78,25 +82,25 @@ fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_max_level(log_level())
-        // journald has its own.
+        // journald adds the time itself.
         .without_time()
         .with_ansi(std::io::stderr().is_terminal())
         .init();
     privilege::require()?;
     let policy = Policy::read(Path::new("/etc/slipway/helper.toml"))?;
     privilege::shed()?;
-    // After it: a path from the command line is nothing to use powers on.
+    // Capabilities go first: no power is used on a path from the command line.
     let socket = socket::place(&arguments.socket)?;
     let listener = socket::listen(&socket)?;
 
-    // The work is short calls into the kernel; more threads would be more memory, and nothing sooner.
+    // The work is short calls into the kernel, so more threads would cost memory and gain no time.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("Failed to start the runtime")?;
     let authority = arguments.allow_uid.map_or(Authority::Polkit, Authority::Only);
     let result = runtime.block_on(run(listener, policy, authority));
-    // Best effort: under systemd the folder goes with the unit.
+    // systemd removes the folder with the unit, so a failure is harmless.
     let _ = std::fs::remove_file(&socket);
     result
 }
@@ -112,14 +116,14 @@ async fn run(
         .await
         .context("Failed to look for leftovers of an earlier run")?;
     if swept > 0 {
-        tracing::info!(swept, "Removed routes and rules that an earlier run left");
+        tracing::info!(swept, "removed leftover routes and rules");
     }
     let listener = tokio::net::UnixListener::from_std(listener).context("Failed to listen")?;
     let server = Server::new(Arc::new(Leases::new(network, policy)), authority);
     let mut terminate = signal(SignalKind::terminate()).context("Failed to listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("Failed to listen for SIGINT")?;
     notify::ready();
-    tracing::info!("Ready");
+    tracing::info!("listening for sessions");
     let end = async {
         tokio::select! {
             _ = terminate.recv() => {}

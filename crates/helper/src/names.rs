@@ -1,4 +1,4 @@
-//! How the laptop's programs reach the session's resolver: which way, and going it.
+//! Chooses and applies the DNS mode of a lease: nft redirect or systemd-resolved.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -18,18 +18,19 @@ use crate::resolved::{self, ResolvedLink};
 use crate::slots::Addresses;
 use crate::upstream::Upstreams;
 
-/// What the laptop says of its names.
+/// DNS configuration files of the laptop.
 #[derive(Debug, Clone)]
 pub(crate) struct Laptop {
-    /// What programs ask.
+    /// `/etc/resolv.conf`: the servers that programs ask.
     conf: ResolvConf,
-    /// What resolved asks.
+    /// `/run/systemd/resolve/resolv.conf`: the servers that systemd-resolved asks.
     uplinks: ResolvConf,
+    /// Whether `/etc/nsswitch.conf` sends programs' lookups to systemd-resolved.
     nss_resolve: bool,
 }
 
 impl Laptop {
-    /// Reads the laptop's files.
+    /// Reads `/etc/resolv.conf`, systemd-resolved's copy, and `/etc/nsswitch.conf`. Missing files count as empty.
     pub(crate) fn read() -> Result<Self, DnsTrouble> {
         let nsswitch = std::fs::read_to_string("/etc/nsswitch.conf").unwrap_or_default();
         Ok(Self {
@@ -39,13 +40,13 @@ impl Laptop {
         })
     }
 
-    /// The name servers that must stay reachable.
+    /// Name servers that must stay reachable.
     pub(crate) fn name_servers(&self) -> Vec<IpAddr> {
         self.conf.in_use(&self.uplinks)
     }
 
-    /// Whether a cluster may have a domain that it says is its own. What the laptop searches is the laptop's, with all that
-    /// is below it and around it.
+    /// Checks that a cluster's domain does not overlap the laptop's search domains: those, their subdomains and their
+    /// parents belong to the laptop. The default domain is always allowed.
     fn check(&self, cluster: Option<&ClusterDomain>) -> Result<(), HelperRefusal> {
         let Some(domain) = cluster.filter(|domain| !domain.is_default()) else {
             return Ok(());
@@ -63,13 +64,13 @@ impl Laptop {
         }
     }
 
-    /// Which way a choice means here.
+    /// Returns the DNS mode that a choice means on this laptop.
     pub(crate) async fn choose(&self, choice: DnsModeChoice) -> Result<DnsMode, DnsTrouble> {
         let through_resolved = self.conf.is_resolved_stub() || self.nss_resolve;
         match choice {
             DnsModeChoice::Redirect => Ok(DnsMode::Redirect),
             DnsModeChoice::Auto if !through_resolved => Ok(DnsMode::Redirect),
-            // A stub without the bus is still a name server to be redirected.
+            // Without the system bus, the stub is still a name server whose questions can be redirected.
             DnsModeChoice::Auto => Ok(resolved::running()
                 .await
                 .map_or(DnsMode::Redirect, |()| DnsMode::Resolved)),
@@ -81,7 +82,7 @@ impl Laptop {
     }
 }
 
-/// Reads a resolv.conf. One that does not exist says what an empty one does.
+/// Reads a resolv.conf. A missing file counts as empty.
 fn read(path: &str) -> Result<ResolvConf, DnsTrouble> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(parse(&text)),
@@ -96,17 +97,18 @@ fn parse(text: &str) -> ResolvConf {
     ResolvConf::parse(text, |device| nix::net::if_::if_nametoindex(device).ok())
 }
 
-/// The domains of a search list that the helper's protocol has a form for.
+/// Domains of a search list, without those that are not valid in the helper's protocol.
 fn suffixes(search: &[String]) -> Vec<DnsSuffix> {
     search.iter().filter_map(|word| word.parse().ok()).collect()
 }
 
-/// Names as they are found during a lease.
+/// DNS of a lease: its plan, the applied mode, and the routes added for it.
 #[derive(Debug)]
 pub(crate) struct Names {
     plan: DnsPlan,
-    way: AppliedMode,
-    /// Name servers that no route led to: a program's query would fail before the redirect sees it.
+    applied: AppliedMode,
+    /// Name servers without a route, which are routed into the device: otherwise a query would fail before the
+    /// redirect.
     routed: Vec<TunnelCidr>,
 }
 
@@ -116,7 +118,7 @@ enum AppliedMode {
     Resolved(ResolvedLink),
 }
 
-/// Where a lease's names are to be found.
+/// Slot, interface index and addresses of a lease's device.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LeaseDevice {
     pub(crate) slot: Slot,
@@ -125,10 +127,10 @@ pub(crate) struct LeaseDevice {
 }
 
 impl Names {
-    /// Goes the way that a plan means. `before` is what the lease had; it stays as it was if this fails.
+    /// Applies a DNS plan. On failure the previous one, in `before`, is restored.
     pub(crate) async fn set(
         before: &mut Option<Self>,
-        place: LeaseDevice,
+        device: LeaseDevice,
         plan: DnsPlan,
         network: &Network,
     ) -> Result<(DnsGranted, Vec<OwnedFd>), HelperRefusal> {
@@ -150,23 +152,23 @@ impl Names {
             .unwrap_or_default();
         let mut routed = Vec::new();
         let result = async {
-            unroute(network, place, &routed_before).await?;
-            let upstreams = Upstreams::open(servers, redirect::mark(place.slot))
+            unroute(network, device, &routed_before).await?;
+            let upstreams = Upstreams::open(servers, redirect::mark(device.slot))
                 .map_err(|errno| kernel(Operation::OpenUpstream, errno))?;
             if mode == DnsMode::Redirect {
-                route(network, place, &upstreams.unreachable, &mut routed).await?;
+                route(network, device, &upstreams.unreachable, &mut routed).await?;
             }
-            let way = Self::way(before.as_ref(), mode, place, servers, &plan).await?;
-            Ok((upstreams, way))
+            let applied = Self::apply_mode(before.as_ref(), mode, device, servers, &plan).await?;
+            Ok((upstreams, applied))
         }
         .await;
-        let (upstreams, way) = match result {
+        let (upstreams, applied) = match result {
             Ok(done) => done,
             Err(refusal) => {
-                unroute(network, place, &routed).await?;
+                unroute(network, device, &routed).await?;
                 if let Some(names) = before {
                     names.routed = routed_before;
-                    names.restore(place, network).await?;
+                    names.restore(device, network).await?;
                 }
                 return Err(refusal);
             }
@@ -177,14 +179,14 @@ impl Names {
             laptop_ndots: laptop.conf.ndots,
             upstreams: upstreams.names,
         };
-        match (way, before.as_mut()) {
+        match (applied, before.as_mut()) {
             (None, Some(names)) => {
                 names.plan = plan;
                 names.routed = routed;
             }
             (None, None) => return Err(HelperRefusal::Defect),
-            (Some(way), _) => {
-                let old = before.replace(Self { plan, way, routed });
+            (Some(applied), _) => {
+                let old = before.replace(Self { plan, applied, routed });
                 // From resolved to resolved, the new settings have replaced the old on the same link.
                 if let Some(old) = old
                     && mode == DnsMode::Redirect
@@ -196,75 +198,76 @@ impl Names {
         Ok((granted, upstreams.sockets))
     }
 
-    /// The new way; none where the old one could be changed in place.
-    async fn way(
+    /// Applies a mode. Returns `None` if the previous one could be changed in place.
+    async fn apply_mode(
         before: Option<&Self>,
         mode: DnsMode,
-        place: LeaseDevice,
+        device: LeaseDevice,
         servers: &[SocketAddr],
         plan: &DnsPlan,
     ) -> Result<Option<AppliedMode>, HelperRefusal> {
         let refused = |errno: Errno| kernel(Operation::RedirectDns, errno);
-        match (mode, before.map(|names| &names.way)) {
+        match (mode, before.map(|names| &names.applied)) {
             (DnsMode::Redirect, Some(AppliedMode::Redirect(redirect))) => {
                 redirect.reload(servers, plan.redirect_port()).map_err(refused)?;
                 Ok(None)
             }
             (DnsMode::Redirect, None | Some(AppliedMode::Resolved(_))) => {
-                let redirect = Redirect::load(place.slot, servers, plan.redirect_port()).map_err(refused)?;
+                let redirect = Redirect::load(device.slot, servers, plan.redirect_port()).map_err(refused)?;
                 Ok(Some(AppliedMode::Redirect(redirect)))
             }
             (DnsMode::Resolved, None | Some(AppliedMode::Redirect(_) | AppliedMode::Resolved(_))) => {
-                let link = ResolvedLink::apply(place.index, place.addresses.resolver, plan).await;
+                let link = ResolvedLink::apply(device.index, device.addresses.resolver, plan).await;
                 link.map(|link| Some(AppliedMode::Resolved(link)))
                     .map_err(HelperRefusal::DnsUnavailable)
             }
         }
     }
 
-    /// Goes the old way again, after another was tried.
-    async fn restore(&self, place: LeaseDevice, network: &Network) -> Result<(), HelperRefusal> {
+    /// Restores this state after another plan failed.
+    async fn restore(&self, device: LeaseDevice, network: &Network) -> Result<(), HelperRefusal> {
         for route in &self.routed {
             network
-                .add_route(place.index, route.net())
+                .add_route(device.index, route.net())
                 .await
                 .map_err(|_| HelperRefusal::Defect)?;
         }
-        match &self.way {
-            // It is changed at once or not at all.
+        match &self.applied {
+            // A redirect changes in one transaction, so a failed change left it as it was.
             AppliedMode::Redirect(_) => Ok(()),
             AppliedMode::Resolved(link) => link.restore().await.map_err(|_| HelperRefusal::Defect),
         }
     }
 
-    /// The way that was taken.
+    /// Applied DNS mode.
     pub(crate) fn mode(&self) -> DnsMode {
-        match self.way {
+        match self.applied {
             AppliedMode::Redirect(_) => DnsMode::Redirect,
             AppliedMode::Resolved(_) => DnsMode::Resolved,
         }
     }
 
-    /// Has the laptop find names as before. The routes go with the device.
+    /// Restores the laptop's own DNS. The routes end with the device.
     pub(crate) async fn end(self) {
-        match self.way {
+        match self.applied {
             AppliedMode::Redirect(redirect) => drop(redirect),
             AppliedMode::Resolved(link) => link.revert().await,
         }
     }
 
-    /// As [`Names::end`], for a lease whose device stays.
-    pub(crate) async fn off(self, place: LeaseDevice, network: &Network) -> Result<(), HelperRefusal> {
+    /// Restores the laptop's own DNS while the device stays, so routes are removed as well.
+    pub(crate) async fn off(self, device: LeaseDevice, network: &Network) -> Result<(), HelperRefusal> {
         let routed = self.routed.clone();
         self.end().await;
-        unroute(network, place, &routed).await
+        unroute(network, device, &routed).await
     }
 }
 
-/// Routes name servers into the device. One that may never be routed (link-local) is left out: it cannot be asked either.
+/// Routes name servers into the device. Servers that must not be routed (link-local) are left out: they cannot be asked
+/// either.
 async fn route(
     network: &Network,
-    place: LeaseDevice,
+    device: LeaseDevice,
     servers: &[SocketAddr],
     routed: &mut Vec<TunnelCidr>,
 ) -> Result<(), HelperRefusal> {
@@ -272,10 +275,10 @@ async fn route(
         .iter()
         .filter_map(|server| TunnelCidr::single(server.ip()).ok())
     {
-        match network.add_route(place.index, single.net()).await {
+        match network.add_route(device.index, single.net()).await {
             Ok(()) => routed.push(single),
             Err(errno) if matches!(single.net(), IpNet::V6(_)) => {
-                tracing::debug!(%errno, "an IPv6 name server cannot be routed");
+                tracing::debug!(%errno, "failed to route an IPv6 name server");
             }
             Err(errno) => return Err(kernel(Operation::AddRoute, errno)),
         }
@@ -283,9 +286,9 @@ async fn route(
     Ok(())
 }
 
-async fn unroute(network: &Network, place: LeaseDevice, routed: &[TunnelCidr]) -> Result<(), HelperRefusal> {
+async fn unroute(network: &Network, device: LeaseDevice, routed: &[TunnelCidr]) -> Result<(), HelperRefusal> {
     for route in routed {
-        let removed = network.remove_route(place.index, route.net()).await;
+        let removed = network.remove_route(device.index, route.net()).await;
         removed.map_err(|errno| kernel(Operation::RemoveRoute, errno))?;
     }
     Ok(())
@@ -296,7 +299,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_domain_that_the_laptop_searches_is_no_clusters() {
+    fn a_cluster_cannot_have_a_search_domain_of_the_laptop() {
         let searching = |search: &str| Laptop {
             conf: parse(&format!("nameserver 192.0.2.53\nsearch {search}\n")),
             uplinks: parse(""),

@@ -13,7 +13,7 @@ use rtnetlink::{Handle, IpVersion, LinkUnspec, RouteMessageBuilder};
 use slipway_helper_api::TUN_MTU;
 use slipway_laptop::{Kernel, KnownRoute, PROTOCOL, errno};
 
-/// The routing socket, and what this helper changes by it.
+/// Routing socket (rtnetlink) of the helper.
 #[derive(Debug)]
 pub(crate) struct Network {
     kernel: Kernel,
@@ -27,7 +27,7 @@ impl Network {
         })
     }
 
-    /// Every unicast route of the laptop, but those of the table `local`.
+    /// Returns every unicast route of the laptop, except those of the table `local`.
     pub(crate) async fn routes(&self) -> Result<Vec<KnownRoute>, Errno> {
         self.kernel.routes().await
     }
@@ -36,9 +36,10 @@ impl Network {
         self.kernel.handle()
     }
 
-    /// Gives a new device its MTU and addresses and sets it up. Tells whether it could have the IPv6 one.
+    /// Gives a new device its MTU and addresses and sets it up. Returns whether it has the IPv6 address.
     pub(crate) async fn configure(&self, index: u32, v4: Ipv4Net, v6: Ipv6Net) -> Result<bool, Errno> {
-        // Without this the kernel would speak IPv6 autoconfiguration into the tunnel. Where IPv6 is off it is refused.
+        // Without this the kernel would send IPv6 autoconfiguration into the tunnel. The kernel refuses it if IPv6 is
+        // off.
         let quiet = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
         let message = LinkUnspec::new_with_index(index)
             .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![quiet]))
@@ -64,14 +65,14 @@ impl Network {
             .handle()
             .address()
             .add(index, v6.addr().into(), v6.prefix_len());
-        // Nobody else can have it on a device of ours. Unless that is said, programs do not get it as their address until
-        // the kernel has come to see so.
+        // No other host can have the address on this device. Without the flag, programs could not use it until the
+        // kernel has finished its search for duplicates.
         v6.message_mut().header.flags |= AddressHeaderFlags::Nodad;
         let v6 = v6.execute().await;
         Ok(has_v6 && v6.is_ok())
     }
 
-    /// Adds a route into the device. One that is there already is no error.
+    /// Adds a route into the device. An existing route is not an error.
     pub(crate) async fn add_route(&self, index: u32, net: IpNet) -> Result<(), Errno> {
         match self
             .handle()
@@ -86,7 +87,7 @@ impl Network {
         }
     }
 
-    /// Removes a route into the device. One that is not there is no error.
+    /// Removes a route into the device. A missing route is not an error.
     pub(crate) async fn remove_route(&self, index: u32, net: IpNet) -> Result<(), Errno> {
         match self
             .handle()
@@ -102,7 +103,7 @@ impl Network {
         }
     }
 
-    /// Removes a device of ours, and with it addresses and routes, whoever still holds its descriptor.
+    /// Removes a device with its addresses and routes, even while a session still holds its descriptor.
     pub(crate) async fn remove_link(&self, index: u32) -> Result<(), Errno> {
         match self
             .handle()
@@ -117,9 +118,9 @@ impl Network {
         }
     }
 
-    /// Removes routes and rules that carry our protocol number: what a helper before this one could not take with it.
+    /// Removes routes and rules with Slipway's protocol number, which an earlier helper left. Returns how many.
     pub(crate) async fn sweep(&self) -> Result<usize, Errno> {
-        let _alone = self.kernel.dumping().await;
+        let _lock = self.kernel.dumping().await;
         let ours = RouteProtocol::Other(PROTOCOL);
         let mut swept = 0;
         for family in [
@@ -138,7 +139,7 @@ impl Network {
                 .into_iter()
                 .filter(|message| message.header.protocol == ours)
             {
-                // A session whose helper died may still hold its device; the route is gone when it lets go.
+                // A session whose helper died may still hold its device; its routes end with the device.
                 if self.handle().route().del(message).execute().await.is_ok() {
                     swept += 1;
                 }

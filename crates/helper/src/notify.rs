@@ -1,9 +1,9 @@
-//! Telling systemd that the helper is ready (sd_notify(3)).
+//! Readiness notification for systemd (sd_notify(3)).
 
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// Says so where systemd asked for it; elsewhere nobody is told.
+/// Notifies systemd that the helper is ready. Does nothing unless `NOTIFY_SOCKET` is set.
 pub(crate) fn ready() {
     let Some(address) = std::env::var_os("NOTIFY_SOCKET") else {
         return;
@@ -15,6 +15,6 @@ pub(crate) fn ready() {
     };
     let sent = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(b"READY=1", &address));
     if let Err(error) = sent {
-        tracing::warn!(%error, "Failed to tell systemd that the helper is ready");
+        tracing::warn!(%error, "failed to notify systemd of the start");
     }
 }

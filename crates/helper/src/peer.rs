@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection, as the kernel says.
+//! Peer of a connection: its process and user, from the kernel.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -7,19 +7,19 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt};
 use tokio::net::UnixStream;
 
-/// The process that connected.
+/// Process that connected.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    /// Its user.
+    /// User ID.
     pub(crate) uid: u32,
-    /// Its number when it connected.
+    /// Process ID at the time of the connection.
     pub(crate) pid: u32,
-    /// A hold on it, from Linux 6.5 on: with it a number that went to another process meanwhile is noticed.
+    /// Process descriptor, from Linux 6.5 on. It shows whether the process ended and another one may have its ID.
     pub(crate) pidfd: Option<OwnedFd>,
 }
 
 impl Peer {
-    /// Asks the kernel.
+    /// Reads the peer's credentials from the socket.
     pub(crate) fn of(stream: &UnixStream) -> Result<Self, Errno> {
         let credentials = getsockopt(stream, sockopt::PeerCredentials)?;
         let pid = u32::try_from(credentials.pid()).map_err(|_| Errno::ESRCH)?;
@@ -31,7 +31,7 @@ impl Peer {
         })
     }
 
-    /// Whether it surely ended: its descriptor is readable then (pidfd_open(2)).
+    /// Returns whether the process is known to have ended: then its descriptor is readable (pidfd_open(2)).
     pub(crate) fn has_ended(&self) -> bool {
         self.pidfd.as_ref().is_some_and(|pidfd| {
             let mut ended = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];

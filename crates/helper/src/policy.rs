@@ -1,4 +1,4 @@
-//! Which networks this laptop's rules let into a tunnel. Pure: no kernel is asked here.
+//! Policy of the laptop: decides which networks may be routed into a tunnel. No I/O except reading the settings.
 
 use std::io::Read as _;
 use std::net::Ipv4Addr;
@@ -11,27 +11,27 @@ use serde::Deserialize;
 use slipway_helper_api::{HelperRefusal, RangeTrouble, Route, RouteOrigin, TunnelCidr};
 use slipway_laptop::is_private;
 
-/// Most networks wider than one address in a lease.
+/// Maximum number of networks wider than one address in a lease.
 pub(crate) const MAX_RANGES: usize = 256;
-/// Most single addresses in a lease.
+/// Maximum number of single addresses in a lease.
 pub(crate) const MAX_ADDRESSES: usize = 4096;
 
-/// The addresses of our own devices.
+/// Network from which the helper numbers its own devices.
 pub(crate) const OWN_DEVICES: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 16));
 
-/// What the administrator says in `/etc/slipway/helper.toml`.
+/// Settings of the administrator, from `/etc/slipway/helper.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Policy {
-    /// Public networks that may be routed as a whole.
+    /// Public networks that may be routed as whole networks.
     allow_ranges: Vec<TunnelCidr>,
-    /// Networks that are kept out, private or not. Stronger than `allow_ranges`.
+    /// Networks that are never routed, private or public. Takes precedence over `allow_ranges`.
     deny_ranges: Vec<IpNet>,
 }
 
 impl Policy {
-    /// Reads the file; without one the built-in rules hold. A file that somebody else than root could write, or that
-    /// cannot be understood, is an error: guessing what it should say could open what it was to close.
+    /// Reads the file; without one the built-in rules apply. A file that users other than root can write, or that does
+    /// not parse, is an error: with a guess the helper might route a network that the file should deny.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let mut file = match std::fs::File::open(path) {
             Ok(file) => file,
@@ -40,17 +40,20 @@ impl Policy {
         };
         let metadata = file
             .metadata()
-            .context("Failed to look at the helper's settings")?;
+            .context("Failed to read the owner of the helper's settings")?;
         if metadata.uid() != 0 || metadata.mode() & 0o022 != 0 {
-            bail!("the helper's settings must belong to root and be writable by root only");
+            bail!(
+                "{} must belong to root and be writable only by root: use `chown root` and `chmod go-w`",
+                path.display()
+            );
         }
         let mut text = String::new();
         file.read_to_string(&mut text)
             .context("Failed to read the helper's settings")?;
-        toml::from_str(&text).context("Failed to understand the helper's settings")
+        toml::from_str(&text).context("Failed to parse the helper's settings")
     }
 
-    /// Whether a lease may have these networks, all together.
+    /// Checks all networks of a lease together.
     pub(crate) fn check(&self, routes: impl Iterator<Item = Route>) -> Result<(), HelperRefusal> {
         let (mut ranges, mut addresses) = (0, 0);
         for route in routes {
@@ -127,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn private_networks_pass_and_public_ones_one_by_one() {
+    fn public_addresses_are_routed_only_one_by_one() {
         let policy = Policy::default();
         for text in [
             "10.0.0.0/8",
@@ -157,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_moves_no_public_address() {
+    fn a_cluster_cannot_declare_public_addresses() {
         let policy: Policy = toml::from_str("allow_ranges = ['34.118.224.0/20']").expect("settings");
         for origin in [RouteOrigin::Learned, RouteOrigin::Declared] {
             for text in ["1.1.1.1/32", "140.82.112.3/32", "2001:4860:4860::8888/128"] {
@@ -174,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_administrator_has_the_last_word() {
+    fn the_administrators_rules_take_precedence() {
         let policy: Policy = toml::from_str(
             "allow_ranges = ['34.118.224.0/20']\ndeny_ranges = ['10.9.0.0/16', '34.118.225.0/24']",
         )
@@ -188,12 +191,12 @@ mod tests {
         assert!(toml::from_str::<Policy>("allow_ranges = ['0.0.0.0/0']").is_err());
         assert!(
             toml::from_str::<Policy>("allow_range = []").is_err(),
-            "a misspelt rule is not overlooked"
+            "a misspelled rule is an error"
         );
     }
 
     #[test]
-    fn limits_count_ranges_and_addresses_apart() {
+    fn ranges_and_addresses_have_separate_limits() {
         let policy = Policy::default();
         let by_user = |net| Route::new(net, RouteOrigin::User);
         let ranges: Vec<_> = (0..=255)
@@ -240,7 +243,7 @@ mod tests {
         assert_eq!(
             Policy::read(&path).is_ok(),
             nix::unistd::Uid::effective().is_root(),
-            "ours, and root's if we are root"
+            "the file belongs to root only if the test runs as root"
         );
         assert_eq!(
             Policy::read(&folder.path().join("none")).expect("no settings"),
@@ -250,7 +253,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_passes_leaves_the_internet_alone(nets in prop::collection::vec((any::<u32>(), 0u8..=32), 0..40)) {
+        fn only_few_public_addresses_are_accepted(nets in prop::collection::vec((any::<u32>(), 0u8..=32), 0..40)) {
             let routes: Vec<TunnelCidr> = nets
                 .into_iter()
                 .filter_map(|(bits, prefix)| Ipv4Net::new(Ipv4Addr::from_bits(bits), prefix).ok())
@@ -259,7 +262,7 @@ mod tests {
             let by_user = routes.iter().map(|net| Route::new(*net, RouteOrigin::User));
             if Policy::default().check(by_user).is_ok() {
                 let all: Vec<IpNet> = routes.iter().map(TunnelCidr::net).collect();
-                // The union, so that halves cannot add up to what a whole may not be.
+                // The union, so that two halves cannot add up to a network that is refused as a whole.
                 let public: u64 = IpNet::aggregate(&all)
                     .into_iter()
                     .filter(|net| !is_private(*net))

@@ -1,9 +1,9 @@
-//! Which powers the helper keeps: CAP_NET_ADMIN, and nothing else.
+//! Privileges of the helper: it keeps CAP_NET_ADMIN and drops all others.
 
 use anyhow::{Context as _, bail};
 use caps::{CapSet, Capability, CapsHashSet};
 
-/// Ends early where nothing could work, before anything is touched.
+/// Checks for CAP_NET_ADMIN before anything is changed.
 pub(crate) fn require() -> anyhow::Result<()> {
     if !permitted()?.contains(&Capability::CAP_NET_ADMIN) {
         bail!("slipway-helper needs CAP_NET_ADMIN: start it through its systemd unit, or with sudo");
@@ -11,17 +11,18 @@ pub(crate) fn require() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Gives up everything but CAP_NET_ADMIN, for good. Capabilities belong to threads, so this comes before the second one.
+/// Drops every capability except CAP_NET_ADMIN, permanently. Capabilities belong to threads, so call it before the
+/// second thread starts.
 pub(crate) fn shed() -> anyhow::Result<()> {
     let permitted = permitted()?;
     nix::sys::prctl::set_no_new_privs().context("Failed to set no_new_privs")?;
     let kept = CapsHashSet::from([Capability::CAP_NET_ADMIN]);
     if permitted == kept {
-        // As systemd starts it: there is nothing to give up, and its sandbox does not even let us try.
+        // Under systemd there is nothing to drop, and the unit's sandbox forbids the calls.
         return Ok(());
     }
-    // Without CAP_SETPCAP the bounding set cannot shrink; then it only limits programs that gain powers, and
-    // no_new_privs forbids those.
+    // Without CAP_SETPCAP the bounding set cannot shrink. That is safe: it limits only programs that gain capabilities,
+    // which no_new_privs forbids.
     if permitted.contains(&Capability::CAP_SETPCAP) {
         for capability in caps::runtime::thread_all_supported() {
             if capability != Capability::CAP_NET_ADMIN {
@@ -36,7 +37,7 @@ pub(crate) fn shed() -> anyhow::Result<()> {
     }
     caps::clear(None, CapSet::Inheritable).context("Failed to clear the inheritable capabilities")?;
     if self::permitted()? != kept {
-        bail!("the kernel let more than CAP_NET_ADMIN stay");
+        bail!("the kernel left slipway-helper more capabilities than CAP_NET_ADMIN");
     }
     Ok(())
 }

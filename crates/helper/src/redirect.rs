@@ -1,14 +1,16 @@
-//! DNS by redirect: queries to the laptop's own name servers land at the session's resolver on loopback. The laptop's
-//! files stay as they are.
+//! DNS redirect with nftables: queries to the laptop's own name servers land at the session's resolver on loopback.
+//! The laptop's files stay as they are.
 //!
-//! Each lease has a table of its own, owned by a netlink socket: others can neither change nor delete it, and the kernel
-//! removes it when the socket closes, however the helper ends.
+//! Each lease has its own table, which a netlink socket owns: other programs can neither change nor delete it, and the
+//! kernel removes it when the socket closes, however the helper ends.
 //!
-//! The kernel decides about a redirect once per connection, and remembers the two ports of a datagram for half a minute or
-//! more where anything on the laptop tracks connections, as any firewall does. So redirected questions are connections of
-//! a zone of their own: else a port from which a program asked just before would be a way round the redirect, and one from
-//! which it asked meanwhile would lead nowhere afterwards. The zone has the number of the port that they are redirected
-//! to, so that what is remembered of an earlier session, whose port is closed, is in another one.
+//! # Why connection tracking zones
+//! The kernel decides about a redirect once per connection. Where anything on the laptop tracks connections, as any
+//! firewall does, it also remembers the two ports of a datagram for half a minute or more. A program that asked from a
+//! port just before the redirect would bypass it from that port, and after the redirect has ended its questions from
+//! that port would be sent to a closed one. Therefore redirected questions are tracked in their own zone. The zone's
+//! number is the port to which they are redirected, so entries of an earlier session, whose port is closed, do not
+//! match.
 
 mod nft;
 
@@ -19,26 +21,26 @@ use slipway_helper_api::{RedirectPort, Slot};
 
 use nft::{Batch, Chain, Expression, NfSocket};
 
-/// The mark of slot 0's sockets; slot k's is k more. Clear of the bits that others test: kube-proxy's 0x4000 and 0x8000,
-/// Cilium's 0x0f00, Tailscale's 0x40000 and 0x80000 under 0xff0000, and of WireGuard's 0xca6c.
+/// Packet mark of slot 0's sockets; slot k's mark is k more. It avoids the bits that other software tests: kube-proxy's
+/// 0x4000 and 0x8000, Cilium's 0x0f00, Tailscale's 0x40000 and 0x80000 under 0xff0000, and WireGuard's 0xca6c.
 const MARK_BASE: u32 = 0x534c_1000;
 
-/// The mark that a lease's own sockets carry, so that its redirect and those of lower slots let them pass.
+/// Packet mark of a lease's own sockets, which its redirect and those of higher slots let pass.
 pub(crate) fn mark(slot: Slot) -> u32 {
     MARK_BASE + u32::from(slot.get())
 }
 
-/// A loaded table. Dropping it unloads it.
+/// Loaded nftables table of a lease. Dropping it unloads it.
 #[derive(Debug)]
 pub(crate) struct Redirect {
     socket: NfSocket,
     slot: Slot,
-    /// Whether the kernel has zones of connections.
+    /// Whether the kernel supports connection tracking zones in nftables.
     zones: bool,
 }
 
 impl Redirect {
-    /// Loads the table of a slot.
+    /// Loads a slot's table, without zones if the kernel does not support them.
     pub(crate) fn load(slot: Slot, servers: &[SocketAddr], port: RedirectPort) -> Result<Self, Errno> {
         let load = |zones| {
             let socket = NfSocket::open()?;
@@ -49,7 +51,7 @@ impl Redirect {
             Err(Errno::EOPNOTSUPP | Errno::EINVAL | Errno::ENOENT) => {
                 let redirect = load(false)?;
                 tracing::info!(
-                    "this kernel has no zones of connections; ports in use lead where they led for a minute"
+                    "this kernel lacks conntrack zones; the redirect may miss ports in use for a minute"
                 );
                 Ok(redirect)
             }
@@ -57,7 +59,7 @@ impl Redirect {
         }
     }
 
-    /// Changes servers and port, at once and without a gap.
+    /// Replaces servers and port in one transaction.
     pub(crate) fn reload(&self, servers: &[SocketAddr], port: RedirectPort) -> Result<(), Errno> {
         let table = table(self.slot);
         let mut batch = Batch::new();
@@ -83,16 +85,16 @@ fn new_table(slot: Slot, servers: &[SocketAddr], port: RedirectPort, zones: bool
     let table = table(slot);
     let mut batch = Batch::new();
     batch.add_owned_table(&table);
-    // The chain of a younger lease runs first. It lets the marks of older ones pass as well: their questions have been
-    // through their own session, and would otherwise go round in circles.
-    let younger_first = |priority: i32| priority - i32::from(slot.get());
+    // The chain of a higher slot runs first. It also lets the marks of lower slots pass: their questions have already
+    // been through their own session, and would otherwise loop between the sessions.
+    let higher_first = |priority: i32| priority - i32::from(slot.get());
     batch.add_chain(
         &table,
         Chain {
             name: CHAIN,
             kind: "nat",
             hook: nft::HOOK_LOCAL_OUT,
-            priority: younger_first(-100),
+            priority: higher_first(-100),
         },
     );
     add_rules(&mut batch, &table, slot, servers, port);
@@ -103,8 +105,8 @@ fn new_table(slot: Slot, servers: &[SocketAddr], port: RedirectPort, zones: bool
                 name: ZONE_CHAIN,
                 kind: "filter",
                 hook: nft::HOOK_LOCAL_OUT,
-                // Before the kernel looks for a packet's connection, which it does at -200.
-                priority: younger_first(-300),
+                // Before connection tracking, which runs at -200.
+                priority: higher_first(-300),
             },
         );
         add_zone_rules(&mut batch, &table, slot, servers, port);
@@ -117,7 +119,7 @@ fn add_rules(batch: &mut Batch, table: &str, slot: Slot, servers: &[SocketAddr],
     add_question_rules(batch, table, CHAIN, slot, servers, redirect);
 }
 
-/// The questions that are redirected, and what comes back, which leaves from loopback.
+/// Puts redirected questions, and their answers from loopback, into the zone.
 fn add_zone_rules(batch: &mut Batch, table: &str, slot: Slot, servers: &[SocketAddr], port: RedirectPort) {
     let zone = || Expression::SetZone(port.get());
     add_question_rules(batch, table, ZONE_CHAIN, slot, servers, zone);
@@ -143,7 +145,7 @@ fn add_zone_rules(batch: &mut Batch, table: &str, slot: Slot, servers: &[SocketA
     }
 }
 
-/// Does something to every question to one of the servers, apart from those that sessions ask.
+/// Applies `then` to every question to one of the servers, except questions from sessions.
 fn add_question_rules(
     batch: &mut Batch,
     table: &str,
@@ -158,7 +160,7 @@ fn add_question_rules(
             chain,
             &[
                 Expression::LoadMark,
-                // The mark is a number of the host's, not of the network's.
+                // Marks are in host byte order.
                 Expression::Equals(&mark(passing).to_ne_bytes()),
                 Expression::Return,
             ],
@@ -185,7 +187,7 @@ fn add_question_rules(
     }
 }
 
-/// UDP and TCP.
+/// IP protocol numbers of UDP and TCP.
 const PROTOCOLS: [u8; 2] = [17, 6];
 
 fn family(address: IpAddr) -> u8 {

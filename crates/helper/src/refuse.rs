@@ -1,18 +1,18 @@
-//! From the system's errors to what the client is told.
+//! Refusals from errors of the system.
 
 use nix::errno::Errno;
 use slipway_helper_api::{HelperRefusal, Operation};
 
-/// The kernel did not do that.
+/// Returns and logs the refusal for an operation that the kernel refused.
 pub(crate) fn kernel(operation: Operation, errno: Errno) -> HelperRefusal {
-    tracing::warn!(%operation, %errno, "the kernel refused");
+    tracing::warn!(%operation, %errno, "the kernel refused an operation");
     HelperRefusal::Kernel {
         operation,
         errno: errno as i32,
     }
 }
 
-/// The kernel's number for an I/O error, or EIO for one that has none.
+/// Returns the error number of an I/O error, or EIO if it has none.
 pub(crate) fn errno(error: &std::io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }

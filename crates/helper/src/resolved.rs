@@ -1,5 +1,5 @@
-//! DNS through systemd-resolved: it asks the session about the session's domains, and only those
-//! (org.freedesktop.resolve1(5)).
+//! DNS mode systemd-resolved: resolved asks the session's resolver about the session's domains, and only those. Its
+//! D-Bus interface is described in org.freedesktop.resolve1(5).
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -12,23 +12,23 @@ use tokio::time::timeout;
 use zbus::Connection;
 use zbus::fdo::DBusProxy;
 
-/// A link that resolved serves. The settings end with the link; [`ResolvedLink::revert`] ends them before.
+/// DNS settings of a link in systemd-resolved. They end with the link, or earlier with [`ResolvedLink::revert`].
 #[derive(Debug)]
 pub(crate) struct ResolvedLink {
     manager: ManagerProxy<'static>,
     settings: Arc<Settings>,
-    /// Applies the settings again when resolved was restarted.
+    /// Task that applies the settings again after a restart of resolved.
     _watch: JoinSet<()>,
 }
 
 impl ResolvedLink {
-    /// Has resolved ask `resolver` about the plan's domains over the link.
+    /// Sets resolved to ask `resolver` about the plan's domains over the link.
     pub(crate) async fn apply(index: u32, resolver: Ipv4Addr, plan: &DnsPlan) -> Result<Self, DnsTrouble> {
         let settings = Arc::new(Settings::new(index, resolver, plan)?);
         let join = async {
             let bus = Connection::system().await?;
             let manager = ManagerProxy::new(&bus).await?;
-            // Watch first: a restart between applying and watching would go unseen.
+            // Watch first, to notice a restart while the settings are applied.
             let dbus = DBusProxy::new(&bus).await?;
             let owners = dbus.receive_name_owner_changed_with_args(&[(0, SERVICE)]).await?;
             Ok::<_, zbus::Error>((manager, owners))
@@ -49,7 +49,7 @@ impl ResolvedLink {
                 if started && let Err(trouble) = wanted.apply(&again).await {
                     tracing::warn!(
                         cause = trouble.cause(),
-                        "resolved was restarted and did not take the settings again"
+                        "resolved refused the settings after its restart"
                     );
                 }
             }
@@ -61,12 +61,12 @@ impl ResolvedLink {
         })
     }
 
-    /// Sets again what was set, after others were tried on the same link.
+    /// Applies these settings again, after others were tried on the same link.
     pub(crate) async fn restore(&self) -> Result<(), DnsTrouble> {
         self.settings.apply(&self.manager).await
     }
 
-    /// Ends the settings.
+    /// Removes the settings from the link.
     pub(crate) async fn revert(self) {
         revert(&self.manager, self.settings.index).await;
     }
@@ -79,13 +79,13 @@ async fn revert(manager: &ManagerProxy<'_>, index: i32) {
     };
     match timeout(CALL_WAIT, end).await {
         Ok(Ok(())) => {}
-        // They end with the link in any case.
+        // The settings end with the link in any case.
         Ok(Err(error)) => tracing::debug!(%error, "resolved did not revert the link"),
         Err(_) => tracing::debug!("resolved did not answer"),
     }
 }
 
-/// Whether resolved runs, or why it cannot be asked.
+/// Checks that resolved is on the system bus.
 pub(crate) async fn running() -> Result<(), DnsTrouble> {
     let ask = async {
         let bus = Connection::system().await?;
@@ -106,14 +106,14 @@ pub(crate) async fn running() -> Result<(), DnsTrouble> {
 }
 
 const SERVICE: &str = "org.freedesktop.resolve1";
-/// How long the bus may take for one answer.
+/// Time limit for one exchange over the system bus.
 const CALL_WAIT: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 struct Settings {
     index: i32,
     resolver: Ipv4Addr,
-    /// Name, and whether it only routes (and is not tried behind short names).
+    /// Names; true for those that only route, false for search domains.
     domains: Vec<(String, bool)>,
 }
 
@@ -140,11 +140,11 @@ impl Settings {
     async fn apply(&self, manager: &ManagerProxy<'_>) -> Result<(), DnsTrouble> {
         let index = self.index;
         let calls = async {
-            // Before the server is named, so that no other name ever goes to it.
+            // Before the server is set, so that resolved never asks it for other names.
             manager.set_link_default_route(index, false).await?;
             manager.set_link_llmnr(index, "no").await?;
             manager.set_link_multicast_dns(index, "no").await?;
-            // The cluster's DNS signs nothing and speaks no TLS, even where the laptop asks both of every other server.
+            // The cluster's DNS has neither DNSSEC nor TLS, even if the laptop demands both of its other servers.
             manager.set_link_dnssec(index, "no").await?;
             manager.set_link_dns_over_tls(index, "no").await?;
             let domains: Vec<_> = self
@@ -156,7 +156,7 @@ impl Settings {
             manager
                 .set_link_dns(index, &[(libc::AF_INET, self.resolver.octets().to_vec())])
                 .await?;
-            // What it had learned of these names before is wrong now. It would also forget that by itself, in time.
+            // Cached answers for these names are wrong now. If this fails, they expire later.
             if let Err(error) = manager.flush_caches().await {
                 tracing::debug!(%error, "resolved did not flush its caches");
             }

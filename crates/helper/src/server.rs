@@ -1,4 +1,4 @@
-//! Connections: how many, how fast, how long, and what is said on them.
+//! Server of the helper's socket: one conversation per connection, with limits on number, pace and duration.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -20,24 +20,25 @@ use crate::authority::Authority;
 use crate::lease::{Lease, Leases};
 use crate::peer::Peer;
 
-/// Most connections at once.
+/// Maximum number of connections at once.
 const MAX_CONNECTIONS: usize = 64;
-/// Most of one user: its leases and as many that ask for status.
+/// Maximum number of connections of one user: 8 leases, and 8 connections without one.
 const MAX_CONNECTIONS_EACH: usize = 16;
-/// How long a client may take for its first word.
+/// Time limit for a client's Hello.
 const HELLO_WAIT: Duration = Duration::from_secs(5);
-/// How long a client without a lease may say nothing.
+/// Time limit for the next request of a client without a lease.
 const IDLE_WAIT: Duration = Duration::from_secs(300);
-/// How long a client may take to read a reply.
+/// Time limit for sending a reply.
 const REPLY_WAIT: Duration = Duration::from_secs(5);
-/// Requests that a client may send at once, and how often one more: beyond that it waits. A burst of names that are
-/// resolved for the first time is a burst of routes.
+/// Number of requests that a client may send at once, because many new names at a time mean many routes. After that
+/// one request per [`REQUEST_INTERVAL`] is served, and the others wait.
 const REQUEST_BURST: u32 = 256;
+/// Interval of requests after a burst.
 const REQUEST_INTERVAL: Duration = Duration::from_millis(10);
-/// How long leases may take to end when the helper ends.
+/// Time limit for the end of all leases when the helper ends.
 const END_WAIT: Duration = Duration::from_secs(5);
 
-/// What all connections share.
+/// State that all connections share.
 pub(crate) struct Server {
     leases: Arc<Leases>,
     authority: Authority,
@@ -64,8 +65,8 @@ impl Server {
                     let stream = match accepted {
                         Ok((stream, _)) => stream,
                         Err(error) => {
-                            // Out of descriptors, for instance: let others end rather than spin.
-                            tracing::warn!(%error, "Failed to accept a connection");
+                            // For example out of descriptors: wait until other connections end.
+                            tracing::warn!(%error, "failed to accept a connection");
                             tokio::time::sleep(REQUEST_INTERVAL).await;
                             continue;
                         }
@@ -83,10 +84,8 @@ impl Server {
                         lease: None,
                     };
                     if crowded {
-                        // One small write into an empty buffer does not wait.
-                        if let Some(reply) = conversation.send(&Reply::Refused(HelperRefusal::Busy), &[]).now_or_never() {
-                            let _ = reply;
-                        }
+                        // A small write into an empty buffer does not wait. The connection ends in any case.
+                        let _ = conversation.send(&Reply::Refused(HelperRefusal::Busy), &[]).now_or_never();
                         continue;
                     }
                     let task = connections.spawn(conversation.run(ended.clone()));
@@ -97,27 +96,27 @@ impl Server {
         let _ = ending.send(true);
         let all = async { while connections.join_next().await.is_some() {} };
         if timeout(END_WAIT, all).await.is_err() {
-            tracing::warn!("Some leases did not end in time; the kernel ends them");
+            tracing::warn!("leases did not end in time; the kernel ends them");
         }
     }
 }
 
-/// One connection.
+/// Conversation with one client.
 struct Conversation {
     stream: UnixStream,
     peer: Peer,
     leases: Arc<Leases>,
     authority: Authority,
-    /// Whether polkit, or the command line, has said yes on this connection.
+    /// Whether the authority has already allowed a lease on this connection.
     allowed: bool,
     lease: Option<Lease>,
 }
 
-/// Why a conversation is over.
+/// End of a conversation: the client left, was refused, or broke the protocol.
 struct Over;
 
 impl Conversation {
-    /// Talks until either side has enough, then ends the lease, even if talking met a defect of ours.
+    /// Serves requests until either side ends the conversation, then ends the lease, even after a panic.
     async fn run(mut self, mut ended: watch::Receiver<bool>) {
         let talk = AssertUnwindSafe(self.talk()).catch_unwind();
         let defect = tokio::select! {
@@ -125,7 +124,7 @@ impl Conversation {
             result = talk => result.is_err(),
         };
         if defect {
-            tracing::error!(uid = self.peer.uid, "A conversation met a defect and was ended");
+            tracing::error!(uid = self.peer.uid, "a panic ended a conversation");
             let _ = self.send(&Reply::Refused(HelperRefusal::Defect), &[]).await;
         }
         self.end_lease().await;
@@ -152,12 +151,12 @@ impl Conversation {
                     .map_err(|_| Over)??
             };
             sleep_until(pace.next(Instant::now())).await;
-            // Who does not wait for the reply is gone, or does not know the protocol.
+            // A client that does not wait for the reply is gone, or breaks the protocol.
             let stream = &self.stream;
             let (reply, fds) = tokio::select! {
                 biased;
                 answer = answer(&self.leases, self.authority, &self.peer, &mut self.allowed, &mut self.lease, request) => answer,
-                () = spoke_or_left(stream) => return Err(Over),
+                () = readable_or_closed(stream) => return Err(Over),
             };
             let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
             self.send(&reply, &fds).await?;
@@ -191,7 +190,7 @@ impl Conversation {
                 build: Build::ours(),
             }),
             Err(refusal) => {
-                tracing::info!(uid = self.peer.uid, "Refused a user");
+                tracing::info!(uid = self.peer.uid, "user refused");
                 Reply::Refused(refusal)
             }
         }
@@ -199,7 +198,7 @@ impl Conversation {
 
     async fn send(&self, reply: &Reply, fds: &[BorrowedFd<'_>]) -> Result<(), Over> {
         let frame = frame::encode(reply).map_err(|error| {
-            tracing::error!(%error, "A reply does not fit a frame");
+            tracing::error!(%error, "reply does not fit a frame");
             Over
         })?;
         match timeout(REPLY_WAIT, rights::send(&self.stream, &frame, fds)).await {
@@ -215,7 +214,7 @@ impl Conversation {
     }
 }
 
-/// The next request.
+/// Receives the next request.
 async fn receive(stream: &UnixStream, decoder: &mut Decoder) -> Result<Request, Over> {
     let mut bytes = [0; 4096];
     loop {
@@ -223,11 +222,11 @@ async fn receive(stream: &UnixStream, decoder: &mut Decoder) -> Result<Request, 
             Ok(Some(request)) => return Ok(request),
             Ok(None) => {}
             Err(error) => {
-                tracing::info!(%error, "A client was not understood");
+                tracing::info!(%error, "client sent an invalid message");
                 return Err(Over);
             }
         }
-        // A plain read: descriptors that a client sends along are closed by the kernel.
+        // With a plain read the kernel closes descriptors that a client sends along.
         stream.readable().await.map_err(|_| Over)?;
         match stream.try_read(&mut bytes) {
             Ok(0) => return Err(Over),
@@ -238,9 +237,9 @@ async fn receive(stream: &UnixStream, decoder: &mut Decoder) -> Result<Request, 
     }
 }
 
-/// Resolves when there is something to read, the end included.
-async fn spoke_or_left(stream: &UnixStream) {
-    // Readiness alone may be a memory of the bytes that were read before.
+/// Waits until the client sends bytes or closes the connection.
+async fn readable_or_closed(stream: &UnixStream) {
+    // Peek, because tokio's readiness may stem from bytes that were read before.
     let peek = || {
         Ok(nix::sys::socket::recv(
             stream.as_raw_fd(),
@@ -251,7 +250,7 @@ async fn spoke_or_left(stream: &UnixStream) {
     let _: std::io::Result<usize> = stream.async_io(Interest::READABLE, peek).await;
 }
 
-/// What a request comes to.
+/// Serves a request and returns its reply with the descriptors that travel with it.
 async fn answer(
     leases: &Leases,
     authority: Authority,
@@ -262,8 +261,7 @@ async fn answer(
 ) -> (Reply, Vec<OwnedFd>) {
     let uid = peer.uid;
     let refused = |refusal: HelperRefusal| {
-        // Without the remedy, which speaks to whoever asked.
-        tracing::info!(uid, code = refusal.code(), cause = refusal.cause(), "Refused");
+        tracing::info!(uid, code = refusal.code(), cause = refusal.cause(), "request refused");
         (Reply::Refused(refusal), Vec::new())
     };
     match request {
@@ -282,7 +280,7 @@ async fn answer(
             match leases.up(uid, up).await {
                 Ok((new, granted, fds)) => {
                     let mode = granted.dns.as_ref().map(|dns| dns.mode.to_string());
-                    tracing::info!(uid, slot = %new.slot(), device = granted.tun_name, routes, mode, "Lease up");
+                    tracing::info!(uid, slot = %new.slot(), device = granted.tun_name, routes, mode, "lease up");
                     *lease = Some(new);
                     (Reply::Up(granted), fds)
                 }
@@ -296,7 +294,7 @@ async fn answer(
             let (added, removed) = (change.add.len(), change.remove.len());
             match leases.update(lease, change).await {
                 Ok((dns, fds)) => {
-                    tracing::debug!(uid, slot = %lease.slot(), added, removed, "Lease changed");
+                    tracing::debug!(uid, slot = %lease.slot(), added, removed, "lease changed");
                     (Reply::Updated(dns), fds)
                 }
                 Err(refusal) => refused(refusal),
@@ -312,13 +310,13 @@ async fn answer(
 async fn end(leases: &Leases, uid: u32, lease: Lease) -> slipway_helper_api::Tally {
     let slot = lease.slot();
     let tally = leases.end(lease).await;
-    tracing::info!(uid, %slot, routes = tally.routes, "Lease down");
+    tracing::info!(uid, %slot, routes = tally.routes, "lease down");
     tally
 }
 
-/// A bucket of requests.
+/// Token bucket that limits the pace of requests.
 struct Pace {
-    /// When the bucket is full again.
+    /// Time at which the bucket is full again.
     full: Instant,
 }
 
@@ -327,7 +325,7 @@ impl Pace {
         Self { full: now }
     }
 
-    /// When the next request may be worked on.
+    /// Takes a token and returns the time from which the request may be served.
     fn next(&mut self, now: Instant) -> Instant {
         self.full = self.full.max(now) + REQUEST_INTERVAL;
         let burst = REQUEST_INTERVAL * REQUEST_BURST;

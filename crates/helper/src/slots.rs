@@ -1,4 +1,4 @@
-//! Who has which slot, and which addresses a slot has.
+//! Slots of leases: their assignment to users, and their addresses.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,10 +8,10 @@ use slipway_helper_api::{HelperRefusal, Slot};
 
 use slipway_laptop::KnownRoute;
 
-/// Most leases of one user.
+/// Maximum number of leases of one user.
 pub(crate) const LEASES_EACH: usize = 8;
 
-/// Who has which slot.
+/// Taken slots, each with the ID of its user.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Slots(Arc<Mutex<Vec<(Slot, u32)>>>);
 
@@ -35,7 +35,7 @@ impl Slots {
         })
     }
 
-    /// How many leases the user has, and how many there are.
+    /// Returns how many leases the user has, and how many all users have.
     pub(crate) fn count(&self, uid: u32) -> (usize, usize) {
         let taken = self.taken();
         (
@@ -50,7 +50,7 @@ impl Slots {
     }
 }
 
-/// A slot that is taken for as long as this lives.
+/// Taken slot. Dropping it frees the slot.
 #[derive(Debug)]
 pub(crate) struct SlotGuard {
     slot: Slot,
@@ -69,20 +69,20 @@ impl Drop for SlotGuard {
     }
 }
 
-/// The addresses of one lease's device.
+/// Addresses of a lease's device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Addresses {
-    /// The laptop's, in a /30.
+    /// The laptop's IPv4 address, in a /30.
     pub(crate) v4: Ipv4Net,
-    /// The session's resolver's, in the same network.
+    /// The resolver's address, in the same network.
     pub(crate) resolver: Ipv4Addr,
-    /// The laptop's, in a /126.
+    /// The laptop's IPv6 address, in a /126.
     pub(crate) v6: Ipv6Net,
 }
 
 impl Addresses {
-    /// The first of a slot's addresses that nothing on the laptop is routed to: 198.18.k.1, then k + 64 and so on. A lease
-    /// that comes back to its slot so finds its addresses again.
+    /// Returns the first of a slot's addresses that no route of the laptop covers: 198.18.k.1, then k + 64 and so on.
+    /// So a lease that returns to its slot usually gets the same addresses.
     pub(crate) fn choose(slot: Slot, known: &[KnownRoute]) -> Result<Self, HelperRefusal> {
         (slot.get()..=u8::MAX)
             .step_by(Slot::COUNT.into())
@@ -90,7 +90,7 @@ impl Addresses {
             .find(|candidate| {
                 let net = IpNet::V4(candidate.v4.trunc());
                 !known.iter().any(|route| {
-                    // A route to everything is not about these addresses, even in a VPN's two halves.
+                    // A default route does not count, nor do the two halves of one that VPNs set.
                     route.net.prefix_len() > 1 && (route.net.contains(&net) || net.contains(&route.net))
                 })
             })
@@ -113,7 +113,7 @@ mod tests {
     use slipway_laptop::Maker;
 
     #[test]
-    fn a_user_has_eight_leases_and_others_are_not_in_the_way() {
+    fn each_user_has_at_most_eight_leases() {
         let slots = Slots::default();
         let held: Vec<_> = (0..LEASES_EACH)
             .map(|_| slots.take(1000, None).expect("free"))
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_lease_gets_its_slot_back_unless_it_is_taken() {
+    fn a_preferred_slot_is_given_if_it_is_free() {
         let slots = Slots::default();
         let slot = Slot::try_from(5).expect("slot");
         let again = slots.take(1000, Some(slot)).expect("free");
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_in_use_are_stepped_over() {
+    fn addresses_in_use_are_skipped() {
         let route = |net: &str| KnownRoute {
             net: net.parse().expect("net"),
             gateways: Vec::new(),

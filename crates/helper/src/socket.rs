@@ -1,4 +1,4 @@
-//! Socket of the helper: anybody may connect to it, and nobody may put another in its place.
+//! Socket of the helper: every program may connect to it, and only root and the helper's user can replace it.
 
 use std::ffi::OsStr;
 use std::os::unix::fs::FileTypeExt as _;
@@ -10,12 +10,12 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::geteuid;
 use slipway_helper_api::guarded;
 
-/// Where to listen: the same place without links in its path, in a folder that is made if it is missing.
+/// Returns the socket's path without symbolic links. Its folder is created if it is missing.
 pub(crate) fn place(path: &Path) -> anyhow::Result<PathBuf> {
     let path = &std::path::absolute(path)?;
     if UnixStream::connect(path).is_ok() {
         bail!(
-            "another slipway-helper listens at {}: stop it first",
+            "another slipway-helper listens at {}: stop that one first",
             path.display()
         );
     }
@@ -26,7 +26,7 @@ pub(crate) fn place(path: &Path) -> anyhow::Result<PathBuf> {
     }
     let (above, last) = split(folder)?;
     let folder = guarded(above)?.join(last);
-    // Fails where somebody else was quicker.
+    // Fails if another program has created it meanwhile.
     masked(0o022, || std::fs::create_dir(&folder))
         .with_context(|| format!("Failed to create {}", folder.display()))?;
     Ok(folder.join(name))
@@ -35,10 +35,10 @@ pub(crate) fn place(path: &Path) -> anyhow::Result<PathBuf> {
 fn split(path: &Path) -> anyhow::Result<(&Path, &OsStr)> {
     path.parent()
         .zip(path.file_name())
-        .with_context(|| format!("{} is no place for a socket", path.display()))
+        .with_context(|| format!("{} is not a path of a file: name a socket in a folder", path.display()))
 }
 
-/// Listens there. Who may do what is decided by whom they are, not by file modes.
+/// Listens at a path. Every user may connect; the authority, not the file mode, decides what they may do.
 pub(crate) fn listen(path: &Path) -> anyhow::Result<UnixListener> {
     if path
         .symlink_metadata()
@@ -54,8 +54,8 @@ pub(crate) fn listen(path: &Path) -> anyhow::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Makes something with exactly the mode that this umask leaves, whatever the one that we were started with. A chmod
-/// afterwards would follow a link. The umask is the process's, so there must be no other thread yet.
+/// Creates a file under this umask, independent of the one that the helper was started with. A chmod afterwards would
+/// follow a link. The umask belongs to the process, so there must be no other thread yet.
 fn masked<T>(mask: u32, make: impl FnOnce() -> T) -> T {
     let before = umask(Mode::from_bits_truncate(mask));
     let made = make();

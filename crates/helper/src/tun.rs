@@ -1,4 +1,4 @@
-//! Opening a TUN: the one thing that needs an ioctl.
+//! TUN devices, made with the ioctl `TUNSETIFF`.
 
 use std::ffi::CStr;
 use std::fs::OpenOptions;
@@ -11,12 +11,12 @@ use slipway_helper_api::{HelperRefusal, Operation};
 
 use crate::refuse::kernel;
 
-/// A device that nobody else had before, and that ends with its last descriptor.
+/// New TUN device. It ends with its last descriptor.
 #[derive(Debug)]
 pub(crate) struct Tun {
-    /// Whole packets without a header before them; non-blocking.
+    /// Descriptor, non-blocking. Each read or write is one packet without a header.
     pub(crate) fd: OwnedFd,
-    /// As the kernel chose it.
+    /// Interface name, chosen by the kernel.
     pub(crate) name: String,
     /// Interface index.
     pub(crate) index: u32,
@@ -34,7 +34,7 @@ impl Tun {
                 errno: error.raw_os_error().unwrap_or_default(),
             })?;
         let name = attach(&device).map_err(|errno| {
-            // The node is there, and no driver behind it.
+            // The device node exists, but its driver does not.
             if errno == Errno::ENODEV || errno == Errno::ENXIO {
                 return HelperRefusal::NoTunDevice { errno: errno as i32 };
             }
@@ -53,8 +53,8 @@ mod ioctl {
     nix::ioctl_readwrite_bad!(tun_set_iff, libc::TUNSETIFF, libc::ifreq);
 }
 
-/// Makes a device behind the descriptor and tells its name. The kernel fills in the number, and `IFF_TUN_EXCL` keeps us
-/// from taking over a device that somebody else made persistent under such a name.
+/// Attaches a new device to the descriptor and returns its name. The kernel fills in the number, and `IFF_TUN_EXCL`
+/// prevents taking over another program's persistent device of that name.
 #[expect(unsafe_code, reason = "TUNSETIFF has no safe wrapper")]
 fn attach(device: &impl AsRawFd) -> Result<String, Errno> {
     // SAFETY: ifreq is plain integers and bytes, for all of which zero is a value.
@@ -65,7 +65,7 @@ fn attach(device: &impl AsRawFd) -> Result<String, Errno> {
     let flags = libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_TUN_EXCL;
     request.ifr_ifru.ifru_flags =
         i16::from_ne_bytes(u16::try_from(flags).map_err(|_| Errno::EINVAL)?.to_ne_bytes());
-    // SAFETY: the descriptor is open, and the kernel reads and writes one ifreq, which ours is.
+    // SAFETY: the descriptor is open, and the kernel reads and writes exactly one ifreq, which `request` is.
     unsafe { ioctl::tun_set_iff(device.as_raw_fd(), &raw mut request) }?;
     let bytes: Vec<u8> = request
         .ifr_name

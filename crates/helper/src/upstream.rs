@@ -1,6 +1,6 @@
-//! Sockets to the laptop's own name servers, marked so that redirects let them pass.
+//! Upstream sockets: to the laptop's own name servers, marked so that redirects let them pass.
 //!
-//! A session cannot set marks itself. What it can do with these sockets is ask name servers, which it could do anyway.
+//! A session cannot set marks itself. The sockets give it no other power: any program may ask name servers.
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -11,12 +11,13 @@ use socket2::{Domain, Socket, Type};
 
 use crate::refuse::errno;
 
-/// UDP sockets to each server: that many source ports must an attacker guess among who forges answers (RFC 5452).
+/// Number of UDP sockets for each server. An attacker who forges answers must guess among their source ports (RFC
+/// 5452).
 const UDP_EACH: usize = 4;
-/// TCP sockets together, for answers that did not fit.
+/// Number of TCP sockets for all servers, for answers that do not fit a datagram.
 const TCP_ALL: usize = 2;
 
-/// Sockets, and the servers that no route leads to.
+/// Upstream sockets, and the servers without a route.
 #[derive(Debug, Default)]
 pub(crate) struct Upstreams {
     pub(crate) names: Vec<UpstreamName>,
@@ -25,7 +26,7 @@ pub(crate) struct Upstreams {
 }
 
 impl Upstreams {
-    /// Opens them.
+    /// Opens sockets to the servers, with this mark.
     pub(crate) fn open(servers: &[SocketAddr], mark: u32) -> Result<Self, Errno> {
         let mut upstreams = Self::default();
         for server in servers {

@@ -1,11 +1,11 @@
-//! Who gets in, what may be said, and what stays untouched.
+//! Tests of the helper's limits: users, requests, ranges, and state of the laptop that stays unchanged.
 
 #![allow(
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "helpers of tests are tests"
+    reason = "functions of tests may panic and print"
 )]
 
 mod laptop;
@@ -34,7 +34,7 @@ use slipway_problem::Fault as _;
 
 #[test]
 #[ignore = "needs root"]
-fn every_range_rule_holds_at_the_border() {
+fn every_rule_about_ranges_holds() {
     on_a_laptop(|laptop| async move {
         run("ip link add docker0 type veth peer name docker1");
         run("ip addr add 172.17.0.1/16 dev docker0");
@@ -91,9 +91,9 @@ fn every_range_rule_holds_at_the_border() {
             .await
             .up(&plan(&["10.96.0.0/12", "8.8.8.8", "10.60.1.0/24"]), None)
             .await;
-        let up = up.expect("and what is left is routed");
+        let up = up.expect("parts without conflicts are routed");
         let HelperRefusal::Conflicts(found) = refusal("10.100.0.0/16").await else {
-            panic!("two sessions, one range")
+            panic!("two sessions have one range")
         };
         assert_eq!(
             (found[0].with, found[0].device.as_str()),
@@ -105,7 +105,7 @@ fn every_range_rule_holds_at_the_border() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_clusters_word_moves_nothing_of_others() {
+fn a_cluster_cannot_claim_addresses_of_others() {
     on_a_laptop(|laptop| async move {
         run("ip link add wg0 type veth peer name wg1");
         run("ip link set wg0 up");
@@ -139,12 +139,12 @@ fn a_clusters_word_moves_nothing_of_others() {
             );
         }
 
-        // What nobody else has may be learned, also beside a VPN for the whole Internet.
+        // An address that no other network has may be learned, even beside a VPN for the whole Internet.
         up.lease
             .add(by(RouteOrigin::Learned, &["172.20.1.5"]))
             .await
             .expect("learned");
-        // What the cluster declares or the user names is theirs to say.
+        // A part of a VPN may be declared by the cluster or named by the user.
         up.lease
             .add(by(RouteOrigin::Declared, &["10.20.0.0/16"]))
             .await
@@ -153,7 +153,7 @@ fn a_clusters_word_moves_nothing_of_others() {
             .add(by(RouteOrigin::User, &["1.1.1.1", "10.30.30.40"]))
             .await
             .expect("named");
-        // By the user's word, the same address is another request.
+        // The same address with the origin "user" is another request.
         up.lease
             .add(by(RouteOrigin::User, &["172.20.1.5"]))
             .await
@@ -169,7 +169,7 @@ fn a_clusters_word_moves_nothing_of_others() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_clusters_domain_is_none_of_the_laptops() {
+fn a_cluster_cannot_claim_a_search_domain() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
         let before = laptop.trace();
@@ -181,7 +181,7 @@ fn a_clusters_domain_is_none_of_the_laptops() {
             let dns = DnsPlan::new(zones, 5353.try_into().expect("port"), DnsModeChoice::Redirect);
             Plan::new([], Some(dns.expect("plan"))).expect("plan")
         };
-        // The laptop searches lan.example.
+        // lan.example is a search domain of the laptop.
         for domain in ["lan.example", "k8s.lan.example"] {
             let refused = connect().await.up(&named(domain), None).await;
             assert!(
@@ -206,7 +206,7 @@ fn a_clusters_domain_is_none_of_the_laptops() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_range_that_is_never_right_is_no_message() {
+fn a_request_with_a_reserved_range_is_invalid() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
         let before = laptop.trace();
@@ -226,10 +226,11 @@ fn a_range_that_is_never_right_is_no_message() {
                     r#"{{"up":{{"routes":[{{"net":"{range}","origin":"user"}}],"dns":null,"prefer":null}}}}"#
                 ),
             );
-            assert_eq!(rest(&mut stream), "", "{range}: closed without a word");
+            assert_eq!(rest(&mut stream), "", "{range}: closed without a reply");
         }
         assert_eq!(laptop.trace(), before);
-        let _still_serving = connect().await;
+        // The helper still serves.
+        let _client = connect().await;
     });
 }
 
@@ -238,7 +239,7 @@ fn a_range_that_is_never_right_is_no_message() {
 fn only_the_named_user_is_served() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper_with(&["--allow-uid", "4242"]);
-        let refused = Client::connect(DEFAULT_SOCKET).await.expect_err("we are user 0");
+        let refused = Client::connect(DEFAULT_SOCKET).await.expect_err("the test runs as user 0");
         let ClientError::Refused(refusal) = refused else {
             panic!("{refused}")
         };
@@ -252,14 +253,14 @@ fn only_the_named_user_is_served() {
         assert_eq!(
             mode(DEFAULT_SOCKET),
             0o666,
-            "the peer's user decides, not the file's mode"
+            "the helper checks the peer's user, so the file is open to all"
         );
     });
 }
 
 #[test]
 #[ignore = "needs root"]
-fn another_version_is_told_what_to_do() {
+fn a_client_of_another_version_gets_a_remedy() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
         let ours = Version::OURS;
@@ -292,7 +293,7 @@ fn another_version_is_told_what_to_do() {
 
 #[test]
 #[ignore = "needs root"]
-fn what_is_no_message_ends_the_connection_and_nothing_else() {
+fn an_invalid_message_ends_only_its_connection() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
         let up = connect()
@@ -323,16 +324,16 @@ fn what_is_no_message_ends_the_connection_and_nothing_else() {
         silent
             .set_read_timeout(Some(Duration::from_secs(8)))
             .expect("timeout");
-        assert_eq!(rest(&mut silent), "", "who does not say Hello is not waited for");
+        assert_eq!(rest(&mut silent), "", "a silent client is disconnected");
 
-        assert_eq!(laptop.trace(), before, "another's lease is not touched");
+        assert_eq!(laptop.trace(), before, "another client's lease is unchanged");
         drop(up);
     });
 }
 
 #[test]
 #[ignore = "needs root"]
-fn a_user_has_eight_leases_and_the_ninth_waits_for_one_to_end() {
+fn the_ninth_lease_of_a_user_is_refused() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
         let mut held = Vec::new();
@@ -349,9 +350,9 @@ fn a_user_has_eight_leases_and_the_ninth_waits_for_one_to_end() {
             .await
             .up(&plan(&["10.8.0.0/16"]), None)
             .await
-            .expect_err("eight is enough")
+            .expect_err("the limit is eight")
         else {
-            panic!("lost")
+            panic!("the connection is lost")
         };
         assert_eq!(refusal, HelperRefusal::TooManyLeases { limit: 8 });
         held.remove(3).lease.down().await.expect("down");
@@ -362,7 +363,7 @@ fn a_user_has_eight_leases_and_the_ninth_waits_for_one_to_end() {
 
 #[test]
 #[ignore = "needs root"]
-fn connections_are_limited_and_come_back() {
+fn a_closed_connection_makes_room_for_another() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
         let mut held = Vec::new();
@@ -386,7 +387,7 @@ fn connections_are_limited_and_come_back() {
 
 #[test]
 #[ignore = "needs root"]
-fn what_others_made_stays_and_what_we_left_is_swept() {
+fn the_start_removes_only_the_helpers_own_leftovers() {
     on_a_laptop(|laptop| async move {
         run("ip tuntap add dev slipway0 mode tun");
         run("ip addr add 198.18.0.1/30 dev slipway0");
@@ -404,7 +405,7 @@ fn what_others_made_stays_and_what_we_left_is_swept() {
         assert_eq!(
             laptop.trace(),
             others,
-            "ours is gone before anybody is served, theirs is not"
+            "only the helper's leftovers are gone before it serves"
         );
 
         let up = connect()
@@ -415,12 +416,12 @@ fn what_others_made_stays_and_what_we_left_is_swept() {
         assert_eq!(
             up.lease.granted().tun_name,
             "slipway1",
-            "a device that is there is not taken over"
+            "an existing device is not taken over"
         );
         assert_eq!(
             up.lease.granted().address.to_string(),
             "198.18.64.1",
-            "nor its addresses"
+            "addresses in use are not taken over"
         );
         up.lease.down().await.expect("down");
         laptop.looks_like(&others).await;
@@ -453,7 +454,7 @@ fn only_one_capability_is_kept_however_it_is_started() {
             .await
             .up(&redirect_plan(&["10.96.0.0/16"], 5353), None)
             .await
-            .expect("it is enough");
+            .expect("the capability is enough");
         drop(up);
         let status = std::fs::read_to_string(format!("/proc/{}/status", as_root.pid())).expect("status");
         assert!(status.contains("CapBnd:\t0000000000001000"), "{status}");
@@ -470,7 +471,7 @@ fn only_one_capability_is_kept_however_it_is_started() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_second_helper_does_not_take_the_first_ones_place() {
+fn a_second_helper_does_not_replace_the_first() {
     on_a_laptop(|laptop| async move {
         let mut first = laptop.helper();
         let second = Command::new(helper_path())
@@ -481,14 +482,15 @@ fn a_second_helper_does_not_take_the_first_ones_place() {
         assert!(String::from_utf8_lossy(&second.stderr).contains("another slipway-helper listens"));
         let _client = connect().await;
         first.signal(Signal::SIGKILL);
-        let _after_a_crash = laptop.helper();
+        // The socket that the crash left is replaced.
+        let _helper = laptop.helper();
         let _client = connect().await;
     });
 }
 
 #[test]
 #[ignore = "needs root"]
-fn a_folder_of_somebody_else_is_refused() {
+fn a_folder_of_another_user_is_refused() {
     on_a_laptop(|_laptop| async move {
         run("install -d -o 4242 /run/theirs");
         run("install -m 600 /dev/null /run/secret");
@@ -502,12 +504,12 @@ fn a_folder_of_somebody_else_is_refused() {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
                     let swap = RenameFlags::RENAME_EXCHANGE;
-                    // Fails while there is nothing to swap yet.
+                    // Fails until the socket exists.
                     let _ = renameat2(AT_FDCWD, socket, AT_FDCWD, link, swap);
                 }
             });
             for _ in 0..20 {
-                // One that starts would not end by itself.
+                // A helper that starts would not end by itself.
                 let mut start = Command::new("timeout");
                 start.args(["--signal=KILL", "1"]).arg(helper_path());
                 let started = start.arg("--socket").arg(socket).output().expect("ran");
@@ -539,7 +541,7 @@ fn the_umask_changes_neither_socket_nor_folder() {
 
 #[test]
 #[ignore = "needs root"]
-fn the_log_says_why_and_advises_nobody() {
+fn the_log_has_causes_without_remedies() {
     on_a_laptop(|_laptop| async move {
         run("chown 0:0 /run/slipway-helper");
         let script = "exec \"$0\" --allow-uid 0 2>/run/log";
@@ -555,18 +557,18 @@ fn the_log_says_why_and_advises_nobody() {
         let log = log();
         assert!(log.contains("helper-refused"), "{log}");
         assert!(log.contains("this connection has no lease"), "{log}");
-        for advice in ["ask for one first", "allow_ranges"] {
-            assert!(!log.contains(advice), "{log}");
+        for remedy in ["ask for a lease first", "allow_ranges"] {
+            assert!(!log.contains(remedy), "{log}");
         }
     });
 }
 
-/// Who may do what with a file.
+/// Permission bits of a file.
 fn mode(path: &str) -> u32 {
-    std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777
+    std::fs::metadata(path).expect("it exists").permissions().mode() & 0o777
 }
 
-/// What a lease for that range is refused with.
+/// Asks for a lease of a range and returns the refusal.
 async fn refusal(range: &str) -> HelperRefusal {
     match connect().await.up(&plan(&[range]), None).await {
         Ok(_) => panic!("{range} was granted"),
@@ -589,7 +591,7 @@ fn kept(helper: &Helper) -> (String, String, String) {
     (field("CapEff:"), field("NoNewPrivs:"), field("Uid:"))
 }
 
-/// A connection that has said Hello, to say other things on than a client would.
+/// Connects and exchanges Hello, for messages that a client would not send.
 fn greeted() -> UnixStream {
     let mut stream = UnixStream::connect(DEFAULT_SOCKET).expect("connected");
     stream.set_read_timeout(Some(WAIT)).expect("timeout");
@@ -612,7 +614,7 @@ fn say(stream: &mut UnixStream, body: &str) {
     stream.write_all(body.as_bytes()).expect("sent");
 }
 
-/// Everything until the helper closes the connection.
+/// Reads until the helper closes the connection.
 fn rest(stream: &mut UnixStream) -> String {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).expect("closed in time");

@@ -1,11 +1,11 @@
-//! What needs a system bus: names through systemd-resolved, and polkit's word on who may connect.
+//! Tests that need a system bus: DNS through systemd-resolved, and authorization by polkit.
 
 #![allow(
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "helpers of tests are tests"
+    reason = "functions of tests may panic and print"
 )]
 
 mod laptop;
@@ -30,7 +30,7 @@ const PACKAGING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging");
 
 #[test]
 #[ignore = "needs root"]
-fn resolved_is_told_about_the_sessions_names_and_nothing_else() {
+fn resolved_gets_exactly_the_settings_of_the_lease() {
     on_a_laptop(|laptop| async move {
         let _bus = start_bus(&laptop);
         point_programs_at_resolved(&laptop);
@@ -38,8 +38,8 @@ fn resolved_is_told_about_the_sessions_names_and_nothing_else() {
         let status = connect().await.status().await.expect("status");
         assert_eq!(status.names, Ok(DnsMode::Redirect), "resolved is not there yet");
 
-        let told = Told::default();
-        let resolved = scripted_resolved(&told).await;
+        let calls = Calls::default();
+        let resolved = scripted_resolved(&calls).await;
         let mut up = connect()
             .await
             .up(&names_plan(DnsModeChoice::Auto), None)
@@ -47,7 +47,7 @@ fn resolved_is_told_about_the_sessions_names_and_nothing_else() {
             .expect("a lease");
         let dns = up.lease.granted().dns.clone().expect("names");
         assert_eq!(dns.mode, DnsMode::Resolved);
-        assert!(laptop.trace().tables.is_empty(), "nothing is redirected");
+        assert!(laptop.trace().tables.is_empty(), "no query is redirected");
         assert!(
             up.upstreams
                 .iter()
@@ -56,40 +56,40 @@ fn resolved_is_told_about_the_sessions_names_and_nothing_else() {
         );
         let index = index_of(&up.lease.granted().tun_name);
         let expected = settings(index, up.lease.granted().resolver);
-        assert_eq!(told.take(), expected);
+        assert_eq!(calls.take(), expected);
 
-        // resolved is restarted and has forgotten everything.
+        // A restarted resolved has lost its settings.
         drop(resolved);
-        let _resolved = scripted_resolved(&told).await;
-        told.wait_for(expected.len()).await;
-        assert_eq!(told.take(), expected);
+        let _resolved = scripted_resolved(&calls).await;
+        calls.wait_for(expected.len()).await;
+        assert_eq!(calls.take(), expected);
 
         let reverted = [format!("RevertLink {index}"), "FlushCaches".to_owned()];
         up.lease
             .update(&names_plan(DnsModeChoice::Redirect))
             .await
-            .expect("the other way");
-        assert_eq!(told.take(), reverted);
+            .expect("the other mode");
+        assert_eq!(calls.take(), reverted);
         assert!(laptop.trace().tables.contains("slipway-0"));
         up.lease
             .update(&names_plan(DnsModeChoice::Resolved))
             .await
             .expect("and back");
-        assert_eq!(told.take(), expected);
+        assert_eq!(calls.take(), expected);
         assert!(laptop.trace().tables.is_empty());
 
         up.lease.down().await.expect("down");
-        assert_eq!(told.take(), reverted);
+        assert_eq!(calls.take(), reverted);
     });
 }
 
 #[test]
 #[ignore = "needs root"]
-fn a_system_bus_that_says_nothing_is_as_none() {
+fn a_silent_system_bus_counts_as_missing() {
     on_a_laptop(|laptop| async move {
         point_programs_at_resolved(&laptop);
         std::fs::create_dir_all("/run/dbus").expect("folder");
-        // Its queue takes connections, and nobody ever looks at them.
+        // The socket's queue takes connections, but no program accepts them.
         let _bus = UnixListener::bind("/run/dbus/system_bus_socket").expect("a socket");
         let for_all = Permissions::from_mode(0o666);
         std::fs::set_permissions("/run/dbus/system_bus_socket", for_all).expect("a mode");
@@ -120,10 +120,10 @@ fn a_system_bus_that_says_nothing_is_as_none() {
 
 #[test]
 #[ignore = "needs root"]
-fn the_real_resolved_asks_the_session_about_its_names_only() {
+fn real_resolved_asks_the_session_only_for_its_names() {
     on_a_laptop(|laptop| async move {
         let _bus = start_bus(&laptop);
-        // Only the package's rule lets the helper's user do this.
+        // Only the package's polkit rule allows this to the helper's user.
         let _polkit = start_polkit(&laptop, "");
         let _resolved = start_resolved(&laptop);
         let _helper = laptop.helper();
@@ -145,7 +145,7 @@ fn the_real_resolved_asks_the_session_about_its_names_only() {
         assert_eq!(
             asked("www.example.com"),
             None,
-            "public names stay where they were"
+            "public names are asked of the laptop's name server"
         );
         assert_eq!(asked("db.svc"), Some("db.svc".to_owned()));
         up.lease.down().await.expect("down");
@@ -163,7 +163,7 @@ fn polkit_decides_who_may_connect() {
         let said = as_user(DEV_UID);
         assert!(
             said.contains("polkit did not allow dev.slipway.helper.connect"),
-            "nobody has said yes: {said}"
+            "polkit has not asked the user: {said}"
         );
         assert!(said.contains("status is open to all"), "{said}");
         assert_eq!(laptop.trace(), before);
@@ -172,7 +172,7 @@ fn polkit_decides_who_may_connect() {
 
 #[test]
 #[ignore = "needs root"]
-fn who_polkit_allows_gets_a_lease() {
+fn a_user_whom_polkit_allows_gets_a_lease() {
     on_a_laptop(|laptop| async move {
         let _bus = start_bus(&laptop);
         let rule = "polkit.addRule(function (action, subject) {
@@ -189,7 +189,7 @@ fn who_polkit_allows_gets_a_lease() {
 
 #[test]
 #[ignore = "needs root"]
-fn without_polkit_nobody_but_root_gets_a_lease() {
+fn without_polkit_only_root_gets_a_lease() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper_with(&[]);
         let said = as_user(DEV_UID);
@@ -232,7 +232,7 @@ fn names_plan(mode: DnsModeChoice) -> Plan {
     Plan::new(routes(&["10.96.0.0/16"]), Some(dns)).expect("plan")
 }
 
-/// What [`names_plan`] comes to: search domains first, each domain once.
+/// Calls for [`names_plan`]: search domains first, each domain once.
 fn settings(index: i32, resolver: std::net::Ipv4Addr) -> Vec<String> {
     vec![
         format!("SetLinkDefaultRoute {index} false"),
@@ -255,11 +255,11 @@ fn index_of(device: &str) -> i32 {
         .expect("small")
 }
 
-/// What a resolved was told, in order.
+/// Calls that the scripted resolved received, in order.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<String>>>);
+struct Calls(Arc<Mutex<Vec<String>>>);
 
-impl Told {
+impl Calls {
     fn add(&self, words: String) {
         self.0.lock().expect("whole").push(words);
     }
@@ -274,22 +274,22 @@ impl Told {
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(WAIT, enough).await.expect("told in time");
+        tokio::time::timeout(WAIT, enough).await.expect("called in time");
     }
 }
 
-/// Has programs ask resolved, and resolved a name server of the laptop.
+/// Configures programs to ask resolved, and resolved to ask the laptop's name server.
 fn point_programs_at_resolved(laptop: &Laptop) {
     laptop.set_resolv_conf("nameserver 127.0.0.53\n");
     std::fs::create_dir_all("/run/systemd/resolve").expect("folder");
     std::fs::write("/run/systemd/resolve/resolv.conf", "nameserver 10.77.0.1\n").expect("file");
 }
 
-/// A resolved that writes down what it is told.
-async fn scripted_resolved(told: &Told) -> zbus::Connection {
+/// Starts a fake resolved that records the calls it receives.
+async fn scripted_resolved(calls: &Calls) -> zbus::Connection {
     zbus::connection::Builder::system()
         .expect("bus")
-        .serve_at("/org/freedesktop/resolve1", ScriptedResolved(told.clone()))
+        .serve_at("/org/freedesktop/resolve1", ScriptedResolved(calls.clone()))
         .expect("object")
         .name("org.freedesktop.resolve1")
         .expect("name")
@@ -298,7 +298,7 @@ async fn scripted_resolved(told: &Told) -> zbus::Connection {
         .expect("resolved starts")
 }
 
-struct ScriptedResolved(Told);
+struct ScriptedResolved(Calls);
 
 #[zbus::interface(name = "org.freedesktop.resolve1.Manager")]
 impl ScriptedResolved {
@@ -352,7 +352,7 @@ impl ScriptedResolved {
     }
 }
 
-/// A process of the laptop's, ended with the test.
+/// Process on the test laptop, which ends with the test.
 struct Service(Child);
 
 impl Drop for Service {
@@ -362,7 +362,7 @@ impl Drop for Service {
     }
 }
 
-/// Starts a system bus of the laptop's own.
+/// Starts a system bus on the test laptop.
 fn start_bus(laptop: &Laptop) -> Service {
     laptop.add_users(&[
         ("slipway-helper", HELPER_UID),
@@ -393,7 +393,7 @@ fn start_bus(laptop: &Laptop) -> Service {
     Service(daemon)
 }
 
-/// A DNS question for the address of a name (RFC 1035 section 4.1).
+/// Returns a DNS question for the address of a name (RFC 1035 section 4.1).
 fn question(name: &str) -> Vec<u8> {
     let mut message = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     for label in name.split('.') {
@@ -404,7 +404,7 @@ fn question(name: &str) -> Vec<u8> {
     message
 }
 
-/// The name in the next DNS query to the resolver that comes out of the device.
+/// Returns the name in the next DNS query to the resolver that the device delivers.
 fn next_query(tun: &OwnedFd, resolver: [u8; 4]) -> Option<String> {
     loop {
         let mut ready = [PollFd::new(tun.as_fd(), PollFlags::POLLIN)];
@@ -429,12 +429,12 @@ fn next_query(tun: &OwnedFd, resolver: [u8; 4]) -> Option<String> {
     }
 }
 
-/// Where resolved is: on the system, or in a package that was unpacked somewhere.
+/// Root folder of systemd-resolved: the system's, or that of an unpacked package (`SLIPWAY_TEST_RESOLVED`).
 fn resolved_root() -> PathBuf {
     std::env::var_os("SLIPWAY_TEST_RESOLVED").map_or(PathBuf::from("/"), PathBuf::from)
 }
 
-/// The real systemd-resolved, from the system or from a package that was unpacked somewhere.
+/// Starts the real systemd-resolved of [`resolved_root`].
 fn start_resolved(laptop: &Laptop) -> Service {
     let place = resolved_root().join("usr/lib/systemd/systemd-resolved");
     assert!(
@@ -454,7 +454,7 @@ fn start_resolved(laptop: &Laptop) -> Service {
     resolved
 }
 
-/// Waits until somebody owns a name on the system bus.
+/// Waits until a program owns a name on the system bus.
 fn wait_for_owner(name: &str) {
     laptop::wait_until(name, || {
         let owner = Command::new("dbus-send")
@@ -471,7 +471,7 @@ fn wait_for_owner(name: &str) {
     });
 }
 
-/// The real polkit, with the package's action and rule, and one rule more.
+/// Starts the real polkit with the package's action and rule, and one more rule.
 fn start_polkit(laptop: &Laptop, rule: &str) -> Service {
     let daemon = "/usr/lib/polkit-1/polkitd";
     let resolved = resolved_root().join("usr/share/polkit-1/actions/org.freedesktop.resolve1.policy");

@@ -1,11 +1,11 @@
-//! What a lease gives, and that nothing is left of it, with the real helper on a laptop of its own.
+//! Tests of leases: their effects, and that no trace is left, with the real helper on a separate test laptop.
 
 #![allow(
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "helpers of tests are tests"
+    reason = "functions of tests may panic and print"
 )]
 
 mod laptop;
@@ -88,7 +88,7 @@ fn down_leaves_nothing() {
         } = full_lease(&laptop).await;
         let tally = lease.down().await.expect("down");
         assert_eq!(tally.routes, 2);
-        // The session's descriptors are still open: nothing hangs on them.
+        // All is undone although the session's descriptors are still open.
         laptop.looks_like(&before).await;
         drop((tun, upstreams));
     });
@@ -129,7 +129,7 @@ fn a_killed_session_leaves_nothing() {
             assert_ne!(
                 std::io::BufRead::read_line(&mut said, &mut line).expect("its output"),
                 0,
-                "it ended early"
+                "the session ended early"
             );
         }
         assert!(laptop.trace().has_route("10.96.0.0/16 dev slipway0"));
@@ -141,7 +141,7 @@ fn a_killed_session_leaves_nothing() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_killed_helper_is_noticed_and_leaves_nothing_once_the_device_is_closed() {
+fn a_killed_helper_leaves_nothing_but_the_open_device() {
     on_a_laptop(|laptop| async move {
         let mut helper = laptop.helper();
         let before = laptop.trace();
@@ -159,7 +159,7 @@ fn a_killed_helper_is_noticed_and_leaves_nothing_once_the_device_is_closed() {
         );
         assert!(
             after.has_route("10.96.0.0/16 dev slipway0"),
-            "the descriptor keeps the routes, so the session must let go"
+            "the descriptor keeps the routes until the session closes it"
         );
         drop((tun, upstreams));
         laptop.looks_like(&before).await;
@@ -174,14 +174,14 @@ fn a_killed_helper_is_noticed_and_leaves_nothing_once_the_device_is_closed() {
         assert_eq!(
             again.lease.granted().address,
             granted.address,
-            "open connections go on"
+            "open connections continue"
         );
     });
 }
 
 #[test]
 #[ignore = "needs root"]
-fn a_helper_that_is_told_to_stop_leaves_nothing() {
+fn a_stopped_helper_leaves_nothing() {
     on_a_laptop(|laptop| async move {
         let mut helper = laptop.helper();
         let before = laptop.trace();
@@ -191,14 +191,14 @@ fn a_helper_that_is_told_to_stop_leaves_nothing() {
         laptop.looks_like(&before).await;
         assert!(
             !std::path::Path::new(slipway_helper_api::DEFAULT_SOCKET).exists(),
-            "nor its socket"
+            "the socket is removed as well"
         );
     });
 }
 
 #[test]
 #[ignore = "needs root"]
-fn an_update_changes_what_differs_and_all_or_nothing() {
+fn an_update_applies_only_differences_or_nothing() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
         let mut up = connect()
@@ -216,7 +216,7 @@ fn an_update_changes_what_differs_and_all_or_nothing() {
         );
         assert!(!trace.has_route("10.244.0.0/16"));
 
-        // 10.77.0.0/24 is the LAN's.
+        // 10.77.0.0/24 is the LAN.
         let refused = up.lease.update(&plan(&["10.200.0.0/16", "10.76.0.0/15"])).await;
         assert!(matches!(refused, Err(ClientError::Refused(_))), "{refused:?}");
         let after = laptop.trace();
@@ -292,7 +292,7 @@ fn ipv6_networks_are_routed_too() {
         assert_eq!(
             (packet[0] >> 4, &packet[48..]),
             (6, &b"ping"[..]),
-            "and nothing of the kernel's own before it"
+            "the kernel sent no packet of its own before"
         );
     });
 }
@@ -326,7 +326,7 @@ fn read_packet(tun: &OwnedFd) -> Vec<u8> {
     packet
 }
 
-/// The UDP packet sent back: addresses and ports swapped, which leaves the checksums right.
+/// Returns the UDP packet with addresses and ports swapped, which keeps the checksums valid.
 fn answer_to(packet: &[u8]) -> Vec<u8> {
     let mut answer = packet.to_vec();
     let (source, destination) = (packet[12..16].to_vec(), packet[16..20].to_vec());

@@ -1,11 +1,11 @@
-//! The files that the package puts around the helper.
+//! Tests of the systemd unit in `packaging`.
 
 #![allow(
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "helpers of tests are tests"
+    reason = "functions of tests may panic and print"
 )]
 
 use std::process::Command;
@@ -17,7 +17,7 @@ const UNIT: &str = concat!(
 
 #[test]
 #[ignore = "needs systemd-analyze"]
-fn the_unit_is_exposed_to_two_of_ten_at_most() {
+fn the_units_exposure_is_two_of_ten_at_most() {
     let analyzed = Command::new("systemd-analyze")
         .args(["security", "--offline=true", "--no-pager", UNIT])
         .output()
@@ -38,7 +38,7 @@ fn the_unit_is_exposed_to_two_of_ten_at_most() {
 }
 
 #[test]
-fn the_unit_does_not_silence_the_sockets_that_sessions_were_handed() {
+fn the_unit_does_not_break_the_sockets_of_sessions() {
     let unit = std::fs::read_to_string(UNIT).expect("the unit");
     let sets = |key: &str| unit.lines().any(|line| line.starts_with(key));
     assert!(sets("AmbientCapabilities=CAP_NET_ADMIN") && sets("CapabilityBoundingSet=CAP_NET_ADMIN"));

@@ -1,11 +1,11 @@
-//! Names by redirect: the laptop's queries reach the session, the session's reach the laptop's name server.
+//! Tests of the DNS redirect: queries of programs reach the session, those of the session reach the name server.
 
 #![allow(
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "helpers of tests are tests"
+    reason = "functions of tests may panic and print"
 )]
 
 mod laptop;
@@ -22,7 +22,7 @@ use slipway_helper_client::{Plan, UpError, Upstream};
 
 #[test]
 #[ignore = "needs root"]
-fn queries_land_at_the_session_and_its_own_reach_the_name_server() {
+fn only_the_sessions_own_queries_pass_the_redirect() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
         let port = session_resolver("session");
@@ -86,7 +86,7 @@ fn queries_land_at_the_session_and_its_own_reach_the_name_server() {
 
 #[test]
 #[ignore = "needs root"]
-fn the_youngest_session_hears_first_and_none_hears_itself() {
+fn queries_pass_from_the_youngest_session_to_the_oldest() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
         let first = connect()
@@ -107,13 +107,13 @@ fn the_youngest_session_hears_first_and_none_hears_itself() {
         let slots = [&first, &second, &third].map(|up| up.lease.granted().slot.get());
         assert_eq!(slots, [0, 1, 2]);
         assert_eq!(ask_udp(server()).as_deref(), Some("third:who"));
-        let heard = |mut upstreams: Vec<Upstream>| ask_on(&UdpSocket::from(upstreams.remove(0).socket));
-        assert_eq!(heard(third.upstreams).as_deref(), Some("second:who"));
-        assert_eq!(heard(second.upstreams).as_deref(), Some("first:who"));
+        let asked = |mut upstreams: Vec<Upstream>| ask_on(&UdpSocket::from(upstreams.remove(0).socket));
+        assert_eq!(asked(third.upstreams).as_deref(), Some("second:who"));
+        assert_eq!(asked(second.upstreams).as_deref(), Some("first:who"));
         assert_eq!(
-            heard(first.upstreams).as_deref(),
+            asked(first.upstreams).as_deref(),
             Some("lan:who"),
-            "public names do not go round in circles"
+            "queries for public names do not loop"
         );
 
         second.lease.down().await.expect("down");
@@ -125,13 +125,13 @@ fn the_youngest_session_hears_first_and_none_hears_itself() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_name_server_without_a_route_is_heard_all_the_same() {
+fn queries_to_an_unreachable_name_server_are_redirected() {
     on_a_laptop(|laptop| async move {
         laptop.set_resolv_conf("nameserver 172.29.0.53\nnameserver 127.0.0.1\nnameserver fd00::53\n");
         run("ip route del default");
         let _helper = laptop.helper();
         let lost: SocketAddr = "172.29.0.53:53".parse().expect("address");
-        assert_eq!(ask_udp(lost), None, "no route, so not even the redirect sees it");
+        assert_eq!(ask_udp(lost), None, "without a route the query fails before the redirect");
         let port = session_resolver("session");
         let six = answer_as("session", SocketAddr::new("::1".parse().expect("address"), port));
         assert_eq!(six, port);
@@ -163,7 +163,7 @@ fn a_name_server_without_a_route_is_heard_all_the_same() {
             up.upstreams
         );
 
-        // The laptop comes to a network where the server can be reached.
+        // The laptop moves to a network in which a name server is reachable.
         run("ip route add default via 10.77.0.1");
         laptop.set_resolv_conf(&format!("nameserver {NAME_SERVER}\n"));
         let upstreams = up.lease.refresh_dns().await.expect("read again");
@@ -175,7 +175,7 @@ fn a_name_server_without_a_route_is_heard_all_the_same() {
 
 #[test]
 #[ignore = "needs root"]
-fn names_can_be_turned_on_and_off_while_the_lease_lives() {
+fn dns_can_be_switched_on_and_off_during_a_lease() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
         let mut up = connect()
@@ -200,7 +200,7 @@ fn names_can_be_turned_on_and_off_while_the_lease_lives() {
 
 #[test]
 #[ignore = "needs root"]
-fn others_can_neither_delete_nor_change_the_table() {
+fn other_programs_cannot_delete_the_table() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
         assert_eq!(delete_table("slipway-0"), Err(Errno::ENOENT));
@@ -216,7 +216,7 @@ fn others_can_neither_delete_nor_change_the_table() {
 
 #[test]
 #[ignore = "needs root"]
-fn resolved_is_not_pretended() {
+fn the_resolved_mode_is_refused_without_resolved() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();
         let dns = redirect_plan(&[], 5353).dns().cloned().expect("names");

@@ -1,4 +1,4 @@
-//! Addresses of the laptop as they change. A connection from an address that is gone is dead, and no error reports it.
+//! Address watch of the laptop: reports changes. A connection from a removed address is dead, but gets no error.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -10,7 +10,7 @@ use nix::ifaddrs::getifaddrs;
 use rtnetlink::{MulticastGroup, new_multicast_connection};
 use tokio_util::task::AbortOnDropHandle;
 
-/// The addresses of every device, and the kernel's messages about them.
+/// Addresses of all devices, with the kernel's messages about changes.
 pub struct Addresses {
     messages: Option<Messages>,
     known: BTreeSet<IpAddr>,
@@ -22,12 +22,12 @@ struct Messages {
 }
 
 impl Addresses {
-    /// Watches them from now on. Where the kernel sends no messages, no change is seen.
+    /// Starts to watch the addresses. Without messages from the kernel no change is noticed.
     #[must_use]
     pub fn watch() -> Self {
         let messages = Messages::receive();
         if let Err(error) = &messages {
-            tracing::info!(%error, "changes of addresses are not seen");
+            tracing::info!(%error, "cannot watch the laptop's addresses");
         }
         Self {
             messages: messages.ok(),
@@ -35,14 +35,14 @@ impl Addresses {
         }
     }
 
-    /// Waits until the laptop has other addresses. Cancel-safe.
+    /// Waits until the laptop's addresses change. Cancel-safe.
     pub async fn changed(&mut self) {
         while let Some(messages) = &mut self.messages {
             if messages.stream.next().await.is_none() {
                 self.messages = None;
                 continue;
             }
-            // There is a message as well for an address that a router announces again.
+            // The kernel also sends a message when a router announces an address again.
             let now = present();
             if now != self.known {
                 self.known = now;
@@ -64,7 +64,7 @@ impl Messages {
     }
 }
 
-/// Every address of every device.
+/// Returns the addresses of all devices.
 fn present() -> BTreeSet<IpAddr> {
     let addresses = getifaddrs().into_iter().flatten();
     addresses

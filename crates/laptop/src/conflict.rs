@@ -1,4 +1,4 @@
-//! Rule about networks that the laptop uses itself.
+//! Conflicts: networks that the laptop itself uses and a route to the cluster would take.
 
 use std::net::IpAddr;
 
@@ -7,39 +7,41 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::route::{KnownRoute, Maker};
 
-/// A network, or an address, that the laptop uses.
+/// Network or address that the laptop uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InUse {
-    /// What is used.
+    /// The network or address.
     pub net: IpNet,
-    /// By which device, for people; empty where none is known.
+    /// Its device, for people; empty if none is known.
     pub device: String,
-    /// For what.
+    /// Its use.
     pub holder: Holder,
 }
 
-/// What a network is to the laptop.
+/// Use of a network by the laptop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holder {
-    /// A route leads through it.
+    /// Gateway of a route.
     Gateway,
-    /// The laptop is attached to it: a LAN, a bridge of containers.
+    /// Network to which the laptop is attached: a LAN, a bridge of containers.
     Attached,
-    /// A session on this laptop has it.
+    /// Network of a session on this laptop.
     Session,
-    /// It is routed elsewhere.
+    /// Network that is routed elsewhere.
     Routed,
-    /// A name server in use.
+    /// Name server in use.
     NameServer,
 }
 
-/// What the laptop would lose if `net` were routed to a cluster. `own_index` is the device that it would be routed into, 0
-/// for one that does not exist yet; `is_learned` says that it is an address of an answer, which nobody declared.
+/// Returns the networks that the laptop would lose if `net` were routed to a cluster.
 ///
-/// A network conflicts when it contains a gateway or a name server in use, when it shares an address with a network that
-/// the laptop is attached to or that another session has, or when a network that is routed elsewhere lies in it. A wider
-/// route elsewhere, such as a company VPN's 10.0.0.0/8, is no conflict where the cluster declares a part of it or the user
-/// names one: the narrower route goes before it. An address that was only learned is left to the VPN.
+/// `own_index` is the interface index of the device for the route, 0 if it does not exist yet. `is_learned` is set for
+/// an address of a DNS answer that is neither declared by the cluster nor named by the user.
+///
+/// `net` conflicts if it contains a gateway or a name server in use, if it overlaps a network to which the laptop is
+/// attached or which another session has, or if it contains a network that is routed elsewhere. A wider route
+/// elsewhere, such as a company VPN's 10.0.0.0/8, is no conflict for a declared or named part of it, because the
+/// kernel prefers the narrower route. A learned address is left to the VPN.
 #[must_use]
 pub fn conflicts(
     net: IpNet,
@@ -54,7 +56,7 @@ pub fn conflicts(
     let mut found = Vec::new();
     for route in others {
         found.extend(with_route(net, route));
-        if is_learned && is_vpn_around(net, route) {
+        if is_learned && is_in_vpn(net, route) {
             found.push(in_use(route, route.net, Holder::Routed));
         }
     }
@@ -95,13 +97,13 @@ fn with_route(net: IpNet, route: &KnownRoute) -> Vec<InUse> {
     found
 }
 
-/// Whether an address lies in a private network that another device has. Routes of all the Internet, or of halves of it,
-/// claim no private network in particular.
-fn is_vpn_around(net: IpNet, route: &KnownRoute) -> bool {
+/// Returns whether an address lies in a private network that is routed elsewhere. Default routes and their halves do
+/// not count.
+fn is_in_vpn(net: IpNet, route: &KnownRoute) -> bool {
     route.maker == Maker::Other && is_private(route.net) && route.net != net && route.net.contains(&net)
 }
 
-/// Whether a network is one of those that everybody may use at home (RFC 1918, RFC 6598, RFC 2544, RFC 4193).
+/// Returns whether a network is for private use (RFC 1918, RFC 6598, RFC 2544, RFC 4193).
 #[must_use]
 pub fn is_private(net: IpNet) -> bool {
     const fn v4(a: u8, b: u8, prefix: u8) -> IpNet {
@@ -173,7 +175,7 @@ mod tests {
         assert_eq!(
             declared("192.168.1.128/25"),
             lan,
-            "a part of the LAN is the LAN's"
+            "a part of the LAN conflicts as well"
         );
         assert_eq!(declared("192.168.1.77/32"), lan);
         assert_eq!(declared("192.168.2.0/24"), []);
@@ -209,7 +211,7 @@ mod tests {
         assert_eq!(
             found("10.96.0.0/16", false, FIRST_SESSION),
             [],
-            "its own are not in its way"
+            "a session's own routes are no conflict"
         );
         assert_eq!(declared("10.0.0.0/16"), one("10.0.0.53/32", Holder::NameServer));
     }

@@ -1,4 +1,4 @@
-//! Kernel: the laptop's routes, through rtnetlink.
+//! Routes of the kernel, through rtnetlink.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -17,21 +17,20 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::route::{KnownRoute, Maker, PROTOCOL, RouteTo};
 
-/// A routing socket.
+/// Routing socket (rtnetlink).
 #[derive(Debug)]
 pub struct Kernel {
     handle: Handle,
-    /// The kernel answers a dump with EBUSY while another one runs on the same socket.
+    /// Lock for dumps: during a dump the kernel answers another one on the same socket with EBUSY.
     dumping: Mutex<()>,
     _driver: AbortOnDropHandle<()>,
 }
 
 impl Kernel {
-    /// Opens the socket. Needs a runtime.
+    /// Opens the socket. Needs a tokio runtime.
     ///
     /// # Errors
-    ///
-    /// The kernel's.
+    /// Errors of the kernel.
     pub fn open() -> std::io::Result<Self> {
         let (connection, handle, _) = rtnetlink::new_connection()?;
         Ok(Self {
@@ -41,24 +40,23 @@ impl Kernel {
         })
     }
 
-    /// The socket, to send it other messages. Dumps need [`dumping`](Self::dumping).
+    /// Returns the socket's handle, for other messages. Hold [`dumping`](Self::dumping) during dumps.
     #[must_use]
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
 
-    /// The right to have the kernel dump something, one dump at a time.
+    /// Waits for the lock for dumps.
     pub async fn dumping(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.dumping.lock().await
     }
 
-    /// Every unicast route of the laptop but those of the table `local`.
+    /// Returns every unicast route of the laptop, except those of the table `local`.
     ///
     /// # Errors
-    ///
-    /// The kernel's.
+    /// Errors of the kernel.
     pub async fn routes(&self) -> Result<Vec<KnownRoute>, Errno> {
-        let _alone = self.dumping().await;
+        let _lock = self.dumping().await;
         let names = self.device_names().await?;
         let mut known = Vec::new();
         for family in [
@@ -73,14 +71,13 @@ impl Kernel {
         Ok(known)
     }
 
-    /// Where the kernel would send a packet of this process to an address now, by all its tables and rules.
+    /// Returns where the kernel would send a packet of this process to an address, by all tables and rules.
     ///
     /// # Errors
-    ///
-    /// The kernel's.
+    /// Errors of the kernel.
     pub async fn route_to(&self, address: IpAddr) -> Result<RouteTo, Errno> {
         let names = {
-            let _alone = self.dumping().await;
+            let _lock = self.dumping().await;
             self.device_names().await?
         };
         let mut question = match address {
@@ -91,7 +88,7 @@ impl Kernel {
                 .destination_prefix(address, 128)
                 .build(),
         };
-        // The route, and not only where it leads.
+        // Ask for the matching route, not only for its result.
         question.header.flags |= RouteFlags::FibMatch;
         let answers = self.handle.route().get(question).execute();
         match std::pin::pin!(answers).try_next().await {
@@ -102,14 +99,14 @@ impl Kernel {
             }
             Err(error) => {
                 let errno = errno(&error);
-                // The last three: a route of the kinds unreachable, blackhole and prohibit (ip-route(8)).
-                let nowhere = [
+                // The last three stem from routes of the types unreachable, blackhole and prohibit (ip-route(8)).
+                let no_route = [
                     Errno::ENETUNREACH,
                     Errno::EHOSTUNREACH,
                     Errno::EINVAL,
                     Errno::EACCES,
                 ];
-                if nowhere.contains(&errno) {
+                if no_route.contains(&errno) {
                     Ok(RouteTo::None)
                 } else {
                     Err(errno)
@@ -140,7 +137,7 @@ fn read_route(message: &RouteMessage, names: &HashMap<u32, String>) -> Option<Kn
     if header.kind != RouteType::Unicast {
         return None;
     }
-    // The kernel leaves the destination of a default route out.
+    // The kernel omits the destination of a default route.
     let mut destination = if header.address_family == AddressFamily::Inet6 {
         IpAddr::V6(Ipv6Addr::UNSPECIFIED)
     } else {
@@ -184,7 +181,7 @@ fn gateway(attribute: &RouteAttribute) -> Option<IpAddr> {
     if let RouteAttribute::Gateway(address) = attribute {
         return ip(address);
     }
-    // An IPv4 route through an IPv6 gateway, or the other way round.
+    // An IPv4 route through an IPv6 gateway, or the reverse.
     let RouteAttribute::Via(via) = attribute else {
         return None;
     };
@@ -209,7 +206,7 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
     }
 }
 
-/// The kernel's answer in an error of the routing socket.
+/// Returns the kernel's error number in an error of the routing socket, or EIO if it has none.
 pub fn errno(error: &rtnetlink::Error) -> Errno {
     let rtnetlink::Error::NetlinkError(message) = error else {
         return Errno::EIO;

@@ -1,7 +1,7 @@
-//! This machine as the kernel and its resolver see it.
+//! Network state of this laptop: routes, addresses, DNS configuration and TUN device.
 //!
-//! The helper, the doctor, `explain` and the session look at the same laptop, so they look at it here: what one of them
-//! finds, and what another says about it, follow from the same reading and the same rule.
+//! The helper, the doctor, `explain` and the session all use this crate, so that they read the same files and tables
+//! and apply the same rules.
 //!
 //! ```text
 //! kernel ── rtnetlink ──► Kernel::routes, Kernel::route_to ──► KnownRoute ──► conflicts ──► InUse
@@ -9,10 +9,10 @@
 //! resolv.conf ──► ResolvConf      nsswitch.conf ──► HostsLine
 //! ```
 //!
-//! * [`KnownRoute`] is a route of any table; [`conflicts`] is the one rule about networks that the laptop uses itself.
-//! * [`ResolvConf`] and [`HostsLine`] are what programs read before they ask for a name.
-//! * [`tun_remedy`] says what helps where the TUN device does not open.
-//! * `Kernel` and `Addresses` ask the kernel, with the feature `kernel`. Everything else is without I/O.
+//! * [`KnownRoute`] is a route of any table; [`conflicts`] finds the networks that the laptop itself uses.
+//! * [`ResolvConf`] and [`HostsLine`] are parsed from files that programs read before they ask for a name.
+//! * [`tun_remedy`] returns the remedy for a TUN device that does not open.
+//! * `Kernel` and `Addresses` ask the kernel, with the feature `kernel`. Everything else does no I/O.
 //!
 //! The crate must not know the helper's protocol, sessions or clusters, and it changes nothing.
 

@@ -1,16 +1,16 @@
-//! Line `hosts:` of nsswitch.conf(5): whom the C library asks for a name, and in which order.
+//! Line `hosts:` of nsswitch.conf(5): the sources that the C library asks for a name, in order.
 
-/// What the C library does where the file has no such line.
+/// Sources of the C library if the file has no such line.
 const DEFAULT: &str = "files dns";
 
-/// The sources of names, in order, with what is said between them in brackets.
+/// Sources of names in order, with the actions in brackets between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostsLine {
     words: Vec<String>,
 }
 
 impl HostsLine {
-    /// Reads the text of nsswitch.conf.
+    /// Parses the text of nsswitch.conf.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let sources = text
@@ -23,27 +23,27 @@ impl HostsLine {
         }
     }
 
-    /// The line's words, for people.
+    /// Returns the line's words, for people.
     #[must_use]
     pub fn shown(&self) -> String {
         self.words.join(" ")
     }
 
-    /// Whether programs ask DNS at all.
+    /// Returns whether programs ask DNS at all, also through systemd-resolved.
     #[must_use]
     pub fn asks_dns(&self) -> bool {
         self.words.iter().any(|word| is_dns(word))
     }
 
-    /// Whether the C library asks systemd-resolved itself (nss-resolve(8)).
+    /// Returns whether the C library itself asks systemd-resolved (nss-resolve(8)).
     #[must_use]
     pub fn asks_resolved(&self) -> bool {
         self.words.iter().any(|word| word == "resolve")
     }
 
-    /// What keeps names that end in `.local` from DNS, as cluster names do: an mDNS module that takes all of them, and
-    /// ends the search where it has none. The `_minimal` modules pass on what has more than two labels, unless there is
-    /// an `/etc/mdns.allow` (nss-mdns, README).
+    /// Returns the words that keep names in `.local`, and so cluster names, from DNS: an mDNS module that takes all of
+    /// them, and an action that ends the search if it finds none. The `_minimal` modules pass on names with more than
+    /// two labels, unless there is an `/etc/mdns.allow` (nss-mdns, README).
     #[must_use]
     pub fn hides_local(&self, has_mdns_allow: bool) -> Option<String> {
         let mut module = None;
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_are_told_apart() {
+    fn dns_and_resolved_are_different_sources() {
         assert!(line("mymachines resolve [!UNAVAIL=return] files dns").asks_resolved());
         assert!(!line("files mdns4_minimal [NOTFOUND=return] dns").asks_resolved());
         assert!(line("files resolve").asks_dns());

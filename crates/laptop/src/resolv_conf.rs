@@ -1,23 +1,23 @@
-//! File `resolv.conf` (resolv.conf(5)): the name servers that programs ask, and the domains that they search.
+//! File `resolv.conf` (resolv.conf(5)): name servers and search domains of programs.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-/// The laptop's name servers and search list.
+/// Name servers and search list of a `resolv.conf`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResolvConf {
-    /// Whether the file names a server that can be understood.
+    /// Whether the file has a valid name server.
     pub names_servers: bool,
-    /// In the file's order; never empty, because without any the C library asks this host.
+    /// Name servers, in the file's order. If the file has none, this is 127.0.0.1, which the C library asks then.
     pub servers: Vec<SocketAddr>,
-    /// In the file's order, in lower case.
+    /// Search domains, in the file's order and in lower case.
     pub search: Vec<String>,
-    /// How many dots a name has that is asked for as it is first.
+    /// Number of dots from which a name is tried as it is before the search domains.
     pub ndots: u8,
 }
 
 impl ResolvConf {
-    /// Reads the text of a file. `index_of` gives the index of a device, for addresses such as `fe80::1%wlan0`. Words that
-    /// the C library would not understand are left out.
+    /// Parses the text of a file. `index_of` returns the index of a device, for addresses such as `fe80::1%wlan0`.
+    /// Words that the C library would not understand are ignored.
     #[must_use]
     pub fn parse(text: &str, index_of: impl Fn(&str) -> Option<u32>) -> Self {
         let mut servers: Vec<SocketAddr> = Vec::new();
@@ -30,11 +30,11 @@ impl ResolvConf {
                     let server = words.next().and_then(|word| parse_server(word, &index_of));
                     servers.extend(server.filter(|server| !servers.contains(server)));
                 }
-                // The last of these lines holds.
+                // The last of these lines counts.
                 Some("search" | "domain") => search = words.map(|word| word.to_ascii_lowercase()).collect(),
                 Some("options") => {
-                    let mut said = words.filter_map(|word| word.strip_prefix("ndots:")?.parse().ok());
-                    ndots = said.next_back().unwrap_or(ndots).min(MAX_NDOTS);
+                    let mut given = words.filter_map(|word| word.strip_prefix("ndots:")?.parse().ok());
+                    ndots = given.next_back().unwrap_or(ndots).min(MAX_NDOTS);
                 }
                 _ => {}
             }
@@ -52,14 +52,14 @@ impl ResolvConf {
         }
     }
 
-    /// Whether programs that read this file ask systemd-resolved (systemd-resolved.service(8)).
+    /// Returns whether programs that read this file ask systemd-resolved (systemd-resolved.service(8)).
     #[must_use]
     pub fn is_resolved_stub(&self) -> bool {
         self.servers.iter().any(|server| STUBS.contains(&server.ip()))
     }
 
-    /// The name servers that must stay reachable: those that programs ask, and those that systemd-resolved asks for them
-    /// (`uplinks`). What listens on this machine needs no route.
+    /// Returns the name servers that must stay reachable: those that programs ask, and those that systemd-resolved asks
+    /// for them (`uplinks`). Servers on loopback are left out, because they need no route.
     #[must_use]
     pub fn in_use(&self, uplinks: &Self) -> Vec<IpAddr> {
         let mut servers = self.addresses();
@@ -70,17 +70,17 @@ impl ResolvConf {
         servers
     }
 
-    /// The servers' addresses.
+    /// Returns the servers' addresses.
     #[must_use]
     pub fn addresses(&self) -> Vec<IpAddr> {
         self.servers.iter().map(SocketAddr::ip).collect()
     }
 }
 
-/// Programs read three (`MAXNS` of the C library); what follows is never asked.
+/// Maximum number of servers that the C library asks (`MAXNS`).
 const MAX_SERVERS: usize = 3;
 const DEFAULT_NDOTS: u8 = 1;
-/// The C library takes more for this (`RES_MAXNDOTS`).
+/// Maximum of `ndots` in the C library (`RES_MAXNDOTS`).
 const MAX_NDOTS: u8 = 15;
 const DNS_PORT: u16 = 53;
 const STUBS: [IpAddr; 2] = [
@@ -88,7 +88,7 @@ const STUBS: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(127, 0, 0, 54)),
 ];
 
-/// Reads `10.0.0.1`, `fe80::1%wlan0` or `fe80::1%3`.
+/// Parses `10.0.0.1`, `fe80::1%wlan0` or `fe80::1%3`.
 fn parse_server(word: &str, index_of: impl Fn(&str) -> Option<u32>) -> Option<SocketAddr> {
     let (address, zone) = word
         .split_once('%')

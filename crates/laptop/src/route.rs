@@ -1,45 +1,45 @@
-//! Routes of the laptop.
+//! Routes of the laptop, and their origin.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// The number by which the kernel knows routes of Slipway's helper (rtnetlink(7), `rtm_protocol`).
+/// Protocol number of the helper's routes in the kernel (rtnetlink(7), `rtm_protocol`).
 pub const PROTOCOL: u8 = 201;
 
-/// A route of any table but the kernel's own `local`.
+/// Route of any table except the kernel's `local`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownRoute {
-    /// Where it leads.
+    /// Destination.
     pub net: IpNet,
-    /// The gateways that it leads through.
+    /// Gateways; several for a multipath route.
     pub gateways: Vec<IpAddr>,
-    /// Interface index; 0 where there are several.
+    /// Interface index; 0 if there are several interfaces.
     pub index: u32,
     /// Interface name, for people.
     pub device: String,
-    /// Who made it.
+    /// Origin of the route.
     pub maker: Maker,
 }
 
-/// Where the kernel would send a packet to an address.
+/// Destination to which the kernel would send a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RouteTo {
-    /// To this laptop itself: a loopback address, or an address of one of its devices.
+    /// This laptop: a loopback address, or an address of one of its devices.
     Local,
-    /// By this route.
+    /// The destination of this route.
     By(KnownRoute),
-    /// No route leads there.
+    /// None: no route matches, or the route forbids it.
     None,
 }
 
-/// Who made a route.
+/// Origin of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Maker {
-    /// The kernel, from an address: the laptop is attached to that network.
+    /// The kernel, from an address: the laptop is attached to the network.
     Kernel,
-    /// Slipway's helper: it leads to a cluster.
+    /// Slipway's helper: the route leads to a cluster.
     Helper,
-    /// Anyone else: a VPN, a person, DHCP.
+    /// Another program: a VPN, a DHCP client, an administrator's command.
     Other,
 }

@@ -1,17 +1,17 @@
-//! TUN device of this machine: what helps where it does not open.
+//! TUN device of the laptop, and the remedies if it does not open.
 
 use std::io;
 
-/// The device through which every TUN is made.
+/// Device file through which every TUN is made.
 pub const TUN_DEVICE: &str = "/dev/net/tun";
 
-/// What the user can do about a [`TUN_DEVICE`] that does not open with this error, in a sentence without a full stop.
+/// Returns what the user can do if opening [`TUN_DEVICE`] failed with this error, as a sentence without a period.
 #[must_use]
 pub fn tun_remedy(error: &io::Error) -> &'static str {
     if error.kind() == io::ErrorKind::PermissionDenied {
-        "its usual mode is 0666: `sudo chmod 0666 /dev/net/tun`"
+        "restore its usual mode with `sudo chmod 0666 /dev/net/tun`"
     } else {
-        "load the kernel's module with `sudo modprobe tun`; in a container, pass /dev/net/tun in"
+        "load the kernel module with `sudo modprobe tun`; in a container, pass /dev/net/tun to it"
     }
 }
 
@@ -20,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_device_and_a_forbidden_one_have_different_remedies() {
+    fn missing_and_forbidden_devices_have_own_remedies() {
         let remedy = |kind: io::ErrorKind| tun_remedy(&kind.into());
         assert!(remedy(io::ErrorKind::NotFound).contains("modprobe"));
         assert!(remedy(io::ErrorKind::PermissionDenied).contains("chmod"));

@@ -1,15 +1,15 @@
-//! Resolver of names as capture's DNS service: it answers what programs ask inside the TUN.
+//! DNS service of a capture: the resolver answers questions that programs send into the TUN.
 
 use bytes::Bytes;
 use slipway_capture::Answer;
 use slipway_names::{Asks, Resolver, Transport};
 use tokio::net::TcpStream;
 
-/// Answers questions that arrive as packets. Clones are the same resolver.
+/// Resolver for questions that arrive as packets. Clones share the resolver.
 pub struct CaptureResolver<A>(Resolver<A>);
 
 impl<A> CaptureResolver<A> {
-    /// Answers by `resolver`.
+    /// Makes a DNS service of a resolver.
     #[must_use]
     pub fn new(resolver: Resolver<A>) -> Self {
         Self(resolver)
@@ -38,7 +38,7 @@ impl<A: Asks> slipway_capture::DnsService for CaptureResolver<A> {
 
     async fn serve_tcp(&self, program: TcpStream) {
         if let Err(error) = self.0.serve_tcp(program).await {
-            tracing::trace!(%error, "a program's questions over TCP ended");
+            tracing::trace!(%error, "DNS connection over TCP failed");
         }
     }
 }

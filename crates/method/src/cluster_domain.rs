@@ -1,58 +1,59 @@
-//! Trust in the domain that a cluster calls its own. Every name below it would be the cluster's, and a cluster may say
-//! anything: `com`, or the domain of the company whose laptop this is.
+//! Trust in the domain that a cluster declares. The session answers every name below it, and a cluster can declare any
+//! domain, even `com` or the domain of the laptop's own company.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use slipway_names::Name;
 
-/// The domain of a cluster whose administrator chose no other. RFC 6762 keeps `local` from being anybody's on the Internet.
+/// Cluster domain unless the cluster's administrator chose another one. It is always trusted: by RFC 6762, `local`
+/// belongs to no organization on the Internet.
 const DEFAULT: &str = "cluster.local";
 
-/// By whose word a domain is the cluster's.
+/// Source of a cluster domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DomainSource {
     /// The profile, or the command line.
     User,
-    /// The cluster: what its kubelet gave the agent's pod to search.
+    /// The cluster: the search list that its kubelet gave to the agent's pod.
     Cluster,
 }
 
-/// Why a domain may be somebody else's.
+/// Reason why a domain may belong to others than the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Doubt {
-    /// Everybody may have names below it: the root, a top-level domain, or a public suffix such as `co.uk`.
+    /// Anyone can register domains below it: the root, a top-level domain, or a public suffix such as `co.uk`.
     Public,
-    /// The laptop searches this domain, which is the same, above or below.
+    /// The laptop has this search domain, which is the same, a parent or a subdomain.
     Searched(Name),
-    /// The API server, or the proxy before it, has this name, which is the same, above or below.
+    /// The API server, or the proxy in front of it, has this name, which is the same, a parent or a subdomain.
     ApiServer(Name),
-    /// The laptop's own name servers have it.
+    /// The laptop's own name servers have the domain.
     OnLaptop,
-    /// The laptop's own name servers do not say whether they have it.
+    /// The laptop's own name servers did not answer whether they have the domain.
     Unknown,
 }
 
 impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Public => f.write_str("anybody may have names below it"),
-            Self::Searched(search) => write!(f, "this laptop searches `{search}`"),
+            Self::Public => f.write_str("anyone can register domains below it"),
+            Self::Searched(search) => write!(f, "`{search}` is a search domain of this laptop"),
             Self::ApiServer(host) => write!(f, "the laptop reaches the API server as `{host}`"),
             Self::OnLaptop => f.write_str("the laptop's own name servers have that domain"),
-            Self::Unknown => f.write_str("the laptop's own name servers do not say whether they have it"),
+            Self::Unknown => f.write_str("the laptop's own name servers did not answer whether they have it"),
         }
     }
 }
 
-/// Whether a domain may be taken for the cluster's, before a name server is asked.
+/// Trust in a cluster domain, before a name server is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// It is the cluster's.
+    /// The domain belongs to the cluster.
     Given,
-    /// It is the cluster's if the laptop's own name servers say that it does not exist.
+    /// The domain belongs to the cluster unless the laptop's own name servers have it.
     Unless,
-    /// It may be somebody else's.
+    /// The domain may belong to others.
     Doubted(Doubt),
 }
 
@@ -81,7 +82,7 @@ pub(crate) fn judge(
     }
 }
 
-/// Whether the Public Suffix List has the domain itself.
+/// Returns whether the domain is an entry of the Public Suffix List.
 fn is_public_suffix(domain: &str) -> bool {
     psl::suffix(domain.as_bytes()).is_some_and(|suffix| suffix.is_known() && suffix == domain)
 }
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_and_the_users_word_are_taken() {
+    fn the_default_and_the_users_domain_are_trusted() {
         assert_eq!(by_cluster("cluster.local"), Trust::Given);
         let lab = "lab".parse().unwrap();
         assert_eq!(
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_is_asked_of_the_laptop() {
+    fn any_other_domain_depends_on_the_name_servers() {
         for domain in ["k8s.corp.example", "cluster.prod", "example.org"] {
             assert_eq!(by_cluster(domain), Trust::Unless, "{domain}");
         }

@@ -1,4 +1,4 @@
-//! Connection that a method is started with: the tunnel, and what of the cluster goes through it.
+//! Connection with which a method starts: the tunnel, and the names and networks that lead through it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,35 +12,36 @@ use tokio::sync::mpsc;
 use crate::name_plan::NamePlan;
 use crate::upstreams::Elders;
 
-/// What a method is started with.
+/// Connection of a session to the cluster, as its method gets it.
 pub struct Connection {
-    /// Leads to the agent, and outlives it.
+    /// Tunnel to the agent. It outlives agents.
     pub tunnel: Tunnel,
-    /// What comes back for the programs' packets.
+    /// Replies to the packets of programs.
     pub packets: mpsc::Receiver<PacketReply>,
-    /// The rules about names.
+    /// Rules about names.
     pub names: NamePlan,
-    /// The networks that go through the tunnel.
+    /// Networks that lead through the tunnel.
     pub networks: Networks,
-    /// Is told of every answered question.
+    /// Observer of every answered question.
     pub observer: Observer,
-    /// The sessions whose names go before this one's, for methods whose programs are served by several.
+    /// Elder sessions, whose answers count first, for methods in which programs use several sessions.
     pub elders: Arc<dyn Elders>,
 }
 
-/// Networks that go through the tunnel, by whose word they do.
+/// Networks that lead through the tunnel, by origin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks {
-    /// Those that the cluster declares as its own.
+    /// Networks that the cluster declares.
     pub declared: Vec<IpNet>,
-    /// Those that the user sends there.
+    /// Networks that the user adds.
     pub users: Vec<IpNet>,
-    /// Addresses that never go there, whatever network they lie in: they carry the tunnel itself.
+    /// Addresses that never lead through the tunnel, even inside these networks, because they carry the tunnel itself.
     pub never: Vec<IpAddr>,
 }
 
 impl Networks {
-    /// The networks of a cluster and a profile. `never` are the addresses by which the laptop reaches the API server.
+    /// Returns the networks of a cluster and a profile. `never` are the addresses by which the laptop reaches the API
+    /// server.
     #[must_use]
     pub fn new(declared: Vec<IpNet>, profile: &Profile, never: Vec<IpAddr>) -> Self {
         let users = profile.also_proxy.iter().filter_map(|extra| match extra {

@@ -1,19 +1,19 @@
-//! Explainer of names: why a name answers as it does in a running method.
+//! Explainer of names: why a name has its answer in a running method.
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use slipway_names::{Asks, Explanation, Finding, Name, Resolver};
 
-/// Explains names. Every wait is limited by the resolver.
+/// Explainer of names. The resolver limits every wait.
 pub trait Explainer: Send + Sync {
-    /// Asks both sides about a name that a program may be given, now, and says why it answers as it does.
+    /// Asks cluster and laptop about a name as a program would write it, and explains its answer.
     fn explain<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Explanation>;
 
-    /// The same for a name that ends in a dot: no search domain is put behind it (resolv.conf(5)).
+    /// Explains a name that ends in a dot, to which no search domain is appended (resolv.conf(5)).
     fn explain_whole<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Explanation>;
 
-    /// What the cluster says about exactly this name, now; `None` if there is nobody to ask.
+    /// Asks the cluster about exactly this name. `None` if there is no agent to ask.
     fn in_cluster<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Option<Finding>>;
 
     /// Answers a question of another session, as [`Resolver::answer_neighbor`].

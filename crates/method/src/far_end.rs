@@ -1,4 +1,4 @@
-//! Tunnel as capture's far end: flows and echo requests under the numbers that the tunnel carries.
+//! Far end of a capture that uses the tunnel. It maps flows and echo requests to the tunnel's numbers.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -10,18 +10,19 @@ use slipway_tunnel::{PacketReply, Stream, Tunnel, splice};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-/// Echo requests that may be waiting for their reply; older ones are lost, as any ping may be.
+/// Maximum number of echo requests that wait for a reply. The oldest is dropped, as pings may be.
 const MOST_ECHOES: u32 = 1024;
 
-/// Takes connections, datagrams and echo requests to the agent. Clones are the same far end.
+/// Far end that takes connections, datagrams and echo requests to the agent. Clones share their state.
 #[derive(Clone, Debug)]
 pub struct TunnelFarEnd {
     tunnel: Tunnel,
-    names: Arc<Mutex<Names>>,
+    numbers: Arc<Mutex<Numbers>>,
 }
 
+/// Numbers of flows and echo requests in the tunnel.
 #[derive(Debug, Default)]
-struct Names {
+struct Numbers {
     next_flow: u32,
     flows: HashMap<u32, Flow>,
     ids: HashMap<Flow, u32>,
@@ -30,16 +31,16 @@ struct Names {
 }
 
 impl TunnelFarEnd {
-    /// The far end of a tunnel.
+    /// Makes the far end of a tunnel.
     #[must_use]
     pub fn new(tunnel: Tunnel) -> Self {
         Self {
             tunnel,
-            names: Arc::default(),
+            numbers: Arc::default(),
         }
     }
 
-    /// Gives to programs what comes back for their packets, until the tunnel is dropped. Cancel-safe.
+    /// Returns replies to the programs that sent the packets, until the tunnel is dropped. Cancel-safe.
     pub async fn return_packets(self, mut packets: mpsc::Receiver<PacketReply>, replies: Replies) {
         while let Some(reply) = packets.recv().await {
             self.return_packet(reply, &replies);
@@ -49,19 +50,19 @@ impl TunnelFarEnd {
     fn return_packet(&self, reply: PacketReply, replies: &Replies) {
         match reply {
             PacketReply::Datagram { flow, payload } => {
-                let flow = self.names().flows.get(&flow).copied();
+                let flow = self.numbers().flows.get(&flow).copied();
                 if let Some(flow) = flow {
                     replies.datagram(flow, &payload);
                 }
             }
             PacketReply::Undeliverable { flow, refusal: _ } => {
-                let flow = self.names().forget(flow);
+                let flow = self.numbers().forget(flow);
                 if let Some(flow) = flow {
                     replies.unreachable(flow);
                 }
             }
             PacketReply::Echo { id, payload } => {
-                let request = self.names().echoes.remove(&id);
+                let request = self.numbers().echoes.remove(&id);
                 if let Some(request) = request {
                     replies.echo(&Echo { payload, ..request });
                 }
@@ -69,8 +70,8 @@ impl TunnelFarEnd {
         }
     }
 
-    fn names(&self) -> MutexGuard<'_, Names> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    fn numbers(&self) -> MutexGuard<'_, Numbers> {
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -86,26 +87,26 @@ impl FarEnd for TunnelFarEnd {
     }
 
     fn datagram(&self, flow: Flow, payload: &[u8]) {
-        let id = self.names().id_of(flow);
+        let id = self.numbers().id_of(flow);
         self.tunnel
             .send_datagram(id, flow.to, Bytes::copy_from_slice(payload));
     }
 
     fn datagrams_ended(&self, flow: Flow) {
-        let mut names = self.names();
-        if let Some(id) = names.ids.get(&flow).copied() {
-            names.forget(id);
+        let mut numbers = self.numbers();
+        if let Some(id) = numbers.ids.get(&flow).copied() {
+            numbers.forget(id);
         }
     }
 
     fn echo(&self, request: Echo) {
         let (to, payload) = (request.to, request.payload.clone());
-        let id = self.names().expect_echo(request);
+        let id = self.numbers().expect_echo(request);
         self.tunnel.echo(id, to, payload);
     }
 }
 
-impl Names {
+impl Numbers {
     fn id_of(&mut self, flow: Flow) -> u32 {
         if let Some(id) = self.ids.get(&flow) {
             return *id;
@@ -158,23 +159,23 @@ mod tests {
     }
 
     #[test]
-    fn a_flow_keeps_its_name_until_it_is_over() {
-        let mut names = Names::default();
-        let first = names.id_of(flow(1));
-        let second = names.id_of(flow(2));
+    fn a_flow_keeps_its_number_until_it_ends() {
+        let mut numbers = Numbers::default();
+        let first = numbers.id_of(flow(1));
+        let second = numbers.id_of(flow(2));
         assert_ne!(first, second);
-        assert_eq!(names.id_of(flow(1)), first);
-        assert_eq!(names.forget(first), Some(flow(1)));
+        assert_eq!(numbers.id_of(flow(1)), first);
+        assert_eq!(numbers.forget(first), Some(flow(1)));
         assert_ne!(
-            names.id_of(flow(1)),
+            numbers.id_of(flow(1)),
             first,
             "a late reply to the old flow must not reach the new one"
         );
     }
 
     #[test]
-    fn echoes_that_nobody_answers_are_forgotten() {
-        let mut names = Names::default();
+    fn unanswered_echo_requests_are_dropped() {
+        let mut numbers = Numbers::default();
         let request = Echo {
             from: [198, 18, 0, 1].into(),
             to: [10, 244, 0, 9].into(),
@@ -183,8 +184,8 @@ mod tests {
             payload: Bytes::new(),
         };
         for _ in 0..MOST_ECHOES * 2 {
-            names.expect_echo(request.clone());
+            numbers.expect_echo(request.clone());
         }
-        assert_eq!(names.echoes.len() as u32, MOST_ECHOES);
+        assert_eq!(numbers.echoes.len() as u32, MOST_ECHOES);
     }
 }

@@ -1,15 +1,15 @@
-//! Names of the laptop itself: its host name and those of /etc/hosts. They are never the cluster's.
+//! Names of the laptop itself: its host name and the names of /etc/hosts. The cluster never answers them.
 
 use std::fs;
 
 use slipway_names::Name;
 
-/// How many names of /etc/hosts are taken, those with the fewest labels first: lists against advertising have hundreds of
-/// thousands, all of them below domains of the laptop's name servers anyway.
+/// Maximum number of names of /etc/hosts, those with the fewest labels first. Lists against advertising have hundreds
+/// of thousands, and the laptop's name servers answer their domains anyway.
 const MOST: usize = 4096;
 
-/// Reads the laptop's host name and the names of /etc/hosts. What cannot be read is left out: the C library looks into
-/// /etc/hosts before it asks a name server.
+/// Reads the laptop's host name and the names of /etc/hosts. Ignores files that cannot be read, because the C library
+/// looks into /etc/hosts before it asks a name server.
 #[must_use]
 pub fn laptop_names() -> Vec<Name> {
     let host_name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_list_the_short_names_count() {
+    fn short_names_of_a_long_list_are_kept() {
         let hosts: String = (0..10_000)
             .map(|n| format!("0.0.0.0 ads{n}.example.com\n"))
             .collect();

@@ -1,8 +1,7 @@
-//! Methods of capturing programs: their trait, and what all of them need.
+//! Methods of capturing programs: their trait, and the parts that all of them share.
 //!
-//! A session holds one [`Method`] and knows no more of it than the trait says. A method takes the programs' connections,
-//! packets and questions about names, wherever it gets them from, to the agent. The parts that do not depend on where
-//! they come from are here:
+//! A session uses its [`Method`] only through the trait. A method takes connections, packets and DNS questions of
+//! programs to the agent. This crate has the parts that do not depend on how a method captures programs:
 //!
 //! ```text
 //! session ── Connection: tunnel, replies, names, networks ──► Method::start ──► RunningMethod
@@ -14,11 +13,11 @@
 //!                                                                 └─► LaptopSide (the laptop's name servers)
 //! ```
 //!
-//! * [`NamePlan`] turns a profile, and what is known of the cluster, into the rules about names.
-//! * [`Upstreams`] is the resolver's way out; a method brings its [`LaptopSide`].
+//! * [`NamePlan`] turns a profile and known facts of the cluster into the rules about names.
+//! * [`Upstreams`] sends the resolver's questions to the cluster or the laptop; a method brings its [`LaptopSide`].
 //! * [`Explainer`] explains names of a running method.
-//! * `TunnelFarEnd` and `CaptureResolver`, with the feature `capture`, join the tunnel and the resolver to slipway-capture,
-//!   for methods that capture packets.
+//! * `TunnelFarEnd` and `CaptureResolver`, with the feature `capture`, connect the tunnel and the resolver to
+//!   slipway-capture, for methods that capture packets.
 //!
 //! The crate must not know any single method, the helper, Kubernetes, or how the tunnel stays alive.
 

@@ -1,4 +1,4 @@
-//! Trait of a method, before it is started and while it runs.
+//! Traits of a method: before its start, and while it runs.
 
 use std::sync::Arc;
 
@@ -10,56 +10,54 @@ use tokio::sync::watch;
 use crate::connection::Connection;
 use crate::explainer::Explainer;
 
-/// A way of capturing programs that has not been started. Its errors are [`Problem`]s: a session reports them and does
-/// not tell one from another.
+/// Method of capturing programs, before its start. Its errors are [`Problem`]s, which a session only reports.
 pub trait Method: Send + Sync {
-    /// Whether this laptop has what the method needs. Cheap: it is asked before anything is made in the cluster.
+    /// Checks that this laptop meets the method's requirements. Cheap, because a session calls it before it makes
+    /// anything in the cluster.
     ///
     /// # Errors
-    ///
-    /// The problem with which [`start`](Self::start) would fail, as far as it can be known beforehand.
+    /// The problem with which [`start`](Self::start) would fail, as far as it is known in advance.
     fn check(&self) -> BoxFuture<'_, Result<(), Problem>>;
 
-    /// Starts the capture. When this returns, programs reach the cluster by name. Dropping the future takes away what it
-    /// has made so far.
+    /// Starts the capture. When this returns, programs reach the cluster by name. Dropping the future undoes
+    /// everything.
     ///
     /// # Errors
-    ///
-    /// Why programs cannot be captured; nothing is left then.
+    /// The problem that prevents the capture, after everything was undone.
     fn start(
         self: Box<Self>,
         connection: Connection,
     ) -> BoxFuture<'static, Result<Box<dyn RunningMethod>, Problem>>;
 }
 
-/// A method that captures programs. Dropping it takes everything away that it made on the laptop.
+/// Running method, which captures programs. Dropping it undoes everything that it did on the laptop.
 ///
-/// It outlives the agent: while there is none, what programs open waits in the tunnel.
+/// It outlives the agent: without one, new connections wait in the tunnel.
 pub trait RunningMethod: Send + Sync {
-    /// What the method says of itself, as it changes.
+    /// Returns the method's report, which changes.
     fn report(&self) -> watch::Receiver<Report>;
 
-    /// Takes the cluster's namespaces as they are now.
+    /// Replaces the cluster's namespaces.
     fn set_namespaces(&self, namespaces: Namespaces);
 
-    /// Forgets answers about names, because the cluster was out of reach and may have changed.
+    /// Drops cached DNS answers, because the cluster was out of reach and may have changed.
     fn forget_answers(&self);
 
-    /// What explains names, apart from this value and for as long as it is held.
+    /// Returns the explainer of names. It may outlive this value.
     fn explainer(&self) -> Arc<dyn Explainer>;
 
-    /// Waits until the method ends by itself, and says why.
+    /// Waits until the method ends by itself, and returns the reason.
     fn ended(&self) -> BoxFuture<'static, Problem>;
 
-    /// Takes everything away and waits until it is gone.
+    /// Ends the method and waits until everything is undone.
     fn stop(self: Box<Self>) -> BoxFuture<'static, ()>;
 }
 
-/// What a running method says of itself.
+/// Report of a running method.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// How programs are captured.
+    /// Status of the capture.
     pub capture: CaptureStatus,
-    /// What is wrong although it goes on, the gravest first.
+    /// Problems with which the method continues, the most severe first.
     pub problems: Vec<Problem>,
 }

@@ -1,4 +1,4 @@
-//! Plan of names: the rules of the resolver, made of the profile and of what is known of the cluster.
+//! Name plan: rules of the resolver, from the profile and known facts of the cluster.
 
 use ipnet::IpNet;
 use slipway_names::{Label, Name, Namespaces, Scope};
@@ -7,36 +7,36 @@ use slipway_profile::{AlsoProxy, Profile};
 
 use crate::cluster_domain::{DomainSource, Trust, judge};
 
-/// The domain of a cluster whose administrator chose no other.
+/// Cluster domain unless the cluster's administrator chose another one.
 const DEFAULT_DOMAIN: &str = "cluster.local";
 
-/// What is known of the cluster's names.
+/// Known facts about the cluster's names.
 #[derive(Clone, Copy, Debug)]
 pub struct ClusterNames<'a> {
-    /// The cluster's domain as the agent's pod was told it.
+    /// The cluster domain, from the agent's pod.
     pub domain: Option<&'a str>,
     /// The session's namespace.
     pub namespace: &'a str,
     /// All namespaces.
     pub namespaces: &'a Namespaces,
-    /// Networks whose reverse names the cluster answers.
+    /// Networks for which the cluster answers reverse lookups.
     pub reverse: &'a [IpNet],
-    /// The names by which the laptop reaches the API server: its own, and that of a proxy before it.
+    /// Hosts by which the laptop reaches the API server: its own, and that of a proxy in front of it.
     pub api_server: &'a [String],
 }
 
-/// The rules about names that a method starts with. The method adds what it learns from the laptop.
+/// Rules about names with which a method starts. The method adds those that depend on the laptop.
 #[derive(Clone, Debug)]
 pub struct NamePlan {
-    /// The rules. What the laptop has a meaning for itself, and what its resolver searches, is not in them.
+    /// The rules, without the laptop's own names and search domains.
     pub scope: Scope,
-    /// By whose word the cluster's domain is what `scope` says.
+    /// Source of the cluster domain in `scope`.
     pub domain_source: DomainSource,
 }
 
-/// A name of the profile or of the kubeconfig that is none.
+/// Error of a name in the profile or the kubeconfig that is not a DNS name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a name that DNS can hold")]
+#[error("`{0}` is not a valid DNS name")]
 pub struct BadName(pub String);
 
 impl Fault for BadName {
@@ -50,11 +50,10 @@ impl Fault for BadName {
 }
 
 impl NamePlan {
-    /// The plan of a profile, which has a name of its own if it is `saved`.
+    /// Makes the plan of a profile. If the profile is `saved`, its name becomes a rule as well.
     ///
     /// # Errors
-    ///
-    /// [`BadName`] where a name cannot be one of DNS.
+    /// [`BadName`] if a name is not a DNS name.
     pub fn new(profile: &Profile, saved: bool, cluster: &ClusterNames<'_>) -> Result<Self, BadName> {
         let (domain, domain_source) = cluster_domain(profile, cluster.domain);
         let mut scope = Scope::new(domain, label(cluster.namespace)?);
@@ -70,13 +69,13 @@ impl NamePlan {
             AlsoProxy::Ip(_) | AlsoProxy::Cidr(_) => None,
         });
         scope.hosts = hosts.collect::<Result<_, _>>()?;
-        // An address is no name, and needs no rule.
+        // Leaves out addresses, which need no rule.
         let api_server = cluster.api_server.iter();
         scope.api_server = api_server.filter_map(|host| host.parse().ok()).collect();
         Ok(Self { scope, domain_source })
     }
 
-    /// Whether the cluster's domain may be taken for the cluster's. `searched` are the domains that the laptop searches.
+    /// Judges whether the cluster domain belongs to the cluster. `searched` are the laptop's search domains.
     #[must_use]
     pub fn trust(&self, searched: &[Name]) -> Trust {
         judge(
@@ -96,21 +95,21 @@ fn label(text: &str) -> Result<Label, BadName> {
     text.parse().map_err(|_| BadName(text.to_owned()))
 }
 
-/// The domain of the cluster's names, and by whose word.
-fn cluster_domain(profile: &Profile, told: Option<&str>) -> (Name, DomainSource) {
+/// Returns the cluster domain and its source. `declared` is the domain of the agent's pod.
+fn cluster_domain(profile: &Profile, declared: Option<&str>) -> (Name, DomainSource) {
     let users = profile.dns.cluster_domain.as_ref();
     if let Some(domain) = users.and_then(|domain| domain.as_str().parse().ok()) {
         return (domain, DomainSource::User);
     }
-    let domain = match told.map(str::parse) {
+    let domain = match declared.map(str::parse) {
         Some(Ok(domain)) => domain,
-        // The kubelet gives such a domain to every pod, and none of them can use it.
+        // The kubelet gives the invalid domain to every pod, and no pod can use it.
         Some(Err(_)) => {
-            tracing::warn!(told, "the agent's pod searches a domain that is no name");
+            tracing::warn!(declared, "cluster domain of the agent's pod is not a DNS name");
             default_domain()
         }
         None => {
-            tracing::info!("the agent's pod was told no cluster domain; {DEFAULT_DOMAIN} is assumed");
+            tracing::info!(assumed = DEFAULT_DOMAIN, "agent's pod has no cluster domain");
             default_domain()
         }
     };
@@ -157,23 +156,23 @@ mod tests {
     }
 
     #[test]
-    fn the_users_domain_goes_before_the_clusters() {
+    fn the_users_domain_replaces_the_clusters() {
         let mut profile = Profile::unsaved();
         let plan = |profile: &Profile, domain| {
             let plan = NamePlan::new(profile, false, &ClusterNames { domain, ..CLUSTER }).unwrap();
             (plan.scope.cluster_domain.to_string(), plan.domain_source)
         };
-        let told = |domain: &str| (domain.to_owned(), DomainSource::Cluster);
-        assert_eq!(plan(&profile, CLUSTER.domain), told("prod.example"));
-        assert_eq!(plan(&profile, None), told("cluster.local"));
-        assert_eq!(plan(&profile, Some("a..b")), told("cluster.local"));
+        let declared = |domain: &str| (domain.to_owned(), DomainSource::Cluster);
+        assert_eq!(plan(&profile, CLUSTER.domain), declared("prod.example"));
+        assert_eq!(plan(&profile, None), declared("cluster.local"));
+        assert_eq!(plan(&profile, Some("a..b")), declared("cluster.local"));
         profile.dns.cluster_domain = Some("lab".parse().unwrap());
         let users = ("lab".to_owned(), DomainSource::User);
         assert_eq!(plan(&profile, CLUSTER.domain), users);
     }
 
     #[test]
-    fn a_namespace_that_is_no_label_is_refused() {
+    fn a_namespace_that_is_not_a_label_is_refused() {
         let cluster = ClusterNames {
             namespace: "a.b",
             ..CLUSTER

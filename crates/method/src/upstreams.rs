@@ -8,9 +8,10 @@ use futures_util::future::BoxFuture;
 use slipway_names::{Admission, AskError, Asks, NamedBy};
 use slipway_tunnel::Tunnel;
 
-/// What only the method knows: how to reach the laptop's own name servers, and which addresses programs may have.
+/// Laptop side of the resolver, which each method implements: it asks the laptop's own name servers, and decides which
+/// addresses programs may have.
 ///
-/// Every future may be dropped before it is done.
+/// Every future may be dropped before it completes.
 pub trait LaptopSide: Send + Sync + 'static {
     /// Asks the laptop's own name servers, as [`Asks::laptop`].
     fn ask(&self, query: Bytes) -> impl Future<Output = Result<Bytes, AskError>> + Send;
@@ -18,17 +19,17 @@ pub trait LaptopSide: Send + Sync + 'static {
     /// Decides on each address of a cluster answer, as [`Asks::admit`].
     fn admit(&self, addresses: &[IpAddr], named_by: NamedBy) -> impl Future<Output = Vec<Admission>> + Send;
 
-    /// Why an address was withheld lately, as [`Asks::why_withheld`].
+    /// Returns why an address was recently withheld, as [`Asks::why_withheld`].
     fn why_withheld(&self, address: IpAddr) -> Option<String>;
 }
 
-/// Sessions of the same method that connected before this one, and whose names programs get as well.
+/// Elders: sessions of the same method that connected earlier, and whose names programs get as well.
 pub trait Elders: Send + Sync {
-    /// Asks them for a name, the oldest first; `None` if none of their clusters has it. Ready at once where there are none.
+    /// Asks them for a name, the oldest first. `None` if no cluster of theirs has it. Completes at once without elders.
     fn ask(&self, query: Bytes) -> BoxFuture<'_, Option<Bytes>>;
 }
 
-/// The resolver's way out.
+/// Upstreams of a resolver: the tunnel, the laptop side and the elders.
 pub struct Upstreams<L> {
     tunnel: Tunnel,
     laptop: L,
@@ -36,7 +37,7 @@ pub struct Upstreams<L> {
 }
 
 impl<L> Upstreams<L> {
-    /// Asks the cluster's DNS through `tunnel`.
+    /// Makes upstreams that ask the cluster's DNS through `tunnel`.
     #[must_use]
     pub fn new(tunnel: Tunnel, laptop: L, elders: Arc<dyn Elders>) -> Self {
         Self {

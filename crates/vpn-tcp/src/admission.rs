@@ -1,4 +1,4 @@
-//! Admission of addresses: which of a cluster answer programs may have, and the routes that are made for them.
+//! Admission: decides which addresses of a cluster answer programs may have, and adds routes to them.
 
 use std::net::IpAddr;
 
@@ -12,14 +12,14 @@ use crate::keeper::Keeper;
 use crate::lease::{plan, routes_of};
 use crate::plan::{Warning, narrowed};
 
-/// Addresses that were learned one by one; the one longest unused goes first.
+/// Maximum number of learned addresses. The least recently used one is dropped first.
 const MOST_LEARNED: usize = 4096;
 
-/// Addresses that one answer may have routes made for. More need a range.
+/// Maximum number of new routes for one answer. A name with more addresses needs a range in the profile.
 const MOST_OF_ONE_ANSWER: usize = 64;
 
 impl Keeper {
-    /// Decides on each address of an answer, and makes routes to those that programs may have.
+    /// Decides on each address of an answer, and adds routes to those that programs may have.
     pub(crate) async fn admit(&mut self, addresses: &[IpAddr], named_by: NamedBy) -> Vec<Admission> {
         let mut decisions = Vec::with_capacity(addresses.len());
         let mut new = Routes::default();
@@ -30,7 +30,7 @@ impl Keeper {
                     new.insert(route);
                 } else {
                     let why =
-                        format!("one answer has routes made for {MOST_OF_ONE_ANSWER} addresses at most");
+                        format!("Slipway adds at most {MOST_OF_ONE_ANSWER} routes for one answer");
                     decisions.push(Decision::Withhold(why));
                     continue;
                 }
@@ -66,10 +66,10 @@ impl Keeper {
         decided
     }
 
-    /// What is to be done with an address, as far as this side knows.
+    /// Decides on an address, before the helper is asked.
     fn judge(&self, address: IpAddr, named_by: NamedBy) -> Decision {
         let is_routed = || self.granted.nets().any(|net| net.contains(address));
-        if self.own_way.contains(&address) || is_routed() {
+        if self.carrier_addresses.contains(&address) || is_routed() {
             return Decision::HandOut;
         }
         let net = match TunnelCidr::single(address) {
@@ -81,16 +81,16 @@ impl Keeper {
             return Decision::Route(Route::new(net, RouteOrigin::User));
         }
         if named_by == NamedBy::Alias && !is_private(net.net()) {
-            // A public host has the same address everywhere, so the laptop's own way leads there as well.
+            // A public host has the same address everywhere, so the laptop's own route leads there as well.
             return Decision::HandOut;
         }
         Decision::Route(Route::new(net, RouteOrigin::Learned))
     }
 
-    /// Has routes made to addresses, and says which of them the helper refused. One refusal spoils no others.
+    /// Adds routes to addresses, and returns those that the helper refused. The others are routed nevertheless.
     async fn learn(&mut self, new: Routes) -> Vec<(TunnelCidr, Refused)> {
         let (known, mut new): (Routes, Routes) = new.iter().partition(|route| self.learned.contains(route));
-        // What was asked for again is as good as new.
+        // Move addresses that were asked for again to the end: they are the most recently used.
         self.learned.retain(|route| known.get(&route.net).is_none());
         self.learned.extend(known.iter());
         let mut refused = Vec::new();
@@ -120,7 +120,7 @@ impl Keeper {
         refused
     }
 
-    /// Forgets the addresses longest unused, so that as many more fit.
+    /// Drops the least recently used addresses to make room for `count` more.
     async fn make_room(&mut self, count: usize) -> Result<(), VpnTcpError> {
         let oldest = (self.learned.len() + count).saturating_sub(MOST_LEARNED);
         if oldest == 0 {
@@ -139,18 +139,18 @@ impl Keeper {
     }
 }
 
-/// What becomes of an address of an answer.
+/// Decision on an address of an answer.
 enum Decision {
     HandOut,
     Withhold(String),
     Route(Route),
 }
 
-/// Why the helper made no route.
+/// Reason why the helper added no route.
 enum Refused {
-    /// Nobody misses it.
+    /// IPv6 is switched off, so programs cannot use the address.
     NoIpv6,
-    /// Another session has it, perhaps of the same cluster: packets go there, which is told as a warning.
+    /// Another session, perhaps of the same cluster, has the route. A warning tells the user.
     Shared,
     Because(String),
 }

@@ -1,9 +1,9 @@
-//! Domains that the laptop's resolver is to send here, where it sends only some: systemd-resolved asks a link about the
-//! link's domains, and tries its search domains behind names without dots only.
+//! Domains about which systemd-resolved asks the session.
 //!
-//! So `web.shop` comes here if `shop` is such a domain. The session's own namespace always is one. Another one is,
-//! unless the laptop's own name servers have a domain of that name: a namespace `dev` is no reason to have every public
-//! name below `dev` pass through a session, although it would answer them as before.
+//! systemd-resolved asks a link only about the link's domains, and appends its search domains only to names without
+//! dots. So a question for `web.shop` reaches the session only if `shop` is one of the link's domains. The session's
+//! own namespace always is. Another namespace is, unless the laptop's own name servers have a domain of that name:
+//! because of a namespace `dev`, not every public name below `dev` should pass through the session.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -21,19 +21,19 @@ use tokio::task::JoinSet;
 use crate::lease_side::Names;
 use crate::need::Need;
 
-/// Most domains of one link, search domains included: systemd-resolved before version 247 takes no more than 256.
+/// Maximum number of domains, including search domains: systemd-resolved before version 247 accepts at most 256.
 const MOST: usize = 240;
 
-/// Most reverse zones of one range; a wider zone covers it from there on.
+/// Maximum number of reverse zones of a range. A range that needs more is covered by one wider zone.
 const MOST_REVERSE: u32 = 16;
 
-/// How many namespaces are asked about at one time.
+/// Maximum number of namespaces about which the laptop's name servers are asked at a time.
 const AT_ONCE: usize = 8;
 
-/// When the laptop's name servers are asked once more about what they did not say.
+/// Time after which the laptop's name servers are asked again about namespaces without an answer.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// What is the same for a session's whole life.
+/// Domains of a session that never change: all except other namespaces.
 #[derive(Clone, Debug)]
 pub(crate) struct Domains {
     zones: Zones,
@@ -41,7 +41,7 @@ pub(crate) struct Domains {
 }
 
 impl Domains {
-    /// The domains of a session with these rules about names.
+    /// Returns the domains of a session with this plan.
     pub(crate) fn new(plan: &NamePlan) -> Self {
         let scope = &plan.scope;
         let domain = text(&scope.cluster_domain);
@@ -52,7 +52,7 @@ impl Domains {
             users.insert(0, domain.clone());
         }
         let taken = !scope.domain_is_doubtful;
-        // Without a domain of its own, a cluster's names are found by what they end in short of it.
+        // Without a cluster domain, programs use names that end in `.svc`.
         let search = if taken {
             vec![
                 format!("{own}.svc.{domain}"),
@@ -87,14 +87,14 @@ impl Domains {
         }
     }
 
-    /// All of them, with these namespaces beside the session's own.
+    /// Returns all domains, with these namespaces as well, as many as there is room for.
     pub(crate) fn with(&self, namespaces: &[String]) -> Zones {
         let mut zones = self.zones.clone();
         let room = MOST.saturating_sub(zones.all().len() + zones.search.len());
         if namespaces.len() > room {
             tracing::warn!(
                 left_out = namespaces.len() - room,
-                "there are more domains than the laptop's resolver takes; names of some namespaces need `.svc`"
+                "too many domains for systemd-resolved; names in some namespaces need `.svc`"
             );
         }
         zones
@@ -103,7 +103,7 @@ impl Domains {
         zones
     }
 
-    /// Keeps the laptop's resolver sending what it should as namespaces come and go.
+    /// Updates the domains of the lease as namespaces come and go, until the session ends.
     pub(crate) async fn follow(
         self,
         mut namespaces: watch::Receiver<Namespaces>,
@@ -150,7 +150,7 @@ impl Domains {
     }
 }
 
-/// Asks the laptop's name servers about namespaces, and says whether any of them is still undecided.
+/// Asks the laptop's name servers whether namespaces are domains there. Returns whether any is still undecided.
 async fn judge(new: Vec<Label>, names: &Names, verdicts: &mut BTreeMap<Label, bool>) -> bool {
     let permits = Arc::new(Semaphore::new(AT_ONCE));
     let mut asking = JoinSet::new();
@@ -174,7 +174,7 @@ async fn judge(new: Vec<Label>, names: &Names, verdicts: &mut BTreeMap<Label, bo
     undecided
 }
 
-/// The zones whose names are those of the range's addresses (RFC 1035 section 3.5, RFC 3596 section 2.5).
+/// Returns the reverse zones that cover a range (RFC 1035 section 3.5, RFC 3596 section 2.5).
 fn reverse_zones(range: IpNet) -> Vec<String> {
     match range {
         IpNet::V4(range) => {
@@ -190,7 +190,8 @@ fn reverse_zones(range: IpNet) -> Vec<String> {
             };
             match range.subnets(prefix) {
                 Ok(parts) => parts.map(|part| zone(part.network().octets())).collect(),
-                Err(_wider) => vec![zone(range.network().octets())],
+                // The zone is wider than the range.
+                Err(_) => vec![zone(range.network().octets())],
             }
         }
         IpNet::V6(range) => {
@@ -206,12 +207,12 @@ fn reverse_zones(range: IpNet) -> Vec<String> {
     }
 }
 
-/// Those of the names that the helper takes; the others cannot be sent to us by their domain.
+/// Returns the names that the helper accepts, and leaves out the others.
 fn parsed<T: FromStr<Err: Display>>(names: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<T> {
     let parse = |name: &str| match name.parse() {
         Ok(parsed) => Some(parsed),
         Err(error) => {
-            tracing::debug!(name, %error, "a domain is left out");
+            tracing::debug!(name, %error, "domain left out");
             None
         }
     };
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_the_cluster_and_the_user_come_here() {
+    fn domains_of_cluster_and_user_are_included() {
         let zones = domains(scope(), DomainSource::Cluster).with(&["orders".to_owned()]);
         assert_eq!(
             zones.all(),
@@ -273,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_doubtful_domain_does_not_come_here() {
+    fn a_doubtful_domain_is_left_out() {
         let scope = Scope {
             domain_is_doubtful: true,
             ..Scope::new("com".parse().unwrap(), "shop".parse().unwrap())
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_by_the_users_word_comes_here_whatever_it_is() {
+    fn any_domain_of_the_user_is_included() {
         let scope = Scope::new("lab".parse().unwrap(), "shop".parse().unwrap());
         let zones = domains(scope, DomainSource::User).with(&[]);
         assert!(zones.all().contains(&"lab") && zones.cluster.is_none());
@@ -295,14 +296,14 @@ mod tests {
     }
 
     #[test]
-    fn there_are_never_more_domains_than_the_laptops_resolver_takes() {
+    fn the_number_of_domains_is_limited() {
         let many: Vec<String> = (0..1000).map(|number| format!("team-{number}")).collect();
         let zones = domains(scope(), DomainSource::Cluster).with(&many);
         assert_eq!(zones.all().len() + zones.search.len(), MOST);
         assert_eq!(
             zones.all()[0],
             "k8s.example",
-            "what every session needs comes first"
+            "the domains of every session come first"
         );
     }
 

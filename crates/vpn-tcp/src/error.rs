@@ -1,4 +1,4 @@
-//! What can go wrong on the laptop.
+//! Errors of the method, at the start and later.
 
 use std::io;
 use std::time::Duration;
@@ -8,29 +8,29 @@ use slipway_helper_api::HelperRefusal;
 use slipway_helper_client::{ClientError, refusal_remedy};
 use slipway_problem::{Action, Fault};
 
-/// How long a helper that ended may take to come back.
+/// Time limit for the return of a helper that ended.
 pub const HELPER_RETURNS_WITHIN: Duration = Duration::from_secs(10);
 
-/// Why the laptop could not be connected. Nothing of the attempt is left.
+/// Error of the start, which has left nothing behind.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum VpnTcpError {
-    /// The helper does not run, or could not be understood.
+    /// The helper does not run, or the connection to it failed.
     #[error(transparent)]
     Helper(#[from] ClientError),
-    /// The helper refused.
+    /// The helper refused the lease.
     #[error("{0}")]
     Refused(HelperRefusal),
-    /// Packets could not be captured.
+    /// The capture of packets could not start.
     #[error(transparent)]
     Capture(#[from] CaptureError),
-    /// No port of the loopback could be taken for names.
-    #[error("no port of 127.0.0.1 is free for names")]
+    /// No port on loopback is free for the DNS listener.
+    #[error("no port of 127.0.0.1 is free for Slipway's DNS server")]
     Listener(#[source] io::Error),
-    /// The laptop's resolver does not lead to us.
-    #[error("the laptop's programs do not ask Slipway for names: a question by {way} did not arrive")]
+    /// A test question to the laptop's resolver did not arrive.
+    #[error("the laptop's programs do not ask Slipway for names: a question by {mode} did not arrive")]
     NamesDoNotArrive {
-        /// How it should have come.
-        way: String,
+        /// DNS mode by which it should have arrived.
+        mode: String,
     },
 }
 
@@ -53,9 +53,9 @@ impl Fault for VpnTcpError {
             VpnTcpError::Helper(error) => error.remedy(),
             VpnTcpError::Refused(refusal) => refusal_remedy(refusal).into_owned(),
             VpnTcpError::Capture(error) => error.remedy(),
-            VpnTcpError::Listener(_) => "End a program that holds many ports, then connect again.".to_owned(),
+            VpnTcpError::Listener(_) => "End a program that uses many ports, then connect again.".to_owned(),
             VpnTcpError::NamesDoNotArrive { .. } => {
-                "Another program answers names before us. Run `slipway doctor` for the resolver in use."
+                "Another program answers DNS questions first. `slipway doctor` shows the resolver in use."
                     .to_owned()
             }
         }
@@ -70,10 +70,10 @@ impl Fault for VpnTcpError {
     }
 }
 
-/// Why a connected laptop is not connected any more.
+/// Reason why a connected laptop is no longer connected.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Ended {
-    /// The helper went and did not come back in time.
+    /// The helper ended and did not come back in time.
     #[error("slipway-helper ended and did not come back")]
     HelperGone(#[source] VpnTcpError),
     /// The private namespace's process ended.
@@ -98,10 +98,10 @@ impl Fault for Ended {
     }
 }
 
-/// The helper is gone for now.
+/// Problem while the session waits for a helper that ended.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "slipway-helper ended. Nothing reaches the cluster until it is back; the session waits {} s for it",
+    "slipway-helper ended. No program reaches the cluster until it is back; the session waits {} s for it",
     HELPER_RETURNS_WITHIN.as_secs()
 )]
 pub(crate) struct HelperAway;

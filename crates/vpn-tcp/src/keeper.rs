@@ -1,4 +1,4 @@
-//! Keeper of the lease: it serves what the resolver needs, and asks for the lease again when the helper came back.
+//! Keeper of the lease: serves the needs of the resolver, and asks a helper that came back for a new lease.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,46 +12,46 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::error::{HELPER_RETURNS_WITHIN, VpnTcpError};
-use crate::lease::{Ask, Fresh, obtain, routes_of};
+use crate::lease::{LeaseRequest, NewLease, obtain, routes_of};
 use crate::lease_side::Names;
 use crate::name_servers::NameServers;
 use crate::need::Need;
 use crate::plan::Warning;
 use crate::reach::Reach;
 
-/// How often it is looked for meanwhile.
+/// Pause between attempts to reach a helper that ended.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// Keeps a lease alive and wide enough until the helper is gone for good.
+/// Keeper of a lease. It owns the lease until the helper is gone for good.
 pub(crate) struct Keeper {
-    pub(crate) ask: Ask,
+    pub(crate) request: LeaseRequest,
     pub(crate) lease: Lease,
     pub(crate) capture: Arc<Capture>,
     pub(crate) names: Names,
     pub(crate) servers: NameServers,
-    pub(crate) own_way: Vec<IpAddr>,
-    /// Networks that the user named, also those that are not routed as a whole.
+    pub(crate) carrier_addresses: Vec<IpAddr>,
+    /// Networks that the user named, including those that are not completely routed.
     pub(crate) users: Vec<IpNet>,
     pub(crate) needs: mpsc::Receiver<Need>,
-    /// What the helper granted of what was asked for.
+    /// Granted routes, without learned addresses.
     pub(crate) granted: Routes,
-    /// What the helper granted of addresses that were learned beside that, the longest unused first.
+    /// Granted routes of learned addresses, the least recently used first.
     pub(crate) learned: Vec<Route>,
-    /// What could not be had for reasons that no lease changes.
+    /// Warnings that do not depend on the lease.
     pub(crate) warnings: Vec<Warning>,
     pub(crate) reach: watch::Sender<Reach>,
 }
 
 impl Keeper {
-    /// Serves until the helper is gone and does not come back.
+    /// Serves until the helper is gone and does not come back. Returns the last error.
     pub(crate) async fn keep(mut self) -> VpnTcpError {
         loop {
             tokio::select! {
                 () = self.lease.closed() => {
-                    tracing::warn!("the helper is gone; looking for it");
-                    // Its routes live as long as we hold the device.
+                    tracing::warn!("helper ended; trying to reach it again");
+                    // The old routes live as long as this process holds the device.
                     if let Err(error) = self.capture.replace_tun(None).await {
-                        tracing::debug!(%error, "the device was closed already");
+                        tracing::debug!(%error, "device was already closed");
                     }
                     self.set_away(true);
                     if let Err(error) = self.regain().await {
@@ -62,14 +62,14 @@ impl Keeper {
                 Some(need) = self.needs.recv() => match need {
                     Need::Admit { addresses, named_by, decided } => {
                         let decision = self.admit(&addresses, named_by).await;
-                        // The program may have stopped waiting.
+                        // Fails if the resolver no longer waits.
                         let _ = decided.send(decision);
                     }
                     Need::Sockets => self.renew_sockets().await,
-                    Need::Domains(domains) => self.send_here(domains).await,
+                    Need::Domains(domains) => self.send_domains(domains).await,
                     Need::NameServers { renewed } => {
                         self.renew_name_servers().await;
-                        // Who asked may have stopped waiting.
+                        // Fails if the resolver no longer waits.
                         let _ = renewed.send(());
                     }
                 },
@@ -84,17 +84,17 @@ impl Keeper {
     async fn renew_sockets(&mut self) {
         match self.lease.refresh_dns().await {
             Ok(sockets) => drop(self.servers.keep_spares(sockets)),
-            Err(error) => tracing::warn!(%error, "no new sockets to the laptop's name servers"),
+            Err(error) => tracing::warn!(%error, "failed to renew the sockets to the laptop's name servers"),
         }
     }
 
-    /// Makes the laptop's resolver send the names of these domains here, in place of those before.
-    async fn send_here(&mut self, domains: Zones) {
-        let Some(before) = &self.ask.dns else { return };
+    /// Replaces the domains about which the laptop's resolver asks the session.
+    async fn send_domains(&mut self, domains: Zones) {
+        let Some(before) = &self.request.dns else { return };
         let dns = DnsPlan::new(domains, before.redirect_port(), before.mode());
         let outcome = match dns.and_then(|dns| {
-            self.ask.dns = Some(dns.clone());
-            // What is routed stays as the helper has it: it may have refused some of what we know.
+            self.request.dns = Some(dns.clone());
+            // Keep the routes of the lease: the helper may have refused some of the requested ones.
             Plan::new(self.lease.plan().routes().iter(), Some(dns))
         }) {
             Ok(plan) => self.lease.update(&plan).await.map_err(VpnTcpError::from),
@@ -103,7 +103,7 @@ impl Keeper {
         match outcome {
             Ok(sockets) if sockets.is_empty() => {}
             Ok(sockets) => self.servers.replace(sockets),
-            Err(error) => tracing::warn!(%error, "names of some namespaces are not sent here"),
+            Err(error) => tracing::warn!(%error, "failed to update the domains of the lease"),
         }
     }
 
@@ -111,45 +111,45 @@ impl Keeper {
         match self.lease.refresh_dns().await {
             Ok(sockets) => {
                 self.servers.replace(sockets);
-                // What could not be reached any more may have been those of another network.
+                // The laptop may be in another network, with other answers.
                 self.names.name_servers_changed();
             }
-            Err(error) => tracing::warn!(%error, "no new sockets to the laptop's name servers"),
+            Err(error) => tracing::warn!(%error, "failed to renew the sockets to the laptop's name servers"),
         }
     }
 
-    /// Asks a helper that came back for the same addresses, so that open connections go on.
+    /// Asks a helper that came back for the same addresses, so that open connections continue.
     async fn regain(&mut self) -> Result<(), VpnTcpError> {
         let slot = self.lease.granted().slot;
         let deadline = Instant::now() + HELPER_RETURNS_WITHIN;
         loop {
-            let error = match obtain(&self.ask, &self.learned, Some(slot)).await {
-                Ok(fresh) => return self.go_on_with(fresh).await,
+            let error = match obtain(&self.request, &self.learned, Some(slot)).await {
+                Ok(new_lease) => return self.continue_with(new_lease).await,
                 Err(error) => error,
             };
-            if Instant::now() >= deadline || !may_pass(&error) {
+            if Instant::now() >= deadline || !is_transient(&error) {
                 return Err(error);
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
-    /// Puts a regained lease in the place of the lost one, and publishes what it reaches.
-    async fn go_on_with(&mut self, fresh: Fresh) -> Result<(), VpnTcpError> {
-        if same_addresses(fresh.lease.granted(), self.lease.granted()) {
-            tracing::info!("the helper is back");
+    /// Replaces the lost lease by a new one, and publishes its reach.
+    async fn continue_with(&mut self, new_lease: NewLease) -> Result<(), VpnTcpError> {
+        if same_addresses(new_lease.lease.granted(), self.lease.granted()) {
+            tracing::info!("helper is back");
         } else {
-            tracing::warn!("the helper is back with other addresses; open connections are lost");
+            tracing::warn!("helper is back with other addresses; open connections are lost");
         }
-        self.servers.replace(fresh.upstreams);
+        self.servers.replace(new_lease.upstreams);
         self.names.name_servers_changed();
-        self.capture.replace_tun(Some(fresh.tun)).await?;
-        self.lease = fresh.lease;
+        self.capture.replace_tun(Some(new_lease.tun)).await?;
+        self.lease = new_lease.lease;
         let all = self.lease.plan().routes();
         self.learned.retain(|route| all.contains(route));
         self.granted = all.iter().filter(|route| !self.learned.contains(route)).collect();
         let routes = routes_of(&self.lease);
-        let warnings = [&self.warnings[..], &fresh.warnings].concat();
+        let warnings = [&self.warnings[..], &new_lease.warnings].concat();
         self.reach.send_modify(|reach| {
             reach.routes = routes;
             reach.warnings = warnings;
@@ -158,8 +158,8 @@ impl Keeper {
     }
 }
 
-/// Whether a helper that is starting may still make up for an error.
-fn may_pass(error: &VpnTcpError) -> bool {
+/// Returns whether an error may disappear when the helper has started.
+fn is_transient(error: &VpnTcpError) -> bool {
     match error {
         VpnTcpError::Helper(
             ClientError::NoHelper { .. }
@@ -168,7 +168,7 @@ fn may_pass(error: &VpnTcpError) -> bool {
             | ClientError::Garbled(_),
         ) => true,
         VpnTcpError::Helper(ClientError::Unexpected | ClientError::Refused(_)) => false,
-        // The dead helper's device may be there for another moment.
+        // The device of the dead helper may exist for another moment and cause a conflict.
         VpnTcpError::Refused(_) => true,
         VpnTcpError::Capture(_) | VpnTcpError::Listener(_) | VpnTcpError::NamesDoNotArrive { .. } => false,
     }

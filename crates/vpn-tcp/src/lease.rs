@@ -1,4 +1,4 @@
-//! Lease of the helper: how it is asked for.
+//! Request for a lease of the helper, repeated without networks that the helper refuses.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -10,43 +10,46 @@ use slipway_helper_client::{Client, ClientError, Handover, Lease, Plan, UpError,
 use crate::error::VpnTcpError;
 use crate::plan::{Warning, narrowed};
 
-/// What the session wants of the helper, apart from addresses that are learned.
+/// Request for a lease, without learned addresses.
 #[derive(Clone, Debug)]
-pub(crate) struct Ask {
+pub(crate) struct LeaseRequest {
     pub(crate) socket: PathBuf,
     pub(crate) routes: Routes,
     pub(crate) dns: Option<DnsPlan>,
 }
 
-/// A lease as it was first granted.
+/// Granted lease, with its handover.
 #[derive(Debug)]
-pub(crate) struct Fresh {
+pub(crate) struct NewLease {
     pub(crate) lease: Lease,
     pub(crate) tun: OwnedFd,
     pub(crate) upstreams: Vec<Upstream>,
-    /// What of the networks could not be had.
+    /// Networks that the helper refused.
     pub(crate) warnings: Vec<Warning>,
 }
 
-/// Asks for a lease with these addresses beside the networks of `ask`, and with ever fewer of them as long as the helper
-/// names some that it will not route.
+/// Asks for a lease with the networks of `request` and these learned addresses. While the helper refuses some of them,
+/// asks again without those.
 ///
 /// # Errors
-///
-/// [`VpnTcpError`]; nothing is left then.
-pub(crate) async fn obtain(ask: &Ask, learned: &[Route], prefer: Option<Slot>) -> Result<Fresh, VpnTcpError> {
-    let mut client = Client::connect(&ask.socket).await?;
+/// [`VpnTcpError`], after everything was undone.
+pub(crate) async fn obtain(
+    request: &LeaseRequest,
+    learned: &[Route],
+    prefer: Option<Slot>,
+) -> Result<NewLease, VpnTcpError> {
+    let mut client = Client::connect(&request.socket).await?;
     let mut warnings = Vec::new();
-    let mut routes: Routes = ask.routes.iter().chain(learned.iter().copied()).collect();
+    let mut routes: Routes = request.routes.iter().chain(learned.iter().copied()).collect();
     loop {
-        let plan = plan(&routes, ask.dns.as_ref())?;
+        let plan = plan(&routes, request.dns.as_ref())?;
         let refusal = match client.up(&plan, prefer).await {
             Ok(Handover {
                 lease,
                 tun,
                 upstreams,
             }) => {
-                return Ok(Fresh {
+                return Ok(NewLease {
                     lease,
                     tun,
                     upstreams,
@@ -66,7 +69,7 @@ pub(crate) async fn obtain(ask: &Ask, learned: &[Route], prefer: Option<Slot>) -
             return Err(VpnTcpError::Refused(refusal));
         };
         routes = left;
-        // A learned address that is not granted any more is withheld when it is answered again.
+        // No warning about learned addresses: the next answer with one that is refused withholds it.
         warnings.extend(
             because
                 .into_iter()
@@ -75,17 +78,16 @@ pub(crate) async fn obtain(ask: &Ask, learned: &[Route], prefer: Option<Slot>) -
     }
 }
 
-/// The networks of a lease, joined where they touch.
+/// Returns the networks of a lease, with adjacent ones joined.
 pub(crate) fn routes_of(lease: &Lease) -> Vec<IpNet> {
     let nets: Vec<IpNet> = lease.plan().routes().nets().map(|route| route.net()).collect();
     IpNet::aggregate(&nets)
 }
 
-/// A plan of these routes and names.
+/// Makes a plan of these routes and DNS.
 ///
 /// # Errors
-///
-/// [`VpnTcpError`] where there is more than a lease may have.
+/// [`VpnTcpError`] if it exceeds the limits of a lease.
 pub(crate) fn plan(routes: &Routes, dns: Option<&DnsPlan>) -> Result<Plan, VpnTcpError> {
     Plan::new(routes.iter(), dns.cloned()).map_err(|error| match error {
         PlanError::TooManyRoutes { given } => VpnTcpError::Refused(HelperRefusal::TooManyRoutes {

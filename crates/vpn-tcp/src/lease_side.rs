@@ -1,4 +1,4 @@
-//! Laptop's side of the resolver: the laptop's own name servers, and, before an answer goes out, the lease.
+//! Laptop side of the resolver: asks the laptop's own name servers, and has addresses of answers routed by the lease.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -13,18 +13,18 @@ use crate::name_servers::NameServers;
 use crate::need::Need;
 use crate::reach::Reach;
 
-/// How often sockets to name servers that cannot be reached are asked for anew.
+/// Minimum time between two requests for new sockets to name servers that cannot be reached.
 const RENEW_EVERY: Duration = Duration::from_secs(1);
 
-/// The resolver of a connected laptop.
+/// Resolver of a connected laptop.
 pub(crate) type Names = slipway_names::Resolver<Upstreams<LeaseSide>>;
 
-/// What the resolver reaches through the lease.
+/// Laptop side of the resolver, with a lease.
 pub(crate) struct LeaseSide {
     servers: NameServers,
     needs: mpsc::Sender<Need>,
     reach: watch::Receiver<Reach>,
-    /// When all sockets were asked for last; locked while they are.
+    /// Time of the last renewal of all sockets; locked during one.
     renewed: tokio::sync::Mutex<Option<Instant>>,
 }
 
@@ -42,7 +42,7 @@ impl LeaseSide {
         }
     }
 
-    /// Has all sockets made anew, unless that was done a moment ago. Whether there are newer ones than at `since`.
+    /// Renews all sockets, unless that was done a moment ago. Returns whether there are newer ones than at `since`.
     async fn renew(&self, since: Instant) -> bool {
         let mut renewed = self.renewed.lock().await;
         if renewed.is_some_and(|at| at > since) {
@@ -51,9 +51,9 @@ impl LeaseSide {
         if renewed.is_some_and(|at| at.elapsed() < RENEW_EVERY) {
             return false;
         }
-        let (tell, told) = oneshot::channel();
-        let asked = self.needs.send(Need::NameServers { renewed: tell }).await;
-        let done = asked.is_ok() && told.await.is_ok();
+        let (notify, notified) = oneshot::channel();
+        let asked = self.needs.send(Need::NameServers { renewed: notify }).await;
+        let done = asked.is_ok() && notified.await.is_ok();
         *renewed = Some(Instant::now());
         done
     }
@@ -63,7 +63,7 @@ impl LaptopSide for LeaseSide {
     async fn ask(&self, query: Bytes) -> Result<Bytes, AskError> {
         let since = Instant::now();
         match self.servers.ask(query.clone()).await {
-            // A connected socket keeps the laptop's address of its first day, which the laptop may not have any more.
+            // A connected socket keeps the laptop's address from when it was opened, which the laptop may have lost.
             Err(AskError::Unreachable) if self.renew(since).await => self.servers.ask(query).await,
             outcome => outcome,
         }

@@ -1,4 +1,4 @@
-//! Listener for DNS on loopback: the helper redirects the laptop's questions here where its resolver cannot be configured.
+//! DNS listener on loopback, to which the helper redirects the laptop's questions if systemd-resolved is not used.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,16 +12,16 @@ use tokio::task::JoinSet;
 
 use crate::lease_side::Names;
 
-/// Questions and connections that are served at one time; more of them wait in the sockets.
+/// Maximum number of questions and connections that are served at a time; others wait in the sockets.
 const AT_ONCE: usize = 1024;
 
-/// The longest question that is taken.
+/// Maximum length of a question over UDP, in bytes.
 const MOST_QUESTION: usize = 4096;
 
-/// How often a port is tried that has to be free four times.
+/// Number of ports to try. A port must be free for UDP and TCP, on IPv4 and IPv6.
 const TRIES: usize = 32;
 
-/// Sockets on one port of 127.0.0.1 and, where there is IPv6, of ::1.
+/// Sockets on one port of 127.0.0.1 and, if the laptop has IPv6, of ::1.
 #[derive(Debug)]
 pub(crate) struct Listener {
     port: u16,
@@ -30,7 +30,7 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Takes a free port.
+    /// Binds to a free port.
     pub(crate) async fn bind() -> io::Result<Listener> {
         let mut last = io::Error::from(io::ErrorKind::AddrInUse);
         for _ in 0..TRIES {
@@ -57,7 +57,7 @@ impl Listener {
                 listener.tcp.push(TcpListener::bind(v6).await?);
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
-            Err(error) => tracing::debug!(%error, "this laptop has no IPv6 loopback"),
+            Err(error) => tracing::debug!(%error, "no IPv6 loopback on this laptop"),
         }
         Ok(listener)
     }
@@ -89,8 +89,8 @@ async fn serve_udp(socket: Arc<UdpSocket>, names: Names, permits: Arc<Semaphore>
         let (length, from) = match socket.recv_from(&mut question).await {
             Ok(received) => received,
             Err(error) => {
-                // An answer that nobody waited for comes back as an error here (ICMP port unreachable).
-                tracing::trace!(%error, "a question could not be taken");
+                // The error of an earlier answer to a closed port also arrives here (ICMP port unreachable).
+                tracing::trace!(%error, "failed to receive a question");
                 continue;
             }
         };
@@ -116,7 +116,7 @@ async fn serve_udp(socket: Arc<UdpSocket>, names: Names, permits: Arc<Semaphore>
 
 async fn reply(socket: &UdpSocket, answer: &[u8], to: SocketAddr) {
     if let Err(error) = socket.send_to(answer, to).await {
-        tracing::trace!(%error, "an answer could not be sent");
+        tracing::trace!(%error, "failed to send an answer");
     }
 }
 
@@ -132,14 +132,14 @@ async fn serve_tcp(listener: TcpListener, names: Names, permits: Arc<Semaphore>)
                 let names = names.clone();
                 serving.spawn(async move {
                     if let Err(error) = names.serve_tcp(program).await {
-                        tracing::trace!(%error, "a program's questions over TCP ended");
+                        tracing::trace!(%error, "DNS connection over TCP failed");
                     }
                     drop(permit);
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                // Out of descriptors, most likely: one of those in use has to end first.
+                tracing::warn!(%error, "failed to accept a DNS connection");
+                // Probably out of descriptors: wait until another connection ends.
                 drop(serving.join_next().await);
             }
         }

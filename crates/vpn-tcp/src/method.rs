@@ -1,4 +1,4 @@
-//! Whole laptop as a method.
+//! Implementation of the trait `Method`.
 
 use std::path::{Path, PathBuf};
 
@@ -14,14 +14,14 @@ use slipway_problem::Fault;
 use crate::error::VpnTcpError;
 use crate::start::start;
 
-/// The whole laptop, not connected yet.
+/// Method vpn-tcp before its start.
 #[derive(Clone, Debug)]
 pub struct VpnTcp {
     helper: PathBuf,
 }
 
 impl VpnTcp {
-    /// Connects through the helper whose socket this is.
+    /// Makes the method. `helper` is the path of the helper's socket.
     #[must_use]
     pub fn new(helper: PathBuf) -> Self {
         Self { helper }
@@ -49,13 +49,13 @@ impl Method for VpnTcp {
     }
 }
 
-/// Whether there is a TUN device, a helper of this version, and a resolver that can be pointed here. Whether the user is
-/// allowed to use the helper shows later.
+/// Checks that there is a TUN device, a helper of this version, and a usable DNS mode. Whether the user may use the
+/// helper is checked later, with the lease.
 async fn check(helper: &Path) -> Result<(), VpnTcpError> {
     let mut client = Client::connect(helper).await?;
     check_tun()?;
     match client.status().await?.names {
-        Ok(_mode) => Ok(()),
+        Ok(_) => Ok(()),
         Err(trouble) => Err(VpnTcpError::Refused(HelperRefusal::DnsUnavailable(trouble))),
     }
 }

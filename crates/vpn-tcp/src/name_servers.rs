@@ -1,4 +1,4 @@
-//! Laptop's own name servers, reached by sockets that the helper marked so that they are not redirected to us.
+//! Name servers of the laptop, reached through the helper's sockets, whose mark exempts them from the redirect.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,14 +16,14 @@ use tokio::sync::mpsc;
 
 use crate::need::Need;
 
-/// The name servers. Clones are the same ones: the keeper puts sockets in, the resolver asks.
+/// Handle of the laptop's name servers. Clones share the sockets: the keeper replaces them, the resolver asks.
 #[derive(Clone)]
 pub(crate) struct NameServers {
     current: Arc<RwLock<Option<Arc<upstream::Upstream<Dialer>>>>>,
     dialer: Dialer,
 }
 
-/// Connects with the sockets for TCP, each of which is good for one connection.
+/// Dialer with the spare TCP sockets, each of which serves one connection.
 #[derive(Clone)]
 struct Dialer {
     spare: Arc<Mutex<VecDeque<(SocketAddr, OwnedFd)>>>,
@@ -31,7 +31,7 @@ struct Dialer {
 }
 
 impl NameServers {
-    /// None yet. More sockets are asked for by `needs`.
+    /// Makes a handle without sockets. It requests more TCP sockets through `needs`.
     pub(crate) fn new(needs: mpsc::Sender<Need>) -> Self {
         Self {
             current: Arc::default(),
@@ -42,7 +42,7 @@ impl NameServers {
         }
     }
 
-    /// Asks them.
+    /// Asks the name servers.
     pub(crate) async fn ask(&self, query: Bytes) -> Result<Bytes, AskError> {
         let current = self
             .current
@@ -55,14 +55,14 @@ impl NameServers {
         }
     }
 
-    /// Uses these sockets from now on.
+    /// Replaces all sockets.
     pub(crate) fn replace(&self, sockets: Vec<Upstream>) {
         let mut servers: Vec<Server> = Vec::new();
         for (address, socket) in self.keep_spares(sockets) {
             let socket = match UdpSocket::from_std(socket.into()) {
                 Ok(socket) => socket,
                 Err(error) => {
-                    tracing::warn!(%error, "a socket of the helper's cannot be used");
+                    tracing::warn!(%error, "failed to use a socket from the helper");
                     continue;
                 }
             };
@@ -79,7 +79,7 @@ impl NameServers {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = servers;
     }
 
-    /// Replaces the sockets for TCP, and returns those for UDP.
+    /// Replaces the TCP sockets, and returns the UDP sockets of the list.
     pub(crate) fn keep_spares(&self, sockets: Vec<Upstream>) -> Vec<(SocketAddr, OwnedFd)> {
         let (tcp, udp): (Vec<_>, Vec<_>) = sockets
             .into_iter()
@@ -103,11 +103,11 @@ impl Dial for Dialer {
             let fitting = spare.iter().position(|(address, _)| *address == server);
             fitting.and_then(|index| spare.remove(index))
         };
-        // A queue that is full holds such a request already.
+        // A full queue already holds such a request.
         drop(self.needs.try_send(Need::Sockets));
         let Some((_, socket)) = spare else {
             return Err(io::Error::other(
-                "no socket to this name server is left; more are on their way",
+                "no socket to this name server is left; the helper opens new ones",
             ));
         };
         TcpSocket::from_std_stream(socket.into()).connect(server).await

@@ -1,4 +1,4 @@
-//! Needs: what the resolver's side asks of the lease.
+//! Needs: requests of the resolver to the keeper of the lease.
 
 use std::net::IpAddr;
 
@@ -6,19 +6,19 @@ use slipway_helper_api::Zones;
 use slipway_names::{Admission, NamedBy};
 use tokio::sync::oneshot;
 
-/// What others need of the lease.
+/// Request to the keeper of the lease.
 #[derive(Debug)]
 pub(crate) enum Need {
-    /// Routes to addresses of an answer; the reply says of each whether programs may have it.
+    /// Routes to the addresses of an answer. The reply has the admission of each.
     Admit {
         addresses: Vec<IpAddr>,
         named_by: NamedBy,
         decided: oneshot::Sender<Vec<Admission>>,
     },
-    /// Sockets for TCP to the laptop's name servers: each is good for one connection.
+    /// New TCP sockets to the laptop's name servers. Each serves one connection.
     Sockets,
-    /// The domains whose names are to come here, in place of those before.
+    /// New domains about which the laptop's resolver asks the session. They replace the previous ones.
     Domains(Zones),
-    /// All sockets to the laptop's name servers; `renewed` is told when they are there.
+    /// New UDP and TCP sockets to the laptop's name servers. `renewed` fires when they are in use.
     NameServers { renewed: oneshot::Sender<()> },
 }

@@ -1,4 +1,4 @@
-//! What to ask of the helper: pure, so that every rule can be shown without one.
+//! Routes to request from the helper, and warnings about networks that are not routed. No I/O.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -14,25 +14,25 @@ use slipway_problem::{Action, Fault};
 
 use crate::error::doctor;
 
-/// A network, or a part of one, that does not go to the cluster, and why. The session goes on without it.
+/// Warning about a network or domain that does not lead to the cluster. The session continues without it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Warning {
-    /// The laptop itself uses it.
+    /// The laptop uses the network.
     InUse(Conflict),
-    /// Rules of this laptop keep it out.
+    /// A rule of the laptop forbids routing the network.
     KeptOut {
         /// The network.
         range: IpNet,
-        /// Which rule, in words for people.
+        /// The rule, for people.
         why: String,
         /// What the user can do, as the end of a sentence.
         remedy: &'static str,
     },
-    /// The domain that the cluster calls its own may be somebody else's.
+    /// The domain that the cluster declares may belong to others.
     DoubtfulDomain {
         /// The domain.
         domain: Name,
-        /// Why.
+        /// The reason.
         doubt: Doubt,
     },
 }
@@ -43,24 +43,24 @@ impl fmt::Display for Warning {
             Warning::InUse(conflict) if conflict.with == ConflictWith::Session => {
                 write!(
                     f,
-                    "{conflict}. Addresses in that range go where that session leads"
+                    "{conflict}. Packets to that range reach the cluster of that session"
                 )
             }
             Warning::InUse(conflict) => {
-                write!(f, "{conflict}. Addresses in that range do not go to the cluster")
+                write!(f, "{conflict}. Packets to that range do not reach the cluster")
             }
-            Warning::KeptOut { range, why, .. } => write!(f, "{range} does not go to the cluster: {why}"),
+            Warning::KeptOut { range, why, .. } => write!(f, "{range} is not routed to the cluster: {why}"),
             Warning::DoubtfulDomain { domain, doubt } => write!(
                 f,
-                "the cluster says that its domain is `{domain}`, but {doubt}. Names below it stay the laptop's; \
-                 short names of the cluster work"
+                "the cluster declares the domain `{domain}`, but {doubt}. The laptop's name servers answer names \
+                 below `{domain}`; short names of the cluster work"
             ),
         }
     }
 }
 
 impl Warning {
-    /// Whether this is about exactly that network.
+    /// Returns whether this is about exactly that network.
     pub(crate) fn is_about(&self, net: TunnelCidr) -> bool {
         match self {
             Warning::InUse(conflict) => conflict.range == net,
@@ -69,7 +69,7 @@ impl Warning {
         }
     }
 
-    /// Whether another session has the range, and perhaps leads it to the same place.
+    /// Returns whether another session, perhaps of the same cluster, has the range.
     pub(crate) fn is_shared(&self) -> bool {
         matches!(self, Warning::InUse(conflict) if conflict.with == ConflictWith::Session)
     }
@@ -97,18 +97,18 @@ impl Fault for Warning {
                 | ConflictWith::Attached
                 | ConflictWith::Routed
                 | ConflictWith::NameServer => {
-                    "What has an address in that range is out of reach, and its name does not resolve. Leave the other \
-                     network, or end its VPN, then connect again; `slipway doctor` shows whose it is."
+                    "Pods and services in that range cannot be reached, and their names do not resolve. Disconnect \
+                     from the other network, or end its VPN, then connect again; `slipway doctor` shows whose it is."
                 }
             },
             Warning::KeptOut { remedy, .. } => {
                 return format!(
-                    "What has an address in that range is out of reach, and its name does not resolve; {remedy}."
+                    "Pods and services in that range cannot be reached, and their names do not resolve; {remedy}."
                 );
             }
             Warning::DoubtfulDomain { .. } => {
-                "If the domain is the cluster's, say so: connect with `--cluster-domain`, or set `cluster-domain` in the \
-                 profile's `[dns]`."
+                "If the domain belongs to the cluster, connect with `--cluster-domain`, or set `cluster-domain` in \
+                 the profile's `[dns]`."
             }
         };
         remedy.to_owned()
@@ -122,14 +122,17 @@ impl Fault for Warning {
     }
 }
 
-/// The networks that may be asked for at all, without the addresses that carry the tunnel itself.
-pub(crate) fn routable(ranges: &[(IpNet, RouteOrigin)], own_way: &[IpAddr]) -> (Routes, Vec<Warning>) {
+/// Returns the networks that a lease may have, without the addresses that carry the tunnel itself.
+pub(crate) fn routable(
+    ranges: &[(IpNet, RouteOrigin)],
+    carrier_addresses: &[IpAddr],
+) -> (Routes, Vec<Warning>) {
     let mut routes = Routes::default();
     let mut warnings = Vec::new();
     for (range, origin) in ranges {
         match TunnelCidr::try_from(*range) {
             Ok(net) => routes.extend(
-                without(net, own_way)
+                without(net, carrier_addresses)
                     .into_iter()
                     .map(|net| Route::new(net, *origin)),
             ),
@@ -143,8 +146,8 @@ pub(crate) fn routable(ranges: &[(IpNet, RouteOrigin)], own_way: &[IpAddr]) -> (
     (routes, warnings)
 }
 
-fn without(route: TunnelCidr, own_way: &[IpAddr]) -> Vec<TunnelCidr> {
-    own_way.iter().fold(vec![route], |parts, address| {
+fn without(route: TunnelCidr, carrier_addresses: &[IpAddr]) -> Vec<TunnelCidr> {
+    carrier_addresses.iter().fold(vec![route], |parts, address| {
         parts
             .iter()
             .flat_map(|part| part.without((*address).into()))
@@ -152,7 +155,8 @@ fn without(route: TunnelCidr, own_way: &[IpAddr]) -> Vec<TunnelCidr> {
     })
 }
 
-/// The networks without what the helper refused, and why; `None` where the refusal is not about networks.
+/// Returns the networks without those that the helper refused, and warnings about these. `None` if the refusal is not
+/// about networks.
 pub(crate) fn narrowed(routes: &Routes, refusal: &HelperRefusal) -> Option<(Routes, Vec<Warning>)> {
     match refusal {
         HelperRefusal::Conflicts(conflicts) => {
@@ -179,7 +183,7 @@ pub(crate) fn narrowed(routes: &Routes, refusal: &HelperRefusal) -> Option<(Rout
                 why: why.to_string(),
                 remedy: range_remedy(*why),
             };
-            // IPv6 that is switched off is no news to anybody; addresses of it are simply not used.
+            // No warning if IPv6 is switched off: programs do not use IPv6 addresses then.
             let warnings = if *why == RangeTrouble::NoIpv6 {
                 Vec::new()
             } else {
@@ -214,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_in_use_is_left_to_the_laptop_and_the_rest_is_kept() {
+    fn a_range_is_routed_without_the_network_in_use() {
         let conflict = Conflict {
             range: "10.0.0.0/14".parse().unwrap(),
             route: "10.1.0.0/16".parse().unwrap(),
@@ -228,12 +232,12 @@ mod tests {
         assert_eq!(
             narrowed(&left, &refusal),
             None,
-            "asking again would change nothing, so it ends"
+            "another request would change nothing"
         );
     }
 
     #[test]
-    fn networks_that_can_never_be_routed_are_named_and_left_out() {
+    fn reserved_networks_are_left_out_with_a_warning() {
         let ranges =
             ["10.96.0.0/16", "169.254.0.0/16"].map(|range| (range.parse().unwrap(), RouteOrigin::Declared));
         let (routes, warnings) = routable(&ranges, &[]);
@@ -242,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn the_api_servers_address_is_cut_out_of_a_range_around_it() {
+    fn a_range_is_routed_without_the_api_servers_address() {
         let range = ("10.0.0.0/30".parse().unwrap(), RouteOrigin::Declared);
         let (routes, _) = routable(&[range], &["10.0.0.1".parse().unwrap()]);
         assert_eq!(routes, set(&["10.0.0.0/32", "10.0.0.2/31"]));

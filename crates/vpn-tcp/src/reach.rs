@@ -1,19 +1,19 @@
-//! Reach of a lease: what goes to the cluster, and what does not although it should.
+//! Reach of a lease: the networks that lead to the cluster, and warnings about those that do not.
 
 use ipnet::IpNet;
 
 use crate::plan::Warning;
 use crate::withheld::Withheld;
 
-/// What a lease has come to. Published anew whenever it changes.
+/// Reach of a lease. The keeper publishes it whenever it changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reach {
-    /// The networks that go to the cluster, learned addresses among them, joined where they touch.
+    /// Networks that lead to the cluster, with learned addresses; adjacent ones are joined.
     pub(crate) routes: Vec<IpNet>,
-    /// What could not be had, and why.
+    /// Networks and domains that do not lead to the cluster.
     pub(crate) warnings: Vec<Warning>,
     /// Addresses of cluster answers that programs do not get.
     pub(crate) withheld: Withheld,
-    /// Whether the helper is gone for now, which takes the laptop's routes and names with it.
+    /// Whether the helper is gone for now, and with it the laptop's routes and DNS settings.
     pub(crate) helper_away: bool,
 }

@@ -1,4 +1,4 @@
-//! Report of the method: the status and the problems that follow from what the lease has come to.
+//! Report of the method: status and problems, from the reach of the lease.
 
 use std::net::IpAddr;
 
@@ -10,21 +10,21 @@ use tokio::sync::watch;
 use crate::error::HelperAway;
 use crate::reach::Reach;
 
-/// How many networks the status lists; a cluster that declares none may have learned thousands of addresses.
+/// Maximum number of networks in the status: thousands of addresses may be learned if the cluster declares no ranges.
 const MOST_ROUTES: usize = 256;
 
-/// Turns each [`Reach`] into a [`Report`].
+/// Reporter that turns each [`Reach`] into a [`Report`].
 pub(crate) struct Reporter {
-    /// How the laptop's programs reach the resolver, in words for people.
+    /// DNS mode, for people.
     pub(crate) dns: String,
-    /// Where the resolver answers.
+    /// Address of the resolver.
     pub(crate) resolver: IpAddr,
-    /// How packets become connections.
+    /// Back end of the capture.
     pub(crate) back_end: slipway_capture::BackEnd,
 }
 
 impl Reporter {
-    /// Reports every change, until there are no more.
+    /// Sends a report for every change, until the lease ends.
     pub(crate) async fn follow(self, mut reach: watch::Receiver<Reach>, reports: watch::Sender<Report>) {
         while reach.changed().await.is_ok() {
             let report = self.report(&reach.borrow_and_update());
@@ -52,8 +52,8 @@ impl Reporter {
     }
 }
 
-/// What is wrong, the gravest first: a missing helper keeps everything from the cluster. Of the addresses that programs
-/// did not get, the newest.
+/// Returns the problems, the most severe first: without the helper no program reaches the cluster. Of the withheld
+/// addresses it has only the newest.
 fn problems(reach: &Reach) -> Vec<Problem> {
     let away = reach.helper_away.then(|| HelperAway.problem());
     let mut warnings: Vec<_> = reach.warnings.iter().collect();
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_helper_that_returns_leaves_earlier_problems() {
+    fn earlier_problems_remain_when_the_helper_returns() {
         let mut reach = Reach {
             warnings: vec![Warning::KeptOut {
                 range: "34.0.0.0/8".parse().unwrap(),
@@ -124,6 +124,6 @@ mod tests {
         reach.send_modify(|_| ());
         drop(reach);
         following.await.unwrap();
-        assert!(reported.changed().await.is_err(), "the same once more is no news");
+        assert!(reported.changed().await.is_err(), "an unchanged report is not sent");
     }
 }

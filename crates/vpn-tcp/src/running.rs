@@ -1,4 +1,4 @@
-//! Connected laptop.
+//! Running method: a connected laptop.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use crate::error::Ended;
 use crate::lease_side::Names;
 
-/// The connected laptop. Dropping it ends its tasks, and with its keeper the lease.
+/// Connected laptop. Dropping it ends its tasks, and with its keeper the lease.
 pub(crate) struct Running {
     pub(crate) capture: Arc<Capture>,
     pub(crate) names: Names,
@@ -56,7 +56,7 @@ impl RunningMethod for Running {
         let problem = async move {
             match ended.wait_for(Option::is_some).await.as_deref() {
                 Ok(Some(end)) => end.problem(),
-                // The task that says why is gone without a word, as after a panic of its own.
+                // The task ended without a reason, for example by a panic.
                 Ok(None) | Err(_) => Ended::NamespaceGone.problem(),
             }
         };
@@ -65,7 +65,7 @@ impl RunningMethod for Running {
 
     fn stop(mut self: Box<Self>) -> BoxFuture<'static, ()> {
         let stopped = async move {
-            // With its keeper the lease ends: device, routes and names go before the namespace behind them does.
+            // The lease ends with its keeper, so device, routes and DNS end before the private namespace.
             self.tasks.shutdown().await;
             match Arc::try_unwrap(self.capture) {
                 Ok(capture) => capture.stop().await,

@@ -1,26 +1,26 @@
-//! Self-test of names: a question by getaddrinfo, as any program asks, must arrive here.
+//! Self-test of DNS: a question by getaddrinfo, which programs use, must reach the session's resolver.
 
 use std::net::{IpAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use slipway_names::CHECK_ADDRESS;
 
-/// A name that only our resolver knows. The dot at its end keeps search domains out.
+/// Name that only Slipway's resolver knows. The dot at its end prevents search domains.
 const CHECK_NAME: &str = "check.slipway.internal.";
 
-/// How long one attempt may take.
+/// Time limit of an attempt.
 const PER_ATTEMPT: Duration = Duration::from_secs(2);
 
-/// The pause after the first attempt; each next one is longer by as much.
+/// Pause after the first attempt; every further pause is longer by as much.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Attempts: systemd-resolved takes a moment until a link's settings count.
+/// Number of attempts: systemd-resolved takes a moment to apply a link's settings.
 const ATTEMPTS: u32 = 3;
 
-/// Whether questions of programs arrive.
+/// Returns whether questions of programs reach the resolver.
 pub(crate) async fn names_arrive() -> bool {
     for attempt in 1..=ATTEMPTS {
-        // getaddrinfo blocks and cannot be ended: a thread may outlive its answer by the resolver's own timeout.
+        // getaddrinfo blocks and cannot be canceled: its thread may run on until the C library's own timeout.
         let asked = tokio::task::spawn_blocking(|| {
             (CHECK_NAME, 0)
                 .to_socket_addrs()
@@ -28,8 +28,8 @@ pub(crate) async fn names_arrive() -> bool {
         });
         match tokio::time::timeout(PER_ATTEMPT, asked).await {
             Ok(Ok(true)) => return true,
-            Ok(_) => tracing::debug!(attempt, "the laptop's resolver does not lead here"),
-            Err(_) => tracing::debug!(attempt, "the laptop's resolver does not answer"),
+            Ok(_) => tracing::debug!(attempt, "test question did not reach Slipway's resolver"),
+            Err(_) => tracing::debug!(attempt, "test question was not answered in time"),
         }
         tokio::time::sleep(PAUSE * attempt).await;
     }

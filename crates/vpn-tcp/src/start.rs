@@ -1,4 +1,4 @@
-//! Start of the whole laptop: the lease, the rules about names, the capture, and a test that names arrive.
+//! Start of the method: lease, rules about names, capture, and a test of DNS.
 
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use crate::domains::Domains;
 use crate::error::{Ended, VpnTcpError};
 use crate::keeper::Keeper;
-use crate::lease::{Ask, Fresh, obtain, routes_of};
+use crate::lease::{LeaseRequest, NewLease, obtain, routes_of};
 use crate::lease_side::{LeaseSide, Names};
 use crate::listener::Listener;
 use crate::name_servers::NameServers;
@@ -30,14 +30,13 @@ use crate::report::Reporter;
 use crate::running::Running;
 use crate::self_test::names_arrive;
 
-/// What the keeper may be asked for at one time.
+/// Capacity of the keeper's queue.
 const NEEDS: usize = 64;
 
 /// Connects the laptop. When this returns, programs reach the cluster by name.
 ///
 /// # Errors
-///
-/// [`VpnTcpError`]; nothing is left then.
+/// [`VpnTcpError`], after everything was undone.
 pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Running, VpnTcpError> {
     let Connection {
         tunnel,
@@ -55,21 +54,21 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
     plan.scope.reserved.extend(laptop_names());
     plan.scope.domain_is_doubtful = trust(&plan, &[]) != Trust::Given;
     let mut domains = Domains::new(&plan);
-    let mut ask = Ask {
+    let mut request = LeaseRequest {
         socket: helper,
         routes,
         dns: Some(dns_plan(&domains, listener.port())?),
     };
-    let Fresh {
+    let NewLease {
         mut lease,
         tun,
         upstreams,
         warnings: refused,
-    } = obtain(&ask, &[], None).await?;
+    } = obtain(&request, &[], None).await?;
     let granted = lease.granted().clone();
 
     let (needs, needed) = mpsc::channel(NEEDS);
-    let (tell_reach, reach) = watch::channel(Reach::default());
+    let (reach_sender, reach) = watch::channel(Reach::default());
     let servers = NameServers::new(needs.clone());
     servers.replace(upstreams);
     let laptop_side = LeaseSide::new(servers.clone(), needs.clone(), reach.clone());
@@ -92,7 +91,7 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
             let update = update.map_err(|_| VpnTcpError::Helper(ClientError::Unexpected))?;
             servers.replace(lease.update(&update).await?);
             names.set_scope(plan.scope);
-            ask.dns = Some(dns);
+            request.dns = Some(dns);
         }
         None => {}
     }
@@ -114,27 +113,27 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
         resolver: granted.resolver.into(),
         back_end: capture.back_end(),
     };
-    let (tell_report, report) = watch::channel(reporter.report(&first));
-    tell_reach.send_replace(first);
+    let (report_sender, report) = watch::channel(reporter.report(&first));
+    reach_sender.send_replace(first);
 
     let mut tasks = JoinSet::new();
     tasks.spawn(far_end.return_packets(packets, capture.replies()));
     tasks.spawn(listener.serve(names.clone()));
-    tasks.spawn(reporter.follow(reach, tell_report));
+    tasks.spawn(reporter.follow(reach, report_sender));
     let (end, ended) = watch::channel(None);
     let keeper = Keeper {
-        ask,
+        request,
         lease,
         capture: capture.clone(),
         names: names.clone(),
         servers,
-        own_way: networks.never,
+        carrier_addresses: networks.never,
         users: networks.users,
         needs: needed,
         granted: granted_routes,
         learned: Vec::new(),
         warnings,
-        reach: tell_reach,
+        reach: reach_sender,
     };
     tasks.spawn(watch_over(keeper, capture.clone(), end));
     if granted
@@ -155,13 +154,13 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
     if !names_arrive().await {
         slipway_method::RunningMethod::stop(Box::new(running)).await;
         return Err(VpnTcpError::NamesDoNotArrive {
-            way: dns_words(&granted),
+            mode: dns_words(&granted),
         });
     }
     Ok(running)
 }
 
-/// How the laptop's programs reach the resolver, in words for people.
+/// Describes how the laptop's programs reach the resolver, for people.
 fn dns_words(granted: &Granted) -> String {
     granted
         .dns
@@ -169,13 +168,13 @@ fn dns_words(granted: &Granted) -> String {
         .map_or_else(|| "nothing".to_owned(), |dns| dns.mode.to_string())
 }
 
-/// What a capture has to know of the TUN that the helper granted.
+/// Returns the setup of a capture for the granted TUN.
 fn setup(granted: &Granted) -> Setup {
     let v4 = TunAddresses {
         laptop: granted.address.into(),
         other: granted.resolver.into(),
     };
-    // Its network is a /126 whose first address is the laptop's.
+    // The network is a /126, and the laptop has its first address.
     let v6 = granted.address6.map(|address| TunAddresses {
         laptop: address.into(),
         other: Ipv6Addr::from_bits(address.to_bits() ^ 3).into(),
@@ -197,7 +196,7 @@ fn dns_plan(domains: &Domains, port: u16) -> Result<DnsPlan, VpnTcpError> {
     DnsPlan::new(domains.with(&[]), port, DnsModeChoice::Auto).map_err(unexpected)
 }
 
-/// Whether the cluster's domain may be taken for the cluster's. What the helper refuses from a cluster is not.
+/// Judges whether the cluster domain belongs to the cluster. One that the helper refuses from a cluster does not.
 fn trust(plan: &NamePlan, searched: &[Name]) -> Trust {
     let domain = plan.scope.cluster_domain.to_string();
     let is_refused = || domain.trim_end_matches('.').parse::<ClusterDomain>().is_err();
@@ -207,8 +206,8 @@ fn trust(plan: &NamePlan, searched: &[Name]) -> Trust {
     plan.trust(searched)
 }
 
-/// Why the cluster's domain may be somebody else's, if it may. The laptop's own name servers are asked where nothing
-/// else decides.
+/// Returns why the cluster domain may not belong to the cluster, if so. Asks the laptop's name servers if nothing else
+/// decides.
 async fn doubt(plan: &NamePlan, names: &Names) -> Option<Doubt> {
     match trust(plan, &plan.scope.laptop_search.domains) {
         Trust::Given => None,
@@ -221,8 +220,7 @@ async fn doubt(plan: &NamePlan, names: &Names) -> Option<Doubt> {
     }
 }
 
-/// The domains that the laptop's resolver searches because of this session, where it sends every question here: short
-/// names come by them too.
+/// Returns the search domains that this session gives to systemd-resolved, which appends them to short names.
 fn our_search(granted: &Granted, domains: &Domains) -> Vec<Name> {
     if granted
         .dns
@@ -249,11 +247,11 @@ fn laptop_search(granted: &Granted) -> SearchList {
     }
 }
 
-/// Runs the keeper until the laptop cannot stay connected, and publishes why.
+/// Runs the keeper until the laptop cannot stay connected, and publishes the reason.
 async fn watch_over(keeper: Keeper, capture: Arc<Capture>, end: watch::Sender<Option<Arc<Ended>>>) {
     let lost_namespace = async {
         while capture.lost().await != Lost::Namespace {
-            // A device that broke belongs to a helper that ended, which the keeper deals with.
+            // A broken device means that the helper ended, which the keeper handles.
         }
     };
     let ended = tokio::select! {

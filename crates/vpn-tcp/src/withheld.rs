@@ -1,19 +1,19 @@
-//! Addresses of cluster answers that programs do not get, with the reasons.
+//! Withheld addresses: those of cluster answers that programs do not get, with the reasons.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use slipway_problem::Fault;
 
-/// How many are remembered; the oldest goes first.
+/// Maximum number of remembered addresses. The oldest is dropped first.
 const MOST: usize = 64;
 
-/// Addresses that were withheld lately. A page of a cluster service must not become one of the laptop's router.
+/// Recently withheld addresses. Without withholding, the name of a cluster service could lead to the laptop's router.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Withheld(VecDeque<(IpAddr, String)>);
 
 impl Withheld {
-    /// Remembers an address and why it was withheld. Whether that is news.
+    /// Remembers a withheld address and the reason. Returns whether that changed anything.
     pub(crate) fn add(&mut self, address: IpAddr, why: String) -> bool {
         if self
             .0
@@ -30,33 +30,33 @@ impl Withheld {
         true
     }
 
-    /// Forgets an address, as when it was handed out after all. Whether it was remembered.
+    /// Forgets an address that was handed out after all. Returns whether it was remembered.
     pub(crate) fn forget(&mut self, address: IpAddr) -> bool {
         let before = self.0.len();
         self.0.retain(|(known, _)| *known != address);
         self.0.len() != before
     }
 
-    /// Why an address was withheld, in a sentence without a full stop.
+    /// Returns why an address was withheld, as a sentence without a period.
     pub(crate) fn why(&self, address: IpAddr) -> Option<String> {
         let known = self.0.iter().find(|(known, _)| *known == address);
         known.map(|(_, why)| why.clone())
     }
 
-    /// The address that was withheld last.
+    /// Returns the address that was withheld last.
     pub(crate) fn newest(&self) -> Option<WithheldAddress> {
         let (address, why) = self.0.back()?.clone();
         Some(WithheldAddress { address, why })
     }
 }
 
-/// An address of a cluster answer that programs do not get.
+/// Address of a cluster answer that programs do not get.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the cluster's DNS answered with {address}, which programs do not get: {why}")]
 pub(crate) struct WithheldAddress {
     /// The address.
     pub(crate) address: IpAddr,
-    /// Why, in a sentence without a full stop.
+    /// The reason, as a sentence without a period.
     pub(crate) why: String,
 }
 
@@ -66,8 +66,8 @@ impl Fault for WithheldAddress {
     }
 
     fn remedy(&self) -> String {
-        "If it is meant to be reached through the cluster, add its name or its network to `--also-proxy` or to the \
-         profile. `slipway explain NAME` says more."
+        "If programs should reach it through the cluster, add its name or its network to `--also-proxy` or to \
+         the profile. `slipway explain NAME` shows details."
             .to_owned()
     }
 }
@@ -84,7 +84,7 @@ mod tests {
         }
         let again = || "again".to_owned();
         assert!(withheld.add(IpAddr::from([127, 0, 0, 250]), again()));
-        assert!(!withheld.add(IpAddr::from([127, 0, 0, 250]), again()), "no news");
+        assert!(!withheld.add(IpAddr::from([127, 0, 0, 250]), again()), "nothing changed");
         assert_eq!(withheld.0.len(), MOST);
         let newest = withheld.newest().unwrap();
         assert_eq!(

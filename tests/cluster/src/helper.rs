@@ -14,7 +14,7 @@ pub(crate) fn start(laptop: &Laptop) -> Running {
     let helper = Running::start(laptop.command_as_helper(path.to_str().unwrap(), arguments));
     until("the helper listens", || {
         assert!(helper.is_alive(), "the helper ended: {}", helper.said());
-        helper.said().contains("Ready")
+        helper.said().contains("listening for sessions")
     })
     .unwrap_or_else(|why| panic!("{why}: {}", helper.said()));
     helper

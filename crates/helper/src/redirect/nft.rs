@@ -1,7 +1,7 @@
-//! The few nftables messages that a redirect needs (`linux/netfilter/nf_tables.h`, `linux/netfilter/nfnetlink.h`).
+//! nftables messages that a redirect needs (`linux/netfilter/nf_tables.h`, `linux/netfilter/nfnetlink.h`).
 //!
-//! Written out here rather than taken from a library: the ready-made ones are a C library, run `nft`, are under the GPL, or
-//! bring 200,000 lines into a privileged process for what is one table, two chains and a few kinds of rule.
+//! They are encoded here because the existing libraries are in C, run `nft`, are under the GPL, or bring 200,000 lines
+//! into a privileged process, which needs only one table, two chains and a few kinds of rule.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -14,7 +14,7 @@ pub(super) const NFPROTO_IPV4: u8 = 2;
 pub(super) const NFPROTO_IPV6: u8 = 10;
 pub(super) const HOOK_LOCAL_OUT: u32 = 3;
 
-/// A netlink socket to nftables. The tables it made owned go when it is dropped.
+/// Netlink socket to nftables. Dropping it removes the tables that it owns.
 #[derive(Debug)]
 pub(super) struct NfSocket(OwnedFd);
 
@@ -27,12 +27,12 @@ impl NfSocket {
             flags,
             SockProtocol::NetlinkNetFilter,
         )?;
-        // Zero: the kernel picks the port number, which is what owns the table.
+        // Zero: the kernel picks the port number, which identifies the table's owner.
         bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
         Ok(Self(fd))
     }
 
-    /// Does all of a batch or nothing.
+    /// Commits a batch as one transaction.
     pub(super) fn commit(&self, batch: Batch) -> Result<(), Errno> {
         let (messages, last) = batch.finish();
         sendto(
@@ -68,7 +68,7 @@ impl NfSocket {
 
 const ANSWER_BUFFER: usize = 32 * 1024;
 
-/// What one rule does, step by step. Values go through one register.
+/// Step of a rule. All values pass through one register.
 pub(super) enum Expression<'a> {
     /// Packet mark.
     LoadMark,
@@ -84,17 +84,17 @@ pub(super) enum Expression<'a> {
     LoadSourcePort,
     /// Destination port of UDP and TCP.
     LoadDestinationPort,
-    /// Leaves the rule unless the loaded value is this one.
+    /// Leaves the rule unless the loaded value equals this one.
     Equals(&'a [u8]),
     /// Leaves the chain.
     Return,
-    /// Has the kernel look for the packet's connection among those of one zone only.
+    /// Sets the connection tracking zone in which the kernel looks for the packet's connection.
     SetZone(u16),
     /// Sends the connection to that port of this host.
     Redirect { port: u16 },
 }
 
-/// A base chain.
+/// Base chain of a table.
 pub(super) struct Chain<'a> {
     pub(super) name: &'a str,
     pub(super) kind: &'a str,
@@ -102,7 +102,7 @@ pub(super) struct Chain<'a> {
     pub(super) priority: i32,
 }
 
-/// Messages that take effect together.
+/// Messages of one transaction.
 pub(super) struct Batch {
     bytes: Vec<u8>,
     sequence: u32,
@@ -162,7 +162,7 @@ impl Batch {
         });
     }
 
-    /// The bytes, and the number of the last message that is answered.
+    /// Returns the bytes, and the sequence number of the last message that the kernel acknowledges.
     fn finish(mut self) -> (Vec<u8>, u32) {
         let last = self.sequence.saturating_sub(1);
         self.message(NFNL_MSG_BATCH_END, NLM_F_REQUEST, 0, NFNL_SUBSYS_NFTABLES, |_| {});
@@ -220,7 +220,7 @@ impl Expression<'_> {
                 });
             }),
             Self::SetZone(zone) => {
-                // A number of the host's.
+                // Zones are in host byte order.
                 load_value(bytes, &zone.to_ne_bytes());
                 expression(bytes, "ct", |bytes| {
                     number(bytes, NFTA_CT_KEY, NFT_CT_ZONE);
@@ -296,17 +296,17 @@ fn attribute(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
     bytes.extend(length.to_ne_bytes());
     bytes.extend(kind.to_ne_bytes());
     bytes.extend(value);
-    // Attributes and messages begin at multiples of four.
+    // Attributes and messages start at multiples of four.
     bytes.resize(bytes.len().next_multiple_of(4), 0);
 }
 
 struct Answer {
     sequence: u32,
-    /// Zero, or an error number below it.
+    /// Zero, or a negative error number.
     errno: i32,
 }
 
-/// The `NLMSG_ERROR`s in what the kernel sent: error or acknowledgement of one message each.
+/// Extracts the `NLMSG_ERROR` messages; each is an error or an acknowledgment of one message.
 fn answers(mut bytes: &[u8]) -> Vec<Answer> {
     let mut found = Vec::new();
     while let Some((header, body)) = bytes.split_first_chunk::<NLMSG_HEADER>() {

@@ -1,4 +1,4 @@
-//! A laptop to break: network and mount namespaces of its own, a LAN with a name server, and the real helper in it.
+//! Test laptop: separate network and mount namespaces, a LAN with a name server, and the real helper.
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
@@ -20,14 +20,14 @@ use nix::sys::socket::{
 use slipway_helper_api::{DEFAULT_SOCKET, DnsModeChoice, DnsPlan, Route, RouteOrigin, TunnelCidr, Zones};
 use slipway_helper_client::{Client, Plan};
 
-/// The helper's own user on the test laptop.
+/// ID of the helper's user on the test laptop.
 pub(crate) const HELPER_UID: u32 = 59_990;
-/// How long anything may take.
+/// Time limit of every wait.
 pub(crate) const WAIT: Duration = Duration::from_secs(10);
-/// The laptop's name server, out on its LAN.
+/// Name server on the laptop's LAN.
 pub(crate) const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 
-/// Runs a test on a laptop of its own.
+/// Runs a test on a separate test laptop.
 pub(crate) fn on_a_laptop<F: Future<Output = ()>>(test: impl FnOnce(Laptop) -> F + Send + 'static) {
     assert!(
         nix::unistd::Uid::effective().is_root(),
@@ -45,7 +45,7 @@ pub(crate) fn on_a_laptop<F: Future<Output = ()>>(test: impl FnOnce(Laptop) -> F
                 .expect("the test ends")
         });
     };
-    // Namespaces belong to threads: the machine's own are left alone, and these end with their last process.
+    // Namespaces belong to threads: those of the machine stay unchanged, and these end with their last process.
     let done = thread::spawn(run).join();
     if let Err(panic) = done {
         std::panic::resume_unwind(panic);
@@ -53,7 +53,7 @@ pub(crate) fn on_a_laptop<F: Future<Output = ()>>(test: impl FnOnce(Laptop) -> F
 }
 
 pub(crate) struct Laptop {
-    /// Ends the LAN when dropped.
+    /// Guard of the LAN, which ends when this is dropped.
     lan: mpsc::Sender<()>,
 }
 
@@ -73,7 +73,7 @@ impl Laptop {
         run("ip link set lo up");
         let lan = start_lan();
         run("ip addr add 10.77.0.2/24 dev eth0");
-        // Addresses that appear by themselves would look like something that was left.
+        // Automatic addresses would look like leftovers.
         run("ip link set eth0 addrgenmode none");
         run("ip link set eth0 up");
         run("ip route add default via 10.77.0.1");
@@ -93,12 +93,12 @@ impl Laptop {
         laptop
     }
 
-    /// Puts another file in the place of `/etc/resolv.conf`.
+    /// Replaces `/etc/resolv.conf`.
     pub(crate) fn set_resolv_conf(&self, text: &str) {
         self.mount_file("/etc/resolv.conf", text);
     }
 
-    /// Adds users to the laptop: the bus and polkit go by names.
+    /// Adds users to the laptop, because the bus and polkit identify users by name.
     pub(crate) fn add_users(&self, users: &[(&str, u32)]) {
         let mut passwd = std::fs::read_to_string("/etc/passwd").expect("file");
         for (name, uid) in users {
@@ -107,7 +107,7 @@ impl Laptop {
         self.mount_file("/etc/passwd", &passwd);
     }
 
-    /// Puts an empty folder in the place of another.
+    /// Replaces a folder by an empty one.
     pub(crate) fn empty_folder(&self, place: &str) {
         let none: Option<&str> = None;
         mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::empty(), none).expect("tmpfs");
@@ -121,12 +121,12 @@ impl Laptop {
         mount(Some(file.as_str()), place, none, MsFlags::MS_BIND, none).expect("bind mount");
     }
 
-    /// Starts the real helper as a user with CAP_NET_ADMIN alone, for the test's own user.
+    /// Starts the real helper as a user with only CAP_NET_ADMIN. It serves the test's user.
     pub(crate) fn helper(&self) -> Helper {
         self.helper_with(&["--allow-uid", "0"])
     }
 
-    /// As [`Laptop::helper`], with other arguments.
+    /// Starts the helper as [`Laptop::helper`] does, with other arguments.
     pub(crate) fn helper_with(&self, arguments: &[&str]) -> Helper {
         let user = HELPER_UID.to_string();
         let mut command = Command::new("setpriv");
@@ -144,7 +144,7 @@ impl Laptop {
         Helper::start(command.args(arguments))
     }
 
-    /// What another program on this laptop could see of a session: links, addresses, routes, rules, nft tables.
+    /// Returns the state that a session can change: links, addresses, routes, rules, nft tables.
     pub(crate) fn trace(&self) -> Trace {
         let say = |words: &str| {
             let output = Command::new("ip").args(words.split(' ')).output().expect("ip");
@@ -173,7 +173,7 @@ impl Laptop {
         }
     }
 
-    /// Waits until the laptop looks like that.
+    /// Waits until the laptop has this state.
     pub(crate) async fn looks_like(&self, expected: &Trace) {
         let started = Instant::now();
         loop {
@@ -208,7 +208,7 @@ pub(crate) struct Helper {
 
 impl Helper {
     pub(crate) fn start(command: &mut Command) -> Self {
-        // Ready when systemd is told so: the tests wait for the same word.
+        // The tests wait for the same notification as systemd.
         let notify = PathBuf::from(format!("/run/notify-{:?}", Instant::now()));
         let ready = std::os::unix::net::UnixDatagram::bind(&notify).expect("notify socket");
         std::fs::set_permissions(&notify, std::os::unix::fs::PermissionsExt::from_mode(0o666)).expect("mode");
@@ -221,9 +221,9 @@ impl Helper {
         let helper = Self {
             child: child.expect("the helper starts"),
         };
-        let mut word = [0; 16];
-        let length = ready.recv(&mut word).expect("the helper gets ready");
-        assert_eq!(&word[..length], b"READY=1");
+        let mut message = [0; 16];
+        let length = ready.recv(&mut message).expect("the helper gets ready");
+        assert_eq!(&message[..length], b"READY=1");
         helper
     }
 
@@ -253,7 +253,7 @@ fn log() -> Stdio {
     }
 }
 
-/// The helper where its user can run it: the build folder may be closed to it.
+/// Path of the helper at which its user can run it: that user may have no access to the build folder.
 pub(crate) fn helper_path() -> &'static Path {
     open_to_all(
         Path::new(env!("CARGO_BIN_EXE_slipway-helper")),
@@ -261,8 +261,8 @@ pub(crate) fn helper_path() -> &'static Path {
     )
 }
 
-/// Shows a program at a place that every user can reach. Not a copy: while another thread starts a program, a file that
-/// was just written may count as busy.
+/// Mounts a program at a path that every user can reach. A copy would not do: while another thread starts a program, a
+/// file that was just written may count as busy.
 pub(crate) fn open_to_all(program: &Path, place: &'static str) -> &'static Path {
     let place = Path::new(place);
     if !place.exists() {
@@ -281,7 +281,7 @@ pub(crate) fn ranges(texts: &[&str]) -> Vec<TunnelCidr> {
     texts.iter().map(|text| text.parse().expect("range")).collect()
 }
 
-/// Networks by the user's word.
+/// Routes with the origin "user".
 pub(crate) fn routes(texts: &[&str]) -> Vec<Route> {
     by(RouteOrigin::User, texts)
 }
@@ -295,18 +295,18 @@ pub(crate) fn plan(texts: &[&str]) -> Plan {
     Plan::new(routes(texts), None).expect("plan")
 }
 
-/// A plan that has names found by redirect to that port.
+/// Plan with a DNS redirect to a port.
 pub(crate) fn redirect_plan(texts: &[&str], port: u16) -> Plan {
     let port = port.try_into().expect("port");
     let dns = DnsPlan::new(Zones::default(), port, DnsModeChoice::Redirect).expect("plan");
     Plan::new(routes(texts), Some(dns)).expect("plan")
 }
 
-/// Waits for something that says nothing when it happens.
+/// Waits until a condition holds, by polling.
 pub(crate) fn wait_until(what: &str, happened: impl Fn() -> bool) {
     let started = Instant::now();
     while !happened() {
-        assert!(started.elapsed() < WAIT, "{what} does not come");
+        assert!(started.elapsed() < WAIT, "timeout: {what}");
         thread::sleep(Duration::from_millis(10));
     }
 }
@@ -320,7 +320,7 @@ pub(crate) fn run(command: &str) {
     assert!(status.success(), "{command}");
 }
 
-/// Answers each question with a name and the question: whoever asks so sees who answered. Returns the port.
+/// Answers each question with a name and the question, so that the answer shows who sent it. Returns the port.
 pub(crate) fn answer_as(name: &'static str, address: SocketAddr) -> u16 {
     let udp = UdpSocket::bind(address).expect("UDP");
     let address = udp.local_addr().expect("address");
@@ -343,7 +343,7 @@ pub(crate) fn answer_as(name: &'static str, address: SocketAddr) -> u16 {
     address.port()
 }
 
-/// Asks as any program would; none if nobody answered in time.
+/// Asks as any program would. Returns `None` without an answer in time.
 pub(crate) fn ask_udp(server: SocketAddr) -> Option<String> {
     let any: SocketAddr = if server.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" }
         .parse()
@@ -373,7 +373,7 @@ pub(crate) fn ask_tcp(server: SocketAddr) -> Option<String> {
     Some(answer)
 }
 
-/// A LAN with the laptop's name server: another network namespace, joined to this one by a pair of devices.
+/// Starts a LAN with the laptop's name server: another network namespace, connected by a veth pair.
 fn start_lan() -> mpsc::Sender<()> {
     let (made, wait_made) = mpsc::channel();
     let (joined, wait_joined) = mpsc::channel::<()>();
@@ -389,7 +389,7 @@ fn start_lan() -> mpsc::Sender<()> {
         run("ip addr add 9.9.9.9/32 dev lo");
         answer_as("lan", SocketAddr::new(NAME_SERVER.into(), 53));
         serving.send(()).expect("the laptop waits");
-        // Threads that serve keep the namespace; the laptop's end of the pair goes with the laptop.
+        // The threads that serve keep the namespace; the pair of devices ends with the laptop.
         let _ = wait_end.recv();
     });
     let lan = wait_made.recv().expect("a LAN");
@@ -399,7 +399,7 @@ fn start_lan() -> mpsc::Sender<()> {
     end
 }
 
-/// nftables' tables, by netlink: the `nft` program is not everywhere.
+/// Lists the nftables tables by netlink, because the program `nft` may not be installed.
 fn nft_tables() -> BTreeSet<String> {
     const GET_TABLE: u16 = (10 << 8) | 1;
     const REQUEST_DUMP: u16 = 0x301;
@@ -432,7 +432,7 @@ fn nft_tables() -> BTreeSet<String> {
             if u16::from_ne_bytes([k0, k1]) == 3 {
                 return names;
             }
-            // The name is the first attribute behind two headers.
+            // The name is the first attribute after two headers.
             let size = usize::from(u16::from_ne_bytes([rest[20], rest[21]]));
             names.insert(String::from_utf8_lossy(&rest[24..20 + size - 1]).into_owned());
             rest = &rest[length.next_multiple_of(4)..];
@@ -440,7 +440,7 @@ fn nft_tables() -> BTreeSet<String> {
     }
 }
 
-/// The example program `session` of this package.
+/// Path of the example program `session` of this package.
 pub(crate) fn session_program() -> PathBuf {
     let this = std::env::current_exe().expect("this test");
     let target = this.parent().and_then(Path::parent).expect("a target folder");
