@@ -77,10 +77,7 @@ fn receive_once(stream: &UnixStream, bytes: &mut [u8], fds: &mut Vec<OwnedFd>) -
     Ok(read)
 }
 
-#[expect(
-    unsafe_code,
-    reason = "SCM_RIGHTS delivers descriptors as plain numbers"
-)]
+#[expect(unsafe_code, reason = "SCM_RIGHTS delivers descriptors as plain numbers")]
 fn adopt(raw: RawFd) -> OwnedFd {
     use std::os::fd::FromRawFd;
     // SAFETY: recvmsg has just opened this descriptor, and no other code knows its number.

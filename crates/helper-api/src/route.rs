@@ -138,7 +138,10 @@ mod tests {
         assert!(routes.insert(by(RouteOrigin::Declared)));
         assert!(!routes.insert(by(RouteOrigin::Learned)));
         assert!(routes.contains(&by(RouteOrigin::Learned)) && !routes.contains(&by(RouteOrigin::User)));
-        assert!(routes.insert(by(RouteOrigin::User)), "a stronger origin is a change");
+        assert!(
+            routes.insert(by(RouteOrigin::User)),
+            "a stronger origin is a change"
+        );
         assert_eq!(routes.iter().collect::<Vec<_>>(), [by(RouteOrigin::User)]);
     }
 }

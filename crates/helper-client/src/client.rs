@@ -134,7 +134,7 @@ pub struct Handover {
     /// The TUN, non-blocking. Each read or write is one IP packet without a header. No other process holds it, so
     /// closing it removes the device and its routes.
     pub tun: OwnedFd,
-    /// Sockets to the laptop's own name servers, which the redirects of this lease and of lower slots let pass. Empty
+    /// Sockets to the laptop's own name servers, which the redirects of this lease and of higher slots let pass. Empty
     /// without DNS.
     pub upstreams: Vec<Upstream>,
 }

@@ -159,7 +159,9 @@ mod tests {
             "the helper is there"
         );
         drop(helper);
-        timeout(SOON, connection.closed()).await.expect("the helper is gone");
+        timeout(SOON, connection.closed())
+            .await
+            .expect("the helper is gone");
     }
 
     #[tokio::test]

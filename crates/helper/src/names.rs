@@ -186,7 +186,11 @@ impl Names {
             }
             (None, None) => return Err(HelperRefusal::Defect),
             (Some(applied), _) => {
-                let old = before.replace(Self { plan, applied, routed });
+                let old = before.replace(Self {
+                    plan,
+                    applied,
+                    routed,
+                });
                 // From resolved to resolved, the new settings have replaced the old on the same link.
                 if let Some(old) = old
                     && mode == DnsMode::Redirect

@@ -261,7 +261,12 @@ async fn answer(
 ) -> (Reply, Vec<OwnedFd>) {
     let uid = peer.uid;
     let refused = |refusal: HelperRefusal| {
-        tracing::info!(uid, code = refusal.code(), cause = refusal.cause(), "request refused");
+        tracing::info!(
+            uid,
+            code = refusal.code(),
+            cause = refusal.cause(),
+            "request refused"
+        );
         (Reply::Refused(refusal), Vec::new())
     };
     match request {

@@ -33,9 +33,12 @@ pub(crate) fn place(path: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn split(path: &Path) -> anyhow::Result<(&Path, &OsStr)> {
-    path.parent()
-        .zip(path.file_name())
-        .with_context(|| format!("{} is not a path of a file: name a socket in a folder", path.display()))
+    path.parent().zip(path.file_name()).with_context(|| {
+        format!(
+            "{} is not a path of a file: name a socket in a folder",
+            path.display()
+        )
+    })
 }
 
 /// Listens at a path. Every user may connect; the authority, not the file mode, decides what they may do.

@@ -239,7 +239,9 @@ fn a_request_with_a_reserved_range_is_invalid() {
 fn only_the_named_user_is_served() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper_with(&["--allow-uid", "4242"]);
-        let refused = Client::connect(DEFAULT_SOCKET).await.expect_err("the test runs as user 0");
+        let refused = Client::connect(DEFAULT_SOCKET)
+            .await
+            .expect_err("the test runs as user 0");
         let ClientError::Refused(refusal) = refused else {
             panic!("{refused}")
         };

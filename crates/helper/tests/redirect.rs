@@ -131,7 +131,11 @@ fn queries_to_an_unreachable_name_server_are_redirected() {
         run("ip route del default");
         let _helper = laptop.helper();
         let lost: SocketAddr = "172.29.0.53:53".parse().expect("address");
-        assert_eq!(ask_udp(lost), None, "without a route the query fails before the redirect");
+        assert_eq!(
+            ask_udp(lost),
+            None,
+            "without a route the query fails before the redirect"
+        );
         let port = session_resolver("session");
         let six = answer_as("session", SocketAddr::new("::1".parse().expect("address"), port));
         assert_eq!(six, port);

@@ -29,8 +29,7 @@ impl Keeper {
                 if new.len() < MOST_OF_ONE_ANSWER {
                     new.insert(route);
                 } else {
-                    let why =
-                        format!("Slipway adds at most {MOST_OF_ONE_ANSWER} routes for one answer");
+                    let why = format!("Slipway adds at most {MOST_OF_ONE_ANSWER} routes for one answer");
                     decisions.push(Decision::Withhold(why));
                     continue;
                 }

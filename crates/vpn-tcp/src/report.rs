@@ -124,6 +124,9 @@ mod tests {
         reach.send_modify(|_| ());
         drop(reach);
         following.await.unwrap();
-        assert!(reported.changed().await.is_err(), "an unchanged report is not sent");
+        assert!(
+            reported.changed().await.is_err(),
+            "an unchanged report is not sent"
+        );
     }
 }

@@ -84,7 +84,10 @@ mod tests {
         }
         let again = || "again".to_owned();
         assert!(withheld.add(IpAddr::from([127, 0, 0, 250]), again()));
-        assert!(!withheld.add(IpAddr::from([127, 0, 0, 250]), again()), "nothing changed");
+        assert!(
+            !withheld.add(IpAddr::from([127, 0, 0, 250]), again()),
+            "nothing changed"
+        );
         assert_eq!(withheld.0.len(), MOST);
         let newest = withheld.newest().unwrap();
         assert_eq!(

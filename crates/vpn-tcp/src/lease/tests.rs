@@ -39,8 +39,8 @@ impl ScriptedHelper {
         }
     }
 
-    fn ask(&self, nets: &[&str]) -> Ask {
-        Ask {
+    fn ask(&self, nets: &[&str]) -> LeaseRequest {
+        LeaseRequest {
             socket: self.socket.clone(),
             routes: nets.iter().map(|net| declared(net)).collect(),
             dns: None,

@@ -102,7 +102,10 @@ fn a_helper_for_somebody_else_says_so_before_anything_is_placed(desk: &Desk<'_>)
     let arguments = ["--socket", socket, "--allow-uid", "4242"];
     let helper = desk.laptop.command_as_helper(helper, arguments);
     let helper = slipway_cluster_tests::Running::start(helper);
-    until("the helper listens", || helper.said().contains("listening for sessions")).unwrap();
+    until("the helper listens", || {
+        helper.said().contains("listening for sessions")
+    })
+    .unwrap();
     let failure = Attempt::connect(desk, &[])
         .with("SLIPWAY_HELPER_SOCKET", socket)
         .fails(AT_ONCE);
