@@ -1,4 +1,7 @@
 //! Watch of a set of objects: lists them, watches for changes, and lists them again when the watch ends.
+//!
+//! `kube::runtime::watcher` does the same with 24 more crates in the session, and retries after a refusal, which must end
+//! a watch here with the verb that is missing.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
