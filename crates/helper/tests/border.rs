@@ -303,12 +303,7 @@ fn an_invalid_message_ends_only_its_connection() {
             .up(&plan(&["10.96.0.0/16"]), None)
             .await
             .expect("a lease");
-        let address6 = up.lease.granted().address6.expect("IPv6 is on");
-        // The kernel adds the route of the device's own address a moment after the address.
-        wait_until("the address is routed", || {
-            laptop.trace().has_route(&format!("local {address6} "))
-        });
-        let before = laptop.trace();
+        let before = laptop.trace_with(&up.lease);
 
         let mut oversize = greeted();
         oversize.write_all(&65537u32.to_be_bytes()).expect("sent");

@@ -210,7 +210,7 @@ fn an_update_applies_only_differences_or_nothing() {
             .update(&plan(&["10.96.0.0/16", "10.112.0.0/16"]))
             .await
             .expect("updated");
-        let trace = laptop.trace();
+        let trace = laptop.trace_with(&up.lease);
         assert!(
             trace.has_route("10.96.0.0/16 dev slipway0") && trace.has_route("10.112.0.0/16 dev slipway0")
         );

@@ -18,7 +18,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
 };
 use slipway_helper_api::{DEFAULT_SOCKET, DnsModeChoice, DnsPlan, Route, RouteOrigin, TunnelCidr, Zones};
-use slipway_helper_client::{Client, Plan};
+use slipway_helper_client::{Client, Lease, Plan};
 
 /// ID of the helper's user on the test laptop.
 pub(crate) const HELPER_UID: u32 = 59_990;
@@ -171,6 +171,16 @@ impl Laptop {
                 .collect(),
             tables: nft_tables(),
         }
+    }
+
+    /// Returns the state with this lease. The kernel adds the route of the device's own IPv6 address a moment after the
+    /// address.
+    pub(crate) fn trace_with(&self, lease: &Lease) -> Trace {
+        let address6 = lease.granted().address6.expect("IPv6 is on");
+        wait_until("the address is routed", || {
+            self.trace().has_route(&format!("local {address6} "))
+        });
+        self.trace()
     }
 
     /// Waits until the laptop has this state.
