@@ -1,4 +1,4 @@
-//! Explanation of a name or an address: who answers for it and why, as data. [`words`] has the sentences.
+//! Explanation of a name or an address: who answers for it and why, as data. [`words`] puts it into sentences.
 
 use std::net::IpAddr;
 
