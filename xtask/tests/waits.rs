@@ -17,7 +17,7 @@ struct Row {
 }
 
 #[test]
-fn every_limit_in_the_sources_is_in_the_table_with_its_value() {
+fn every_limit_of_the_sources_is_in_the_table() {
     let (table, sources) = (table(), limits());
     assert!(sources.len() > 80, "the sources were not found: {sources:?}");
     let values: BTreeMap<_, _> = table

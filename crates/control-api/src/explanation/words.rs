@@ -251,7 +251,7 @@ impl NameFacts {
             ),
             NameVerdict::OtherSession => format!("`{name}` belongs to the profile of another session."),
             NameVerdict::Withheld => format!(
-                "The cluster has `{name}`{}, but Slipway does not give programs that address: {}.",
+                "The cluster has `{name}`{}, but programs do not get that address: {}.",
                 in_brackets(self.cluster.as_ref()),
                 self.withheld.as_deref().unwrap_or("it is not routed"),
             ),
