@@ -1,4 +1,4 @@
-//! What the commands do for people and scripts.
+//! Commands, as users and scripts use them.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -86,7 +86,7 @@ fn a_command_that_is_deaf_to_the_end_of_its_session_is_killed(desk: &Desk<'_>) {
 }
 
 fn a_detached_session_goes_on_and_is_ended_by_name(desk: &Desk<'_>) {
-    let _ended_in_any_case = desk.connect_detached(&[]);
+    let _session = desk.connect_detached(&[]);
     assert!(desk.page(PAGE).is_some());
     let sessions = desk.status();
     assert_eq!(sessions.len(), 1);
@@ -187,7 +187,7 @@ fn names_are_kept_with_their_answers(desk: &Desk<'_>) {
     session.disconnect();
 }
 
-/// The company has a host `db` too, and its search domain is the laptop's.
+/// The company has a host `db` too, in the laptop's search domain.
 fn explain_says_what_programs_get(desk: &Desk<'_>) {
     let company = desk.laptop.node().to_string();
     let got = || {

@@ -13,7 +13,7 @@ on_the_plain_laptop!(
 
 const POD: &str = "{.items[?(@.metadata.labels.app==\"echo\")].status.podIP}";
 
-/// An address beside a pod's that no pod has.
+/// Returns an address near a pod's that no pod has.
 fn unassigned(pod: &str) -> String {
     let (network, _host) = pod.rsplit_once('.').unwrap();
     format!("{network}.254")

@@ -1,4 +1,4 @@
-//! Names of the cluster while connected, and everybody else's as before.
+//! Names of the cluster during a session; other names are answered as before.
 #![expect(clippy::expect_used, reason = "a test may panic")]
 
 use std::time::{Duration, Instant};

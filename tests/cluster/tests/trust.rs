@@ -1,5 +1,5 @@
-//! Things that a cluster, or a tenant of it, says about names and addresses that are not its own: they stay the laptop's.
-//! Each test first shows that the cluster really says so.
+//! Claims of a cluster or its tenant to names and addresses that are not its own: they stay the laptop's. Each test first
+//! checks that the cluster makes the claim.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use slipway_cluster_tests::{Desk, NodeRule, on_each_laptop, on_the_plain_laptop, until};
@@ -10,17 +10,17 @@ on_the_plain_laptop!(
     a_clusters_answer_moves_no_address_of_others,
 );
 
-/// Where the pods of the made-up services would be.
+/// Address of the pods of the invented services.
 const POD: &str = "10.244.0.66";
 
-/// A service without a selector, so that whoever may make services says where it leads. Gone with this.
+/// A service without a selector, whose creator chooses its addresses. Removed when this is dropped.
 struct Service<'a> {
     desk: &'a Desk<'a>,
     name: &'a str,
 }
 
 impl<'a> Service<'a> {
-    /// `hosts` are the names of its pods, and `addresses` theirs.
+    /// Creates a service; `hosts` are names and addresses of its pods.
     fn new(desk: &'a Desk<'a>, name: &'a str, pods: &[(&str, &str)]) -> Self {
         let endpoints: Vec<String> = pods
             .iter()
@@ -54,7 +54,7 @@ impl Drop for Service<'_> {
     }
 }
 
-/// The addresses that getaddrinfo gives, within the time that a program's patience takes.
+/// Returns the addresses of getaddrinfo, within 8 seconds.
 fn addresses(desk: &Desk<'_>, name: &str) -> Vec<String> {
     let output = desk.output("timeout", &["8", "getent", "ahostsv4", name]);
     let text = String::from_utf8(output.stdout).unwrap();
@@ -124,7 +124,7 @@ fn a_clusters_answer_moves_no_address_of_others(desk: &Desk<'_>) {
         &[("a", &neighbor), ("b", POD), ("c", "140.82.112.3")],
     );
     let goes = |address: &str| {
-        // Without a route it fails, and says nothing there.
+        // Without a route the command fails, and prints nothing.
         let route = desk.output("ip", &["route", "get", address]).stdout;
         String::from_utf8(route).unwrap().contains("slipway")
     };
@@ -151,7 +151,7 @@ fn a_clusters_answer_moves_no_address_of_others(desk: &Desk<'_>) {
     until("the session tells of it", told).unwrap();
     session.disconnect();
 
-    // What the user names is the user's to say.
+    // The user may name such an address.
     let session = desk.connect(&["--also-proxy", "public.shop.svc.cluster.local"]);
     comes_to_be_known(desk, "public.shop.svc.cluster.local", &["1.1.1.1"]);
     assert!(goes("1.1.1.1"));

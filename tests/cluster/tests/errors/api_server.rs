@@ -1,4 +1,4 @@
-//! API servers that do not answer, or are not the one that was meant.
+//! API servers that do not answer, or have a wrong certificate.
 
 use std::time::Duration;
 
@@ -15,18 +15,18 @@ on_the_plain_laptop!(
     a_certificate_for_another_name_is_not_accepted,
 );
 
-/// Longer than a connection may take, and much shorter than a person waits.
+/// Limit of a failed connection: longer than a connection may take, and much shorter than a user waits.
 const GIVEN_UP: Duration = Duration::from_secs(20);
 
-/// A port on the node that nothing listens on, and that the node lets through.
+/// A port on the node without a listener, which the node does not filter.
 const CLOSED: u16 = 7009;
 
-/// Lets a port of the node answer with a refusal, or not at all; until what it gives is dropped.
+/// Makes the node refuse or ignore connections to a port, until the returned rule is dropped.
 fn port<'a>(desk: &'a Desk<'a>, verdict: &str) -> NodeRule<'a> {
     NodeRule::begin(desk, "port", &format!("tcp dport {CLOSED} {verdict}"))
 }
 
-/// A failure to connect to another address; `slipway doctor` finds the same.
+/// Checks a failure to connect to another address; `slipway doctor` must find the same.
 fn fails_at(
     desk: &Desk<'_>,
     server: &str,
@@ -72,7 +72,7 @@ fn an_api_server_that_swallows_everything_is_given_up_in_time(desk: &Desk<'_>) {
         &["VPN is connected"],
     );
     assert!(took > Duration::from_secs(2), "it was waited for: {took:?}");
-    // Nothing that asks the same server waits longer.
+    // Other commands with the same server do not wait longer.
     let file = LaptopFile::kubeconfig(desk, |config| {
         config["clusters"][0]["cluster"]["server"] = json!(server)
     });
@@ -107,7 +107,7 @@ fn a_certificate_of_another_authority_is_not_accepted(desk: &Desk<'_>) {
     wrong_certificate(
         desk,
         |config| {
-            // Any other certificate will do for an authority that signed nothing.
+            // Any other certificate serves as a wrong authority.
             let other = config["users"][0]["user"]["client-certificate-data"].clone();
             config["clusters"][0]["cluster"]["certificate-authority-data"] = other;
         },

@@ -1,4 +1,4 @@
-//! What the doctor finds on a laptop that is well, and on one whose names lead nowhere.
+//! Findings of the doctor on a working laptop, and on laptops with broken DNS.
 
 use slipway_cluster_tests::{CONNECTING, Desk, on_the_plain_laptop, until};
 
@@ -34,7 +34,7 @@ fn on_a_laptop_that_is_well_nothing_fails(desk: &Desk<'_>) {
     );
 }
 
-/// A file of the laptop that is not as it was, until this is dropped.
+/// A changed file of the laptop, restored when this is dropped.
 struct Changed<'a> {
     desk: &'a Desk<'a>,
     path: &'static str,
@@ -68,8 +68,8 @@ fn programs_that_never_ask_dns_are_found_and_the_agent_is_taken_back(desk: &Desk
     );
     assert!(found[0]["remedy"].as_str().unwrap().contains("dns"), "{found:?}");
 
-    // A session finds it only when everything else is there, and takes back what it placed: at once, not when the agent
-    // has waited for a minute.
+    // A session finds this only after everything else is set up. It then removes the agent at once, and does not leave it
+    // to its grace of a minute.
     let jobs = jobs_made(desk);
     let failure = Attempt::new(desk, &["connect", "--agent-grace", "60"]).fails(CONNECTING);
     failure.is(
@@ -85,7 +85,7 @@ fn programs_that_never_ask_dns_are_found_and_the_agent_is_taken_back(desk: &Desk
 
 fn a_resolver_that_cannot_be_led_to_us_is_found_before_anything_is_placed(desk: &Desk<'_>) {
     let path = "/etc/resolv.conf";
-    // The helper runs as a user of its own, who may not read it then.
+    // The helper's user then cannot read it.
     let _changed = Changed::new(desk, path, &["chmod", "0600", path]);
     let jobs = jobs_made(desk);
     let failure = Attempt::connect(desk, &[]).fails(AT_ONCE);

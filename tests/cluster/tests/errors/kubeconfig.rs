@@ -1,4 +1,4 @@
-//! Kubeconfigs that lead to no cluster, and users whom the cluster does not let in.
+//! Kubeconfigs without a usable cluster, and users whom the cluster does not accept.
 
 use serde_json::json;
 use slipway_cluster_tests::{Desk, LaptopFile, on_the_plain_laptop};
@@ -16,7 +16,7 @@ on_the_plain_laptop!(
     the_desktop_is_told_the_same_by_a_detached_session,
 );
 
-/// A failure to connect with a kubeconfig; `slipway doctor` finds the same.
+/// Checks a failure to connect with a kubeconfig; `slipway doctor` must find the same.
 fn fails(desk: &Desk<'_>, file: &str, check: &str, code: &str, cause: &[&str], remedy: &[&str]) {
     let failure = Attempt::connect(desk, &["--kubeconfig", file]).fails(AT_ONCE);
     failure.is(code, cause, remedy);

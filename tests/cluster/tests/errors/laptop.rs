@@ -1,4 +1,4 @@
-//! Laptops that lack something, or on which something is in the way.
+//! Laptops without a helper, TUN device or free range, and with broken profiles.
 
 use slipway_cluster_tests::{Desk, LaptopFile, on_the_plain_laptop, until};
 
@@ -20,7 +20,7 @@ fn without_a_helper_nothing_is_placed_and_both_ways_to_start_it_are_told(desk: &
     let failure = Attempt::connect(desk, &[])
         .with("SLIPWAY_HELPER_SOCKET", nowhere)
         .fails(AT_ONCE);
-    // As it is to be typed: with the socket that was tried, and the number of who tried it.
+    // The complete command, with the socket that was tried and the user id.
     let remedy = [
         "slipway-helper --socket",
         "--allow-uid 2000",
@@ -47,7 +47,7 @@ fn a_helper_of_another_version_asks_to_finish_the_update(desk: &Desk<'_>) {
         .one("helper", "fail", "helper-version");
 }
 
-/// The laptop's TUN device as it should not be, until this is dropped.
+/// A missing or closed TUN device of the laptop, restored when this is dropped.
 struct NoTun<'a>(&'a Desk<'a>);
 
 const TUN: &str = "/dev/net/tun";
@@ -111,7 +111,7 @@ fn a_helper_for_somebody_else_says_so_before_anything_is_placed(desk: &Desk<'_>)
     assert_eq!(jobs_made(desk), jobs, "nothing was placed");
 }
 
-/// Another VPN: a device of its own, and a route into it.
+/// Another VPN: a device, and a route into it.
 struct Vpn<'a>(&'a Desk<'a>);
 
 impl<'a> Vpn<'a> {

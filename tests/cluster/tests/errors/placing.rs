@@ -1,4 +1,4 @@
-//! Clusters that let the user in and no agent.
+//! Clusters that accept the user, but not the agent.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ on_the_plain_laptop!(
     a_namespace_that_is_not_there_is_named,
 );
 
-/// How long the cluster may take to show that a pod will not come.
+/// How long the cluster may take to show that a pod will not start.
 const SHOWN: Duration = Duration::from_secs(45);
 
 fn a_forbidden_verb_is_told_with_the_role_that_would_do_before_anything_is_made(desk: &Desk<'_>) {
@@ -36,8 +36,8 @@ fn a_forbidden_verb_is_told_with_the_role_that_would_do_before_anything_is_made(
             "kind: Role\nmetadata:\n  name: slipway\n  namespace: {}",
             room.name
         );
-        // What is written is indented.
-        let told = failure.remedy.replace("\n  ", "\n");
+        // The printed remedy is indented.
+        let remedy = failure.remedy.replace("\n  ", "\n");
         failure.is("forbidden", &[&cause], &["administrator"]);
         assert!(told.contains(&role), "{told}");
         assert!(room.has_seen_nothing(), "nothing was made for {verb} {resource}");
@@ -67,7 +67,7 @@ fn the_role_that_is_told_is_enough(desk: &Desk<'_>) {
     room.add_text(&role.replace("name: slipway", "name: developer"));
     let session = desk.connect(&["--namespace", &room.name]);
     session.disconnect();
-    // A session that looks for the agent of the last one is told the same.
+    // A session that looks for an existing agent reports the same.
     room.grant_without(&[("list", "pods")]);
     let failure = Attempt::connect(desk, &["--namespace", &room.name]).fails(AT_ONCE);
     failure.is("forbidden", &["list pods"], &["kind: Role", &room.name]);
@@ -86,12 +86,12 @@ fn a_quota_that_is_full_is_told_in_its_own_words(desk: &Desk<'_>) {
 fn an_admission_rule_that_refuses_is_told_in_its_own_words(desk: &Desk<'_>) {
     let room = Room::new(desk, "admission");
     let policy = "slipway-test-no-tunnels";
-    let _gone = Removed {
+    let _policy = Removed {
         desk,
         kind: "validatingadmissionpolicies",
         name: policy,
     };
-    let _gone_too = Removed {
+    let _binding = Removed {
         desk,
         kind: "validatingadmissionpolicybindings",
         name: policy,
@@ -130,7 +130,7 @@ fn an_admission_rule_that_refuses_is_told_in_its_own_words(desk: &Desk<'_>) {
     );
 }
 
-/// An object of the whole cluster, removed with this.
+/// An object of the whole cluster, removed when this is dropped.
 struct Removed<'a> {
     desk: &'a Desk<'a>,
     kind: &'static str,
@@ -139,7 +139,7 @@ struct Removed<'a> {
 
 impl Drop for Removed<'_> {
     fn drop(&mut self) {
-        let _gone = self.desk.bed.kubectl(["delete", self.kind, self.name]).output();
+        let _ = self.desk.bed.kubectl(["delete", self.kind, self.name]).output();
     }
 }
 
@@ -156,7 +156,7 @@ fn an_image_that_cannot_be_fetched_is_named_with_the_registrys_words(desk: &Desk
 }
 
 fn without_a_node_for_it_the_schedulers_words_are_told(desk: &Desk<'_>) {
-    // The cluster's own way to say it: the namespace's pods go to nodes of another kind, of which there are none.
+    // An annotation of the namespace sends its pods to nodes of another architecture, of which there are none.
     let elsewhere = json!({"scheduler.alpha.kubernetes.io/node-selector": "slipway.dev/kind=arm64"});
     let room = Room::annotated(desk, "nodes", &elsewhere);
     let failure = Attempt::connect(desk, &["--namespace", &room.name]).fails(SHOWN);
