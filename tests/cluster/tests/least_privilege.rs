@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use slipway_cluster_tests::{Desk, Running, on_each_laptop};
 
-on_each_laptop!(addresses_are_learned_before_they_are_told);
+on_each_laptop!(addresses_are_routed_before_names_are_answered);
 
 const ACCOUNT: &str = "least";
 const KUBECONFIG: &str = "/home/dev/.kube/least";
@@ -19,7 +19,7 @@ const PAGES: [&str; 5] = [
     "http://db-1.db.shop:8080",
 ];
 
-fn addresses_are_learned_before_they_are_told(desk: &Desk<'_>) {
+fn addresses_are_routed_before_names_are_answered(desk: &Desk<'_>) {
     let _account = Account::make(desk);
     let may = |arguments: &[&str]| {
         let all = [&["auth", "can-i", "--kubeconfig", KUBECONFIG], arguments].concat();

@@ -22,11 +22,11 @@ use slipway_cluster_tests::{
 on_each_laptop!(
     a_killed_session_leaves_nothing,
     a_killed_helper_leaves_nothing,
-    a_killed_desktop_leaves_its_session_connected_and_the_next_one_shows_it,
-    killed_all_at_once_they_leave_nothing,
+    a_killed_desktop_leaves_its_session_connected,
+    a_kill_of_all_programs_at_once_leaves_nothing,
 );
 on_the_plain_laptop!(
-    the_agent_goes_by_itself_when_nobody_comes_back,
+    an_agent_without_a_client_ends,
     a_helper_that_does_not_come_back_ends_the_session,
 );
 
@@ -88,8 +88,8 @@ fn a_helper_that_does_not_come_back_ends_the_session(desk: &Desk<'_>) {
     // `slipway status` and `slipway logs` show it later too, until the next session connects.
     let slipway = program("slipway");
     let status = || desk.text(path_text(&slipway), &["status"]);
-    let told = status();
-    assert!(told.contains("ended by itself") && told.contains(id), "{told}");
+    let text = status();
+    assert!(text.contains("ended by itself") && text.contains(id), "{text}");
     let logs = desk.text(path_text(&slipway), &["logs"]);
     assert!(
         logs.contains("connected") && logs.contains("helper-gone"),
@@ -101,7 +101,7 @@ fn a_helper_that_does_not_come_back_ends_the_session(desk: &Desk<'_>) {
 }
 
 /// The driver checks that the page is reachable without a desktop, and that the next desktop can disconnect.
-fn a_killed_desktop_leaves_its_session_connected_and_the_next_one_shows_it(desk: &Desk<'_>) {
+fn a_killed_desktop_leaves_its_session_connected(desk: &Desk<'_>) {
     let profile = SavedProfile::create(desk);
     let (driver, desktop) = (program("slipway-tray-driver"), program("slipway-desktop"));
     let arguments = ["--desktop", path_text(&desktop), "--page", PAGE, "--crash"];
@@ -111,7 +111,7 @@ fn a_killed_desktop_leaves_its_session_connected_and_the_next_one_shows_it(desk:
     drop(profile);
 }
 
-fn killed_all_at_once_they_leave_nothing(desk: &Desk<'_>) {
+fn a_kill_of_all_programs_at_once_leaves_nothing(desk: &Desk<'_>) {
     let profile = SavedProfile::create(desk);
     let tray = Tray::connect(desk, PAGE);
     let session = desk.status().remove(0);
@@ -280,7 +280,7 @@ impl Moment {
     }
 }
 
-fn the_agent_goes_by_itself_when_nobody_comes_back(desk: &Desk<'_>) {
+fn an_agent_without_a_client_ends(desk: &Desk<'_>) {
     let session = desk.connect(&[]);
     let pod = agent_of(&session);
     session.kill();
@@ -295,7 +295,7 @@ fn the_agent_goes_by_itself_when_nobody_comes_back(desk: &Desk<'_>) {
 /// With the default grace. Other tests may use the laptop meanwhile.
 #[test]
 #[ignore = "needs root"]
-fn an_agent_is_gone_ninety_seconds_after_its_last_client_and_not_before() {
+fn an_agent_ends_ninety_seconds_after_its_last_client() {
     let grace = Duration::from_secs(90);
     let left = with_laptop(LaptopKind::Firewall, |desk| {
         let mut session = desk.start_session(&["connect"]);

@@ -56,16 +56,16 @@ fn packets_are_rewritten_and_programs_see_no_difference(desk: &Desk<'_>) {
     );
 
     let mut session = Running::start(refused(desk, &["connect", "--agent-grace", "5"]));
-    let told = |pointer: &str| {
+    let field = |pointer: &str| {
         let status = desk.status();
         Some(status.first()?.pointer(pointer)?.as_str()?.to_owned())
     };
     let connected = until_within(CONNECTING, "the session is connected", || {
         assert!(session.is_alive(), "the session ended: {}", session.said());
-        told("/state").as_deref() == Some("connected")
+        field("/state").as_deref() == Some("connected")
     });
     connected.unwrap();
-    assert_eq!(told("/capture/back_end").as_deref(), Some("rewriting"));
+    assert_eq!(field("/capture/back_end").as_deref(), Some("rewriting"));
     assert!(desk.page(PAGE).is_some(), "a page by its full name");
     assert_eq!(tried(desk, "SOCK_STREAM", &echo, 7000), "hello");
     assert_eq!(tried(desk, "SOCK_DGRAM", &echo, 7000), "hello");

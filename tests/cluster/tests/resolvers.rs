@@ -11,7 +11,7 @@ use slipway_cluster_tests::{
 on_each_laptop!(
     every_kind_of_program_finds_every_form_of_a_name,
     every_kind_of_record_is_found,
-    a_port_from_which_a_program_asked_before_is_no_way_round_the_session,
+    a_reused_source_port_does_not_bypass_the_session,
 );
 on_the_plain_laptop!(search_domains_of_the_laptop_break_no_name);
 on_the_resolved_laptop!(
@@ -178,7 +178,7 @@ fn every_kind_of_record_is_found(desk: &Desk<'_>) {
     found_none("after");
 }
 
-fn a_port_from_which_a_program_asked_before_is_no_way_round_the_session(desk: &Desk<'_>) {
+fn a_reused_source_port_does_not_bypass_the_session(desk: &Desk<'_>) {
     let from_one_port = |name: &str| {
         let arguments = ["+time=3", "+tries=1", "+short", "-b", "0.0.0.0#40053", name];
         desk.text("dig", &arguments).trim().to_owned()

@@ -4,9 +4,9 @@
 
 use slipway_cluster_tests::{CONNECTING, Desk, on_the_plain_laptop, until_within};
 
-on_the_plain_laptop!(a_shared_name_is_the_older_sessions);
+on_the_plain_laptop!(a_shared_name_is_answered_by_the_older_session);
 
-fn a_shared_name_is_the_older_sessions(desk: &Desk<'_>) {
+fn a_shared_name_is_answered_by_the_older_session(desk: &Desk<'_>) {
     let name = "both";
     let services = [("shop", "web"), ("dev", "a")];
     let services = services.map(|(namespace, app)| Service::make(desk, name, namespace, app));

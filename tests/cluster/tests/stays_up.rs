@@ -16,12 +16,12 @@ use slipway_cluster_tests::{
 
 on_the_plain_laptop!(
     an_open_connection_outlives_the_api_connection,
-    an_open_connection_outlives_an_api_server_that_is_gone_for_twenty_seconds,
+    an_open_connection_outlives_twenty_seconds_without_api,
     an_open_connection_outlives_a_restart_of_the_api_server,
-    an_open_connection_outlives_another_address_of_the_laptop,
+    an_open_connection_outlives_a_change_of_address,
     a_helper_that_comes_back_keeps_open_connections,
     a_lost_agent_is_replaced_and_its_connections_are_reset,
-    sigterm_ends_a_session_well,
+    sigterm_ends_a_session_with_success,
 );
 
 const PAGE: &str = "http://web.shop.svc.cluster.local";
@@ -69,7 +69,7 @@ fn an_open_connection_outlives_the_api_connection(desk: &Desk<'_>) {
     session.disconnect();
 }
 
-fn an_open_connection_outlives_an_api_server_that_is_gone_for_twenty_seconds(desk: &Desk<'_>) {
+fn an_open_connection_outlives_twenty_seconds_without_api(desk: &Desk<'_>) {
     let session = desk.connect(&["--agent-grace", "60"]);
     let mut conversation = Conversation::begin(desk);
     let states = desk.states();
@@ -124,7 +124,7 @@ fn an_open_connection_outlives_a_restart_of_the_api_server(desk: &Desk<'_>) {
     session.disconnect();
 }
 
-fn an_open_connection_outlives_another_address_of_the_laptop(desk: &Desk<'_>) {
+fn an_open_connection_outlives_a_change_of_address(desk: &Desk<'_>) {
     let session = desk.connect(&["--agent-grace", "60"]);
     let mut conversation = Conversation::begin(desk);
     let began = Instant::now();
@@ -207,7 +207,7 @@ fn a_lost_agent_is_replaced_and_its_connections_are_reset(desk: &Desk<'_>) {
     session.disconnect();
 }
 
-fn sigterm_ends_a_session_well(desk: &Desk<'_>) {
+fn sigterm_ends_a_session_with_success(desk: &Desk<'_>) {
     let mut session = desk.connect(&[]);
     session.running.signal(Signal::SIGTERM);
     assert_eq!(session.running.wait(), Some(0));

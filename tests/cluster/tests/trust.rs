@@ -6,8 +6,8 @@ use slipway_cluster_tests::{Desk, NodeRule, on_each_laptop, on_the_plain_laptop,
 
 on_each_laptop!(names_that_find_proxies_stay_the_laptops);
 on_the_plain_laptop!(
-    a_laptop_that_fails_gives_no_name_away,
-    a_clusters_answer_moves_no_address_of_others,
+    a_failing_laptop_resolver_gives_no_name_to_the_cluster,
+    a_clusters_answer_reroutes_no_foreign_address,
 );
 
 /// Address of the pods of the invented services.
@@ -84,7 +84,7 @@ fn names_that_find_proxies_stay_the_laptops(desk: &Desk<'_>) {
     session.disconnect();
 }
 
-fn a_laptop_that_fails_gives_no_name_away(desk: &Desk<'_>) {
+fn a_failing_laptop_resolver_gives_no_name_to_the_cluster(desk: &Desk<'_>) {
     let _service = Service::new(desk, "com", &[("github", POD), ("a", POD)]);
     let session = desk.connect(&[]);
     comes_to_be_known(desk, "github.com.shop.svc.cluster.local", &[POD]);
@@ -112,7 +112,7 @@ fn a_laptop_that_fails_gives_no_name_away(desk: &Desk<'_>) {
     session.disconnect();
 }
 
-fn a_clusters_answer_moves_no_address_of_others(desk: &Desk<'_>) {
+fn a_clusters_answer_reroutes_no_foreign_address(desk: &Desk<'_>) {
     let lan = desk.laptop.address().to_string();
     let (network, _) = lan.rsplit_once('.').unwrap();
     let neighbor = format!("{network}.77");
@@ -143,12 +143,12 @@ fn a_clusters_answer_moves_no_address_of_others(desk: &Desk<'_>) {
         );
     }
     assert!(!goes("140.82.112.3"));
-    let told = || {
+    let is_reported = || {
         session
             .status()
             .is_some_and(|status| status.to_string().contains("address-withheld"))
     };
-    until("the session tells of it", told).unwrap();
+    until("the session reports it", is_reported).unwrap();
     session.disconnect();
 
     // The user may name such an address.

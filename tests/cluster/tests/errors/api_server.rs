@@ -8,9 +8,9 @@ use slipway_cluster_tests::{Desk, LaptopFile, NodeRule, on_the_plain_laptop};
 use crate::support::{AT_ONCE, Attempt};
 
 on_the_plain_laptop!(
-    a_refused_connection_is_told_at_once,
-    an_api_server_that_swallows_everything_is_given_up_in_time,
-    a_name_that_does_not_resolve_is_told_as_that,
+    a_refused_connection_is_reported_at_once,
+    a_silent_api_server_is_given_up_in_time,
+    a_server_name_that_does_not_resolve_is_reported,
     a_certificate_of_another_authority_is_not_accepted,
     a_certificate_for_another_name_is_not_accepted,
 );
@@ -47,7 +47,7 @@ fn fails_at(
     failure.took
 }
 
-fn a_refused_connection_is_told_at_once(desk: &Desk<'_>) {
+fn a_refused_connection_is_reported_at_once(desk: &Desk<'_>) {
     let _refuses = port(desk, "reject with tcp reset");
     let server = format!("https://{}:{CLOSED}", desk.laptop.node());
     fails_at(
@@ -60,7 +60,7 @@ fn a_refused_connection_is_told_at_once(desk: &Desk<'_>) {
     );
 }
 
-fn an_api_server_that_swallows_everything_is_given_up_in_time(desk: &Desk<'_>) {
+fn a_silent_api_server_is_given_up_in_time(desk: &Desk<'_>) {
     let _swallows = port(desk, "drop");
     let server = format!("https://{}:{CLOSED}", desk.laptop.node());
     let took = fails_at(
@@ -82,7 +82,7 @@ fn an_api_server_that_swallows_everything_is_given_up_in_time(desk: &Desk<'_>) {
         .is("api-unreachable", &[&server], &["VPN is connected"]);
 }
 
-fn a_name_that_does_not_resolve_is_told_as_that(desk: &Desk<'_>) {
+fn a_server_name_that_does_not_resolve_is_reported(desk: &Desk<'_>) {
     fails_at(
         desk,
         "https://api.nowhere.invalid:6443",

@@ -5,12 +5,12 @@ use slipway_cluster_tests::{CONNECTING, Desk, on_the_plain_laptop, until};
 use crate::support::{AT_ONCE, Attempt, jobs_made};
 
 on_the_plain_laptop!(
-    on_a_laptop_that_is_well_nothing_fails,
-    programs_that_never_ask_dns_are_found_and_the_agent_is_taken_back,
-    a_resolver_that_cannot_be_led_to_us_is_found_before_anything_is_placed,
+    no_check_fails_on_a_working_laptop,
+    programs_that_never_ask_dns_are_a_finding,
+    an_unreadable_resolv_conf_is_found_before_placing,
 );
 
-fn on_a_laptop_that_is_well_nothing_fails(desk: &Desk<'_>) {
+fn no_check_fails_on_a_working_laptop(desk: &Desk<'_>) {
     let findings = Attempt::new(desk, &["doctor", "--json"]).findings(false);
     for check in [
         "kernel",
@@ -56,7 +56,7 @@ impl Drop for Changed<'_> {
     }
 }
 
-fn programs_that_never_ask_dns_are_found_and_the_agent_is_taken_back(desk: &Desk<'_>) {
+fn programs_that_never_ask_dns_are_a_finding(desk: &Desk<'_>) {
     let path = "/etc/nsswitch.conf";
     let _changed = Changed::new(desk, path, &["sed", "-i", "s/^hosts:.*/hosts: files/", path]);
     let findings = Attempt::new(desk, &["doctor", "--json"]).findings(true);
@@ -83,7 +83,7 @@ fn programs_that_never_ask_dns_are_found_and_the_agent_is_taken_back(desk: &Desk
     .unwrap();
 }
 
-fn a_resolver_that_cannot_be_led_to_us_is_found_before_anything_is_placed(desk: &Desk<'_>) {
+fn an_unreadable_resolv_conf_is_found_before_placing(desk: &Desk<'_>) {
     let path = "/etc/resolv.conf";
     // The helper's user then cannot read it.
     let _changed = Changed::new(desk, path, &["chmod", "0600", path]);

@@ -6,16 +6,16 @@ use crate::other_helper::OtherHelper;
 use crate::support::{AT_ONCE, Attempt, jobs_made};
 
 on_the_plain_laptop!(
-    without_a_helper_nothing_is_placed_and_both_ways_to_start_it_are_told,
+    without_a_helper_the_commands_that_start_it_are_shown,
     a_helper_of_another_version_asks_to_finish_the_update,
-    without_a_tun_device_nothing_is_placed_and_the_module_is_named,
-    a_tun_device_for_others_only_is_told_with_its_usual_mode,
-    a_helper_for_somebody_else_says_so_before_anything_is_placed,
-    a_range_of_another_vpn_stays_the_vpns_and_is_told,
-    a_broken_profile_is_told_with_its_place,
+    without_a_tun_device_its_module_is_named,
+    a_closed_tun_device_is_reported_with_its_usual_mode,
+    a_helper_for_another_user_is_reported_before_placing,
+    a_range_of_another_vpn_is_not_taken,
+    a_broken_profile_is_reported_with_its_position,
 );
 
-fn without_a_helper_nothing_is_placed_and_both_ways_to_start_it_are_told(desk: &Desk<'_>) {
+fn without_a_helper_the_commands_that_start_it_are_shown(desk: &Desk<'_>) {
     let (nowhere, jobs) = ("/nowhere/helper.sock", jobs_made(desk));
     let failure = Attempt::connect(desk, &[])
         .with("SLIPWAY_HELPER_SOCKET", nowhere)
@@ -71,7 +71,7 @@ impl Drop for NoTun<'_> {
     }
 }
 
-fn without_a_tun_device_nothing_is_placed_and_the_module_is_named(desk: &Desk<'_>) {
+fn without_a_tun_device_its_module_is_named(desk: &Desk<'_>) {
     let _gone = NoTun::gone(desk);
     let jobs = jobs_made(desk);
     let failure = Attempt::connect(desk, &[]).fails(AT_ONCE);
@@ -82,7 +82,7 @@ fn without_a_tun_device_nothing_is_placed_and_the_module_is_named(desk: &Desk<'_
         .one("tun", "fail", "no-tun-device");
 }
 
-fn a_tun_device_for_others_only_is_told_with_its_usual_mode(desk: &Desk<'_>) {
+fn a_closed_tun_device_is_reported_with_its_usual_mode(desk: &Desk<'_>) {
     let _closed = NoTun::closed(desk);
     let jobs = jobs_made(desk);
     let failure = Attempt::connect(desk, &[]).fails(AT_ONCE);
@@ -97,7 +97,7 @@ fn a_tun_device_for_others_only_is_told_with_its_usual_mode(desk: &Desk<'_>) {
         .one("tun", "fail", "no-tun-device");
 }
 
-fn a_helper_for_somebody_else_says_so_before_anything_is_placed(desk: &Desk<'_>) {
+fn a_helper_for_another_user_is_reported_before_placing(desk: &Desk<'_>) {
     let (socket, jobs) = ("/tmp/slipway-test-strangers.sock", jobs_made(desk));
     let helper = slipway_cluster_tests::program("slipway-helper");
     let arguments = ["--socket", socket, "--allow-uid", "4242"];
@@ -132,7 +132,7 @@ impl Drop for Vpn<'_> {
     }
 }
 
-fn a_range_of_another_vpn_stays_the_vpns_and_is_told(desk: &Desk<'_>) {
+fn a_range_of_another_vpn_is_not_taken(desk: &Desk<'_>) {
     let services = format!("{}/16", desk.bed.addresses().unwrap().services());
     let _vpn = Vpn::new(desk, &services);
     let route = || desk.as_root("ip", &["route", "show", &services]);
@@ -158,7 +158,7 @@ fn a_range_of_another_vpn_stays_the_vpns_and_is_told(desk: &Desk<'_>) {
     assert!(!problem["remedy"].as_str().unwrap().is_empty());
     assert!(
         session.running.said().contains(Vpn::DEVICE),
-        "the person is told too: {}",
+        "standard error reports it too: {}",
         session.running.said()
     );
     assert_eq!(route(), before, "the VPN keeps its range");
@@ -175,7 +175,7 @@ fn a_range_of_another_vpn_stays_the_vpns_and_is_told(desk: &Desk<'_>) {
     assert_eq!(route(), before);
 }
 
-fn a_broken_profile_is_told_with_its_place(desk: &Desk<'_>) {
+fn a_broken_profile_is_reported_with_its_position(desk: &Desk<'_>) {
     let folder = "/home/dev/.config/slipway/profiles";
     desk.as_root(
         "install",
