@@ -79,7 +79,7 @@ fn table() -> BTreeMap<Limit, Row> {
     let mut rows = BTreeMap::new();
     for line in text.lines().filter(|line| line.starts_with("| `")) {
         let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
-        let [limit, value, kind, _of_what, shown_by] = cells[..] else {
+        let [limit, value, kind, _, shown_by] = cells[..] else {
             panic!("not five cells: {line}")
         };
         let (path, name) = limit.split_once(' ').unwrap();
