@@ -1,4 +1,4 @@
-//! Actor that owns the state.
+//! Actor that owns the desktop's state.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::menu::Click;
 use crate::program::Program;
 use crate::state::{DesktopState, Reporter, Saved, Target};
 
-/// Where the actor gets what it shows, and through what it acts.
+/// Sources and tools of the actor.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
     /// The user's profiles.
@@ -25,22 +25,22 @@ pub struct Surroundings {
     pub program: Program,
 }
 
-/// Why the actor cannot work.
+/// Error of the actor's start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Sessions cannot be watched.
     #[error(transparent)]
     Sessions(#[from] slipway_control::Error),
-    /// The profile folder cannot be made.
+    /// The profile folder cannot be created.
     #[error(transparent)]
     Profiles(#[from] slipway_profile::Error),
 }
 
-/// Keeps the state, shows it in `view` and does what `clicks` ask, until somebody clicks on Quit or nobody
-/// can click any more. Sessions go on.
+/// Keeps the state, publishes it in `view` and carries out `clicks`, until a click on Quit or the end of `clicks`.
+/// Sessions continue.
 ///
 /// # Errors
-/// See [`Error`]; only at the beginning.
+/// See [`Error`]; only at the start.
 pub async fn run(
     surroundings: Surroundings,
     mut clicks: mpsc::Receiver<Click>,
@@ -82,15 +82,14 @@ pub async fn run(
 struct Actor {
     surroundings: Surroundings,
     desktop: DesktopState,
-    /// The attempts to connect that nobody gave up, by number: one that was given up may still fail, later,
-    /// and that is no problem then.
+    /// The number of each target's present attempt to connect. The failure of an attempt that was given up is ignored.
     attempts: BTreeMap<Target, u64>,
     attempt: u64,
-    /// What takes time. Dropped with the actor; a session that is being started goes on.
+    /// Running tasks. Dropped with the actor; a session that is being started continues.
     tasks: JoinSet<Done>,
 }
 
-/// What took time and is done.
+/// Result of a task.
 enum Done {
     Profiles(Result<Vec<Listed>, slipway_profile::Error>),
     Contexts(Result<Vec<ContextName>, Problem>),
@@ -114,7 +113,7 @@ impl Actor {
     }
 
     fn connect(&mut self, target: Target) {
-        // A double click, or a session that came from a terminal meanwhile: there is one already.
+        // A double click, or a session that was started in a terminal meanwhile.
         if !self.desktop.sessions_of(&target).is_empty() || !self.desktop.starting.insert(target.clone()) {
             return;
         }
@@ -166,10 +165,10 @@ impl Actor {
                     self.read_contexts();
                 }
             }
-            Done::Profiles(Err(error)) => tracing::warn!(%error, "the profiles cannot be listed"),
+            Done::Profiles(Err(error)) => tracing::warn!(%error, "failed to list the profiles"),
             Done::Contexts(Ok(contexts)) => self.desktop.contexts = contexts,
             Done::Contexts(Err(problem)) => {
-                tracing::warn!(code = problem.code, cause = problem.cause, "no contexts to offer");
+                tracing::warn!(code = problem.code, cause = problem.cause, "failed to list the contexts");
                 self.desktop.contexts.clear();
             }
             Done::Connect(target, attempt, connected) => {
@@ -178,13 +177,13 @@ impl Actor {
                 }
                 self.give_up(&target);
                 if let Err(problem) = connected {
-                    tracing::warn!(%target, code = problem.code, cause = problem.cause, "could not connect");
+                    tracing::warn!(%target, code = problem.code, cause = problem.cause, "failed to connect");
                     self.desktop.report(target, Reporter::Starter, problem);
                 }
             }
             Done::Disconnect(_, Ok(()) | Err(slipway_control::Error::NoSession(_))) => {}
             Done::Disconnect(target, Err(error)) => {
-                // That it does not end as asked is news, whatever was said before.
+                // A session that does not end as requested is reported, whatever was reported before.
                 self.desktop.report(target, Reporter::Session, error.problem());
             }
         }

@@ -1,8 +1,7 @@
-//! Keeps OpenGL out of a process that draws nothing.
+//! Switch that keeps OpenGL out of this process.
 //!
-//! GDK 3 sets OpenGL up as soon as it opens an X11 display, to know which visuals have it. With Mesa that brings in a
-//! driver and the compiler behind it: some 50 MB of memory, for a tray that other programs draw. `GDK_GL=disable` is
-//! the only switch it has.
+//! GDK 3 initializes OpenGL as soon as it opens an X11 display. With Mesa this loads a driver and a compiler, which
+//! take some 50 MB of memory, although other programs draw the tray. The only switch against it is `GDK_GL=disable`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,24 +9,24 @@ use tokio::process::Command;
 
 const SWITCH: &str = "GDK_GL";
 
-/// The switch is ours, and not the user's.
+/// Whether this program set the switch, and not the user.
 static OURS: AtomicBool = AtomicBool::new(false);
 
-/// Has GDK do without OpenGL, unless the user decided about it.
+/// Disables OpenGL in GDK, unless the user has set the switch.
 ///
 /// # Safety
 ///
-/// No other thread may run yet: the environment of a process has no lock that C libraries know of (setenv(3)).
-#[expect(unsafe_code, reason = "GDK reads this from nowhere but the environment")]
+/// No other thread may run yet: C libraries read the environment without a lock (setenv(3)).
+#[expect(unsafe_code, reason = "GDK reads the switch only from the environment")]
 pub unsafe fn keep_out() {
     if std::env::var_os(SWITCH).is_none() {
-        // SAFETY: as this function's caller promises.
+        // SAFETY: the caller ensures that no other thread runs.
         unsafe { std::env::set_var(SWITCH, "disable") };
         OURS.store(true, Ordering::Relaxed);
     }
 }
 
-/// Starts a program as the user would: a login page that its plugin opens may well want OpenGL.
+/// Removes the switch from a command's environment. A login page that a credential plugin opens may need OpenGL.
 pub(crate) fn leave_to(command: &mut Command) {
     if OURS.load(Ordering::Relaxed) {
         command.env_remove(SWITCH);

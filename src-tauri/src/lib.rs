@@ -1,15 +1,15 @@
-//! The desktop shell, without the desktop: what it knows, what it shows, and what a click does.
+//! State, view and clicks of the tray, without the tray itself.
 //!
 //! ```text
 //! profiles, sessions, started programs -> actor (the one owner of the DesktopState) -> View -> tray (in the binary)
 //! clicks <---------------------------------------------------------------------------------- tray
 //! ```
 //!
-//! [`DesktopState`] is all that is known; [`View`] is a pure function of it; [`actor::run`] is the actor that keeps
-//! the state and does what clicks ask. The binary puts Tauri's tray around that and decides nothing.
+//! [`View`] is a pure function of the [`DesktopState`]. [`actor::run`] keeps the state and carries out clicks. The binary
+//! shows the view in Tauri's tray.
 //!
-//! Sessions are processes of their own, found and steered over control sockets: this crate knows neither the
-//! engine nor a cluster, and nothing that happens to the desktop touches a connection.
+//! Sessions are separate processes, which this crate finds and controls over control sockets. It knows no cluster, and
+//! the end of the desktop ends no connection.
 
 pub mod actor;
 pub mod gl;
@@ -24,14 +24,14 @@ pub use menu::{Click, Entry, Item, Menu, menu};
 pub use program::Program;
 pub use state::{DesktopState, Failure, Reporter, Saved, Target};
 
-/// What the tray shows.
+/// Content of the tray.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
     /// The menu.
     pub menu: Menu,
     /// The icon.
     pub glyph: Glyph,
-    /// The text beside the pointer.
+    /// The tooltip.
     pub tooltip: String,
 }
 

@@ -1,4 +1,4 @@
-//! The icon and the text beside the pointer.
+//! Icon and tooltip of the tray.
 
 use slipway_control::plain_line;
 use slipway_control_api::{SessionStatus, Word};
@@ -6,23 +6,23 @@ use slipway_control_api::{SessionStatus, Word};
 use crate::state::DesktopState;
 use crate::words;
 
-/// What the icon shows: where the hull is. One for all sessions; the worst wins, because the icon is where a
-/// person looks first when something does not work.
+/// Icon for all sessions together: the position of a hull. The worst state decides, because users look at the icon
+/// first when something does not work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Glyph {
     /// On land: no session.
     Disconnected,
-    /// Half-way: something connects or disconnects.
+    /// Half-way: a session connects or disconnects.
     Connecting,
     /// Afloat.
     Connected,
     /// Afloat on broken water: a session reconnects, or is connected with a problem.
     Degraded,
-    /// Something needs its person.
+    /// A session needs its user.
     Attention,
 }
 
-/// The icon for this state.
+/// Returns the icon for this state.
 pub fn glyph(desktop: &DesktopState) -> Glyph {
     let any = |holds: fn(&SessionStatus) -> bool| desktop.sessions.values().any(holds);
     if !desktop.failures.is_empty() || any(|status| words::word(status) == Word::NeedsYou) {
@@ -40,7 +40,7 @@ pub fn glyph(desktop: &DesktopState) -> Glyph {
     Glyph::Disconnected
 }
 
-/// The text beside the pointer: a line for everything that is not simply off.
+/// Returns the tooltip: a line for every session, attempt and failure.
 pub fn tooltip(desktop: &DesktopState) -> String {
     let lines = tellings(desktop);
     if lines.is_empty() {
@@ -50,8 +50,8 @@ pub fn tooltip(desktop: &DesktopState) -> String {
     lines.join("\n")
 }
 
-/// One line for everything that is not simply off. Health is not told here: it changes every few seconds, and
-/// each change would wake the panel for a line that nobody looks at.
+/// Returns a line for every session, attempt and failure. Without `health`, which changes every few seconds: each
+/// change would wake the panel.
 pub(crate) fn tellings(desktop: &DesktopState) -> Vec<String> {
     let mut lines: Vec<_> = desktop
         .sessions

@@ -1,6 +1,6 @@
-//! `slipway-desktop`: the tray.
+//! `slipway-desktop`: the program of the tray.
 //!
-//! A thin layer: it starts the actor, shows its view on the main thread and passes clicks back.
+//! It starts the actor, shows its view on the main thread and forwards clicks to it.
 
 mod tray;
 mod tray_host;
@@ -26,7 +26,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::tray::Tray;
 use crate::tray_host::TrayHosts;
 
-/// How many clicks may wait. More come only from a machine.
+/// Number of clicks that may wait. Only a program clicks faster.
 const CLICK_QUEUE: usize = 16;
 
 const HELP: &str = "\
@@ -34,17 +34,17 @@ slipway-desktop: the tray of Slipway
 
 Usage: slipway-desktop [--help | --version]
 
-Shows every session in the tray, its own and those from a terminal, and connects
-and disconnects. Ending it ends no session.
+Shows every session in the tray, also those from a terminal, and connects and
+disconnects. When the tray ends, sessions continue.
 
 Environment:
-  SLIPWAY_BIN   the slipway program, if not the one beside this one or on the PATH
-  SLIPWAY_LOG   what is logged to standard error, as in `debug` (default: info)
+  SLIPWAY_BIN   path of the slipway program (default: beside this program, then PATH)
+  SLIPWAY_LOG   level of the log on standard error, such as `debug` (default: info)
 ";
 
 #[expect(unsafe_code, reason = "see gl::keep_out")]
 fn main() -> ExitCode {
-    // SAFETY: nothing was started yet, so there is this thread only.
+    // SAFETY: no other thread was started yet.
     unsafe { gl::keep_out() };
     match start() {
         Ok(()) => ExitCode::SUCCESS,
@@ -62,11 +62,11 @@ fn start() -> Result<()> {
         Some("--version" | "-V") => {
             return print(concat!("slipway-desktop ", env!("CARGO_PKG_VERSION"), "\n"));
         }
-        Some(other) => bail!("{other} is no option; see slipway-desktop --help"),
+        Some(other) => bail!("the option {other} is not known; see slipway-desktop --help"),
     }
     log_to_stderr();
     if !has_display() {
-        bail!("there is no display: start it from a desktop, or set DISPLAY or WAYLAND_DISPLAY");
+        bail!("there is no display: start slipway-desktop in a desktop session, or set DISPLAY or WAYLAND_DISPLAY");
     }
     let folder =
         RuntimeFolder::of_user().map_err(|error| with_remedy(&error.to_string(), &error.remedy()))?;
@@ -74,7 +74,7 @@ fn start() -> Result<()> {
         .lock("desktop.lock")
         .map_err(|error| with_remedy(&error.to_string(), &error.remedy()))?;
     let Some(lock) = only_one else {
-        return print("Slipway's desktop is running already: look for its icon in the tray.\n");
+        return print("The tray of Slipway is running already: look for its icon.\n");
     };
     let store = Store::of_user().map_err(|error| with_remedy(&error.to_string(), &error.remedy()))?;
     run(Surroundings {
@@ -87,7 +87,7 @@ fn start() -> Result<()> {
 }
 
 fn run(surroundings: Surroundings) -> Result<()> {
-    // Tauri's own would have a thread for each processor; what there is to do waits for others nearly all the time.
+    // Tauri's own runtime would have a thread for each processor; one is enough, because all tasks mostly wait.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -111,15 +111,15 @@ fn run(surroundings: Surroundings) -> Result<()> {
         })
         .build(tauri::generate_context!())
         .context("Failed to start the desktop")?;
-    // There is no window whose closing could end it: only Quit does.
+    // There is no window; only Quit ends the program.
     let code = app.run_return(|_, _| {});
     match code {
         0 => Ok(()),
-        code => bail!("the desktop ended with code {code}"),
+        code => bail!("slipway-desktop ended with code {code}"),
     }
 }
 
-/// Keeps the tray as the view is, for as long as there is an actor.
+/// Updates the tray at every change of the view, until the actor ends.
 async fn show(app: AppHandle, mut view: watch::Receiver<View>, clicks: mpsc::Sender<Click>) {
     let tray = Arc::new(Mutex::new(None));
     build(&app, &tray, &view, clicks).await;
@@ -131,12 +131,12 @@ async fn show(app: AppHandle, mut view: watch::Receiver<View>, clicks: mpsc::Sen
             None => Ok(()),
         });
         if let Err(error) = shown.await {
-            tracing::error!(%error, "the tray could not be changed");
+            tracing::error!(%error, "failed to update the tray");
         }
     }
 }
 
-/// Puts the icon into the tray; where nobody shows one, says so and waits for somebody.
+/// Adds the icon to the tray. If no program shows tray icons, reports that and waits for one.
 async fn build(
     app: &AppHandle,
     tray: &Arc<Mutex<Option<Tray>>>,
@@ -144,7 +144,7 @@ async fn build(
     clicks: mpsc::Sender<Click>,
 ) {
     let mut hosts = TrayHosts::watch().await;
-    let mut told = false;
+    let mut is_reported = false;
     loop {
         let (slot, handle, now) = (Arc::clone(tray), app.clone(), view.borrow().clone());
         let click = passing_clicks(view.clone(), clicks.clone());
@@ -153,24 +153,24 @@ async fn build(
             Ok(())
         });
         let Err(error) = built.await else { break };
-        tracing::debug!(%error, "nobody shows trays");
-        if !told {
+        tracing::debug!(%error, "no program shows tray icons");
+        if !is_reported {
             say(
-                "nobody on this desktop shows tray icons. Sessions are not affected, and `slipway status` shows \
+                "no program on this desktop shows tray icons. Sessions are not affected, and `slipway status` shows \
                  them. On GNOME, install the extension \"AppIndicator and KStatusNotifierItem Support\"; elsewhere, \
-                 start a panel that has a tray. Waiting for one.",
+                 start a panel that has a tray. slipway-desktop waits for one.",
             );
-            told = true;
+            is_reported = true;
         }
         hosts.may_have_come().await;
     }
-    if told {
-        say("the tray is there");
+    if is_reported {
+        say("the icon is in the tray now");
     }
 }
 
-/// What to do with a click on an item: find what it means now, and ask the actor for it. Called on a thread
-/// that must not wait.
+/// Returns the handler of clicks: it looks up the item's present action and sends it to the actor. It is called on a
+/// thread that must not wait.
 fn passing_clicks(
     view: watch::Receiver<View>,
     clicks: mpsc::Sender<Click>,
@@ -179,7 +179,7 @@ fn passing_clicks(
         let click = view.borrow().menu.item(slot).and_then(|item| item.click.clone());
         let Some(click) = click else { return };
         if clicks.try_send(click).is_err() {
-            tracing::warn!("a click was lost: too many wait");
+            tracing::warn!("dropped a click: the queue is full");
         }
     }
 }
@@ -192,7 +192,7 @@ async fn on_main_thread(
     app.run_on_main_thread(move || {
         let _ = done.send(act());
     })?;
-    // The main thread drops what it does not run any more: the app is ending.
+    // The main thread drops the closure if the app is ending.
     outcome.await.unwrap_or(Ok(()))
 }
 
@@ -215,7 +215,7 @@ fn log_to_stderr() {
     let level: Option<LevelFilter> = level.and_then(|level| level.parse().ok());
     let shown = match level {
         Some(level) => Targets::new().with_default(level),
-        // It warns of a bus that closes while we quit, which is what closing it looks like.
+        // zbus warns when the bus closes, which happens at every quit.
         None => Targets::new()
             .with_default(LevelFilter::INFO)
             .with_target("zbus", LevelFilter::ERROR),

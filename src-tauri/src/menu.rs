@@ -1,4 +1,4 @@
-//! Menu of the tray, a pure function of the state.
+//! Menu of the tray: a pure function of the state.
 
 use slipway_control::plain_line;
 use slipway_control_api::{Problem, SessionId, SessionStatus, Word};
@@ -10,33 +10,32 @@ use crate::words;
 /// The tray's menu.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Menu {
-    /// From top to bottom.
+    /// The entries, from top to bottom.
     pub entries: Vec<Entry>,
 }
 
-/// A line of the menu.
+/// An entry of the menu.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// Something to read or to click.
+    /// A text, which may be clickable.
     Item(Item),
     /// A line between groups.
     Separator,
 }
 
-/// Something to read or to click.
+/// A text of the menu, which may be clickable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// What this line is about, the same as long as it is about the same. Menus with the same slots are
-    /// changed in place, so that an open one stays open; and a click that comes late finds its slot or
-    /// nothing, never another.
+    /// The item's key, which names its subject. Menus with the same slots are changed in place, so that an open menu stays
+    /// open, and a late click finds its own item or none.
     pub slot: String,
-    /// What is read.
+    /// The text.
     pub text: String,
-    /// What a click does; nothing: it cannot be clicked.
+    /// The action of a click; `None` if the item cannot be clicked.
     pub click: Option<Click>,
 }
 
-/// What a click asks for.
+/// Action of a click.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Click {
     /// Start a session.
@@ -45,13 +44,13 @@ pub enum Click {
     Disconnect(SessionId),
     /// End every session.
     DisconnectAll,
-    /// Forget the problems of sessions that are gone.
+    /// Remove the failures of sessions that have ended.
     Dismiss,
-    /// End the desktop, and no session.
+    /// End the tray; sessions continue.
     Quit,
 }
 
-/// The menu for this state.
+/// Returns the menu for this state.
 pub fn menu(desktop: &DesktopState) -> Menu {
     let mut menu = Menu { entries: Vec::new() };
     menu.read("summary", summary(desktop));
@@ -68,12 +67,12 @@ pub fn menu(desktop: &DesktopState) -> Menu {
 }
 
 impl Menu {
-    /// The item at `slot`.
+    /// Returns the item at `slot`.
     pub fn item(&self, slot: &str) -> Option<&Item> {
         self.items().find(|item| item.slot == slot)
     }
 
-    /// Whether this menu has the lines of `other`, so that only their texts and clicks differ.
+    /// Whether both menus have the same slots, so that only texts and clicks can differ.
     pub fn has_slots_of(&self, other: &Self) -> bool {
         let slot = |entry: &Entry| match entry {
             Entry::Item(item) => Some(item.slot.clone()),
@@ -132,7 +131,7 @@ impl Menu {
         }
     }
 
-    /// What can be connected: its sessions if it has any, else the offer to connect.
+    /// Adds a target: its sessions if it has any, else the item to connect it.
     fn row(&mut self, desktop: &DesktopState, target: &Target, protected: bool) {
         let sessions = desktop.sessions_of(target);
         let slot = slot(target);
@@ -159,7 +158,7 @@ impl Menu {
         }
     }
 
-    /// Sessions and failures of what is not offered: started in a terminal, or the profile was deleted since.
+    /// Adds sessions and failures without a row: started in a terminal, or of a profile that was deleted.
     fn others(&mut self, desktop: &DesktopState) {
         let rows = desktop.rows();
         let sessions: Vec<_> = desktop
@@ -200,7 +199,7 @@ impl Menu {
         self.problems(slot, status.all_problems());
     }
 
-    /// What is wrong and what to do, below the line that it is about.
+    /// Adds causes and remedies below an item.
     fn problems<'a>(&mut self, slot: &str, problems: impl IntoIterator<Item = &'a Problem>) {
         let sentences = problems
             .into_iter()
@@ -241,7 +240,7 @@ fn slot(target: &Target) -> String {
     }
 }
 
-/// The first line: the one thing to say, or how many.
+/// Returns the first line: the only message, or the number of connected sessions.
 fn summary(desktop: &DesktopState) -> String {
     let tellings = look::tellings(desktop);
     if let [only] = tellings.as_slice() {

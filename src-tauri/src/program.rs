@@ -1,4 +1,4 @@
-//! The `slipway` program: what the desktop has it do.
+//! The `slipway` program, which the desktop runs to connect and to list contexts.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -14,11 +14,12 @@ use tokio::time::timeout;
 use crate::gl;
 use crate::state::Target;
 
-/// How long the contexts of a kubeconfig may take to read; some lie on a network.
+/// How long the contexts of a kubeconfig may take to read; the file may be on a network.
 const LIST_LIMIT: Duration = Duration::from_secs(20);
-/// How much is read of the end of what a failed program wrote. Its failure, which may hold a whole Role, is the last line.
+/// Number of bytes that are read of the end of a failed program's output. Its failure, which may contain a whole Role,
+/// is the last line.
 const MAX_READ: u64 = 64 * 1024;
-/// Names another program than the one beside this one.
+/// Environment variable with the path of another `slipway` program.
 const OVERRIDE: &str = "SLIPWAY_BIN";
 
 /// The `slipway` program.
@@ -28,7 +29,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// The program that belongs to this one: `$SLIPWAY_BIN`, else the one beside it, else the one on `PATH`.
+    /// Finds the program: `$SLIPWAY_BIN`, else the one beside this program, else the one on `PATH`.
     pub fn find() -> Self {
         if let Some(path) = std::env::var_os(OVERRIDE) {
             return Self::at(path);
@@ -48,9 +49,8 @@ impl Program {
         Self { path: path.into() }
     }
 
-    /// Starts a session of `target` and waits until the program says that it runs. The program lives in a
-    /// login session of its own and holds nothing of ours: what ends the desktop does not reach it, and
-    /// dropping this future lets it go on.
+    /// Starts a session of `target` and waits until it is connected. The program runs in a separate login session and holds
+    /// no pipe of this process, so it survives the end of the desktop. It continues if this future is dropped.
     ///
     /// # Errors
     /// The failure that the program reported.
@@ -62,7 +62,7 @@ impl Program {
             Target::Context(context) => command.arg("--context").arg(context.as_str()),
             Target::Other(_) => return Err(nothing_to_start(target)),
         };
-        // A file, not a pipe: a program that outlives the desktop must be able to write on.
+        // A file, because a pipe breaks when the desktop ends before the program.
         let mut progress = tempfile::tempfile().map_err(|error| self.did_not_start(&error))?;
         let stdout = progress.try_clone().map_err(|error| self.did_not_start(&error))?;
         command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::null());
@@ -75,10 +75,10 @@ impl Program {
         Err(failure_in(&end_of(&mut progress)).unwrap_or_else(|| said_nothing(target, status)))
     }
 
-    /// The contexts of the kubeconfig.
+    /// Lists the contexts of the kubeconfig.
     ///
     /// # Errors
-    /// Why they could not be listed.
+    /// The reason if they could not be listed.
     pub async fn contexts(&self) -> Result<Vec<ContextName>, Problem> {
         let mut command = self.command();
         command
@@ -97,7 +97,7 @@ impl Program {
         }
         let listed: Vec<list::ContextInfo> =
             serde_json::from_slice(&output.stdout).map_err(|error| cannot_list(&error.to_string()))?;
-        // A name that no profile could hold cannot be connected by its name either.
+        // A name that is not valid in a profile is not valid as an argument either.
         Ok(listed
             .into_iter()
             .filter_map(|context| context.name.parse().ok())
@@ -121,7 +121,7 @@ impl Program {
 
 #[expect(
     unsafe_code,
-    reason = "only the new process itself can leave its login session"
+    reason = "setsid must run in the new process"
 )]
 fn in_own_login_session(command: &mut Command) {
     // SAFETY: between fork and exec only async-signal-safe calls are allowed (fork(2)); setsid is one
@@ -131,7 +131,7 @@ fn in_own_login_session(command: &mut Command) {
     }
 }
 
-/// The end of a file; a line that is cut off at its beginning is not one that counts.
+/// Reads the end of a file. Its first line may be cut off.
 fn end_of(file: &mut File) -> String {
     let mut bytes = Vec::new();
     let read = file.seek(SeekFrom::End(0)).and_then(|length| {
@@ -139,12 +139,12 @@ fn end_of(file: &mut File) -> String {
         file.take(MAX_READ).read_to_end(&mut bytes)
     });
     if let Err(error) = read {
-        tracing::warn!(%error, "what slipway wrote cannot be read");
+        tracing::warn!(%error, "failed to read the output of slipway");
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The failure among the events that `slipway connect --json` wrote.
+/// Finds the failure among the events of `slipway connect --json`.
 fn failure_in(events: &str) -> Option<Problem> {
     events
         .lines()
@@ -158,8 +158,8 @@ fn failure_in(events: &str) -> Option<Problem> {
 fn said_nothing(target: &Target, status: ExitStatus) -> Problem {
     Problem::new(
         "connect-failed",
-        format!("Connecting {target} failed without saying why ({status})."),
-        "Connect in a terminal to see more: `slipway connect`.",
+        format!("Connecting {target} failed without a reason ({status})."),
+        "To see more, run `slipway connect` in a terminal.",
     )
 }
 
@@ -167,7 +167,7 @@ fn nothing_to_start(target: &Target) -> Problem {
     Problem::new(
         "nothing-to-start",
         format!("{target} is neither a profile nor a context."),
-        "Save a profile.",
+        "Save a profile with `slipway profiles create`.",
     )
 }
 
@@ -175,7 +175,7 @@ fn cannot_list(why: &str) -> Problem {
     Problem::new(
         "contexts-not-listed",
         format!("The kubeconfig's contexts could not be listed: {why}."),
-        "See what `slipway list contexts` says.",
+        "To see the error, run `slipway list contexts` in a terminal.",
     )
 }
 

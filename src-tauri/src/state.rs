@@ -1,4 +1,4 @@
-//! All that the desktop knows.
+//! State of the desktop.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -6,37 +6,36 @@ use std::fmt;
 use slipway_control_api::{Problem, SessionId, SessionStatus, State};
 use slipway_profile::{ContextName, ProfileName};
 
-/// All that the desktop knows at one moment.
+/// State of the desktop at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DesktopState {
     /// The saved profiles, by name.
     pub profiles: Vec<Saved>,
     /// The kubeconfig's contexts, offered while no profile is saved.
     pub contexts: Vec<ContextName>,
-    /// The sessions that run, whoever started them.
+    /// The running sessions, from the desktop and from terminals.
     pub sessions: BTreeMap<SessionId, SessionStatus>,
-    /// What was asked to connect and has not said yet whether it did.
+    /// Targets that are being connected, without a result yet.
     pub starting: BTreeSet<Target>,
-    /// What failed last, until it is tried again or dismissed.
+    /// The last failure of each target, until it is tried again or dismissed.
     pub failures: BTreeMap<Target, Failure>,
 }
 
-/// Why something is not connected, and who says so.
+/// Why a target is not connected, and who reported it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Who says it.
+    /// The reporter.
     pub by: Reporter,
-    /// What is wrong.
+    /// The reported problem.
     pub problem: Problem,
 }
 
-/// Who reports that a target is not connected. Of several reports the one that stands later here is shown: it comes from
-/// nearer to what failed.
+/// Reporter of a failure. Of several reports, the one of the later variant is shown, because it is closer to the cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reporter {
-    /// The desktop, which saw the session's process end without a word.
+    /// The desktop, which saw the session's process end without a reason.
     Desktop,
-    /// The program that was started to connect.
+    /// The `slipway connect` that the desktop started.
     Starter,
     /// The session itself, over its control socket.
     Session,
@@ -52,23 +51,23 @@ pub enum Saved {
         /// Whether mistakes are expensive there.
         protected: bool,
     },
-    /// A file that cannot be read as one.
+    /// A file that is not a valid profile.
     Broken {
         /// The file's name without its ending.
         stem: String,
-        /// What is wrong with it.
+        /// The error.
         problem: Problem,
     },
 }
 
-/// What can be connected, or failed to be.
+/// Target of a connection.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target {
     /// A saved profile.
     Profile(ProfileName),
     /// A context of the kubeconfig, with Slipway's defaults.
     Context(ContextName),
-    /// Something that no row offers: a session from a terminal, under the title that it had.
+    /// Any other session from a terminal, by its title.
     Other(String),
 }
 
@@ -83,7 +82,7 @@ impl fmt::Display for Target {
 }
 
 impl DesktopState {
-    /// What the menu offers to connect, in its order.
+    /// Returns the targets that the menu offers, in its order.
     pub fn rows(&self) -> Vec<Target> {
         if self.profiles.is_empty() {
             return self.contexts.iter().cloned().map(Target::Context).collect();
@@ -97,7 +96,7 @@ impl DesktopState {
             .collect()
     }
 
-    /// What a session is a session of.
+    /// Returns the target of a session.
     pub fn target_of(&self, status: &SessionStatus) -> Target {
         let named = match (&status.profile, &status.context) {
             (Some(profile), _) => profile.parse().ok().map(Target::Profile),
@@ -107,7 +106,7 @@ impl DesktopState {
         named.unwrap_or_else(|| Target::Other(status.title().to_owned()))
     }
 
-    /// The sessions of a target, oldest first.
+    /// Returns the sessions of a target, oldest first.
     pub fn sessions_of(&self, target: &Target) -> Vec<&SessionStatus> {
         let mut sessions: Vec<_> = self
             .sessions
@@ -118,7 +117,7 @@ impl DesktopState {
         sessions
     }
 
-    /// Takes over what the control sockets tell.
+    /// Applies a snapshot of the sessions.
     pub fn tell(&mut self, news: slipway_control::Snapshot) {
         self.sessions = news.sessions;
         for gone in news.gone {
@@ -138,7 +137,7 @@ impl DesktopState {
         }
     }
 
-    /// Notes why a target is not connected, unless somebody who is nearer to it has said why.
+    /// Records a failure of a target, unless a reporter closer to the cause has reported one.
     pub fn report(&mut self, target: Target, by: Reporter, problem: Problem) {
         let known = self.failures.get(&target);
         if known.is_none_or(|known| known.by <= by) {
@@ -150,8 +149,8 @@ impl DesktopState {
 fn died() -> Problem {
     Problem::new(
         "session-died",
-        "The session's process ended without a word.",
-        "Connect again; what it left in the cluster is taken over or removed then.",
+        "The session's process ended without a reason.",
+        "Connect again. Slipway then reuses or removes what the session left in the cluster.",
     )
 }
 
@@ -199,14 +198,14 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_dies_without_a_word_is_a_failure() {
+    fn a_session_that_dies_without_a_reason_is_a_failure() {
         let mut desktop = DesktopState::default();
         gone(&mut desktop, State::Connected, None);
         assert_eq!(codes(&desktop), ["session-died"]);
     }
 
     #[test]
-    fn the_session_is_believed_before_its_starter() {
+    fn the_report_of_the_session_overrides_its_starters() {
         let mut first = DesktopState::default();
         gone(&mut first, State::Ended, Some(problem("session")));
         first.report(shop(), Reporter::Starter, problem("starter"));
@@ -217,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn the_starter_is_believed_before_a_silent_death() {
+    fn the_report_of_the_starter_overrides_a_silent_end() {
         let mut desktop = DesktopState::default();
         desktop.report(shop(), Reporter::Starter, problem("starter"));
         gone(&mut desktop, State::Connecting, None);

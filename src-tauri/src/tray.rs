@@ -1,6 +1,6 @@
 //! Tray: shows the view with Tauri.
 //!
-//! Lives on the main thread, where Tauri's menus do.
+//! Used only on the main thread, as Tauri's menus require.
 
 use slipway_desktop::{Entry, Glyph, Menu, View};
 use tauri::image::Image;
@@ -8,22 +8,22 @@ use tauri::menu::{IsMenuItem, MenuItem, PredefinedMenuItem};
 use tauri::tray::{TrayIcon, TrayIconBuilder};
 use tauri::{AppHandle, Wry};
 
-/// The item's id on the bus.
+/// Id of the tray item on the bus.
 const ID: &str = "slipway";
 
 /// A tray that shows a view.
 pub(crate) struct Tray {
     icon: TrayIcon,
-    /// The items of the menu that is shown; none at a separator.
+    /// The items of the shown menu; `None` for a separator.
     items: Vec<Option<MenuItem<Wry>>>,
     shown: View,
 }
 
 impl Tray {
-    /// Puts the icon into the tray.
+    /// Adds the icon to the tray.
     ///
     /// # Errors
-    /// If nobody shows it: there is no session bus, no watcher on it, or no host.
+    /// If no program shows it: there is no session bus, no StatusNotifierWatcher on it, or no host.
     pub(crate) fn build(
         app: &AppHandle,
         view: View,
@@ -44,7 +44,7 @@ impl Tray {
         })
     }
 
-    /// Changes what differs. Items are changed in place where the lines stay the same: an open menu stays
+    /// Applies the differences. If the menu has the same slots, its items are changed in place, so that an open menu stays
     /// open.
     pub(crate) fn show(&mut self, app: &AppHandle, view: View) -> tauri::Result<()> {
         if view.menu.has_slots_of(&self.shown.menu) {
@@ -106,12 +106,12 @@ fn append(menu: &tauri::menu::Menu<Wry>, item: &dyn IsMenuItem<Wry>) -> tauri::R
     menu.append(item)
 }
 
-/// Text in which nothing marks a key: a single `&` would.
+/// Escapes `&`, which would mark an access key.
 fn literal(text: &str) -> String {
     text.replace('&', "&&")
 }
 
-/// The icon. Tauri hands over one size; panels of 22 and 24 pixels, with and without doubling, scale this one
+/// Returns the image of an icon. Tauri passes on one size; panels of 22 and 24 pixels, also at scale 2, scale this one
 /// well.
 fn image(glyph: Glyph) -> Image<'static> {
     match glyph {

@@ -1,4 +1,4 @@
-//! Waiting for somebody who shows trays.
+//! Wait for a program that shows tray icons.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use tokio::time::sleep;
 use zbus::message::Type;
 use zbus::{Connection, MatchRule, MessageStream};
 
-/// The register of tray items (StatusNotifierItem specification).
+/// Bus name of the register of tray items (StatusNotifierItem specification).
 const REGISTER: &str = "org.kde.StatusNotifierWatcher";
-/// How long after the session bus could not be reached it is tried again.
+/// Pause before the next attempt to reach the session bus.
 const RETRY: Duration = Duration::from_secs(10);
-/// How many signals may wait; one is enough to try again.
+/// Number of signals that may wait; one is enough to try again.
 const QUEUE: usize = 4;
 
-/// Tells when a tray may have come. Made before the first try to show something, so that none is missed
-/// between a failed try and the waiting.
+/// Signals that a tray may have appeared. Subscribed before the first attempt to show the icon, so that none is missed
+/// between a failed attempt and the wait.
 pub(crate) struct TrayHosts {
     signals: Option<Signals>,
 }
@@ -32,18 +32,18 @@ impl TrayHosts {
         }
     }
 
-    /// Waits until a tray may have come. Without a session bus there is nothing to wait for but time.
+    /// Waits until a tray may have appeared; without a session bus, for [`RETRY`].
     pub(crate) async fn may_have_come(&mut self) {
         let Some(signals) = &mut self.signals else {
             sleep(RETRY).await;
             self.signals = subscribe().await;
             return;
         };
-        let told = tokio::select! {
+        let signal = tokio::select! {
             signal = signals.register_came.next() => signal,
             signal = signals.host_came.next() => signal,
         };
-        if !matches!(told, Some(Ok(_))) {
+        if !matches!(signal, Some(Ok(_))) {
             self.signals = None;
         }
     }
@@ -53,7 +53,7 @@ async fn subscribe() -> Option<Signals> {
     match try_subscribe().await {
         Ok(signals) => Some(signals),
         Err(error) => {
-            tracing::debug!(%error, "there is no session bus to wait for a tray on");
+            tracing::debug!(%error, "failed to subscribe to trays on the session bus");
             None
         }
     }

@@ -1,14 +1,14 @@
-//! How states and sentences are put for people.
+//! Texts of states and problems in the menu.
 
 use slipway_control::plain_text;
 use slipway_control_api::{SessionStatus, State, Word};
 
-/// Longest line of a sentence in a menu, in characters. Menus do not wrap.
+/// Longest line of a text in a menu, in characters. Menus do not wrap.
 const LINE: usize = 64;
-/// Most lines that a sentence may take in a menu.
+/// Largest number of lines of a text in a menu.
 const LINES: usize = 4;
 
-/// The word for a session that is still there: one that has ended is about to go.
+/// Returns the word for a listed session. A session that has ended is shown as disconnecting until it is removed.
 pub(crate) fn word(status: &SessionStatus) -> Word {
     match status.word() {
         Word::NotConnected => Word::Disconnecting,
@@ -20,7 +20,7 @@ pub(crate) fn word(status: &SessionStatus) -> Word {
     }
 }
 
-/// A session's state with what helps right now: the step while it connects.
+/// Returns a session's state, with the step while it connects.
 pub(crate) fn state(status: &SessionStatus) -> String {
     match (word(status), &status.step) {
         (word @ Word::Connecting, Some(step)) => format!("{word}: {step}"),
@@ -36,7 +36,7 @@ pub(crate) fn state(status: &SessionStatus) -> String {
     }
 }
 
-/// Whether asking the session to end makes a difference.
+/// Whether the session is not ending already.
 pub(crate) fn can_end(status: &SessionStatus) -> bool {
     match status.state {
         State::Ending | State::Ended => false,
@@ -46,10 +46,10 @@ pub(crate) fn can_end(status: &SessionStatus) -> bool {
     }
 }
 
-/// A sentence in lines that a menu can show; the rest of a very long one is left to the logs.
+/// Splits a text into lines for a menu; a very long text is cut.
 pub(crate) fn lines(sentence: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    // Before it is measured: a character's code takes more room.
+    // Escapes take more room, so they are made before the words are measured.
     for word in plain_text(sentence).split_whitespace() {
         match lines.last_mut() {
             Some(line) if line.chars().count() + 1 + word.chars().count() <= LINE => {
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sentences_are_cut_between_words_and_bounded() {
+    fn texts_are_split_between_words_and_cut() {
         assert_eq!(lines("short"), ["short"]);
         let cut = lines(&"word ".repeat(20));
         assert_eq!(cut.len(), 2);
@@ -88,7 +88,7 @@ mod tests {
         let code = lines(&"\u{1b}".repeat(1_000));
         assert!(
             code.first().unwrap().starts_with(r"\u{1b}") && code.first().unwrap().len() == LINE,
-            "as it is shown: {code:?}"
+            "escaped before it was cut: {code:?}"
         );
         assert!(lines("  ").is_empty());
     }

@@ -1,4 +1,4 @@
-//! The actor against real profiles, real processes and real control sockets; only the tray is missing.
+//! The actor with real profiles, processes and control sockets, but without a tray.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Plays `slipway` for the other tests; alone it does nothing.
+/// Acts as `slipway` for the other tests; does nothing by itself.
 #[test]
 fn false_slipway() {
     support::play_slipway();
@@ -53,7 +53,7 @@ async fn a_profile_is_connected_and_disconnected() {
 }
 
 #[tokio::test]
-async fn a_failed_connect_says_why_below_the_profile_until_it_is_dismissed() {
+async fn a_failure_is_shown_below_its_profile_until_dismissed() {
     let user = User::new();
     user.save(FORBIDDEN);
     let mut actor = Actor::start(&user, Program::at(user.program()));
@@ -79,7 +79,7 @@ async fn a_failed_connect_says_why_below_the_profile_until_it_is_dismissed() {
 }
 
 #[tokio::test]
-async fn what_a_session_says_of_its_failure_counts_more_than_its_starter() {
+async fn the_failure_that_a_session_reports_is_shown() {
     let user = User::new();
     user.save("shop");
     let session = user.session(Some("shop"), "staging");
@@ -105,7 +105,7 @@ async fn what_a_session_says_of_its_failure_counts_more_than_its_starter() {
 }
 
 #[tokio::test]
-async fn sessions_from_a_terminal_appear_change_and_go() {
+async fn sessions_from_a_terminal_appear_change_and_end() {
     let user = User::new();
     user.save("shop");
     let mut actor = Actor::start(&user, Program::at(user.program()));
@@ -213,7 +213,7 @@ async fn a_missing_slipway_is_a_problem_with_a_remedy() {
 async fn giving_up_while_connecting_is_no_problem() {
     let user = User::new();
     user.save("shop");
-    // Each attempt fails when it is told to.
+    // Each attempt fails when its file `go.N` appears.
     let script = format!(
         "#!/bin/sh\ncd '{}'\necho start >> starts\nn=$(wc -l < starts)\ntouch started.$n\n\
          while [ -e starts -a ! -e go.$n ]; do sleep 0.02; done\n\
@@ -241,7 +241,7 @@ async fn giving_up_while_connecting_is_no_problem() {
         .until(|view| texts(view).contains(&"Connect shop".into()))
         .await;
 
-    // The next attempt is on its way when the one before fails: only its own failure is told.
+    // The first attempt fails while the next one runs: only the failure of the next one is shown.
     actor.click("profile:shop").await;
     actor
         .until(|view| texts(view).contains(&"shop (Connecting)".into()))
@@ -276,7 +276,7 @@ async fn a_second_click_does_not_start_a_second_session() {
     actor
         .until(|view| texts(view).contains(&"shop (Connecting)".into()))
         .await;
-    // The quit is taken after both clicks: what they started was started.
+    // The actor handles the quit after both clicks.
     actor.click("quit").await;
     timeout(LIMIT, actor.task).await.unwrap().unwrap().unwrap();
     let pids = until_started(&starts).await;
@@ -287,7 +287,7 @@ async fn a_second_click_does_not_start_a_second_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn contexts_that_do_not_come_are_given_up_and_said_so() {
+async fn a_list_of_contexts_has_a_time_limit() {
     let user = User::new();
     let program = Program::at(user.script("#!/bin/sh\nexec sleep 300\n"));
     let problem = program.contexts().await.unwrap_err();
@@ -304,7 +304,7 @@ async fn until_exists(path: &Path) {
     timeout(LIMIT, exists).await.unwrap();
 }
 
-/// Waits until the script ran, and returns the processes that did.
+/// Waits until the script has run, and returns its process ids.
 async fn until_started(starts: &Path) -> Vec<i32> {
     let started = async {
         loop {
@@ -350,7 +350,7 @@ impl Actor {
             return view;
         }
         panic!(
-            "the actor does not come to show it; last: {:#?}",
+            "the actor did not show it; last: {:#?}",
             texts(&self.view())
         )
     }

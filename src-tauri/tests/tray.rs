@@ -1,5 +1,5 @@
-//! The real program in a real tray, without a desktop: a screen nobody sees, a session bus of its own, and a
-//! host that reads and clicks the menu over D-Bus as a panel does.
+//! The real program in a real tray, without a desktop: a virtual screen, a private session bus, and a host that reads
+//! and clicks the menu over D-Bus as a panel does.
 #![expect(clippy::unwrap_used, reason = "in a test's helper a failure is the test's")]
 
 mod support;
@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
 
-/// Plays `slipway` for the other tests; alone it does nothing.
+/// Acts as `slipway` for the other tests; does nothing by itself.
 #[test]
 fn false_slipway() {
     support::play_slipway();
@@ -53,7 +53,7 @@ async fn a_profile_is_connected_and_disconnected_by_clicks() {
 
 #[tokio::test]
 #[ignore = "needs dbus-daemon and Xvfb"]
-async fn a_failed_connect_is_told_in_the_menu_and_by_the_icon() {
+async fn a_failed_connect_changes_the_menu_and_the_icon() {
     let place = Place::make().await;
     place.user.save(FORBIDDEN);
     let host = TrayHost::start(&place.bus.address).await.unwrap();
@@ -64,7 +64,7 @@ async fn a_failed_connect_is_told_in_the_menu_and_by_the_icon() {
         .await
         .unwrap();
     item.click("Connect", LIMIT).await.unwrap();
-    // The tooltip is the last of the three to change.
+    // The tooltip changes last, after the menu and the icon.
     let needs_you = format!("{FORBIDDEN}: Needs you");
     let failed = item
         .wait(LIMIT, |shown| shown.tooltip == needs_you)
@@ -84,7 +84,7 @@ async fn a_failed_connect_is_told_in_the_menu_and_by_the_icon() {
 
 #[tokio::test]
 #[ignore = "needs dbus-daemon and Xvfb"]
-async fn every_state_of_a_session_from_a_terminal_has_its_own_icon() {
+async fn every_state_of_a_session_has_its_own_icon() {
     let place = Place::make().await;
     let host = TrayHost::start(&place.bus.address).await.unwrap();
     let _desktop = place.start_desktop();
@@ -96,7 +96,7 @@ async fn every_state_of_a_session_from_a_terminal_has_its_own_icon() {
         .unwrap();
     icons.push(off.icon);
 
-    // A name with every character that menus give a meaning to.
+    // A name with every character that has a meaning in menus.
     let session = place.user.session(None, "arn:prod_eu&1/a__b");
     for (state, word) in [
         (State::Connecting, "Connecting"),
@@ -122,7 +122,7 @@ async fn every_state_of_a_session_from_a_terminal_has_its_own_icon() {
             .icon,
     );
     for (n, icon) in icons.iter().enumerate() {
-        assert!(!icons[..n].contains(icon), "icon {n} was seen before");
+        assert!(!icons[..n].contains(icon), "icon {n} is not unique");
     }
 }
 
@@ -146,7 +146,7 @@ async fn quitting_and_crashing_leave_sessions_connected() {
     assert_eq!(running.len(), 1);
     assert_eq!(running[0].state, State::Connected);
 
-    // The next desktop finds the session; killed, it takes nothing along either.
+    // The next desktop finds the session, which survives when that desktop is killed.
     let mut desktop = place.start_desktop();
     let item = connected_item(&host).await;
     desktop.process.kill().await.unwrap();
@@ -176,10 +176,10 @@ async fn quitting_and_crashing_leave_sessions_connected() {
 
 #[tokio::test]
 #[ignore = "needs dbus-daemon and Xvfb"]
-async fn without_a_tray_it_says_so_and_waits_for_one() {
+async fn without_a_tray_it_waits_for_one() {
     let place = Place::make().await;
     let mut desktop = place.start_desktop();
-    let said = desktop.says("nobody on this desktop shows tray icons").await;
+    let said = desktop.says("no program on this desktop shows tray icons").await;
     assert!(said.contains("AppIndicator"), "no remedy in: {said}");
     assert!(desktop.process.try_wait().unwrap().is_none(), "it ended");
 
@@ -188,7 +188,7 @@ async fn without_a_tray_it_says_so_and_waits_for_one() {
     item.wait(LIMIT, |shown| shown.line("Quit Slipway").is_some())
         .await
         .unwrap();
-    desktop.says("the tray is there").await;
+    desktop.says("the icon is in the tray now").await;
 }
 
 #[tokio::test]
@@ -198,8 +198,7 @@ async fn the_icon_comes_back_when_the_panel_restarts() {
     let host = TrayHost::start(&place.bus.address).await.unwrap();
     let _desktop = place.start_desktop();
     let item = host.item("slipway", LIMIT).await.unwrap();
-    // A change that arrives shows that the program has settled in and listens to the panel's coming and
-    // going.
+    // A change that arrives shows that the program is ready and watches the panel.
     place.user.save("shop");
     item.wait(LIMIT, |shown| shown.line("Connect shop").is_some())
         .await
@@ -215,7 +214,7 @@ async fn the_icon_comes_back_when_the_panel_restarts() {
 
 #[tokio::test]
 #[ignore = "needs dbus-daemon and Xvfb"]
-async fn a_second_desktop_says_so_and_ends_well() {
+async fn a_second_desktop_ends_with_success() {
     let place = Place::make().await;
     let host = TrayHost::start(&place.bus.address).await.unwrap();
     let mut first = place.start_desktop();
@@ -230,7 +229,7 @@ async fn a_second_desktop_says_so_and_ends_well() {
 }
 
 #[tokio::test]
-async fn without_a_display_it_says_so() {
+async fn without_a_display_it_fails() {
     let user = User::new();
     let output = Command::new(env!("CARGO_BIN_EXE_slipway-desktop"))
         .env_clear()
@@ -242,7 +241,7 @@ async fn without_a_display_it_says_so() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("DISPLAY"));
 }
 
-/// One user's desktop without a desktop.
+/// A user with a session bus and a virtual screen.
 struct Place {
     user: User,
     bus: SessionBus,
@@ -287,7 +286,7 @@ impl Place {
 }
 
 impl Desktop {
-    /// Waits until it says something on standard error; returns the whole line.
+    /// Waits for a line with `part` on standard error, and returns it.
     async fn says(&mut self, part: &str) -> String {
         let said = async {
             while let Some(line) = self.stderr.next_line().await.unwrap() {
@@ -301,7 +300,7 @@ impl Desktop {
     }
 }
 
-/// The item of a desktop that shows the session of `shop` as connected.
+/// Waits for a tray item that shows the session of `shop` as connected.
 async fn connected_item(host: &TrayHost) -> Item {
     let item = host.item("slipway", LIMIT).await.unwrap();
     item.wait(LIMIT, |shown| shown.tooltip == "shop: Connected")

@@ -1,10 +1,10 @@
-//! What Cargo.lock has to hold for the tray to work.
+//! Versions in Cargo.lock on which the tray depends.
 
 use std::fs;
 use std::path::Path;
 
-/// The back end is chosen by a feature of the `tray-icon` that Tauri uses. A second version in the lock file
-/// would take the feature, and Tauri's own would quietly go back to libappindicator.
+/// A feature of the `tray-icon` that Tauri uses chooses the back end. A second version in the lock file would get the
+/// feature, and Tauri's own would use libappindicator without notice.
 #[test]
 fn there_is_one_tray_icon_and_it_is_tauris() {
     let lock = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock")).unwrap();

@@ -1,11 +1,11 @@
-//! `cargo xtask bench`: Slipway on the test bed, beside what it is measured against, in one run.
+//! `cargo xtask bench`: measurements of Slipway and other transports on the test bed, in one run.
 //!
-//! The machine that the figures come from also runs the cluster, so absolute ones say little; what counts is how transports
-//! compare. Each round goes over all transports before the next begins, so that a busy moment hits all of them alike, and
-//! ratios are taken within a round.
+//! The measured machine also runs the cluster, so absolute figures mean little; the comparison of transports counts.
+//! Each round measures all transports before the next round, so that a busy moment affects all of them, and ratios are
+//! taken within a round.
 //!
-//! [`Field`] is the laptop and the pod, [`transport::Transport`] what bytes go over, [`measures`] what is measured, [`Results`] what came of
-//! it, and `table` how that is shown.
+//! [`Field`] is the laptop and the pod, [`transport::Transport`] the connection that is measured, [`measures`] the
+//! measurements, [`Results`] their results, and `table` prints them.
 
 mod field;
 mod figure;
@@ -26,19 +26,19 @@ use self::field::Field;
 use self::results::Results;
 use crate::{build, checkout, machine, root, say};
 
-/// What to measure, and for how long.
+/// Arguments of `cargo xtask bench`.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
-    /// How often everything is measured; the median counts
+    /// Number of rounds; the median counts
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// How long each flow of bytes is measured
+    /// Seconds for which each flow of bytes is measured
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
-    /// Beside kubectl port-forward, the other framings of both
+    /// Also measure the other framings of kubectl port-forward and of the carrier
     #[arg(long, value_enum, default_value_t = Peers::Few)]
     peers: Peers,
-    /// Only measures whose name holds this
+    /// Run only measures whose name contains this
     #[arg(long)]
     only: Option<String>,
     /// Write every figure of every round to this file
@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: &Bench) -> anyhow::Result<ExitCode> {
     say("Building Slipway as it is released");
     ensure!(build::release().status()?.success(), "Slipway could not be built");
     let mut results = Results::default();
-    // What was measured before something failed is shown all the same.
+    // Results from before a failure are shown too.
     let outcome = Field::make().and_then(|mut field| measures::run(arguments, &mut field, &mut results));
     say(&format!(
         "\n{}\n\n{}",

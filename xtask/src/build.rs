@@ -1,4 +1,4 @@
-//! Building the workspace, always with the same features, so that nothing is built twice.
+//! Builds of the workspace, always with the same features, so that nothing is built twice.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -8,10 +8,10 @@ use anyhow::{Context, ensure};
 use crate::cache::InUse;
 use crate::{folders, root};
 
-/// Makes cargo speak to programs on its standard output, and to people on standard error.
+/// Argument that makes cargo print JSON to standard output, and errors for people to standard error.
 pub(crate) const MESSAGES: &str = "--message-format=json-render-diagnostics";
 
-/// What is released, and what measures it.
+/// The released programs, and those that measure them.
 const RELEASED: [&str; 5] = [
     "slipway",
     "slipway-helper",
@@ -25,19 +25,19 @@ const RELEASED: [&str; 5] = [
 pub(crate) struct TestBinary {
     /// The package that it tests.
     pub(crate) package: String,
-    /// The target in it: the library, a program, or a file of `tests/`.
+    /// The target in the package: the library, a program, or a file of `tests/`.
     pub(crate) target: String,
     program: PathBuf,
     manifest: PathBuf,
 }
 
-/// Cargo, with a target folder that survives this checkout.
+/// Returns a cargo command whose target folder survives this checkout.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command.args(arguments);
     root::give_up_for(&mut command);
-    // Set by the Cargo that runs us; build scripts that look at them would run, and all that depends on them be built,
-    // anew each time somebody calls Cargo in another way.
+    // The Cargo that runs xtask sets these. Build scripts that read them would run again, and everything that depends on
+    // them would be built again, each time Cargo is called differently.
     for (name, _) in std::env::vars_os() {
         if name
             .to_str()
@@ -52,13 +52,13 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Builds every program, test and example. Part of a workspace would be built with other features of what it depends
-/// on than the whole, and so everything twice.
+/// Builds every program, test and example. A part of the workspace would be built with other features of its
+/// dependencies than the whole, so everything would be built twice.
 pub(crate) fn everything() -> Command {
     cargo(&["build", "--workspace", "--all-targets", "--locked"])
 }
 
-/// Builds the programs as they are released, and what measures them.
+/// Builds the released programs, and those that measure them, in release mode.
 pub(crate) fn release() -> Command {
     let mut command = cargo(&["build", "--workspace", "--release", "--locked"]);
     for program in RELEASED {
@@ -67,7 +67,7 @@ pub(crate) fn release() -> Command {
     command
 }
 
-/// The test programs of the workspace; what building them uses is noted.
+/// Builds the test programs of the workspace, and records the artefacts that the build uses.
 ///
 /// # Errors
 ///
@@ -85,11 +85,11 @@ pub(crate) fn tests(in_use: &mut InUse) -> anyhow::Result<Vec<TestBinary>> {
     Ok(binaries)
 }
 
-/// Runs cargo and hears what it says to programs; what it says to people is shown as ever.
+/// Runs cargo and passes on its JSON messages; its messages for people are shown as usual.
 ///
 /// # Errors
 ///
-/// When it cannot be started or understood.
+/// When cargo cannot be started or its output is not JSON.
 pub(crate) fn messages(
     mut cargo: Command,
     mut hear: impl FnMut(&serde_json::Value),
@@ -101,7 +101,7 @@ pub(crate) fn messages(
         .context("Failed to start cargo")?;
     let lines = output.stdout.split(|byte| *byte == b'\n');
     for line in lines.filter(|line| !line.is_empty()) {
-        hear(&serde_json::from_slice(line).context("cargo said something that is not JSON")?);
+        hear(&serde_json::from_slice(line).context("cargo printed a line that is not JSON")?);
     }
     Ok(output.status)
 }
@@ -124,7 +124,7 @@ fn test_binary(message: &serde_json::Value) -> Option<TestBinary> {
 }
 
 impl TestBinary {
-    /// Runs it as cargo would.
+    /// Returns the command that runs the test program as cargo would.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         let folder = self.manifest.parent().unwrap_or(Path::new("."));
@@ -137,7 +137,7 @@ impl TestBinary {
     }
 }
 
-/// Where Cargo builds for us: where its user wants it, else beside the other caches.
+/// Returns Cargo's target folder: `CARGO_TARGET_DIR`, else one beside the other caches.
 pub(crate) fn target_folder() -> anyhow::Result<PathBuf> {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(folder) => Ok(std::path::absolute(folder)?),

@@ -1,7 +1,7 @@
-//! `cargo xtask cache`: what the caches hold, and keeping them within their cap.
+//! `cargo xtask cache`: sizes of the caches, and their limit.
 //!
-//! What is thrown away can be made anew, and nothing else is: what the last complete `cargo xtask test` used stays, and
-//! so does what a running bed or another cargo holds.
+//! Only files that can be made again are removed. Files that the last complete `cargo xtask test` used stay, and so do
+//! those that a running bed or another cargo uses.
 
 mod in_use;
 mod sweep;
@@ -15,12 +15,12 @@ pub(crate) use self::in_use::InUse;
 use self::sweep::{Sweep, Swept};
 use crate::{folders, say};
 
-/// What all caches together may hold, in bytes.
+/// Limit of all caches together, in bytes.
 const CAP: u64 = 20_000_000_000;
 
 #[derive(Debug, Args)]
 pub(crate) struct Cache {
-    /// Remove what was not used for longest, until the caches are within their cap
+    /// Remove the files that were unused for longest, until the caches are within their limit
     #[arg(long)]
     clean: bool,
 }
@@ -38,18 +38,18 @@ pub(crate) fn run(arguments: &Cache) -> anyhow::Result<ExitCode> {
         all += bytes;
     }
     say(&format!(
-        "{:>8}  of {} that they may hold",
+        "{:>8}  in total; the limit is {}",
         gigabytes(all),
         gigabytes(CAP)
     ));
     Ok(ExitCode::SUCCESS)
 }
 
-/// Brings the caches within their cap after a run that began at `since` and used these artefacts.
+/// Brings the caches within their limit after a run that began at `since` and used these artefacts.
 ///
 /// # Errors
 ///
-/// When the caches cannot be read, or something of them cannot be removed.
+/// When the caches cannot be read, or a file cannot be removed.
 pub(crate) fn keep_within_cap(since: SystemTime, in_use: &InUse) -> anyhow::Result<()> {
     in_use.save(&folders::cache()?)?;
     let swept = sweep(since, in_use)?;
@@ -77,12 +77,12 @@ fn tell(swept: &Swept) {
     ));
     for folder in &swept.busy {
         say(&format!(
-            "Another cargo builds in {}; it was left alone.",
+            "Another cargo builds in {}; nothing in it was removed.",
             folder.display()
         ));
     }
     if swept.after > CAP {
-        say("What is left is in use, and larger than the cap.");
+        say("The remaining files are in use, and larger than the limit.");
     }
 }
 

@@ -1,8 +1,7 @@
-//! One folder of built programs for every checkout, without mixing them up.
+//! One target folder for all checkouts.
 //!
-//! Cargo takes a program for current when it is newer than its sources. What one checkout built is newer than the
-//! sources of another that was there before, and holds the paths of its own: tests would be of other sources, and look
-//! for their files where they are not.
+//! Cargo takes a program for current when it is newer than its sources. A program of one checkout can be newer than the
+//! sources of another, but has the first one's paths: tests would be of other sources, and would not find their files.
 
 use std::path::PathBuf;
 use std::{fs, io};
@@ -11,19 +10,19 @@ use anyhow::{Context, Result, ensure};
 
 use crate::build;
 
-/// Whose programs the folder holds: the path of a checkout.
+/// File with the path of the checkout that the target folder belongs to.
 const MARK: &str = "checkout";
 
-/// Makes the folder of built programs this checkout's: what another one built of the workspace is built anew, and what
-/// the workspace depends on stays.
+/// Claims the target folder for this checkout: removes what another checkout built of the workspace. Built dependencies
+/// stay.
 ///
 /// # Errors
 ///
-/// When the folder cannot be written, or Cargo does not clean it.
+/// When the folder cannot be written, or Cargo fails to clean it.
 pub(crate) fn take_over() -> Result<()> {
     let mark = build::target_folder()?.join(MARK);
     let here = root()?;
-    let here = here.to_str().context("the checkout's path is no text")?;
+    let here = here.to_str().context("the checkout's path is not UTF-8")?;
     match fs::read_to_string(&mark) {
         Ok(whose) if whose == here => return Ok(()),
         Ok(_) => {}
@@ -34,29 +33,29 @@ pub(crate) fn take_over() -> Result<()> {
     for (folder, profile) in [
         (None, "dev"),
         (None, "release"),
-        // Where the agent's build script builds it.
+        // The target folder of the agent's build script.
         (Some(agents), "release"),
     ] {
         let mut clean = build::cargo(&["clean", "--quiet", "--workspace", "--profile", profile]);
         if let Some(folder) = folder {
             clean.env("CARGO_TARGET_DIR", folder);
         }
-        ensure!(clean.status()?.success(), "cargo did not clean");
+        ensure!(clean.status()?.success(), "cargo clean failed");
     }
     if let Some(folder) = mark.parent() {
         fs::create_dir_all(folder)?;
     }
-    // Root's, of another time, may be taken away by whose the folder is, but not be written.
-    let _not_there = fs::remove_file(&mark);
+    // A file of root, from an earlier run, can be removed but not written.
+    let _ = fs::remove_file(&mark);
     fs::write(&mark, here).with_context(|| format!("Failed to write {}", mark.display()))
 }
 
-/// The folder of this checkout.
+/// Returns the folder of this checkout.
 pub(crate) fn root() -> Result<PathBuf> {
     let said = build::cargo(&["locate-project", "--workspace", "--message-format=plain"])
         .output()
         .context("Failed to start cargo")?;
-    ensure!(said.status.success(), "cargo finds no workspace here");
+    ensure!(said.status.success(), "there is no workspace here");
     let manifest = PathBuf::from(String::from_utf8(said.stdout)?.trim_end());
     Ok(manifest
         .parent()

@@ -1,4 +1,4 @@
-//! `cargo xtask cluster`: the test bed by hand.
+//! `cargo xtask cluster`: commands of the test bed.
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -15,15 +15,15 @@ use crate::root;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Make the bed; nothing to do if it is up
+    /// Create the bed, unless it is up
     Up(Up),
-    /// End the bed and whatever runs in it
+    /// End the bed and everything that runs in it
     Down(Which),
-    /// Say what there is of the bed
+    /// Show the state of the bed
     Status {
         #[command(flatten)]
         which: Which,
-        /// For programs to read
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
@@ -33,7 +33,7 @@ pub(crate) enum Command {
     Kubectl {
         #[command(flatten)]
         which: Which,
-        /// What kubectl is told
+        /// Arguments of kubectl
         #[arg(last = true)]
         arguments: Vec<OsString>,
     },
@@ -41,7 +41,7 @@ pub(crate) enum Command {
 
 #[derive(Args)]
 pub(crate) struct Which {
-    /// Which bed: 1 to 16 small letters and digits
+    /// Name of the bed: 1 to 16 lower-case letters and digits
     #[arg(long, default_value_t)]
     name: BedName,
 }
@@ -50,8 +50,7 @@ pub(crate) struct Which {
 pub(crate) struct Up {
     #[command(flatten)]
     which: Which,
-    /// Laptops before a cluster that there is already (kind, k3d), instead of the bed's own. The workloads are put into
-    /// it and stay there
+    /// Use an existing cluster (kind, k3d) instead of the bed's own. The workloads are created in it and stay there
     #[arg(long, value_name = "CONTEXT")]
     use_context: Option<String>,
     /// The kubeconfig that has the context
@@ -65,20 +64,20 @@ pub(crate) struct Exec {
     which: Which,
     /// plain, resolved, firewall, bare; or `node`, where only root is
     machine: String,
-    /// As root
+    /// Run as root
     #[arg(long, conflicts_with = "helper")]
     root: bool,
-    /// As the helper's user, with CAP_NET_ADMIN only
+    /// Run as the helper's user, with CAP_NET_ADMIN only
     #[arg(long)]
     helper: bool,
-    /// The program and what it is told
+    /// The program and its arguments
     #[arg(last = true, required = true)]
     program: Vec<OsString>,
 }
 
 pub(crate) fn run(command: Command) -> Result<ExitCode> {
     if !matches!(command, Command::Status { .. }) {
-        root::require("for the test bed, which is made of network namespaces")?;
+        root::require("for the test bed, which consists of network namespaces")?;
     }
     match command {
         Command::Up(arguments) => up(arguments),
@@ -105,7 +104,7 @@ fn up(arguments: Up) -> Result<ExitCode> {
         writeln!(out, "bed {name} is up already")?;
         return Ok(ExitCode::SUCCESS);
     }
-    writeln!(out, "\nwhat took how long:")?;
+    writeln!(out, "\nduration of each step:")?;
     for (step, took) in &progress.steps {
         writeln!(out, "  {step:<28} {:>6.1} s", took.as_secs_f64())?;
     }
@@ -123,7 +122,7 @@ pub(crate) struct Progress {
 
 impl Report for Progress {
     fn begins(&mut self, step: &str) {
-        // Lost output is no reason to stop.
+        // A closed standard error does not stop the bed.
         let _ = writeln!(io::stderr(), "{step} ...");
     }
 
@@ -140,7 +139,7 @@ fn status(name: &BedName, json: bool) -> Result<ExitCode> {
     } else {
         show(&mut text, &status)?;
     }
-    // A reader that has seen enough, as `head` has, is no error.
+    // A reader that has closed the pipe, as `head` does, is no error.
     let _ = io::stdout().write_all(&text);
     Ok(if status.up {
         ExitCode::SUCCESS
@@ -154,7 +153,7 @@ fn show(out: &mut impl io::Write, status: &Status) -> Result<()> {
     let state = match (status.up, is_nothing) {
         (true, _) => "up",
         (false, true) => "down",
-        (false, false) => "broken: `cargo xtask cluster up` makes it anew",
+        (false, false) => "broken: run `cargo xtask cluster up` to create it again",
     };
     writeln!(out, "bed {}: {state}", status.name)?;
     if let Some(server) = &status.api_server {
@@ -195,7 +194,7 @@ fn exec(exec: Exec) -> Result<ExitCode> {
     replace(command)
 }
 
-/// Becomes the program, so that its signals and exit status are the caller's.
+/// Replaces this process with the program, so that the caller gets its exit status and signals reach it.
 fn replace(mut command: std::process::Command) -> Result<ExitCode> {
     Err(command.exec()).context("start the program")
 }

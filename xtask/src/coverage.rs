@@ -17,7 +17,7 @@ pub(crate) struct Coverage {
     package: String,
 }
 
-/// Prints each line that no unit test ran, and the share of those that ran. Tests themselves do not count.
+/// Prints each line that no unit test ran, and the number of lines that ran. Tests themselves do not count.
 pub(crate) fn run(arguments: &Coverage) -> anyhow::Result<ExitCode> {
     let folder = folders::cache()?.join("coverage");
     let program = instrumented(&arguments.package, &folder)?;
@@ -52,8 +52,8 @@ pub(crate) fn run(arguments: &Coverage) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The places that were never run, and the count of all, of a file in lcov's format: `SF:FILE`, then `DA:LINE,COUNT` for
-/// each line (geninfo(1)).
+/// Returns the lines that never ran, and the number of all lines, of a file in lcov's format: `SF:FILE`, then
+/// `DA:LINE,COUNT` for each line (geninfo(1)).
 fn count(lcov: &str) -> (Vec<String>, usize) {
     let mut file = "";
     let mut untaken = Vec::new();
@@ -73,13 +73,12 @@ fn count(lcov: &str) -> (Vec<String>, usize) {
     (untaken, all)
 }
 
-/// Builds the unit tests so that they count what they run. Everything else is built for it as well, apart from the usual
-/// target folder.
+/// Builds the unit tests with counters, and everything that they depend on, in a separate target folder.
 fn instrumented(package: &str, folder: &Path) -> anyhow::Result<PathBuf> {
     let built = build::cargo(&["test", "--package", package, "--lib", "--no-run", build::MESSAGES])
         .env("CARGO_TARGET_DIR", folder)
         .env("RUSTFLAGS", "-Cinstrument-coverage")
-        // Build scripts are built so as well, and would leave their counts in each package's folder.
+        // Build scripts have counters as well, and would write them to each package's folder.
         .env("LLVM_PROFILE_FILE", folder.join("build-%p.profraw"))
         .stderr(std::process::Stdio::inherit())
         .output()
@@ -101,7 +100,7 @@ fn sources(package: &str) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// A tool of the compiler's own LLVM.
+/// Returns the path of a tool of the compiler's own LLVM.
 fn tool(name: &str) -> anyhow::Result<PathBuf> {
     let output = Command::new("rustc")
         .args(["--print", "target-libdir"])
@@ -110,7 +109,7 @@ fn tool(name: &str) -> anyhow::Result<PathBuf> {
     let libraries = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
     let tool = libraries.with_file_name("bin").join(name);
     if !tool.is_file() {
-        bail!("{name} is not there. Run `rustup component add llvm-tools`");
+        bail!("{name} is not installed. Run `rustup component add llvm-tools`");
     }
     Ok(tool)
 }
@@ -126,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_never_run_are_named() {
+    fn lines_that_never_ran_are_listed() {
         let lcov = "SF:a.rs\nFN:1,f\nDA:1,4\nDA:2,0\nend_of_record\nSF:b.rs\nDA:7,0\n";
         let (untaken, all) = count(lcov);
         assert_eq!(

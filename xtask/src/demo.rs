@@ -1,5 +1,5 @@
-//! `cargo xtask demo`: a throw-away Kubernetes, a laptop, a click in the tray, a page by its full name. With `--context`
-//! a cluster that there is already, and this machine as the laptop.
+//! `cargo xtask demo`: a temporary Kubernetes, a laptop, a click in the tray, a page by its full name. With `--context`,
+//! an existing cluster, and this machine as the laptop.
 
 mod existing;
 
@@ -17,20 +17,19 @@ use crate::{build, checkout, machine, root, say};
 /// The page that is fetched: a service by its fully qualified name.
 const PAGE: &str = "http://web.shop.svc.cluster.local/";
 
-/// How the demo is shown.
+/// Arguments of the demo.
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// Without a screen: the clicks are made over D-Bus, and the page is printed
+    /// Without a screen: click over D-Bus, and print the page
     #[arg(long)]
     headless: bool,
-    /// A cluster that there is already, by its context in the kubeconfig, instead of a throw-away one. This machine is
-    /// connected to it
+    /// Connect this machine to an existing cluster, by its context in the kubeconfig, instead of a temporary one
     #[arg(long)]
     context: Option<String>,
     /// The kubeconfig that has the context
     #[arg(long, value_name = "FILE", requires = "context")]
     kubeconfig: Option<PathBuf>,
-    /// An image with busybox that the cluster can fetch: for the demo's page, and for the agent
+    /// An image with busybox that the cluster can pull, for the demo's page and the agent
     #[arg(long, requires = "context", default_value = existing::IMAGE)]
     image: String,
 }
@@ -52,7 +51,7 @@ pub(crate) fn run(arguments: &Demo) -> anyhow::Result<ExitCode> {
     let laptop = bed
         .laptop(LaptopKind::Plain)
         .context("The bed has no plain laptop")?;
-    let _alone = laptop.lock()?;
+    let _lock = laptop.lock()?;
     let _helper = Helper::start_on(laptop, &program("slipway-helper")?)?;
     let outcome = if arguments.headless {
         click_through(laptop)?
@@ -88,13 +87,13 @@ fn click_through(laptop: &Laptop) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// A shell on the laptop, for whoever wants to try by hand.
+/// Starts a shell on the laptop.
 fn sit_down(laptop: &Laptop) -> anyhow::Result<ExitCode> {
     let slipway = program("slipway")?;
     let folder = slipway.parent().context("The programs are in no folder")?;
     say(&format!(
-        "\nThis shell is on a laptop that reaches nothing but an API server. Try:\n\n  \
-         slipway-desktop &     the tray, where this machine has one (click Connect)\n  \
+        "\nThis shell is on a laptop that reaches only an API server. Try:\n\n  \
+         slipway-desktop &     the tray, if this machine has one (click Connect)\n  \
          slipway connect &     the same from a terminal\n  curl {PAGE}\n\nLeave with `exit`."
     ));
     let path = std::env::var("PATH").unwrap_or_default();
@@ -107,7 +106,7 @@ fn sit_down(laptop: &Laptop) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Lets a program show itself where this one could.
+/// Passes on the environment that a program needs to show a window or a tray icon.
 fn pass_on_screen(command: &mut Command) {
     for passed_on in [
         "DISPLAY",

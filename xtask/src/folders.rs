@@ -1,10 +1,10 @@
-//! Folders of this user that xtask writes to.
+//! Folders that xtask writes to.
 
 use std::path::PathBuf;
 
 use anyhow::Context;
 
-/// The folder of caches that survive between runs.
+/// Returns the folder of caches that survive between runs.
 pub(crate) fn cache() -> anyhow::Result<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || std::env::home_dir().map(|home| home.join(".cache"));

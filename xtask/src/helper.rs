@@ -1,4 +1,4 @@
-//! The helper, for commands that show or measure a session.
+//! Helper process, for commands that show or measure a session.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use slipway_bed::Laptop;
 
-/// Where it listens on a laptop of the test bed.
+/// Socket of the helper on a laptop of the test bed.
 pub(crate) const LAPTOP_SOCKET: &str = "/tmp/slipway-xtask-helper.sock";
 
-/// How long it may take to listen.
+/// How long the helper may take to listen.
 const WITHIN: Duration = Duration::from_secs(10);
 
 /// A running helper, ended with this value.
@@ -21,7 +21,7 @@ impl Helper {
     ///
     /// # Errors
     ///
-    /// When it does not come to listen.
+    /// When it does not listen in time.
     pub(crate) fn start_on(laptop: &Laptop, program: &Path) -> anyhow::Result<Helper> {
         let arguments = ["--socket", LAPTOP_SOCKET, "--allow-uid", "2000"];
         Helper::start(laptop.command_as_helper(program, arguments), || {
@@ -30,11 +30,11 @@ impl Helper {
         })
     }
 
-    /// Starts it and waits until it listens.
+    /// Starts the helper and waits until it listens.
     ///
     /// # Errors
     ///
-    /// When it does not come to listen.
+    /// When it does not listen in time.
     pub(crate) fn start(
         mut helper: Command,
         listens: impl Fn() -> anyhow::Result<bool>,
@@ -51,14 +51,14 @@ impl Helper {
             ensure!(helper.0.try_wait()?.is_none(), "The helper ended");
             ensure!(
                 Instant::now() < deadline,
-                "The helper does not listen within {WITHIN:?}"
+                "The helper did not listen within {WITHIN:?}"
             );
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(helper)
     }
 
-    /// Its process.
+    /// Returns its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.0.id()
     }
@@ -66,7 +66,8 @@ impl Helper {
 
 impl Drop for Helper {
     fn drop(&mut self) {
-        let _ended_already = self.0.kill();
-        let _reaped = self.0.wait();
+        // An error means that it has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

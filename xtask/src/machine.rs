@@ -1,4 +1,4 @@
-//! What a machine must have: looked up once, installed where we may.
+//! Packages that a machine needs; installed if root is available.
 
 use std::process::{Command, Stdio};
 
@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 
 use crate::root;
 
-/// Debian's names of what building and testing needs beside Rust and Go. None of them runs a service.
+/// Debian packages that builds and tests need in addition to Rust and Go. None of them runs a service.
 const PACKAGES: &[&str] = &[
     "bind9-dnsutils",
     "build-essential",
@@ -24,11 +24,11 @@ const PACKAGES: &[&str] = &[
     "xvfb",
 ];
 
-/// Installs what is missing. Without root it says what that is and goes on.
+/// Installs the missing packages. Without root it only prints them.
 ///
 /// # Errors
 ///
-/// When installing fails.
+/// When the installation fails.
 pub(crate) fn ensure_packages() -> anyhow::Result<()> {
     let missing: Vec<&str> = PACKAGES
         .iter()

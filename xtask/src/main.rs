@@ -1,4 +1,4 @@
-//! Developer commands: `cargo xtask COMMAND`. One file for each.
+//! Developer commands: `cargo xtask COMMAND`, one file each.
 
 mod bench;
 mod build;
@@ -28,20 +28,20 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Times Slipway on the test bed beside what it is measured against
+    /// Measures Slipway on the test bed, and kubectl port-forward for comparison
     Bench(bench::Bench),
-    /// The test bed: a real Kubernetes, and laptops without a way out
+    /// The test bed: a real Kubernetes, and laptops without other networks
     #[command(subcommand)]
     Cluster(cluster::Command),
-    /// A throw-away Kubernetes, a laptop, a click in the tray, a page by its full name
+    /// Shows Slipway: a temporary Kubernetes, a laptop, a click in the tray, a page by its full name
     Demo(demo::Demo),
-    /// Every test and check, with what took how long
+    /// Runs every test and check, and shows how long each took
     Test(test::Test),
-    /// What the caches hold
+    /// Shows the sizes of the caches, and removes old files
     Cache(cache::Cache),
-    /// Lines of a package that its unit tests do not run
+    /// Lists the lines of a package that its unit tests do not run
     Coverage(coverage::Coverage),
-    /// Renews docs/schema: what `--json` prints, as JSON Schema
+    /// Renews docs/schema, the JSON Schemas of the `--json` output
     Schema,
 }
 
@@ -57,8 +57,8 @@ fn main() -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Tells the developer something.
-#[expect(clippy::print_stdout, reason = "what a command of this kind is for")]
+/// Prints a line for the developer.
+#[expect(clippy::print_stdout, reason = "developer commands print")]
 fn say(line: &str) {
     println!("{line}");
 }

@@ -1,7 +1,7 @@
-//! Root: asked for once, by whoever runs a command that needs it, and given up for what does not.
+//! Root privileges: requested once per command, and dropped for programs that do not need them.
 //!
-//! A command asks at its beginning, and is then started again by sudo with the surroundings it had. What builds goes
-//! back to being the person, so that no cache of theirs ends up with files that are root's.
+//! A command requests root at its beginning; sudo then starts it again with the same environment. Builds run as the
+//! calling user, so that no file in the user's caches belongs to root.
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
@@ -13,10 +13,10 @@ use nix::unistd::{Gid, Uid};
 
 use crate::{folders, say};
 
-/// Tells the program that sudo starts for whom it is: `UID:GID`.
+/// Environment variable with the calling user, for the program that sudo starts: `UID:GID`.
 const CALLER: &str = "SLIPWAY_XTASK_CALLER";
 
-/// What of the person's surroundings goes along. Not all: arguments of sudo are seen by everybody.
+/// Environment variables that are passed through sudo. Not all, because every user can see the arguments of sudo.
 const KEPT: &[&str] = &[
     "CARGO_HOME",
     "CARGO_TARGET_DIR",
@@ -39,19 +39,19 @@ const KEPT: &[&str] = &[
     "XDG_RUNTIME_DIR",
 ];
 
-/// Whether this is root.
+/// Whether this process is root.
 pub(crate) fn is() -> bool {
     Uid::effective().is_root()
 }
 
-/// Asks the person for root, saying what for, and starts this command again with it. Comes back only where this is root
-/// already, or the person does not give it.
+/// Prints what root is needed for, and starts this command again with sudo. Returns only if this is root already, or if
+/// the user refuses.
 ///
 /// # Errors
 ///
 /// When the command cannot be started again.
 pub(crate) fn ask(what_for: &str) -> anyhow::Result<()> {
-    // A sudo that does not make root of us is not asked again.
+    // If sudo did not give root, it is not tried again.
     if is() || caller().is_some() {
         return Ok(());
     }
@@ -59,9 +59,9 @@ pub(crate) fn ask(what_for: &str) -> anyhow::Result<()> {
     if !is_given()? {
         return Ok(());
     }
-    // Made now, so that it is the person's.
+    // Created now, so that it belongs to the user.
     std::fs::create_dir_all(folders::cache()?).context("Failed to make the folder of caches")?;
-    let own = std::env::current_exe().context("This program is in no file")?;
+    let own = std::env::current_exe().context("the path of this program is not known")?;
     let failed = Command::new("sudo")
         .args(["--", "env"])
         .args(surroundings(|name| std::env::var_os(name)))
@@ -72,21 +72,21 @@ pub(crate) fn ask(what_for: &str) -> anyhow::Result<()> {
     Err(failed).context("Failed to start this command again with sudo")
 }
 
-/// The same, for what is nothing without root.
+/// As [`ask`], for commands that cannot run without root.
 ///
 /// # Errors
 ///
-/// When it is not given.
+/// When the user refuses.
 pub(crate) fn require(what_for: &str) -> anyhow::Result<()> {
     ask(what_for)?;
     ensure!(
         is(),
-        "Without root there is nothing to do: allow it, or run this as root"
+        "This command needs root: allow sudo, or run it as root"
     );
     Ok(())
 }
 
-/// Asks for the password where somebody can be asked.
+/// Runs `sudo --validate`, which asks for the password if there is a terminal.
 fn is_given() -> anyhow::Result<bool> {
     let mut sudo = Command::new("sudo");
     sudo.arg("--validate");
@@ -110,14 +110,14 @@ fn surroundings(value: impl Fn(&str) -> Option<OsString>) -> Vec<OsString> {
     .collect()
 }
 
-/// Has a program run as the person, where this command was started again for one.
+/// Makes a command run as the calling user, if sudo started this process.
 pub(crate) fn give_up_for(command: &mut Command) {
     if let Some((user, group)) = caller().filter(|_| is()) {
         command.uid(user).gid(group);
     }
 }
 
-/// For whom this command was started again: user and group.
+/// Returns user and group of the caller, if sudo started this process.
 pub(crate) fn caller() -> Option<(u32, u32)> {
     parse(&std::env::var(CALLER).ok()?)
 }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_set_goes_along() {
+    fn only_set_variables_are_passed() {
         let set = |name: &str| (name == "HOME").then(|| "/home/me".into());
         assert_eq!(surroundings(set), [OsString::from("HOME=/home/me")]);
     }

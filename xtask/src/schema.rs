@@ -1,7 +1,6 @@
-//! `cargo xtask schema`: JSON Schemas of what `--json` prints, in `docs/schema/`.
+//! `cargo xtask schema`: JSON Schemas of the `--json` output, in `docs/schema/`.
 //!
-//! The test that compares them writes them when it is asked to. So the types describe themselves in a test build alone,
-//! and what is shipped does not carry that.
+//! The test that compares the files can also write them. So only test builds contain the code that describes the types.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything that must hold, with what took how long, and a count at the end.
+//! `cargo xtask test`: all checks and tests, with the duration of each step and a count at the end.
 
 use std::env;
 use std::ffi::OsString;
@@ -16,7 +16,7 @@ use crate::build::TestBinary;
 use crate::cache::{self, InUse};
 use crate::{build, checkout, machine, root, say, toolbox};
 
-/// The bed that tests make for themselves, beside a developer's.
+/// Name of the bed for tests, beside a developer's own.
 const BED: &str = "test";
 
 /// The test programs that look at the bed as a whole (agents of all sessions, the API server), and so run alone on it.
@@ -25,14 +25,14 @@ const ALONE: [&str; 5] = ["bed", "down", "errors", "leaves_nothing", "stays_up"]
 /// Which of the tests to run.
 #[derive(Debug, Args)]
 pub(crate) struct Test {
-    /// Only this package's tests, without the checks of style and dependencies
+    /// Run only this package's tests, without the checks of style and dependencies
     #[arg(long, short)]
     package: Option<String>,
-    /// Only tests whose name holds this
+    /// Run only tests whose name contains this
     filter: Option<String>,
 }
 
-/// What came of tests.
+/// Numbers of test results.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Count {
     passed: usize,
@@ -40,7 +40,7 @@ struct Count {
     skipped: usize,
 }
 
-/// One step of the run, and what came of it.
+/// A step of the run, with its result.
 struct Step {
     name: String,
     seconds: f32,
@@ -50,8 +50,8 @@ struct Step {
 pub(crate) fn run(arguments: &Test) -> anyhow::Result<ExitCode> {
     let begun = SystemTime::now();
     root::ask(
-        "to install what is missing, and for the tests in network namespaces and on a Kubernetes in some; \
-         without it they are skipped",
+        "to install missing packages, and for the tests in network namespaces and on a Kubernetes in them; \
+         without it these tests are skipped",
     )?;
     machine::ensure_packages()?;
     checkout::take_over()?;
@@ -81,7 +81,7 @@ pub(crate) fn run(arguments: &Test) -> anyhow::Result<ExitCode> {
     }
     steps.push(check("build", build::everything())?);
     let bed: BedName = BED.parse()?;
-    // One that an earlier run left half-made would fail this one for no fault of its own.
+    // An incomplete bed of an earlier run would make this one fail.
     take_down(&bed)?;
     let mut binaries = build::tests(&mut in_use)?;
     if let Some(only) = &arguments.package {
@@ -160,17 +160,17 @@ fn needs_bed(package: &str) -> bool {
     .contains(&package)
 }
 
-/// Whether the tests of this package that need what not every machine has can run: root, or programs that were installed
-/// before. Those of the capture find out by themselves.
+/// Whether this package's ignored tests can run: they need root, or programs that were installed before. The tests of
+/// the capture check that themselves.
 fn runs_ignored(package: &str) -> bool {
     match package {
         "slipway-capture" => false,
         "slipway-desktop" => true,
-        _other => root::is(),
+        _ => root::is(),
     }
 }
 
-/// What a bed unpacks and tests without one may use too; without root there is none.
+/// Returns the unpacked programs of the bed, which other tests use too; `None` without root.
 fn unpacked() -> Option<Unpacked> {
     if !root::is() {
         return None;
@@ -180,7 +180,7 @@ fn unpacked() -> Option<Unpacked> {
         .ok()
 }
 
-/// `PATH` with one more folder, where is looked last.
+/// Returns `PATH` with one more folder at its end.
 fn with_last(folder: &Path) -> anyhow::Result<OsString> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&path).chain([folder.to_owned()]);
@@ -205,7 +205,7 @@ fn take_down(bed: &BedName) -> anyhow::Result<()> {
     if root::is() { Bed::down(bed) } else { Ok(()) }
 }
 
-/// What documentation says of code is checked, of private parts too: links that lead nowhere, examples that are none.
+/// Returns the command that checks the documentation, also of private items, for broken links and examples.
 fn documentation() -> Command {
     let mut command = build::cargo(&[
         "doc",
@@ -214,12 +214,12 @@ fn documentation() -> Command {
         "--document-private-items",
         "--locked",
     ]);
-    // Front pages lead to private parts too, which are documented here.
+    // Public pages may link to private items, which are documented here.
     command.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links");
     command
 }
 
-/// A step that is either right or wrong; what it says is shown where it is wrong.
+/// Runs a step that passes or fails.
 fn check(name: &str, mut command: Command) -> anyhow::Result<Step> {
     step(name, || {
         command
@@ -240,7 +240,7 @@ fn step(name: &str, run: impl FnOnce() -> anyhow::Result<ExitStatus>) -> anyhow:
     })
 }
 
-/// Runs tests, passes on what they said when they are over, and counts them.
+/// Runs a test program, prints its output when it has ended, and counts its results.
 fn tests(name: &str, mut command: Command) -> anyhow::Result<Step> {
     say(&format!("-- {name} begins"));
     let begun = Instant::now();
@@ -265,7 +265,7 @@ fn tests(name: &str, mut command: Command) -> anyhow::Result<Step> {
 }
 
 impl Count {
-    /// What a step counts as that is either right or wrong.
+    /// The count of a step that passes or fails.
     fn of(right: bool) -> Count {
         Count {
             passed: usize::from(right),
@@ -291,7 +291,7 @@ impl Count {
 }
 
 fn report(steps: &[Step]) -> ExitCode {
-    say("\n== what took how long");
+    say("\n== duration of each step");
     let mut all = Count::default();
     for Step { name, seconds, count } in steps {
         let Count {
@@ -322,7 +322,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tests_are_counted_as_their_runner_says() {
+    fn results_are_read_from_the_test_runner() {
         let mut count = Count::default();
         let lines = [
             "running 3 tests",

@@ -1,4 +1,4 @@
-//! Tools that are built once and kept beside the other caches.
+//! Tools that are built once and cached.
 
 use std::path::PathBuf;
 
@@ -6,10 +6,10 @@ use anyhow::{Context, ensure};
 
 use crate::{build, folders, say};
 
-/// The version that the project's `deny.toml` is written for.
+/// Version of cargo-deny that `deny.toml` is written for.
 const CARGO_DENY: &str = "0.20.2";
 
-/// `cargo-deny`, built if it is not there.
+/// Returns the path of `cargo-deny`; builds it if it is missing.
 ///
 /// # Errors
 ///

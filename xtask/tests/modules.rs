@@ -1,11 +1,12 @@
-//! Modules of a crate use each other in one direction only, so that each can be read, moved and tested after those below it.
+//! Check that modules of a crate use each other in one direction only, so that each can be read, moved and tested after
+//! those that it uses.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The modules below a crate's root, and those that each of them names.
+/// Modules below a crate's root, each with the modules that it names.
 type Uses = BTreeMap<String, BTreeSet<String>>;
 
 #[test]
@@ -79,7 +80,7 @@ fn uses(source: &Path) -> Uses {
     uses
 }
 
-/// The module below the root that a file belongs to; none for the root itself and for tests.
+/// Returns the module of a file; `None` for the root itself and for tests.
 fn module_of(source: &Path, file: &Path) -> Option<String> {
     let inner = file.strip_prefix(source).unwrap();
     let is_test = |part: &str| part == "tests" || part == "tests.rs";
@@ -88,7 +89,7 @@ fn module_of(source: &Path, file: &Path) -> Option<String> {
     (!parts.iter().any(|part| is_test(part)) && !["lib", "main"].contains(&module)).then(|| module.to_owned())
 }
 
-/// What a root gives out under a shorter name, and whose it is.
+/// Returns the names that a root re-exports, with their modules.
 fn exported(lib: &str) -> BTreeMap<String, String> {
     let mut exported = BTreeMap::new();
     for statement in lib
@@ -106,7 +107,7 @@ fn exported(lib: &str) -> BTreeMap<String, String> {
     exported
 }
 
-/// The modules that a file names, without its tests and comments.
+/// Returns the modules that a file names outside its tests and comments.
 fn named(text: &str, names: &BTreeSet<String>, exported: &BTreeMap<String, String>) -> BTreeSet<String> {
     let product = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
     let code: String = product

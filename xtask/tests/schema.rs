@@ -1,4 +1,4 @@
-//! `docs/schema/` describes what `--json` prints, as the types are now.
+//! Check that `docs/schema/` describes the present types of the `--json` output.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
@@ -9,10 +9,10 @@ use schemars::{JsonSchema, Schema};
 use slipway_control_api::{Explained, Finding, NameEvent, Progress, SessionStatus, list};
 use slipway_profile::Profile;
 
-/// Set by `cargo xtask schema`: the files are written instead of compared.
+/// Set by `cargo xtask schema` to write the files instead of comparing them.
 const RENEW: &str = "SLIPWAY_RENEW_SCHEMA";
 
-/// Every file below `docs/schema/` with the schema that it holds.
+/// Returns every file of `docs/schema/` with its schema.
 fn schemas() -> Vec<(&'static str, Schema)> {
     vec![
         ("connect.json", schema::<Progress>()),
@@ -29,7 +29,7 @@ fn schemas() -> Vec<(&'static str, Schema)> {
     ]
 }
 
-/// The schema of what is written, where a field with a default is always there.
+/// Returns the schema of serialized data, in which fields with a default are always present.
 fn schema<T: JsonSchema>() -> Schema {
     let settings = SchemaSettings::draft2020_12().for_serialize();
     settings.into_generator().into_root_schema_for::<T>()
@@ -54,12 +54,12 @@ fn the_committed_schemas_are_current() {
         .collect();
     assert!(
         stale.is_empty(),
-        "docs/schema is not what the types say: {stale:?}. Renew it with `cargo xtask schema`, and name what changed in CHANGELOG.md"
+        "docs/schema differs from the types: {stale:?}. Run `cargo xtask schema`, and describe the change in CHANGELOG.md"
     );
     assert_eq!(
         fs::read_dir(&folder).unwrap().count(),
         schemas().len(),
-        "a file too many"
+        "docs/schema has an extra file"
     );
 }
 

@@ -1,11 +1,11 @@
-//! `docs/waits.md` holds every limit in time of the programs, as it is in the sources.
+//! Check that `docs/waits.md` has every time limit of the sources with its value.
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A limit by its place: the file below `crates/`, and the name in it.
+/// A limit: the file below `crates/`, and the name in it.
 type Limit = (String, String);
 
 /// One row of the table.
@@ -17,7 +17,7 @@ struct Row {
 }
 
 #[test]
-fn every_limit_in_the_sources_is_in_the_table_with_its_value() {
+fn every_limit_of_the_sources_is_in_the_table() {
     let (table, sources) = (table(), limits());
     assert!(sources.len() > 80, "the sources were not found: {sources:?}");
     let values: BTreeMap<_, _> = table
@@ -79,7 +79,7 @@ fn table() -> BTreeMap<Limit, Row> {
     let mut rows = BTreeMap::new();
     for line in text.lines().filter(|line| line.starts_with("| `")) {
         let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
-        let [limit, value, kind, _of_what, shown_by] = cells[..] else {
+        let [limit, value, kind, _, shown_by] = cells[..] else {
             panic!("not five cells: {line}")
         };
         let (path, name) = limit.split_once(' ').unwrap();
@@ -110,7 +110,7 @@ fn limits() -> BTreeMap<Limit, String> {
     limits
 }
 
-/// The name and the value of a limit that a line declares: a constant, or a bound of the tunnel's.
+/// Returns name and value of a limit that a line declares: a constant, or a field of the tunnel's limits.
 fn declared(line: &str) -> Option<(&str, &str)> {
     if let Some((_, constant)) = line.split_once("const ") {
         let (name, rest) = constant.split_once(':')?;
@@ -125,7 +125,7 @@ fn declared(line: &str) -> Option<(&str, &str)> {
     (is_field && value.starts_with("Duration::from_")).then_some((name, value))
 }
 
-/// `3 s` for `Duration::from_secs(3)`, and so on; what is not as simple stays as it is.
+/// Formats a value: `3 s` for `Duration::from_secs(3)`, and so on; other expressions are not changed.
 fn shown(value: &str) -> String {
     let plain = |value: &str| {
         let (unit, rest) = value.trim().strip_prefix("Duration::from_")?.split_once('(')?;
@@ -146,7 +146,7 @@ fn shown(value: &str) -> String {
     shown.map_or_else(|| value.to_owned(), |shown| shown.join(", "))
 }
 
-/// Whether a line makes a duration of a bare number.
+/// Whether a line makes a duration from a number without a name.
 fn is_a_duration(line: &str) -> bool {
     !line.trim_start().starts_with("//")
         && line.split("Duration::from_").skip(1).any(|rest| {
@@ -155,7 +155,7 @@ fn is_a_duration(line: &str) -> bool {
         })
 }
 
-/// What the programs are made of, by path below `crates/`, without tests.
+/// Returns the sources of the programs, by path below `crates/`, without tests.
 fn sources() -> Vec<(String, String)> {
     let crates = root().join("crates");
     let mut files = Vec::new();
@@ -173,7 +173,7 @@ fn sources() -> Vec<(String, String)> {
         if is_of_tests {
             continue;
         }
-        // Modules of tests stand at the end of their file.
+        // Test modules are at the end of their file.
         let end = text
             .match_indices("#[cfg(test)]\n")
             .find(|(at, _)| {
@@ -193,7 +193,7 @@ fn sources() -> Vec<(String, String)> {
     sources
 }
 
-/// The names of all functions in the repository's Rust files that may be tests.
+/// Returns the names of all functions in Rust files that may contain tests.
 fn names_of_tests() -> BTreeSet<String> {
     let mut files = Vec::new();
     for folder in ["crates", "src-tauri", "tests"] {

@@ -14,13 +14,13 @@ use slipway_session::Options;
 use crate::failure::{Failure, Uncoded};
 use crate::method::method_of;
 
-/// Which cluster and namespace; goes before what a profile says.
+/// Cluster and namespace; overrides the profile.
 #[derive(Debug, Default, Args)]
 pub(crate) struct ClusterArguments {
     /// Context of the kubeconfig
     #[arg(long)]
     pub(crate) context: Option<ContextName>,
-    /// Namespace to be in
+    /// Namespace to connect to
     #[arg(short, long)]
     pub(crate) namespace: Option<Namespace>,
     /// Kubeconfig file
@@ -29,7 +29,7 @@ pub(crate) struct ClusterArguments {
 }
 
 impl ClusterArguments {
-    /// Writes the place into a profile, over what it says.
+    /// Writes context, namespace and kubeconfig into a profile, over its own values.
     pub(crate) fn onto(self, profile: &mut Profile) -> Result<(), Failure> {
         if let Some(context) = self.context {
             profile.cluster.context = Some(context);
@@ -44,10 +44,10 @@ impl ClusterArguments {
     }
 }
 
-/// Which cluster, and how; the command line goes before the profile.
+/// Arguments of a session; they override the profile.
 #[derive(Debug, Args)]
 pub(crate) struct Session {
-    /// A saved profile; without one, kubeconfig's current context
+    /// A saved profile; without one, the kubeconfig's current context
     #[arg(value_name = "PROFILE", conflicts_with = "profile_option")]
     profile: Option<ProfileName>,
     /// The same as PROFILE
@@ -55,13 +55,13 @@ pub(crate) struct Session {
     profile_option: Option<ProfileName>,
     #[command(flatten)]
     place: ClusterArguments,
-    /// How programs on the laptop are caught
+    /// How programs on the laptop are captured
     #[arg(long)]
     method: Option<Method>,
-    /// Reach this through the cluster too; may be given several times
+    /// Also reach this host, address or network through the cluster; may be given several times
     #[arg(long, value_name = "HOST|IP|CIDR")]
     also_proxy: Vec<AlsoProxy>,
-    /// Domain of the cluster's own names, where it is not cluster.local
+    /// Domain of the cluster's own names, if it is not cluster.local
     #[arg(long, value_name = "DOMAIN")]
     cluster_domain: Option<DomainName>,
     /// Image that the agent runs in
@@ -72,15 +72,15 @@ pub(crate) struct Session {
     agent_grace: Option<Grace>,
     #[command(flatten)]
     helper: Helper,
-    /// Write the session's log to standard error (twice: in detail)
+    /// Write the session's log to standard error (-vv: with details)
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 }
 
-/// Where the privileged helper is.
+/// Socket of the privileged helper.
 #[derive(Debug, Args)]
 pub(crate) struct Helper {
-    /// The privileged helper's socket
+    /// Socket of the privileged helper
     #[arg(
         long,
         env = "SLIPWAY_HELPER_SOCKET",
@@ -91,11 +91,11 @@ pub(crate) struct Helper {
 }
 
 impl Session {
-    /// The profile with what the command line says on top of it, and the method that it names.
+    /// Returns the profile with the values of the command line over its own, and its method.
     ///
     /// # Errors
     ///
-    /// When the profile cannot be read, a path is not text, or the method cannot be connected yet.
+    /// When the profile cannot be read, a path is not UTF-8, or the method is not available yet.
     pub(crate) fn options(self, terminal: bool) -> Result<(Options, Box<dyn method::Method>), Failure> {
         let named = self.profile.or(self.profile_option);
         let saved = named.is_some();
@@ -132,7 +132,7 @@ impl Session {
     }
 }
 
-/// Where a profile's kubeconfig is, and which cluster it chooses from it.
+/// Returns the kubeconfig files of a profile, and the context and namespace that it chooses.
 pub(crate) fn chosen(profile: &Profile, terminal: bool) -> Result<(Sources, Choice), Failure> {
     let home = home()?;
     let file = profile
@@ -148,11 +148,11 @@ pub(crate) fn chosen(profile: &Profile, terminal: bool) -> Result<(Sources, Choi
     Ok((Sources::from_environment(file), choice))
 }
 
-/// A kubeconfig's path, as a profile keeps it: from any folder the same file.
+/// Returns a kubeconfig's path as a profile keeps it: absolute, so that it does not depend on the current folder.
 pub(crate) fn kubeconfig(file: &Path) -> Result<KubeconfigPath, Failure> {
     let file = std::path::absolute(file).uncoded(format!("{} is not a path", file.display()))?;
-    let text = file.to_str().uncoded(format!("{} is not text", file.display()))?;
-    text.parse().uncoded("It cannot be a kubeconfig's path")
+    let text = file.to_str().uncoded(format!("The path {} is not UTF-8", file.display()))?;
+    text.parse().uncoded("The path of the kubeconfig is not valid")
 }
 
 /// Reads a grace time in seconds.
@@ -164,7 +164,7 @@ pub(crate) fn grace(text: &str) -> Result<Grace, String> {
 }
 
 fn home() -> Result<PathBuf, Failure> {
-    std::env::home_dir().uncoded("There is no home folder: set HOME")
+    std::env::home_dir().uncoded("Your home folder is not known: set HOME")
 }
 
 #[cfg(test)]
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_goes_before_the_profile() {
+    fn the_command_line_overrides_the_profile() {
         let (options, _) = session(&[
             "--namespace",
             "shop",
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_after_the_dashes_is_the_command() {
+    fn arguments_after_the_dashes_are_the_command() {
         let parsed =
             Arguments::try_parse_from(["slipway", "run", "shop", "--", "curl", "--profile", "x"]).unwrap();
         let Command::Run(run) = parsed.command else {

@@ -1,4 +1,4 @@
-//! One file for each command.
+//! Commands, one file each.
 
 pub(crate) mod cleanup;
 pub(crate) mod connect;

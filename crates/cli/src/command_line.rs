@@ -1,10 +1,10 @@
-//! Command line: the commands that there are.
+//! Commands of the command line.
 
 use clap::{Parser, Subcommand};
 
 use crate::command;
 
-/// Puts this laptop in a Kubernetes cluster.
+/// Connects this laptop to a Kubernetes cluster, as if it were inside
 #[derive(Debug, Parser)]
 #[command(name = "slipway", version, propagate_version = true)]
 pub(crate) struct Arguments {
@@ -18,21 +18,21 @@ pub(crate) enum Command {
     Connect(command::connect::Connect),
     /// Connect, run a command, pass on its exit code, disconnect
     Run(command::run::Run),
-    /// Show what is connected
+    /// Show the sessions
     Status(command::status::Status),
-    /// End sessions and wait until they are gone
+    /// End a session, or all of them, and wait until it has ended
     Disconnect(command::disconnect::Disconnect),
-    /// Say whose name it is, who answered, and why it failed
+    /// Explain who answers for a name or address, and why it fails
     Explain(command::explain::Explain),
-    /// Show the names that programs asked for lately, with their answers
+    /// Show the names that programs asked for recently, with the answers
     Names(command::names::Names),
     /// Show a session's log
     Logs(command::logs::Logs),
-    /// List what can be chosen from: contexts, namespaces, workloads, services, ports
+    /// List contexts, namespaces, workloads, services or ports
     List(command::list::List),
-    /// Show and change saved profiles
+    /// Manage saved profiles
     Profiles(command::profiles::Profiles),
-    /// Check whether this laptop and account can connect, with a remedy for each thing that fails
+    /// Check whether this laptop and account can connect, with a remedy for each failed check
     Doctor(command::doctor::Doctor),
     /// Remove what sessions left behind, in the cluster and on this laptop
     Cleanup(command::cleanup::Cleanup),

@@ -1,8 +1,7 @@
 //! Failure of a command: cause, remedy and code, on a terminal and as data.
 //!
-//! An error becomes a [`Failure`] by `?` if it is a [`Fault`], and so keeps its code; no list of types has to be kept for
-//! that. Errors of libraries and the system have no code. Those become a failure by [`Uncoded::uncoded`] alone, which
-//! takes none that has one.
+//! The operator `?` turns a [`Fault`] into a [`Failure`] and keeps its code. Errors of libraries and the system have no
+//! code; they become a failure by [`Uncoded::uncoded`], which does not accept errors that have one.
 
 use std::error::Error;
 use std::fmt::{self, Write as _};
@@ -11,7 +10,7 @@ use std::io;
 use slipway_control_api::{Action, Problem};
 use slipway_problem::Fault;
 
-/// Exit code of our own failures; usage errors have 2, a program that was run has its own.
+/// Exit code of Slipway's own failures; usage errors have 2, a program that was run has its own.
 pub(crate) const OURS: u8 = 255;
 
 /// Why a command failed.
@@ -19,9 +18,9 @@ pub(crate) const OURS: u8 = 255;
 pub(crate) enum Failure {
     /// A problem with a code.
     Problem(Problem),
-    /// Something that has no code: the text of an error and of what caused it.
+    /// An error without a code: its text and those of its sources.
     Uncoded(String),
-    /// Nobody reads our standard output any more, as after `slipway logs | head`. Not told to anybody.
+    /// The reader of standard output is gone, as after `slipway logs | head`. It is not reported.
     ReaderGone,
 }
 
@@ -32,20 +31,20 @@ impl<E: Fault> From<E> for Failure {
 }
 
 impl Failure {
-    /// The failure as data. One without a code gets the code `uncoded`, for readers that need some.
+    /// Returns the failure as data. A failure without a code gets the code `uncoded`.
     pub(crate) fn into_problem(self) -> Problem {
         let text = match self {
             Self::Problem(problem) => return problem,
             Self::Uncoded(text) => text,
-            Self::ReaderGone => "Nobody reads the output any more.".to_owned(),
+            Self::ReaderGone => "The reader of the output is gone.".to_owned(),
         };
         let command = "slipway doctor".to_owned();
-        Problem::new("uncoded", text, format!("Run `{command}`; it may say more."))
+        Problem::new("uncoded", text, format!("Run `{command}`; it may show the reason."))
             .with_actions([Action::Run { command }])
     }
 }
 
-/// An error that has no code. A type that is a [`Fault`] must not be one of these.
+/// An error that has no code. A type that is a [`Fault`] must not implement this.
 pub(crate) trait CodeLess: Error {}
 
 impl CodeLess for io::Error {}
@@ -54,13 +53,13 @@ impl CodeLess for serde_json::Error {}
 impl CodeLess for slipway_profile::InvalidValue {}
 impl CodeLess for tempfile::PersistError {}
 
-/// The explicit way from an error without a code to a [`Failure`].
+/// Conversion of an error without a code to a [`Failure`].
 pub(crate) trait Uncoded<T> {
-    /// Says what failed, in front of the error's own text.
+    /// Puts `what` in front of the error's own text.
     ///
     /// # Errors
     ///
-    /// [`Failure::Uncoded`] where there was an error.
+    /// [`Failure::Uncoded`] if there was an error.
     fn uncoded(self, what: impl fmt::Display) -> Result<T, Failure>;
 }
 
@@ -84,7 +83,7 @@ impl<T> Uncoded<T> for Option<T> {
     }
 }
 
-/// A problem as people read it.
+/// Formats a problem for a terminal.
 pub(crate) fn in_words(problem: &Problem) -> String {
     let mut text = format!("slipway: {}\n", problem.cause);
     for line in problem.remedy.lines() {
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_without_a_code_says_all_it_knows() {
+    fn an_error_without_a_code_names_its_source() {
         let refused = io::Error::from(io::ErrorKind::PermissionDenied);
         let failure = Err::<(), _>(refused).uncoded("Failed to read it").unwrap_err();
         let problem = failure.into_problem();

@@ -1,4 +1,4 @@
-//! A session in this process: its socket, its log, and what goes on beside it.
+//! A session in this process: its claim, control socket, log and signals.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
@@ -25,32 +25,32 @@ use crate::arguments::chosen;
 use crate::failure::{Failure, Uncoded};
 use crate::sessions;
 
-/// How long a session that is ending may hold up the next one: longer than it gives itself.
+/// How long the next session waits for one that is ending: longer than the ending session's own limit.
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
-/// How often it is looked for meanwhile.
+/// How often the next session looks whether the ending one is gone.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// How long a blocking call that still waits (getaddrinfo, a credential plugin) may hold up the end.
+/// How long a blocking call that still waits (getaddrinfo, a credential plugin) may delay the end.
 const LAST_CALLS: Duration = Duration::from_millis(200);
 
-/// Threads that move a session's bytes. Each step of a connection is short and follows from the one before; two threads
-/// wake one another for every one of them, which takes longer than the step.
+/// Number of threads that move a session's bytes. The steps of a connection are short and follow one another; with two
+/// threads, each step would wake the other thread, which takes longer than the step.
 const WORKERS: usize = 1;
 
-/// What goes on beside a session sees of it.
+/// Access to a hosted session, for the code that runs beside it.
 pub(crate) struct Hosted {
-    /// Its status as it changes; [`State::Ended`] is the last.
+    /// Changes of its status; the last one is [`State::Ended`].
     pub(crate) changes: watch::Receiver<SessionStatus>,
     /// Ends it when cancelled.
     pub(crate) stop: CancellationToken,
 }
 
-/// Runs what hosts a session until it is over.
+/// Runs a future that hosts a session until it is done.
 ///
 /// # Errors
 ///
-/// When the system gives no threads.
+/// When the system cannot start threads.
 pub(crate) fn block_on<T>(hosting: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
@@ -62,11 +62,11 @@ pub(crate) fn block_on<T>(hosting: impl Future<Output = T>) -> Result<T, Failure
     Ok(outcome)
 }
 
-/// Runs a session in this process, and `beside` it something that watches and ends it. Returns when both are over.
+/// Runs a session in this process, and `beside`, which watches and ends it. Returns when both have ended.
 ///
 /// # Errors
 ///
-/// When the session cannot be begun: the same one runs already, or its socket cannot be made.
+/// When the session cannot begin: the same one runs already, or its socket cannot be made.
 pub(crate) async fn host<T, F: Future<Output = T>>(
     options: Options,
     method: Box<dyn Method>,
@@ -94,7 +94,8 @@ pub(crate) async fn host<T, F: Future<Output = T>>(
     let status = last.borrow().clone();
     match outcome.0 {
         Ok(()) => folder.forget_last_words(status.title()),
-        // Before its socket is gone, so that whoever misses the one finds the other. Who connects is told by that command.
+        // Before the socket is removed, so that a reader always finds the socket or the saved status. A session that never
+        // connected is reported by the command itself.
         Err(_) if was_connected(&status) => keep_last_words(&folder, status, &logs),
         Err(_) => {}
     }
@@ -102,12 +103,12 @@ pub(crate) async fn host<T, F: Future<Output = T>>(
     Ok(outcome)
 }
 
-/// Every method says how it captures programs, once it does.
+/// Whether the session was connected: every method then reports its capture.
 fn was_connected(status: &SessionStatus) -> bool {
     status.capture.is_some()
 }
 
-/// For those who were not there when the session ended.
+/// Saves the last status and log, for `slipway status` and `slipway logs`.
 fn keep_last_words(folder: &RuntimeFolder, status: SessionStatus, logs: &LogRing) {
     let words = LastWords {
         status,
@@ -118,12 +119,11 @@ fn keep_last_words(folder: &RuntimeFolder, status: SessionStatus, logs: &LogRing
     }
 }
 
-/// Whether such a session runs already; for what can be said before one is begun. What counts is the claim that
-/// [`host`] makes.
+/// Checks early whether such a session runs already. The claim that [`host`] makes decides.
 ///
 /// # Errors
 ///
-/// `already-connected`, with the id of the one that runs.
+/// `already-connected`, with the id of the running session.
 pub(crate) async fn refuse_second(options: &Options) -> Result<(), Failure> {
     claim(options, &new_id(options)).await.map(drop)
 }
@@ -134,7 +134,7 @@ fn new_id(options: &Options) -> SessionId {
     fresh_id(named.or(context.as_deref()).unwrap_or("session"))
 }
 
-/// Claims what there may be one session of. One that ends is waited for.
+/// Claims the profile or place of a session. Waits for a session that is ending.
 async fn claim(options: &Options, id: &SessionId) -> Result<Option<Claim>, Failure> {
     let Some(what) = wanted(options).await? else {
         return Ok(None);
@@ -149,7 +149,7 @@ async fn claim(options: &Options, id: &SessionId) -> Result<Option<Claim>, Failu
         };
         let running = sessions::all().await?;
         let holder = running.iter().find(|session| Some(&session.id) == by.as_ref());
-        // One that is in no list has only just begun, or is gone in a moment.
+        // A holder that is not listed has just begun, or is about to end.
         let stays = holder.is_some_and(|holder| !matches!(holder.state, State::Ending | State::Ended));
         if stays || Instant::now() >= deadline {
             return Err(already_connected(holder, by.as_ref()).into());
@@ -162,7 +162,7 @@ fn already_connected(holder: Option<&SessionStatus>, by: Option<&SessionId>) -> 
     let Some(id) = by else {
         return Problem::new(
             "already-connected",
-            "Another session of the same place has just begun.",
+            "Another session of the same context and namespace has just begun.",
             "`slipway status` shows it.",
         );
     };
@@ -174,30 +174,30 @@ fn already_connected(holder: Option<&SessionStatus>, by: Option<&SessionId>) -> 
     )
 }
 
-/// What there may be one session of: a saved profile, or without one a place. `None` where a kubeconfig cannot be read,
-/// which is the session's to report.
+/// Returns the subject of the claim: a saved profile, or without one a place. `None` if a kubeconfig cannot be read,
+/// which the session reports.
 async fn wanted(options: &Options) -> Result<Option<Subject>, Failure> {
     if options.saved {
         return Ok(Some(Subject::Profile(options.profile.identity())));
     }
     let (sources, choice) = chosen(&options.profile, false)?;
     let target = choose(&sources, &choice).await.ok();
-    // Two contexts of one server are one place: the agent would be the same.
+    // Two contexts with one server are one place: their agent would be the same.
     Ok(target.map(|target| Subject::Place {
         server: target.server,
         namespace: target.namespace,
     }))
 }
 
-/// The signals by which a person, the system and a terminal end a program.
+/// Signals that end a program: SIGINT, SIGTERM, SIGHUP and SIGQUIT.
 pub(crate) struct Signals([(Signal, unix::Signal); 4]);
 
 impl Signals {
-    /// Takes them over from now on.
+    /// Installs handlers for the signals.
     ///
     /// # Errors
     ///
-    /// When the system refuses.
+    /// When the system refuses a handler.
     pub(crate) fn new() -> Result<Signals, Failure> {
         let take = |signal: Signal, kind| {
             let taken = unix::signal(kind).uncoded("Failed to take over signals")?;
@@ -211,7 +211,7 @@ impl Signals {
         ]))
     }
 
-    /// The next of them. Cancel safe.
+    /// Waits for the next signal. Cancel safe.
     pub(crate) async fn next(&mut self) -> Signal {
         let [(a, one), (b, two), (c, three), (d, four)] = &mut self.0;
         tokio::select! {
@@ -223,7 +223,7 @@ impl Signals {
     }
 }
 
-/// Keeps the log for `slipway logs`, and shows it if asked to.
+/// Keeps the log for `slipway logs`, and writes it to standard error with `-v`.
 fn log_to(logs: &LogRing, verbose: u8) {
     let ring = {
         let logs = logs.clone();
@@ -241,7 +241,7 @@ fn log_to(logs: &LogRing, verbose: u8) {
         .fmt_fields(PlainFields::default())
         .with_writer(io::stderr)
         .with_filter(shown);
-    // One that is set already goes on.
+    // A subscriber that is set already stays.
     let _ = tracing_subscriber::registry()
         .with(ring.with_filter(LevelFilter::INFO))
         .with(terminal)
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_refused_is_told_by_which_session_and_how_to_end_it() {
+    fn a_refusal_names_the_session_and_how_to_end_it() {
         let id: SessionId = "shop-a1".parse().unwrap();
         let holder = status_of_this_process(id.clone(), Some("shop".into()), Method::VpnTcp);
         let problem = already_connected(Some(&holder), Some(&id));

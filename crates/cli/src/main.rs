@@ -1,14 +1,13 @@
 //! The command line: `slipway`.
 //!
-//! One file for each command in `command/`, its own arguments in it; what they share of the arguments is in
-//! `arguments`, what they say when they fail in `failure`, and to the program that
-//! started a session, in `progress`. A session runs in the process of `connect` or `run`
-//! (`hosting`); every other command reads and steers sessions over their control sockets (`sessions`), or looks at the
-//! cluster and the laptop without a session. What is printed is made by pure functions from data to text, in a folder
-//! beside the command.
+//! Each command is a file in `command/`, with its own arguments. Shared parts: `arguments` (arguments), `failure`
+//! (errors), `progress` (JSON for the program that started a session). A session runs in the process of `connect` or
+//! `run` (`hosting`). Every other command reads and controls sessions over their control sockets (`sessions`), or
+//! looks at the cluster and the laptop without a session. Printed text is made by pure functions, in a folder beside
+//! the command.
 //!
-//! Exit codes: 0 done, and a session that was ended by Ctrl-C or SIGTERM; 2 wrong usage; 255 our own failures; `run`
-//! passes on its command's.
+//! Exit codes: 0 for success, and for a session that was ended by Ctrl-C or SIGTERM; 2 for wrong usage; 255 for
+//! Slipway's own failures; `run` passes on its command's.
 
 mod arguments;
 mod command;
@@ -30,8 +29,8 @@ use crate::command_line::{Arguments, Command};
 use crate::failure::{Failure, Uncoded};
 
 fn main() -> ExitCode {
-    // Before any thread: the capture's private namespace is a re-executed copy of this program, and so is the doctor's
-    // trial of one.
+    // Before any thread starts: this process may be a re-executed copy of the program, which makes the capture's private
+    // namespace or the doctor's trial namespace. Only a process with one thread can do that.
     slipway_capture::private_namespace::child_main_if_asked();
     command::doctor::try_if_asked();
     let arguments = Arguments::parse();
@@ -64,7 +63,7 @@ fn blocking(command: impl Future<Output = Result<ExitCode, Failure>>) -> Result<
         .build()
         .uncoded("Failed to start the runtime")?;
     let outcome = runtime.block_on(command);
-    // A credential plugin or a getaddrinfo that still waits must not hold up the end.
+    // A credential plugin or a getaddrinfo call that still waits must not delay the end.
     runtime.shutdown_background();
     outcome
 }

@@ -1,4 +1,4 @@
-//! Method of a session: chosen by the profile.
+//! Selection of a session's method by its profile.
 
 use std::path::PathBuf;
 
@@ -9,11 +9,12 @@ use slipway_profile::{self as profile, MethodNotYet};
 use slipway_session::Options;
 use slipway_vpn_tcp::VpnTcp;
 
-/// The method of a session with these options. `helper` is the socket of the privileged helper, for methods that need it.
+/// Returns the method of a session with these options. `helper` is the socket of the privileged helper, for methods
+/// that need it.
 ///
 /// # Errors
 ///
-/// `method-not-yet` for a method that cannot be connected yet.
+/// `method-not-yet` for a method that is not available yet.
 pub(crate) fn method_of(options: &Options, helper: PathBuf) -> Result<Box<dyn Method>, Problem> {
     match options.profile.method {
         profile::Method::VpnTcp => Ok(Box::new(VpnTcp::new(helper))),
@@ -34,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_method_that_is_not_there_yet_is_a_problem_of_the_profile() {
+    fn an_unavailable_method_is_a_problem_of_the_profile() {
         let mut options = Options {
             profile: Profile::unsaved(),
             saved: true,

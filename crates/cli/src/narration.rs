@@ -1,7 +1,7 @@
-//! What a person who waits for a session is told: progress while connecting, each change of state after it.
+//! Messages for the user of a session: progress while connecting, then each change of state.
 //!
-//! [`Narrator`] decides what is said, from one status to the next; [`Teller`] decides where: one moving line on a
-//! terminal, lines elsewhere.
+//! [`Narrator`] makes the messages from one status to the next. [`Teller`] writes them: as a spinner on a terminal, as
+//! lines elsewhere.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
@@ -12,31 +12,31 @@ use slipway_control_api::{Problem, SessionStatus, State};
 
 use crate::output;
 
-/// How often the moving line moves.
+/// Interval of the spinner.
 const TICK: Duration = Duration::from_millis(120);
 
-/// What is worth saying about a change.
+/// A message about a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Said {
-    /// What is being done; the next one takes its place.
+    /// The current step; the next message replaces it.
     Step(String),
-    /// Something that stays true.
+    /// A line that stays.
     Line(String),
 }
 
-/// Decides what is said.
+/// Makes messages from changes of a session's status.
 #[derive(Debug, Default)]
 pub(crate) struct Narrator {
     was_connected: bool,
-    /// Whether the last line was that it is connected.
+    /// Whether the last message said that the session is connected.
     is_connected: bool,
     last: Option<Said>,
-    /// The problems that were said and have not passed.
+    /// Problems that were reported and still exist.
     problems: Vec<Problem>,
 }
 
 impl Narrator {
-    /// What to say of a session that is now like this; nothing if that would say nothing new.
+    /// Returns the message for this status; `None` if it says nothing new.
     pub(crate) fn tell(&mut self, status: &SessionStatus) -> Option<Said> {
         let said = self.words(status)?;
         self.is_connected = status.state == State::Connected;
@@ -48,9 +48,9 @@ impl Narrator {
         Some(said)
     }
 
-    /// The problems of a connected session that were not said yet, each with its remedy.
+    /// Returns the new problems of a connected session, each with its remedy.
     pub(crate) fn problems(&mut self, status: &SessionStatus) -> Vec<String> {
-        // Why a session did not come about, or ended, is said by its failure.
+        // The failure of the command reports why a session failed to connect, or ended.
         if status.state != State::Connected {
             return Vec::new();
         }
@@ -82,19 +82,19 @@ impl Narrator {
                 })
             }
             State::Ending => Some(Said::Line("Disconnecting.".to_owned())),
-            // Why, if not because it was asked to, is said by the failure.
+            // The failure of the command reports the reason.
             State::Ended => None,
         }
     }
 }
 
-/// Where a session is: `CONTEXT / NAMESPACE`.
+/// Returns the place of a session: `CONTEXT / NAMESPACE`.
 pub(crate) fn place(status: &SessionStatus) -> String {
     let part = |part: &Option<String>| part.clone().unwrap_or_else(|| "?".to_owned());
     format!("{} / {}", part(&status.context), part(&status.namespace))
 }
 
-/// A step without how far it is, so that it is the same text from beginning to end.
+/// Removes the percentage from a step, so that its text stays the same from beginning to end.
 fn without_percentage(step: &str) -> &str {
     match step.rsplit_once(" (") {
         Some((text, rest)) if rest.ends_with("%)") => text,
@@ -102,33 +102,33 @@ fn without_percentage(step: &str) -> &str {
     }
 }
 
-/// Where narration is written when there is no terminal for a moving line.
+/// Where messages go when standard error is no terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Otherwise {
-    /// Lines on standard output: standard error stays free for what went wrong, which programs that start us read.
+    /// Lines on standard output. Standard error has only failures, for programs that read them.
     Stdout,
-    /// Nothing: both outputs belong to somebody else.
+    /// Nowhere: both outputs belong to the command that runs in the session.
     Silence,
 }
 
-/// Writes what a [`Narrator`] says. Clears its moving line when dropped.
+/// Writes the messages of a [`Narrator`]. Clears its spinner when dropped.
 pub(crate) struct Teller {
     narrator: Narrator,
-    way: Sink,
+    sink: Sink,
 }
 
 enum Sink {
     Spinner(ProgressBar),
-    /// Lines on a terminal that a log is written to as well.
+    /// Lines on a terminal that also shows a log.
     Stderr,
     Stdout,
     Silence,
 }
 
 impl Teller {
-    /// A teller on standard error if that is a terminal. With a log on it there is no moving line.
+    /// A teller on standard error if that is a terminal. With `-v` there is no spinner.
     pub(crate) fn new(verbose: u8, otherwise: Otherwise) -> Teller {
-        let way = match (io::stderr().is_terminal(), otherwise) {
+        let sink = match (io::stderr().is_terminal(), otherwise) {
             (true, _) if verbose == 0 => Sink::Spinner(spinner()),
             (true, _) => Sink::Stderr,
             (false, Otherwise::Stdout) => Sink::Stdout,
@@ -136,13 +136,13 @@ impl Teller {
         };
         Teller {
             narrator: Narrator::default(),
-            way,
+            sink,
         }
     }
 
-    /// Says what is new.
+    /// Writes the messages for this status.
     pub(crate) fn tell(&mut self, status: &SessionStatus) {
-        let status = match self.way {
+        let status = match self.sink {
             Sink::Spinner(_) => status.clone(),
             Sink::Stderr | Sink::Stdout | Sink::Silence => SessionStatus {
                 step: status
@@ -153,7 +153,7 @@ impl Teller {
             },
         };
         match self.narrator.tell(&status) {
-            Some(Said::Step(step)) => match &self.way {
+            Some(Said::Step(step)) => match &self.sink {
                 Sink::Spinner(spinner) => spinner.set_message(plain_line(&step).into_owned()),
                 Sink::Stderr | Sink::Stdout | Sink::Silence => self.line(&step),
             },
@@ -165,19 +165,19 @@ impl Teller {
         }
     }
 
-    /// Writes a line of a log to standard error, where the moving line may be.
+    /// Writes a line of a log to standard error, above the spinner if there is one.
     pub(crate) fn log(&self, line: &str) {
-        match &self.way {
+        match &self.sink {
             Sink::Spinner(spinner) => spinner.suspend(|| output::note(line)),
             Sink::Stderr | Sink::Stdout | Sink::Silence => output::note(line),
         }
     }
 
-    /// Writes a line that is not about a change.
+    /// Writes a line, and ends the spinner.
     pub(crate) fn line(&self, text: &str) {
-        match &self.way {
+        match &self.sink {
             Sink::Spinner(spinner) => {
-                // What is said now stays; a moving line below it would say that something is still being done.
+                // A spinner below the line would look as if a step still ran.
                 spinner.finish_and_clear();
                 output::note(text);
             }
@@ -190,7 +190,7 @@ impl Teller {
 
 impl Drop for Teller {
     fn drop(&mut self) {
-        if let Sink::Spinner(spinner) = &self.way {
+        if let Sink::Spinner(spinner) = &self.sink {
             spinner.finish_and_clear();
         }
     }
@@ -282,11 +282,11 @@ mod tests {
     }
 
     #[test]
-    fn a_step_cannot_steer_the_moving_line() {
+    fn a_step_cannot_control_the_terminal() {
         let spinner = ProgressBar::hidden();
         let mut teller = Teller {
             narrator: Narrator::default(),
-            way: Sink::Spinner(spinner.clone()),
+            sink: Sink::Spinner(spinner.clone()),
         };
         teller.tell(&status(State::Placing, Some("Waiting (\u{1b}[2J\n)")));
         assert_eq!(spinner.message(), r"Waiting (\u{1b}[2J\u{a})");

@@ -1,6 +1,7 @@
-//! Standard output and standard error: text, JSON, and a reader that stopped reading.
+//! Standard output and standard error: text and JSON.
 //!
-//! All text that is written goes through here, so that no word of others steers a terminal ([`plain_text`], [`plain_json`]).
+//! All text is written here, with control characters escaped, so that names from elsewhere cannot control a terminal
+//! ([`plain_text`], [`plain_json`]).
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -14,12 +15,12 @@ use crate::failure::{self, Failure, Uncoded};
 ///
 /// # Errors
 ///
-/// [`Failure::ReaderGone`], or what the system said.
+/// [`Failure::ReaderGone`], or the system's error.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     write(&plain_text(text))
 }
 
-/// Writes a file's text to standard output: as it is, for another file, unless a terminal shows it.
+/// Writes a file's text to standard output. It is escaped only on a terminal, so that a redirect gives the same file.
 ///
 /// # Errors
 ///
@@ -52,7 +53,7 @@ pub(crate) fn print_json_line(value: &impl Serialize) -> Result<(), Failure> {
     write(&(plain_json(&text) + "\n"))
 }
 
-/// Writes the next of a row of pictures: over the last one on a terminal, after it elsewhere.
+/// Writes the next state of a display: on a terminal in place of the last one, elsewhere after it.
 ///
 /// # Errors
 ///
@@ -72,18 +73,18 @@ fn picture(text: &str, on_terminal: bool) -> String {
     }
 }
 
-/// Writes something that is no result to standard error.
+/// Writes a note to standard error, with a line end.
 pub(crate) fn note(text: &str) {
     tell(&format!("{text}\n"));
 }
 
-/// Writes something that is no result to standard error, without ending the line.
+/// Writes text to standard error, without a line end.
 pub(crate) fn tell(text: &str) {
-    // Where nobody reads it, nobody can be told.
+    // If standard error is closed, there is no place to report that.
     let _ = io::stderr().write_all(plain_text(text).as_bytes());
 }
 
-/// Writes a failure to standard error and gives the exit code for it.
+/// Writes a failure to standard error and returns its exit code.
 pub(crate) fn report_failure(failure: &Failure) -> ExitCode {
     let text = match failure {
         Failure::ReaderGone => return ExitCode::SUCCESS,

@@ -19,7 +19,7 @@ pub(crate) struct ProgressWriter<W> {
 }
 
 impl ProgressWriter<io::Stdout> {
-    /// A writer on standard output, for a reader that is known to read: it waits for it.
+    /// A writer on standard output that waits for its reader; for a reader that is known to read.
     pub(crate) fn to_starter() -> Self {
         Self::new(io::stdout())
     }
@@ -31,11 +31,11 @@ impl ProgressWriter<BackgroundWriter> {
         Self::new(BackgroundWriter::new(io::stdout()))
     }
 
-    /// A writer on a file, which is created or emptied; `/dev/fd/N` is what the caller has open under that number.
+    /// A writer on a file, which is created or emptied; `/dev/fd/N` is the caller's open descriptor N.
     ///
     /// # Errors
     ///
-    /// When the system refuses it.
+    /// When the system refuses to open the file.
     pub(crate) fn on_file(path: &Path) -> Result<Self, Failure> {
         let file = OpenOptions::new()
             .write(true)
@@ -52,11 +52,11 @@ impl<W: Write> ProgressWriter<W> {
         Self { out, last: None }
     }
 
-    /// Writes the session's status, unless nothing but its figures changed: those do so every second.
+    /// Writes the session's status, unless only its `health` changed, which does so every second.
     ///
     /// # Errors
     ///
-    /// What the system says; a reader that is gone is an error too.
+    /// The system's error; a reader that is gone is an error too.
     pub(crate) fn status(&mut self, status: &SessionStatus) -> io::Result<()> {
         let status = SessionStatus {
             health: None,
@@ -70,7 +70,7 @@ impl<W: Write> ProgressWriter<W> {
         Ok(())
     }
 
-    /// Writes why the session did not come about, or ended. The last line.
+    /// Writes why the session failed to connect, or ended. This is the last line.
     ///
     /// # Errors
     ///
@@ -79,13 +79,13 @@ impl<W: Write> ProgressWriter<W> {
         self.write(&Progress::Failed(problem))
     }
 
-    /// Ends a command whose failure is told here alone.
+    /// Ends a command: writes its failure as the last line, and returns its exit code.
     pub(crate) fn conclude(&mut self, outcome: Result<ExitCode, Failure>) -> Result<ExitCode, Failure> {
         match outcome {
             Ok(code) => Ok(code),
             Err(failure @ Failure::ReaderGone) => Err(failure),
             Err(failure @ (Failure::Problem(_) | Failure::Uncoded(_))) => {
-                // The exit code says it as well, to whoever does not read.
+                // A caller that does not read the lines has the exit code.
                 let _ = self.failed(failure.into_problem());
                 Ok(ExitCode::from(OURS))
             }

@@ -1,11 +1,11 @@
-//! The sessions that run, and which of them is meant.
+//! Running sessions, and the choice of one of them by name.
 
 use slipway_control::{Client, LastWords, RuntimeFolder};
 use slipway_control_api::{Problem, SessionId, SessionStatus};
 
 use crate::failure::Failure;
 
-/// Every session of this user, oldest first.
+/// Returns every session of this user, oldest first.
 ///
 /// # Errors
 ///
@@ -14,17 +14,17 @@ pub(crate) async fn all() -> Result<Vec<SessionStatus>, Failure> {
     Ok(slipway_control::sessions(&RuntimeFolder::of_user()?).await?)
 }
 
-/// Connects to the one session that is meant.
+/// Connects to the session that `wanted` names.
 ///
 /// # Errors
 ///
-/// When it is not clear which one, or it does not answer.
+/// When no session or several sessions match, or the session does not answer.
 pub(crate) async fn client(wanted: Option<&str>) -> Result<Client, Failure> {
     let folder = RuntimeFolder::of_user()?;
     let running = slipway_control::sessions(&folder).await?;
     let id = match pick(&running, wanted) {
         Ok(session) => session.id.clone(),
-        // One that hangs is in no list; by its whole id it is reached, or says why not.
+        // A session that hangs is not listed; its whole id still leads to its socket, and to the reason.
         Err(problem) => match wanted.and_then(|text| text.parse::<SessionId>().ok()) {
             Some(id) if folder.socket(&id).exists() => id,
             Some(_) | None => return Err(problem.into()),
@@ -33,7 +33,8 @@ pub(crate) async fn client(wanted: Option<&str>) -> Result<Client, Failure> {
     Ok(Client::connect(&folder, &id).await?)
 }
 
-/// The session that is meant by an id, a profile, or the beginning of one of them; by nothing, if there is only one.
+/// Returns the session with this id or profile, or whose id or profile begins like this; without a name, the only
+/// session.
 ///
 /// # Errors
 ///
@@ -67,18 +68,18 @@ pub(crate) fn pick<'a>(
         [only] => Ok(only),
         [] => Err(Problem::new(
             "no-such-session",
-            format!("No session is called `{wanted}`, nor does one begin like that."),
-            "`slipway status` shows what runs.",
+            format!("No session has an id or profile that begins with `{wanted}`."),
+            "`slipway status` shows the sessions.",
         )),
         _ => Err(which(
-            &format!("`{wanted}` may be several sessions"),
+            &format!("Several sessions match `{wanted}`"),
             found.into_iter(),
         )),
     }
 }
 
-/// What the session that is meant said last, if it ended by itself: by its whole id or title; by nothing, the one that
-/// ended last.
+/// Returns the last status and log of a session that ended by itself: the one with this id or title; without a name,
+/// the one that ended last.
 ///
 /// # Errors
 ///
@@ -92,11 +93,11 @@ pub(crate) fn ended(wanted: Option<&str>) -> Result<Option<LastWords>, Failure> 
     Ok(kept.into_iter().next())
 }
 
-/// That nothing is connected.
+/// The problem that no session runs.
 pub(crate) fn nothing() -> Problem {
     Problem::new(
         "not-connected",
-        "Nothing is connected.",
+        "No session is connected.",
         "Connect with `slipway connect`.",
     )
 }
@@ -106,7 +107,7 @@ fn which<'a>(cause: &str, sessions: impl Iterator<Item = &'a SessionStatus>) -> 
     Problem::new(
         "which-session",
         format!("{cause}: {}.", ids.join(", ")),
-        "Name one of them.",
+        "Add the id of one of them to the command.",
     )
 }
 
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_name_goes_before_the_beginning_of_another() {
+    fn a_whole_name_wins_over_the_beginning_of_another() {
         let running = [
             session("shop-a1", Some("shop")),
             session("shop-test-b2", Some("shop-test")),

@@ -1,14 +1,14 @@
-//! Columns of text.
+//! Tables in text.
 
 use slipway_control::plain_line;
 
-/// What stands between two columns.
+/// Separator between two columns.
 const GAP: &str = "  ";
 
-/// Rows under a header, each column as wide as its widest cell; nothing at the end of lines.
+/// Formats rows under a header. Each column is as wide as its widest cell; lines have no trailing blanks.
 pub(crate) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
     let header = header.map(str::to_owned);
-    // Before it is measured: what stays in its cell takes more room.
+    // Escapes take more room, so they are made before the cells are measured.
     let rows: Vec<[String; N]> = rows
         .iter()
         .map(|row| row.each_ref().map(|cell| plain_line(cell).into_owned()))

@@ -1,4 +1,4 @@
-//! What scripts rely on, without a cluster: exit codes, which output says what, and saved profiles.
+//! Behavior that scripts rely on, without a cluster: exit codes, standard output and error, saved profiles.
 
 #![expect(
     clippy::unwrap_used,
@@ -16,7 +16,7 @@ use std::thread;
 
 use slipway_control_api::{Problem, Progress, State};
 
-/// A user of their own, with a kubeconfig whose API server refuses connections.
+/// A user with an empty home folder, and a kubeconfig whose API server refuses connections.
 struct User {
     home: tempfile::TempDir,
 }
@@ -74,7 +74,7 @@ fn stderr(output: &Output) -> &str {
 }
 
 #[test]
-fn wrong_usage_is_told_from_our_own_failures() {
+fn wrong_usage_and_failures_have_different_exit_codes() {
     let user = User::new();
     for wrong in [&["connect", "--nope"][..], &["run", "shop"], &["list"], &[]] {
         assert_eq!(code(&user.slipway(wrong)), 2, "{wrong:?}");
@@ -99,7 +99,7 @@ fn wrong_usage_is_told_from_our_own_failures() {
 }
 
 #[test]
-fn without_a_session_status_is_an_empty_array_and_disconnecting_is_done() {
+fn status_and_disconnect_work_without_a_session() {
     let user = User::new();
     let status = user.slipway(&["status", "--json"]);
     assert_eq!((code(&status), stdout(&status)), (0, "[]\n"));
@@ -108,7 +108,7 @@ fn without_a_session_status_is_an_empty_array_and_disconnecting_is_done() {
 }
 
 #[test]
-fn a_session_that_fails_says_why_on_standard_error_alone_in_front_and_behind() {
+fn a_failed_session_says_why_on_standard_error() {
     let user = User::new();
     for arguments in [
         &["connect"][..],
@@ -139,7 +139,7 @@ fn failure(events: &[Progress]) -> &Problem {
 }
 
 #[test]
-fn connect_says_progress_and_failure_as_data() {
+fn connect_prints_progress_and_failure_as_json() {
     let user = User::new();
     for arguments in [&["connect", "--json"][..], &["connect", "--detach", "--json"]] {
         let output = user.slipway(arguments);
@@ -160,7 +160,7 @@ fn connect_says_progress_and_failure_as_data() {
 }
 
 #[test]
-fn a_failure_before_a_session_is_data_too() {
+fn a_failure_before_a_session_is_json_too() {
     let user = User::new();
     for arguments in [
         &["connect", "nope", "--json"][..],
@@ -175,7 +175,7 @@ fn a_failure_before_a_session_is_data_too() {
 }
 
 #[test]
-fn run_writes_progress_to_a_file_of_its_own() {
+fn run_writes_progress_to_its_own_file() {
     let user = User::new();
     let file = user.home.path().join("progress.jsonl");
     let path = file.to_str().unwrap();
@@ -203,12 +203,12 @@ fn a_command_does_not_run_without_a_session() {
     assert_eq!(
         stdout(&output),
         "",
-        "the command's output is not ours to write on"
+        "standard output belongs to the command"
     );
 }
 
 #[test]
-fn a_program_that_is_not_there_is_told_before_anything_is_connected() {
+fn a_missing_program_is_reported_before_connecting() {
     let user = User::new();
     for program in ["no-such-program", "/no/such/program"] {
         let output = user.slipway(&["run", "--", program]);
@@ -226,7 +226,7 @@ fn a_program_that_is_not_there_is_told_before_anything_is_connected() {
 }
 
 #[test]
-fn a_profile_of_a_context_that_is_not_there_is_saved_with_a_note_and_leads_to_its_edit() {
+fn a_profile_of_an_unknown_context_is_saved_with_a_note() {
     let user = User::new();
     let output = user.slipway(&["profiles", "create", "staging", "--context", "staging"]);
     assert_eq!(code(&output), 0);
@@ -234,7 +234,7 @@ fn a_profile_of_a_context_that_is_not_there_is_saved_with_a_note_and_leads_to_it
     let edit = "slipway profiles edit staging";
     let said = stderr(&output);
     assert!(
-        said.contains("there are: nowhere") && said.contains(edit),
+        said.contains("it has: nowhere") && said.contains(edit),
         "{said}"
     );
     let said = user.slipway(&["connect", "staging"]);
@@ -254,7 +254,7 @@ fn contexts_are_listed_without_a_cluster() {
 }
 
 #[test]
-fn the_doctor_fails_and_says_at_every_failure_what_to_do() {
+fn every_failed_check_of_the_doctor_has_a_remedy() {
     let user = User::new();
     let output = user.slipway(&["doctor", "--json"]);
     assert_eq!(code(&output), 255);
@@ -277,10 +277,10 @@ fn the_doctor_fails_and_says_at_every_failure_what_to_do() {
 }
 
 #[test]
-fn a_helper_that_says_nothing_is_a_finding_of_the_doctor() {
+fn a_silent_helper_is_a_finding_of_the_doctor() {
     let user = User::new();
     let socket = user.home.path().join("silent.sock");
-    // Its queue takes the connection, and nobody ever looks at it.
+    // The queue takes the connection, and no program accepts it.
     let _listener = UnixListener::bind(&socket).unwrap();
     let output = user.with(
         "SLIPWAY_HELPER_SOCKET",
@@ -304,11 +304,11 @@ fn a_helper_that_says_nothing_is_a_finding_of_the_doctor() {
     );
 }
 
-/// Sets the clipboard of many terminals (OSC 52), clears the screen by a control character of one byte, and turns the
-/// text behind it round.
+/// Text that sets the clipboard of many terminals (OSC 52), clears the screen by a control character of one byte, and
+/// reverses the text after it.
 const HOSTILE: &str = "\u{1b}]52;c;ZXZpbA==\u{7}\u{9b}2J\u{202e}";
 
-/// An API server that refuses everything with these words. Returns its address.
+/// Starts an API server that refuses every request with this message. Returns its address.
 fn refusing_server(message: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -329,14 +329,14 @@ fn refusing_server(message: &str) -> String {
                 .next()
                 .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
             {}
-            // Who asked may be gone.
-            let _gone = stream.write_all(answer.as_bytes());
+            // The client may be gone.
+            let _ = stream.write_all(answer.as_bytes());
         }
     });
     format!("http://{address}")
 }
 
-/// A user whose kubeconfig has a hostile context, and whose API server refuses with hostile words.
+/// A user whose kubeconfig has a hostile context, and whose API server refuses with a hostile message.
 fn user_among_the_hostile() -> User {
     let user = User::new();
     let server = refusing_server(&format!("{HOSTILE}{}", "x".repeat(100_000)));
@@ -346,14 +346,14 @@ fn user_among_the_hostile() -> User {
         "users": [{"name": "dev", "user": {"token": "sesame"}}],
         "contexts": [{"name": format!("evil{HOSTILE}"), "context": {"cluster": "evil", "user": "dev"}}],
     });
-    // YAML has control characters escaped only; JSON may have those above ASCII as they are.
+    // YAML needs control characters escaped; JSON may have those above ASCII unescaped.
     let kubeconfig = kubeconfig.to_string().replace('\u{9b}', r"\u009b");
     fs::write(user.home.path().join("kubeconfig"), kubeconfig).unwrap();
     user
 }
 
 #[test]
-fn no_word_of_others_controls_the_terminal() {
+fn no_text_from_elsewhere_controls_the_terminal() {
     let user = user_among_the_hostile();
     let steers = |character: char| HOSTILE.contains(character) && !character.is_ascii_graphic();
     let mut all = String::new();
@@ -383,7 +383,7 @@ fn no_word_of_others_controls_the_terminal() {
 }
 
 #[test]
-fn a_long_refusal_is_told_in_short() {
+fn a_long_refusal_is_shortened() {
     let refused = user_among_the_hostile().slipway(&["list", "namespaces"]);
     assert_eq!(code(&refused), 255);
     let said = stderr(&refused);
@@ -403,7 +403,7 @@ fn json_keeps_every_character() {
 }
 
 #[test]
-fn a_profile_lives_from_create_to_delete() {
+fn a_profile_exists_from_create_to_delete() {
     let user = User::new();
     let done = |arguments: &[&str]| {
         let output = user.slipway(arguments);
@@ -456,7 +456,7 @@ fn an_edit_is_saved_as_written_or_not_at_all() {
 }
 
 #[test]
-fn the_laptop_is_cleaned_up_although_the_cluster_cannot_be_looked_at() {
+fn the_laptop_is_cleaned_up_without_the_cluster() {
     let user = User::new();
     let folder = user.home.path().join("run/slipway");
     fs::DirBuilder::new().mode(0o700).create(&folder).unwrap();

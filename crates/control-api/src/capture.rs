@@ -1,4 +1,4 @@
-//! Status of the capture: what each method says about how programs are captured.
+//! Status of the capture, by method.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ pub enum CaptureStatus {
 }
 
 impl CaptureStatus {
-    /// The details of vpn-tcp, if that is the method.
+    /// Returns the details of vpn-tcp, if that is the method.
     pub fn vpn_tcp(&self) -> Option<&VpnTcpStatus> {
         match self {
             Self::VpnTcp(status) => Some(status),
@@ -35,24 +35,24 @@ pub struct VpnTcpStatus {
     /// The networks that are routed to the cluster.
     #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub routes: Vec<IpNet>,
-    /// How the laptop's programs reach the session's resolver, in words for people.
+    /// The DNS mode, as text for users.
     pub dns: String,
     /// The address at which the session's resolver answers, for programs that ask it themselves.
     pub resolver: IpAddr,
-    /// How packets become connections.
+    /// How packets are turned into TCP connections.
     pub back_end: BackEnd,
 }
 
-/// How packets become connections.
+/// How packets are turned into TCP connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum BackEnd {
-    /// By the kernel, in a network namespace of the session's own.
+    /// By the kernel, in a private network namespace of the session.
     PrivateNamespace,
-    /// By rewriting packets, where the kernel refuses namespaces.
+    /// By rewriting packets, if the kernel refuses namespaces.
     Rewriting,
-    /// In a way that this version does not know.
+    /// By a back end that this version does not know.
     #[serde(other)]
     Unknown,
 }
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_method_is_beside_its_details() {
+    fn the_method_and_its_details_are_in_one_object() {
         let status = CaptureStatus::VpnTcp(VpnTcpStatus {
             routes: vec!["10.96.0.0/16".parse().unwrap()],
             dns: "redirect of port 53".into(),
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_method_is_read_as_such() {
+    fn an_unknown_method_is_read_as_unknown() {
         let text = r#"{"method":"inject-tcp","programs":["curl"]}"#;
         let read: CaptureStatus = serde_json::from_str(text).unwrap();
         assert_eq!(read, CaptureStatus::Unknown);

@@ -1,4 +1,4 @@
-//! Explanation of a name or an address: who answers for it and why, as data. [`words`] has the sentences.
+//! Explanation of a name or an address: who answers for it and why, as data. [`words`] puts it into sentences.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use crate::session_id::SessionId;
 
 mod words;
 
-/// Why a name or an address answers as it does.
+/// Explanation of a name or an address: who answers for it, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Explanation {
@@ -19,63 +19,62 @@ pub struct Explanation {
     pub name: String,
     /// Who answers for it.
     pub answered_by: Answerer,
-    /// The addresses it resolves to; empty where there are none.
+    /// The addresses that it resolves to; empty if there are none.
     #[serde(default)]
     pub answer: Vec<IpAddr>,
-    /// The addresses that programs really get, from getaddrinfo; empty where they get an error, `null` where that was not
-    /// found out.
+    /// The addresses that programs get from getaddrinfo; empty if they get an error, `null` if that is not known.
     #[serde(default)]
     pub programs: Option<Vec<IpAddr>>,
-    /// What was found out.
+    /// The facts.
     pub found: Found,
 }
 
-/// What was found out about a name or an address.
+/// Facts about a name or an address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "about", rename_all = "kebab-case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Found {
-    /// Both sides were asked for the name.
+    /// A name, for which both sides were asked.
     Name(Box<NameFacts>),
-    /// The kernel was asked for its route to the address.
+    /// An address, for which the kernel was asked.
     Address(AddressFacts),
-    /// It is no name that DNS can hold.
+    /// The text is not a valid DNS name.
     NotAName,
-    /// The session is not connected, so only the laptop's own names answer.
+    /// The session is not connected, so only the laptop's own names are answered.
     NotConnected,
 }
 
-/// What is known of a name.
+/// Facts about a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NameFacts {
-    /// The name that was asked for; with a search domain behind it where that is what programs get.
+    /// The name that was asked for; with a search domain if programs get that.
     pub asked: String,
-    /// The search domain of the laptop that is behind it.
+    /// The search domain of the laptop that was appended.
     pub search_domain: Option<String>,
     /// The session's namespace.
     pub namespace: String,
-    /// The rule that says whose name it is.
+    /// The rule that decides whose name it is.
     pub rule: NameRule,
     /// The full names that stand for it in the cluster, in order.
     pub candidates: Vec<String>,
-    /// What the cluster says now; `null` if it has no say and was not asked.
+    /// The cluster's present answer; `null` if it was not asked, because the name cannot be the cluster's.
     pub cluster: Option<Said>,
-    /// What the laptop's own name servers say now.
+    /// The present answer of the laptop's own name servers.
     pub laptop: Option<Said>,
-    /// What follows.
+    /// The result.
     pub verdict: NameVerdict,
-    /// A service of that name in another namespace, for a name that is nowhere.
+    /// A service of that name in another namespace, for a name that does not exist.
     pub near: Option<String>,
-    /// Why programs may not have its addresses, in a sentence without a full stop.
+    /// Why programs do not get its addresses, in a sentence without a full stop.
     pub withheld: Option<String>,
 }
 
-/// What one side says about a name.
+/// Answer of one side for a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Said {
-    /// What it answered.
+    /// The kind of answer.
     pub outcome: NameOutcome,
     /// The name under which it was found or last asked.
     pub asked: String,
@@ -85,7 +84,7 @@ pub struct Said {
     pub took_ms: u32,
 }
 
-/// An answer of a name server.
+/// Kind of a name server's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -100,7 +99,7 @@ pub enum NameOutcome {
     Failed,
     /// No answer came in time.
     TimedOut,
-    /// The cluster has the name, at addresses that programs may not have.
+    /// The cluster has the name, at addresses that programs do not get.
     Withheld,
 }
 
@@ -111,7 +110,7 @@ impl NameOutcome {
     }
 }
 
-/// The rule that says whose a name is.
+/// Rule that decides whose name it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "kebab-case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -140,57 +139,57 @@ pub enum NameRule {
     },
     /// It could be a pod of a headless service, or its last part a namespace that cannot be listed.
     Perhaps,
-    /// The laptop's resolver has put one of its search domains behind a short name.
+    /// A short name, to which the laptop's resolver appended one of its search domains.
     LaptopSearch {
         /// That domain.
         suffix: String,
     },
-    /// A name that the laptop has a meaning for itself, or that programs would take a proxy from.
+    /// A name that the laptop uses itself, or by which programs find a proxy.
     Reserved,
-    /// Below a domain that the cluster says is its own, which is doubted.
+    /// Below a domain that the cluster claims, but that may belong to someone else.
     DoubtfulDomain,
     /// A name that never exists (RFC 6761).
     SpecialUse,
-    /// Not a question about a host: zone transfers, other classes.
+    /// Not a question for a host: a zone transfer, or another class.
     NotAHost,
     /// Everything else.
     Public,
 }
 
-/// Why a name answers as it does.
+/// Result of an explanation of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum NameVerdict {
-    /// It answers as it should.
+    /// The name is answered.
     Answered,
-    /// The name exists on the side that counts, without an address.
+    /// The name exists on the side that decides, without an address.
     NoAddress,
     /// Neither side has it.
     Nowhere,
-    /// The cluster has it, but by the rules it is the laptop's, which has not.
+    /// Only the cluster has it, but the rules give the name to the laptop.
     OnlyInCluster,
-    /// Both have it and the laptop's counts: the cluster's is hidden.
+    /// Both sides have it, and the laptop's answer is used.
     HiddenByLaptop,
-    /// The cluster could not be asked.
+    /// The cluster did not answer.
     ClusterSilent,
-    /// The laptop's own name servers could not be asked.
+    /// The laptop's own name servers did not answer.
     LaptopSilent,
-    /// It belongs to a session that is not this one.
+    /// It belongs to another session.
     OtherSession,
     /// It is a name that never exists.
     Never,
-    /// The cluster has it, at addresses that programs may not have.
+    /// The cluster has it, at addresses that programs do not get.
     Withheld,
 }
 
-/// What is known of an address.
+/// Facts about an address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AddressFacts {
     /// Whether it is an address of the laptop itself.
     pub local: bool,
-    /// The route that the kernel would take; `null` where none leads there, and for an address of the laptop itself.
+    /// The kernel's route to it; `null` if there is none, and for an address of the laptop itself.
     pub route: Option<AddressRoute>,
 }
 
@@ -198,25 +197,25 @@ pub struct AddressFacts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AddressRoute {
-    /// Where it leads.
+    /// The destination network.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub net: IpNet,
-    /// The device that it leads through.
+    /// The network device.
     pub device: String,
 }
 
-/// An explanation, the session that gave it, and what it says in sentences. The form of `slipway explain --json`.
+/// An explanation with its session and its texts. The form of `slipway explain --json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Explained {
-    /// The session whose answer counts.
+    /// The session whose answer is used.
     pub session: SessionId,
     /// Its explanation.
     #[serde(flatten)]
     pub explanation: Explanation,
-    /// Why, in a sentence or two.
+    /// The cause, in a sentence or two.
     pub cause: String,
-    /// What would change it, in a sentence, if something would.
+    /// The remedy, in a sentence; `null` if there is none.
     pub remedy: Option<String>,
     /// The remedies that a program can offer as buttons; often empty.
     #[serde(default, deserialize_with = "slipway_problem::known_actions")]
@@ -224,7 +223,7 @@ pub struct Explained {
 }
 
 impl Explained {
-    /// Puts an explanation of a session into words.
+    /// Adds the texts to an explanation of a session.
     pub fn new(session: SessionId, explanation: Explanation) -> Self {
         Self {
             session,

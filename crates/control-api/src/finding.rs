@@ -1,28 +1,28 @@
-//! Findings of the doctor: one for each check.
+//! Findings of the doctor: results of its checks.
 
 use serde::{Deserialize, Serialize};
 use slipway_problem::{Action, Problem, known_actions};
 
-/// The result of one check. The form of `slipway doctor --json` is an array of these.
+/// Result of one check. `slipway doctor --json` prints an array of these.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Finding {
-    /// What was checked.
+    /// The check.
     pub check: Check,
-    /// How it is.
+    /// The verdict.
     pub verdict: Verdict,
-    /// What was found, in a sentence.
+    /// The result, in a sentence.
     pub detail: String,
-    /// What to do about it; `null` where nothing is to be done.
+    /// What the user can do; `null` if nothing has to be done.
     pub remedy: Option<String>,
-    /// The code of the problem by which a session would fail, if there is one.
+    /// The code of the problem with which a session would fail, if there is one.
     pub code: Option<String>,
     /// The remedies that a program can offer as buttons; often empty.
     #[serde(default, deserialize_with = "known_actions")]
     pub actions: Vec<Action>,
 }
 
-/// What the doctor checks, in this order.
+/// Checks of the doctor, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the names say it")]
@@ -42,21 +42,21 @@ pub enum Check {
     Unknown,
 }
 
-/// How something is that was checked.
+/// Verdict of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Verdict {
-    /// Good.
+    /// The check passed.
     Ok,
-    /// A session is possible, something in it is not.
+    /// A session is possible, but lacks something.
     Warn,
     /// No session is possible.
     Fail,
 }
 
 impl Finding {
-    /// Something good.
+    /// A passed check.
     pub fn ok(check: Check, detail: impl Into<String>) -> Self {
         Self {
             check,
@@ -68,7 +68,7 @@ impl Finding {
         }
     }
 
-    /// Something that a session would have to do without.
+    /// A warning: a session is possible, but lacks something.
     pub fn warn(check: Check, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             check,
@@ -80,7 +80,7 @@ impl Finding {
         }
     }
 
-    /// Something that keeps a session from connecting.
+    /// A failed check, which prevents a session.
     pub fn fail(check: Check, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             verdict: Verdict::Fail,
@@ -88,7 +88,7 @@ impl Finding {
         }
     }
 
-    /// The problem by which a session would fail, in the same words.
+    /// A failed check with the texts, code and actions of the problem with which a session would fail.
     pub fn problem(check: Check, problem: Problem) -> Self {
         Self {
             actions: problem.actions,
@@ -96,7 +96,7 @@ impl Finding {
         }
     }
 
-    /// The finding with a problem's code.
+    /// Sets the code of a problem.
     pub fn coded(self, code: impl Into<String>) -> Self {
         Self {
             code: Some(code.into()),

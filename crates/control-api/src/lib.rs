@@ -1,15 +1,15 @@
-//! The words between Slipway's programs: everything that a session, `list`, `doctor` and `explain` say and accept.
+//! Data types between Slipway's programs: the messages of sessions, and the JSON of `list`, `doctor` and `explain`.
 //!
 //! ```text
 //! session ── SessionStatus, NameEvent, Reply ──► control socket ──► tray, `status`, `logs`
 //!         ◄── Request ───────────────────────────
-//! `connect --json`, `run --json-status` ── Progress ──► whoever started it
+//! `connect --json`, `run --json-status` ── Progress ──► the program that started it
 //! `doctor`, `explain`, `list` --json ── Finding, Explained, list::* ──► desktop, scripts
 //! ```
 //!
-//! These are plain types with one meaning on both sides. The crate does no I/O, reads no clock and must not know how a
-//! session works, what a socket is or how any of this is shown. Fields and variants are added, never renamed. A reader
-//! skips fields and actions that it does not know; where a newer program may add a variant, the type has an `Unknown` one.
+//! The crate does no I/O, reads no clock, and knows neither how a session works nor how its data is shown. Fields and
+//! variants are added, never renamed. A reader skips fields and actions that it does not know; if a newer program may
+//! add a variant, the type has the variant `Unknown`.
 //!
 //! With the feature `schema` the types describe themselves as JSON Schema (`docs/schema/`).
 

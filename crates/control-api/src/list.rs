@@ -1,4 +1,4 @@
-//! Lists: what the user can choose from, as `slipway list --json` prints it.
+//! Lists of `slipway list --json`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,11 +13,11 @@ pub struct ContextInfo {
     pub name: String,
     /// The cluster's name in the kubeconfig.
     pub cluster: String,
-    /// The API server's address; `None` where the kubeconfig has none for that cluster.
+    /// The API server's address; `None` if the kubeconfig has none for that cluster.
     pub server: Option<String>,
     /// The namespace that the context sets.
     pub namespace: Option<String>,
-    /// Whether it is the one used when none is named.
+    /// Whether it is the current context.
     pub current: bool,
 }
 
@@ -29,12 +29,12 @@ pub struct Namespace {
     pub name: String,
     /// Whether it is being deleted.
     pub ending: bool,
-    /// Whether it is only assumed to exist, because the kubeconfig or a profile names it and namespaces may not be listed.
+    /// Whether it is only assumed to exist: the user may not list namespaces, and the kubeconfig or a profile names it.
     #[serde(default)]
     pub assumed: bool,
 }
 
-/// What runs pods.
+/// Kind of a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -57,9 +57,9 @@ pub struct Workload {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// How many pods it wants.
+    /// Number of pods that it wants.
     pub wanted: i32,
-    /// How many are ready.
+    /// Number of ready pods.
     pub ready: i32,
     /// The containers of its pods.
     pub containers: Vec<Container>,
@@ -73,7 +73,7 @@ pub struct Container {
     pub name: String,
     /// Its image.
     pub image: String,
-    /// The ports it declares.
+    /// The ports that it declares.
     pub ports: Vec<Port>,
 }
 
@@ -104,24 +104,24 @@ pub struct Service {
     pub kind: String,
     /// Its addresses; empty for headless services and external names.
     pub addresses: Vec<String>,
-    /// What an `ExternalName` points at.
+    /// The target of an `ExternalName`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_name: Option<String>,
     /// Its ports.
     pub ports: Vec<Port>,
 }
 
-/// Workloads, and the kinds that may not be listed.
+/// Workloads, and the kinds that the user may not list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Workloads {
-    /// By kind, then name.
+    /// Sorted by kind, then name.
     pub workloads: Vec<Workload>,
-    /// What the user may not list.
+    /// The kinds that the user may not list.
     pub forbidden: Vec<Access>,
 }
 
-/// One port and what offers it. The form of `slipway list ports --json` is an array of these.
+/// One port with its owner. `slipway list ports --json` prints an array of these.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ListedPort {
@@ -137,7 +137,7 @@ pub struct ListedPort {
     pub port: Port,
 }
 
-/// One thing that a user may or may not do: a verb on a resource.
+/// A permission: a verb on a resource.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Access {
@@ -145,7 +145,7 @@ pub struct Access {
     pub verb: Cow<'static, str>,
     /// The API group; empty for the core group.
     pub group: Cow<'static, str>,
-    /// The plural resource, with its subresource behind a slash: `pods/exec`.
+    /// The plural resource, with its subresource after a slash: `pods/exec`.
     pub resource: Cow<'static, str>,
     /// The namespace; `None` for the whole cluster.
     pub namespace: Option<String>,

@@ -8,7 +8,7 @@ use crate::name::NameEvent;
 use crate::session_id::SessionId;
 use crate::status::SessionStatus;
 
-/// The version of the messages. A client and a session of different versions do not talk.
+/// Version of the messages. A client and a session must have the same version.
 pub const PROTOCOL_VERSION: u32 = 2;
 
 /// The first line of every connection, from the session.
@@ -16,26 +16,26 @@ pub const PROTOCOL_VERSION: u32 = 2;
 pub struct Greeting {
     /// [`PROTOCOL_VERSION`] of the session.
     pub slipway_control: u32,
-    /// Which session this is.
+    /// The session's id.
     pub id: SessionId,
 }
 
-/// A client's request. A client sends the next one after the last reply to the one before.
+/// Request of a client. The next one may follow after the last reply to this one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum Request {
     /// One [`Reply::Status`].
     Status,
-    /// [`Reply::Status`] now and at every change, and what else the subscription names, until either side closes.
+    /// [`Reply::Status`] now and at every change, and the other events of the subscription, until either side closes.
     Watch(Subscription),
-    /// Begin to end; one [`Reply::Done`] when that is begun.
+    /// End of the session; one [`Reply::Done`] when the end has begun.
     Disconnect,
-    /// Why a name answers as it does: one [`Reply::Explanation`].
+    /// Explanation of a name: one [`Reply::Explanation`].
     Explain {
-        /// The name as a program would ask for it.
+        /// The name, as a program asks for it.
         name: String,
     },
-    /// The answer to a DNS question of another session, if this session's cluster has the name: one [`Reply::Answer`].
+    /// Answer to a DNS question of another session, if this session's cluster has the name: one [`Reply::Answer`].
     Answer {
         /// The DNS message, in hexadecimal digits.
         query: String,
@@ -43,61 +43,61 @@ pub enum Request {
     /// [`Reply::Name`] for every name that is kept; then [`Reply::Done`], or with `follow` every new one until either
     /// side closes.
     Names {
-        /// Whether only those that had no answer.
+        /// Whether to send only names without an answer.
         failed: bool,
-        /// Whether to go on.
+        /// Whether to continue with new ones.
         follow: bool,
     },
     /// [`Reply::Log`] for every line that is kept; then [`Reply::Done`], or with `follow` every new line
     /// until either side closes.
     Logs {
-        /// Whether to go on.
+        /// Whether to continue with new ones.
         follow: bool,
     },
 }
 
-/// What a watch brings besides changes of the status. By default nothing, so that a watcher which only shows states is
-/// left asleep.
+/// Events of a watch in addition to changes of the status. By default none, so that a watcher that shows only states
+/// is not woken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscription {
     /// Which names bring a [`Reply::Name`].
     #[serde(default)]
     pub names: WatchedNames,
-    /// Whether the status has its `health`, which changes every second.
+    /// Whether the status includes its `health`, which changes every second.
     #[serde(default)]
     pub figures: bool,
 }
 
-/// Which of the names that programs ask for are watched.
+/// Selection of the names that are watched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WatchedNames {
     /// None.
     #[default]
     None,
-    /// Those that had no answer.
+    /// Names without an answer.
     Failed,
-    /// All of them.
+    /// All names.
     All,
 }
 
-/// A session's reply.
+/// Reply of a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reply", content = "value", rename_all = "kebab-case")]
 pub enum Reply {
-    /// What the session says about itself.
+    /// The session's status.
     Status(Box<SessionStatus>),
-    /// A name was asked for.
+    /// A name that a program asked for.
     Name(Box<NameEvent>),
-    /// So many names or log lines were left out, because the client reads too slowly.
+    /// This many names or log lines were left out, because the client reads too slowly.
     Missed(u64),
-    /// Why a name answers as it does.
+    /// Explanation of a name.
     Explanation(Explanation),
-    /// A DNS message in hexadecimal digits, or nothing where the session has not got the name.
+    /// A DNS message in hexadecimal digits; `None` if the session does not have the name.
     Answer(Option<String>),
     /// One line of the log.
     Log(String),
-    /// There is no more to this reply.
+    /// End of the replies to this request.
     Done,
     /// The request failed.
     Error(Problem),

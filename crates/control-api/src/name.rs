@@ -1,4 +1,4 @@
-//! Names that programs asked for, and who answered.
+//! Names that programs asked for, with their answers.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,9 +13,9 @@ pub struct NameEvent {
     pub at: Timestamp,
     /// The name as asked.
     pub name: String,
-    /// The kind of record, as in `AAAA`.
+    /// The record type, as in `AAAA`.
     pub kind: String,
-    /// The answer, an address or other data each; empty when there was none.
+    /// The answer: addresses or other data; empty if there was none.
     #[serde(default)]
     pub answer: Vec<String>,
     /// Who answered.
@@ -27,7 +27,7 @@ pub struct NameEvent {
     pub problem: Option<Problem>,
 }
 
-/// Who answered for a name.
+/// Source of an answer for a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -36,6 +36,6 @@ pub enum Answerer {
     Cluster,
     /// The laptop's own name servers.
     Laptop,
-    /// Nobody: there is no such name, or no answer came.
+    /// No source: the name does not exist, or no answer came.
     Nobody,
 }

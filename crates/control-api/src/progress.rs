@@ -7,14 +7,14 @@ use crate::status::SessionStatus;
 
 /// One line of `slipway connect --json` and of the file of `slipway run --json-status`.
 ///
-/// A newer program may write other events; a reader skips lines that it cannot read.
+/// A newer program may write other events; a reader skips lines that it cannot parse.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", content = "value", rename_all = "kebab-case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Progress {
-    /// The session's status, at the beginning and after each change. Without its `health`, which changes all the time.
+    /// The session's status, at the beginning and after each change, without its `health`, which changes every second.
     Status(Box<SessionStatus>),
-    /// The session did not come about, or ended without being asked to. The last line.
+    /// The session failed to connect, or ended by itself. This is the last line.
     Failed(Problem),
 }
 

@@ -1,28 +1,28 @@
-//! Session id: the name of a session in commands and of its socket.
+//! Session id, by which commands name a session and which names its socket.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A session's id: `[a-z0-9][a-z0-9-]{0,62}`. It is typed by people and is a file name.
+/// A session's id: `[a-z0-9][a-z0-9-]{0,62}`. It is a command's argument and a file name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SessionId(String);
 
-/// A text that is no session id.
+/// Error for a text that is not a session id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a session id has 1 to 63 lower-case letters, digits and '-', and does not begin with '-'")]
 pub struct InvalidSessionId;
 
 impl SessionId {
     const MAX_LEN: usize = 63;
-    /// Longest part that is taken over from a name. A socket's whole path has at most 107 bytes (unix(7)).
+    /// Longest part that an id takes from a name. The whole path of a socket has at most 107 bytes (unix(7)).
     const MAX_STEM: usize = 32;
 
-    /// An id that begins like `name` (a profile or a context) and ends in six digits of `random`, which tell it from
-    /// other sessions of that name.
+    /// An id that begins like `name` (a profile or a context) and ends in six digits of `random`, which distinguish
+    /// sessions with the same name.
     pub fn new(name: &str, random: u32) -> Self {
         let mut stem = String::new();
         for c in name.chars().map(|c| c.to_ascii_lowercase()) {

@@ -1,32 +1,32 @@
-//! States of a session, and the words that people are shown for them.
+//! States of a session, and the words for them.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Where in its life a session is.
+/// State of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum State {
-    /// Reads the kubeconfig, checks permissions.
+    /// Reads the kubeconfig and checks permissions.
     Preparing,
-    /// Puts the agent into the cluster, or finds the one it had.
+    /// Starts the agent in the cluster, or finds its running one.
     Placing,
-    /// Opens carriers, routes and names.
+    /// Opens the carriers, and sets up routes and DNS.
     Connecting,
     /// Programs reach the cluster.
     Connected,
-    /// The way to the cluster is gone; open connections are kept.
+    /// The connection to the cluster is lost; programs' open connections are kept.
     Reconnecting,
-    /// Takes everything away again.
+    /// Removes everything that it set up.
     Ending,
-    /// Over; the socket goes next.
+    /// Has ended; its socket is about to be removed.
     Ended,
 }
 
 impl State {
-    /// The word for it in JSON and logs.
+    /// Returns its name in JSON and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Preparing => "preparing",
@@ -46,8 +46,7 @@ impl fmt::Display for State {
     }
 }
 
-/// What people are shown of a state; several states share a word, because the difference helps nobody who
-/// only wants to work.
+/// Word for a state, for users. Several states share a word, because users do not need the difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the words say it")]
 pub enum Word {

@@ -1,4 +1,4 @@
-//! Status of a session: everything that it says about itself at one moment.
+//! Status of a session at one moment.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,17 +9,17 @@ use crate::capture::CaptureStatus;
 use crate::session_id::SessionId;
 use crate::state::{State, Word};
 
-/// Everything that a session says about itself at one moment. The form of `slipway status --json` is an array of these.
+/// Status of a session at one moment. `slipway status --json` prints an array of these.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SessionStatus {
-    /// The session, as named by commands and by its socket.
+    /// The session's id, for commands and in the name of its socket.
     pub id: SessionId,
-    /// Its process.
+    /// Its process id.
     pub pid: u32,
-    /// The profile it was started from, if any.
+    /// The profile that it was started with, if any.
     pub profile: Option<String>,
-    /// What names that profile also after it was renamed.
+    /// The identity of that profile, which a new name does not change.
     #[serde(default)]
     pub profile_id: Option<ProfileId>,
     /// How programs on the laptop are captured.
@@ -28,27 +28,27 @@ pub struct SessionStatus {
     pub context: Option<String>,
     /// The namespace; `null` until it is known.
     pub namespace: Option<String>,
-    /// Where in its life it is.
+    /// Its state.
     pub state: State,
-    /// When the session began. Never changes: of two sessions, the one that began first is the older one.
+    /// When the session began. It never changes, and orders sessions by age.
     #[cfg_attr(feature = "schema", schemars(with = "String", extend("format" = "date-time")))]
     pub started: Timestamp,
     /// When it entered its state.
     #[cfg_attr(feature = "schema", schemars(with = "String", extend("format" = "date-time")))]
     pub since: Timestamp,
-    /// What is wrong now, although the session goes on.
+    /// Present problems of a session that continues.
     #[serde(default)]
     pub problems: Vec<Problem>,
-    /// Why it ended, if not because it was asked to; `null` before that.
+    /// Why it ended, unless by request; `null` before that.
     #[serde(default)]
     pub failure: Option<Problem>,
-    /// How the connection does; `null` until it was measured.
+    /// Measurements of the connection; `null` until there are any.
     #[serde(default)]
     pub health: Option<Health>,
-    /// What is being done right now, while connecting, in words for people.
+    /// The present step while connecting, as text for users.
     #[serde(default)]
     pub step: Option<String>,
-    /// Where the agent is; `null` until there is one.
+    /// The agent; `null` until there is one.
     #[serde(default)]
     pub agent: Option<AgentInfo>,
     /// How programs are captured; `null` until they are.
@@ -57,7 +57,7 @@ pub struct SessionStatus {
 }
 
 impl SessionStatus {
-    /// A session that begins at `started`, in the process `pid`.
+    /// The status of a session that begins at `started`, in the process `pid`.
     pub fn preparing(
         id: SessionId,
         profile: Option<String>,
@@ -85,7 +85,7 @@ impl SessionStatus {
         }
     }
 
-    /// The word that people are shown for this session.
+    /// Returns the word for this session's state.
     pub fn word(&self) -> Word {
         let is_well = self.failure.is_none() && self.problems.is_empty();
         match self.state {
@@ -98,7 +98,7 @@ impl SessionStatus {
         }
     }
 
-    /// What the session is called where people read: its profile, else its context, else its id.
+    /// Returns the session's name for users: its profile, else its context, else its id.
     pub fn title(&self) -> &str {
         self.profile
             .as_deref()
@@ -106,18 +106,18 @@ impl SessionStatus {
             .unwrap_or_else(|| self.id.as_str())
     }
 
-    /// The order of sessions by age, the oldest first. For `sort_by_key` and its like.
+    /// Returns the sort key that orders sessions by age, the oldest first.
     pub fn age_order(&self) -> (Timestamp, SessionId) {
         (self.started, self.id.clone())
     }
 
-    /// The failure, then the problems.
+    /// Iterates over the failure, then the problems.
     pub fn all_problems(&self) -> impl Iterator<Item = &Problem> {
         self.failure.iter().chain(&self.problems)
     }
 }
 
-/// How the connection to the agent does.
+/// Measurements of the connection to the agent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Health {
@@ -127,11 +127,11 @@ pub struct Health {
     pub up_bytes: u64,
     /// Bytes of payload from the cluster since the session began.
     pub down_bytes: u64,
-    /// Connections that are open now.
+    /// Number of open connections.
     pub open_connections: u32,
 }
 
-/// Where the agent is.
+/// Pod and node of the agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AgentInfo {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_of_a_newer_session_do_not_hide_it() {
+    fn a_status_with_unknown_fields_is_read() {
         let status = status();
         let mut json = serde_json::to_value(&status).unwrap();
         json.as_object_mut().unwrap().insert("wormholes".into(), 3.into());
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_method_of_a_newer_session_does_not_hide_it() {
+    fn a_status_with_an_unknown_method_is_read() {
         let mut json = serde_json::to_value(status()).unwrap();
         json["capture"] = serde_json::json!({"method": "teleport", "to": "the moon"});
         let read: SessionStatus = serde_json::from_value(json).unwrap();

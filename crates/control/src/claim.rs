@@ -1,7 +1,7 @@
-//! Claim of what there may be one session of, for as long as the session's process lives.
+//! Claim: the right to be the only session of a profile or place, for as long as the session's process lives.
 //!
-//! A look at the sessions that run is no claim: of two that start at the same moment, neither is there yet. So the claim
-//! is a [`FileLock`].
+//! A look at the running sessions is not enough: of two that start at the same moment, neither is listed yet. So the
+//! claim is a [`FileLock`].
 
 use std::io::{Read, Write};
 
@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::file_lock::FileLock;
 use crate::folder::RuntimeFolder;
 
-/// What there may be one session of.
+/// A profile or place, which may have one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// A saved profile.
@@ -27,7 +27,7 @@ pub enum Subject {
     },
 }
 
-/// The right to be the only session of something. It ends when this is dropped.
+/// The right to be the only session of a [`Subject`]. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Claim {
     _lock: FileLock,
@@ -36,10 +36,10 @@ pub struct Claim {
 /// Why there is no claim.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimError {
-    /// A session that lives has it.
-    #[error("another session has it")]
+    /// A running session has the claim.
+    #[error("another session of the same profile or place runs")]
     Taken {
-        /// Which; `None` where it has only just taken it.
+        /// The id of that session; `None` if it has not written it yet.
         by: Option<SessionId>,
     },
     /// The file cannot be made or read.
@@ -51,7 +51,7 @@ impl RuntimeFolder {
     /// Claims `subject` for the session `id`.
     ///
     /// # Errors
-    /// [`ClaimError::Taken`] if another one has it.
+    /// [`ClaimError::Taken`] if another session has the claim.
     pub fn claim(&self, subject: &Subject, id: &SessionId) -> Result<Claim, ClaimError> {
         self.ensure()?;
         let path = self.path().join(file_name(subject));
@@ -64,7 +64,7 @@ impl RuntimeFolder {
             Ok(lock) => lock,
             Err(mut theirs) => {
                 let mut holder = String::new();
-                // What cannot be read yet is not written yet.
+                // The holder may not have written its id yet.
                 let _ = theirs.read_to_string(&mut holder);
                 return Err(ClaimError::Taken {
                     by: holder.parse().ok(),
@@ -80,7 +80,7 @@ impl RuntimeFolder {
     }
 }
 
-/// A digest, because addresses and names hold characters that files may not.
+/// Returns the name of the lock file: a digest, because addresses and names may have characters that file names cannot.
 fn file_name(subject: &Subject) -> String {
     let mut digest = Sha256::new();
     match subject {
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_second_is_told_who_has_it_until_that_one_is_gone() {
+    fn the_second_claim_names_the_holder() {
         let (_dir, folder) = folder();
         let first = folder.claim(&profile("shop"), &id("shop-a1")).unwrap();
         let second = folder.claim(&profile("shop"), &id("shop-b2")).unwrap_err();
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_session_left_is_no_claim() {
+    fn the_file_of_a_killed_session_is_no_claim() {
         let (_dir, folder) = folder();
         fs::write(folder.path().join(file_name(&profile("shop"))), "shop-a1").unwrap();
         let claim = folder.claim(&profile("shop"), &id("shop-b2")).unwrap();
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_at_once_one_has_it_at_a_time() {
+    fn of_many_claims_at_once_one_succeeds() {
         let (_dir, folder) = folder();
         let (having, had) = (AtomicUsize::new(0), AtomicUsize::new(0));
         thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! Client: the end of a control socket that asks.
+//! Client of a session's control socket.
 
 use std::fs;
 use std::io;
@@ -16,13 +16,11 @@ use crate::error::Error;
 use crate::folder::RuntimeFolder;
 use crate::wire::{BadLine, Lines};
 
-/// How long a session may take to greet and to answer what it knows by heart.
+/// How long a session may take to greet, and to answer a request that needs no other program.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
-/// How long a session may take to explain a name. More than the session gives itself, so that its own words
-/// arrive.
+/// How long a session may take to explain a name. Longer than the session's own limit, so that its own error arrives.
 const EXPLAIN_LIMIT: Duration = Duration::from_secs(20);
-/// How long a session may take to be gone after it was asked to end: longer than its own clean-up in the
-/// cluster.
+/// How long a session may take to end after a request: longer than its cleanup in the cluster.
 pub const DISCONNECT_LIMIT: Duration = Duration::from_secs(30);
 
 /// A connection to one session.
@@ -31,10 +29,10 @@ pub struct Client {
     lines: Lines,
 }
 
-/// What a session tells, as it happens.
+/// A subscription to the events of a session.
 pub struct Watch {
     client: Client,
-    /// The status at the beginning, not given out yet.
+    /// The first status, until [`Watch::next`] returns it.
     present: Option<Box<SessionStatus>>,
 }
 
@@ -45,12 +43,12 @@ pub enum WatchEvent {
     Status(Box<SessionStatus>),
     /// A name was asked for.
     Name(Box<NameEvent>),
-    /// So many names were left out.
+    /// This many names were left out.
     Missed(u64),
 }
 
-/// Every session that runs, oldest first. All are asked at once; one that does not answer within a second is
-/// left out, with a warning in the log. Sockets that nobody serves any more are removed.
+/// Returns every running session, oldest first. All are asked at once. A session that does not answer within a second
+/// is left out, with a warning in the log. Sockets that no session serves are removed.
 ///
 /// # Errors
 /// [`Error::Io`] if the folder cannot be read.
@@ -73,10 +71,10 @@ pub async fn sessions(folder: &RuntimeFolder) -> Result<Vec<SessionStatus>, Erro
 }
 
 impl Client {
-    /// Connects to the session `id`. A socket that nobody serves is removed.
+    /// Connects to the session `id`. A socket that no session serves is removed.
     ///
     /// # Errors
-    /// [`Error::NoSession`] if there is none, [`Error::Version`] if it speaks differently,
+    /// [`Error::NoSession`] if it does not run, [`Error::Version`] if it has another protocol version,
     /// [`Error::TimedOut`] if it does not greet, [`Error::Io`] otherwise.
     pub async fn connect(folder: &RuntimeFolder, id: &SessionId) -> Result<Self, Error> {
         let path = folder.socket(id);
@@ -91,8 +89,7 @@ impl Client {
                 return Err(Error::NoSession(id.clone()));
             }
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                // A session's socket listens before it has its name, and no name is used twice: this one is
-                // dead.
+                // A socket listens before it gets its name, and no name is used twice, so this session is dead.
                 let _ = fs::remove_file(&path);
                 return Err(Error::NoSession(id.clone()));
             }
@@ -118,13 +115,13 @@ impl Client {
         Ok(client)
     }
 
-    /// The session's status.
+    /// Returns the session's status.
     ///
     /// # Errors
     /// See [`Error`]; within a second.
     pub async fn status(&mut self) -> Result<SessionStatus, Error> {
         let reply = self
-            .ask(&Request::Status, "tell its status", ANSWER_LIMIT)
+            .ask(&Request::Status, "report its status", ANSWER_LIMIT)
             .await?;
         let Reply::Status(status) = reply else {
             return Err(self.unexpected(&reply));
@@ -132,10 +129,10 @@ impl Client {
         Ok(*status)
     }
 
-    /// Why `name` answers as it does.
+    /// Returns the explanation of `name`.
     ///
     /// # Errors
-    /// [`Error::Refused`] if the session cannot tell; see [`Error`] for the rest.
+    /// [`Error::Refused`] if the session cannot explain it; see [`Error`] for the rest.
     pub async fn explain(&mut self, name: &str) -> Result<Explanation, Error> {
         let request = Request::Explain {
             name: name.to_owned(),
@@ -147,7 +144,7 @@ impl Client {
         Ok(explanation)
     }
 
-    /// The session's answer to a DNS question; `None` where its cluster has not got the name.
+    /// Returns the session's answer to a DNS question; `None` if its cluster does not have the name.
     ///
     /// # Errors
     /// See [`Error`]; within a second.
@@ -162,13 +159,13 @@ impl Client {
         Ok(answer.and_then(|answer| hex::decode(answer).ok()))
     }
 
-    /// Asks the session to end, without waiting for it.
+    /// Asks the session to end, and does not wait until it has ended.
     ///
     /// # Errors
     /// See [`Error`]; within a second.
     pub async fn request_disconnect(&mut self) -> Result<(), Error> {
         let reply = self
-            .ask(&Request::Disconnect, "take the disconnect", ANSWER_LIMIT)
+            .ask(&Request::Disconnect, "accept the request to end", ANSWER_LIMIT)
             .await?;
         let Reply::Done = reply else {
             return Err(self.unexpected(&reply));
@@ -176,15 +173,15 @@ impl Client {
         Ok(())
     }
 
-    /// Asks the session to end, and waits until it is gone. Returns the last it said; nothing if it died
-    /// before that.
+    /// Asks the session to end, and waits until it has ended. Returns its last status; `None` if it died before it sent
+    /// one.
     ///
     /// # Errors
-    /// [`Error::TimedOut`] if it is still there after [`DISCONNECT_LIMIT`]; see [`Error`] for the rest.
+    /// [`Error::TimedOut`] if it has not ended after [`DISCONNECT_LIMIT`]; see [`Error`] for the rest.
     pub async fn disconnect(mut self) -> Result<Option<SessionStatus>, Error> {
         let id = self.id.clone();
         let ended = async {
-            // Both at once: the session may be gone before it could read a second request.
+            // Both at once: the session may end before it reads a second request.
             let requests = [Request::Disconnect, Request::Watch(Subscription::default())];
             self.lines
                 .write_all(&requests)
@@ -217,13 +214,13 @@ impl Client {
             .map_err(|_| timed_out(&id, "end", DISCONNECT_LIMIT))?
     }
 
-    /// What the session tells from now on, its present status first.
+    /// Subscribes to the session's events; the first one is its present status.
     ///
     /// # Errors
-    /// [`Error::TimedOut`] if it does not tell that one within a second; [`Error::Io`] if the socket is gone.
+    /// [`Error::TimedOut`] if the status does not arrive within a second; [`Error::Io`] if the socket is gone.
     pub async fn watch(mut self, subscription: Subscription) -> Result<Watch, Error> {
         let request = Request::Watch(subscription);
-        let reply = self.ask(&request, "tell its status", ANSWER_LIMIT).await?;
+        let reply = self.ask(&request, "report its status", ANSWER_LIMIT).await?;
         let Reply::Status(present) = reply else {
             return Err(self.unexpected(&reply));
         };
@@ -233,11 +230,11 @@ impl Client {
         })
     }
 
-    /// The names that programs asked for lately, or only those that had no answer; with `follow`, also those to come.
-    /// `each` is called for every name, and with how many were left out because the session was read too slowly.
+    /// Reads the names that programs asked for recently, or only those without an answer; with `follow`, also new ones.
+    /// Calls `each` for every name, and with the number of names that were left out because they were read too slowly.
     ///
     /// # Errors
-    /// See [`Error`]. The session's end is none.
+    /// See [`Error`]. The end of the session is not an error.
     pub async fn names(
         mut self,
         failed: bool,
@@ -245,7 +242,7 @@ impl Client {
         mut each: impl FnMut(Result<NameEvent, u64>),
     ) -> Result<(), Error> {
         self.send(&Request::Names { failed, follow }).await?;
-        while let Some(reply) = self.next_reply(follow, "tell its names").await? {
+        while let Some(reply) = self.next_reply(follow, "send its names").await? {
             match reply {
                 Reply::Name(event) => each(Ok(*event)),
                 Reply::Missed(count) => each(Err(count)),
@@ -259,16 +256,16 @@ impl Client {
         Ok(())
     }
 
-    /// The lines of the session's log; with `follow`, also those to come. `each` is called for every line.
+    /// Reads the lines of the session's log; with `follow`, also new ones. Calls `each` for every line.
     ///
     /// # Errors
-    /// See [`Error`]. The session's end is none.
+    /// See [`Error`]. The end of the session is not an error.
     pub async fn logs(mut self, follow: bool, mut each: impl FnMut(&str)) -> Result<(), Error> {
         self.send(&Request::Logs { follow }).await?;
-        while let Some(reply) = self.next_reply(follow, "tell its log").await? {
+        while let Some(reply) = self.next_reply(follow, "send its log").await? {
             match reply {
                 Reply::Log(line) => each(&line),
-                Reply::Missed(count) => each(&format!("({count} lines left out)")),
+                Reply::Missed(count) => each(&format!("({count} lines were left out)")),
                 Reply::Done => break,
                 Reply::Error(problem) => return Err(Error::Refused(problem)),
                 Reply::Status(_) | Reply::Name(_) | Reply::Explanation(_) | Reply::Answer(_) => {
@@ -279,8 +276,8 @@ impl Client {
         Ok(())
     }
 
-    /// The next of several replies; `None` where the session has ended. What is kept is known by heart, so it has a limit;
-    /// with `follow` the next one may take as long as it likes.
+    /// Returns the next of several replies; `None` if the session has ended. Without `follow` the reply has a limit; with
+    /// it, new events may come at any time.
     async fn next_reply(&mut self, follow: bool, what: &'static str) -> Result<Option<Reply>, Error> {
         let id = self.id.clone();
         let reply = self.read_or_end::<Reply>();
@@ -333,7 +330,7 @@ impl Client {
                 id: self.id.clone(),
                 what: "a line without end".into(),
             }),
-            // A killed process resets its sockets: that is an end like any other.
+            // A killed process resets its sockets, which counts as an ordinary end.
             Err(BadLine::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
             Err(BadLine::Io(source)) => Err(self.gone(source)),
         }
@@ -363,10 +360,10 @@ impl Client {
 }
 
 impl Watch {
-    /// The next event; nothing once the session has ended. Cancel safe.
+    /// Returns the next event; `None` once the session has ended. Cancel safe.
     ///
     /// # Errors
-    /// See [`Error`]. The session's end is none.
+    /// See [`Error`]. The end of the session is not an error.
     pub async fn next(&mut self) -> Result<Option<WatchEvent>, Error> {
         if let Some(present) = self.present.take() {
             return Ok(Some(WatchEvent::Status(present)));

@@ -1,4 +1,4 @@
-//! Why a session could not be reached or served.
+//! Errors of control sockets.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,58 +9,60 @@ use slipway_problem::Fault;
 /// Why a session could not be reached or served.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no folder that only this user can use and that ends with the login.
-    #[error("there is no runtime folder: XDG_RUNTIME_DIR is not set and {} is not there", fallback.display())]
+    /// There is no folder that only this user can use and that is removed with the login.
+    #[error("there is no runtime folder: XDG_RUNTIME_DIR is not set and {} does not exist", fallback.display())]
     NoRuntimeFolder {
-        /// What was tried in its place.
+        /// The folder that was tried instead.
         fallback: PathBuf,
     },
-    /// The folder belongs to, or is open to, somebody else.
-    #[error("{} is not private to this user", folder.display())]
+    /// The folder belongs to another user, or other users can enter it.
+    #[error("other users can access the folder {}", folder.display())]
     NotPrivate {
         /// The folder.
         folder: PathBuf,
     },
     /// No session of that id runs.
-    #[error("there is no session {0}")]
+    #[error("the session {0} does not run")]
     NoSession(SessionId),
     /// The session did not answer in time.
     #[error("session {id} did not {what} within {seconds} s")]
     TimedOut {
         /// The session.
         id: SessionId,
-        /// What it was to do.
+        /// The expected action, as in `report its status`.
         what: &'static str,
-        /// How long it was given.
+        /// The limit in seconds.
         seconds: u64,
     },
-    /// The session is of a version that speaks differently.
-    #[error("session {id} speaks version {found} of the control protocol, this program {PROTOCOL_VERSION}")]
+    /// The session has another protocol version.
+    #[error(
+        "session {id} uses version {found} of the control protocol, and this program version {PROTOCOL_VERSION}"
+    )]
     Version {
         /// The session.
         id: SessionId,
         /// Its version.
         found: u32,
     },
-    /// The session said something that is not in the protocol.
-    #[error("session {id} said something unexpected: {what}")]
+    /// The session sent a message that the protocol does not allow here.
+    #[error("session {id} sent an unexpected message: {what}")]
     Unexpected {
         /// The session.
         id: SessionId,
-        /// What, shortened.
+        /// The message, shortened.
         what: String,
     },
-    /// The session answered that it cannot.
+    /// The session answered with a problem.
     #[error(transparent)]
     Refused(Problem),
     /// The system refused an operation on a socket or folder.
     #[error("{} could not be {action}: {source}", path.display())]
     Io {
-        /// What was tried, as a participle: read, served, ...
+        /// The failed operation, as a participle: read, served, ...
         action: &'static str,
-        /// On which socket or folder.
+        /// The socket or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -82,23 +84,28 @@ impl Fault for Error {
     fn remedy(&self) -> String {
         match self {
             Self::NoRuntimeFolder { .. } => {
-                "log in so that a user session is made (loginctl shows it), or set XDG_RUNTIME_DIR to a \
-                 folder of yours with mode 0700"
+                "log in so that the system starts a user session (loginctl lists it), or set XDG_RUNTIME_DIR to a \
+                 folder that you own and that has mode 0700"
                     .into()
             }
             Self::NotPrivate { folder } => {
-                format!("make it yours alone with `chmod 700 {}`", folder.display())
+                format!(
+                    "check that you own it, then close it to other users with `chmod 700 {}`",
+                    folder.display()
+                )
             }
-            Self::NoSession(_) => "`slipway status` shows what runs".into(),
+            Self::NoSession(_) => "`slipway status` shows the sessions".into(),
             Self::TimedOut { id, .. } => {
-                format!("look at `slipway logs {id}`; if it hangs, end its process, and the helper cleans up")
+                format!(
+                    "look at `slipway logs {id}`; if the session hangs, end its process, and the helper cleans up after it"
+                )
             }
-            Self::Version { .. } => "end the session with the version of Slipway that started it".into(),
-            Self::Unexpected { .. } => "use the same version of Slipway for the session and for this".into(),
+            Self::Version { .. } => "end the session with the version of Slipway that started it, then connect again".into(),
+            Self::Unexpected { .. } => "use the same version of Slipway for the session and for this program".into(),
             Self::Refused(problem) => problem.remedy.clone(),
             Self::Io { path, .. } => {
                 format!(
-                    "check that {} is yours and that its disk has room",
+                    "check that you own {} and that its disk has free space",
                     path.display()
                 )
             }

@@ -1,4 +1,4 @@
-//! File lock: a lock of the kernel's on a file of the runtime folder, which ends with the process, however that ends.
+//! File lock: a kernel lock on a file in the runtime folder. It ends with the process, even if that is killed.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 use crate::folder::RuntimeFolder;
 
-/// A lock that this process has. Its file is removed when this is dropped.
+/// A lock that this process holds. Its file is removed when this is dropped.
 #[derive(Debug)]
 pub struct FileLock {
     path: PathBuf,
@@ -33,10 +33,10 @@ impl RuntimeFolder {
 }
 
 impl FileLock {
-    /// Takes the lock, or gives the file that another process has locked.
+    /// Takes the lock, or returns the file that another process has locked.
     pub(crate) fn take(path: &Path) -> io::Result<Result<Self, File>> {
         loop {
-            // Closed on exec, so that no process which this one starts keeps the lock.
+            // The standard library opens files with O_CLOEXEC, so no child process keeps the lock.
             let file = OpenOptions::new()
                 .read(true)
                 .write(true)
@@ -49,7 +49,7 @@ impl FileLock {
                 Err(TryLockError::WouldBlock) => return Ok(Err(file)),
                 Err(TryLockError::Error(error)) => return Err(error),
             }
-            // Whoever had it may have removed the file between our opening and our locking it.
+            // The previous holder may have removed the file between open and lock.
             if is_at(&file, path)? {
                 return Ok(Ok(Self {
                     path: path.to_owned(),
@@ -67,13 +67,13 @@ impl FileLock {
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        // Before it is unlocked: afterwards it may be another's.
+        // Removed before the unlock: after it, the file may belong to another process.
         if let Err(error) = fs::remove_file(&self.path) {
-            tracing::debug!(path = %self.path.display(), %error, "a lock's file stays behind");
+            tracing::debug!(path = %self.path.display(), %error, "failed to remove a lock file");
         }
-        // Closing is not enough: a process that is just being started has a copy of the descriptor until it calls exec.
+        // Closing is not enough: a child process has a copy of the descriptor until it calls exec.
         if let Err(error) = self.file.unlock() {
-            tracing::debug!(path = %self.path.display(), %error, "a lock is kept until its descriptor is closed");
+            tracing::debug!(path = %self.path.display(), %error, "failed to unlock a file; its lock ends when the descriptor is closed");
         }
     }
 }
@@ -92,12 +92,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lock_is_taken_once_and_free_again_after() {
+    fn a_lock_is_taken_once_and_free_afterwards() {
         let dir = tempfile::tempdir().unwrap();
         let folder = RuntimeFolder::at(dir.path().join("slipway")).unwrap();
         let first = folder.lock("desktop.lock").unwrap().unwrap();
         assert!(folder.lock("desktop.lock").unwrap().is_none());
-        // What a process that is being started has.
+        // A copy of the descriptor, as a child process has it.
         let copy = first.file.try_clone().unwrap();
         drop(first);
         assert!(folder.lock("desktop.lock").unwrap().is_some());

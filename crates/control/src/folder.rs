@@ -1,4 +1,4 @@
-//! Runtime folder: where the sockets of sessions are found.
+//! Runtime folder, which has the sockets of sessions.
 
 use std::env;
 use std::fs;
@@ -13,19 +13,19 @@ use crate::error::Error;
 
 const SOCKET_ENDING: &str = "sock";
 
-/// The folder of the sockets: this user's own, gone when the login ends.
+/// The folder of the sockets. Only this user can access it, and it is removed when the login ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuntimeFolder {
     path: PathBuf,
 }
 
 impl RuntimeFolder {
-    /// This user's folder: `$XDG_RUNTIME_DIR/slipway`, else `/run/user/UID/slipway`. A folder that others may
-    /// write, like /tmp, is never taken: whoever came first could play the session. Created (0700) if it is
-    /// missing.
+    /// Opens this user's folder: `$XDG_RUNTIME_DIR/slipway`, else `/run/user/UID/slipway`. It is created (0700) if it is
+    /// missing. A folder that other users may write, such as /tmp, is never used: another user could create the socket
+    /// first.
     ///
     /// # Errors
-    /// [`Error::NoRuntimeFolder`] if there is neither; [`Error::NotPrivate`], [`Error::Io`] as for
+    /// [`Error::NoRuntimeFolder`] if neither exists; [`Error::NotPrivate`], [`Error::Io`] as for
     /// [`RuntimeFolder::at`].
     pub fn of_user() -> Result<Self, Error> {
         let named = env::var_os("XDG_RUNTIME_DIR")
@@ -42,10 +42,10 @@ impl RuntimeFolder {
         }
     }
 
-    /// The folder `path`, created (0700) if it is missing.
+    /// Opens the folder `path`; creates it (0700) if it is missing.
     ///
     /// # Errors
-    /// [`Error::NotPrivate`] if it is another's or open to others, [`Error::Io`] if it cannot be made.
+    /// [`Error::NotPrivate`] if another user owns or can enter it, [`Error::Io`] if it cannot be made.
     pub fn at(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let folder = Self { path: path.into() };
         folder.ensure()?;
@@ -57,12 +57,12 @@ impl RuntimeFolder {
         &self.path
     }
 
-    /// The socket of a session, whether or not it exists.
+    /// Returns the path of a session's socket, whether or not it exists.
     pub fn socket(&self, id: &SessionId) -> PathBuf {
         self.path.join(format!("{id}.{SOCKET_ENDING}"))
     }
 
-    /// Where a session's socket is made before it listens: a name that nobody takes for a session's.
+    /// Returns the path at which a session's socket is made before it listens. Clients ignore this name.
     pub(crate) fn unfinished_socket(&self, id: &SessionId) -> PathBuf {
         self.path.join(format!(".{id}"))
     }
@@ -78,7 +78,7 @@ impl RuntimeFolder {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
             Ok(()) | Err(_) => {}
         }
-        // Of the path itself, not of what a link there points to: a link could be turned elsewhere later.
+        // Links are not followed, because the target of a link can change later.
         let found = fs::symlink_metadata(&self.path).map_err(failed)?;
         if !found.is_dir() || found.uid() != geteuid().as_raw() || found.mode() & 0o077 != 0 {
             return Err(Error::NotPrivate {
@@ -88,7 +88,7 @@ impl RuntimeFolder {
         Ok(())
     }
 
-    /// Every id that has a socket, living or stale, in order.
+    /// Returns every id that has a socket, served or stale, sorted.
     pub(crate) fn ids(&self) -> Result<Vec<SessionId>, Error> {
         let failed = |source| Error::Io {
             action: "read",
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_a_runtime_dir_the_login_folder_is_taken_and_nothing_else() {
+    fn without_a_runtime_dir_only_the_login_folder_is_used() {
         let login = tempfile::tempdir().unwrap();
         let folder = RuntimeFolder::in_runtime_dir(None, login.path().to_owned()).unwrap();
         assert_eq!(folder.path(), login.path().join("slipway"));

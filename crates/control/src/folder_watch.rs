@@ -1,4 +1,4 @@
-//! When the files in a folder change.
+//! Watch for changes of the files in a folder.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
@@ -10,8 +10,8 @@ use tokio::io::unix::AsyncFd;
 
 use crate::error::Error;
 
-/// Tells when files come to a folder, go from it or are written: how sessions are found, and what a program
-/// that shows profiles waits for. Says that something changed, not what; who is told looks at the folder.
+/// A watch on a folder: reports that a file was created, written, moved or deleted, but not which one. Used to find
+/// sessions and changed profiles.
 pub struct FolderWatch {
     events: AsyncFd<PollableInotify>,
 }
@@ -25,10 +25,10 @@ impl AsRawFd for PollableInotify {
 }
 
 impl FolderWatch {
-    /// Begins to watch. Every change from here on is told.
+    /// Starts to watch. Every change from here on is reported.
     ///
     /// # Errors
-    /// [`Error::Io`] if there is no such folder, or it cannot be watched.
+    /// [`Error::Io`] if the folder does not exist or cannot be watched.
     pub fn start(folder: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Io {
             action: "watched",
@@ -51,11 +51,10 @@ impl FolderWatch {
         })
     }
 
-    /// Waits for a change; false if the folder itself is gone, so that nothing will be told any more. Cancel
-    /// safe.
+    /// Waits for a change; false if the folder itself is gone, so that no more changes will be reported. Cancel safe.
     ///
     /// # Errors
-    /// What the system said.
+    /// The system's error.
     pub async fn changed(&self) -> io::Result<bool> {
         loop {
             let mut ready = self.events.readable().await?;
@@ -74,7 +73,7 @@ impl FolderWatch {
 
 #[expect(
     unsafe_code,
-    reason = "tokio takes a descriptor only on the promise that it stays the same"
+    reason = "tokio requires the promise that the descriptor stays the same"
 )]
 fn pollable(inotify: Inotify) -> io::Result<AsyncFd<PollableInotify>> {
     // SAFETY: the descriptor belongs to the `Inotify`, which keeps it open and never changes it, and which

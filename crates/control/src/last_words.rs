@@ -1,7 +1,6 @@
-//! What a session that ended by itself leaves behind to be read: why it ended, and the end of its log.
+//! Last words: the last status and the end of the log of a session that ended by itself.
 //!
-//! One file each in the runtime folder, which nothing acts on: whoever looks after a session of the background, and finds
-//! it gone, is told why.
+//! Each is a file in the runtime folder. They let the user of a background session find out later why it ended.
 
 use std::cmp::Reverse;
 use std::fs::{self, OpenOptions};
@@ -16,26 +15,26 @@ use crate::error::Error;
 use crate::folder::RuntimeFolder;
 
 const ENDING: &str = "ended";
-/// Of how many sessions they are kept.
+/// Number of sessions whose last words are kept.
 const MAX_KEPT: usize = 4;
-/// How many lines of the log are kept.
+/// Number of log lines that are kept.
 const MAX_LINES: usize = 500;
 
 /// The last words of a session that ended by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastWords {
-    /// Its last status; the failure in it is why it ended.
+    /// Its last status; `failure` is the reason of the end.
     pub status: SessionStatus,
     /// The last lines of its log.
     pub log: Vec<String>,
 }
 
 impl RuntimeFolder {
-    /// Keeps a session's last words in place of those of an earlier session of the same title; the oldest go when there
-    /// are too many.
+    /// Saves a session's last words, in place of those of an earlier session with the same title. The oldest are removed
+    /// when there are too many.
     ///
     /// # Errors
-    /// [`Error::Io`] if they cannot be written, [`Error::NotPrivate`] if the folder is not.
+    /// [`Error::Io`] if they cannot be written, [`Error::NotPrivate`] if other users can access the folder.
     pub fn keep_last_words(&self, mut words: LastWords) -> Result<(), Error> {
         self.ensure()?;
         self.forget_last_words(words.status.title());
@@ -58,18 +57,18 @@ impl RuntimeFolder {
             path: path.clone(),
             source,
         })?;
-        for (path, _oldest) in self.kept().into_iter().skip(MAX_KEPT) {
+        for (path, _) in self.kept().into_iter().skip(MAX_KEPT) {
             remove(&path);
         }
         Ok(())
     }
 
-    /// The last words that are kept, newest first. What cannot be read is not there.
+    /// Returns the last words that are kept, newest first. Files that cannot be read are left out.
     pub fn last_words(&self) -> Vec<LastWords> {
         self.kept().into_iter().map(|(_path, words)| words).collect()
     }
 
-    /// Forgets those of the sessions of this title, as when the next one has connected.
+    /// Removes the last words of sessions with this title.
     pub fn forget_last_words(&self, title: &str) {
         for (path, words) in self.kept() {
             if words.status.title() == title {
@@ -95,7 +94,7 @@ impl RuntimeFolder {
 
 fn remove(path: &PathBuf) {
     if let Err(error) = fs::remove_file(path) {
-        tracing::debug!(path = %path.display(), %error, "a session's last words stay");
+        tracing::debug!(path = %path.display(), %error, "failed to remove the last words of a session");
     }
 }
 
@@ -127,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_come_first_and_there_are_few() {
+    fn the_newest_come_first_and_the_oldest_are_removed() {
         let dir = tempfile::tempdir().unwrap();
         let folder = RuntimeFolder::at(dir.path().join("slipway")).unwrap();
         assert_eq!(folder.last_words(), []);
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn of_one_title_only_the_last_are_kept_until_they_are_forgotten() {
+    fn only_the_last_words_of_a_title_are_kept() {
         let dir = tempfile::tempdir().unwrap();
         let folder = RuntimeFolder::at(dir.path().join("slipway")).unwrap();
         folder.keep_last_words(words("shop-1", "shop", 1)).unwrap();
@@ -154,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_without_end_is_cut_at_its_beginning() {
+    fn a_long_log_is_cut_at_its_beginning() {
         let dir = tempfile::tempdir().unwrap();
         let folder = RuntimeFolder::at(dir.path().join("slipway")).unwrap();
         let mut long = words("s-1", "p", 1);

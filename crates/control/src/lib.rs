@@ -1,22 +1,21 @@
-//! Control sockets: how sessions are found, watched and steered.
+//! Control sockets, by which programs find, watch and control sessions.
 //!
-//! One session is one process, and each process serves one socket, `$XDG_RUNTIME_DIR/slipway/ID.sock`. The
-//! folder is the register: whoever wants to know what runs (the command line, the tray) reads it and asks
-//! every socket. Nothing has to be told about a session for it to be seen, and no process has to live for
-//! another to be steered.
+//! A session is a process that serves one socket, `$XDG_RUNTIME_DIR/slipway/ID.sock`. The folder is the register: the
+//! command line and the tray read it and ask every socket. So a session registers nowhere else, and no central process
+//! is needed.
 //!
 //! ```text
 //! session: Publisher -> Server -> socket -> Client, sessions(), Watcher :tray, command line
 //!          Handler   <- Server <- socket <- Client
 //! ```
 //!
-//! On the socket go lines of JSON, whose types are in [`slipway_control_api`]: a `Greeting` from the session, then a
+//! The socket carries lines of JSON, whose types are in [`slipway_control_api`]: a `Greeting` from the session, then a
 //! `Request` and its `Reply`s.
 //!
-//! What is told is data, and may hold words of others; whoever shows it has it made [`plain_text`].
+//! Replies may contain text from a cluster or a file. A program that shows them escapes them with [`plain_text`].
 //!
-//! This crate does the I/O and keeps the register. It knows no cluster, no tunnel and no window; what a state or a
-//! problem means is the session's business.
+//! This crate does the I/O and keeps the register. It knows no cluster, no tunnel and no window, and does not
+//! interpret states and problems.
 
 mod claim;
 mod client;

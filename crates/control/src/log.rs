@@ -1,4 +1,4 @@
-//! The lines that a session keeps for whoever asks.
+//! Ring of a session's last log lines.
 
 use std::collections::VecDeque;
 use std::io;
@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::broadcast;
 
-/// How many lines are kept.
+/// Number of lines that are kept.
 const MAX_LINES: usize = 2_000;
 /// Longest line that is kept, in bytes; the rest is cut.
 const MAX_LINE: usize = 8 * 1024;
-/// How many new lines a follower may be behind before it misses some.
+/// Number of new lines that a follower may be behind before it misses some.
 const FOLLOW_QUEUE: usize = 256;
 
 /// The last lines of a session's log. Clones are the same ring.
@@ -43,7 +43,7 @@ impl LogRing {
         }
     }
 
-    /// Adds a line; the oldest goes when there are too many.
+    /// Adds a line; removes the oldest when there are too many.
     pub fn push(&self, line: impl Into<String>) {
         let mut line = line.into();
         if line.len() > MAX_LINE {
@@ -58,12 +58,11 @@ impl LogRing {
             ring.lines.pop_front();
         }
         ring.lines.push_back(line.clone());
-        // Nobody following is no failure.
+        // The send fails only without followers.
         let _ = ring.followers.send(line);
     }
 
-    /// Takes what a program writes, for instance a `tracing_subscriber` (`with_writer(move ||
-    /// ring.writer())`).
+    /// Returns a writer, for instance for a `tracing_subscriber` (`with_writer(move || ring.writer())`).
     pub fn writer(&self) -> LogWriter {
         LogWriter {
             ring: self.clone(),
@@ -71,20 +70,20 @@ impl LogRing {
         }
     }
 
-    /// The lines so far.
+    /// Returns the lines so far.
     pub fn lines(&self) -> Vec<String> {
         let ring = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         ring.lines.iter().cloned().collect()
     }
 
-    /// The lines so far and every one after, none twice and none between lost.
+    /// Returns the lines so far and a receiver of all later ones, without gap or overlap.
     pub(crate) fn follow(&self) -> (Vec<String>, broadcast::Receiver<String>) {
         let ring = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         (ring.lines.iter().cloned().collect(), ring.followers.subscribe())
     }
 }
 
-/// Cuts what is written to it into lines of a [`LogRing`].
+/// A writer that splits bytes into lines of a [`LogRing`].
 #[derive(Debug)]
 pub struct LogWriter {
     ring: LogRing,
@@ -144,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_becomes_lines() {
+    fn written_bytes_become_lines() {
         let ring = LogRing::new();
         let mut writer = ring.writer();
         writer.write_all(b"one\ntwo\nth").unwrap();

@@ -1,4 +1,4 @@
-//! Ring of names: what programs asked for lately, kept for whoever asks later why something failed.
+//! Ring of the names that programs asked for recently.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use slipway_control_api::NameEvent;
 use tokio::sync::broadcast;
 
-/// How many names are kept.
+/// Number of names that are kept.
 const KEPT: usize = 500;
-/// How many names a follower may be behind before it misses some.
+/// Number of names that a follower may be behind before it misses some.
 const QUEUE: usize = 256;
 
 /// The last names that programs asked for. Clones are the same ring.
@@ -29,30 +29,30 @@ impl NameRing {
         })))
     }
 
-    /// Keeps a name and tells followers of it. The oldest goes when there are too many.
+    /// Keeps a name and sends it to followers. Removes the oldest when there are too many.
     pub(crate) fn push(&self, event: NameEvent) {
         let mut ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if ring.kept.len() == KEPT {
             ring.kept.pop_front();
         }
         ring.kept.push_back(event.clone());
-        // Nobody following is no failure.
+        // The send fails only without followers.
         let _ = ring.followers.send(event);
     }
 
-    /// Tells followers of a name that is kept already.
+    /// Sends a name that is kept already to followers.
     pub(crate) fn repeat(&self, event: NameEvent) {
         let ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = ring.followers.send(event);
     }
 
-    /// Whether anybody follows.
+    /// Whether there are followers.
     pub(crate) fn is_followed(&self) -> bool {
         let ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         ring.followers.receiver_count() > 0
     }
 
-    /// The names so far and every one after, none twice and none between lost.
+    /// Returns the names so far and a receiver of all later ones, without gap or overlap.
     pub(crate) fn follow(&self) -> (Vec<NameEvent>, broadcast::Receiver<NameEvent>) {
         let ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         (ring.kept.iter().cloned().collect(), ring.followers.subscribe())

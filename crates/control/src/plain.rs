@@ -1,7 +1,7 @@
-//! Text of others, fit to be shown: whatever comes from a cluster, a kubeconfig or a file says only what can be read.
+//! Escaping of text from a cluster, a kubeconfig or a file, before it is shown.
 //!
-//! Every text for a terminal or the tray goes through here last, whoever wrote it. What steers a terminal (ECMA-48), or
-//! changes the order in which text is read (UAX #9), is shown as its code, as in `\u{1b}`.
+//! Every text for a terminal or the tray is escaped here last. Characters that control a terminal (ECMA-48) or change
+//! the reading order (UAX #9) are shown as their code, as in `\u{1b}`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +10,7 @@ use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 
-/// Text of several lines: newlines and tabs stay.
+/// Escapes text of several lines: newlines and tabs stay.
 #[must_use]
 pub fn plain_text(text: &str) -> Cow<'_, str> {
     escaped(text, |character| {
@@ -18,13 +18,13 @@ pub fn plain_text(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// JSON with escapes in the place of such characters, which means the same (RFC 8259 section 7). It has C0 escaped already.
+/// Escapes such characters in JSON, which keeps its meaning (RFC 8259 section 7). C0 must be escaped already.
 #[must_use]
 pub fn plain_json(json: &str) -> String {
     let mut shown = String::with_capacity(json.len());
     for character in json.chars() {
         if steers(character) && character != '\n' {
-            // All of them have four digits at most.
+            // Each code has at most four digits.
             shown.push_str(&format!("\\u{:04x}", u32::from(character)));
         } else {
             shown.push(character);
@@ -33,13 +33,13 @@ pub fn plain_json(json: &str) -> String {
     shown
 }
 
-/// Text that is to stay in its line: in a cell of a table, in a menu.
+/// Escapes text of one line, as for a cell of a table or a menu: newlines and tabs are escaped too.
 #[must_use]
 pub fn plain_line(text: &str) -> Cow<'_, str> {
     escaped(text, steers)
 }
 
-/// The fields of a log's line. `tracing_subscriber` itself escapes messages only, not fields.
+/// Formatter that escapes the fields of a log line. `tracing_subscriber` itself escapes only messages.
 #[derive(Debug, Default)]
 pub struct PlainFields(DefaultFields);
 
@@ -51,7 +51,7 @@ impl<'writer> FormatFields<'writer> for PlainFields {
     }
 }
 
-/// Control characters (C0, DEL, C1), and those that turn text round.
+/// Whether the character is a control character (C0, DEL, C1) or changes the reading order.
 fn steers(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -84,7 +84,7 @@ mod tests {
     const CLIPBOARD: &str = "\u{1b}]52;c;ZXZpbA==\u{7}";
 
     #[test]
-    fn what_steers_a_terminal_is_shown_as_its_code() {
+    fn terminal_control_characters_are_escaped() {
         assert_eq!(plain_text(CLIPBOARD), r"\u{1b}]52;c;ZXZpbA==\u{7}");
         assert_eq!(
             plain_text("a\r\u{8}b\u{7f}\u{9b}2J"),
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_turns_text_round_is_shown_as_its_code() {
+    fn characters_that_reorder_text_are_escaped() {
         for code in [0x61c, 0x200e, 0x200f, 0x202a, 0x202e, 0x2066, 0x2069] {
             let character = char::from_u32(code).unwrap();
             assert_eq!(plain_text(&character.to_string()), format!("\\u{{{code:x}}}"));
@@ -101,14 +101,14 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_read_stays_as_it_is() {
+    fn readable_text_is_not_changed() {
         let text = "Größe\tнет שלום \u{1f600}\n";
         assert!(matches!(plain_text(text), Cow::Borrowed(same) if same == text));
         assert_eq!(plain_line("a\n\tb"), r"a\u{a}\u{9}b");
     }
 
     #[test]
-    fn json_means_the_same_and_steers_nothing() {
+    fn escaped_json_keeps_its_meaning() {
         let value = serde_json::json!({"cause": format!("{CLIPBOARD}\u{9b}2J\u{7f}\u{202e}\n"), "Größe": 1});
         let json = serde_json::to_string_pretty(&value).unwrap();
         assert!(json.contains('\u{9b}'), "serde_json leaves it as it is");
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_of_the_log_cannot_steer_either() {
+    fn fields_of_the_log_are_escaped() {
         let log = Arc::new(Mutex::new(Vec::new()));
         let written = Arc::clone(&log);
         let lines = tracing_subscriber::fmt::layer()
@@ -127,7 +127,7 @@ mod tests {
             .with_writer(move || Shared(Arc::clone(&written)));
         tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), || {
             let span = tracing::info_span!("asking", server = %CLIPBOARD);
-            let _asking = span.enter();
+            let _guard = span.enter();
             tracing::info!(error = %CLIPBOARD, "refused with {CLIPBOARD}\r");
         });
         let log = String::from_utf8(log.lock().unwrap().clone()).unwrap();
@@ -149,7 +149,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_that_steers_comes_out(text: String, some in "[\\x00-\\x1f\\x7f-\\u{9f}\\u{2060}-\\u{2070} a]*") {
+        fn no_control_character_is_left(text: String, some in "[\\x00-\\x1f\\x7f-\\u{9f}\\u{2060}-\\u{2070} a]*") {
             let text = text + &some;
             let plain = plain_text(&text);
             prop_assert!(!plain.chars().any(|c| c.is_control() && c != '\n' && c != '\t'));

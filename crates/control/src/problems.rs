@@ -1,7 +1,7 @@
-//! Problem sources: who says that something is wrong, each with a list of its own.
+//! Problem sources: the parts of a session that report problems.
 //!
-//! Several parts of a session find things wrong independently of each other. Each has a [`ProblemSource`]; the status
-//! shows the problems of all of them, in the order in which the sources were created.
+//! Several parts of a session find problems independently of each other. Each has a [`ProblemSource`]; the status shows
+//! the problems of all sources, in the order in which the sources were created.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ pub(crate) struct Problems {
     raised: BTreeMap<u64, Vec<Problem>>,
 }
 
-/// One owner of problems in a session's status. Dropping it withdraws what it raised.
+/// An owner of problems in a session's status. Dropping it withdraws its problems.
 #[derive(Debug)]
 pub struct ProblemSource {
     number: u64,
@@ -38,12 +38,12 @@ impl ProblemSource {
         }
     }
 
-    /// Replaces what this source has raised. Watchers are not woken where nothing changes.
+    /// Replaces the problems of this source. Watchers are woken only if something changes.
     pub fn set(&self, raised: impl IntoIterator<Item = Problem>) {
         let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
         problems.raised.insert(self.number, raised.into_iter().collect());
         let all: Vec<Problem> = problems.raised.values().flatten().cloned().collect();
-        // Under the lock, so that of two changes at one time the later one is what the status keeps.
+        // Under the lock, so that the status keeps the later one of two changes at the same time.
         self.status.send_if_modified(|status| {
             let changed = status.problems != all;
             status.problems = all;
@@ -51,7 +51,7 @@ impl ProblemSource {
         });
     }
 
-    /// Withdraws what this source has raised.
+    /// Withdraws the problems of this source.
     pub fn clear(&self) {
         self.set([]);
     }
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_that_passes_leaves_those_of_other_sources() {
+    fn a_cleared_source_leaves_the_problems_of_others() {
         let publisher = publisher();
         let (helper, ranges) = (publisher.problem_source(), publisher.problem_source());
         ranges.set([problem("range-not-routed")]);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_problems_again_wake_nobody() {
+    fn the_same_problems_again_wake_no_watcher() {
         let publisher = publisher();
         let source = publisher.problem_source();
         source.set([problem("a")]);

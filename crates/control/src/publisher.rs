@@ -1,4 +1,4 @@
-//! Publisher: where a session puts what its clients see.
+//! Publisher of a session's status, names and log to its clients.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +10,7 @@ use crate::log::LogRing;
 use crate::names::NameRing;
 use crate::problems::{ProblemSource, Problems};
 
-/// What a session says: the way in for everything that clients see. Clones publish for the same session.
+/// Publisher of everything that clients of a session see. Clones publish for the same session.
 #[derive(Clone, Debug)]
 pub struct Publisher {
     status: Arc<watch::Sender<SessionStatus>>,
@@ -20,8 +20,8 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// A publisher whose first status is `initial`. Only [`Server::bind`](crate::Server::bind) makes one that clients
-    /// can reach.
+    /// A publisher with the first status `initial`. Clients can reach only one that
+    /// [`Server::bind`](crate::Server::bind) makes.
     pub fn new(initial: SessionStatus, logs: LogRing) -> Self {
         Self {
             status: Arc::new(watch::Sender::new(initial)),
@@ -31,8 +31,8 @@ impl Publisher {
         }
     }
 
-    /// Changes the status, except for its problems, which belong to their sources. Entering another state sets `since`.
-    /// Watchers see a change, never a half of it; they are not woken when nothing changed.
+    /// Changes the status, except for its problems, which belong to their sources. Another state sets `since`. Watchers
+    /// see the whole change at once, and are woken only if something changed.
     pub fn update(&self, change: impl FnOnce(&mut SessionStatus)) {
         self.status.send_if_modified(|status| {
             let before = status.clone();
@@ -44,12 +44,12 @@ impl Publisher {
         });
     }
 
-    /// A new source of problems, after those that there are.
+    /// Creates a source of problems, which are listed after those of earlier sources.
     pub fn problem_source(&self) -> ProblemSource {
         ProblemSource::new(Arc::clone(&self.problems), Arc::clone(&self.status))
     }
 
-    /// Enters a state; what was being done (`step`) is over with the one before.
+    /// Enters a state, and clears the `step` of the state before.
     pub fn enter(&self, state: State) {
         self.update(|status| {
             status.state = state;
@@ -57,27 +57,27 @@ impl Publisher {
         });
     }
 
-    /// The status as it changes, for whoever runs in this process.
+    /// Subscribes to the status, within this process.
     pub fn watch(&self) -> watch::Receiver<SessionStatus> {
         self.status.subscribe()
     }
 
-    /// The status as it is.
+    /// Returns the present status.
     pub fn status(&self) -> SessionStatus {
         self.status.borrow().clone()
     }
 
-    /// Whether anybody watches names now: those that are answered from memory come by the thousand.
+    /// Whether a client watches names now. Names that are answered from the cache are too many to publish otherwise.
     pub fn names_are_watched(&self) -> bool {
         self.names.is_followed()
     }
 
-    /// Keeps a name that was asked for, and tells watchers of it.
+    /// Keeps a name that was asked for, and sends it to watchers.
     pub fn name(&self, event: NameEvent) {
         self.names.push(event);
     }
 
-    /// Tells watchers of a name that was answered from memory. Its first answer is kept already.
+    /// Sends a name that was answered from the cache to watchers. Its first answer is kept already.
     pub fn name_again(&self, event: NameEvent) {
         self.names.repeat(event);
     }
@@ -87,7 +87,7 @@ impl Publisher {
         &self.logs
     }
 
-    /// The names that are kept, and those to come.
+    /// Returns the names that are kept, and a receiver of new ones.
     pub(crate) fn follow_names(&self) -> (Vec<NameEvent>, broadcast::Receiver<NameEvent>) {
         self.names.follow()
     }

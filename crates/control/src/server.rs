@@ -1,4 +1,4 @@
-//! The session's end of the socket.
+//! Server of a session's control socket.
 
 use std::fs;
 use std::io;
@@ -24,31 +24,30 @@ use crate::log::LogRing;
 use crate::publisher::Publisher;
 use crate::wire::{BadLine, Lines, MAX_LINE_BYTES};
 
-/// How many clients are served at once. A tray, a window and a handful of terminals are usual.
+/// Number of clients at once. A tray, a window and a few terminals are usual.
 const MAX_CLIENTS: usize = 64;
-/// How long a connected client may stay without asking anything.
+/// How long a client may stay connected without a request.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 /// How long the session may take to explain a name.
 const EXPLAIN_LIMIT: Duration = Duration::from_secs(15);
-/// How long the clients are given to read the last status.
+/// How long clients may take to read the last status.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
-/// How long to wait after `accept` failed, so that a lack of descriptors does not become a busy loop.
+/// Pause after a failed `accept`, so that a lack of descriptors does not cause a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a session does when it is asked to.
+/// Actions of a session at a client's request.
 pub trait Handler: Send + Sync + 'static {
-    /// Begin to end. Returns at once; the state tells the rest. May be called again while it ends.
+    /// Starts to end the session, and returns at once; the status shows the progress. May be called again meanwhile.
     fn disconnect(&self);
 
-    /// Why a name answers as it does.
+    /// Explains the answer for a name.
     fn explain(&self, name: &str) -> impl Future<Output = Explanation> + Send;
 
-    /// Answers a DNS question of another session; `None` where this session's cluster has not got the name.
+    /// Answers a DNS question of another session; `None` if this session's cluster does not have the name.
     fn answer(&self, query: Vec<u8>) -> impl Future<Output = Option<Vec<u8>>> + Send;
 }
 
-/// A session's socket. It lasts as long as this value; dropping it ends every connection and removes the
-/// file.
+/// A session's socket. Dropping it ends every connection and removes the file.
 #[derive(Debug)]
 pub struct Server {
     end: CancellationToken,
@@ -57,11 +56,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves the session that `initial` describes. The socket appears when it already listens, so that
-    /// nobody takes it for a stale one.
+    /// Serves the session that `initial` describes. The socket gets its name after it listens, so that no client takes it
+    /// for a stale one.
     ///
     /// # Errors
-    /// [`Error::Io`] if the socket cannot be made, [`Error::NotPrivate`] if its folder is not.
+    /// [`Error::Io`] if the socket cannot be made, [`Error::NotPrivate`] if other users can access its folder.
     pub fn bind(
         folder: &RuntimeFolder,
         initial: SessionStatus,
@@ -87,7 +86,7 @@ impl Server {
     pub async fn end(mut self) {
         self.file.remove();
         self.end.cancel();
-        // Bounded inside: the accepting task ends its clients after FAREWELL_LIMIT.
+        // Has a limit: the accepting task ends its clients after FAREWELL_LIMIT.
         let _ = (&mut self.accepting).await;
     }
 }
@@ -108,7 +107,7 @@ impl SocketFile {
     fn remove(&self) {
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(path = %self.path.display(), %error, "the control socket stays behind");
+                tracing::warn!(path = %self.path.display(), %error, "failed to remove the control socket");
             }
             Ok(()) | Err(_) => {}
         }
@@ -133,7 +132,7 @@ fn listen(folder: &RuntimeFolder, id: &SessionId) -> Result<(UnixListener, Socke
     };
     let listener = UnixListener::bind(&file.path).map_err(failed)?;
     fs::set_permissions(&file.path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
-    // link(2) rather than rename(2): it does not take the name from a session that has it.
+    // link(2), because rename(2) would replace the socket of another session with this id.
     fs::hard_link(&file.path, &path).map_err(failed)?;
     file.remove();
     file.path = path.clone();
@@ -158,9 +157,9 @@ async fn accept<H: Handler>(listener: UnixListener, service: Arc<Service<H>>) {
                     let service = Arc::clone(&service);
                     clients.spawn(async move { service.serve(Lines::new(stream)).await });
                 }
-                Ok(_) => tracing::warn!("a client of the control socket was turned away"),
+                Ok(_) => tracing::warn!("refused a client of the control socket: too many clients, or another user"),
                 Err(error) => {
-                    tracing::warn!(%error, "the control socket could not accept");
+                    tracing::warn!(%error, "failed to accept a client of the control socket");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
@@ -171,8 +170,7 @@ async fn accept<H: Handler>(listener: UnixListener, service: Arc<Service<H>>) {
     let _ = timeout(FAREWELL_LIMIT, farewell).await;
 }
 
-/// Whether the other side is this user. The folder's mode says the same; this holds also where a mode is
-/// wrong.
+/// Whether the peer is this user. The folder's mode ensures this too, unless the mode is wrong.
 fn is_ours(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| is_this_user(peer.uid()))
 }
@@ -191,8 +189,7 @@ impl<H: Handler> Service<H> {
         lines.write(&greeting).await?;
         loop {
             let request = tokio::select! {
-                // What is already asked is answered, also at the end: the watch of who asked to disconnect
-                // is.
+                // Requests that have arrived are answered also at the end, such as the watch after a disconnect.
                 biased;
                 request = timeout(REQUEST_LIMIT, lines.read()) => request,
                 () = self.end.cancelled() => return Ok(()),
@@ -205,7 +202,7 @@ impl<H: Handler> Service<H> {
                     continue;
                 }
                 Ok(Err(BadLine::TooLong)) => {
-                    // What follows in the stream is the rest of that line: there is no way on.
+                    // The rest of that line follows in the stream, so the connection cannot continue.
                     return lines.write(&Reply::Error(line_too_long())).await;
                 }
                 Ok(Err(BadLine::Io(error))) => return Err(error),
@@ -256,10 +253,10 @@ impl<H: Handler> Service<H> {
             Err(_) => Reply::Error(Problem::new(
                 "control-explain-timed-out",
                 format!(
-                    "The cluster did not answer about {name} within {} s.",
+                    "The cluster did not answer for {name} within {} s.",
                     EXPLAIN_LIMIT.as_secs()
                 ),
-                "Look at `slipway status`; if the session reconnects, ask again when it is connected.",
+                "Check `slipway status`. If the session is reconnecting, try again when it is connected.",
             )),
         }
     }
@@ -273,7 +270,7 @@ impl<H: Handler> Service<H> {
     }
 
     async fn watch(&self, mut lines: Lines, subscription: Subscription) -> io::Result<()> {
-        // Without a receiver nobody watches names, and the session does not even make events of them.
+        // The session makes events of cached names only while there is a receiver.
         let mut names = match subscription.names {
             WatchedNames::None => None,
             WatchedNames::Failed | WatchedNames::All => Some(self.publisher.follow_names().1),
@@ -283,7 +280,7 @@ impl<H: Handler> Service<H> {
         let mut last = None;
         loop {
             let reply = tokio::select! {
-                // The state first: it is what a watcher acts on.
+                // The status first, because watchers act on it.
                 biased;
                 Ok(()) = status.changed() => {
                     let mut now = status.borrow_and_update().clone();
@@ -309,7 +306,7 @@ impl<H: Handler> Service<H> {
         }
     }
 
-    /// Tells what comes in, as far as `reply` makes something of it, until either side closes.
+    /// Sends a reply for each new item for which `reply` returns one, until either side closes.
     async fn follow<T: Clone>(
         &self,
         mut lines: Lines,
@@ -333,7 +330,7 @@ impl<H: Handler> Service<H> {
     }
 }
 
-/// The next name for one who watches them; never for others. Cancel safe.
+/// Waits for the next name; forever if `names` is `None`. Cancel safe.
 async fn next_name(
     names: &mut Option<broadcast::Receiver<NameEvent>>,
 ) -> Result<NameEvent, broadcast::error::RecvError> {
@@ -347,15 +344,15 @@ fn unknown_command(line: &str) -> Problem {
     Problem::new(
         "control-unknown-command",
         format!("The session does not know the command {line}."),
-        "Use the same version of Slipway for the session and for this.",
+        "Use the same version of Slipway for the session and for this program.",
     )
 }
 
 fn line_too_long() -> Problem {
     Problem::new(
         "control-line-too-long",
-        format!("A line of more than {MAX_LINE_BYTES} bytes was sent."),
-        "Send one command a line.",
+        format!("The client sent a line of more than {MAX_LINE_BYTES} bytes."),
+        "Send one command per line.",
     )
 }
 

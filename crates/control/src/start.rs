@@ -1,17 +1,17 @@
-//! Start of a session: the id and the first status that this process gives it.
+//! Id and first status of a session.
 
 use jiff::Timestamp;
 use slipway_control_api::{SessionId, SessionStatus};
 use slipway_profile::Method;
 
-/// A new id that begins like `name` (a profile or a context) and that no other session has.
+/// Returns a new, unique id that begins like `name` (a profile or a context).
 pub fn fresh_id(name: &str) -> SessionId {
     let (random, _) = uuid::Uuid::new_v4().as_u64_pair();
-    // The upper half: further down lie the bits that every version 4 UUID has alike (RFC 9562, 5.4).
+    // The upper half, because the lower one has the fixed bits of a version 4 UUID (RFC 9562, 5.4).
     SessionId::new(name, u32::try_from(random >> 32).unwrap_or_default())
 }
 
-/// The status of a session that begins now, in this process.
+/// Returns the status of a session that begins now, in this process.
 pub fn status_of_this_process(id: SessionId, profile: Option<String>, method: Method) -> SessionStatus {
     SessionStatus::preparing(id, profile, method, std::process::id(), Timestamp::now())
 }

@@ -1,4 +1,4 @@
-//! Every session at once, as it changes.
+//! Watcher of all sessions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -14,24 +14,24 @@ use crate::error::Error;
 use crate::folder::RuntimeFolder;
 use crate::folder_watch::FolderWatch;
 
-/// How many snapshots and names may wait for a slow reader before the watcher waits too.
+/// Number of snapshots and names that may wait for a slow reader before the watcher waits too.
 const QUEUE: usize = 64;
-/// How long after a session was lost, or the folder could not be watched, it is looked at again.
+/// Pause before the next attempt after a session was lost, or the folder could not be watched.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Every session at one moment.
+/// All sessions at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The sessions that run.
     pub sessions: BTreeMap<SessionId, SessionStatus>,
-    /// Those that went away since the snapshot before, each with the last it said. If that is not
-    /// [`State::Ended`](slipway_control_api::State::Ended), its process died without a word.
+    /// Sessions that are gone since the last snapshot, each with its last status. If that is not
+    /// [`State::Ended`](slipway_control_api::State::Ended), the process died.
     pub gone: Vec<SessionStatus>,
-    /// Names that were asked for since the snapshot before.
+    /// Names that were asked for since the last snapshot.
     pub names: Vec<(SessionId, NameEvent)>,
 }
 
-/// Watches the folder and every session in it. Dropping it ends the watching and no session.
+/// Watches the folder and every session in it. Dropping it ends no session.
 #[derive(Debug)]
 pub struct Watcher {
     snapshots: mpsc::Receiver<Snapshot>,
@@ -39,7 +39,8 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Begins to watch what the subscription names. The first snapshot comes when every session that runs has answered or been given up.
+    /// Starts to watch with this subscription. The first snapshot comes when every running session has answered or failed
+    /// to.
     ///
     /// # Errors
     /// [`Error::Io`] if the folder cannot be watched.
@@ -54,7 +55,7 @@ impl Watcher {
         })
     }
 
-    /// The next snapshot: one for each change, none left out. Cancel safe.
+    /// Waits for the next snapshot; there is one for each change. Cancel safe.
     pub async fn next(&mut self) -> Option<Snapshot> {
         self.snapshots.recv().await
     }
@@ -66,7 +67,7 @@ impl Drop for Watcher {
     }
 }
 
-/// What the task of one session reports.
+/// Report of the task that watches a session.
 enum Report {
     Told(SessionId, WatchEvent),
     Lost(SessionId),
@@ -96,7 +97,7 @@ async fn watch_all(
             .filter_map(|(id, status)| Some((id.clone(), status.clone()?)))
             .collect();
         let news = match &sent {
-            // The first snapshot is whole: it waits for every session that was there, once.
+            // The first snapshot is complete: it waits for every session of that moment once.
             None => watched
                 .iter()
                 .all(|(id, status)| status.is_some() || given_up.contains(id)),
@@ -136,12 +137,12 @@ async fn watch_all(
     }
 }
 
-/// The folder was removed or cannot be read: make it again, as often as it takes.
+/// Watches the folder anew after it was removed or could not be read; tries until it succeeds.
 async fn rewatch(folder: &RuntimeFolder) -> FolderWatch {
     loop {
         match folder.ensure().and_then(|()| FolderWatch::start(folder.path())) {
             Ok(register) => return register,
-            Err(error) => tracing::warn!(%error, "sessions cannot be watched"),
+            Err(error) => tracing::warn!(%error, "failed to watch for sessions"),
         }
         sleep(RETRY).await;
     }
@@ -155,8 +156,7 @@ async fn watch_one(
 ) {
     if let Err(error) = relay(&folder, &id, subscription, &reports).await {
         tracing::debug!(%id, %error, "a session is no longer watched");
-        // It may only have been slow: it stays listed as watched for a while, then is tried again if it is
-        // there.
+        // The session may only be slow: it stays listed for a while, and is tried again if its socket exists.
         sleep(RETRY).await;
     }
     let _ = reports.send(Report::Lost(id)).await;

@@ -11,23 +11,23 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tokio_util::codec::{Framed, LinesCodec, LinesCodecError};
 
-/// Longest line that is read. The longest that is sent is a status with some hundred routes, far below.
+/// Longest line that is read, in bytes. The longest that is sent is a status with some hundred routes, far below.
 pub const MAX_LINE_BYTES: usize = 1024 * 1024;
 
-/// How long the other side may leave a line unread before it is given up.
+/// How long the peer may take to read a line.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
 
-/// A socket seen as lines.
+/// A socket with lines of JSON.
 pub(crate) struct Lines {
     framed: Framed<UnixStream, LinesCodec>,
 }
 
-/// What came instead of a message.
+/// Error of a read.
 #[derive(Debug)]
 pub(crate) enum BadLine {
     /// Longer than [`MAX_LINE_BYTES`].
     TooLong,
-    /// Not a message that is known: the start of it.
+    /// Not a known message; has its beginning.
     Unknown(String),
     /// The socket failed.
     Io(io::Error),
@@ -40,7 +40,7 @@ impl Lines {
         }
     }
 
-    /// The next message; nothing at the end.
+    /// Reads the next message; `None` at the end.
     pub(crate) async fn read<T: DeserializeOwned>(&mut self) -> Result<Option<T>, BadLine> {
         match self.framed.next().await {
             None => Ok(None),
@@ -76,7 +76,7 @@ impl Lines {
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Waits until the other side closes or speaks; used while only we have something to say.
+    /// Waits until the peer closes or sends something; used while only this side sends.
     pub(crate) async fn closed(&mut self) {
         let _ = self.framed.next().await;
     }

@@ -1,4 +1,4 @@
-//! The other side accepts, and then says or reads nothing: each wait for it ends in its time, with its own error.
+//! A peer that accepts a connection, and then sends or reads nothing: each wait for it ends in time, with its error.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -20,19 +20,19 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// How much longer a wait may take than it should: the clock stands still while anything moves.
+/// Tolerance of the measured waits. The paused clock stands still while a task runs.
 const SOON: Duration = Duration::from_millis(100);
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_greets_and_says_no_more_is_given_up_whatever_it_was_asked() {
+async fn each_request_to_a_silent_session_times_out() {
     let place = Place::new();
     let _session = place.silent_session();
     let id = place.id.clone();
 
     let (waited, error) = wait(async { place.client().await.status().await.map(drop) }).await;
-    given_up(&id, error, "tell its status", Duration::from_secs(1), waited);
+    given_up(&id, error, "report its status", Duration::from_secs(1), waited);
     let (waited, error) = wait(async { place.client().await.request_disconnect().await }).await;
-    given_up(&id, error, "take the disconnect", Duration::from_secs(1), waited);
+    given_up(&id, error, "accept the request to end", Duration::from_secs(1), waited);
     let (waited, error) = wait(async {
         place
             .client()
@@ -42,9 +42,9 @@ async fn a_session_that_greets_and_says_no_more_is_given_up_whatever_it_was_aske
             .map(drop)
     })
     .await;
-    given_up(&id, error, "tell its status", Duration::from_secs(1), waited);
+    given_up(&id, error, "report its status", Duration::from_secs(1), waited);
     let (waited, error) = wait(async { place.client().await.logs(false, |_| ()).await }).await;
-    given_up(&id, error, "tell its log", Duration::from_secs(1), waited);
+    given_up(&id, error, "send its log", Duration::from_secs(1), waited);
     let (waited, error) = wait(async { place.client().await.explain("web").await.map(drop) }).await;
     given_up(&id, error, "explain the name", Duration::from_secs(20), waited);
     let (waited, error) = wait(async { place.client().await.disconnect().await.map(drop) }).await;
@@ -52,14 +52,14 @@ async fn a_session_that_greets_and_says_no_more_is_given_up_whatever_it_was_aske
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_says_nothing_does_not_hold_up_the_first_picture() {
+async fn a_silent_session_does_not_block_the_first_snapshot() {
     let place = Place::new();
     let _session = place.silent_session();
     let mut watcher = Watcher::start(place.folder.clone(), Subscription::default()).unwrap();
     let began = Instant::now();
     let snapshot = watcher.next().await.unwrap();
     assert!(snapshot.sessions.is_empty(), "{snapshot:?}");
-    // A second for its answer, and one more in which it might have come back.
+    // One second for its answer, and one more for the second attempt.
     assert!(
         began.elapsed() < Duration::from_secs(2) + SOON,
         "{:?}",
@@ -68,7 +68,7 @@ async fn a_session_that_says_nothing_does_not_hold_up_the_first_picture() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_asks_nothing_is_let_go() {
+async fn a_client_that_asks_nothing_is_disconnected() {
     let place = Place::new();
     let (_server, _publisher) = place.session();
     let mut client = place.raw_client().await;
@@ -84,12 +84,12 @@ async fn a_client_that_asks_nothing_is_let_go() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_reads_nothing_is_given_up() {
+async fn a_client_that_reads_nothing_is_disconnected() {
     let place = Place::new();
     let (_server, _publisher) = place.session();
     let mut client = place.raw_client().await;
     let full = fill(&mut client).await;
-    // Neither more time to read than it is given, nor the longer time in which it might ask something.
+    // Longer than the limit for a write, shorter than the limit for a request.
     tokio::time::sleep(Duration::from_secs(5) + SOON).await;
     let since = Instant::now();
     drain(&mut client).await;
@@ -101,7 +101,7 @@ async fn a_client_that_reads_nothing_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_ends_although_a_client_does_not_read_its_last_word() {
+async fn a_client_that_reads_nothing_does_not_block_the_end() {
     let place = Place::new();
     let (server, _publisher) = place.session();
     let mut client = place.raw_client().await;
@@ -113,7 +113,7 @@ async fn a_session_ends_although_a_client_does_not_read_its_last_word() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_explanation_that_does_not_come_is_told_as_such() {
+async fn a_late_explanation_is_refused_with_a_code() {
     let place = Place::new();
     let (_server, _publisher) = place.session();
     let (waited, error) = wait(async { place.client().await.explain("web").await.map(drop) }).await;
@@ -146,13 +146,13 @@ fn given_up(id: &SessionId, error: Error, expected: &str, limit: Duration, waite
     assert!(waited >= limit && waited < limit + SOON, "{what}: {waited:?}");
 }
 
-/// Asks without reading, until the session cannot write its answers, nor read more questions. Returns when that was.
+/// Asks without reading, until the session can neither write its answers nor read more questions. Returns the time.
 async fn fill(client: &mut BufReader<UnixStream>) -> Instant {
     loop {
         match client.get_ref().try_write(b"{\"do\":\"status\"}\n") {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                // The session may be reading still.
+                // The session may still read.
                 for _ in 0..64 {
                     tokio::task::yield_now().await;
                 }
@@ -208,7 +208,7 @@ impl Place {
         Server::bind(&self.folder, initial, LogRing::new(), Speechless).unwrap()
     }
 
-    /// A session that greets whoever comes, and says no more.
+    /// A session that greets every client, and sends nothing else.
     fn silent_session(&self) -> JoinSet<()> {
         let listener = UnixListener::bind(self.folder.socket(&self.id)).unwrap();
         let greeting = format!(
@@ -220,7 +220,7 @@ impl Place {
             let mut held = Vec::new();
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                // Some only look whether it is served, and are gone.
+                // A client that only checks for a server is gone already.
                 if stream.write_all(greeting.as_bytes()).await.is_ok() {
                     held.push(stream);
                 }
@@ -233,7 +233,7 @@ impl Place {
         Client::connect(&self.folder, &self.id).await.unwrap()
     }
 
-    /// A connection that was greeted.
+    /// Opens a connection and reads the greeting.
     async fn raw_client(&self) -> BufReader<UnixStream> {
         let stream = UnixStream::connect(self.folder.socket(&self.id)).await.unwrap();
         let mut client = BufReader::new(stream);

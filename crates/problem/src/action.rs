@@ -1,10 +1,10 @@
-//! Actions: remedies that a program can offer as a button.
+//! Actions: remedies that a program can offer as buttons.
 
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 
 /// A remedy that a program can carry out, or prepare, for the user.
 ///
-/// New actions may be added. A reader leaves out those that it does not know.
+/// New versions may add actions. A reader ignores those that it does not know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -19,7 +19,7 @@ pub enum Action {
         /// The entry, as the profile spells it.
         host: String,
     },
-    /// Use another namespace: connect to it, or name it in the profile.
+    /// Use another namespace: connect to it, or set it in the profile.
     UseNamespace {
         /// The namespace.
         namespace: String,
@@ -38,16 +38,16 @@ pub enum Action {
     },
     /// Run a command line.
     Run {
-        /// The command, as typed into a shell.
+        /// The command line for a shell.
         command: String,
     },
 }
 
-/// Reads actions and leaves out unknown ones, for serde's `deserialize_with`: a button that an older program cannot
-/// offer must not hide what it belongs to.
+/// Deserializes actions and ignores unknown ones, for serde's `deserialize_with`. An unknown action must not make an
+/// older program lose the whole problem.
 ///
 /// # Errors
-/// The deserializer's own, where there is no list.
+/// The deserializer's error if the value is not a list.
 pub fn known_actions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Action>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]

@@ -1,22 +1,22 @@
-//! Trait of the errors that users are told.
+//! Trait of errors for users.
 
 use crate::action::Action;
 use crate::problem::Problem;
 
-/// An error with a code and a remedy. Its own text (`Display`) is the cause.
+/// An error with a code and a remedy. Its `Display` text is the cause.
 pub trait Fault: std::error::Error {
-    /// Identifier for scripts, in kebab-case. Never changes between versions.
+    /// Returns the identifier for scripts, in kebab-case. It never changes between versions.
     fn code(&self) -> &str;
 
-    /// What the user can do about it.
+    /// Returns what the user can do, in one or more lines.
     fn remedy(&self) -> String;
 
-    /// The remedies that a program can offer as buttons.
+    /// Returns the remedies that a program can offer as buttons.
     fn actions(&self) -> Vec<Action> {
         Vec::new()
     }
 
-    /// The error as data.
+    /// Returns the error as data.
     fn problem(&self) -> Problem {
         Problem::new(self.code(), self.to_string(), self.remedy()).with_actions(self.actions())
     }

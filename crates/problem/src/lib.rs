@@ -1,15 +1,15 @@
-//! Problems: what is wrong, in a form that people, scripts and windows can all use.
+//! Problems: errors as data, for terminals, scripts and windows.
 //!
-//! Every error of Slipway that reaches a user is a [`Fault`]: beside its text it has a code, a remedy and, where a
-//! program could carry the remedy out, [`Action`]s. [`Fault::problem`] turns it into a [`Problem`], which is plain data:
+//! Every error of Slipway that reaches a user is a [`Fault`]: it has a text, a code, a remedy and, if a program can
+//! carry out the remedy, [`Action`]s. [`Fault::problem`] turns it into a [`Problem`], which is plain data:
 //!
 //! ```text
 //! error in any crate ── Fault::problem ──► Problem ──► status --json, connect --json, control socket
 //!                                                 └──► "slipway: CAUSE / REMEDY / (CODE)" on a terminal
 //! ```
 //!
-//! The crate is below all others, so that each of them can implement [`Fault`]. It must not know any of their errors, nor
-//! where a problem is shown.
+//! All other crates depend on this one, so that each can implement [`Fault`]. It knows neither their errors nor where
+//! problems are shown.
 
 mod action;
 mod fault;

@@ -4,17 +4,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, known_actions};
 
-/// Longest cause in bytes. It may hold words of an API server, to which there is no limit.
+/// Longest cause in bytes. It may contain text of an API server, which has no limit.
 const MAX_CAUSE: usize = 2 * 1024;
 
-/// Something wrong, as people and scripts are told.
+/// A problem, for users and scripts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{cause}")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Problem {
     /// Identifier for scripts, in kebab-case. Never changes between versions.
     pub code: String,
-    /// What is wrong, in a sentence.
+    /// The error, in a sentence.
     pub cause: String,
     /// What the user can do, in one or more lines.
     pub remedy: String,
@@ -24,8 +24,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem without actions. Cause and remedy become sentences where they are not: errors begin small and end
-    /// without a full stop, because they stand within one another. A very long cause is cut.
+    /// A problem without actions. Cause and remedy become sentences: error texts begin in lower case and have no full stop,
+    /// because they can be part of each other. A very long cause is cut.
     pub fn new(code: impl Into<String>, cause: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             code: code.into(),
@@ -35,7 +35,7 @@ impl Problem {
         }
     }
 
-    /// The problem with these actions after those that it has.
+    /// Appends actions to the problem.
     pub fn with_actions(mut self, actions: impl IntoIterator<Item = Action>) -> Self {
         self.actions.extend(actions);
         self
@@ -50,7 +50,7 @@ fn bounded(mut text: String) -> String {
     text
 }
 
-/// Begins with a capital, where it begins with a plain word, and ends with a full stop, where it ends in a line.
+/// Capitalizes the first word if it is a plain one, and adds a full stop if the text does not end with punctuation.
 fn sentence(mut text: String) -> String {
     let first = text.split(' ').next().unwrap_or_default();
     let is_plain = first
@@ -70,14 +70,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cause_without_end_is_cut_between_characters() {
+    fn a_long_cause_is_cut_between_characters() {
         let cause = Problem::new("x", format!("a{}", "ä".repeat(MAX_CAUSE)), "").cause;
         assert_eq!(cause.len(), MAX_CAUSE - 1 + "...".len());
         assert!(cause.ends_with("ä..."), "{cause}");
     }
 
     #[test]
-    fn a_problem_is_told_in_sentences() {
+    fn cause_and_remedy_become_sentences() {
         for (said, sentence) in [
             ("you may not list pods", "You may not list pods."),
             (

@@ -1,4 +1,4 @@
-//! What goes through the cluster besides the cluster itself.
+//! Extra destinations that are reached through the cluster.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,8 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::invalid_value::InvalidValue;
 use crate::value::{DomainName, text_value};
 
-/// One extra destination that goes through the cluster. Written as the thing itself: `db.corp.internal`,
-/// `10.3.0.7`, `10.3.0.0/16`.
+/// One extra destination that is reached through the cluster, as in `db.corp.internal`, `10.3.0.7` or `10.3.0.0/16`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
@@ -20,7 +19,7 @@ pub enum AlsoProxy {
     Host(DomainName),
     /// One address.
     Ip(IpAddr),
-    /// A range, without bits behind its prefix.
+    /// A range without host bits.
     Cidr(IpNet),
 }
 
@@ -55,16 +54,16 @@ fn range(text: &str) -> Result<IpNet, InvalidValue> {
         return Err(InvalidValue::new(
             "range",
             text,
-            "a range looks like 10.3.0.0/16 or fd00::/8",
+            "a range has the form 10.3.0.0/16 or fd00::/8",
         ));
     };
     if range.trunc() != range {
-        // Guessing would send either one host or a whole network through the cluster; the person knows which.
-        let why = format!("it has bits behind its prefix; the range is {}", range.trunc());
+        // Not corrected silently: the user may mean one host or the whole network.
+        let why = format!("it has host bits after its prefix; write {} for the whole range", range.trunc());
         return Err(InvalidValue::new("range", text, why));
     }
     if range.prefix_len() == 0 {
-        return Err(InvalidValue::new("range", text, "it is every address there is"));
+        return Err(InvalidValue::new("range", text, "it covers every address"));
     }
     Ok(range)
 }
@@ -78,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_addresses_and_ranges_are_told_apart() {
+    fn hosts_addresses_and_ranges_are_distinguished() {
         assert!(matches!(parse("db.corp.internal"), AlsoProxy::Host(_)));
         assert!(matches!(parse("10.3.0.7"), AlsoProxy::Ip(_)));
         assert!(matches!(parse("fd00::7"), AlsoProxy::Ip(_)));
@@ -87,13 +86,13 @@ mod tests {
     }
 
     #[test]
-    fn a_range_with_host_bits_is_refused_and_the_range_named() {
+    fn a_range_with_host_bits_is_refused_with_the_range() {
         let error = "10.3.1.2/16".parse::<AlsoProxy>().unwrap_err();
         assert!(error.to_string().contains("10.3.0.0/16"), "{error}");
     }
 
     #[test]
-    fn what_is_neither_is_refused() {
+    fn invalid_destinations_are_refused() {
         for bad in [
             "",
             "10.0.0.300",

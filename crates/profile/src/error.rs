@@ -1,4 +1,4 @@
-//! What can be wrong with a profile or its file.
+//! Errors of profiles and their files.
 
 use std::fmt;
 use std::io;
@@ -9,7 +9,7 @@ use slipway_problem::Fault;
 use crate::invalid_value::InvalidValue;
 use crate::name::ProfileName;
 
-/// Where in a file something is wrong, counted from 1.
+/// Position of an error in a file, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FilePosition {
     /// The line.
@@ -19,7 +19,7 @@ pub struct FilePosition {
 }
 
 impl FilePosition {
-    /// The place of a byte of `text`.
+    /// Returns the position of a byte of `text`.
     pub(crate) fn of(text: &str, byte: usize) -> Self {
         let before = text.get(..byte).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -36,45 +36,45 @@ impl fmt::Display for FilePosition {
     }
 }
 
-/// Why a profile could not be read, written or found.
+/// Error of reading, writing or finding a profile.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The environment names no folder for settings.
-    #[error("there is no folder for settings: neither XDG_CONFIG_HOME nor HOME is an absolute path")]
+    #[error("the folder for settings is not known: neither XDG_CONFIG_HOME nor HOME is an absolute path")]
     NoConfigHome,
-    /// A name that no profile can have.
+    /// The name is not valid for a profile.
     #[error(transparent)]
     Name(#[from] InvalidValue),
     /// No profile of that name is saved.
-    #[error("there is no profile called {0}")]
+    #[error("the profile {0} does not exist")]
     Missing(ProfileName),
     /// A profile of that name is saved already.
-    #[error("there is a profile called {0} already")]
+    #[error("the profile {0} exists already")]
     Exists(ProfileName),
     /// The text is not a profile.
     #[error("{source_name}, {place}: {message}")]
     Invalid {
-        /// The file, or the name the profile would have had.
+        /// The name of the file.
         source_name: String,
         /// Where in the text.
         place: FilePosition,
         /// What is wrong there.
         message: String,
     },
-    /// The text is a profile of another version of the format.
+    /// The text has another version of the profile format.
     #[error(
         "{source_name} has version {found} of the profile format; this program reads version {supported}"
     )]
     Version {
-        /// The file, or the name the profile would have had.
+        /// The name of the file.
         source_name: String,
         /// The version in the text.
         found: i64,
         /// The version that can be read.
         supported: u32,
     },
-    /// The file is larger than any profile.
-    #[error("{path} is larger than any profile ({limit} bytes)", path = path.display())]
+    /// The file is too large for a profile.
+    #[error("{path} is too large for a profile (more than {limit} bytes)", path = path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -84,11 +84,11 @@ pub enum Error {
     /// The system refused a file operation.
     #[error("{path} could not be {action}: {source}", path = path.display())]
     Io {
-        /// What was tried, as a participle: read, written, ...
+        /// The failed operation, as a participle: read, written, ...
         action: &'static str,
-        /// On which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -110,17 +110,17 @@ impl Fault for Error {
     fn remedy(&self) -> String {
         match self {
             Self::NoConfigHome => "set HOME to your home folder".into(),
-            Self::Name(_) => "use 1 to 63 lower-case letters, digits and '-', like shop-staging".into(),
-            Self::Missing(_) => "`slipway profiles list` shows what is saved".into(),
+            Self::Name(_) => "use 1 to 63 lower-case letters, digits and '-', as in shop-staging".into(),
+            Self::Missing(_) => "`slipway profiles list` shows the saved profiles".into(),
             Self::Exists(name) => format!("choose another name, or delete {name} first"),
-            Self::Invalid { .. } => "correct the file in an editor; nothing else is affected".into(),
+            Self::Invalid { .. } => "correct the file in an editor; other profiles are not affected".into(),
             Self::Version { .. } => {
-                "use the version of Slipway that wrote it, or save the profile anew".into()
+                "use the version of Slipway that wrote the profile, or create the profile again".into()
             }
             Self::TooLarge { .. } => "check that the file is a profile".into(),
             Self::Io { path, .. } => {
                 format!(
-                    "check that {} is yours and that its disk has room",
+                    "check that you own {} and that its disk has free space",
                     path.display()
                 )
             }
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_value_is_not_repeated_without_end() {
+    fn a_long_refused_value_is_shortened() {
         let error = InvalidValue::new("host name", "x".repeat(10_000), "it is too long");
         assert!(error.to_string().len() < 200);
     }

@@ -1,4 +1,4 @@
-//! A profile as text.
+//! Text of a profile: TOML.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,24 +8,24 @@ use crate::id::ProfileId;
 use crate::name::ProfileName;
 use crate::schema::{AgentSettings, Cluster, Color, Dns, Method, Profile};
 
-/// The version of the file format that is written, and the only one that is read.
+/// Version of the file format: the only one that is written and read.
 pub const FORMAT_VERSION: u32 = 1;
 
 impl Profile {
-    /// Reads a profile's text. `name` is what the profile will be called: the text does not say it.
+    /// Parses a profile's text. `name` becomes the profile's name, which the text does not have.
     ///
     /// # Errors
-    /// [`Error::Version`] for another version of the format, [`Error::Invalid`] with the place of everything
-    /// else: broken TOML, an unknown key, a value that does not fit.
+    /// [`Error::Version`] for another version of the format, [`Error::Invalid`] with the position of broken TOML, an
+    /// unknown key or an invalid value.
     pub fn from_toml(name: ProfileName, text: &str) -> Result<Self, Error> {
         let source_name = format!("{name}.toml");
         read(&source_name, text).map(|file| file.into_profile(name))
     }
 
-    /// The profile's text; [`Profile::from_toml`] reads it back to the same.
+    /// Returns the profile's text, from which [`Profile::from_toml`] makes an equal profile.
     ///
     /// # Errors
-    /// None that is known: every value has a form in TOML. The serializer's signature allows for one.
+    /// No known case: every value can be written in TOML, but the serializer's signature has an error.
     pub fn to_toml(&self) -> Result<String, Error> {
         toml::to_string(&File::from_profile(self)).map_err(|error| Error::Invalid {
             source_name: format!("{}.toml", self.name),
@@ -35,7 +35,7 @@ impl Profile {
     }
 }
 
-/// The file's form: a profile without its name, with the version of the format.
+/// Form of the file: a profile without its name, with the version of the format.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct File {
@@ -110,8 +110,7 @@ impl File {
     }
 }
 
-/// Only the version: a newer format may have keys that this one does not know, and "unknown key" would be the
-/// wrong thing to say about it.
+/// Only the version. It is read first, because a newer format may have keys that would be reported as unknown.
 #[derive(Deserialize)]
 struct Versioned {
     version: i64,
@@ -161,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn one_line_is_a_profile() {
+    fn a_version_alone_is_a_profile() {
         assert_eq!(
             Profile::from_toml(name(), "version = 1\n").unwrap(),
             Profile::new(name())
@@ -205,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_refused_where_it_stands() {
+    fn an_unknown_key_is_refused_with_its_position() {
         let (place, message) = refused("version = 1\nmethod = \"vpn-tcp\"\n  colr = \"blue\"\n");
         assert_eq!(place, FilePosition { line: 3, column: 3 });
         assert!(message.contains("colr"), "{message}");
@@ -215,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_does_not_fit_is_refused_where_it_stands() {
+    fn an_invalid_value_is_refused_with_its_position() {
         let (place, message) = refused("version = 1\nalso-proxy = [\"ok.example\", \"10.1.2.3/8\"]\n");
         assert_eq!(place.line, 2);
         assert!(message.contains("10.0.0.0/8"), "{message}");
@@ -226,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn another_version_is_named_before_its_unknown_keys() {
+    fn another_version_is_reported_before_unknown_keys() {
         let error = Profile::from_toml(name(), "version = 2\nwormhole = true\n").unwrap_err();
         assert!(
             matches!(
@@ -296,18 +295,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back_the_same(profile in profiles()) {
+        fn a_written_profile_is_read_back_equal(profile in profiles()) {
             let text = profile.to_toml().unwrap();
             prop_assert_eq!(Profile::from_toml(profile.name.clone(), &text).unwrap(), profile);
         }
 
         #[test]
-        fn also_proxy_survives_its_own_text(entry in also_proxy()) {
+        fn a_written_destination_is_read_back_equal(entry in also_proxy()) {
             prop_assert_eq!(entry.to_string().parse::<AlsoProxy>().unwrap(), entry);
         }
 
         #[test]
-        fn no_text_makes_the_reader_fall_over(text in "\\PC{0,200}") {
+        fn no_text_makes_the_parser_panic(text in "\\PC{0,200}") {
             let _ = Profile::from_toml(name(), &text);
             let _ = Profile::from_toml(name(), &format!("version = 1\n{text}"));
         }

@@ -1,4 +1,4 @@
-//! Identity of a profile, which stays when the profile gets another name.
+//! Identity of a profile, which a new name does not change.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,26 +10,26 @@ use uuid::Uuid;
 use crate::invalid_value::InvalidValue;
 use crate::name::ProfileName;
 
-/// Names a profile for as long as it exists: a UUID.
+/// Identity of a profile for as long as it exists: a UUID.
 ///
-/// What is kept for a profile elsewhere, as the key of its agent, is kept under this.
+/// Data of a profile in other places, such as the key of its agent, is stored under it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct ProfileId(#[cfg_attr(feature = "schema", schemars(with = "String"))] Uuid);
 
 impl ProfileId {
-    /// An identity that no other profile has.
+    /// Creates a new, unique identity.
     pub fn random() -> Self {
         Self(Uuid::new_v4())
     }
 
-    /// The identity of a profile whose file gives none, as one that was written by hand.
+    /// Derives the identity of a profile whose file has none, such as one that was written by hand.
     pub fn of_name(name: &ProfileName) -> Self {
         let digest: [u8; 32] = Sha256::digest(name.as_str()).into();
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&digest[..16]);
-        // Version 8: made in a way of the maker's own (RFC 9562 section 5.8).
+        // Version 8: custom contents (RFC 9562 section 5.8).
         Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
     }
 }
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_has_one_identity_and_another_name_another() {
+    fn different_names_have_different_identities() {
         let of = |name: &str| ProfileId::of_name(&name.parse().unwrap());
         assert_eq!(of("shop"), of("shop"));
         assert_ne!(of("shop"), of("blog"));

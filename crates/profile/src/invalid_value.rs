@@ -1,8 +1,8 @@
-//! Values that a profile cannot hold.
+//! Invalid values of a profile.
 
 use std::fmt;
 
-/// A value that a profile cannot hold: what it was meant to be, the text, and why not.
+/// An invalid value: its kind, its text, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a {what}: {why}")]
 pub struct InvalidValue {
@@ -12,7 +12,7 @@ pub struct InvalidValue {
 }
 
 impl InvalidValue {
-    /// Longest part of a refused text that is repeated in the message.
+    /// Longest part of the text in the message, in characters.
     const SHOWN: usize = 80;
 
     pub(crate) fn new(what: &'static str, text: impl fmt::Display, why: impl Into<String>) -> Self {

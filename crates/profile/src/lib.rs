@@ -1,11 +1,11 @@
-//! What a user saved: which cluster, namespace, method and extra hosts.
+//! Profiles: saved settings of sessions, such as cluster, namespace, method and extra hosts.
 //!
-//! A profile is one TOML file, `$XDG_CONFIG_HOME/slipway/profiles/NAME.toml`, that people read, edit and
-//! share. Text becomes a [`Profile`] in one step ([`Profile::from_toml`]): every value has a type that cannot
-//! hold nonsense, and what does not fit is refused with its line and column. [`Store`] keeps the files, so
-//! that a reader never sees half of one and a broken file hides no other.
+//! A profile is a TOML file, `$XDG_CONFIG_HOME/slipway/profiles/NAME.toml`, that users read, edit and share.
+//! [`Profile::from_toml`] parses it into a [`Profile`] whose types allow only valid values; an invalid value is refused
+//! with its line and column. [`Store`] keeps the files: a reader never sees a partly written file, and a broken file
+//! hides no other.
 //!
-//! This crate knows nothing about clusters, sessions or windows: whether a context exists is asked elsewhere.
+//! This crate knows no cluster, session or window. It does not check whether a context exists.
 //!
 //! ```toml
 //! version = 1

@@ -1,4 +1,4 @@
-//! The name of a profile.
+//! Name of a profile.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,8 +10,8 @@ use slipway_problem::{Action, Problem};
 use crate::invalid_value::InvalidValue;
 use crate::value::text_value;
 
-/// A profile's name: `[a-z0-9][a-z0-9-]{0,62}`. It is a file name, a part of `NAME.PROFILE.slipway.internal`
-/// and a program's argument, and is safe as each.
+/// A profile's name: `[a-z0-9][a-z0-9-]{0,62}`. It is valid as a file name, as a part of
+/// `NAME.PROFILE.slipway.internal` and as a program's argument.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
@@ -21,7 +21,7 @@ impl ProfileName {
     /// Longest name, in characters: one DNS label (RFC 1035, 2.3.4).
     pub const MAX_LEN: usize = 63;
 
-    /// The name that stands for no saved profile.
+    /// Returns the name of a profile that is not saved.
     pub(crate) fn unsaved() -> Self {
         Self("unsaved".to_owned())
     }
@@ -31,13 +31,13 @@ impl ProfileName {
         &self.0
     }
 
-    /// A problem that a change of this saved profile would mend, with the command for that.
+    /// Adds the command that edits this saved profile to a problem's remedy.
     pub fn editable(&self, problem: Problem) -> Problem {
         let edit = Action::EditProfile {
             profile: self.0.clone(),
         };
         let remedy = format!(
-            "{}\nThe profile is changed by `slipway profiles edit {self}`.",
+            "{}\nTo change the profile, run `slipway profiles edit {self}`.",
             problem.remedy
         );
         Problem::new(problem.code, problem.cause, remedy)
@@ -58,10 +58,10 @@ impl FromStr for ProfileName {
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         {
-            return invalid("only lower-case letters, digits and '-' may be in it");
+            return invalid("it may have only lower-case letters, digits and '-'");
         }
         if text.starts_with('-') {
-            return invalid("it begins with '-'");
+            return invalid("it must not begin with '-'");
         }
         Ok(Self(text.to_owned()))
     }
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_cannot_leave_their_folder_or_pass_for_an_option() {
+    fn a_name_is_neither_a_path_nor_an_option() {
         for bad in ["", "..", "a/b", "-a", "A", "a.b", "a b", "ä", &"a".repeat(64)] {
             assert!(bad.parse::<ProfileName>().is_err(), "{bad:?} was taken");
         }

@@ -1,4 +1,4 @@
-//! The parts of a profile and what they mean.
+//! Settings of a profile.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,39 +12,38 @@ use crate::invalid_value::InvalidValue;
 use crate::name::ProfileName;
 use crate::value::{ContextName, DomainName, Grace, Image, KubeconfigPath, Namespace};
 
-/// What the user saved. Absent values are left to the kubeconfig and to Slipway's own defaults.
+/// A profile. For absent values, the kubeconfig and Slipway's defaults apply.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Profile {
-    /// Its name, which is also its file's.
+    /// Its name, which is also the name of its file.
     pub name: ProfileName,
-    /// What names it also after it was renamed; absent: its name does.
+    /// Its identity, which a new name does not change; if absent, it is derived from the name.
     pub id: Option<ProfileId>,
-    /// The color that marks it wherever it is shown.
+    /// The color that marks it in lists and menus.
     pub color: Option<Color>,
-    /// Whether mistakes are expensive there: it is shown with a red edge, and some things ask first.
+    /// Whether mistakes are expensive there: it is shown with a red edge, and some actions ask first.
     pub protected: bool,
-    /// How programs on the laptop are caught.
+    /// How programs on the laptop are captured.
     pub method: Method,
-    /// What goes through the cluster besides the cluster itself.
+    /// Extra destinations that are reached through the cluster.
     pub also_proxy: Vec<AlsoProxy>,
     /// Which cluster and namespace.
     pub cluster: Cluster,
     /// How the agent is placed.
     pub agent: AgentSettings,
-    /// Names besides the cluster's own.
+    /// Names that the cluster answers in addition to its own.
     pub dns: Dns,
 }
 
 impl Profile {
-    /// The profile of a session that is started without a saved one: everything is left to the command line and the
-    /// kubeconfig.
+    /// The profile of a session without a saved one. The command line and the kubeconfig decide everything.
     pub fn unsaved() -> Self {
         Self::new(ProfileName::unsaved())
     }
 
-    /// A profile that takes everything from the kubeconfig's current context, by vpn-tcp.
+    /// A profile with the kubeconfig's current context and the method vpn-tcp.
     pub fn new(name: ProfileName) -> Self {
         Self {
             name,
@@ -59,7 +58,7 @@ impl Profile {
         }
     }
 
-    /// What names the profile for as long as it exists.
+    /// Returns the profile's identity, derived from its name if the file has none.
     pub fn identity(&self) -> ProfileId {
         self.id.unwrap_or_else(|| ProfileId::of_name(&self.name))
     }
@@ -70,13 +69,13 @@ impl Profile {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Cluster {
-    /// The kubeconfig file; absent: what kubectl would read.
+    /// The kubeconfig file; if absent, the one that kubectl would read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubeconfig: Option<KubeconfigPath>,
-    /// The context; absent: the kubeconfig's current one.
+    /// The context; if absent, the kubeconfig's current one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<ContextName>,
-    /// The namespace; absent: the context's.
+    /// The namespace; if absent, the context's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<Namespace>,
 }
@@ -86,39 +85,39 @@ pub struct Cluster {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct AgentSettings {
-    /// The agent's image; absent: the one of this version.
+    /// The agent's image; if absent, the one of this version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Image>,
-    /// How long it waits for its client to come back; absent: Slipway's default.
+    /// How long it waits for its client to return; if absent, Slipway's default.
     #[serde(default, rename = "grace-seconds", skip_serializing_if = "Option::is_none")]
     pub grace: Option<Grace>,
 }
 
-/// Names that the cluster answers besides its own.
+/// Names that the cluster answers in addition to its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Dns {
-    /// Every name at or below one of these is asked in the cluster.
+    /// Domains whose names, and all names below them, the cluster answers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suffixes: Vec<DomainName>,
-    /// The domain of the cluster's own names, for a cluster that has another than `cluster.local` and whose word alone is
-    /// doubted; absent: what the cluster says.
+    /// The domain of the cluster's own names. Needed if it is not `cluster.local` and Slipway doubts the domain that the
+    /// cluster reports; if absent, the reported one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_domain: Option<DomainName>,
 }
 
-/// How programs on the laptop are caught.
+/// How programs on the laptop are captured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
-    /// The whole laptop.
+    /// Captures the whole laptop.
     #[default]
     VpnTcp,
-    /// One program.
+    /// Captures one program.
     InjectTcp,
-    /// One container.
+    /// Captures one container.
     Container,
 }
 
@@ -126,7 +125,7 @@ impl Method {
     /// Every method, in the order in which they are offered.
     pub const ALL: [Self; 3] = [Self::VpnTcp, Self::InjectTcp, Self::Container];
 
-    /// The word for it in files, options and messages.
+    /// Returns its name in files, options and messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::VpnTcp => "vpn-tcp",
@@ -135,10 +134,10 @@ impl Method {
         }
     }
 
-    /// Whether this version can connect by it.
+    /// Checks whether this version can connect with the method.
     ///
     /// # Errors
-    /// [`MethodNotYet`] if profiles may name the method but nothing carries it out.
+    /// [`MethodNotYet`] if profiles may name the method, but it is not implemented yet.
     pub fn ready(self) -> Result<(), MethodNotYet> {
         match self {
             Self::VpnTcp => Ok(()),
@@ -170,11 +169,11 @@ impl FromStr for Method {
     }
 }
 
-/// A profile asks for a method that this version cannot connect by.
+/// A profile has a method that this version does not support yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the method {method} cannot be connected yet")]
+#[error("this version of Slipway does not support the method {method} yet")]
 pub struct MethodNotYet {
-    /// The method asked for.
+    /// The unsupported method.
     pub method: Method,
 }
 
@@ -184,12 +183,12 @@ impl Fault for MethodNotYet {
     }
 
     fn remedy(&self) -> String {
-        "set the method to vpn-tcp".to_owned()
+        "use the method vpn-tcp".to_owned()
     }
 }
 
-/// The color of a profile: eight that stay apart for color-blind eyes (the palette of Okabe and Ito, its
-/// black replaced by a gray that is seen on dark as well).
+/// Color of a profile. Color-blind users can distinguish all eight (the palette of Okabe and Ito, with gray instead of
+/// black, so that it is also visible on dark).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]

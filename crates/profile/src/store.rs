@@ -1,4 +1,4 @@
-//! The folder of profiles.
+//! Store: the folder of profiles.
 
 use std::env;
 use std::fs::{self, File};
@@ -13,29 +13,29 @@ use crate::id::ProfileId;
 use crate::name::ProfileName;
 use crate::schema::Profile;
 
-/// Largest file that is read as a profile. A hand-written one has some hundred bytes.
+/// Largest file that is read as a profile, in bytes. A hand-written one has some hundred bytes.
 pub const MAX_FILE_BYTES: u64 = 256 * 1024;
 
 const EXTENSION: &str = "toml";
 
-/// The profiles of one user, a file each.
+/// The profiles of one user, one file each.
 #[derive(Clone, Debug)]
 pub struct Store {
     folder: PathBuf,
 }
 
-/// One file of the folder: a profile, or why it is none.
+/// One file of the folder: a profile or an error.
 #[derive(Debug)]
 pub struct Listed {
-    /// The file's name without its ending; for a good profile, its name.
+    /// The file's name without its ending; for a valid profile, its name.
     pub stem: String,
-    /// The profile, or what is wrong with the file.
+    /// The profile, or the error in the file.
     pub profile: Result<Profile, Error>,
 }
 
 impl Store {
-    /// The user's own store, in `$XDG_CONFIG_HOME/slipway/profiles` (XDG Base Directory Specification: a
-    /// relative value counts as unset, and unset means `~/.config`). Nothing is created yet.
+    /// The user's store, in `$XDG_CONFIG_HOME/slipway/profiles` (XDG Base Directory Specification: a relative value counts
+    /// as unset, and unset means `~/.config`). The folder is not created yet.
     ///
     /// # Errors
     /// [`Error::NoConfigHome`] if the environment names no such folder.
@@ -64,12 +64,12 @@ impl Store {
         &self.folder
     }
 
-    /// The file of the profile `name`, whether or not it exists.
+    /// Returns the path of the file of the profile `name`, whether or not it exists.
     pub fn path(&self, name: &ProfileName) -> PathBuf {
         self.folder.join(format!("{name}.{EXTENSION}"))
     }
 
-    /// Makes the folder (0700) if it is missing, for instance to watch it.
+    /// Creates the folder (0700) if it is missing.
     ///
     /// # Errors
     /// [`Error::Io`] if the system refuses.
@@ -81,8 +81,7 @@ impl Store {
             .map_err(io_error("created", &self.folder))
     }
 
-    /// Every `*.toml` of the folder, by name; broken ones with their error. A folder that does not exist is
-    /// empty.
+    /// Lists every `*.toml` of the folder, sorted by name; broken ones with their error. A missing folder counts as empty.
     ///
     /// # Errors
     /// [`Error::Io`] if the folder cannot be read.
@@ -102,7 +101,7 @@ impl Store {
                 continue;
             };
             if stem.starts_with('.') {
-                // A temporary file of this store or of an editor.
+                // Temporary files of this store or of an editor.
                 continue;
             }
             let profile = stem
@@ -115,11 +114,11 @@ impl Store {
         Ok(listed)
     }
 
-    /// The profile called `name`.
+    /// Loads the profile `name`.
     ///
     /// # Errors
-    /// [`Error::Missing`] if there is none; [`Error::Invalid`], [`Error::Version`], [`Error::TooLarge`] or
-    /// [`Error::Io`] if its file is none.
+    /// [`Error::Missing`] if it does not exist; [`Error::Invalid`], [`Error::Version`], [`Error::TooLarge`] or
+    /// [`Error::Io`] if its file is not a valid profile.
     pub fn load(&self, name: &ProfileName) -> Result<Profile, Error> {
         match read_bounded(&self.path(name)) {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
@@ -127,7 +126,7 @@ impl Store {
             }
             text => {
                 let mut profile = Profile::from_toml(name.clone(), &text?)?;
-                // Of a file and its copy, neither may be taken for the other.
+                // A copied file has the same id: both then use the identity of their names.
                 if profile.id.is_some_and(|id| self.is_elsewhere(id, name)) {
                     profile.id = None;
                 }
@@ -136,7 +135,7 @@ impl Store {
         }
     }
 
-    /// Whether another profile than `name` has this identity as well.
+    /// Whether a profile other than `name` has this identity.
     fn is_elsewhere(&self, id: ProfileId, name: &ProfileName) -> bool {
         let files = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let others = files.filter_map(|entry| {
@@ -149,8 +148,7 @@ impl Store {
             .any(|other| other.id == Some(id))
     }
 
-    /// Saves a profile, over the one of that name if there is one. A reader sees the old file or the new one,
-    /// also after a crash.
+    /// Saves a profile; replaces an existing one. A reader sees the old file or the new one, also after a crash.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be written.
@@ -158,7 +156,7 @@ impl Store {
         self.replace(&profile.name, &profile.to_toml()?)
     }
 
-    /// Saves a profile as somebody wrote it, with comments and order, over the one of that name if there is one.
+    /// Saves a profile's text with its comments and order; replaces an existing one.
     ///
     /// # Errors
     /// Those of [`Profile::from_toml`], and [`Error::Io`] if the file cannot be written.
@@ -169,7 +167,7 @@ impl Store {
     }
 
     fn replace(&self, name: &ProfileName, text: &str) -> Result<(), Error> {
-        // A link (many keep their settings in a repository) stays one: its target is replaced.
+        // A symbolic link, as of users who keep their settings in a repository, stays: its target is replaced.
         let path = self.path(name);
         let path = fs::canonicalize(&path).unwrap_or(path);
         self.write(&path, text)?
@@ -178,10 +176,10 @@ impl Store {
         sync_folder_of(&path)
     }
 
-    /// Saves a profile under a name that is free, with an identity of its own.
+    /// Saves a new profile with a new identity.
     ///
     /// # Errors
-    /// [`Error::Exists`] if the name is taken, [`Error::Io`] if the file cannot be written.
+    /// [`Error::Exists`] if the name is in use, [`Error::Io`] if the file cannot be written.
     pub fn create(&self, profile: &Profile) -> Result<Profile, Error> {
         let profile = Profile {
             id: Some(ProfileId::random()),
@@ -199,21 +197,20 @@ impl Store {
         Ok(profile)
     }
 
-    /// Deletes the profile called `name`, also if its file is broken.
+    /// Deletes the profile `name`, also if its file is broken.
     ///
     /// # Errors
-    /// [`Error::Missing`] if there is none, [`Error::Io`] if the system refuses.
+    /// [`Error::Missing`] if it does not exist, [`Error::Io`] if the system refuses.
     pub fn delete(&self, name: &ProfileName) -> Result<(), Error> {
         let path = self.path(name);
         fs::remove_file(&path).map_err(|error| missing_or("deleted", name, &path, error))?;
         sync_folder_of(&path)
     }
 
-    /// Gives the profile `from` the name `to`. What is kept for it elsewhere stays its own.
+    /// Renames the profile `from` to `to`. It keeps its identity, and so its data in other places.
     ///
     /// # Errors
-    /// [`Error::Missing`] if there is no `from`, [`Error::Exists`] if there is a `to`, [`Error::Io`] if the
-    /// system refuses.
+    /// [`Error::Missing`] if `from` does not exist, [`Error::Exists`] if `to` exists, [`Error::Io`] if the system refuses.
     pub fn rename(&self, from: &ProfileName, to: &ProfileName) -> Result<(), Error> {
         let (old, new) = (self.path(from), self.path(to));
         let text = read_bounded(&old);
@@ -222,10 +219,10 @@ impl Store {
             && profile.id.is_none()
             && !new.exists()
         {
-            // At the top, where no table has begun, and nothing of what somebody wrote is touched.
+            // At the top, before any table. The rest of the text stays as the user wrote it.
             self.replace(from, &format!("id = \"{}\"\n{text}", profile.identity()))?;
         }
-        // rename(2) would replace a file that appeared meanwhile; link(2) refuses to.
+        // link(2), because rename(2) would replace a file that appeared meanwhile.
         fs::hard_link(&old, &new).map_err(|error| {
             if error.kind() == io::ErrorKind::AlreadyExists {
                 return Error::Exists(to.clone());
@@ -236,7 +233,7 @@ impl Store {
         sync_folder_of(&new)
     }
 
-    /// Reads a profile's text and saves it under `name`, which must be free.
+    /// Parses a profile's text and saves it as a new profile `name`.
     ///
     /// # Errors
     /// Those of [`Profile::from_toml`] and [`Store::create`].
@@ -244,11 +241,11 @@ impl Store {
         self.create(&Profile::from_toml(name, text)?)
     }
 
-    /// Imports a file; without a `name`, under the file's own.
+    /// Imports a file as a new profile; without a `name`, under the file's own name.
     ///
     /// # Errors
-    /// Those of [`Store::import`]; [`Error::Name`] if the file's name is none for a profile, [`Error::Io`]
-    /// and [`Error::TooLarge`] if it cannot be read.
+    /// Those of [`Store::import`]; [`Error::Name`] if the file's name is not valid for a profile, [`Error::Io`] and
+    /// [`Error::TooLarge`] if it cannot be read.
     pub fn import_file(&self, path: &Path, name: Option<ProfileName>) -> Result<Profile, Error> {
         let name = match name {
             Some(name) => name,
@@ -257,8 +254,8 @@ impl Store {
         self.import(name, &read_bounded(path)?)
     }
 
-    /// The text of the profile `name`, for a colleague or a backup. Its identity is not in it: what is made of it is another
-    /// profile.
+    /// Returns the text of the profile `name`, for another user or a backup. It has no identity, because an import makes
+    /// a new profile.
     ///
     /// # Errors
     /// Those of [`Store::load`].
@@ -270,7 +267,7 @@ impl Store {
         exported.to_toml()
     }
 
-    /// A temporary file (mode 0600) beside `path` with `text` safely on disk.
+    /// Writes `text` to a temporary file (mode 0600) beside `path`, and syncs it to disk.
     fn write(&self, path: &Path, text: &str) -> Result<NamedTempFile, Error> {
         self.ensure_folder()?;
         let folder = path.parent().unwrap_or(&self.folder);
@@ -289,7 +286,7 @@ fn read_bounded(path: &Path) -> Result<String, Error> {
         Ok(file) => file,
         Err(error) => return Err(failed(error)),
     };
-    // One byte more than allowed tells a file at the limit from one above it, whatever its size claims to be.
+    // Reads one byte more than allowed, because the size in the metadata may be wrong.
     let mut text = String::new();
     match file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text) {
         Ok(_) if u64::try_from(text.len()).is_ok_and(|len| len <= MAX_FILE_BYTES) => Ok(text),
@@ -301,7 +298,7 @@ fn read_bounded(path: &Path) -> Result<String, Error> {
     }
 }
 
-/// Makes a change of names in a file's folder survive a power cut.
+/// Syncs the folder of a file, so that a change of names survives a power cut.
 fn sync_folder_of(path: &Path) -> Result<(), Error> {
     let folder = path.parent().unwrap_or(path);
     File::open(folder)
@@ -356,12 +353,12 @@ mod tests {
     }
 
     #[test]
-    fn a_user_without_profiles_has_an_empty_list() {
+    fn a_missing_folder_is_an_empty_list() {
         assert!(fixture().store.list().unwrap().is_empty());
     }
 
     #[test]
-    fn what_is_saved_is_loaded_again_and_private() {
+    fn a_saved_profile_is_private_and_loads_again() {
         let Fixture {
             store,
             folder: _folder,
@@ -417,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_kept_with_its_comments_and_refused_if_it_is_no_profile() {
+    fn a_saved_text_keeps_its_comments() {
         let Fixture {
             store,
             folder: _folder,
@@ -512,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exported_profile_can_be_imported_by_a_colleague() {
+    fn an_exported_profile_can_be_imported() {
         let Fixture { store, folder } = fixture();
         let mut shop = profile("shop");
         shop.also_proxy.push("db.corp.internal".parse().unwrap());

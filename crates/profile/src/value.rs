@@ -1,4 +1,4 @@
-//! The small words of a profile, each checked once where it enters.
+//! Values of a profile. Each is checked once, when it is parsed.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ use crate::invalid_value::InvalidValue;
 const MAX_DOMAIN: usize = 253;
 /// Longest DNS label (RFC 1035, 2.3.4); Kubernetes limits namespaces to one label.
 const MAX_LABEL: usize = 63;
-/// Longest context name, image or path that is taken. Far above what people use; keeps messages and menus
-/// bounded.
+/// Longest context name, image or path that is accepted, in bytes. Far longer than usual ones; limits messages and
+/// menus.
 const MAX_TEXT: usize = 1024;
 
-/// Serde and conversions of a newtype over text that has a `FromStr` and a `Display`.
+/// Implements the conversions that serde needs, for a newtype over text with `FromStr` and `Display`.
 macro_rules! text_value {
     ($name:ident) => {
         impl TryFrom<String> for $name {
@@ -44,7 +44,7 @@ pub(crate) use text_value;
 pub struct DomainName(String);
 
 impl DomainName {
-    /// The name, lower case, without a final dot.
+    /// Returns the name, in lower case, without a final dot.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -64,20 +64,20 @@ impl FromStr for DomainName {
         }
         for label in name.split('.') {
             if label.is_empty() {
-                return invalid("it has an empty part between two dots, or begins with a dot");
+                return invalid("it has two dots in a row, or begins with a dot");
             }
             if label.len() > MAX_LABEL {
                 return invalid("a part between two dots is longer than 63 characters");
             }
-            // Underscores are no host names by RFC 952, but real names (SRV, some Windows hosts) have them.
+            // RFC 952 does not allow underscores in host names, but real names (SRV, some Windows hosts) have them.
             if !label
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
             {
-                return invalid("only letters, digits, '-', '_' and '.' may be in it");
+                return invalid("it may have only letters, digits, '-', '_' and '.'");
             }
             if label.starts_with('-') || label.ends_with('-') {
-                return invalid("a part begins or ends with '-'");
+                return invalid("a part between two dots begins or ends with '-'");
             }
         }
         // A last part of digits is a mistyped address (RFC 3696, 2: top-level names are not all-numeric).
@@ -86,7 +86,7 @@ impl FromStr for DomainName {
             .next()
             .is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()))
         {
-            return invalid("it looks like an address, but is none");
+            return invalid("it looks like an IP address, but is not a valid one");
         }
         Ok(Self(name))
     }
@@ -125,10 +125,10 @@ impl FromStr for Namespace {
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         {
-            return invalid("only lower-case letters, digits and '-' may be in it");
+            return invalid("it may have only lower-case letters, digits and '-'");
         }
         if text.starts_with('-') || text.ends_with('-') {
-            return invalid("it begins or ends with '-'");
+            return invalid("it must not begin or end with '-'");
         }
         Ok(Self(text.to_owned()))
     }
@@ -142,7 +142,7 @@ impl fmt::Display for Namespace {
 
 text_value!(Namespace);
 
-/// The name of a kubeconfig context. Kubernetes sets no rule; cloud tools put slashes, colons and '@' in it.
+/// Name of a kubeconfig context. Kubernetes has no rule for it; cloud tools use slashes, colons and '@' in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
@@ -172,7 +172,7 @@ impl fmt::Display for ContextName {
 
 text_value!(ContextName);
 
-/// A container image reference. The registry has the last word on its form; here it only has to be one word.
+/// Reference of a container image. Only checked to be one word; the registry decides about its form.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
@@ -191,7 +191,7 @@ impl FromStr for Image {
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         check_line("image", text)?;
         if text.chars().any(char::is_whitespace) {
-            return Err(InvalidValue::new("image", text, "it has a blank in it"));
+            return Err(InvalidValue::new("image", text, "it has a blank"));
         }
         Ok(Self(text.to_owned()))
     }
@@ -205,16 +205,16 @@ impl fmt::Display for Image {
 
 text_value!(Image);
 
-/// Where a kubeconfig lies: absolute, or below the home folder as `~/...` so that a profile can be shared.
+/// Path of a kubeconfig: absolute, or below the home folder as `~/...`, so that a profile can be shared.
 ///
-/// A relative path is refused: the tray and a terminal would read different files.
+/// A relative path is refused, because the tray and a terminal would read different files.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct KubeconfigPath(String);
 
 impl KubeconfigPath {
-    /// The file's path for a user whose home folder is `home`.
+    /// Returns the absolute path for the home folder `home`.
     pub fn resolve(&self, home: &Path) -> PathBuf {
         match self.0.strip_prefix("~/") {
             Some(rest) => home.join(rest),
@@ -252,14 +252,14 @@ impl fmt::Display for KubeconfigPath {
 
 text_value!(KubeconfigPath);
 
-/// How long the agent waits for its client to come back before it ends itself.
+/// How long the agent waits for its client to return before it ends itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "u32", into = "u32")]
 pub struct Grace(u32);
 
 impl Grace {
-    /// Shortest grace in seconds: less would end the agent in an ordinary change of network.
+    /// Shortest grace in seconds. A shorter one would end the agent at an ordinary change of network.
     pub const MIN_SECONDS: u32 = 5;
     /// Longest grace in seconds: one day.
     pub const MAX_SECONDS: u32 = 86_400;
@@ -296,7 +296,7 @@ impl From<Grace> for u32 {
     }
 }
 
-/// One line of visible text, bounded: it ends up in menus, messages and process arguments.
+/// Checks that a text is one short line without control characters, for menus, messages and process arguments.
 fn check_line(what: &'static str, text: &str) -> Result<(), InvalidValue> {
     if text.is_empty() {
         return Err(InvalidValue::new(what, text, "it is empty"));
@@ -305,11 +305,11 @@ fn check_line(what: &'static str, text: &str) -> Result<(), InvalidValue> {
         return Err(InvalidValue::new(what, text, "it is longer than 1024 bytes"));
     }
     if text.chars().any(char::is_control) {
-        return Err(InvalidValue::new(what, text, "it has a control character in it"));
+        return Err(InvalidValue::new(what, text, "it has a control character"));
     }
     if text.starts_with('-') {
-        // It is handed to programs as an argument, where it would be read as an option.
-        return Err(InvalidValue::new(what, text, "it begins with '-'"));
+        // Programs get it as an argument, and would read it as an option.
+        return Err(InvalidValue::new(what, text, "it must not begin with '-'"));
     }
     Ok(())
 }
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn domain_names_refuse_what_no_resolver_takes() {
+    fn invalid_domain_names_are_refused() {
         for bad in [
             "",
             ".",
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn namespaces_follow_the_rule_of_kubernetes() {
+    fn invalid_namespaces_are_refused() {
         assert_eq!("shop-test".parse::<Namespace>().unwrap().as_str(), "shop-test");
         for bad in ["", "Shop", "-shop", "shop-", "a.b", &"n".repeat(64)] {
             assert!(bad.parse::<Namespace>().is_err(), "{bad:?} was taken");
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn contexts_take_the_names_that_cloud_tools_give() {
+    fn context_names_of_cloud_tools_are_accepted() {
         for good in [
             "arn:aws:eks:eu-west-1:1234:cluster/prod",
             "kubernetes-admin@kubernetes",
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn kubeconfig_below_home_is_found_in_any_home() {
+    fn a_path_below_home_is_resolved_in_any_home() {
         let path: KubeconfigPath = "~/.kube/staging".parse().unwrap();
         assert_eq!(
             path.resolve(Path::new("/home/me")),
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn grace_has_a_floor_and_a_ceiling() {
+    fn grace_has_a_minimum_and_a_maximum() {
         assert_eq!(Grace::try_from(120).unwrap().duration(), Duration::from_secs(120));
         assert!(Grace::try_from(Grace::MIN_SECONDS).is_ok());
         assert!(Grace::try_from(Grace::MIN_SECONDS - 1).is_err());

@@ -1,7 +1,7 @@
-//! Draws the icons from their one SVG source.
+//! Renderer of the icons from one SVG source.
 //!
-//! `icons/slipway.svg` has every part once; a [`Drawing`] chooses parts and an ink; each is drawn at every size and
-//! the results are committed, so that a build needs no renderer. `cargo xtask icons` calls [`draw_all`].
+//! `icons/slipway.svg` has every part once. A [`Drawing`] selects parts and an ink, and is drawn at every size. The
+//! results are committed, so that a build needs no renderer. `slipway-icons` calls [`draw_all`].
 
 use std::fs;
 use std::io;
@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree};
 
-/// The sizes of the tray's icons, in pixels: what panels ask for, with and without doubling.
+/// Sizes of the tray's icons, in pixels: those of panels, at scale 1 and 2.
 pub const TRAY_SIZES: [u32; 6] = [16, 22, 24, 32, 48, 64];
-/// The sizes of the app's icon, in pixels: what menus, switchers and packages ask for.
+/// Sizes of the app's icon, in pixels: those of menus, switchers and packages.
 pub const APP_SIZES: [u32; 9] = [16, 22, 24, 32, 48, 64, 128, 256, 512];
 
 /// The grid of the source, in pixels.
 const GRID: f32 = 16.0;
-/// Where the glyph goes on the plate: with a margin on every side.
+/// Position of the glyph on the plate, with a margin on every side.
 const ON_PLATE: &str = "translate(1.9 1.6) scale(.76)";
 /// Every part of the source.
 const PARTS: [&str; 9] = [
@@ -32,7 +32,7 @@ const PARTS: [&str; 9] = [
     "exclamation",
 ];
 
-/// One picture: which parts, in which ink, and where its files go.
+/// An icon: its parts, its ink, and the folder of its files.
 #[derive(Clone, Copy, Debug)]
 pub struct Drawing {
     folder: &'static str,
@@ -42,8 +42,8 @@ pub struct Drawing {
     ink: &'static str,
 }
 
-/// Every picture. A tray has a light or a dark panel and no way to ask which: each ink stands out from both (a test
-/// holds it to that), and no two states differ by ink alone.
+/// Every icon. A panel may be light or dark, and a program cannot ask which, so each ink has enough contrast with both
+/// (a test checks it), and no two states differ only by ink.
 pub const DRAWINGS: [Drawing; 6] = [
     tray("disconnected", &["ramp", "water", "hull-on-land"], "#808080"),
     tray("connecting", &["ramp", "water", "hull-half-way"], "#2f80d0"),
@@ -77,38 +77,38 @@ const fn tray(name: &'static str, parts: &'static [&'static str], ink: &'static 
     }
 }
 
-/// Why the icons could not be drawn.
+/// Error of drawing the icons.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The source lacks a part that a drawing wants.
+    /// The source lacks a part of a drawing.
     #[error("the source has no part {0:?}")]
     NoPart(&'static str),
     /// The source is not SVG.
-    #[error("the source cannot be read: {0}")]
+    #[error("the source is not valid SVG: {0}")]
     Source(#[from] resvg::usvg::Error),
-    /// A picture could not be made.
+    /// An icon could not be drawn.
     #[error("{0} could not be drawn")]
     Draw(String),
     /// The system refused a file operation.
     #[error("{}: {error}", path.display())]
     Io {
-        /// On which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
 }
 
-/// A file to be written.
+/// A file to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
-    /// Where, in the folder `icons`.
+    /// Its path in the folder `icons`.
     pub path: PathBuf,
     /// The PNG.
     pub png: Vec<u8>,
 }
 
-/// Draws everything that comes from the source at `icons/slipway.svg`, without writing it.
+/// Draws all icons from `icons/slipway.svg`, without writing them.
 ///
 /// # Errors
 /// See [`Error`].
@@ -127,7 +127,7 @@ pub fn draw_all(icons: &Path) -> Result<Vec<File>, Error> {
     Ok(files)
 }
 
-/// Writes what differs from what is there; returns what was written.
+/// Writes the files that differ, and returns their paths.
 ///
 /// # Errors
 /// [`Error::Io`] if the system refuses.
@@ -163,7 +163,7 @@ impl Drawing {
     }
 }
 
-/// The source with the drawing's parts alone, in its ink.
+/// Returns the source with only the drawing's parts, in its ink.
 fn with_parts(source: &str, drawing: &Drawing) -> Result<String, Error> {
     let mut svg = source.replace("currentColor", drawing.ink);
     if drawing.parts.contains(&"plate") {
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn committed_icons_are_those_of_the_source() {
         for file in draw_all(&icons()).unwrap() {
-            // Pixels, not bytes: how a picture is packed is the packer's affair.
+            // Compares pixels, because the compression may differ.
             let committed = fs::read(icons().join(&file.path)).unwrap_or_default();
             assert!(
                 Pixmap::decode_png(&committed).ok() == Pixmap::decode_png(&file.png).ok(),
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn every_ink_of_the_tray_stands_out_from_light_and_from_dark() {
+    fn every_tray_ink_has_contrast_with_light_and_dark() {
         for drawing in DRAWINGS.iter().filter(|drawing| drawing.folder == "tray") {
             let ink = luminance(drawing.ink);
             // WCAG 2.1, 1.4.11: graphics need a contrast of 3.
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_states_differ_by_ink_alone() {
+    fn no_two_states_differ_only_by_ink() {
         for (n, a) in DRAWINGS.iter().enumerate() {
             for b in &DRAWINGS[n + 1..] {
                 assert_ne!(a.parts, b.parts, "{:?} and {:?}", a.name, b.name);

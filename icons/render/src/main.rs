@@ -1,4 +1,4 @@
-//! Draws every icon anew and says which changed: `slipway-icons [FOLDER]`.
+//! `slipway-icons [FOLDER]`: draws every icon, and prints those that changed.
 
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Menus for pictures, as a person reads them.
+//! Menus for states of the desktop, as text.
 
 use insta::assert_snapshot;
 use slipway_control::status_of_this_process;
@@ -22,7 +22,7 @@ fn profiles_that_are_off_are_offered() {
 }
 
 #[test]
-fn what_was_just_clicked_cannot_be_clicked_again() {
+fn a_connecting_profile_cannot_be_clicked_again() {
     let mut desktop = profiles(&["shop"]);
     desktop.starting.insert(target("shop"));
     assert_snapshot!(seen(&desktop), @"
@@ -36,7 +36,7 @@ fn what_was_just_clicked_cannot_be_clicked_again() {
 }
 
 #[test]
-fn connecting_says_what_it_does_and_can_be_given_up() {
+fn connecting_shows_its_step_and_can_be_given_up() {
     let mut desktop = profiles(&["shop"]);
     desktop.starting.insert(target("shop"));
     add(&mut desktop, "shop", State::Placing, |status| {
@@ -82,7 +82,7 @@ fn a_measurement_changes_nothing_that_is_shown() {
 }
 
 #[test]
-fn a_lost_network_is_told_where_the_profile_is() {
+fn a_lost_network_is_shown_below_its_profile() {
     let mut desktop = profiles(&["shop"]);
     add(&mut desktop, "shop", State::Reconnecting, |status| {
         status.problems = vec![Problem::new(
@@ -127,7 +127,7 @@ fn every_problem_of_a_session_is_shown() {
 }
 
 #[test]
-fn what_failed_says_why_and_can_be_tried_again() {
+fn a_failure_is_explained_and_can_be_tried_again() {
     let mut desktop = profiles(&["shop"]);
     let problem = Problem::new(
         "rbac-pods",
@@ -235,7 +235,7 @@ fn protected_and_broken_profiles_are_marked() {
 }
 
 #[test]
-fn two_sessions_of_one_profile_are_both_there() {
+fn two_sessions_of_one_profile_are_both_shown() {
     let mut desktop = profiles(&["shop"]);
     add(&mut desktop, "shop", State::Connected, |_| {});
     add(&mut desktop, "shop", State::Connected, |_| {});
@@ -252,7 +252,7 @@ fn two_sessions_of_one_profile_are_both_there() {
 }
 
 #[test]
-fn the_worst_session_has_the_icon() {
+fn the_worst_session_decides_the_icon() {
     let mut desktop = profiles(&["a"]);
     let mut expect = |state, change: fn(&mut SessionStatus), glyph| {
         add(&mut desktop, "a", state, change);
@@ -269,7 +269,7 @@ fn the_worst_session_has_the_icon() {
 }
 
 #[test]
-fn a_session_that_has_ended_is_shown_as_going_until_it_is_gone() {
+fn an_ended_session_is_shown_as_disconnecting() {
     let mut desktop = profiles(&["shop"]);
     add(&mut desktop, "shop", State::Ended, |_| {});
     assert_snapshot!(seen(&desktop), @"
@@ -283,7 +283,7 @@ fn a_session_that_has_ended_is_shown_as_going_until_it_is_gone() {
 }
 
 #[test]
-fn a_session_that_is_connected_with_a_problem_is_degraded() {
+fn a_connected_session_with_a_problem_is_degraded() {
     let mut desktop = profiles(&["a"]);
     add(&mut desktop, "a", State::Connected, |status| {
         status.problems = vec![Problem::new("overlap", "A range is used twice.", "Choose.")];
@@ -304,7 +304,7 @@ fn connecting_and_disconnecting_change_the_menu_in_place() {
 }
 
 #[test]
-fn a_line_more_is_another_menu() {
+fn an_added_line_needs_another_menu() {
     let mut desktop = profiles(&["shop"]);
     let before = menu(&desktop);
     let problem = Problem::new("x", "It broke.", "Mend it.");
@@ -337,7 +337,7 @@ fn add(desktop: &mut DesktopState, profile: &str, state: State, change: impl FnO
     desktop.sessions.insert(id, status);
 }
 
-/// What a person sees: `>` is what can be clicked.
+/// Formats the view; `>` marks items that can be clicked.
 fn seen(desktop: &DesktopState) -> String {
     let view = View::of(desktop);
     let mut lines = vec![format!(

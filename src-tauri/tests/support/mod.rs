@@ -1,5 +1,5 @@
-//! What the tests of the actor and of the tray share: a user's folders, and a `slipway` whose sessions speak
-//! the real control protocol.
+//! Support for the tests of the actor and the tray: a user's folders, and a false `slipway` whose sessions use the real
+//! control protocol.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
@@ -15,20 +15,20 @@ use slipway_profile::{Method, Profile, Store};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-/// Far above what any step takes; reached only when a promise is broken.
+/// Limit of each step, far longer than any step takes.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// The profile that the false `slipway` is not allowed to connect.
 pub(crate) const FORBIDDEN: &str = "forbidden";
 
-/// What the false `slipway` finds in the kubeconfig.
+/// Contexts that the false `slipway` lists.
 const CONTEXTS: &str = r#"[{"name":"kind-dev","cluster":"kind","current":true},{"name":"staging","cluster":"staging","current":false}]"#;
-/// Carries the arguments of the false `slipway` to the test that plays it.
+/// Environment variable with the arguments of the false `slipway`.
 const ARGUMENTS: &str = "FALSE_SLIPWAY_ARGUMENTS";
-/// Tells that test to be the session itself.
+/// Environment variable that marks the process of a false session.
 const SESSION: &str = "FALSE_SLIPWAY_SESSION";
 
-/// A user of the test's own: home, settings, runtime folder.
+/// A user with a temporary home, settings and runtime folder.
 pub(crate) struct User {
     dir: TempDir,
 }
@@ -65,9 +65,9 @@ impl User {
         RuntimeFolder::at(self.runtime_dir().join("slipway")).unwrap()
     }
 
-    /// A `slipway` that is played by the test `false_slipway` of this test binary.
+    /// Makes a script that runs the test `false_slipway` of this test binary as `slipway`.
     pub(crate) fn program(&self) -> PathBuf {
-        // The test harness writes on standard output; a list has to come from the script itself.
+        // The test harness writes to standard output, so the script itself must print the list.
         let script = format!(
             "#!/bin/sh\n\
              if [ \"$*\" = 'list contexts --json' ]; then echo '{CONTEXTS}'; exit; fi\n\
@@ -78,7 +78,7 @@ impl User {
         self.script(&script)
     }
 
-    /// A program of the user's: a script.
+    /// Writes a script and returns its path.
     pub(crate) fn script(&self, text: &str) -> PathBuf {
         let path = self.dir.path().join("slipway");
         fs::write(&path, text).unwrap();
@@ -86,7 +86,7 @@ impl User {
         path
     }
 
-    /// A session as from a terminal, steered by the test.
+    /// Serves a session as from a terminal, controlled by the test.
     pub(crate) fn session(&self, profile: Option<&str>, context: &str) -> Session {
         let id = fresh_id(profile.unwrap_or(context));
         let mut status = status_of_this_process(id, profile.map(Into::into), Method::VpnTcp);
@@ -95,7 +95,7 @@ impl User {
     }
 }
 
-/// A session that speaks the real protocol.
+/// A session with the real control protocol.
 pub(crate) struct Session {
     pub(crate) server: Server,
     pub(crate) publisher: Publisher,
@@ -145,12 +145,12 @@ impl Handler for Asked {
     }
 }
 
-/// Plays `slipway` if this process was started as one. Its sessions run in processes of their own, as the
-/// real ones do, and end when they are asked to.
+/// Acts as `slipway` if this process was started as one. Its sessions run in separate processes, like real ones, and end
+/// on request.
 #[expect(
     clippy::print_stderr,
     clippy::print_stdout,
-    reason = "it is a program here, and speaks as one"
+    reason = "it acts as a program, which prints"
 )]
 pub(crate) fn play_slipway() {
     if let Ok(profile) = std::env::var(SESSION) {
@@ -167,7 +167,7 @@ pub(crate) fn play_slipway() {
                 "Your account may not create pods in shop.",
                 "Ask for a Role.",
             );
-            // The test harness may have begun a line.
+            // The test harness may have started a line.
             println!("\n{}", serde_json::to_string(&Progress::Failed(problem)).unwrap());
             255
         }
@@ -180,7 +180,7 @@ pub(crate) fn play_slipway() {
     std::process::exit(code);
 }
 
-/// Starts the session's process and waits until its socket is there.
+/// Starts the session's process and waits until its socket exists.
 #[expect(
     clippy::zombie_processes,
     reason = "the session outlives its starter, as the real one does"
@@ -219,7 +219,7 @@ fn play_session(profile: &str) {
         for state in [State::Placing, State::Connecting, State::Connected] {
             session.publisher.enter(state);
         }
-        // A test that fails leaves nobody to ask: the session does not outlive it for long.
+        // After a failed test no program asks the session to end, so it ends by itself.
         let _ = tokio::time::timeout(LIMIT * 2, session.disconnects.recv()).await;
         session.publisher.enter(State::Ending);
         session.end(None).await;

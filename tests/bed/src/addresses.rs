@@ -1,4 +1,4 @@
-//! Who has which address in a bed.
+//! Addresses of a bed.
 
 use std::net::Ipv4Addr;
 
@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use crate::LaptopKind;
 
-/// The ranges of one bed. They differ between beds, so that one laptop may be joined to two clusters.
+/// The ranges of one bed. They differ between beds, so that one laptop can be connected to two clusters.
 ///
 /// 198.18.0.0/15 stays free in all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// Beds that one machine can hold.
+    /// Number of beds on one machine.
     pub const MOST_BEDS: u8 = 10;
 
     pub(crate) fn of_bed(index: u8) -> Result<Self> {
@@ -31,7 +31,7 @@ impl Addresses {
         self.index
     }
 
-    /// The node on the laptops' side: API server, and name server of the laptops.
+    /// Address of the node on the laptops' network: API server, and name server of the laptops.
     #[must_use]
     pub fn node(self) -> Ipv4Addr {
         Ipv4Addr::new(192, 168, 77 + self.index, 1)
@@ -43,7 +43,7 @@ impl Addresses {
         (Ipv4Addr::new(192, 168, 77 + self.index, 0), 24)
     }
 
-    /// One laptop on that network.
+    /// Address of a laptop on that network.
     #[must_use]
     pub fn laptop(self, kind: LaptopKind) -> Ipv4Addr {
         let host = match kind {
@@ -55,13 +55,13 @@ impl Addresses {
         Ipv4Addr::new(192, 168, 77 + self.index, host)
     }
 
-    /// The cluster's pods, a /16.
+    /// Network of the pods, a /16.
     #[must_use]
     pub fn pods(self) -> Ipv4Addr {
         Ipv4Addr::new(10, 244 + self.index, 0, 0)
     }
 
-    /// The cluster's services, a /16.
+    /// Network of the services, a /16.
     #[must_use]
     pub fn services(self) -> Ipv4Addr {
         Ipv4Addr::new(10, 96 + self.index, 0, 0)

@@ -1,4 +1,4 @@
-//! A test that starts itself once more on a laptop, because what it shows needs that laptop's network.
+//! Tests that start themselves again on a laptop, because they need that laptop's network.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -10,7 +10,7 @@ use crate::{Bed, BedName, LaptopKind};
 /// Set for the process on the laptop.
 const ON_LAPTOP: &str = "SLIPWAY_TEST_ON_LAPTOP";
 
-/// A test that starts itself once more.
+/// A test that starts itself again on a laptop.
 #[derive(Debug)]
 pub enum Again {}
 
@@ -21,11 +21,11 @@ impl Again {
         std::env::var_os(ON_LAPTOP).is_some()
     }
 
-    /// Runs the test called `test` of this very program on the plain laptop, where the program is installed as
-    /// `program`. Gives back what it printed.
+    /// Runs the test `test` of this program on the plain laptop, where the program is installed as `program`. Returns its
+    /// output.
     ///
     /// # Errors
-    /// If it fails there, or there is no such test or no bed.
+    /// If the test fails, or if it or the bed does not exist.
     pub fn on_plain_laptop(program: &str, test: &str) -> Result<String> {
         static INSTALLED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
         let install = || {

@@ -1,4 +1,4 @@
-//! A bed as a whole: up, down, and what is known of it.
+//! Test bed: up, down, and access to its parts.
 
 mod clear;
 mod making;
@@ -38,25 +38,25 @@ pub struct Bed {
     folder: PathBuf,
 }
 
-/// The domain of the cluster's names unless another is wanted.
+/// Default domain of the cluster's names.
 const CLUSTER_DOMAIN: &str = "cluster.local";
 
 impl Bed {
-    /// The bed called `name`, made if it is not running. Needs root. Minutes where nothing is cached.
+    /// Returns the bed `name`; creates it if it is not running. Needs root. Takes minutes if nothing is cached.
     ///
-    /// Half a bed, left by a crash, is cleared away first. When this fails, what was made is left for inspection
+    /// An incomplete bed, left by a crash, is removed first. When this fails, the parts of the bed are left for inspection
     /// until the next `up` or [`Bed::down`].
     pub fn up(name: &BedName, report: &mut dyn Report) -> Result<Self> {
         Self::up_with(name, CLUSTER_DOMAIN, None, report)
     }
 
-    /// The same with another domain of the cluster's names. One that is running keeps its own.
+    /// As [`Bed::up`], with another domain of the cluster's names. A running bed keeps its domain.
     pub fn up_with_domain(name: &BedName, domain: &str, report: &mut dyn Report) -> Result<Self> {
         Self::up_with(name, domain, None, report)
     }
 
-    /// The same, with laptops before a cluster that there is already. Its API server must be reachable from here. The
-    /// workloads are put into it, and stay there when the bed ends: it is meant for a cluster that is thrown away.
+    /// As [`Bed::up`], with an existing cluster. Its API server must be reachable from here. The workloads are created in
+    /// it, and stay there when the bed ends: use a cluster that will be deleted.
     pub fn up_on(name: &BedName, existing: &Existing, report: &mut dyn Report) -> Result<Self> {
         Self::up_with(name, CLUSTER_DOMAIN, Some(existing), report)
     }
@@ -89,7 +89,7 @@ impl Bed {
         .make(existing, report)
     }
 
-    /// The bed called `name`, if it is running.
+    /// Returns the bed `name`, if it is running.
     pub fn attach(name: &BedName) -> Result<Self> {
         let bed = Self::load(&Cache::of_user()?, name)
             .with_context(|| format!("no bed {name} is up: `cargo xtask cluster up --name {name}`"))?;
@@ -100,9 +100,9 @@ impl Bed {
         Ok(bed)
     }
 
-    /// Ends the bed called `name` and whatever runs in it, however much of it there is. Fine if there is none.
+    /// Ends the bed `name` and everything that runs in it, also if it is incomplete or does not exist.
     pub fn down(name: &BedName) -> Result<()> {
-        ensure!(Uid::effective().is_root(), "a bed is root's: run this as root");
+        ensure!(Uid::effective().is_root(), "a bed needs root: run this as root");
         let cache = Cache::of_user()?;
         let _lock = lock(&cache, name)?;
         clear(&cache, name)
@@ -114,7 +114,7 @@ impl Bed {
         &self.name
     }
 
-    /// Who has which address.
+    /// Its addresses.
     pub fn addresses(&self) -> Result<Addresses> {
         Addresses::of_bed(self.index)
     }
@@ -131,12 +131,12 @@ impl Bed {
         &self.laptops
     }
 
-    /// kubectl as the cluster's administrator, from the node: for what a test prepares or looks at.
+    /// Returns a kubectl command that runs on the node as the cluster's administrator.
     pub fn kubectl(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         self.node.kubectl(arguments)
     }
 
-    /// A program that root runs on the node, where pods and services are reachable.
+    /// Returns a command that root runs on the node, where pods and services are reachable.
     pub fn command_on_node(
         &self,
         program: impl AsRef<OsStr>,
@@ -147,14 +147,14 @@ impl Bed {
             .command(Runner::Root, Path::new("/"), program, arguments)
     }
 
-    /// Kills the API server as the kernel would, and returns when another one, with the same arguments, serves. For
-    /// everyone on this bed: whoever does this holds every laptop ([`Laptop::lock`]).
+    /// Kills the API server with SIGKILL, and returns when a new one with the same arguments serves. It affects all
+    /// laptops, so the caller must hold the lock of each ([`Laptop::lock`]).
     pub fn restart_api_server(&self) -> Result<()> {
         self.node.restart_api_server()
     }
 
-    /// A kubeconfig on the host: `admin`, `developer`, or `expired`, which was the developer's once. Its server is
-    /// reachable from laptops only.
+    /// Path of a kubeconfig on the host: `admin`, `developer`, or `expired`, which has an expired certificate. Its server is
+    /// reachable only from laptops.
     #[must_use]
     pub fn kubeconfig(&self, user: &str) -> PathBuf {
         Files::new(&self.folder).kubeconfig(user)

@@ -1,4 +1,4 @@
-//! Where the bed keeps what may be thrown away.
+//! Cache of the bed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-/// `${XDG_CACHE_HOME:-~/.cache}/slipway`: builds, unpacked packages, images and running beds.
+/// The folder `${XDG_CACHE_HOME:-~/.cache}/slipway`, with builds, unpacked packages, images and running beds.
 #[derive(Debug, Clone)]
 pub(crate) struct Cache {
     root: PathBuf,
@@ -33,13 +33,13 @@ impl Cache {
         &self.root
     }
 
-    /// The running state of all beds.
+    /// Folder of the state of all beds.
     pub(crate) fn beds(&self) -> PathBuf {
         self.root.join("bed")
     }
 
-    /// Makes `KIND/NAME-KEY` with `make` unless it is there already. `make` fills a folder beside it, which
-    /// takes the final name only when complete: a build that was stopped half-way is never taken for a whole.
+    /// Creates `KIND/NAME-KEY` with `make` unless it exists. `make` fills a folder beside it, which gets the final name only
+    /// when complete, so that an interrupted build is never used.
     pub(crate) fn keyed(
         &self,
         kind: &str,
@@ -53,7 +53,7 @@ impl Cache {
         }
         let begun = self.root.join(kind).join(format!(".{name}-{}", key.short()));
         fs::create_dir_all(self.root.join(kind))?;
-        // Beds that come up at one time wait for what one of them makes, rather than make it at half the speed each.
+        // Of several beds that start at the same time, one builds and the others wait.
         let lock = fs::File::create(begun.with_extension("lock"))?;
         lock.lock().with_context(|| format!("wait for another {name}"))?;
         if folder.is_dir() {
@@ -61,7 +61,7 @@ impl Cache {
         }
         let unfinished = begun.with_extension("unfinished");
         if unfinished.is_dir() {
-            // Of a run that was ended in the middle.
+            // Left by an interrupted run.
             fs::remove_dir_all(&unfinished)?;
         }
         fs::create_dir_all(&unfinished).with_context(|| format!("make {}", unfinished.display()))?;
@@ -75,12 +75,12 @@ impl Cache {
     }
 }
 
-/// What a cached thing was made from.
+/// Key of a cached folder: a digest of its inputs.
 #[derive(Default)]
 pub(crate) struct Key(Sha256);
 
 impl Key {
-    /// Adds one input. Its length goes first, so that two inputs never read like one.
+    /// Adds an input with its length, so that two inputs differ from one joined input.
     pub(crate) fn add(mut self, input: impl AsRef<[u8]>) -> Self {
         let input = input.as_ref();
         self.0.update((input.len() as u64).to_be_bytes());
@@ -88,7 +88,7 @@ impl Key {
         self
     }
 
-    /// Adds names and contents of the files right under `folder`.
+    /// Adds names and contents of the files directly in `folder`.
     pub(crate) fn add_files(mut self, folder: &Path) -> Result<Self> {
         let mut files = fs::read_dir(folder)
             .and_then(|entries| {
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn inputs_that_join_to_the_same_bytes_have_different_keys() {
+    fn inputs_that_join_to_equal_bytes_have_different_keys() {
         let one = Key::default().add("ab").add("c").short();
         let other = Key::default().add("a").add("bc").short();
         assert_ne!(one, other);

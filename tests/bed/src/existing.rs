@@ -1,4 +1,4 @@
-//! A cluster that there is already, in the place of the bed's own: laptops reach its API server by a relay.
+//! Existing cluster instead of the bed's own: laptops reach its API server through a relay.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,16 +8,16 @@ use serde_json::{Value, json};
 
 use crate::processes;
 
-/// A cluster that somebody else runs, by its context in a kubeconfig.
+/// An existing cluster, by its context in a kubeconfig.
 #[derive(Debug, Clone)]
 pub struct Existing {
     /// The context's name.
     pub context: String,
-    /// The kubeconfig; without one, where kubectl looks.
+    /// The kubeconfig; without one, the one that kubectl reads.
     pub kubeconfig: Option<PathBuf>,
 }
 
-/// What the kubeconfig says of it.
+/// Values of its kubeconfig.
 #[derive(Debug)]
 pub(crate) struct Found {
     config: Value,
@@ -28,7 +28,7 @@ pub(crate) struct Found {
 }
 
 impl Existing {
-    /// Looks it up. Everything that the kubeconfig refers to is taken into it.
+    /// Reads the kubeconfig, with all files that it refers to embedded.
     pub(crate) fn find(&self, kube: &Path) -> Result<Found> {
         let mut kubectl = Command::new(kube);
         kubectl.args([
@@ -44,7 +44,7 @@ impl Existing {
             kubectl.env("KUBECONFIG", file);
         }
         let config = processes::run(&mut kubectl)?;
-        let config = serde_json::from_str(&config).context("kubectl's JSON is none")?;
+        let config = serde_json::from_str(&config).context("kubectl did not print JSON")?;
         Found::read(config)
     }
 }
@@ -58,7 +58,7 @@ impl Found {
         let authority = server
             .strip_prefix("https://")
             .and_then(|rest| rest.split('/').next())
-            .with_context(|| format!("{server} is no https address"))?;
+            .with_context(|| format!("{server} is not an https address"))?;
         ensure!(
             config["users"][0]["user"]["exec"].is_null(),
             "a credential plugin would not work on a laptop without a way out: use a context with a certificate or a token"
@@ -76,7 +76,7 @@ impl Found {
         })
     }
 
-    /// Its kubeconfig for whoever reaches it by the relay at `server`, as its own user or as one with a token.
+    /// Returns a kubeconfig for clients that use the relay at `server`, with its own user or with a token.
     pub(crate) fn kubeconfig(
         &self,
         bed: &str,
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_relay_is_asked_and_the_certificate_stays_the_api_servers() {
+    fn the_relay_keeps_the_api_servers_certificate() {
         for (server, address, name) in [
             ("https://127.0.0.1:44321", "127.0.0.1:44321", "127.0.0.1"),
             (
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_laptop_cannot_use_is_refused() {
+    fn contexts_that_a_laptop_cannot_use_are_refused() {
         assert!(found("http://127.0.0.1:8080", &json!({})).is_err());
         let error = found("https://1.2.3.4", &json!({"exec": {"command": "cloud-login"}})).unwrap_err();
         assert!(error.to_string().contains("credential plugin"), "{error}");

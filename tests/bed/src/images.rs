@@ -1,4 +1,4 @@
-//! The container images of the bed, made here as OCI archives: it has no registry to pull from.
+//! Container images of the bed, built as OCI archives, because the bed has no registry.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::cache::{Cache, Key};
 use crate::processes;
 use crate::programs::Programs;
 
-/// The agent's default image, so that a session needs no registry either.
+/// The agent's default image, so that a session needs no registry.
 const BUSYBOX: &str = "docker.io/library/busybox:latest";
 pub(crate) const COREDNS: &str = "docker.io/slipway-bed/coredns:latest";
 pub(crate) const ECHO: &str = "docker.io/slipway-bed/echo:latest";
@@ -56,15 +56,15 @@ pub(crate) fn make(cache: &Cache, programs: &Programs, busybox: &Path) -> Result
     .collect()
 }
 
-/// What a container of an image runs.
+/// Start command of an image.
 enum Start<'a> {
-    /// Always, with what the pod says as its arguments.
+    /// Always runs, with the pod's arguments.
     Entrypoint(&'a [&'a str]),
-    /// If the pod says nothing.
+    /// Runs unless the pod has its own command.
     Command(&'a [&'a str]),
 }
 
-/// A file system, as one layer.
+/// A file system layer.
 struct Root(Builder<Vec<u8>>);
 
 impl Root {
@@ -132,7 +132,7 @@ impl Blob {
         Ok(Self::new(kind, serde_json::to_vec(content)?))
     }
 
-    /// A descriptor (OCI image-spec, descriptor.md).
+    /// Returns its descriptor (OCI image-spec, descriptor.md).
     fn descriptor(&self) -> serde_json::Value {
         json!({
             "mediaType": format!("application/vnd.oci.image.{}", self.kind),
@@ -142,7 +142,7 @@ impl Blob {
     }
 }
 
-/// An archive of an OCI layout (image-spec, image-layout.md) with the one image `name`.
+/// Writes an archive of an OCI layout (image-spec, image-layout.md) with the image `name`.
 fn archive(cache: &Cache, name: &str, root: Root, start: Start<'_>) -> Result<PathBuf> {
     let layer = Blob::new("layer.v1.tar", root.0.into_inner()?);
     let settings = match start {

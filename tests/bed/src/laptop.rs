@@ -1,4 +1,4 @@
-//! A developer's machine.
+//! Laptops of a bed: developers' machines.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -18,29 +18,29 @@ use crate::{Addresses, LaptopKind};
 pub struct Laptop {
     pub(crate) kind: LaptopKind,
     pub(crate) machine: Machine,
-    /// What runs on it from the start.
+    /// Its services.
     pub(crate) daemons: Vec<Daemon>,
     pub(crate) address: Ipv4Addr,
     pub(crate) node: Ipv4Addr,
-    /// Programs put there by [`Laptop::install`], and locks, on the host.
+    /// Folder on the host with programs of [`Laptop::install`], and locks.
     pub(crate) folder: PathBuf,
 }
 
-/// The only one who uses a laptop, until dropped.
+/// Exclusive use of a laptop, until this is dropped.
 #[derive(Debug)]
 pub struct LaptopLock {
     _file: File,
 }
 
 impl Laptop {
-    /// The ordinary user, who has a home and a kubeconfig.
+    /// User id of the ordinary user, who has a home and a kubeconfig.
     pub const USER: (&'static str, u32) = ("dev", 2000);
-    /// The helper's own user.
+    /// User id of the helper.
     pub const HELPER: (&'static str, u32) = ("slipway-helper", 2001);
-    /// The ordinary user's home.
+    /// Home of the ordinary user.
     pub const HOME: &'static str = "/home/dev";
 
-    /// Which one it is.
+    /// Its kind.
     #[must_use]
     pub fn kind(&self) -> LaptopKind {
         self.kind
@@ -64,7 +64,7 @@ impl Laptop {
         self.machine.name()
     }
 
-    /// A program that the ordinary user runs at home, with `KUBECONFIG` set and nothing else inherited.
+    /// Returns a command that the ordinary user runs at home. It inherits no environment, and has `KUBECONFIG`.
     pub fn command(
         &self,
         program: impl AsRef<OsStr>,
@@ -80,7 +80,7 @@ impl Laptop {
         command
     }
 
-    /// A program that root runs, with every capability.
+    /// Returns a command that root runs, with every capability.
     pub fn command_as_root(
         &self,
         program: impl AsRef<OsStr>,
@@ -93,7 +93,8 @@ impl Laptop {
         command
     }
 
-    /// A program that the helper's user runs as the packaged service does: CAP_NET_ADMIN and no way to more.
+    /// Returns a command that the helper's user runs as the packaged service does: with CAP_NET_ADMIN and no other
+    /// privilege.
     pub fn command_as_helper(
         &self,
         program: impl AsRef<OsStr>,
@@ -107,8 +108,8 @@ impl Laptop {
         command
     }
 
-    /// Copies a program of the host to `/usr/local/bin/NAME` of the laptop. A copy, so that it may be built anew
-    /// while the laptop runs it.
+    /// Copies a program of the host to `/usr/local/bin/NAME` of the laptop. A copy, so that it can be built again while the
+    /// laptop runs it.
     pub fn install(&self, program: &Path, name: &str) -> Result<PathBuf> {
         let between = self.folder.join(name);
         fs::create_dir_all(&self.folder)?;
@@ -119,12 +120,12 @@ impl Laptop {
         Ok(target)
     }
 
-    /// Writes a file of the laptop as root, mode 0644, making the folders above it: a polkit rule, a unit's config.
+    /// Writes a file of the laptop as root, mode 0644, with its parent folders.
     pub fn write(&self, path: &str, content: &str) -> Result<()> {
         self.machine.write(path, content)
     }
 
-    /// Waits until nobody else holds this laptop, and holds it: for tests that change its network.
+    /// Locks this laptop for a test that changes its network; waits until other tests have released it.
     pub fn lock(&self) -> Result<LaptopLock> {
         fs::create_dir_all(&self.folder)?;
         let file = File::create(self.folder.join("lock"))?;
@@ -132,7 +133,7 @@ impl Laptop {
         Ok(LaptopLock { _file: file })
     }
 
-    /// Whether it and what it needs to resolve names still run.
+    /// Whether it and its services still run.
     pub(crate) fn runs(&self) -> bool {
         self.machine.runs() && self.daemons.iter().all(|daemon| daemon.process.runs())
     }
@@ -152,7 +153,7 @@ fn environment<'a>(command: &'a mut Command, user: &str, home: &str) -> &'a mut 
     ])
 }
 
-/// Gives a new machine its users, resolver and, if it is that kind, its firewall.
+/// Sets up the users, the resolver and, for that kind, the firewall of a new machine.
 pub(crate) fn furnish(
     machine: &Machine,
     kind: LaptopKind,
@@ -219,14 +220,14 @@ pub(crate) fn furnish(
     Ok(())
 }
 
-/// What a laptop is given of its bed.
+/// Files of the bed for a laptop.
 pub(crate) struct BedFiles<'a> {
     pub(crate) developer: &'a Path,
     pub(crate) admin: &'a Path,
     pub(crate) kube: &'a Path,
 }
 
-/// The usual firewall of a desktop: what was not asked for stays outside.
+/// Rules of a usual desktop firewall: drops incoming packets that are not answers.
 const FIREWALL: &str = "table inet firewall {
     chain input {
         type filter hook input priority filter; policy drop;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
-/// How a laptop resolves names, and what it lets in.
+/// Kind of a laptop: its resolver and its firewall.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LaptopKind {
@@ -14,7 +14,7 @@ pub enum LaptopKind {
     Plain,
     /// systemd-resolved, with polkitd deciding who may change it.
     Resolved,
-    /// As plain, behind a firewall that lets in only what was asked for.
+    /// As plain, with a firewall that accepts only answers.
     Firewall,
     /// As plain, for what leaves a laptop alone: no test starts a helper on it.
     Bare,
@@ -48,7 +48,7 @@ impl FromStr for LaptopKind {
     fn from_str(name: &str) -> Result<Self> {
         match Self::ALL.into_iter().find(|kind| kind.name() == name) {
             Some(kind) => Ok(kind),
-            None => bail!("no laptop is called {name:?}: plain, resolved, firewall and bare are"),
+            None => bail!("there is no laptop {name:?}: use plain, resolved, firewall or bare"),
         }
     }
 }

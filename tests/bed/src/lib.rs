@@ -1,8 +1,8 @@
-//! A test bed on one machine: a real Kubernetes, and laptops that can reach nothing of it but its API server.
+//! Test bed on one machine: a real Kubernetes, and laptops that can reach only its API server.
 //!
-//! Everything lives in network and mount namespaces of its own, joined by veth pairs that never touch the
-//! machine's: what a tool fails to catch on a laptop cannot leave by the machine's uplink, and cannot reach a
-//! pod by itself and let a test pass for the wrong reason.
+//! Everything runs in separate network and mount namespaces, connected by veth pairs that never touch the machine's own
+//! network. So a packet that Slipway fails to capture on a laptop can neither leave by the machine's uplink nor reach a
+//! pod, which would let a test pass wrongly.
 //!
 //! ```text
 //!   laptop plain ────┐
@@ -11,11 +11,11 @@
 //! ```
 //!
 //! [`Bed::up`] builds what is missing ([`programs`], [`packages`], [`images`]), makes the machines
-//! ([`machine`]), starts the cluster ([`node`]), applies the workloads and makes the [`Laptop`]s. Each machine
-//! sees the host's files under an overlay of its own, so that packages which may not be installed on the host
-//! look installed, and a test may install, replace and delete what it likes.
+//! ([`machine`]), starts the cluster ([`node`]), applies the workloads and makes the [`Laptop`]s. Each machine sees the
+//! host's files under its own overlay, so that packages look installed without being on the host, and a test may
+//! install, replace and delete any file.
 //!
-//! The bed knows nothing of Slipway: it imports none of its crates.
+//! The bed does not use Slipway's crates.
 
 mod addresses;
 mod again;

@@ -1,8 +1,8 @@
-//! A machine of the bed: a network namespace with a name, and a mount namespace that a waiting process holds.
+//! Machine of the bed: a named network namespace, and a mount namespace that a waiting process holds.
 //!
-//! Its root is an overlay: the host's files below, and on top of them a layer in memory, with unpacked packages and
-//! whatever is written. `/run`, `/tmp` and `/dev/net/tun` are its own. Nothing that is done there reaches the host's files, and all
-//! of it is gone when the last process of the machine is.
+//! Its root is an overlay: the host's files, and above them a layer in memory with unpacked packages and all changes.
+//! `/run`, `/tmp` and `/dev/net/tun` are its own. Changes never reach the host's files, and are gone when the last
+//! process of the machine ends.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
@@ -22,20 +22,20 @@ use serde::{Deserialize, Serialize};
 use crate::namespace;
 use crate::processes::{self, Daemon, ProcessId};
 
-/// What a machine is made of.
+/// Plan of a machine.
 pub(crate) struct Plan<'a> {
     /// The name of its network namespace.
     pub(crate) name: &'a str,
     /// Unpacked packages.
     pub(crate) layers: &'a [PathBuf],
-    /// Folders of the host that are the same folders in the machine. The logs are in one of them.
+    /// Folders that the host and the machine share. The logs are in one of them.
     pub(crate) shared: &'a [PathBuf],
-    /// Where the machine is put together; an empty folder of the host.
+    /// An empty folder of the host, in which the machine's root is assembled.
     pub(crate) scratch: &'a Path,
-    /// Where the log of the process that holds it goes.
+    /// Folder for the log of the process that holds it.
     pub(crate) logs: &'a Path,
-    /// The program that is its process 1, if it has process numbers of its own. Then all its processes,
-    /// containers included, end with that one.
+    /// The program that is its process 1, if it has its own PID namespace. Then all its processes, including containers,
+    /// end with that one.
     pub(crate) first_process: Option<&'a [&'a OsStr]>,
 }
 
@@ -47,25 +47,25 @@ pub(crate) struct Machine {
     own_processes: bool,
 }
 
-/// Who runs a program in a machine.
+/// User of a program in a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Runner {
-    /// With every capability.
+    /// Root, with every capability.
     Root,
-    /// An ordinary user, and a group of the same number.
+    /// An ordinary user, with a group of the same id.
     User(u32),
-    /// A user with CAP_NET_ADMIN, and no way to more.
+    /// A user with CAP_NET_ADMIN and no other privilege.
     NetworkAdmin(u32),
 }
 
-/// How long a machine may take until its first process has begun.
+/// How long a machine may take to start its first process.
 const START_LIMIT: Duration = Duration::from_secs(10);
 
 impl Machine {
-    /// Makes it, with its loopback up and no other link.
+    /// Creates the machine, with its loopback up and no other link.
     pub(crate) fn make(plan: Plan<'_>) -> Result<Self> {
         namespace::add(plan.name)?;
-        // Namespaces are left and entered by a thread of its own, which ends with them.
+        // A separate thread enters the namespaces, and then ends.
         let holder = thread::scope(|scope| {
             scope
                 .spawn(|| hold(&plan))
@@ -79,7 +79,7 @@ impl Machine {
             own_processes,
         };
         if own_processes {
-            // Whoever enters before the first process would be the first.
+            // A process that enters before process 1 would itself be process 1.
             let children = format!("/proc/{0}/task/{0}/children", holder.process.pid);
             holder.wait_until("ready", START_LIMIT, || {
                 fs::read_to_string(&children).is_ok_and(|children| !children.is_empty())
@@ -97,7 +97,8 @@ impl Machine {
         self.holder.runs()
     }
 
-    /// A program in the machine, started in `folder` of the machine ([`Command::current_dir`] is about the host).
+    /// Returns a command in the machine, started in `folder` of the machine ([`Command::current_dir`] is a folder of the
+    /// host).
     pub(crate) fn command(
         &self,
         runner: Runner,
@@ -138,7 +139,7 @@ impl Machine {
         command
     }
 
-    /// A program that root runs with the machine's files and the caller's network.
+    /// Returns a command that root runs with the machine's files and the caller's network.
     pub(crate) fn command_outside(
         &self,
         program: impl AsRef<OsStr>,
@@ -153,18 +154,18 @@ impl Machine {
         command
     }
 
-    /// Runs a program as root to its end, with `/` as its folder.
+    /// Runs a program as root in `/`, and waits for its end.
     pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> Result<String> {
         processes::run(&mut self.command(Runner::Root, Path::new("/"), program, arguments))
     }
 
-    /// Writes a file of the machine, replacing what is there, a symbolic link included.
+    /// Writes a file of the machine; replaces an existing file or symbolic link.
     pub(crate) fn write(&self, path: &str, content: &str) -> Result<()> {
         let script = "mkdir -p \"${1%/*}\" && rm -f \"$1\" && printf %s \"$2\" > \"$1\"";
         self.run("sh", &["-c", script, "write", path, content]).map(drop)
     }
 
-    /// Adds to the end of a file of the machine.
+    /// Appends to a file of the machine.
     pub(crate) fn append(&self, path: &str, content: &str) -> Result<()> {
         self.run(
             "sh",
@@ -182,12 +183,12 @@ fn identity(id: u32) -> [String; 3] {
     ]
 }
 
-/// Puts the machine together around the calling thread, and starts the process that holds it.
+/// Assembles the machine in the calling thread, and starts the process that holds it.
 fn hold(plan: &Plan<'_>) -> Result<Daemon> {
     let network = namespace::open(plan.name)?;
     unshare(CloneFlags::CLONE_NEWNS).context("leave the mount namespace")?;
     setns(network, CloneFlags::CLONE_NEWNET).context("enter the network namespace")?;
-    // From here on no mount is seen by the host.
+    // From here on the host sees no mount.
     mount_flags("/", MsFlags::MS_REC | MsFlags::MS_PRIVATE)?;
 
     let root = assemble(plan)?;
@@ -218,12 +219,12 @@ fn hold(plan: &Plan<'_>) -> Result<Daemon> {
     Daemon::start(plan.name, plan.logs, &mut holder)
 }
 
-/// Where what is written on a machine goes; it names the machine's root in every list of mounts.
+/// Returns the folder of a machine's changes; it identifies the machine's root in every list of mounts.
 pub(crate) fn upper(scratch: &Path) -> PathBuf {
     scratch.join("upper")
 }
 
-/// Mounts the machine's root; returns where.
+/// Mounts the machine's root, and returns its path.
 fn assemble(plan: &Plan<'_>) -> Result<PathBuf> {
     let scratch = plan.scratch;
     mount_new("tmpfs", scratch, "mode=0755")?;
@@ -231,7 +232,7 @@ fn assemble(plan: &Plan<'_>) -> Result<PathBuf> {
     for folder in [&upper, &work, &root] {
         fs::create_dir(folder)?;
     }
-    // Copied, as one lower layer may not lie within another, and the cache usually lies within the root.
+    // Copied, because a lower layer must not be within another, and the cache is usually within the root.
     for layer in plan.layers {
         processes::run(
             Command::new("cp")
@@ -248,14 +249,14 @@ fn assemble(plan: &Plan<'_>) -> Result<PathBuf> {
     mount_new("overlay", &root, &options)?;
 
     bind(Path::new("/proc"), &root.join("proc"))?;
-    // A /sys made in the network namespace shows that namespace's links.
+    // A /sys that is mounted in the network namespace shows that namespace's links.
     mount_new("sysfs", &root.join("sys"), "")?;
     bind(Path::new("/sys/fs/cgroup"), &root.join("sys/fs/cgroup"))?;
     bind(Path::new("/dev"), &root.join("dev"))?;
     mount_new("tmpfs", &root.join("dev/net"), "mode=0755")?;
     let tun = root.join("dev/net/tun");
     mknod(&tun, SFlag::S_IFCHR, Mode::empty(), makedev(10, 200)).context("make /dev/net/tun")?;
-    // Not by mknod, which the umask would narrow.
+    // Set separately, because the umask limits the mode of mknod.
     fs::set_permissions(&tun, Permissions::from_mode(0o666))?;
     mount_new("tmpfs", &root.join("run"), "mode=0755")?;
     mount_new("tmpfs", &root.join("tmp"), "mode=1777")?;
@@ -272,7 +273,7 @@ fn assemble(plan: &Plan<'_>) -> Result<PathBuf> {
     Ok(root)
 }
 
-/// Lets everyone pass through the folders above `folder`: on the host a home is often closed to others.
+/// Lets all users traverse the folders above `folder`, because a home on the host is often closed to others.
 fn open_way_to(folder: &Path) -> Result<()> {
     for above in folder.ancestors().skip(1) {
         let mode = fs::metadata(above)

@@ -1,4 +1,4 @@
-//! Network namespaces, by ip-netns(8).
+//! Network namespaces, managed with ip-netns(8).
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::processes;
 
-/// Where ip-netns(8) keeps namespaces.
+/// Folder in which ip-netns(8) keeps namespaces.
 const NAMESPACES: &str = "/run/netns";
 
 pub(crate) fn add(name: &str) -> Result<()> {
@@ -16,12 +16,12 @@ pub(crate) fn add(name: &str) -> Result<()> {
     ip(&["-n", name, "link", "set", "lo", "up"])
 }
 
-/// Forgets a namespace; its links go with it.
+/// Deletes a namespace with its links.
 pub(crate) fn remove(name: &str) -> Result<()> {
     ip(&["netns", "delete", name])
 }
 
-/// The namespaces whose names begin with `prefix`.
+/// Returns the namespaces whose names begin with `prefix`.
 pub(crate) fn all(prefix: &str) -> Result<Vec<String>> {
     let Ok(entries) = fs::read_dir(NAMESPACES) else {
         return Ok(Vec::new());

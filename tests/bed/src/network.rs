@@ -1,4 +1,4 @@
-//! Network of a bed: links and the node's filter. Links are made straight inside the namespaces they join.
+//! Network of a bed: links and the node's filter. Links are created inside the namespaces that they connect.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -10,21 +10,21 @@ use crate::machine::Machine;
 use crate::namespace::ip;
 use crate::{Addresses, LaptopKind};
 
-/// The node's end of all laptops.
+/// The node's bridge to all laptops.
 const BRIDGE: &str = "laptops";
 
-/// The "public" hosts that answer; the name server knows them.
+/// "Public" hosts that answer and that the name server knows.
 const PUBLIC_HOSTS: [u8; 3] = [10, 20, 30];
 
-/// Locally administered, as no vendor's is.
+/// A locally administered MAC address.
 const BRIDGE_ADDRESS: &str = "02:53:4c:57:00:01";
 
-/// Gives the node its bridge to the laptops, its other addresses, and the filter between.
+/// Sets up the node's bridge to the laptops, its other addresses, and the filter.
 pub(crate) fn prepare_node(node: &Machine, addresses: Addresses, folder: &Path) -> Result<()> {
     let name = node.name();
     let (_, prefix) = addresses.laptops();
-    // With an address of its own: otherwise a bridge takes the lowest of its ports', and every laptop that joins may
-    // change it under the others, whose neighbor tables then lead nowhere for half a minute.
+    // With a fixed MAC address: otherwise the bridge takes the lowest one of its ports, which may change with every laptop,
+    // and the neighbor tables of the others are then wrong for half a minute.
     ip(&[
         "-n",
         name,
@@ -43,7 +43,7 @@ pub(crate) fn prepare_node(node: &Machine, addresses: Addresses, folder: &Path) 
         add_address(name, "lo", Ipv4Addr::new(a, b, c, host), 32)?;
     }
     add_address(name, "lo", Addresses::BESIDE_CLUSTER, 32)?;
-    // The kernel looks for a route before kube-proxy's rules translate a service's address, and there is no other.
+    // The kernel needs a route before kube-proxy's rules translate a service's address, and there is no default route.
     let (services, source) = (
         format!("{}/16", addresses.services()),
         addresses.node().to_string(),
@@ -56,7 +56,7 @@ pub(crate) fn prepare_node(node: &Machine, addresses: Addresses, folder: &Path) 
     Ok(())
 }
 
-/// What laptops may reach: before kube-proxy's rules, so that no address of a service is translated for them.
+/// Returns the filter for laptops. It runs before kube-proxy's rules, so that service addresses are not translated.
 fn filter(addresses: Addresses) -> String {
     let node = addresses.node();
     let public = Addresses::PUBLIC;
@@ -79,7 +79,7 @@ fn filter(addresses: Addresses) -> String {
     )
 }
 
-/// Joins a laptop to the node, and gives it no way further.
+/// Connects a laptop to the node, without a route to other networks.
 pub(crate) fn join(laptop: &Machine, kind: LaptopKind, node: &Machine, addresses: Addresses) -> Result<()> {
     let (name, node) = (laptop.name(), node.name());
     let port = format!("lap-{kind}");
@@ -87,7 +87,7 @@ pub(crate) fn join(laptop: &Machine, kind: LaptopKind, node: &Machine, addresses
         "-n", name, "link", "add", "eth0", "type", "veth", "peer", "name", &port, "netns", node,
     ])?;
     ip(&["-n", node, "link", "set", &port, "master", BRIDGE, "up"])?;
-    // One laptop must not be a way for another.
+    // Laptops must not reach each other.
     ip(&[
         "-n",
         node,

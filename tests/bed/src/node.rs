@@ -1,4 +1,4 @@
-//! The node: every process of the cluster, and the laptops' name server, on one machine of the bed.
+//! Node: the machine with every process of the cluster, and the laptops' name server.
 
 mod cgroup;
 mod cluster;
@@ -34,14 +34,14 @@ pub(crate) struct Node {
 /// The node's name in the cluster.
 const NAME: &str = "node";
 
-/// How long one part may take to be ready. Generous: other builds may hold the processors.
+/// How long one part may take to be ready. Long, because other builds may use the processors.
 const READY_LIMIT: Duration = Duration::from_secs(120);
 
-/// Where the container runtime listens.
+/// Socket of the container runtime.
 const CONTAINERD: &str = "/run/containerd/containerd.sock";
 
 impl Node {
-    /// On a new machine.
+    /// Creates the node on a new machine.
     pub(crate) fn new(machine: Machine, files: &Files, programs: &Programs) -> Self {
         Self {
             machine,
@@ -55,13 +55,13 @@ impl Node {
         Files::new(&self.folder)
     }
 
-    /// kubectl as the cluster's administrator, on the node.
+    /// Returns a kubectl command that runs on the node as the cluster's administrator.
     pub(crate) fn kubectl(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
-        // It is the child of what enters the node's processes, and else would outlive that when it is killed.
-        let dying_along = ["--pdeathsig", "KILL", "--"];
+        // It is the child of the program that enters the node's namespaces, and must end when that is killed.
+        let death_signal = ["--pdeathsig", "KILL", "--"];
         let mut command = self
             .machine
-            .command(Runner::Root, Path::new("/"), "setpriv", dying_along);
+            .command(Runner::Root, Path::new("/"), "setpriv", death_signal);
         command
             .arg(&self.kube)
             .arg("kubectl")

@@ -1,5 +1,5 @@
-//! Debian packages, unpacked into the cache and never installed: they would start services on the machine or
-//! replace its resolver. A machine of the bed sees them as installed, as a layer of its root.
+//! Debian packages, unpacked into the cache but not installed, because they would start services on the machine or
+//! replace its resolver. A machine of the bed sees them as installed, in a layer of its root.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -12,14 +12,14 @@ use crate::cache::{Cache, Key};
 use crate::processes;
 use crate::report::{self, Report};
 
-/// The packages of one kind of machine, with those of their libraries that a small Debian may lack.
+/// Packages of one kind of machine, with libraries that a small Debian may lack.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Layer {
     name: &'static str,
     packages: &'static [&'static str],
 }
 
-/// The node: the container runtime, and what kube-proxy runs.
+/// Packages of the node: the container runtime, and programs that kube-proxy runs.
 pub(crate) const NODE: Layer = Layer {
     name: "node",
     packages: &[
@@ -42,7 +42,7 @@ pub(crate) const NODE: Layer = Layer {
     ],
 };
 
-/// Every laptop: tools that tests and their readers want there.
+/// Packages of every laptop: tools for tests and developers.
 pub(crate) const LAPTOP: Layer = Layer {
     name: "laptop",
     packages: &[
@@ -64,7 +64,7 @@ pub(crate) const LAPTOP: Layer = Layer {
     ],
 };
 
-/// The laptop with systemd-resolved.
+/// Packages of the laptop with systemd-resolved.
 pub(crate) const RESOLVED: Layer = Layer {
     name: "resolved",
     packages: &[
@@ -80,27 +80,27 @@ pub(crate) const RESOLVED: Layer = Layer {
     ],
 };
 
-/// What goes into images rather than on a machine.
+/// Packages for images.
 pub(crate) const BUSYBOX: Layer = Layer {
     name: "busybox",
     packages: &["busybox-static"],
 };
 
-/// Programs that are nowhere installed, for tests that need no more of a bed than these.
+/// Unpacked programs, for tests that need no bed.
 #[derive(Debug, Clone)]
 pub struct Unpacked {
-    /// What stands in the place of `/` for systemd-resolved.
+    /// Root folder of systemd-resolved.
     pub resolved: PathBuf,
     /// The folder of `busybox`.
     pub busybox: PathBuf,
 }
 
 impl Unpacked {
-    /// Where they are in the cache, once they are.
+    /// Finds the programs in the cache; downloads them if they are missing.
     ///
     /// # Errors
     ///
-    /// When they can be neither found nor fetched.
+    /// When they can be neither found nor downloaded.
     pub fn find() -> Result<Self> {
         let cache = Cache::of_user()?;
         Ok(Self {
@@ -111,7 +111,7 @@ impl Unpacked {
 }
 
 impl Layer {
-    /// Downloads and unpacks what the cache does not hold.
+    /// Downloads and unpacks packages that the cache lacks.
     pub(crate) fn unpack(self, cache: &Cache, report: &mut dyn Report) -> Result<PathBuf> {
         let key = self
             .packages
@@ -124,7 +124,7 @@ impl Layer {
                 processes::run(
                     Command::new("apt-get")
                         .current_dir(&archives)
-                        // Root's own: apt's unprivileged user cannot write into root's cache.
+                        // As root, because apt's unprivileged user cannot write to root's cache.
                         .args(["-qq", "-o", "APT::Sandbox::User=root", "download"])
                         .args(self.packages),
                 )
@@ -140,8 +140,8 @@ impl Layer {
     }
 }
 
-/// Moves `/bin`, `/sbin` and `/lib` under `/usr`. Packages may still hold the former as folders, which on top
-/// of a root where they are symbolic links would hide every library.
+/// Moves `/bin`, `/sbin` and `/lib` to `/usr`. Packages may have them as folders, which would hide the symbolic links of
+/// the root below, and with them every library.
 fn merge_usr(root: &Path) -> Result<()> {
     for name in ["bin", "sbin", "lib"] {
         let folder = root.join(name);

@@ -11,7 +11,7 @@ use rcgen::{
 };
 use serde_json::json;
 
-/// The authority that signs for one bed; it lives as long as `up` runs.
+/// Certificate authority of one bed; it exists only while `up` runs.
 pub(crate) struct Authority {
     certificate: String,
     issuer: Issuer<'static, KeyPair>,
@@ -42,12 +42,12 @@ impl Authority {
         &self.certificate
     }
 
-    /// Who Kubernetes takes for `user`, a member of `group`.
+    /// Creates the certificate of `user`, a member of `group`.
     pub(crate) fn client(&self, user: &str, group: Option<&str>) -> Result<Identity> {
         self.sign(client_params(user, group)?)
     }
 
-    /// Whom Kubernetes took for `user` once.
+    /// Creates an expired certificate of `user`.
     pub(crate) fn expired_client(&self, user: &str) -> Result<Identity> {
         let mut params = client_params(user, None)?;
         params.not_before = date_time_ymd(2020, 1, 1);
@@ -55,7 +55,7 @@ impl Authority {
         self.sign(params)
     }
 
-    /// A server with these names.
+    /// Creates the certificate of a server with these names.
     pub(crate) fn server(&self, user: &str, addresses: &[IpAddr], names: &[&str]) -> Result<Identity> {
         let mut params =
             CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;
@@ -88,13 +88,13 @@ fn client_params(user: &str, group: Option<&str>) -> Result<CertificateParams> {
     Ok(params)
 }
 
-/// The key that service-account tokens are signed with: private and public PEM.
+/// Creates the key that signs service-account tokens: private and public PEM.
 pub(crate) fn token_key() -> Result<(String, String)> {
     let key = KeyPair::generate()?;
     Ok((key.serialize_pem(), key.public_key_pem()))
 }
 
-/// A kubeconfig with everything in it, so that it works wherever it is copied to.
+/// Returns a kubeconfig with embedded certificates, so that it can be copied.
 pub(crate) fn kubeconfig(
     bed: &str,
     server: &str,
@@ -103,7 +103,7 @@ pub(crate) fn kubeconfig(
     identity: &Identity,
     namespace: &str,
 ) -> Result<String> {
-    // JSON is YAML, which kubeconfigs are.
+    // Kubeconfigs are YAML, and JSON is valid YAML.
     Ok(serde_json::to_string_pretty(&json!({
         "apiVersion": "v1",
         "kind": "Config",

@@ -1,4 +1,4 @@
-//! Programs that the bed runs, and the ends of everything that runs in a bed.
+//! Processes of a bed: start, wait and kill.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -17,7 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-/// A process, told apart from a later one with the same number by when it began.
+/// A process, identified by its id and start time, so that a later one with the same id differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ProcessId {
     pub(crate) pid: i32,
@@ -31,13 +31,12 @@ impl ProcessId {
         Ok(Self { pid, began })
     }
 
-    /// Whether it still runs: neither gone nor waiting to be reaped.
+    /// Whether it runs; a zombie does not.
     pub(crate) fn runs(self) -> bool {
         began(self.pid) == Some(self.began)
     }
 
-    /// The program called `name` that this process started, perhaps by way of others that entered namespaces for it
-    /// or keep it running.
+    /// Finds the program `name` that this process started, directly or through processes that entered namespaces for it.
     pub(crate) fn innermost(self, name: &str) -> Result<Self> {
         let mut innermost = self;
         while let Some(child) = first_child(innermost.pid) {
@@ -45,7 +44,7 @@ impl ProcessId {
         }
         let line = fs::read(format!("/proc/{}/cmdline", innermost.pid)).unwrap_or_default();
         ensure!(
-            // The first argument of a program that is many in one.
+            // For a multi-call program, its first argument.
             line.split(|byte| *byte == 0).nth(1) == Some(name.as_bytes()),
             "{name} is not running behind process {}",
             self.pid
@@ -53,7 +52,7 @@ impl ProcessId {
         Ok(innermost)
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub(crate) fn kill(self) -> Result<()> {
         ensure!(self.runs(), "process {} has ended", self.pid);
         kill(Pid::from_raw(self.pid), Signal::SIGKILL).with_context(|| format!("kill {}", self.pid))
@@ -65,10 +64,10 @@ fn first_child(pid: i32) -> Option<i32> {
     children.split_whitespace().next()?.parse().ok()
 }
 
-/// When a living process began; `None` if it is dead, a zombie included.
+/// Returns the start time of a running process; `None` if it has ended or is a zombie.
 fn began(pid: i32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is a name in brackets, which may hold spaces and brackets.
+    // The second field is a name in parentheses, which may contain spaces and parentheses.
     let (_, rest) = stat.rsplit_once(") ")?;
     let mut fields = rest.split(' ');
     let state = fields.next()?;
@@ -78,7 +77,7 @@ fn began(pid: i32) -> Option<u64> {
     fields.nth(18)?.parse().ok()
 }
 
-/// Runs a program to its end. An error holds what it wrote to standard error.
+/// Runs a program, which must succeed. An error has its standard error.
 pub(crate) fn run(command: &mut Command) -> Result<String> {
     let output = output(command)?;
     if !output.status.success() {
@@ -92,7 +91,7 @@ pub(crate) fn run(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Runs a program to its end, however that was.
+/// Runs a program, and returns its output, also if it failed.
 pub(crate) fn output(command: &mut Command) -> Result<Output> {
     command
         .stdin(Stdio::null())
@@ -108,7 +107,7 @@ fn shown(command: &Command) -> String {
         .join(" ")
 }
 
-/// A program that goes on running, its log and what is known of it.
+/// A program in the background, with its log.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Daemon {
     pub(crate) name: String,
@@ -116,13 +115,13 @@ pub(crate) struct Daemon {
     pub(crate) log: PathBuf,
 }
 
-/// How much of a log an error shows.
+/// Number of log lines in an error.
 const LOG_TAIL_LINES: usize = 15;
 const LOG_TAIL_BYTES: u64 = 16 << 10;
 
 impl Daemon {
-    /// Starts `command` with its output in `logs/NAME.log`, out of the caller's session: it outlives the
-    /// caller and does not get the caller's Ctrl-C.
+    /// Starts `command` in a new session, with its output in `logs/NAME.log`. It survives the caller and does not get its
+    /// Ctrl-C.
     pub(crate) fn start(name: &str, logs: &Path, command: &mut Command) -> Result<Self> {
         let log = logs.join(format!("{name}.log"));
         let file = File::create(&log).with_context(|| format!("create {}", log.display()))?;
@@ -135,7 +134,7 @@ impl Daemon {
             .spawn()
             .with_context(|| format!("start {}", shown(command)))?;
         let process = ProcessId::of(i32::try_from(child.id())?);
-        // Reaped here if it ends while the caller runs; by init otherwise.
+        // This thread reaps it while the caller runs; otherwise init does.
         thread::spawn(move || child.wait());
         let process = process.with_context(|| format!("{name} ended at once\n{}", tail(&log)))?;
         Ok(Self {
@@ -145,7 +144,7 @@ impl Daemon {
         })
     }
 
-    /// Waits until `ready` holds. Fails as soon as the program has ended, with the last lines of its log.
+    /// Waits until `ready` holds. Fails with the last lines of the log as soon as the program ends.
     pub(crate) fn wait_until(&self, what: &str, limit: Duration, ready: impl FnMut() -> bool) -> Result<()> {
         let mut ready = ready;
         let deadline = Instant::now() + limit;
@@ -168,13 +167,13 @@ impl Daemon {
         Ok(())
     }
 
-    /// The last lines of its log, under its path.
+    /// Returns the path and the last lines of its log.
     pub(crate) fn tail(&self) -> String {
         tail(&self.log)
     }
 }
 
-/// How often a condition is looked at that cannot wake us.
+/// Interval at which a condition is polled.
 pub(crate) const POLL: Duration = Duration::from_millis(50);
 
 fn tail(log: &Path) -> String {
@@ -192,21 +191,21 @@ fn tail(log: &Path) -> String {
     format!("{}:\n    {last}", log.display())
 }
 
-/// The identity of a namespace file: that of nsfs inodes, which no two living namespaces share.
+/// Identity of a namespace: its inode in nsfs, which is unique among existing namespaces.
 pub(crate) fn namespace(file: impl AsRef<Path>) -> Option<u64> {
     fs::metadata(file).ok().map(|metadata| metadata.ino())
 }
 
-/// What shows that a process is part of a bed, wherever it has moved since.
+/// Marks of a process that is part of a bed, in whatever namespace it is.
 pub(crate) struct Belonging {
-    /// Network namespaces, as [`namespace`] tells them apart.
+    /// Network namespaces, by their [`namespace`] identity.
     pub(crate) networks: BTreeSet<u64>,
-    /// Part of a mount's options. A mount namespace made inside another keeps its mounts.
+    /// Part of a mount's options. A nested mount namespace keeps the mounts.
     pub(crate) mount: String,
 }
 
-/// Kills every process that belongs, and waits until they are gone. Found by where they are rather than by a list of
-/// ours, which a crash could have left incomplete.
+/// Kills every process with these marks, and waits until all have ended. No list of processes is used, because a crash
+/// can leave it incomplete.
 pub(crate) fn kill_all(belonging: &Belonging) -> Result<()> {
     let deadline = Instant::now() + KILL_LIMIT;
     loop {
@@ -225,7 +224,7 @@ pub(crate) fn kill_all(belonging: &Belonging) -> Result<()> {
     }
 }
 
-/// Some time for the kernel to tear down a few dozen containers.
+/// How long the kernel may take to end a few dozen containers.
 const KILL_LIMIT: Duration = Duration::from_secs(30);
 
 fn find(belonging: &Belonging) -> Result<Vec<i32>> {
@@ -237,7 +236,7 @@ fn find(belonging: &Belonging) -> Result<Vec<i32>> {
         };
         let process = entry.path();
         let belongs = namespace(process.join("ns/net")).is_some_and(|inode| belonging.networks.contains(&inode))
-            // A process that ends meanwhile has no mounts.
+            // A process that has ended has no mounts.
             || fs::read_to_string(process.join("mountinfo")).is_ok_and(|mounts| mounts.contains(&belonging.mount));
         if belongs && began(pid).is_some() {
             found.push(pid);
@@ -261,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_process_with_the_same_number_is_another_one() {
+    fn a_later_process_with_the_same_id_is_another_one() {
         let own = ProcessId::of(i32::try_from(std::process::id()).unwrap()).unwrap();
         assert!(own.runs());
         assert!(
@@ -274,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_that_ends_is_an_error_with_its_last_words() {
+    fn a_daemon_that_ends_is_an_error_with_its_last_lines() {
         let logs = std::env::temp_dir();
         let name = format!("slipway-bed-test-{}", std::process::id());
         let daemon = Daemon::start(

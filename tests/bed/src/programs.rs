@@ -1,4 +1,4 @@
-//! The bed's programs that are built from Go sources: Kubernetes, CoreDNS and the echo server.
+//! Go programs of the bed: Kubernetes, CoreDNS and the echo server.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,26 +9,26 @@ use crate::cache::{Cache, Key};
 use crate::processes;
 use crate::report::{self, Report};
 
-/// Where the built programs are on the host.
+/// Paths of the built programs on the host.
 #[derive(Debug, Clone)]
 pub(crate) struct Programs {
-    /// Every Kubernetes component and `kubectl`, by the name it is called by.
+    /// Multi-call program of every Kubernetes component and `kubectl`.
     pub(crate) kube: PathBuf,
     pub(crate) coredns: PathBuf,
     pub(crate) echo: PathBuf,
 }
 
-/// The version that clients are told, and that the modules in `kube/go.mod` are of.
-/// Kubernetes 1.35 and later refuse machines with version 1 control groups.
+/// Kubernetes version that clients see, the same as of the modules in `kube/go.mod`. Kubernetes 1.35 and later refuse
+/// machines with version 1 control groups.
 const KUBERNETES: &str = "v1.34.4";
 
-/// The sources, beside this crate's.
+/// Folder of the sources, beside this crate's.
 pub(crate) fn sources() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 impl Programs {
-    /// Builds what the cache does not hold.
+    /// Builds the programs that the cache lacks.
     pub(crate) fn build(cache: &Cache, report: &mut dyn Report) -> Result<Self> {
         let version = format!(
             "-X k8s.io/component-base/version.gitVersion={KUBERNETES} \

@@ -1,18 +1,18 @@
-//! How a bed says what it is doing.
+//! Reports about the steps of a bed.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-/// Told what a bed does, while it comes up or goes down. A command prints it, a test need not.
+/// Receiver of the steps of a bed that comes up or goes down.
 pub trait Report {
     /// `step` begins; it may take minutes where nothing is cached.
     fn begins(&mut self, step: &str);
-    /// `step` has ended well.
+    /// `step` has ended with success.
     fn ended(&mut self, step: &str, took: Duration);
 }
 
-/// Says nothing.
+/// A report that ignores all steps.
 #[derive(Debug, Clone, Copy)]
 pub struct Silent;
 
@@ -21,7 +21,7 @@ impl Report for Silent {
     fn ended(&mut self, _step: &str, _took: Duration) {}
 }
 
-/// Runs one step between its two announcements, and names it where it fails.
+/// Runs one step and reports its start and end. An error names the step.
 pub(crate) fn step<T>(report: &mut dyn Report, name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let start = Instant::now();
     report.begins(name);

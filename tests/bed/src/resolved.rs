@@ -1,5 +1,5 @@
-//! systemd-resolved on a laptop: its own system bus, and polkitd to decide who may change the resolver. All with the
-//! users, bus policies and actions that their packages bring, and nothing more permissive.
+//! systemd-resolved on a laptop, with a system bus, and polkitd, which decides who may change the resolver. They have
+//! exactly the users, bus policies and actions of their packages.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use crate::processes::{self, Daemon};
 
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
-/// Where polkitd reads rules, which it does again when they change. The first is for administrators, the second for
+/// Folders of polkitd's rules, which it reads again when they change. The first is for administrators, the second for
 /// packages.
 const RULES: [&str; 2] = ["/etc/polkit-1/rules.d", "/usr/share/polkit-1/rules.d"];
 
-/// Starts them, and waits until names resolve.
+/// Starts the services, and waits until names resolve.
 pub(crate) fn start(machine: &Machine, addresses: Addresses, logs: &Path) -> Result<Vec<Daemon>> {
     machine.run("systemd-sysusers", &[])?;
-    // The host's own rules are about the host.
+    // The host's own rules do not apply to the laptop.
     for folder in RULES {
         machine.run(
             "find",
@@ -28,7 +28,7 @@ pub(crate) fn start(machine: &Machine, addresses: Addresses, logs: &Path) -> Res
         machine.run("chown", &["-R", "polkitd:root", folder])?;
         machine.run("chmod", &["0700", folder])?;
     }
-    // The second tells libraries that systemd runs, as it does wherever resolved is used.
+    // The second folder tells libraries that systemd runs, as on every machine with resolved.
     machine.run("install", &["--directory", "/run/dbus", "/run/systemd/system"])?;
 
     let bus = daemon(

@@ -1,4 +1,4 @@
-//! What the bed promises, shown on the bed itself. Needs root.
+//! Tests of the bed itself. They need root.
 
 #![expect(clippy::unwrap_used, reason = "what a test needs and cannot have ends it")]
 
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use slipway_bed::{Addresses, Bed, BedName, Laptop, LaptopKind, Silent};
 
-/// The default bed, or the one that `SLIPWAY_BED` names; left up, as other tests use it.
+/// Returns the default bed, or the one that `SLIPWAY_BED` names. It stays up, because other tests use it.
 fn bed() -> &'static Bed {
     static BED: OnceLock<Bed> = OnceLock::new();
     BED.get_or_init(|| Bed::up(&BedName::of_tests().unwrap(), &mut Silent).unwrap())
@@ -31,7 +31,7 @@ fn text(command: Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Whether a TCP connection opens.
+/// Whether a TCP connection can be opened.
 fn connects(laptop: &Laptop, address: &str, port: u16) -> bool {
     let open = format!("exec 3<>/dev/tcp/{address}/{port}");
     output(laptop.command("timeout", ["2", "bash", "-c", &open]))
@@ -55,7 +55,7 @@ fn pod_address(bed: &Bed) -> String {
     )
 }
 
-/// A program that ends with the test.
+/// A program that is killed at the end of the test.
 struct Running(std::process::Child);
 
 impl Drop for Running {
@@ -67,7 +67,7 @@ impl Drop for Running {
 
 #[test]
 #[ignore = "needs root"]
-fn up_is_quick_when_all_is_up() {
+fn up_is_fast_if_the_bed_is_up() {
     let bed = bed();
     let start = Instant::now();
     Bed::up(bed.name(), &mut Silent).unwrap();
@@ -77,7 +77,7 @@ fn up_is_quick_when_all_is_up() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_pod_resolves_and_reaches_services_neighbors_and_public_hosts() {
+fn a_pod_reaches_services_neighbors_and_public_hosts() {
     let bed = bed();
     let script = "set -e
         wget -q -O - http://web/
@@ -96,7 +96,7 @@ fn a_pod_resolves_and_reaches_services_neighbors_and_public_hosts() {
         "--image-pull-policy=IfNotPresent",
     ];
     text(bed.kubectl(run.into_iter().chain(["--", "sh", "-c", script])));
-    // Not attached to: what a short program says can be over before anyone listens.
+    // Read from the log, because a short program can end before `attach` listens.
     let wait = [
         "wait",
         "--for=jsonpath={.status.phase}=Succeeded",
@@ -122,7 +122,7 @@ fn a_pod_resolves_and_reaches_services_neighbors_and_public_hosts() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_developer_reaches_the_api_server_exec_and_port_forward() {
+fn a_developer_can_use_exec_and_port_forward() {
     let bed = bed();
     for laptop in bed.laptops() {
         assert_eq!(text(laptop.command("kubectl", ["get", "--raw", "/readyz"])), "ok");
@@ -144,7 +144,7 @@ fn a_developer_reaches_the_api_server_exec_and_port_forward() {
                 .unwrap(),
         );
         let mut line = String::new();
-        // Kept: kubectl writes more, and ends if nobody can read it.
+        // Kept open: kubectl writes more, and would end if the pipe were closed.
         let mut lines = BufReader::new(forward.0.stdout.take().unwrap());
         lines.read_line(&mut line).unwrap();
         let local = line.split(' ').nth(2).unwrap_or_else(|| panic!("{line:?}"));
@@ -156,7 +156,7 @@ fn a_developer_reaches_the_api_server_exec_and_port_forward() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_developer_may_do_no_more_than_the_role_says() {
+fn a_developer_may_do_no_more_than_the_role_allows() {
     let bed = bed();
     let laptop = bed.laptop(LaptopKind::Plain).unwrap();
     let may = |words: &[&str]| {
@@ -184,7 +184,7 @@ fn a_developer_may_do_no_more_than_the_role_says() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_laptop_reaches_nothing_of_the_cluster_but_the_api_server_even_by_a_route_of_its_own() {
+fn a_laptop_reaches_only_the_api_server_of_the_cluster() {
     let bed = bed();
     let pod = pod_address(bed);
     let service = address_of(bed, "shop", "service/web", "{.spec.clusterIP}");
@@ -201,7 +201,7 @@ fn a_laptop_reaches_nothing_of_the_cluster_but_the_api_server_even_by_a_route_of
         (&node, 2379),
     ];
 
-    // They answer on the node, so that not answering on a laptop means something.
+    // They answer on the node, so silence on a laptop is significant.
     for (address, port) in &inside[..5] {
         let url = format!("telnet://{address}:{port}");
         let seen = output(bed.command_on_node(
@@ -213,7 +213,7 @@ fn a_laptop_reaches_nothing_of_the_cluster_but_the_api_server_even_by_a_route_of
             "{address}:{port}: {seen:?}"
         );
     }
-    // Each attempt takes its whole time: all laptops at once.
+    // Each attempt takes its whole time, so all laptops run in parallel.
     std::thread::scope(|scope| {
         for laptop in bed.laptops() {
             let (node, inside) = (&node, &inside);
@@ -223,7 +223,7 @@ fn a_laptop_reaches_nothing_of_the_cluster_but_the_api_server_even_by_a_route_of
 }
 
 fn reaches_the_api_server_only(laptop: &Laptop, node: &str, inside: &[(&String, u16)]) {
-    let _alone = laptop.lock().unwrap();
+    let _lock = laptop.lock().unwrap();
     let kind = laptop.kind();
     assert!(
         connects(laptop, node, 6443),
@@ -258,7 +258,7 @@ fn reaches_the_api_server_only(laptop: &Laptop, node: &str, inside: &[(&String, 
 
 #[test]
 #[ignore = "needs root"]
-fn every_resolver_knows_public_and_company_names_and_nothing_of_the_cluster() {
+fn every_resolver_knows_all_names_but_the_clusters() {
     let bed = bed();
     let node = bed.addresses().unwrap().node().to_string();
     for laptop in bed.laptops() {
@@ -271,7 +271,7 @@ fn every_resolver_knows_public_and_company_names_and_nothing_of_the_cluster() {
             ("v6.public.test", "2001:db8::10"),
             ("a.dev", "203.0.113.30"),
             ("db.corp.internal", node),
-            // By the search domain.
+            // Through the search domain.
             ("wiki", node),
         ] {
             let answer = asks(name);
@@ -298,7 +298,7 @@ fn every_resolver_knows_public_and_company_names_and_nothing_of_the_cluster() {
                 start.elapsed()
             );
         }
-        // dig's `status` tells "no such name" from "no answer", which getent does not.
+        // dig's `status` distinguishes "no such name" from "no answer", which getent does not.
         let refusal = text(laptop.command("dig", ["nosuch.public.test"]));
         assert!(refusal.contains("status: NXDOMAIN"), "{kind}: {refusal}");
     }
@@ -322,7 +322,7 @@ fn a_long_answer_is_asked_for_again_by_tcp() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_user_makes_a_tun_in_a_namespace_of_their_own_and_nowhere_else() {
+fn a_user_makes_a_tun_only_in_their_own_namespace() {
     let bed = bed();
     for laptop in bed.laptops() {
         let make = "ip tuntap add dev t0 mode tun && ip link show dev t0";
@@ -338,7 +338,7 @@ fn a_user_makes_a_tun_in_a_namespace_of_their_own_and_nowhere_else() {
 fn the_helper_administers_the_network_and_nothing_else() {
     let bed = bed();
     for laptop in bed.laptops() {
-        let _alone = laptop.lock().unwrap();
+        let _lock = laptop.lock().unwrap();
         assert_eq!(
             text(laptop.command_as_helper("id", ["--user", "--name"])).trim(),
             Laptop::HELPER.0
@@ -375,8 +375,8 @@ fn the_helper_administers_the_network_and_nothing_else() {
 fn polkit_refuses_the_helper_until_a_rule_allows_it() {
     let bed = bed();
     let laptop = bed.laptop(LaptopKind::Resolved).unwrap();
-    let _alone = laptop.lock().unwrap();
-    // FlushCaches is every user's; this is polkit's to decide.
+    let _lock = laptop.lock().unwrap();
+    // Every user may call FlushCaches; polkit decides about this call.
     let call = |laptop: &Laptop| {
         output(laptop.command_as_helper(
             "busctl",
@@ -420,11 +420,11 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 #[test]
 #[ignore = "needs root"]
-fn only_the_firewall_keeps_strangers_out() {
+fn only_the_firewall_blocks_incoming_connections() {
     let bed = bed();
     for (kind, lets_in) in [(LaptopKind::Plain, true), (LaptopKind::Firewall, false)] {
         let laptop = bed.laptop(kind).unwrap();
-        let _alone = laptop.lock().unwrap();
+        let _lock = laptop.lock().unwrap();
         let mut proxy = laptop.command(
             "kubectl",
             ["proxy", "--address=0.0.0.0", "--port=8001", "--accept-hosts=.*"],
@@ -442,10 +442,10 @@ fn only_the_firewall_keeps_strangers_out() {
 
 #[test]
 #[ignore = "needs root"]
-fn the_echo_pod_answers_as_benchmarks_and_half_closed_connections_need() {
+fn the_echo_pod_serves_all_its_ports() {
     let bed = bed();
     let pod = pod_address(bed);
-    // socat is not everywhere; bash cannot close one half; Python can.
+    // In Python, because socat may be missing, and bash cannot close one direction.
     let script = format!(
         "import hashlib, socket
 def ask(port, kind=socket.SOCK_STREAM):
@@ -467,7 +467,7 @@ print('all')"
 
 #[test]
 #[ignore = "needs root"]
-fn a_program_installed_on_a_laptop_is_run_there_by_name_and_not_on_the_host() {
+fn an_installed_program_runs_only_on_its_laptop() {
     let bed = bed();
     let laptop = bed.laptop(LaptopKind::Plain).unwrap();
     let path = laptop.install("/usr/bin/env".as_ref(), "bed-proof-env").unwrap();

@@ -1,4 +1,4 @@
-//! `down` leaves nothing, whatever was going on. Needs root; makes a second bed of its own.
+//! Tests that `down` leaves nothing. They need root, and make a second bed.
 
 #![expect(clippy::unwrap_used, reason = "what a test needs and cannot have ends it")]
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::sched::{CloneFlags, setns};
 use slipway_bed::{Bed, BedName, Existing, LaptopKind, Silent};
 
-/// Everything of bed `name` that the machine still shows: namespaces, mounts, control groups, files, processes.
+/// Finds all traces of bed `name` on the machine: namespaces, mounts, control groups, files, processes.
 fn traces(name: &str) -> Vec<String> {
     let mark = format!("slw-{name}");
     let folder = format!("slipway/bed/{name}");
@@ -40,7 +40,7 @@ fn traces(name: &str) -> Vec<String> {
             .file_name()
             .is_some_and(|name| name.to_string_lossy().parse::<u32>().is_ok())
         {
-            // A process that ends meanwhile has no traces.
+            // A process that has ended has no traces.
             look(
                 "process",
                 fs::read_to_string(process.join("cmdline"))
@@ -78,7 +78,7 @@ fn down_leaves_nothing_of_a_whole_bed_and_of_a_broken_one() {
         "the traces are not seen: {:?}",
         traces(word)
     );
-    // What users leave behind: a process of theirs, and one in a namespace of their own.
+    // Processes of users, one of them in its own namespace.
     let laptop = bed.laptop(LaptopKind::Plain).unwrap();
     let mut left = laptop
         .command("sleep", ["1000"])
@@ -99,7 +99,7 @@ fn down_leaves_nothing_of_a_whole_bed_and_of_a_broken_one() {
     assert_eq!(traces(word), Vec::<String>::new());
     assert!(!state_folder(word).exists());
 
-    // A bed that lost its records and its first process, as after a crash of `up`.
+    // A bed without its records and its first process, as after a crash of `up`.
     let bed = Bed::up(&name, &mut Silent).unwrap();
     fs::remove_file(state_folder(word).join("bed.json")).unwrap();
     let node = bed.kubectl(["version"]).status().unwrap();
@@ -110,11 +110,11 @@ fn down_leaves_nothing_of_a_whole_bed_and_of_a_broken_one() {
     Bed::down(&name).unwrap();
 }
 
-/// The default bed is the cluster that there is already. Its laptops reach its API server, so the other bed is made from
-/// the network of one of them.
+/// The existing cluster is that of the default bed. Its API server is reachable from its laptops, so the other bed is
+/// made in the network of one of them.
 #[test]
 #[ignore = "needs root"]
-fn laptops_before_an_existing_cluster_reach_it_by_the_relay_alone_and_leave_nothing() {
+fn laptops_reach_an_existing_cluster_only_by_the_relay() {
     let first = Bed::up(&BedName::of_tests().unwrap(), &mut Silent).unwrap();
     let word = "relayproof";
     let name: BedName = word.parse().unwrap();
@@ -128,7 +128,7 @@ fn laptops_before_an_existing_cluster_reach_it_by_the_relay_alone_and_leave_noth
         first.laptop(LaptopKind::Plain).unwrap().namespace()
     ))
     .unwrap();
-    // A thread of its own enters that network, and ends with it.
+    // A separate thread enters that network, and then ends.
     let made = std::thread::scope(|scope| {
         let make = || {
             setns(&from, CloneFlags::CLONE_NEWNET).unwrap();

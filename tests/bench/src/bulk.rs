@@ -1,4 +1,4 @@
-//! Bytes a second of one or more connections.
+//! Throughput of one or more connections.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -14,7 +14,7 @@ use crate::{CHUNK, Direction, WARM_UP, connect};
 
 #[derive(Debug, Args)]
 pub(crate) struct Bulk {
-    /// Where: a port that pours, or one that counts and tells
+    /// Address of a port that sends without end, or of one that counts and answers
     #[arg(long)]
     to: SocketAddr,
     #[arg(long)]
@@ -23,7 +23,7 @@ pub(crate) struct Bulk {
     flows: usize,
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
-    /// Beside them, connections to the pouring port that nobody reads from
+    /// Number of additional connections to the sending port that are not read
     #[arg(long, default_value_t = 0)]
     stalled: usize,
 }
@@ -32,7 +32,7 @@ pub(crate) struct Bulk {
 pub(crate) struct Rates {
     /// Megabytes a second of each connection.
     each: Vec<f64>,
-    /// In sum.
+    /// Their sum.
     sum: f64,
 }
 
@@ -71,7 +71,7 @@ impl Bulk {
         Ok(rates)
     }
 
-    /// Connections whose far end pours until everything in between is full.
+    /// Opens connections whose far end sends until all buffers are full.
     fn stall(&self) -> Result<Vec<TcpStream>> {
         let streams = (0..self.stalled)
             .map(|_| {
@@ -125,7 +125,7 @@ fn send(mut stream: TcpStream, moved: &AtomicU64, over: &AtomicBool) -> Result<(
     stream.shutdown(Shutdown::Write)?;
     let mut answer = String::new();
     match stream.read_to_string(&mut answer) {
-        // Some ways end both directions at our end of the stream; what that loses is the business of `half-close`.
+        // Some transports close both directions after our FIN; `half-close` measures what that loses.
         Ok(0) | Err(_) => Ok(()),
         Ok(_) => {
             let counted: u64 = answer.trim().parse().context("the far end counts")?;

@@ -1,4 +1,4 @@
-//! New connections: how long one takes, and how many there can be in a second.
+//! New connections: duration of one, and number per second.
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -12,12 +12,12 @@ use serde::Serialize;
 
 use crate::{Latency, connect};
 
-/// Connections before those that count.
+/// Number of connections before the measured ones.
 const FIRST: usize = 20;
 
 #[derive(Debug, Args)]
 pub(crate) struct Connect {
-    /// A port that sends back
+    /// Address of an echo port
     #[arg(long)]
     to: SocketAddr,
     #[arg(long, default_value_t = 500)]
@@ -32,7 +32,7 @@ impl Connect {
 
 #[derive(Debug, Args)]
 pub(crate) struct Burst {
-    /// A port that sends back
+    /// Address of an echo port
     #[arg(long)]
     to: SocketAddr,
     #[arg(long, default_value_t = 2000)]
@@ -71,7 +71,7 @@ impl Burst {
     }
 }
 
-/// Connects, sends a byte and has it back.
+/// Connects, sends a byte and receives it back.
 fn converse(to: SocketAddr) -> Result<()> {
     let mut stream = connect(to).context("connect")?;
     stream.write_all(b"x")?;

@@ -1,4 +1,4 @@
-//! Answers of a name server: how many in a second, and how long each takes.
+//! Answers of a name server: number per second, and duration of each.
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
@@ -10,17 +10,17 @@ use serde::Serialize;
 
 use crate::{milliseconds, quantile};
 
-/// Without any answer for this long, what was asked counts as lost.
+/// Silence after which the open questions count as lost.
 const LOST_AFTER: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
 pub(crate) struct Dns {
     #[arg(long)]
     server: SocketAddr,
-    /// A full name, without the dot at its end
+    /// A full name, without a final dot
     #[arg(long)]
     name: String,
-    /// Ask each time for another name, one label below this one, so that nobody has the answer yet
+    /// Ask each time for another name, one label below this one, so that no cache has the answer
     #[arg(long)]
     unique: bool,
     /// Questions in flight
@@ -46,7 +46,7 @@ impl Dns {
         let mut asker = Asker {
             socket,
             name: &self.name,
-            // Another run must not find the answers to this one's questions.
+            // Another run must not find this run's answers in a cache.
             unique: self.unique.then(std::process::id),
             asked: 0,
             waiting: HashMap::new(),
@@ -72,7 +72,7 @@ impl Dns {
                 }
             }
         }
-        ensure!(!taken.is_empty(), "{} answers nothing", self.server);
+        ensure!(!taken.is_empty(), "{} does not answer", self.server);
         #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
         let per_second = taken.len() as f64 / begun.elapsed().as_secs_f64();
         taken.sort_by(f64::total_cmp);
@@ -104,7 +104,7 @@ impl Asker<'_> {
         Ok(())
     }
 
-    /// How long the next answer took; `None` when none comes any more.
+    /// Returns how long the next answer took; `None` if no more answers come.
     fn hear(&mut self) -> Result<Option<Duration>> {
         let mut answer = [0; 1500];
         loop {
@@ -114,7 +114,7 @@ impl Asker<'_> {
                 Err(error) => return Err(error).context("hear"),
             };
             ensure!(length >= 12, "an answer of {length} bytes");
-            // Whether such a name exists is for the name server to say; only failures are failures.
+            // NXDOMAIN is an answer too.
             ensure!([0, 3].contains(&(answer[3] & 15)), "the name server failed");
             let id = u16::from_be_bytes([answer[0], answer[1]]);
             if let Some(asked) = self.waiting.remove(&id) {
@@ -124,7 +124,7 @@ impl Asker<'_> {
     }
 }
 
-/// RFC 1035 section 4: one question for an address, recursion desired.
+/// Builds a message with one question for an address, recursion desired (RFC 1035 section 4).
 fn question<'a>(id: u16, labels: impl Iterator<Item = &'a str>) -> Result<Vec<u8>> {
     let mut message = Vec::with_capacity(64);
     message.extend(id.to_be_bytes());
@@ -133,7 +133,7 @@ fn question<'a>(id: u16, labels: impl Iterator<Item = &'a str>) -> Result<Vec<u8
         let length = u8::try_from(label.len())
             .ok()
             .filter(|length| (1..64).contains(length));
-        message.push(length.with_context(|| format!("{label:?} is no label"))?);
+        message.push(length.with_context(|| format!("{label:?} is not a valid label"))?);
         message.extend(label.as_bytes());
     }
     message.extend([0, 0, 1, 0, 1]);
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_question_is_as_rfc_1035_has_it() {
+    fn a_question_has_the_form_of_rfc_1035() {
         let message = question(0x1234, ["web", "shop"].into_iter()).unwrap();
         assert_eq!(
             message,

@@ -1,4 +1,4 @@
-//! A conversation that never pauses, and the longest silence in it.
+//! Longest silence of a conversation that never pauses.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,19 +14,19 @@ use crate::connect;
 /// How long a conversation may be silent before it counts as lost.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The pause between two words.
+/// Pause between two messages.
 const PAUSE: Duration = Duration::from_millis(2);
 
 #[derive(Debug, Args)]
 pub(crate) struct Gap {
-    /// A port that sends back
+    /// Address of an echo port
     #[arg(long)]
     to: SocketAddr,
     #[arg(long)]
     seconds: f64,
 }
 
-/// Said once the first word came back, before anything is measured.
+/// Printed when the first message came back, before the measurement begins.
 #[derive(Debug, Serialize)]
 struct Begun {
     talking: bool,
@@ -34,9 +34,9 @@ struct Begun {
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Silence {
-    /// The longest time between a word and its coming back.
+    /// The longest time between a message and its echo, in milliseconds.
     longest_ms: f64,
-    /// When it was over, in milliseconds since 1970.
+    /// The end of that silence, in milliseconds since 1970.
     over_at_ms: u128,
     words: u64,
 }
@@ -71,8 +71,8 @@ impl Gap {
 
 fn converse(stream: &mut TcpStream, word: u64) -> Result<()> {
     let (said, mut heard) = (word.to_be_bytes(), [0; 8]);
-    stream.write_all(&said).context("say a word")?;
-    stream.read_exact(&mut heard).context("hear it back")?;
-    ensure!(said == heard, "another word came back");
+    stream.write_all(&said).context("send a message")?;
+    stream.read_exact(&mut heard).context("receive its echo")?;
+    ensure!(said == heard, "another message came back");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Whether an answer that comes after our end of a connection arrives whole.
+//! Check whether an answer arrives complete that comes after our FIN.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -12,7 +12,7 @@ use crate::{CHUNK, connect};
 
 #[derive(Debug, Args)]
 pub(crate) struct HalfClose {
-    /// A port that says the SHA-256 of all that came, once it came
+    /// Address of a port that answers with the SHA-256 of all received bytes after the FIN
     #[arg(long)]
     to: SocketAddr,
 }

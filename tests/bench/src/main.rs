@@ -1,9 +1,9 @@
-//! One measure at a time: `slipway-load MEASURE ...` makes a load, and prints what came of it as one JSON object.
+//! Load generator: `slipway-load MEASURE ...` runs one measure, and prints its result as one JSON object.
 //!
-//! It runs where a program would, on a laptop of the test bed or on its node, and knows nothing of the way that its
-//! bytes take: `cargo xtask bench` runs it over one way after the other and compares. Its far end is the bed's `echo`
-//! pod. Clients are plain threads with blocking sockets, as most programs are; only the raw carrier, which is the limit
-//! for what a tunnel over it can reach, is asynchronous.
+//! It runs on a laptop of the test bed or on its node, and does not know the transport of its bytes: `cargo xtask bench`
+//! runs it over one transport after the other and compares. The far end is the bed's `echo` pod. Clients are threads
+//! with blocking sockets, like most programs. Only the raw carrier, which is the limit of any tunnel over it, is
+//! asynchronous.
 
 mod bulk;
 mod connections;
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
-/// Makes one load and prints what came of it.
+/// Runs one measure and prints its result.
 #[derive(Debug, Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -30,44 +30,44 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Measure {
-    /// Bytes a second of one or more connections
+    /// Throughput of one or more connections
     Bulk(bulk::Bulk),
-    /// The same of one carrier without a tunnel on it
+    /// The same of one carrier without a tunnel
     Raw(raw::Raw),
-    /// Milliseconds from connect() to the first byte back, one connection after the other
+    /// Milliseconds from connect() to the first byte received, one connection after the other
     Connect(connections::Connect),
-    /// Milliseconds of a byte there and back over an open connection
+    /// Round trip of a byte over an open connection, in milliseconds
     RoundTrip(round_trip::RoundTrip),
-    /// The same of one carrier without a tunnel on it
+    /// The same of one carrier without a tunnel
     RawRoundTrip(round_trip::RawRoundTrip),
-    /// New connections a second, several at one time
+    /// New connections per second, several at the same time
     Burst(connections::Burst),
-    /// Whether an answer that comes after our end of a connection arrives whole
+    /// Whether an answer arrives complete that comes after our FIN
     HalfClose(half_close::HalfClose),
-    /// Answers a second, and the milliseconds that each took
+    /// DNS answers per second, and the milliseconds that each took
     Dns(dns::Dns),
     /// The longest silence of a conversation
     Gap(gap::Gap),
-    /// Passes connections on, later; runs until it is ended
+    /// Relay connections with a delay, until it is ended
     Relay(relay::Relay),
 }
 
-/// Which way bytes go, seen from here.
+/// Direction of bytes, seen from this program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Direction {
-    /// To us.
+    /// To this program.
     Down,
-    /// From us.
+    /// From this program.
     Up,
 }
 
-/// How long before measuring a load runs, so that windows have grown.
+/// How long a load runs before the measurement, so that windows have grown.
 const WARM_UP: Duration = Duration::from_millis(700);
 
-/// How long one step of a client may take; longer is a failure of the way.
+/// How long one step of a client may take; longer is a failure of the transport.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Bytes given to or taken from a socket at one time.
+/// Number of bytes per read or write.
 const CHUNK: usize = 256 * 1024;
 
 fn main() -> anyhow::Result<()> {
@@ -100,7 +100,7 @@ fn connect(to: SocketAddr) -> std::io::Result<std::net::TcpStream> {
     Ok(stream)
 }
 
-/// How long something took that was done many times.
+/// Durations of a repeated operation.
 #[derive(Debug, Serialize)]
 struct Latency {
     p50_ms: f64,
@@ -109,7 +109,7 @@ struct Latency {
 }
 
 impl Latency {
-    /// Of what is done `count` times, after `first` that do not count.
+    /// Measures an operation `count` times, after `first` runs that do not count.
     fn of_each(
         first: usize,
         count: usize,
@@ -136,7 +136,7 @@ impl Latency {
     }
 }
 
-/// The value below which `share` of the sorted ones lie.
+/// Returns the value below which `share` of the sorted values are.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     #[expect(
         clippy::cast_possible_truncation,
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_are_values_that_were_measured() {
+    fn quantiles_are_measured_values() {
         let sorted: Vec<f64> = (1..=100).map(f64::from).collect();
         assert!((quantile(&sorted, 0.5) - 51.0).abs() < 1.0);
         assert!((quantile(&sorted, 0.99) - 99.0).abs() < 1.0);

@@ -1,4 +1,4 @@
-//! One carrier without a tunnel on it: what the way through the API server gives at most.
+//! One carrier without a tunnel: the limit of the path through the API server.
 
 use std::time::{Duration, Instant};
 
@@ -12,11 +12,11 @@ use tokio::time::timeout_at;
 
 use crate::{CHUNK, Direction, PATIENCE, WARM_UP};
 
-/// The far end's port that counts what it is sent, and the one that pours.
+/// The far end's port that counts received bytes, and the one that sends without end.
 const COUNT: u16 = 7001;
 const POUR: u16 = 7002;
 
-/// Reads the kubeconfig that kubectl would.
+/// Reads the kubeconfig that kubectl would read.
 #[derive(Debug, Args)]
 pub(crate) struct Raw {
     #[command(flatten)]
@@ -27,7 +27,7 @@ pub(crate) struct Raw {
     seconds: f64,
 }
 
-/// Which pod a carrier leads to, and how.
+/// Pod and kind of a carrier.
 #[derive(Debug, Args)]
 pub(crate) struct Carrier {
     #[arg(long)]

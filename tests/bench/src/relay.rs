@@ -1,4 +1,4 @@
-//! A longer way: passes connections on and holds every byte back for a while, in both directions.
+//! Relay that delays every byte, in both directions.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use clap::Args;
 
 use crate::CHUNK;
 
-/// Pieces under way in one direction: with pieces of 64 KiB more than any delay here holds.
+/// Number of pieces in the queue of one direction; with pieces of 64 KiB, more than any delay here needs.
 const UNDER_WAY: usize = 4096;
 
 #[derive(Debug, Args)]
@@ -20,12 +20,12 @@ pub(crate) struct Relay {
     listen: SocketAddr,
     #[arg(long)]
     to: SocketAddr,
-    /// How long each byte takes, one way
+    /// Delay of each byte in one direction
     #[arg(long)]
     delay_ms: u64,
 }
 
-/// Bytes, and when they are due; none: the end.
+/// Bytes with the time at which they are due; no bytes are the end.
 type Piece = (Instant, Vec<u8>);
 
 impl Relay {
@@ -49,7 +49,7 @@ impl Relay {
 fn take(mut from: TcpStream, pieces: &SyncSender<Piece>, delay: Duration) {
     let mut chunk = vec![0; CHUNK];
     loop {
-        // An error ends the other direction as its end does: whoever waits there learns of it.
+        // An error ends the other direction too, so that its reader does not wait.
         let read = from.read(&mut chunk).unwrap_or(0);
         let piece = chunk.get(..read).unwrap_or_default().to_vec();
         if pieces.send((Instant::now() + delay, piece)).is_err() || read == 0 {
@@ -65,5 +65,6 @@ fn give(mut to: TcpStream, pieces: &Receiver<Piece>) {
             break;
         }
     }
-    let _already_closed = to.shutdown(Shutdown::Write);
+    // An error means that it is closed.
+    let _ = to.shutdown(Shutdown::Write);
 }

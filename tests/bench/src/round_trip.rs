@@ -1,7 +1,7 @@
-//! A byte to the far end and back, over a connection that is open already.
+//! Round trip of a byte over an open connection.
 //!
-//! Over a raw carrier this is what the way through the API server takes at the least: connecting takes two of them,
-//! the first of which tells whether there is somebody.
+//! Over a raw carrier this is the shortest time of the path through the API server. Connecting takes two of these round
+//! trips: the first one tells whether the far end accepts.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -17,18 +17,18 @@ use tokio::time::timeout;
 use crate::raw::Carrier;
 use crate::{CHUNK, Latency, PATIENCE, WARM_UP, connect, milliseconds};
 
-/// Trips before those that count.
+/// Number of round trips before the measured ones.
 const FIRST: usize = 50;
 
-/// The far end's port that sends back.
+/// The far end's echo port.
 const ECHO: u16 = 7000;
 
 #[derive(Debug, Args)]
 pub(crate) struct RoundTrip {
-    /// A port that sends back
+    /// Address of an echo port
     #[arg(long)]
     to: SocketAddr,
-    /// Meanwhile, a connection to this port, which pours, is read from as fast as it goes
+    /// Meanwhile, read from a connection to this port, which sends without end, as fast as possible
     #[arg(long, value_name = "TO")]
     beside: Option<SocketAddr>,
     #[arg(long, default_value_t = 1000)]
@@ -69,7 +69,7 @@ fn download(mut from: TcpStream, over: &AtomicBool) -> Result<()> {
     Ok(())
 }
 
-/// Reads the kubeconfig that kubectl would.
+/// Reads the kubeconfig that kubectl would read.
 #[derive(Debug, Args)]
 pub(crate) struct RawRoundTrip {
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! A connection into the cluster that stays open, and of which no byte may be lost.
+//! Conversation: a connection to the cluster that stays open and must not lose a byte.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
@@ -10,8 +10,7 @@ use crate::{Desk, MOMENT, until, until_within};
 
 const PROGRAM: &str = include_str!("conversation.py");
 
-/// A TCP conversation with the echo service: it never pauses, what it says is numbered, and each byte that comes back
-/// is compared with what was said.
+/// A TCP conversation with the echo service. It sends numbered messages without pause, and compares each echoed byte.
 pub struct Conversation {
     child: Child,
     input: ChildStdin,
@@ -19,7 +18,7 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// Begins one by way of the service's name, and returns when bytes have come back.
+    /// Starts a conversation by the service's name, and returns when bytes have come back.
     pub fn begin(desk: &Desk<'_>) -> Conversation {
         let mut child = desk
             .command("python3", &["-c", PROGRAM, "echo", "7000"])
@@ -31,7 +30,8 @@ impl Conversation {
         let output = BufReader::new(child.stdout.take().unwrap());
         let mut conversation = Conversation { child, input, output };
         conversation.goes_on();
-        let _first = conversation.gap();
+        // The start does not count as a gap.
+        let _ = conversation.gap();
         conversation
     }
 
@@ -43,24 +43,24 @@ impl Conversation {
             .unwrap_or_else(|error| panic!("the conversation did not begin, or broke off: {error}"))
     }
 
-    /// The same, of a conversation that must not have failed.
+    /// Returns the next answer of a conversation that must not have failed.
     fn ask_well(&mut self, what: &str) -> Value {
         let answer = self.ask(what);
         assert_eq!(answer["failure"], Value::Null, "the conversation broke: {answer}");
         answer
     }
 
-    /// The longest time without a byte since this was asked last.
+    /// Returns the longest time without a byte since the last call.
     pub fn gap(&mut self) -> Duration {
         Duration::from_secs_f64(self.ask_well("gap")["seconds"].as_f64().unwrap())
     }
 
-    /// Waits until it goes on.
+    /// Waits until the conversation continues.
     pub fn goes_on(&mut self) {
         self.goes_on_for(1);
     }
 
-    /// Waits until so many more bytes have come back.
+    /// Waits until this many more bytes have come back.
     pub fn goes_on_for(&mut self, bytes: u64) {
         let received = |answer: Value| answer["received"].as_u64().unwrap();
         let before = received(self.ask_well("now"));
@@ -70,14 +70,14 @@ impl Conversation {
         .unwrap();
     }
 
-    /// Says no more, and shows that everything which was said came back, then the end. Returns how many bytes that was.
+    /// Ends the conversation, and checks that all sent bytes came back, then the end. Returns their number.
     pub fn end(mut self) -> u64 {
         let answer = self.ask_well("end");
         assert_eq!(answer["sent"], answer["received"], "bytes were lost");
         answer["sent"].as_u64().unwrap()
     }
 
-    /// Waits until it broke, and says how.
+    /// Waits until the conversation breaks, and returns its error.
     pub fn failure(&mut self) -> String {
         let mut failure = None;
         until("the conversation breaks", || {
@@ -91,7 +91,8 @@ impl Conversation {
 
 impl Drop for Conversation {
     fn drop(&mut self) {
-        let _ended = self.child.kill();
-        let _reaped = self.child.wait();
+        // An error means that it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

@@ -1,4 +1,4 @@
-//! A laptop, and what a person does at it.
+//! Desk: a laptop with a helper, and commands of its user.
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -9,9 +9,9 @@ use slipway_bed::{Bed, Laptop, LaptopKind, LaptopLock};
 
 use crate::{Frozen, Running, helper, program};
 
-/// A laptop, as a person sits before it.
+/// A laptop with a helper, used by one test.
 pub struct Desk<'a> {
-    /// The bed that it belongs to.
+    /// The bed of the laptop.
     pub bed: &'a Bed,
     /// The laptop itself.
     pub laptop: &'a Laptop,
@@ -33,7 +33,7 @@ impl<'a> Desk<'a> {
 }
 
 impl Desk<'_> {
-    /// A command of the person's.
+    /// Returns a command of the ordinary user.
     pub fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = self.laptop.command(program, arguments);
         command
@@ -42,17 +42,17 @@ impl Desk<'_> {
         command
     }
 
-    /// Runs a command to its end.
+    /// Runs a command, and returns its output.
     pub fn output(&self, program: &str, arguments: &[&str]) -> Output {
         self.command(program, arguments).output().unwrap()
     }
 
-    /// What a command prints; it must succeed.
+    /// Runs a command, which must succeed, and returns its text.
     pub fn text(&self, program: &str, arguments: &[&str]) -> String {
         printed(program, arguments, self.output(program, arguments))
     }
 
-    /// Runs a program as root to its end.
+    /// Runs a command as root, and returns its output.
     pub fn output_as_root(&self, program: &str, arguments: &[&str]) -> Output {
         self.laptop
             .command_as_root(program, arguments)
@@ -61,18 +61,18 @@ impl Desk<'_> {
             .unwrap()
     }
 
-    /// What a program prints that root runs; it must succeed.
+    /// Runs a command as root, which must succeed, and returns its text.
     pub fn as_root(&self, program: &str, arguments: &[&str]) -> String {
         printed(program, arguments, self.output_as_root(program, arguments))
     }
 
-    /// `slipway` with these arguments.
+    /// Returns the command `slipway` with these arguments.
     pub fn slipway(&self, arguments: &[&str]) -> Command {
         self.command(program("slipway").to_str().unwrap(), arguments)
     }
 
-    /// Waits until nobody uses another laptop, and keeps it so: for what everyone on the bed feels. Only for tests on the
-    /// plain laptop, so that no two wait for each other.
+    /// Locks all other laptops, for a test that affects the whole bed. Only for tests on the plain laptop, so that no two
+    /// wait for each other.
     pub fn alone(&self) -> Vec<LaptopLock> {
         assert_eq!(self.laptop.kind(), LaptopKind::Plain);
         let others = self.bed.laptops().iter();
@@ -82,7 +82,7 @@ impl Desk<'_> {
             .collect()
     }
 
-    /// The page at a URL, or `None` where there is none within two seconds.
+    /// Fetches a page; `None` if there is none within two seconds.
     pub fn page(&self, url: &str) -> Option<String> {
         let output = self.output(
             "curl",
@@ -101,35 +101,35 @@ impl Desk<'_> {
             .success()
     }
 
-    /// Ends the helper as the kernel would, and starts another one after `pause`.
+    /// Kills the helper with SIGKILL, and starts another one after `pause`.
     pub fn replace_helper(&self, pause: Duration) {
         self.kill_helper();
         std::thread::sleep(pause);
         self.start_helper();
     }
 
-    /// Ends the helper as the kernel would.
+    /// Kills the helper with SIGKILL.
     pub fn kill_helper(&self) {
         self.helper.borrow_mut().as_mut().expect("a helper").kill();
     }
 
-    /// Starts a helper where there is none any more.
+    /// Starts a helper after the last one has ended.
     pub fn start_helper(&self) {
         *self.helper.borrow_mut() = Some(helper::start(self.laptop));
     }
 
-    /// Stops the helper where it is: whoever asks it something is not answered, until this is dropped.
+    /// Stops the helper with SIGSTOP, so that it does not answer, until this is dropped.
     pub fn freeze_helper(&self) -> Frozen {
         Frozen::new(self.helper.borrow().as_ref().expect("a helper").pid())
     }
 
-    /// What `kubectl` prints, asked as the cluster's administrator.
+    /// Runs `kubectl` as the cluster's administrator, and returns its text.
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         let output = self.bed.kubectl(arguments).stdin(Stdio::null()).output().unwrap();
         printed("kubectl", arguments, output)
     }
 
-    /// Has the cluster hold what a manifest says, as its administrator.
+    /// Applies a manifest as the cluster's administrator.
     pub fn apply(&self, manifest: &str) {
         let mut kubectl = self.bed.kubectl(["apply", "--server-side", "--filename=-"]);
         let mut child = kubectl
@@ -146,7 +146,7 @@ impl Desk<'_> {
         assert!(child.wait().unwrap().success(), "{manifest}");
     }
 
-    /// An address of the cluster.
+    /// Returns an address of a cluster object.
     pub fn address(&self, what: &str, path: &str) -> String {
         let path = format!("--output=jsonpath={path}");
         let address = self.kubectl(&["--namespace", "shop", "get", what, &path]);
@@ -155,7 +155,7 @@ impl Desk<'_> {
     }
 }
 
-/// What a program printed that succeeded.
+/// Returns the text of a program that succeeded.
 fn printed(program: &str, arguments: &[&str], output: Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(

@@ -1,13 +1,13 @@
-//! The helper of a test, as the packaged service runs it.
+//! Helper of a test, run as the packaged service runs it.
 
 use slipway_bed::Laptop;
 
 use crate::{Running, program, until};
 
-/// Where the helper of a test listens.
+/// Socket of the helper.
 pub(crate) const SOCKET: &str = "/tmp/slipway-test-helper.sock";
 
-/// Starts one, and returns when it listens.
+/// Starts a helper, and returns when it listens.
 pub(crate) fn start(laptop: &Laptop) -> Running {
     let path = program("slipway-helper");
     let arguments = ["--socket", SOCKET, "--allow-uid", "2000"];

@@ -1,15 +1,15 @@
-//! What a user sees, on a real Kubernetes: a laptop of the test bed with Slipway's programs on it.
+//! End-to-end tests on a real Kubernetes: a laptop of the test bed with Slipway's programs.
 //!
-//! Every test takes a laptop for itself, starts a helper there, and steers Slipway by its command line alone. What a
-//! session should make reachable is first shown not to be, and again when it is over.
+//! Every test locks a laptop, starts a helper there, and uses Slipway only by its command line. Tests check that a
+//! destination is not reachable before and after a session.
 //!
-//! `SLIPWAY_BED` names another bed than the default one. Without root the tests are ignored.
+//! `SLIPWAY_BED` names a bed other than the default one. Without root the tests are ignored.
 
 #![expect(
     clippy::expect_used,
     clippy::unwrap_used,
     clippy::panic,
-    reason = "what a test cannot have ends it"
+    reason = "a failure ends the test"
 )]
 
 mod conversation;
@@ -42,7 +42,7 @@ pub use tray::Tray;
 pub use turn::{bed, with_laptop, with_laptop_of};
 pub use waits::{CONNECTING, MOMENT, until, until_within};
 
-/// The test of the name, once on each kind of laptop.
+/// Makes a test of this name for each kind of laptop.
 #[macro_export]
 macro_rules! on_each_laptop {
     ($($name:ident),+ $(,)?) => {$(
@@ -68,7 +68,7 @@ macro_rules! on_each_laptop {
     )+};
 }
 
-/// The test of the name, on the laptop with systemd-resolved.
+/// Makes a test of this name, on the laptop with systemd-resolved.
 #[macro_export]
 macro_rules! on_the_resolved_laptop {
     ($($name:ident),+ $(,)?) => {

@@ -1,4 +1,4 @@
-//! The programs by which names are looked up on a laptop: one of each kind that resolves in its own way.
+//! Programs that look up names on a laptop: one for each kind of resolver.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,25 +8,25 @@ use std::time::{Duration, Instant};
 
 use crate::Desk;
 
-/// A way to look a name up.
+/// A program that looks up a name.
 #[derive(Debug, Clone)]
 pub struct Lookup {
-    /// What kind of program it is.
+    /// Kind of the program.
     pub by: &'static str,
     command: Vec<String>,
 }
 
-/// What was found.
+/// Result of a lookup.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Found {
     /// The addresses, each once.
     pub addresses: BTreeSet<String>,
-    /// How long it took, the start of the program included.
+    /// How long it took, including the start of the program.
     pub took: Duration,
 }
 
 impl Lookup {
-    /// The C library's resolver, by getaddrinfo.
+    /// The C library's resolver: getaddrinfo.
     #[must_use]
     pub fn getaddrinfo() -> Lookup {
         Lookup {
@@ -35,7 +35,7 @@ impl Lookup {
         }
     }
 
-    /// systemd-resolved alone, as getaddrinfo asks it by nss-resolve.
+    /// Only systemd-resolved, as getaddrinfo asks it through nss-resolve.
     #[must_use]
     pub fn nss_resolve() -> Lookup {
         Lookup {
@@ -46,7 +46,7 @@ impl Lookup {
         }
     }
 
-    /// getaddrinfo, and programs that bring a resolver of their own: musl's, and Go's.
+    /// getaddrinfo, and programs with their own resolver: musl's and Go's.
     pub fn all() -> Vec<Lookup> {
         static BUILT: OnceLock<Vec<Lookup>> = OnceLock::new();
         let own = BUILT.get_or_init(|| {
@@ -58,7 +58,7 @@ impl Lookup {
         [&[Lookup::getaddrinfo()], &own[..]].concat()
     }
 
-    /// Looks `name` up on a laptop. Nothing is found where the program says so or takes more than 8 s.
+    /// Looks up `name` on a laptop. The result is empty if the program finds nothing or takes more than 8 s.
     pub fn find(&self, desk: &Desk<'_>, name: &str) -> Found {
         let begun = Instant::now();
         let command: Vec<&str> = ["8"]
@@ -77,20 +77,20 @@ impl Lookup {
         }
     }
 
-    /// The addresses of `name`, in order, with a blank between them.
+    /// Returns the sorted addresses of `name`, separated by blanks.
     pub fn addresses(&self, desk: &Desk<'_>, name: &str) -> String {
         let found = self.find(desk, name).addresses;
         found.into_iter().collect::<Vec<_>>().join(" ")
     }
 }
 
-/// Builds one of the programs that look names up, beside this test: laptops see that folder.
+/// Builds a lookup program in the folder of this test, which laptops see.
 fn build(by: &'static str, source: &str, compiler: &str, arguments: &[&str]) -> Lookup {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/names/tests/programs");
     let program = std::env::current_exe()
         .unwrap()
         .with_file_name(format!("lookup-{by}"));
-    // Another test's program may run at this moment, and what runs cannot be written.
+    // Another test may run the program now, and a running program cannot be overwritten.
     let unfinished: PathBuf = program.with_extension(std::process::id().to_string());
     let built = Command::new(compiler)
         .args(arguments)

@@ -1,19 +1,18 @@
-//! What becomes of a laptop's network while it is connected.
+//! Changes of a laptop's network during a session.
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use crate::{Desk, NodeRule};
 
-/// The API server's side drops everything that comes from a laptop, which therefore sees no error; until this is
-/// dropped.
+/// Drops all packets from a laptop on the node, so that the laptop sees no error, until this is dropped.
 pub struct Gone<'a> {
     _rule: NodeRule<'a>,
     since: Instant,
 }
 
 impl<'a> Gone<'a> {
-    /// From now on.
+    /// Starts now.
     pub fn begin(desk: &'a Desk<'a>) -> Gone<'a> {
         Gone {
             _rule: NodeRule::begin(desk, "gone", "drop"),
@@ -21,13 +20,13 @@ impl<'a> Gone<'a> {
         }
     }
 
-    /// Until so long after the beginning.
+    /// Ends after this time from the beginning.
     pub fn last(self, so_long: Duration) {
         std::thread::sleep(so_long.saturating_sub(self.since.elapsed()));
     }
 }
 
-/// A laptop that has another address than before, as in another network; it has its own again when this is dropped.
+/// A laptop with another address, as in another network. It gets its own address back when this is dropped.
 pub struct Moved<'a> {
     desk: &'a Desk<'a>,
     own: String,
@@ -36,7 +35,7 @@ pub struct Moved<'a> {
 }
 
 impl<'a> Moved<'a> {
-    /// From now on: the other address is there before its own goes.
+    /// Starts now: adds the other address, then removes its own.
     pub fn begin(desk: &'a Desk<'a>) -> Moved<'a> {
         let own = desk.laptop.address();
         let [a, b, c, host] = own.octets();
@@ -48,7 +47,7 @@ impl<'a> Moved<'a> {
             other: format!("{other}/24"),
             promoted,
         };
-        // Otherwise the last address that came goes with the first.
+        // Otherwise the kernel removes the second address with the first.
         desk.as_root("sysctl", &["-qw", &format!("{PROMOTE}=1")]);
         desk.as_root("ip", &["address", "add", &moved.other, "dev", "eth0"]);
         desk.as_root("ip", &["address", "delete", &moved.own, "dev", "eth0"]);
@@ -57,7 +56,7 @@ impl<'a> Moved<'a> {
 }
 
 impl Moved<'_> {
-    /// Whether a connection of the laptop's is from the other address.
+    /// Whether a connection of the laptop uses the other address.
     pub fn is_used(&self) -> bool {
         let (other, _) = self.other.split_once('/').unwrap();
         let connections = ["-Htn", "state", "established", "src", other];
@@ -65,7 +64,7 @@ impl Moved<'_> {
     }
 }
 
-/// Whether an address stays when the one that came before it goes, as desktops have it.
+/// Setting by which a secondary address stays when the primary one is removed, as on desktops.
 const PROMOTE: &str = "net.ipv4.conf.eth0.promote_secondaries";
 
 impl Drop for Moved<'_> {

@@ -1,17 +1,17 @@
-//! What the node does, while a test wants it, with packets that come from the test's laptop.
+//! Temporary rule of the node for packets from a test's laptop.
 
 use crate::Desk;
 
-/// A rule of nftables on the node, gone with this.
+/// A rule of nftables on the node, removed when this is dropped.
 pub struct NodeRule<'a> {
     desk: &'a Desk<'a>,
     table: String,
 }
 
 impl<'a> NodeRule<'a> {
-    /// From now on, for what comes from the laptop. `name` tells the rule from others that the laptop has.
+    /// Adds a rule for packets from the laptop. `name` distinguishes it from other rules for the laptop.
     pub fn begin(desk: &'a Desk<'a>, name: &str, rule: &str) -> NodeRule<'a> {
-        // Every laptop's rules are on the same node: a table of one must not go with another's.
+        // All laptops have rules on the same node, so each rule has its own table.
         let table = format!("slipway-test-{name}-{}", desk.laptop.kind());
         let from = desk.laptop.address();
         let rules = format!(
@@ -31,6 +31,6 @@ impl<'a> NodeRule<'a> {
 impl Drop for NodeRule<'_> {
     fn drop(&mut self) {
         let delete = format!("delete table ip {}", self.table);
-        let _removed = self.desk.bed.command_on_node("nft", [delete.as_str()]).output();
+        let _ = self.desk.bed.command_on_node("nft", [delete.as_str()]).output();
     }
 }

@@ -1,4 +1,4 @@
-//! The leave that polkit gives a helper to tell systemd-resolved about its link.
+//! Rule of polkit that lets the helper set systemd-resolved's settings of its link.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use slipway_bed::Laptop;
 
 use crate::{until, until_within};
 
-/// The package's rule for polkit, on a laptop for as long as this lives.
+/// The package's rule for polkit, installed on a laptop until this is dropped.
 pub(crate) struct PolkitRule<'a>(&'a Laptop);
 
 impl PolkitRule<'_> {
@@ -26,8 +26,8 @@ impl PolkitRule<'_> {
             .unwrap();
         let rule = PolkitRule(laptop);
         let read = (0..5).any(|_| {
-            // polkitd may look at a file before it is written, and merges events of one place that come soon after one
-            // another: so the rule comes whole, and comes again where it was not seen.
+            // polkitd may read a file before it is complete, and merges events of one folder that follow each other closely.
+            // So the rule is moved there complete, and again if polkitd did not see it.
             let copied = laptop
                 .command_as_root("cp", ["/tmp/slipway-helper.rules", "/tmp/slipway-helper.copy"])
                 .status();
@@ -37,11 +37,11 @@ impl PolkitRule<'_> {
             assert!(copied.unwrap().success() && moved.unwrap().success());
             until_within(Duration::from_secs(4), "polkit reads the rule", || rule.holds()).is_ok()
         });
-        assert!(read, "polkit does not read the rule");
+        assert!(read, "polkit did not read the rule");
         rule
     }
 
-    /// Whether polkit lets the helper change a link. The loopback's setting is the same before and after.
+    /// Whether polkit lets the helper change a link. The call does not change the loopback's setting.
     fn holds(&self) -> bool {
         let manager = [
             "org.freedesktop.resolve1",
@@ -61,7 +61,7 @@ impl PolkitRule<'_> {
 
 impl Drop for PolkitRule<'_> {
     fn drop(&mut self) {
-        let _gone = self.0.command_as_root("rm", ["-f", PolkitRule::PLACE]).status();
-        let _forgotten = until("polkit forgets the rule", || !self.holds());
+        let _ = self.0.command_as_root("rm", ["-f", PolkitRule::PLACE]).status();
+        let _ = until("polkit forgets the rule", || !self.holds());
     }
 }

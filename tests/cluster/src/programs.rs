@@ -1,8 +1,8 @@
-//! The programs of this workspace, and how a path of one is handed on.
+//! Paths of the workspace's programs.
 
 use std::path::{Path, PathBuf};
 
-/// A built program of this workspace: in the folder that tests themselves are built into.
+/// Returns the path of a built program, which is in the target folder of this test.
 pub fn program(name: &str) -> PathBuf {
     let here = std::env::current_exe().unwrap();
     let found = here
@@ -14,7 +14,7 @@ pub fn program(name: &str) -> PathBuf {
     })
 }
 
-/// A path as text.
+/// Returns a path as text.
 pub fn path_text(path: &Path) -> &str {
     path.to_str().unwrap()
 }

@@ -1,4 +1,4 @@
-//! Processes that a test runs beside itself.
+//! Background processes of a test.
 
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader};
@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 
 use crate::until;
 
-/// A process of a test, ended with it.
+/// A background process, ended when this is dropped.
 pub struct Running {
     child: Child,
     lines: Receiver<String>,
@@ -18,7 +18,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts a command and keeps what it says on both outputs.
+    /// Starts a command and keeps the lines of both outputs.
     pub fn start(mut command: Command) -> Running {
         let mut child = command
             .stdout(Stdio::piped())
@@ -34,7 +34,8 @@ impl Running {
             let sender = sender.clone();
             std::thread::spawn(move || {
                 for line in BufReader::new(output).lines().map_while(Result::ok) {
-                    let _test_is_over = sender.send(line);
+                    // An error means that the test has ended.
+                    let _ = sender.send(line);
                 }
             });
         }
@@ -50,7 +51,7 @@ impl Running {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap())
     }
 
-    /// Everything that it said so far.
+    /// Returns all lines so far.
     pub fn said(&self) -> String {
         let mut said = self.said.borrow_mut();
         for line in self.lines.try_iter() {
@@ -74,35 +75,36 @@ impl Running {
         kill(self.pid(), signal).unwrap();
     }
 
-    /// Its exit code; `None` where a signal ended it. It must end within a moment.
+    /// Waits for its end, which must come soon, and returns its exit code; `None` if a signal ended it.
     pub fn wait(&mut self) -> Option<i32> {
         until("the process ends", || self.child.try_wait().unwrap().is_some())
             .unwrap_or_else(|why| panic!("{why}: {}", self.said()));
         self.child.wait().unwrap().code()
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub fn kill(&mut self) {
-        let _already_dead = self.child.kill();
-        let _reaped = self.child.wait();
+        // An error means that it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         if self.is_alive() {
-            let _already_dead = kill(self.pid(), Signal::SIGTERM);
-            let _timed_out = until("the process ends", || !self.is_alive());
+            let _ = kill(self.pid(), Signal::SIGTERM);
+            let _ = until("the process ends", || !self.is_alive());
         }
         self.kill();
     }
 }
 
-/// A process that is stopped where it is, and goes on when this is dropped.
+/// A process that is stopped with SIGSTOP, and continues when this is dropped.
 pub struct Frozen(Pid);
 
 impl Frozen {
-    /// From now on.
+    /// Stops a process.
     pub(crate) fn new(pid: Pid) -> Frozen {
         kill(pid, Signal::SIGSTOP).unwrap();
         Frozen(pid)
@@ -111,6 +113,6 @@ impl Frozen {
 
 impl Drop for Frozen {
     fn drop(&mut self) {
-        let _ended_meanwhile = kill(self.0, Signal::SIGCONT);
+        let _ = kill(self.0, Signal::SIGCONT);
     }
 }

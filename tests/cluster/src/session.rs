@@ -1,4 +1,4 @@
-//! Sessions of Slipway, as a person starts, watches and ends them.
+//! Sessions that tests start, watch and end.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use crate::{CONNECTING, Desk, Running, until_within};
 
 impl Desk<'_> {
-    /// Connects and returns when programs reach the cluster. The agent does not wait long, unless the arguments say so.
+    /// Connects, and returns when programs reach the cluster. The agent's grace is short, unless the arguments set it.
     pub fn connect(&self, arguments: &[&str]) -> Session<'_> {
         let session = self.start_connecting(arguments);
         let connected = until_within(CONNECTING, "the session is connected", || {
@@ -22,7 +22,7 @@ impl Desk<'_> {
         session
     }
 
-    /// Connects in the background, and returns when that is said to be connected.
+    /// Connects in the background, and returns when the command reports the connection.
     pub fn connect_detached(&self, arguments: &[&str]) -> Detached<'_> {
         let arguments = [&["connect", "--detach", "--agent-grace", "5"], arguments].concat();
         let output = self.slipway(&arguments).output().unwrap();
@@ -34,7 +34,7 @@ impl Desk<'_> {
         session
     }
 
-    /// Begins to connect, as [`Desk::connect`] does, and returns at once.
+    /// Starts to connect, as [`Desk::connect`] does, and returns at once.
     pub fn start_connecting(&self, arguments: &[&str]) -> Session<'_> {
         let grace: &[&str] = if arguments.contains(&"--agent-grace") {
             &[]
@@ -44,25 +44,25 @@ impl Desk<'_> {
         self.start_session(&[&["connect"], grace, arguments].concat())
     }
 
-    /// Starts `slipway` with these arguments, which make it a session.
+    /// Starts a session: `slipway` with these arguments.
     pub fn start_session(&self, arguments: &[&str]) -> Session<'_> {
         let running = Running::start(self.slipway(arguments));
         Session { desk: self, running }
     }
 
-    /// Watches the state of the session from now on, however short it is in one.
+    /// Watches the state of the session from now on, including short states.
     pub fn states(&self) -> States {
         States(Running::start(self.slipway(&["status", "--watch", "--json"])))
     }
 
-    /// The sessions, as `slipway status --json` tells them.
+    /// Returns the sessions of `slipway status --json`.
     pub fn status(&self) -> Vec<serde_json::Value> {
         let output = self.slipway(&["status", "--json"]).output().unwrap();
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
     }
 }
 
-/// The codes of what is wrong with a session, by its status.
+/// Returns the codes of a session's problems, from its status.
 pub fn problems(status: &serde_json::Value) -> Vec<&str> {
     let problems = status["problems"].as_array().unwrap().iter();
     problems
@@ -70,16 +70,16 @@ pub fn problems(status: &serde_json::Value) -> Vec<&str> {
         .collect()
 }
 
-/// A session in the background. With this, all of the laptop's end.
+/// A session in the background. When this is dropped, all sessions of the laptop end.
 pub struct Detached<'a> {
     desk: &'a Desk<'a>,
-    /// What was said until it was connected.
+    /// The output until it was connected.
     pub said: String,
 }
 
 impl Drop for Detached<'_> {
     fn drop(&mut self) {
-        let _nothing_is_connected = self.desk.slipway(&["disconnect", "--all"]).output();
+        let _ = self.desk.slipway(&["disconnect", "--all"]).output();
     }
 }
 
@@ -91,17 +91,17 @@ pub struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Its state, as scripts see it.
+    /// Returns its state from the status.
     pub fn state(&self) -> Option<String> {
         self.status()?.get("state")?.as_str().map(str::to_owned)
     }
 
-    /// What scripts see of it.
+    /// Returns its status, as in `slipway status --json`.
     pub fn status(&self) -> Option<serde_json::Value> {
         self.desk.status().into_iter().next()
     }
 
-    /// Ends it as a person would, by Ctrl-C.
+    /// Ends it with SIGINT, as Ctrl-C does.
     pub fn disconnect(mut self) {
         self.running.signal(Signal::SIGINT);
         let code = self.running.wait();
@@ -113,17 +113,17 @@ impl Session<'_> {
         );
     }
 
-    /// Ends it as the kernel would.
+    /// Kills it with SIGKILL.
     pub fn kill(mut self) {
         self.running.kill();
     }
 }
 
-/// The states that a session was in, in their order.
+/// The states of a session, in their order.
 pub struct States(Running);
 
 impl States {
-    /// Up to now. Where there was no session it is empty.
+    /// Returns the states up to now; empty without a session.
     pub fn seen(&self) -> Vec<String> {
         let mut seen = Vec::new();
         for line in self.0.said().lines() {
@@ -136,11 +136,11 @@ impl States {
         seen
     }
 
-    /// Waits until the last one is this.
+    /// Waits until the last state is this one.
     ///
     /// # Errors
     ///
-    /// What was seen instead, when it did not come about within the limit.
+    /// The states that were seen, if it did not come within the limit.
     pub fn wait(&self, limit: Duration, state: &str) -> Result<(), String> {
         until_within(limit, &format!("the session is {state}"), || {
             self.seen().last().map(String::as_str) == Some(state)

@@ -1,15 +1,15 @@
-//! What a session leaves on a laptop, if it leaves anything.
+//! Traces of sessions on a laptop.
 
 use std::process::Stdio;
 
 use slipway_bed::{Laptop, LaptopKind};
 
-/// Everything on a laptop that a session may have changed.
+/// State of a laptop that sessions may change: links, addresses, routes, rules, DNS.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Traces(Vec<String>);
 
 impl Traces {
-    /// As they are now.
+    /// Reads the present state.
     pub fn of(laptop: &Laptop) -> Traces {
         let look = |program: &str, arguments: &[&str]| {
             let output = laptop
@@ -38,7 +38,7 @@ impl Traces {
         Traces(traces)
     }
 
-    /// What differs from what was before, in words for people.
+    /// Formats the differences from an earlier state.
     pub(crate) fn beside(&self, before: &Traces) -> String {
         let pairs = self.0.iter().zip(&before.0).filter(|(now, then)| now != then);
         pairs

@@ -1,4 +1,4 @@
-//! The desktop in a tray, with a session that it started.
+//! Desktop in a tray, with a session that it started.
 
 use std::process::Stdio;
 
@@ -6,7 +6,7 @@ use nix::unistd::Pid;
 
 use crate::{CONNECTING, Desk, Running, path_text, program, until_within};
 
-/// A desktop whose session is connected. The person before it does nothing more.
+/// A desktop whose session is connected.
 pub struct Tray {
     running: Running,
     /// The desktop's process.
@@ -37,7 +37,7 @@ impl Tray {
         }
     }
 
-    /// What the person said so far.
+    /// Returns the driver's output so far.
     pub fn said(&self) -> String {
         self.running.said()
     }

@@ -1,4 +1,4 @@
-//! A test's turn with a laptop of the bed: nobody else uses it, and it is left as it was found.
+//! Exclusive use of a laptop by a test, with a check that the test leaves no traces.
 
 use std::sync::OnceLock;
 
@@ -7,13 +7,12 @@ use slipway_bed::{Bed, BedName, LaptopKind, Silent};
 use crate::polkit::PolkitRule;
 use crate::{Desk, Traces, until};
 
-/// Runs a test with a laptop of its own and a helper on it, and shows that nothing of it is left. Gives back what the
-/// test does.
+/// Runs a test with a locked laptop and a helper, and checks that it leaves nothing. Returns the test's result.
 pub fn with_laptop<T>(kind: LaptopKind, test: fn(&Desk<'_>) -> T) -> T {
     with_laptop_of(bed(), kind, test)
 }
 
-/// The same with a laptop of another bed than that of all tests.
+/// The same with a laptop of another bed.
 pub fn with_laptop_of<T>(bed: &Bed, kind: LaptopKind, test: fn(&Desk<'_>) -> T) -> T {
     let laptop = bed.laptop(kind).unwrap();
     let lock = laptop.lock().unwrap();
@@ -27,7 +26,7 @@ pub fn with_laptop_of<T>(bed: &Bed, kind: LaptopKind, test: fn(&Desk<'_>) -> T) 
     outcome
 }
 
-/// The bed of the tests.
+/// Returns the bed of the tests.
 pub fn bed() -> &'static Bed {
     static BED: OnceLock<Bed> = OnceLock::new();
     BED.get_or_init(|| Bed::up(&BedName::of_tests().unwrap(), &mut Silent).unwrap())

@@ -1,27 +1,27 @@
-//! How long a test waits for what it waits for.
+//! Waits of tests, with their limits.
 
 use std::time::{Duration, Instant};
 
-/// How long anything may take that should take a moment.
+/// Limit of a short wait.
 pub const MOMENT: Duration = Duration::from_secs(10);
 
-/// How long connecting may take on a machine that does other things too.
+/// How long connecting may take on a busy machine.
 pub const CONNECTING: Duration = Duration::from_secs(60);
 
-/// Waits a moment for something.
+/// Waits a short time for a condition.
 ///
 /// # Errors
 ///
-/// What was waited for, when it did not come about.
+/// The description of the condition, if it did not hold in time.
 pub fn until(what: &str, met: impl FnMut() -> bool) -> Result<(), String> {
     until_within(MOMENT, what, met)
 }
 
-/// Waits so long for something.
+/// Waits for a condition, with a limit.
 ///
 /// # Errors
 ///
-/// What was waited for, when it did not come about.
+/// The description of the condition, if it did not hold in time.
 pub fn until_within(limit: Duration, what: &str, mut met: impl FnMut() -> bool) -> Result<(), String> {
     let deadline = Instant::now() + limit;
     loop {
@@ -29,7 +29,7 @@ pub fn until_within(limit: Duration, what: &str, mut met: impl FnMut() -> bool) 
             return Ok(());
         }
         if Instant::now() >= deadline {
-            return Err(format!("it did not happen within {limit:?} that {what}"));
+            return Err(format!("this did not happen within {limit:?}: {what}"));
         }
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -1,4 +1,4 @@
-//! Hosts beside the cluster, reached through it.
+//! Hosts outside the cluster, reached through it.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use slipway_cluster_tests::{Desk, LaptopFile, Moved, on_each_laptop, on_the_plain_laptop, problems, until};
@@ -6,7 +6,7 @@ use slipway_cluster_tests::{Desk, LaptopFile, Moved, on_each_laptop, on_the_plai
 on_each_laptop!(a_host_that_only_the_cluster_knows_is_reached_by_name);
 on_the_plain_laptop!(
     an_address_beside_the_cluster_is_reached,
-    a_host_that_nobody_knows_does_not_stop_the_session,
+    an_unknown_host_does_not_stop_the_session,
     the_api_servers_own_address_never_loops,
 );
 
@@ -38,7 +38,7 @@ fn an_address_beside_the_cluster_is_reached(desk: &Desk<'_>) {
     }
 }
 
-fn a_host_that_nobody_knows_does_not_stop_the_session(desk: &Desk<'_>) {
+fn an_unknown_host_does_not_stop_the_session(desk: &Desk<'_>) {
     let session = desk.connect(&["--also-proxy", "nowhere.vpc.internal", "--also-proxy", HOST]);
     assert!(desk.page(&format!("http://{HOST}/")).is_some());
     assert!(!desk.resolves("nowhere.vpc.internal"));
@@ -50,7 +50,7 @@ fn a_host_that_nobody_knows_does_not_stop_the_session(desk: &Desk<'_>) {
     until("the session warns of it", warned).unwrap();
     session.disconnect();
 
-    // Whoever starts it in the background is told as well.
+    // A start in the background reports it too.
     let session = desk.connect_detached(&["--also-proxy", "nowhere.vpc.internal"]);
     let said = &session.said;
     assert!(
@@ -59,8 +59,8 @@ fn a_host_that_nobody_knows_does_not_stop_the_session(desk: &Desk<'_>) {
     );
 }
 
-/// A public address of the API server's, beyond the laptop's gateway: nothing but the session itself keeps it out of what
-/// goes through the cluster.
+/// A public address of the API server, beyond the laptop's gateway. Only the session itself excludes it from the captured
+/// addresses.
 const PUBLIC: &str = "203.0.113.10";
 
 fn the_api_servers_own_address_never_loops(desk: &Desk<'_>) {
@@ -70,14 +70,14 @@ fn the_api_servers_own_address_never_loops(desk: &Desk<'_>) {
         cluster["tls-server-name"] = "kubernetes.default.svc".into();
     });
     let place = ["--kubeconfig", &kubeconfig.path];
-    // All of the laptop's own network lies in the range, and in the other the API server alone.
+    // One range contains the laptop's own network, the other one only the API server.
     for extra in ["192.168.0.0/16", PUBLIC] {
         let session = desk.connect(&[&place[..], &["--also-proxy", extra]].concat());
         assert!(
             desk.page("http://web.shop.svc.cluster.local").is_some(),
             "{extra}"
         );
-        // Carriers that are made from now on have to get there too.
+        // New carriers must reach the API server too.
         let moved = Moved::begin(desk);
         until("the session connects by another address", || moved.is_used()).unwrap();
         assert!(

@@ -1,4 +1,4 @@
-//! What the commands do for people and scripts.
+//! Commands, as users and scripts use them.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,22 +14,22 @@ use slipway_cluster_tests::{Desk, on_each_laptop, on_the_plain_laptop, path_text
 
 on_each_laptop!(explain_says_what_programs_get);
 on_the_plain_laptop!(
-    run_passes_on_what_its_command_ended_with,
-    a_command_that_is_deaf_to_the_end_of_its_session_is_killed,
+    run_passes_on_the_exit_code_of_its_command,
+    a_command_that_ignores_sigterm_is_killed,
     a_detached_session_goes_on_and_is_ended_by_name,
-    a_detached_session_says_as_data_that_it_is_connected,
-    a_second_session_of_a_cluster_is_told_whose_the_ranges_are,
+    a_detached_session_reports_the_connection_as_json,
+    a_second_session_reports_the_owner_of_shared_ranges,
     explain_says_who_answered,
     names_are_kept_with_their_answers,
     a_profile_is_made_connected_and_deleted,
-    a_connection_without_a_helper_says_what_to_do_and_leaves_no_session,
+    a_connection_without_a_helper_has_a_remedy,
     an_unknown_context_is_named_beside_those_that_exist,
 );
 
 const ADMIN: &str = "/home/dev/.kube/admin";
 const PAGE: &str = "http://web.shop.svc.cluster.local";
 
-fn run_passes_on_what_its_command_ended_with(desk: &Desk<'_>) {
+fn run_passes_on_the_exit_code_of_its_command(desk: &Desk<'_>) {
     let code = |arguments: &[&str]| desk.slipway(arguments).output().unwrap().status.code();
     assert_eq!(desk.page(PAGE), None, "not reachable before");
     let fetch = format!("curl --silent --fail --max-time 5 {PAGE} >/dev/null && exit 37");
@@ -54,7 +54,7 @@ fn run_passes_on_what_its_command_ended_with(desk: &Desk<'_>) {
     assert!(desk.status().is_empty());
 }
 
-fn a_command_that_is_deaf_to_the_end_of_its_session_is_killed(desk: &Desk<'_>) {
+fn a_command_that_ignores_sigterm_is_killed(desk: &Desk<'_>) {
     let deaf = "trap '' TERM; echo $$; exec sleep 300";
     let mut running = desk
         .slipway(&["run", "--agent-grace", "5", "--", "sh", "-c", deaf])
@@ -86,7 +86,7 @@ fn a_command_that_is_deaf_to_the_end_of_its_session_is_killed(desk: &Desk<'_>) {
 }
 
 fn a_detached_session_goes_on_and_is_ended_by_name(desk: &Desk<'_>) {
-    let _ended_in_any_case = desk.connect_detached(&[]);
+    let _session = desk.connect_detached(&[]);
     assert!(desk.page(PAGE).is_some());
     let sessions = desk.status();
     assert_eq!(sessions.len(), 1);
@@ -135,7 +135,7 @@ fn explain_says_who_answered(desk: &Desk<'_>) {
     session.disconnect();
 }
 
-fn a_second_session_of_a_cluster_is_told_whose_the_ranges_are(desk: &Desk<'_>) {
+fn a_second_session_reports_the_owner_of_shared_ranges(desk: &Desk<'_>) {
     let orders = "http://orders.shop-test.svc";
     assert_eq!(
         (desk.page(PAGE), desk.page(orders)),
@@ -187,7 +187,7 @@ fn names_are_kept_with_their_answers(desk: &Desk<'_>) {
     session.disconnect();
 }
 
-/// The company has a host `db` too, and its search domain is the laptop's.
+/// The company has a host `db` too, in the laptop's search domain.
 fn explain_says_what_programs_get(desk: &Desk<'_>) {
     let company = desk.laptop.node().to_string();
     let got = || {
@@ -209,7 +209,7 @@ fn explain_says_what_programs_get(desk: &Desk<'_>) {
     session.disconnect();
 }
 
-fn a_detached_session_says_as_data_that_it_is_connected(desk: &Desk<'_>) {
+fn a_detached_session_reports_the_connection_as_json(desk: &Desk<'_>) {
     let session = desk.connect_detached(&["--json"]);
     let last = session.said.lines().last().unwrap_or_default();
     let event: serde_json::Value = serde_json::from_str(last).unwrap();
@@ -235,7 +235,7 @@ fn a_profile_is_made_connected_and_deleted(desk: &Desk<'_>) {
     assert!(!slipway(&["profiles", "list"]).contains("staging"));
 }
 
-fn a_connection_without_a_helper_says_what_to_do_and_leaves_no_session(desk: &Desk<'_>) {
+fn a_connection_without_a_helper_has_a_remedy(desk: &Desk<'_>) {
     let mut command = desk.slipway(&["connect", "--agent-grace", "5"]);
     let output = command
         .env("SLIPWAY_HELPER_SOCKET", "/nowhere/helper.sock")

@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use slipway_cluster_tests::{Desk, on_each_laptop, on_the_plain_laptop};
 
-on_each_laptop!(connect_tells_the_truth, datagrams_go_both_ways);
+on_each_laptop!(connect_has_the_result_of_the_far_end, datagrams_go_both_ways);
 on_the_plain_laptop!(
-    the_answer_after_our_end_of_the_stream_arrives_whole,
+    an_answer_after_our_fin_arrives_complete,
     a_ping_is_answered_by_the_pod_alone
 );
 
 const POD: &str = "{.items[?(@.metadata.labels.app==\"echo\")].status.podIP}";
 
-/// An address beside a pod's that no pod has.
+/// Returns an address near a pod's that no pod has.
 fn unassigned(pod: &str) -> String {
     let (network, _host) = pod.rsplit_once('.').unwrap();
     format!("{network}.254")
@@ -39,7 +39,7 @@ fn connect_error(desk: &Desk<'_>, address: &str, port: u16) -> String {
     )
 }
 
-fn connect_tells_the_truth(desk: &Desk<'_>) {
+fn connect_has_the_result_of_the_far_end(desk: &Desk<'_>) {
     let pod = desk.address("pods", POD);
     assert_ne!(
         connect_error(desk, &pod, 7000),
@@ -68,7 +68,7 @@ fn connect_tells_the_truth(desk: &Desk<'_>) {
     );
 }
 
-fn the_answer_after_our_end_of_the_stream_arrives_whole(desk: &Desk<'_>) {
+fn an_answer_after_our_fin_arrives_complete(desk: &Desk<'_>) {
     let session = desk.connect(&[]);
     let digest = python(
         desk,

@@ -1,4 +1,4 @@
-//! A cluster whose administrator chose another domain than `cluster.local`.
+//! Clusters with a domain other than `cluster.local`.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use slipway_cluster_tests::lookups::Lookup;
@@ -6,8 +6,8 @@ use slipway_cluster_tests::{Bed, BedName, Desk, LaptopKind, Silent, with_laptop_
 
 const DOMAIN: &str = "k8s.corp.example";
 
-/// Its kubelet tells every pod the domain, its DNS answers it and no `cluster.local`; so it is a bed of its own, for as
-/// long as this takes.
+/// The kubelet gives every pod the domain, and the cluster's DNS answers for it instead of `cluster.local`. So the test
+/// needs its own bed.
 #[test]
 #[ignore = "needs root"]
 fn names_of_a_cluster_with_another_domain_are_found() {
@@ -23,7 +23,7 @@ fn names_of_a_cluster_with_another_domain_are_found() {
     );
 }
 
-/// A laptop that searches the domain in which the cluster's lies.
+/// A laptop whose search domain contains the cluster's domain.
 struct Searching<'a>(&'a Desk<'a>, String);
 
 impl<'a> Searching<'a> {
@@ -77,7 +77,7 @@ fn names_are_found(desk: &Desk<'_>) {
         assert_eq!(desk.page(&page), None, "{when}");
     };
     unreachable("before");
-    // The second session takes the agent of the first, which must say the domain once more.
+    // The second session reuses the agent of the first, which must report the domain again.
     for agent in ["a new agent", "the agent of the last session"] {
         let session = desk.connect(&["--agent-grace", "60"]);
         for lookup in Lookup::all() {

@@ -1,16 +1,16 @@
-//! With the Role of the README and nothing else: names and addresses are learned from what the cluster's DNS answers.
+//! Sessions with only the README's Role: names and addresses are learned from the answers of the cluster's DNS.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 use std::process::Stdio;
 
 use slipway_cluster_tests::{Desk, Running, on_each_laptop};
 
-on_each_laptop!(addresses_are_learned_before_they_are_told);
+on_each_laptop!(addresses_are_routed_before_names_are_answered);
 
 const ACCOUNT: &str = "least";
 const KUBECONFIG: &str = "/home/dev/.kube/least";
 
-/// Pages of services in three namespaces, and of a pod behind a headless service.
+/// Pages of services in three namespaces, and of a pod of a headless service.
 const PAGES: [&str; 5] = [
     "http://web.shop.svc.cluster.local",
     "http://echo",
@@ -19,7 +19,7 @@ const PAGES: [&str; 5] = [
     "http://db-1.db.shop:8080",
 ];
 
-fn addresses_are_learned_before_they_are_told(desk: &Desk<'_>) {
+fn addresses_are_routed_before_names_are_answered(desk: &Desk<'_>) {
     let _account = Account::make(desk);
     let may = |arguments: &[&str]| {
         let all = [&["auth", "can-i", "--kubeconfig", KUBECONFIG], arguments].concat();
@@ -95,7 +95,7 @@ fn is_routed(desk: &Desk<'_>, address: &str) -> bool {
     String::from_utf8_lossy(&output.stdout).contains("slipway")
 }
 
-/// Everything that is made in the cluster from now on, apart from pods and Jobs.
+/// Watch for objects that are created from now on, except pods and Jobs.
 struct Made(Vec<(&'static str, Running)>);
 
 impl Made {
@@ -139,7 +139,7 @@ impl Made {
     }
 }
 
-/// An account that may do what the README's Role says, and its kubeconfig on the laptop.
+/// An account with the README's Role, and its kubeconfig on the laptop.
 struct Account<'a>(&'a Desk<'a>);
 
 impl Account<'_> {
@@ -185,6 +185,6 @@ impl Account<'_> {
 
 impl Drop for Account<'_> {
     fn drop(&mut self) {
-        let _gone = self.0.output("rm", &["-f", KUBECONFIG]);
+        let _ = self.0.output("rm", &["-f", KUBECONFIG]);
     }
 }

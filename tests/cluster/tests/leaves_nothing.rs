@@ -1,12 +1,12 @@
-//! What is left when a session ends, by whatever means and at whatever moment: nothing. That the laptop itself is as it
-//! was is shown after every test on it.
+//! Ends of sessions, in all ways and at all moments: nothing is left. Every test on a laptop also checks that the laptop
+//! is as before.
 #![expect(
     clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
     reason = "a test may panic"
 )]
-#![expect(clippy::print_stdout, reason = "a figure that is worth seeing")]
+#![expect(clippy::print_stdout, reason = "tests print figures")]
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -22,24 +22,24 @@ use slipway_cluster_tests::{
 on_each_laptop!(
     a_killed_session_leaves_nothing,
     a_killed_helper_leaves_nothing,
-    a_killed_desktop_leaves_its_session_connected_and_the_next_one_shows_it,
-    killed_all_at_once_they_leave_nothing,
+    a_killed_desktop_leaves_its_session_connected,
+    a_kill_of_all_programs_at_once_leaves_nothing,
 );
 on_the_plain_laptop!(
-    the_agent_goes_by_itself_when_nobody_comes_back,
+    an_agent_without_a_client_ends,
     a_helper_that_does_not_come_back_ends_the_session,
 );
 
 const PAGE: &str = "http://web.shop.svc.cluster.local/";
 
-/// The grace times of sessions that are ended by Ctrl-C at each moment, and of those that are killed: nobody else's.
+/// Graces of sessions that are ended by Ctrl-C at each moment, and of those that are killed. No other test uses them.
 const INTERRUPTED: Range<usize> = 6..10;
 const KILLED: Range<usize> = 10..14;
 
 /// How long a pod waits for the upload of its agent to begin.
 const UPLOAD_BEGINS: Duration = Duration::from_secs(30);
 
-/// How long a session waits for a helper that ended.
+/// How long a session waits for the helper to return.
 const HELPER_RETURNS: Duration = Duration::from_secs(10);
 
 /// How long the cluster may take to remove a pod whose agent ended.
@@ -63,7 +63,7 @@ fn a_helper_that_does_not_come_back_ends_the_session(desk: &Desk<'_>) {
     let mut session = desk.connect(&[]);
     let killed = Instant::now();
     desk.kill_helper();
-    // Its routes are gone with it, and it is waited for.
+    // The routes are gone with the helper, and the session waits for it.
     until("the cluster is out of reach", || desk.page(PAGE).is_none()).expect("out of reach");
     until("the status says why", || {
         session
@@ -85,11 +85,11 @@ fn a_helper_that_does_not_come_back_ends_the_session(desk: &Desk<'_>) {
     assert!(waited >= HELPER_RETURNS, "{waited:?}");
     is_disconnected(desk);
 
-    // Who was not there is told as well, until the next one connects.
+    // `slipway status` and `slipway logs` show it later too, until the next session connects.
     let slipway = program("slipway");
     let status = || desk.text(path_text(&slipway), &["status"]);
-    let told = status();
-    assert!(told.contains("ended by itself") && told.contains(id), "{told}");
+    let text = status();
+    assert!(text.contains("ended by itself") && text.contains(id), "{text}");
     let logs = desk.text(path_text(&slipway), &["logs"]);
     assert!(
         logs.contains("connected") && logs.contains("helper-gone"),
@@ -100,8 +100,8 @@ fn a_helper_that_does_not_come_back_ends_the_session(desk: &Desk<'_>) {
     assert_eq!(status(), "Not connected.\n");
 }
 
-/// The driver shows it: the page is reachable while there is no desktop, and the next desktop's tray disconnects.
-fn a_killed_desktop_leaves_its_session_connected_and_the_next_one_shows_it(desk: &Desk<'_>) {
+/// The driver checks that the page is reachable without a desktop, and that the next desktop can disconnect.
+fn a_killed_desktop_leaves_its_session_connected(desk: &Desk<'_>) {
     let profile = SavedProfile::create(desk);
     let (driver, desktop) = (program("slipway-tray-driver"), program("slipway-desktop"));
     let arguments = ["--desktop", path_text(&desktop), "--page", PAGE, "--crash"];
@@ -111,7 +111,7 @@ fn a_killed_desktop_leaves_its_session_connected_and_the_next_one_shows_it(desk:
     drop(profile);
 }
 
-fn killed_all_at_once_they_leave_nothing(desk: &Desk<'_>) {
+fn a_kill_of_all_programs_at_once_leaves_nothing(desk: &Desk<'_>) {
     let profile = SavedProfile::create(desk);
     let tray = Tray::connect(desk, PAGE);
     let session = desk.status().remove(0);
@@ -124,7 +124,7 @@ fn killed_all_at_once_they_leave_nothing(desk: &Desk<'_>) {
     desk.kill_helper();
     is_disconnected(desk);
 
-    // What they left lies there, and acts no more.
+    // Their files are left, without effect.
     let socket = format!("/run/user/2000/slipway/{}.sock", session["id"].as_str().unwrap());
     assert!(
         desk.output("test", &["-S", &socket]).status.success(),
@@ -174,11 +174,10 @@ fn a_session_killed_while_connecting_leaves_nothing() {
     goes_by_itself(&left, &KILLED);
 }
 
-/// Ends a session at each moment, and shows that nothing of it is left on the laptop and in the way of the next one. Gives
-/// back what is left in the cluster.
+/// Ends a session at each moment, and checks that nothing is left on the laptop and that the next session connects.
+/// Returns what is left in the cluster.
 ///
-/// Each moment has a grace time of its own: so each session wants another agent than those before it, and the next one
-/// after each wants the same.
+/// Each moment has its own grace, so each session needs a new agent, and the session after it needs the same one.
 fn end_at_each_moment(
     desk: &Desk<'_>,
     graces: Range<usize>,
@@ -201,7 +200,7 @@ fn end_at_each_moment(
     left
 }
 
-/// Waits until nothing of this is left in the cluster. No client runs.
+/// Waits until no agent with these graces is left in the cluster. No client runs.
 fn goes_by_itself(left: &BTreeSet<String>, graces: &Range<usize>) {
     let bed = bed();
     until_within(UPLOAD_BEGINS + REMOVED, "no agent is left", || {
@@ -210,14 +209,14 @@ fn goes_by_itself(left: &BTreeSet<String>, graces: &Range<usize>) {
     .unwrap_or_else(|why| panic!("{why}: {:?} of {left:?}", agents(bed, graces)));
 }
 
-/// Moments at which a session that is connecting can be met, because something does not let it go on.
+/// Moments at which a connecting session is blocked, so that it can be ended there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Moment {
     /// The API server does not answer.
     Preparing,
-    /// A pod was asked for and does not run yet.
+    /// The pod was created and does not run yet.
     Placing,
-    /// The pod runs, and waits for its agent: the API server went silent then.
+    /// The pod runs and waits for its agent, and the API server does not answer.
     Uploading,
     /// The agent runs, and the helper does not answer.
     Connecting,
@@ -231,7 +230,7 @@ impl Moment {
         Moment::Connecting,
     ];
 
-    /// Lets a session come to this moment, and ends it there.
+    /// Brings a session to this moment, and ends it there.
     fn meet(self, desk: &Desk<'_>, arguments: &[&str], end: impl FnOnce(Session<'_>)) {
         let states = desk.states();
         let at = |state: &str| {
@@ -268,7 +267,7 @@ impl Moment {
                 at("placing");
                 let _frozen = desk.freeze_helper();
                 at("connecting");
-                // The agent answers, so that the helper is what is waited for.
+                // The agent answers, so the session waits for the helper.
                 until_within(CONNECTING, "the laptop is to be connected", || {
                     session
                         .status()
@@ -281,7 +280,7 @@ impl Moment {
     }
 }
 
-fn the_agent_goes_by_itself_when_nobody_comes_back(desk: &Desk<'_>) {
+fn an_agent_without_a_client_ends(desk: &Desk<'_>) {
     let session = desk.connect(&[]);
     let pod = agent_of(&session);
     session.kill();
@@ -293,10 +292,10 @@ fn the_agent_goes_by_itself_when_nobody_comes_back(desk: &Desk<'_>) {
     .expect("gone");
 }
 
-/// With the grace time that a session has where nobody says another. The laptop is free for other tests meanwhile.
+/// With the default grace. Other tests may use the laptop meanwhile.
 #[test]
 #[ignore = "needs root"]
-fn an_agent_is_gone_ninety_seconds_after_its_last_client_and_not_before() {
+fn an_agent_ends_ninety_seconds_after_its_last_client() {
     let grace = Duration::from_secs(90);
     let left = with_laptop(LaptopKind::Firewall, |desk| {
         let mut session = desk.start_session(&["connect"]);
@@ -323,8 +322,8 @@ fn an_agent_is_gone_ninety_seconds_after_its_last_client_and_not_before() {
         assert!(listed.status.success(), "{listed:?}");
         !listed.stdout.is_empty()
     };
-    // Not by counting the time alone: up to its last second the pod is looked at.
-    let _not_yet = until_within(grace - Duration::from_secs(3), "the agent's pod is gone", || {
+    // The pod is checked up to its last second.
+    let _ = until_within(grace - Duration::from_secs(3), "the agent's pod is gone", || {
         std::thread::sleep(Duration::from_secs(1));
         !exists()
     })
@@ -346,7 +345,7 @@ fn is_disconnected(desk: &Desk<'_>) {
     assert!(desk.resolves("www.public.test"), "plain networking works at once");
 }
 
-/// A profile that the tray connects, whose agent does not wait long.
+/// A profile with a short grace, which the tray connects.
 struct SavedProfile<'a>(&'a Desk<'a>);
 
 impl SavedProfile<'_> {
@@ -363,7 +362,7 @@ impl SavedProfile<'_> {
 impl Drop for SavedProfile<'_> {
     fn drop(&mut self) {
         let slipway = program("slipway");
-        let _gone = self
+        let _ = self
             .0
             .output(path_text(&slipway), &["profiles", "delete", Self::NAME]);
     }
@@ -376,14 +375,14 @@ fn agent_of(session: &Session<'_>) -> String {
         .to_owned()
 }
 
-/// The names of all agents' pods and Jobs.
+/// Returns the names of all agents' pods and Jobs.
 fn pods(desk: &Desk<'_>) -> String {
     let all = jobs_and_pods(desk.bed).into_iter().map(|(name, _)| name);
     all.collect::<Vec<_>>().join(" ")
 }
 
-/// Jobs and pods of agents that wait as many seconds for a client as one of these. Sessions of other tests, which run
-/// beside this one, have agents with other grace times.
+/// Returns Jobs and pods of agents with one of these graces. Sessions of other tests, which run at the same time, have
+/// other graces.
 fn agents(bed: &Bed, graces: &Range<usize>) -> Vec<String> {
     let is_of = |text: &str| {
         graces
@@ -396,7 +395,7 @@ fn agents(bed: &Bed, graces: &Range<usize>) -> Vec<String> {
         .collect()
 }
 
-/// What there is of agents in the cluster: `KIND/NAME`, and all that the cluster says of it.
+/// Returns the agents' objects in the cluster: `KIND/NAME`, and the object.
 fn jobs_and_pods(bed: &Bed) -> Vec<(String, String)> {
     let arguments = ["--namespace", "shop", "get", "jobs,pods", "--output=json"];
     let listed = bed.kubectl(arguments).output().unwrap();

@@ -1,4 +1,4 @@
-//! Names of the cluster while connected, and everybody else's as before.
+//! Names of the cluster during a session; other names are answered as before.
 #![expect(clippy::expect_used, reason = "a test may panic")]
 
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ on_each_laptop!(
     a_page_by_the_full_name_of_its_service,
     every_form_of_a_name_resolves,
     public_and_company_names_answer_as_before,
-    a_service_made_while_connected_resolves_within_ten_seconds,
+    a_new_service_resolves_within_ten_seconds,
 );
 
 const FULL: &str = "http://web.shop.svc.cluster.local";
@@ -76,7 +76,7 @@ fn public_and_company_names_answer_as_before(desk: &Desk<'_>) {
     assert_eq!(answers(), before);
 }
 
-fn a_service_made_while_connected_resolves_within_ten_seconds(desk: &Desk<'_>) {
+fn a_new_service_resolves_within_ten_seconds(desk: &Desk<'_>) {
     let service = format!("late-on-{}", desk.laptop.kind().name());
     let session = desk.connect(&[]);
     assert!(!desk.resolves(&service));

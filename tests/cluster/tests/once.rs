@@ -1,17 +1,17 @@
-//! A place, or a profile, is connected once, however many starts come at the same moment.
+//! Simultaneous starts: a place or profile has one session.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use slipway_cluster_tests::{CONNECTING, Desk, Running, on_the_plain_laptop, until, until_within};
 
 on_the_plain_laptop!(
-    of_several_starts_at_once_one_session_comes_about,
-    a_killed_session_keeps_nobody_out,
+    of_several_simultaneous_starts_one_connects,
+    a_killed_session_blocks_no_new_one,
 );
 
 const PAGE: &str = "http://web.shop.svc.cluster.local";
 const STARTS: usize = 6;
 
-fn of_several_starts_at_once_one_session_comes_about(desk: &Desk<'_>) {
+fn of_several_simultaneous_starts_one_connects(desk: &Desk<'_>) {
     assert_eq!(desk.page(PAGE), None, "not reachable before");
     let _profile = Profile::make(desk);
     for arguments in [
@@ -49,7 +49,7 @@ fn of_several_starts_at_once_one_session_comes_about(desk: &Desk<'_>) {
     assert_eq!(desk.page(PAGE), None, "not reachable after");
 }
 
-fn a_killed_session_keeps_nobody_out(desk: &Desk<'_>) {
+fn a_killed_session_blocks_no_new_one(desk: &Desk<'_>) {
     let first = desk.connect(&[]);
     let mut refused = Running::start(desk.slipway(&["connect"]));
     assert_eq!(refused.wait(), Some(255), "{}", refused.said());
@@ -75,6 +75,6 @@ impl Profile<'_> {
 
 impl Drop for Profile<'_> {
     fn drop(&mut self) {
-        let _gone = self.0.slipway(&["profiles", "delete", "once"]).status();
+        let _ = self.0.slipway(&["profiles", "delete", "once"]).status();
     }
 }

@@ -1,4 +1,4 @@
-//! A session of a person whom the kernel refuses user namespaces.
+//! Session of a user to whom the kernel refuses user namespaces.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::process::Command;
@@ -11,7 +11,8 @@ on_the_plain_laptop!(packets_are_rewritten_and_programs_see_no_difference);
 
 const PAGE: &str = "http://web.shop.svc.cluster.local";
 
-/// `slipway` where the limit of user namespaces is none: in one of its own, so that no setting of the machine changes.
+/// Returns a `slipway` command that may make no user namespaces. The limit is set in a nested namespace, so that no
+/// setting of the machine changes.
 fn refused(desk: &Desk<'_>, arguments: &[&str]) -> Command {
     let confine = "import ctypes, os, sys\n\
                    user, group = os.getuid(), os.getgid()\n\
@@ -27,7 +28,7 @@ fn refused(desk: &Desk<'_>, arguments: &[&str]) -> Command {
     )
 }
 
-/// What `connect()` or a datagram to the echo service came to, in a word.
+/// Returns the result of `connect()` or of a datagram to the echo service, as one word.
 fn tried(desk: &Desk<'_>, kind: &str, address: &str, port: u16) -> String {
     let program = format!(
         "import socket, errno\n\
@@ -50,21 +51,21 @@ fn packets_are_rewritten_and_programs_see_no_difference(desk: &Desk<'_>) {
     let doctor = refused(desk, &["doctor", "--json"]).output().unwrap();
     let findings = String::from_utf8(doctor.stdout).unwrap();
     assert!(
-        findings.contains("Packets are rewritten instead") && findings.contains("user.max_user_namespaces"),
+        findings.contains("Slipway rewrites packets instead") && findings.contains("user.max_user_namespaces"),
         "{findings}"
     );
 
     let mut session = Running::start(refused(desk, &["connect", "--agent-grace", "5"]));
-    let told = |pointer: &str| {
+    let field = |pointer: &str| {
         let status = desk.status();
         Some(status.first()?.pointer(pointer)?.as_str()?.to_owned())
     };
     let connected = until_within(CONNECTING, "the session is connected", || {
         assert!(session.is_alive(), "the session ended: {}", session.said());
-        told("/state").as_deref() == Some("connected")
+        field("/state").as_deref() == Some("connected")
     });
     connected.unwrap();
-    assert_eq!(told("/capture/back_end").as_deref(), Some("rewriting"));
+    assert_eq!(field("/capture/back_end").as_deref(), Some("rewriting"));
     assert!(desk.page(PAGE).is_some(), "a page by its full name");
     assert_eq!(tried(desk, "SOCK_STREAM", &echo, 7000), "hello");
     assert_eq!(tried(desk, "SOCK_DGRAM", &echo, 7000), "hello");

@@ -1,4 +1,4 @@
-//! Every kind of program finds the cluster's names, each in its own way, and keeps all others.
+//! Lookups by every kind of program: the cluster's names resolve, and other names are answered as before.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use slipway_cluster_tests::{
 on_each_laptop!(
     every_kind_of_program_finds_every_form_of_a_name,
     every_kind_of_record_is_found,
-    a_port_from_which_a_program_asked_before_is_no_way_round_the_session,
+    a_reused_source_port_does_not_bypass_the_session,
 );
 on_the_plain_laptop!(search_domains_of_the_laptop_break_no_name);
 on_the_resolved_laptop!(
@@ -19,10 +19,10 @@ on_the_resolved_laptop!(
     nss_resolve_follows_namespaces_and_leaves_domains_alone,
 );
 
-/// How long a name may take that nobody knows.
+/// How long an unknown name may take.
 const NOBODY: Duration = Duration::from_secs(2);
 
-/// The forms of names that every program finds on every laptop, and their addresses.
+/// Returns the forms of names that every program finds on every laptop, with their addresses.
 fn names(desk: &Desk<'_>) -> Vec<(&'static str, String)> {
     let web = desk.address("service/web", "{.spec.clusterIP}");
     let pod = desk.address("pod/db-0", "{.status.podIP}");
@@ -47,8 +47,8 @@ fn names(desk: &Desk<'_>) -> Vec<(&'static str, String)> {
 
 const PUBLIC: [(&str, &str); 2] = [("www.public.test", "203.0.113.10"), ("a.dev", "203.0.113.30")];
 
-/// Names that nobody knows. systemd-resolved asks the laptop's neighbors too about one without dots (LLMNR), with a
-/// session as without, and waits for them.
+/// Returns unknown names. For a name without dots, systemd-resolved also asks the laptop's neighbors (LLMNR) and waits
+/// for them, with and without a session.
 fn nobodys(desk: &Desk<'_>) -> Vec<&'static str> {
     let names = [
         "nosuch",
@@ -60,7 +60,7 @@ fn nobodys(desk: &Desk<'_>) -> Vec<&'static str> {
     names[usize::from(asks_neighbors)..].to_vec()
 }
 
-/// Shows that `lookup` finds none of the cluster's names, and the public ones.
+/// Checks that `lookup` finds none of the cluster's names, and the public ones.
 fn finds_only_public_names(desk: &Desk<'_>, lookup: &Lookup, names: &[(&str, String)], when: &str) {
     for (name, _) in names {
         assert_eq!(
@@ -99,7 +99,7 @@ fn every_kind_of_program_finds_every_form_of_a_name(desk: &Desk<'_>) {
     let lookups = Lookup::all();
     let mut names = names(desk);
     if desk.laptop.kind() != LaptopKind::Resolved {
-        // systemd-resolved asks nobody about a name with dots whose last part is in no domain that was given to it.
+        // systemd-resolved does not forward a name with dots outside the domains that it was given.
         let pod = names[7].1.clone();
         names.push(("db-0.db", pod));
     }
@@ -145,7 +145,7 @@ fn every_kind_of_record_is_found(desk: &Desk<'_>) {
         ("dns-version.cluster.local TXT", "\"1.1.0\"".to_owned()),
     ];
     if desk.laptop.kind() != LaptopKind::Resolved {
-        // There it asks the laptop's neighbors as well, and waits for them.
+        // There systemd-resolved also asks the laptop's neighbors, and waits for them.
         records.push(("+search web A", web));
     }
     records.push((&of_web, "web.shop.svc.cluster.local.".to_owned()));
@@ -178,7 +178,7 @@ fn every_kind_of_record_is_found(desk: &Desk<'_>) {
     found_none("after");
 }
 
-fn a_port_from_which_a_program_asked_before_is_no_way_round_the_session(desk: &Desk<'_>) {
+fn a_reused_source_port_does_not_bypass_the_session(desk: &Desk<'_>) {
     let from_one_port = |name: &str| {
         let arguments = ["+time=3", "+tries=1", "+short", "-b", "0.0.0.0#40053", name];
         desk.text("dig", &arguments).trim().to_owned()
@@ -199,8 +199,8 @@ fn a_port_from_which_a_program_asked_before_is_no_way_round_the_session(desk: &D
 
 fn search_domains_of_the_laptop_break_no_name(desk: &Desk<'_>) {
     let before = desk.text("cat", &["/etc/resolv.conf"]);
-    let _as_before = Restored(desk, "/etc/resolv.conf", before.clone());
-    // With so many dots wanted, a resolver tries all search domains behind a full name before it asks for that name.
+    let _restored = Restored(desk, "/etc/resolv.conf", before.clone());
+    // With `ndots:5`, a resolver tries a full name with all search domains before it asks for the name itself.
     let conf = format!("{before}search corp.internal vpn.example\noptions ndots:5\n");
     desk.laptop.write("/etc/resolv.conf", &conf).unwrap();
     let company = desk.laptop.node().to_string();
@@ -247,7 +247,7 @@ fn nss_resolve_follows_namespaces_and_leaves_domains_alone(desk: &Desk<'_>) {
     })
     .unwrap();
     assert!(!finds("orders.later"));
-    let _gone_afterwards = Namespace::make(desk, "later");
+    let _namespace = Namespace::make(desk, "later");
     until("a service of a namespace made meanwhile is found", || {
         finds("orders.later")
     })
@@ -266,7 +266,7 @@ fn nss_resolve_follows_namespaces_and_leaves_domains_alone(desk: &Desk<'_>) {
     assert!(!finds("orders.shop-test"), "not found after");
 }
 
-/// A file of a laptop that is what it was when this is dropped.
+/// A file of a laptop, restored when this is dropped.
 struct Restored<'a>(&'a Desk<'a>, &'static str, String);
 
 impl Drop for Restored<'_> {

@@ -1,12 +1,12 @@
-//! A name that two sessions can answer belongs to the one that connected first. With systemd-resolved this holds for names
-//! with a dot only: it writes short names in full itself, once for each session.
+//! Names that two sessions can answer: the session that connected first answers. With systemd-resolved this holds only
+//! for names with a dot, because it completes short names itself, once for each session.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use slipway_cluster_tests::{CONNECTING, Desk, on_the_plain_laptop, until_within};
 
-on_the_plain_laptop!(a_shared_name_is_the_older_sessions);
+on_the_plain_laptop!(a_shared_name_is_answered_by_the_older_session);
 
-fn a_shared_name_is_the_older_sessions(desk: &Desk<'_>) {
+fn a_shared_name_is_answered_by_the_older_session(desk: &Desk<'_>) {
     let name = "both";
     let services = [("shop", "web"), ("dev", "a")];
     let services = services.map(|(namespace, app)| Service::make(desk, name, namespace, app));
@@ -40,14 +40,14 @@ fn a_shared_name_is_the_older_sessions(desk: &Desk<'_>) {
     assert!(!desk.resolves(name), "not reachable after");
 }
 
-/// The address that programs get.
+/// Returns the address that programs get.
 fn resolved(desk: &Desk<'_>, name: &str) -> String {
     let found = desk.output("getent", &["ahostsv4", name]);
     let found = String::from_utf8(found.stdout).unwrap();
     found.split_whitespace().next().unwrap_or("nothing").to_owned()
 }
 
-/// A service of the test's own, deleted when this is dropped.
+/// A service of the test, deleted when this is dropped.
 struct Service<'a> {
     desk: &'a Desk<'a>,
     name: String,
@@ -82,7 +82,7 @@ impl Service<'_> {
 }
 
 impl Service<'_> {
-    /// Arguments of a session in its namespace, as somebody who may place agents in all of them.
+    /// Returns the arguments of a session in its namespace, for the administrator, who may place agents everywhere.
     fn connect(&self) -> [&str; 4] {
         [
             "--kubeconfig",

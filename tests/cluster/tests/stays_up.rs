@@ -1,11 +1,11 @@
-//! What goes wrong while connected, and open connections that outlive it.
+//! Faults during a session, which open connections survive.
 #![expect(
     clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
     reason = "a test may panic"
 )]
-#![expect(clippy::print_stdout, reason = "a figure that is worth seeing")]
+#![expect(clippy::print_stdout, reason = "tests print figures")]
 
 use std::time::{Duration, Instant};
 
@@ -16,12 +16,12 @@ use slipway_cluster_tests::{
 
 on_the_plain_laptop!(
     an_open_connection_outlives_the_api_connection,
-    an_open_connection_outlives_an_api_server_that_is_gone_for_twenty_seconds,
+    an_open_connection_outlives_twenty_seconds_without_api,
     an_open_connection_outlives_a_restart_of_the_api_server,
-    an_open_connection_outlives_another_address_of_the_laptop,
+    an_open_connection_outlives_a_change_of_address,
     a_helper_that_comes_back_keeps_open_connections,
     a_lost_agent_is_replaced_and_its_connections_are_reset,
-    sigterm_ends_a_session_well,
+    sigterm_ends_a_session_with_success,
 );
 
 const PAGE: &str = "http://web.shop.svc.cluster.local";
@@ -29,7 +29,7 @@ const PAGE: &str = "http://web.shop.svc.cluster.local";
 /// The gap that programs may see when the API connection is killed.
 const GAP: Duration = Duration::from_millis(500);
 
-/// How long after the API server's return a session may take to be back.
+/// How long a session may take to reconnect after the API server's return.
 const BACK: Duration = Duration::from_secs(2);
 
 fn an_open_connection_outlives_the_api_connection(desk: &Desk<'_>) {
@@ -40,9 +40,10 @@ fn an_open_connection_outlives_the_api_connection(desk: &Desk<'_>) {
     let node = desk.laptop.node().to_string();
     let mut gaps = Vec::new();
     for time in 1..=3 {
-        // Some seconds' worth: what is cut are carriers as they usually are, not ones that have just come.
+        // After some seconds, so that the cut carriers are in their usual state and not new.
         conversation.goes_on_for(1 << 20);
-        let _before = conversation.gap();
+        // Starts the measurement of the gap.
+        let _ = conversation.gap();
         let cut = desk
             .laptop
             .command_as_root("ss", ["-K", "dst", &node, "dport", "=", "6443"])
@@ -52,7 +53,7 @@ fn an_open_connection_outlives_the_api_connection(desk: &Desk<'_>) {
             "there was something to cut"
         );
         conversation.goes_on();
-        // Each time the state was another one, and is connected again.
+        // Each cut changes the state, which then is connected again.
         until_within(CONNECTING, "the session is connected again", || {
             states.seen().len() == 1 + 2 * time
         })
@@ -68,7 +69,7 @@ fn an_open_connection_outlives_the_api_connection(desk: &Desk<'_>) {
     session.disconnect();
 }
 
-fn an_open_connection_outlives_an_api_server_that_is_gone_for_twenty_seconds(desk: &Desk<'_>) {
+fn an_open_connection_outlives_twenty_seconds_without_api(desk: &Desk<'_>) {
     let session = desk.connect(&["--agent-grace", "60"]);
     let mut conversation = Conversation::begin(desk);
     let states = desk.states();
@@ -96,7 +97,7 @@ fn an_open_connection_outlives_an_api_server_that_is_gone_for_twenty_seconds(des
 }
 
 fn an_open_connection_outlives_a_restart_of_the_api_server(desk: &Desk<'_>) {
-    let _nobody_else = desk.alone();
+    let _locks = desk.alone();
     let session = desk.connect(&["--agent-grace", "60"]);
     let mut conversation = Conversation::begin(desk);
     let states = desk.states();
@@ -123,23 +124,23 @@ fn an_open_connection_outlives_a_restart_of_the_api_server(desk: &Desk<'_>) {
     session.disconnect();
 }
 
-fn an_open_connection_outlives_another_address_of_the_laptop(desk: &Desk<'_>) {
+fn an_open_connection_outlives_a_change_of_address(desk: &Desk<'_>) {
     let session = desk.connect(&["--agent-grace", "60"]);
     let mut conversation = Conversation::begin(desk);
     let began = Instant::now();
     let moved = Moved::begin(desk);
-    // One carrier after the other, so that there may be no moment without any.
+    // Carriers are replaced one after the other, so there may be no moment without one.
     until_within(CONNECTING, "a carrier has the other address", || moved.is_used()).unwrap();
     let noticed = began.elapsed();
     conversation.goes_on();
     let gap = conversation.gap();
     println!("address changed: carriers from the other one after {noticed:?}, gap {gap:?}");
-    // The kernel tells; by the silence of the carriers it would take nine seconds.
+    // The kernel reports the change; detection by silence would take nine seconds.
     assert!(noticed < Duration::from_secs(4), "{noticed:?}");
     assert!(gap < Duration::from_secs(6), "{gap:?}");
     assert!(desk.page(PAGE).is_some());
     assert!(desk.resolves("www.public.test"), "public names answer as before");
-    // Back in the first network, where an old carrier may be good again.
+    // Back in the first network, where an old carrier may work again.
     drop(moved);
     conversation.goes_on();
     assert_eq!(session.state().as_deref(), Some("connected"));
@@ -169,7 +170,7 @@ fn a_lost_agent_is_replaced_and_its_connections_are_reset(desk: &Desk<'_>) {
     let pod = agent_of(&session);
     let states = desk.states();
     states.wait(CONNECTING, "connected").expect("watched");
-    // Without waiting for the pod to be gone: another agent may serve by then.
+    // Without a wait for the end of the pod, because another agent may serve by then.
     desk.kubectl(&[
         "--namespace",
         "shop",
@@ -206,7 +207,7 @@ fn a_lost_agent_is_replaced_and_its_connections_are_reset(desk: &Desk<'_>) {
     session.disconnect();
 }
 
-fn sigterm_ends_a_session_well(desk: &Desk<'_>) {
+fn sigterm_ends_a_session_with_success(desk: &Desk<'_>) {
     let mut session = desk.connect(&[]);
     session.running.signal(Signal::SIGTERM);
     assert_eq!(session.running.wait(), Some(0));

@@ -1,26 +1,26 @@
-//! Things that a cluster, or a tenant of it, says about names and addresses that are not its own: they stay the laptop's.
-//! Each test first shows that the cluster really says so.
+//! Claims of a cluster or its tenant to names and addresses that are not its own: they stay the laptop's. Each test first
+//! checks that the cluster makes the claim.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use slipway_cluster_tests::{Desk, NodeRule, on_each_laptop, on_the_plain_laptop, until};
 
 on_each_laptop!(names_that_find_proxies_stay_the_laptops);
 on_the_plain_laptop!(
-    a_laptop_that_fails_gives_no_name_away,
-    a_clusters_answer_moves_no_address_of_others,
+    a_failing_laptop_resolver_gives_no_name_to_the_cluster,
+    a_clusters_answer_reroutes_no_foreign_address,
 );
 
-/// Where the pods of the made-up services would be.
+/// Address of the pods of the invented services.
 const POD: &str = "10.244.0.66";
 
-/// A service without a selector, so that whoever may make services says where it leads. Gone with this.
+/// A service without a selector, whose creator chooses its addresses. Removed when this is dropped.
 struct Service<'a> {
     desk: &'a Desk<'a>,
     name: &'a str,
 }
 
 impl<'a> Service<'a> {
-    /// `hosts` are the names of its pods, and `addresses` theirs.
+    /// Creates a service; `hosts` are names and addresses of its pods.
     fn new(desk: &'a Desk<'a>, name: &'a str, pods: &[(&str, &str)]) -> Self {
         let endpoints: Vec<String> = pods
             .iter()
@@ -54,7 +54,7 @@ impl Drop for Service<'_> {
     }
 }
 
-/// The addresses that getaddrinfo gives, within the time that a program's patience takes.
+/// Returns the addresses of getaddrinfo, within 8 seconds.
 fn addresses(desk: &Desk<'_>, name: &str) -> Vec<String> {
     let output = desk.output("timeout", &["8", "getent", "ahostsv4", name]);
     let text = String::from_utf8(output.stdout).unwrap();
@@ -84,7 +84,7 @@ fn names_that_find_proxies_stay_the_laptops(desk: &Desk<'_>) {
     session.disconnect();
 }
 
-fn a_laptop_that_fails_gives_no_name_away(desk: &Desk<'_>) {
+fn a_failing_laptop_resolver_gives_no_name_to_the_cluster(desk: &Desk<'_>) {
     let _service = Service::new(desk, "com", &[("github", POD), ("a", POD)]);
     let session = desk.connect(&[]);
     comes_to_be_known(desk, "github.com.shop.svc.cluster.local", &[POD]);
@@ -112,7 +112,7 @@ fn a_laptop_that_fails_gives_no_name_away(desk: &Desk<'_>) {
     session.disconnect();
 }
 
-fn a_clusters_answer_moves_no_address_of_others(desk: &Desk<'_>) {
+fn a_clusters_answer_reroutes_no_foreign_address(desk: &Desk<'_>) {
     let lan = desk.laptop.address().to_string();
     let (network, _) = lan.rsplit_once('.').unwrap();
     let neighbor = format!("{network}.77");
@@ -124,7 +124,7 @@ fn a_clusters_answer_moves_no_address_of_others(desk: &Desk<'_>) {
         &[("a", &neighbor), ("b", POD), ("c", "140.82.112.3")],
     );
     let goes = |address: &str| {
-        // Without a route it fails, and says nothing there.
+        // Without a route the command fails, and prints nothing.
         let route = desk.output("ip", &["route", "get", address]).stdout;
         String::from_utf8(route).unwrap().contains("slipway")
     };
@@ -143,15 +143,15 @@ fn a_clusters_answer_moves_no_address_of_others(desk: &Desk<'_>) {
         );
     }
     assert!(!goes("140.82.112.3"));
-    let told = || {
+    let is_reported = || {
         session
             .status()
             .is_some_and(|status| status.to_string().contains("address-withheld"))
     };
-    until("the session tells of it", told).unwrap();
+    until("the session reports it", is_reported).unwrap();
     session.disconnect();
 
-    // What the user names is the user's to say.
+    // The user may name such an address.
     let session = desk.connect(&["--also-proxy", "public.shop.svc.cluster.local"]);
     comes_to_be_known(desk, "public.shop.svc.cluster.local", &["1.1.1.1"]);
     assert!(goes("1.1.1.1"));

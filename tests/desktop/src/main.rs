@@ -1,8 +1,8 @@
-//! A person at the tray, played over D-Bus.
+//! Driver of the tray over D-Bus, in place of a user.
 //!
-//! Runs on a laptop of the test bed, as its ordinary user: starts a screen that nobody sees, a session bus and the
-//! desktop program, clicks in its menu as a panel does, and fetches a page while connected. What it does goes to
-//! standard error, the page alone to standard output. Every step can fail, and says so.
+//! Runs on a laptop of the test bed as its ordinary user: starts a virtual screen, a session bus and the desktop
+//! program, clicks in its menu as a panel does, and fetches a page while connected. Prints its steps to standard error,
+//! and only the page to standard output.
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -15,16 +15,16 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
-/// How long the desktop may take to appear, and to show a change.
+/// How long the desktop may take to appear or to show a change.
 const SHOWN_WITHIN: Duration = Duration::from_secs(30);
 
-/// How long connecting may take: the agent's pod has to start.
+/// How long connecting may take, including the start of the agent's pod.
 const CONNECTED_WITHIN: Duration = Duration::from_secs(90);
 
 /// How long the page may take.
 const PAGE_WITHIN: Duration = Duration::from_secs(10);
 
-/// The id under which the desktop shows itself in a tray.
+/// Id of the desktop's tray item.
 const ITEM: &str = "slipway";
 
 #[derive(Parser)]
@@ -32,16 +32,16 @@ struct Arguments {
     /// The desktop program
     #[arg(long)]
     desktop: PathBuf,
-    /// The page to fetch while connected; without one, the desktop is only shown, until told to end (SIGTERM)
+    /// The page to fetch while connected; without one, only show the desktop until SIGTERM
     #[arg(long)]
     page: Option<String>,
     /// The profile or context to click; without one, the first in the menu
     #[arg(long, default_value = "")]
     target: String,
-    /// While connected, kill the desktop and go on with another one
+    /// While connected, kill the desktop and continue with another one
     #[arg(long, requires = "page")]
     crash: bool,
-    /// Do no more once connected, until told to end (SIGTERM)
+    /// Once connected, wait for SIGTERM
     #[arg(long, requires = "page")]
     hold: bool,
 }
@@ -65,7 +65,7 @@ async fn main() -> Result<()> {
     let item = host
         .item(ITEM, SHOWN_WITHIN)
         .await
-        .context("The desktop does not appear in the tray")?;
+        .context("The desktop did not appear in the tray")?;
     let Some(page) = &arguments.page else {
         return hold(&desktop).await;
     };
@@ -76,7 +76,7 @@ async fn main() -> Result<()> {
     let shown = item
         .wait(CONNECTED_WITHIN, |shown| shown.tooltip.ends_with(": Connected"))
         .await
-        .context("The tray does not come to show a connection")?;
+        .context("The tray did not show a connection")?;
     say(&format!("The tray says \"{}\". Fetching {page}", shown.tooltip));
     let text = fetch(page).await?;
     print_page(&text);
@@ -85,7 +85,7 @@ async fn main() -> Result<()> {
     }
     let item = if arguments.crash {
         desktop.kill().await.context("Failed to kill the desktop")?;
-        fetch(page).await.context("The desktop took its session along")?;
+        fetch(page).await.context("The session ended with the desktop")?;
         say("Killed the desktop; the page is still reachable. Starting another one.");
         desktop = start(&arguments.desktop, &bus, &display)?;
         shown_again(&host, &shown.tooltip).await?
@@ -97,7 +97,7 @@ async fn main() -> Result<()> {
     say(&format!("Clicked \"{clicked}\"."));
     item.wait(SHOWN_WITHIN, |shown| shown.tooltip.ends_with(": Not connected"))
         .await
-        .context("The tray does not come to show that it disconnected")?;
+        .context("The tray did not show that it disconnected")?;
     ensure!(
         fetch(page).await.is_err(),
         "{page} is reachable after disconnecting"
@@ -106,7 +106,7 @@ async fn main() -> Result<()> {
     item.click("Quit", SHOWN_WITHIN).await?;
     let ended: ExitStatus = timeout(SHOWN_WITHIN, desktop.wait())
         .await
-        .context("The desktop does not quit")??;
+        .context("The desktop did not quit")??;
     ensure!(ended.success(), "the desktop ended with {ended}");
     host.stop().await
 }
@@ -123,7 +123,7 @@ fn start(desktop: &Path, bus: &SessionBus, display: &Display) -> Result<Child> {
         .context("Failed to start the desktop")
 }
 
-/// Waits with the connection standing. The screen, the bus and a desktop that still lives end with it.
+/// Waits for SIGTERM while connected. The screen, the bus and the desktop end afterwards.
 async fn hold(desktop: &Child) -> Result<()> {
     let mut term = signal(SignalKind::terminate()).context("Failed to listen for signals")?;
     let pid = desktop.id().context("The desktop has ended")?;
@@ -132,8 +132,7 @@ async fn hold(desktop: &Child) -> Result<()> {
     Ok(())
 }
 
-/// The item of a desktop that was started anew, once it shows this again. Until then the host may still know the one
-/// that was killed.
+/// Waits for the item of the new desktop to show this. Until then the host may still have the item of the killed one.
 async fn shown_again(host: &TrayHost, tooltip: &str) -> Result<Item> {
     let shown = async {
         loop {
@@ -149,7 +148,7 @@ async fn shown_again(host: &TrayHost, tooltip: &str) -> Result<Item> {
     };
     timeout(SHOWN_WITHIN, shown)
         .await
-        .context("The desktop that was started anew does not show the session")
+        .context("The new desktop does not show the session")
 }
 
 async fn fetch(page: &str) -> Result<String> {

@@ -1,4 +1,4 @@
-//! A session bus and a screen for one test.
+//! Session bus and virtual screen for one test.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-/// How long a server may take to say where it is.
+/// How long a server may take to print its address.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
-/// A session bus of its own; ends when dropped.
+/// A private session bus; ends when dropped.
 #[derive(Debug)]
 pub struct SessionBus {
     /// As in `DBUS_SESSION_BUS_ADDRESS`.
@@ -23,7 +23,7 @@ impl SessionBus {
     /// Starts a bus.
     ///
     /// # Errors
-    /// If `dbus-daemon` is not there or does not start.
+    /// If `dbus-daemon` is not installed or does not start.
     pub async fn start() -> Result<Self> {
         let mut command = Command::new("dbus-daemon");
         command.args(["--session", "--nofork", "--nopidfile", "--print-address=1"]);
@@ -35,7 +35,7 @@ impl SessionBus {
     }
 }
 
-/// An X screen of its own that nobody sees; ends when dropped.
+/// A virtual X screen; ends when dropped.
 #[derive(Debug)]
 pub struct Display {
     /// As in `DISPLAY`.
@@ -47,7 +47,7 @@ impl Display {
     /// Starts a screen.
     ///
     /// # Errors
-    /// If `Xvfb` is not there or does not start.
+    /// If `Xvfb` is not installed or does not start.
     pub async fn start() -> Result<Self> {
         let mut command = Command::new("Xvfb");
         command.args([
@@ -67,7 +67,7 @@ impl Display {
     }
 }
 
-/// Starts a server that says where it is in its first line.
+/// Starts a server that prints its address in its first line.
 async fn start(mut command: Command, name: &str) -> Result<(Child, String)> {
     let mut child = command
         .stdin(Stdio::null())
@@ -83,7 +83,7 @@ async fn start(mut command: Command, name: &str) -> Result<(Child, String)> {
     let mut line = String::new();
     timeout(START_LIMIT, BufReader::new(stdout).read_line(&mut line))
         .await
-        .with_context(|| format!("{name} did not say where it is"))??;
+        .with_context(|| format!("{name} did not print its address"))??;
     match line.trim() {
         "" => bail!("{name} ended at once"),
         place => Ok((child, place.to_owned())),

@@ -1,4 +1,4 @@
-//! The register of status items, and a host that shows them.
+//! Register and host of status items.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use zbus::{Connection, connection, interface};
 
 use crate::item::{Item, ItemAddress};
 
-/// The register's name and interface (StatusNotifierItem specification).
+/// Bus name and interface of the register (StatusNotifierItem specification).
 const REGISTER: &str = "org.kde.StatusNotifierWatcher";
 const REGISTER_PATH: &str = "/StatusNotifierWatcher";
-/// Where an item is that registers by its bus name alone.
+/// Path of an item that registers only with its bus name.
 const ITEM_PATH: &str = "/StatusNotifierItem";
 
-/// A tray: the register, and a host that shows what is registered. Gone from the bus when dropped.
+/// A tray: the register, and a host of the registered items. Leaves the bus when dropped.
 #[derive(Debug)]
 pub struct TrayHost {
     bus: Connection,
@@ -25,10 +25,10 @@ pub struct TrayHost {
 }
 
 impl TrayHost {
-    /// Takes the place of a panel on the bus at `address`.
+    /// Starts a tray on the bus at `address`, as a panel does.
     ///
     /// # Errors
-    /// If there is no such bus, or it has a register already.
+    /// If the bus does not exist, or has a register already.
     pub async fn start(address: &str) -> Result<Self> {
         let (registered, items) = watch::channel(Vec::new());
         let bus = connection::Builder::address(address)?
@@ -40,7 +40,7 @@ impl TrayHost {
         Ok(Self { bus, items })
     }
 
-    /// The newest item whose id is `id`, as soon as there is one.
+    /// Waits for an item with this id, and returns the newest one.
     ///
     /// # Errors
     /// If there is none within `limit`.
@@ -51,7 +51,7 @@ impl TrayHost {
                 let places = items.borrow_and_update().clone();
                 for place in places.into_iter().rev() {
                     let item = Item::at(self.bus.clone(), place);
-                    // An item that is gone again has no id.
+                    // An item that is gone has no id.
                     if item.id().await.is_ok_and(|found| found == id) {
                         return Ok(item);
                     }
@@ -63,10 +63,10 @@ impl TrayHost {
         };
         timeout(limit, found)
             .await
-            .with_context(|| format!("no item {id:?} came to the tray"))?
+            .with_context(|| format!("no item {id:?} appeared in the tray"))?
     }
 
-    /// Leaves the bus, as a panel that crashed or was logged out of.
+    /// Leaves the bus, as a panel does when it crashes or at logout.
     ///
     /// # Errors
     /// If the bus is gone.
@@ -106,7 +106,7 @@ impl Register {
         Ok(())
     }
 
-    /// Called by hosts; this register has its own.
+    /// Called by hosts. It does nothing, because this register has its own host.
     #[zbus(name = "RegisterStatusNotifierHost")]
     fn register_host(&self, _service: &str) {}
 

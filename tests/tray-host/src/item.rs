@@ -1,4 +1,4 @@
-//! One status item, its icon and its menu.
+//! Status item with its icon and its menu.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,10 +16,10 @@ use zbus::{Connection, MatchRule, MessageStream, Proxy};
 
 const ITEM: &str = "org.kde.StatusNotifierItem";
 const MENU: &str = "com.canonical.dbusmenu";
-/// How many signals may wait while an item is read; one is enough to read again.
+/// Number of signals that may wait while an item is read; one is enough to read it again.
 const QUEUE: usize = 64;
 
-/// Where an item is on the bus.
+/// Bus name and path of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ItemAddress {
     pub(crate) bus_name: String,
@@ -39,10 +39,10 @@ pub struct Item {
     place: ItemAddress,
 }
 
-/// What a person would see of an item.
+/// Content of an item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Shown {
-    /// The text beside the pointer.
+    /// The tooltip.
     pub tooltip: String,
     /// The icon.
     #[serde(skip)]
@@ -65,18 +65,18 @@ pub struct Icon {
 /// A line of a menu.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Line {
-    /// As known to the item.
+    /// The line's id in the item.
     pub id: i32,
-    /// What is read; empty for a separator.
+    /// The text; empty for a separator.
     pub label: String,
-    /// Whether a click does something.
+    /// Whether the line can be clicked.
     pub enabled: bool,
-    /// Whether it is the line between groups.
+    /// Whether it is a separator.
     pub separator: bool,
 }
 
 impl Shown {
-    /// The first line that begins with `label`.
+    /// Returns the first line that begins with `label`.
     pub fn line(&self, label: &str) -> Option<&Line> {
         self.menu
             .iter()
@@ -89,7 +89,7 @@ impl Item {
         Self { bus, place }
     }
 
-    /// The item's id, the same for every start of the program.
+    /// Returns the item's id, the same at every start of the program.
     ///
     /// # Errors
     /// If the item is gone.
@@ -101,10 +101,10 @@ impl Item {
             .await?)
     }
 
-    /// What the item shows now.
+    /// Reads the item's present content.
     ///
     /// # Errors
-    /// If the item is gone or does not keep to the protocol.
+    /// If the item is gone or breaks the protocol.
     pub async fn shown(&self) -> Result<Shown> {
         let item = self.proxy(ITEM, &self.place.path).await?;
         type Pixmaps = Vec<(i32, i32, Vec<u8>)>;
@@ -123,10 +123,10 @@ impl Item {
         })
     }
 
-    /// Waits until what the item shows is as `wanted`, reading it anew at every signal.
+    /// Waits until the item's content is as `wanted`. Reads it again at every signal.
     ///
     /// # Errors
-    /// If it is not within `limit`: what it shows instead.
+    /// If it is not so within `limit`; the error has the last content.
     pub async fn wait(&self, limit: Duration, wanted: impl Fn(&Shown) -> bool) -> Result<Shown> {
         let signals = MatchRule::builder()
             .msg_type(Type::Signal)
@@ -139,7 +139,7 @@ impl Item {
                 let mut changed = false;
                 let mut reading = pin!(self.shown());
                 let shown = loop {
-                    // A full queue of signals holds up the answers that reading waits for, so it is emptied meanwhile.
+                    // The queue of signals is emptied meanwhile, because a full one blocks the answers that the read waits for.
                     tokio::select! {
                         shown = &mut reading => break shown?,
                         signal = signals.next() => {
@@ -159,7 +159,7 @@ impl Item {
         };
         match timeout(limit, seen).await {
             Ok(seen) => seen,
-            Err(_) => bail!("the tray does not come to show it; last: {last:#?}"),
+            Err(_) => bail!("the tray did not show it; last: {last:#?}"),
         }
     }
 
@@ -179,7 +179,7 @@ impl Item {
             .call("Event", &(line.id, "clicked", Value::from(0i32), 0u32))
             .await;
         match clicked {
-            // A program that the click ends may be gone before it replies.
+            // A program that ends at the click may not reply.
             Err(zbus::Error::MethodError(name, ..)) if name == "org.freedesktop.DBus.Error.NoReply" => {}
             replied => replied?,
         }
@@ -213,13 +213,13 @@ impl Item {
     }
 }
 
-/// One child of a layout: (id, properties, children).
+/// Parses a child of a layout: (id, properties, children).
 fn line(child: OwnedValue) -> Result<Line> {
-    let child = Structure::try_from(child).context("A child of the menu is no structure")?;
+    let child = Structure::try_from(child).context("A child of the menu is not a structure")?;
     let [Value::I32(id), Value::Dict(properties), Value::Array(_)] = child.fields() else {
         bail!("a child of the menu has another form: {child:?}");
     };
-    // dbusmenu leaves out what has its default: enabled, visible, a label, no separator.
+    // dbusmenu omits properties with their default: enabled, visible, a label, no separator.
     let text = |name: &str| properties.get::<_, String>(&name).ok().flatten();
     let enabled = properties
         .get::<_, bool>(&"enabled")
@@ -238,7 +238,7 @@ fn line(child: OwnedValue) -> Result<Line> {
     })
 }
 
-/// A label as it is read: `_` marks a key, `__` is an underscore.
+/// Returns the visible text of a label: `_` marks an access key, `__` is an underscore.
 fn without_access_keys(label: &str) -> String {
     let mut read = String::new();
     let mut chars = label.chars();
@@ -256,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_read_as_people_read_them() {
+    fn labels_are_unescaped() {
         assert_eq!(without_access_keys("_Quit my__app"), "Quit my_app");
         assert_eq!(without_access_keys("a_"), "a");
     }

@@ -1,10 +1,10 @@
-//! A tray for tests: shows status items to a program instead of to a person.
+//! Tray for tests: shows status items to a program instead of a user.
 //!
-//! [`TrayHost`] is the register that a panel would be (`org.kde.StatusNotifierWatcher`). A program's icon
-//! comes as an [`Item`], whose menu is read and clicked as a panel does it, over `com.canonical.dbusmenu`.
-//! [`SessionBus`] and [`Display`] give the program under test a bus and a screen of its own.
+//! [`TrayHost`] is a register as in a panel (`org.kde.StatusNotifierWatcher`). A program's icon is an [`Item`], whose
+//! menu is read and clicked over `com.canonical.dbusmenu`, as by a panel. [`SessionBus`] and [`Display`] are a private
+//! bus and screen for the program under test.
 //!
-//! The binary of the same name does the same for scripts: it takes commands on standard input.
+//! The binary of the same name takes commands on standard input, for scripts.
 
 mod desktop;
 mod host;

@@ -1,15 +1,15 @@
-//! A tray for scripts: takes commands on standard input, answers each with one line on standard output.
+//! Tray for scripts: takes commands on standard input, and answers each with one line on standard output.
 //!
 //! ```text
 //! item ID         wait for the program's icon          ok
-//! show            what it shows                        {"tooltip":...,"menu":[...]}
+//! show            print its content                    {"tooltip":...,"menu":[...]}
 //! wait LABEL      wait for a line that begins so       its label
-//! tooltip TEXT    wait for a tooltip with this in it   the tooltip
+//! tooltip TEXT    wait for a tooltip with this text    the tooltip
 //! click LABEL     click the line that begins so        its label
 //! ```
 //!
 //! The bus is `$DBUS_SESSION_BUS_ADDRESS`; an optional argument is the limit of every wait, in seconds
-//! (default 30). The first command that fails ends it with the reason.
+//! (default 30). The first command that fails ends the program with the reason.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use anyhow::{Context, Result, bail};
 use slipway_tray_host::{Item, TrayHost};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-/// How long a command waits, if nothing else is said.
+/// Default limit of a command's wait.
 const DEFAULT_LIMIT: Duration = Duration::from_secs(30);
 
 #[tokio::main(flavor = "current_thread")]
@@ -30,7 +30,7 @@ async fn main() -> Result<()> {
         None => DEFAULT_LIMIT,
     };
     let address =
-        std::env::var("DBUS_SESSION_BUS_ADDRESS").context("There is no DBUS_SESSION_BUS_ADDRESS")?;
+        std::env::var("DBUS_SESSION_BUS_ADDRESS").context("DBUS_SESSION_BUS_ADDRESS is not set")?;
     let host = TrayHost::start(&address).await?;
     let mut item = None;
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
@@ -49,7 +49,7 @@ async fn obey(host: &TrayHost, item: &mut Option<Item>, line: &str, limit: Durat
         *item = Some(host.item(rest, limit).await?);
         return Ok("ok".into());
     }
-    let item = item.as_ref().context("say which item first: item ID")?;
+    let item = item.as_ref().context("name the item first: item ID")?;
     match command {
         "show" => Ok(serde_json::to_string(&item.shown().await?)?),
         "click" => item.click(rest, limit).await,
@@ -64,6 +64,6 @@ async fn obey(host: &TrayHost, item: &mut Option<Item>, line: &str, limit: Durat
             .wait(limit, |shown| shown.tooltip.contains(rest))
             .await?
             .tooltip),
-        other => bail!("{other} is no command"),
+        other => bail!("{other} is not a command"),
     }
 }

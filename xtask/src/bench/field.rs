@@ -1,4 +1,4 @@
-//! Field: the plain laptop of the test bed with a helper on it, and the transports to the `echo` pod.
+//! Field of a measurement: the plain laptop of the test bed with a helper, and the transports to the `echo` pod.
 
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,10 +14,10 @@ use super::transport::Transport;
 use crate::build;
 use crate::helper::{Helper, LAPTOP_SOCKET};
 
-/// The namespace that everything is in.
+/// Namespace of all objects.
 pub(crate) const NAMESPACE: &str = "shop";
 
-/// kubectl's local ports are the pod's and so many.
+/// Offset of kubectl's local ports from the pod's ports.
 const KUBECTL: u16 = 10_000;
 const KUBECTL_SPDY: u16 = 20_000;
 
@@ -27,16 +27,16 @@ pub(crate) const COUNT: u16 = 7001;
 pub(crate) const POUR: u16 = 7002;
 pub(crate) const DIGEST: u16 = 7003;
 
-/// Where the longer path to the API server begins on the laptop.
+/// Address on the laptop at which the longer path to the API server begins.
 const RELAY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 16_443);
 
-/// How long each byte takes on it, in one direction.
+/// Delay of each byte on the longer path, in one direction.
 const DELAY_MS: &str = "10";
 
 /// The kubeconfig of the longer path, on the laptop.
 const DELAYED: &str = "/home/dev/.kube/delayed";
 
-/// How long anything may take to come about.
+/// Limit of each wait.
 const MOMENT: Duration = Duration::from_secs(20);
 
 pub(crate) struct Field {
@@ -47,23 +47,24 @@ pub(crate) struct Field {
     pod: String,
     address: IpAddr,
     programs: PathBuf,
-    /// What stands in for the laptop's own kubeconfig.
+    /// The kubeconfig that replaces the laptop's own.
     kubeconfig: Option<&'static str>,
     forwards: Vec<Ended>,
     _lock: LaptopLock,
 }
 
-/// A process that ends with its value.
+/// A process that is killed when this is dropped.
 pub(crate) struct Ended(pub(crate) Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        let _already_dead = self.0.kill();
-        let _reaped = self.0.wait();
+        // An error means that it has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
-/// A conversation that goes on.
+/// A running conversation.
 pub(crate) struct Conversation {
     child: Ended,
     output: BufReader<ChildStdout>,
@@ -76,7 +77,7 @@ impl Conversation {
         serde_json::from_str(&line).context("it ended")
     }
 
-    /// What is said at its end about its longest silence.
+    /// Waits for its end, and returns its longest silence.
     pub(crate) fn silence(mut self) -> Result<Value> {
         let silence = self.line().context("The conversation broke")?;
         ensure!(self.child.0.wait()?.success(), "The conversation broke");
@@ -125,7 +126,7 @@ impl Field {
         self.programs.join(name)
     }
 
-    /// A command of the person's on the laptop.
+    /// Returns a command of the ordinary user on the laptop.
     pub(crate) fn command(&self, program: &Path, arguments: &[&str]) -> Command {
         let mut command = self.laptop.command(program, arguments);
         command
@@ -137,14 +138,14 @@ impl Field {
         command
     }
 
-    /// Where a port of the pod is, on a transport that has addresses.
+    /// Returns the address of a port of the pod, on a transport that has addresses.
     pub(crate) fn at(&self, transport: Transport, port: u16) -> Result<SocketAddr> {
         let local = |port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
         Ok(match transport {
             Transport::Direct | Transport::Slipway => SocketAddr::new(self.address, port),
             Transport::Kubectl => local(port + KUBECTL),
             Transport::KubectlSpdy => local(port + KUBECTL_SPDY),
-            Transport::Raw | Transport::RawWebSocket => bail!("a raw carrier is no place to connect to"),
+            Transport::Raw | Transport::RawWebSocket => bail!("a raw carrier has no address"),
         })
     }
 
@@ -161,7 +162,7 @@ impl Field {
         self.measure(transport, &arguments)
     }
 
-    /// Runs `slipway-load` where a transport begins.
+    /// Runs `slipway-load` at the start of a transport.
     pub(crate) fn measure(&self, transport: Transport, arguments: &[&str]) -> Result<Value> {
         let program = self.program("slipway-load");
         let mut command = if transport == Transport::Direct {
@@ -172,7 +173,7 @@ impl Field {
         outcome(command.stdin(Stdio::null()))
     }
 
-    /// Begins a conversation of so many seconds over a connected session.
+    /// Starts a conversation of this many seconds over a connected session.
     pub(crate) fn converse(&self, seconds: &str) -> Result<Conversation> {
         let to = self.at(Transport::Slipway, ECHO)?.to_string();
         let mut child = self
@@ -187,7 +188,7 @@ impl Field {
             child: Ended(child),
             output: BufReader::new(output),
         };
-        conversation.line().context("The conversation does not begin")?;
+        conversation.line().context("The conversation did not begin")?;
         Ok(conversation)
     }
 
@@ -202,7 +203,7 @@ impl Field {
         self.measure(transport, &[&[measure], &pod[..], arguments].concat())
     }
 
-    /// Connects and returns how long it took until programs reached the cluster.
+    /// Connects, and returns the time until programs reached the cluster.
     pub(crate) fn connect(&self, arguments: &[&str]) -> Result<Duration> {
         let begun = Instant::now();
         let mut command = self.command(
@@ -224,7 +225,7 @@ impl Field {
         Ok(())
     }
 
-    /// What the session says of itself.
+    /// Returns the session's status.
     pub(crate) fn status(&self) -> Result<Value> {
         let status = outcome(&mut self.command(&self.program("slipway"), &["status", "--json"]))?;
         status.get(0).cloned().context("there is no session")
@@ -244,7 +245,7 @@ impl Field {
         })
     }
 
-    /// `kubectl port-forward` on the laptop, for the transports of that name that are to be measured.
+    /// Starts `kubectl port-forward` on the laptop, for its transports that are measured.
     pub(crate) fn forward(&mut self, transports: &[Transport]) -> Result<()> {
         self.forwards.clear();
         for (transport, web_sockets, base) in [
@@ -277,7 +278,7 @@ impl Field {
         Ok(())
     }
 
-    /// A longer path to the API server for all that is started on the laptop from now on.
+    /// Sets up a longer path to the API server, for all programs that are started on the laptop later.
     pub(crate) fn lengthen(&mut self) -> Result<Ended> {
         let server = SocketAddr::new(self.laptop.node().into(), 6443).to_string();
         let listen = RELAY.to_string();
@@ -301,11 +302,11 @@ impl Field {
 
 impl Drop for Field {
     fn drop(&mut self) {
-        let _nothing_to_end = self.disconnect();
+        let _ = self.disconnect();
     }
 }
 
-/// A kubeconfig whose only API server is behind the relay, and still known by its own name.
+/// Changes a kubeconfig so that its API server is reached through the relay, with its own TLS name.
 fn by_relay(kubeconfig: &str, name: &str) -> Result<String> {
     let mut config: Value = serde_json::from_str(kubeconfig).context("the kubeconfig is not JSON")?;
     let cluster = config["clusters"][0]["cluster"]
@@ -316,7 +317,7 @@ fn by_relay(kubeconfig: &str, name: &str) -> Result<String> {
     Ok(config.to_string())
 }
 
-/// What a program prints as JSON; it must succeed.
+/// Runs a program, which must succeed, and parses its JSON.
 fn outcome(command: &mut Command) -> Result<Value> {
     let output = command.stderr(Stdio::piped()).output()?;
     ensure!(
@@ -324,16 +325,16 @@ fn outcome(command: &mut Command) -> Result<Value> {
         "{command:?}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
-    serde_json::from_slice(&output.stdout).with_context(|| format!("{command:?} says no JSON"))
+    serde_json::from_slice(&output.stdout).with_context(|| format!("{command:?} did not print JSON"))
 }
 
-/// Waits for something that nothing tells us of.
+/// Polls until a condition holds.
 pub(crate) fn wait_for(what: &str, mut met: impl FnMut() -> Result<bool>) -> Result<()> {
     let deadline = Instant::now() + MOMENT;
     while !met()? {
         ensure!(
             Instant::now() < deadline,
-            "It did not happen within {MOMENT:?} that {what}"
+            "this did not happen within {MOMENT:?}: {what}"
         );
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -345,7 +346,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_longer_way_leads_to_the_same_server() {
+    fn the_longer_path_leads_to_the_same_server() {
         let own = r#"{"clusters": [{"name": "bed", "cluster": {"server": "https://10.0.0.1:6443"}}]}"#;
         let longer: Value = serde_json::from_str(&by_relay(own, "10.0.0.1").unwrap()).unwrap();
         let cluster = &longer["clusters"][0]["cluster"];

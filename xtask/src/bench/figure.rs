@@ -1,17 +1,17 @@
-//! The names of what is measured.
+//! Figures that are measured, with their names and units.
 
 use std::fmt;
 
-/// One kind of figure, of one unit.
+/// A measured figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Figure {
     BulkDown,
     BulkUp,
-    /// Eight flows at one time, in sum.
+    /// The sum of eight flows at the same time.
     EightDown,
-    /// By how much the share of one of the eight is off its eighth, at the most.
+    /// The largest deviation of one of the eight flows from an eighth.
     EightUneven,
-    /// One flow while another connection's reader stands still.
+    /// One flow while the reader of another connection stands still.
     BesideStalled,
     DelayedDown,
     DelayedUp,
@@ -39,7 +39,7 @@ pub(crate) enum Figure {
 }
 
 impl Figure {
-    /// In the order of the table's rows.
+    /// All figures, in the order of the table's rows.
     pub(crate) const ALL: [Figure; 27] = [
         Figure::BulkDown,
         Figure::BulkUp,
@@ -70,7 +70,7 @@ impl Figure {
         Figure::BinarySize,
     ];
 
-    /// What it is called in tables.
+    /// Returns its name in tables.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Figure::BulkDown => "bulk, one flow, down",

@@ -1,27 +1,27 @@
-//! What is to be reached.
+//! Goals of the measured figures.
 
 use super::figure::Figure;
 use super::results::{Results, median};
 use super::transport::Transport;
 
-/// Something that Slipway's figure is to reach.
+/// A goal of a Slipway figure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Goal {
     AtLeast(Figure, f64),
     AtMost(Figure, f64),
-    /// So many times another transport's figure.
+    /// A multiple of another transport's figure.
     Times(Figure, f64, (Figure, Transport)),
-    /// Either of two.
+    /// One of two goals.
     Either(Figure, &'static Goal, &'static Goal),
 }
 
-/// All of them; a figure may have several.
+/// All goals; a figure may have several.
 pub(crate) const ALL: [Goal; 28] = [
     Goal::Times(Figure::BulkDown, 0.75, (Figure::BulkDown, Transport::Raw)),
     Goal::Times(Figure::BulkDown, 1.2, (Figure::BulkDown, Transport::Kubectl)),
     Goal::Times(Figure::BulkUp, 0.75, (Figure::BulkUp, Transport::Raw)),
     Goal::Times(Figure::BulkUp, 1.2, (Figure::BulkUp, Transport::Kubectl)),
-    // Within the noise of one flow's figure.
+    // Lower by the noise of one flow's figure.
     Goal::Times(Figure::EightDown, 0.95, (Figure::BulkDown, Transport::Slipway)),
     Goal::AtMost(Figure::EightUneven, 20.0),
     Goal::Times(Figure::BesideStalled, 0.9, (Figure::BulkDown, Transport::Slipway)),
@@ -57,7 +57,7 @@ pub(crate) const ALL: [Goal; 28] = [
 ];
 
 impl Goal {
-    /// Whose it is.
+    /// Returns the figure of the goal.
     pub(crate) fn figure(&self) -> Figure {
         match self {
             Goal::AtLeast(figure, _)
@@ -67,7 +67,7 @@ impl Goal {
         }
     }
 
-    /// In words.
+    /// Returns the goal as text.
     pub(crate) fn words(&self) -> String {
         match self {
             Goal::AtLeast(Figure::HalfClose, _) => "whole".to_owned(),
@@ -81,7 +81,7 @@ impl Goal {
         }
     }
 
-    /// Whether it was reached, and for a ratio what it is; `None` where nothing was measured.
+    /// Returns whether the goal was reached, with the ratio if it has one; `None` if nothing was measured.
     pub(crate) fn judge(&self, results: &Results) -> Option<(bool, Option<f64>)> {
         match self {
             Goal::AtLeast(figure, least) => {

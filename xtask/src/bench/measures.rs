@@ -1,4 +1,4 @@
-//! What is measured, and how.
+//! Measurements.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
@@ -16,16 +16,16 @@ use super::transport::Transport;
 use super::{Bench, Peers, memory};
 use crate::say;
 
-/// A name that the cluster has, and one below which it has none.
+/// A name of the cluster, and a domain without names.
 const NAME: &str = "web.shop.svc.cluster.local";
 
 /// How long the API server stays away.
 const GONE: Duration = Duration::from_secs(20);
 
-/// How long a session is left alone before its memory is looked at.
+/// How long a session idles before its memory is measured.
 const CALM: Duration = Duration::from_secs(3);
 
-/// Runs all that is asked for.
+/// Runs all selected measures.
 pub(crate) fn run(arguments: &Bench, field: &mut Field, results: &mut Results) -> Result<()> {
     let transports: &[Transport] = match arguments.peers {
         Peers::Few => &Transport::FEW,
@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: &Bench, field: &mut Field, results: &mut Results) -
     }
     for round in 1..=arguments.rounds {
         say(&format!("Round {round} of {}", arguments.rounds));
-        // Anew in each round: it does not outlive a connection that is killed.
+        // Started in each round, because it does not survive a killed connection.
         field.forward(transports)?;
         if wanted("bulk") {
             bulk(
@@ -104,7 +104,7 @@ pub(crate) fn run(arguments: &Bench, field: &mut Field, results: &mut Results) -
 fn number(outcome: &Value, field: &str) -> Result<f64> {
     outcome[field]
         .as_f64()
-        .with_context(|| format!("{outcome} has no {field}"))
+        .with_context(|| format!("{outcome} lacks {field}"))
 }
 
 fn connecting(
@@ -144,7 +144,7 @@ fn bulk(
                     "raw",
                     &["--direction", direction, "--seconds", seconds],
                 )?,
-                // It does not take the longer path.
+                // The raw carrier does not use the longer path.
                 Transport::Direct if figure == Figure::DelayedDown || figure == Figure::DelayedUp => continue,
                 Transport::Direct | Transport::Kubectl | Transport::KubectlSpdy | Transport::Slipway => {
                     let flow = ["--direction", direction, "--seconds", seconds];
@@ -181,7 +181,7 @@ fn eight(field: &Field, results: &mut Results, transports: &[Transport], seconds
     Ok(())
 }
 
-/// Of our transport only: kubectl stands still as a whole, and would have to be started anew after it.
+/// Measures only Slipway: with a stalled reader, kubectl stands still as a whole and would need a restart.
 fn stalled(field: &Field, results: &mut Results, seconds: &str) -> Result<()> {
     let flow = ["--direction", "down", "--seconds", seconds];
     let beside = [&flow[..], &["--stalled", "1"]].concat();
@@ -190,7 +190,7 @@ fn stalled(field: &Field, results: &mut Results, seconds: &str) -> Result<()> {
     Ok(())
 }
 
-/// A byte there and back while another connection downloads. The raw stream has one connection only.
+/// Measures a byte there and back while another connection downloads. The raw stream has only one connection.
 fn beside(field: &Field, results: &mut Results, transports: &[Transport]) -> Result<()> {
     for transport in connectable(transports) {
         let pouring = field.at(transport, POUR)?.to_string();
@@ -201,7 +201,7 @@ fn beside(field: &Field, results: &mut Results, transports: &[Transport]) -> Res
     Ok(())
 }
 
-/// Two of them are what connecting takes at the least.
+/// Connecting takes at least two of these round trips.
 fn round_trips(field: &Field, results: &mut Results, transports: &[Transport]) -> Result<()> {
     for transport in transports {
         let latency = match transport {
@@ -233,7 +233,7 @@ fn connections(field: &Field, results: &mut Results, transports: &[Transport]) -
 fn half_close(field: &Field, results: &mut Results, transports: &[Transport]) -> Result<()> {
     for transport in connectable(transports) {
         let answer = field.load(transport, "half-close", DIGEST, &[])?;
-        let whole = answer["whole"].as_bool().context("neither whole nor lost")?;
+        let whole = answer["whole"].as_bool().context("the field `whole` is missing")?;
         results.add(Figure::HalfClose, transport, if whole { 1.0 } else { 0.0 });
     }
     Ok(())
@@ -243,9 +243,9 @@ fn dns(field: &Field, results: &mut Results, seconds: &str) -> Result<()> {
     let status = field.status()?;
     let resolver = status["capture"]["resolver"]
         .as_str()
-        .context("the session tells no resolver")?;
+        .context("the status has no resolver")?;
     let ours = format!("{resolver}:53");
-    // What the cluster's own name server takes for the same, asked on its node.
+    // For comparison, the cluster's own name server, asked on its node.
     let clusters = format!("{}:53", field.bed.addresses()?.cluster_dns());
     let ask = |transport: Transport, more: &[&str]| {
         let server = if transport == Transport::Direct {
@@ -290,7 +290,7 @@ fn cut(field: &Field, results: &mut Results) -> Result<()> {
     Ok(())
 }
 
-/// Drops what comes from the laptop on the far side, so that nothing tells the laptop.
+/// Drops packets from the laptop on the node, so that the laptop gets no error.
 fn gone(field: &Field, results: &mut Results) -> Result<()> {
     let conversation = field.converse("30")?;
     let rules = format!(
@@ -298,12 +298,12 @@ fn gone(field: &Field, results: &mut Results) -> Result<()> {
         field.laptop.address()
     );
     let node = |rules: &str| field.bed.command_on_node("nft", [rules]).output();
-    ensure!(node(&rules)?.status.success(), "nft made no rule");
+    ensure!(node(&rules)?.status.success(), "nft failed to add a rule");
     std::thread::sleep(GONE);
     let back = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
     ensure!(
         node("delete table ip gone")?.status.success(),
-        "nft took no rule away"
+        "nft failed to delete a rule"
     );
     let silence = conversation.silence()?;
     let after = number(&silence, "over_at_ms")? / 1e3 - back;
@@ -316,12 +316,12 @@ fn sizes(field: &Field, results: &mut Results) -> Result<()> {
     let session = status["pid"]
         .as_u64()
         .and_then(|pid| u32::try_from(pid).ok())
-        .context("the session has no process")?;
+        .context("the status has no process id")?;
     let namespace: f64 = memory::children(session)
         .into_iter()
         .filter_map(|child| memory::resident(child).ok())
         .sum();
-    // Other beds have agents of their own.
+    // Other beds have their own agents.
     let agents = memory::running("/slipway/agent", &format!("slw-{}", field.bed.name()));
     let agent = agents.first().context("no agent runs")?;
     let mut add = |figure, value| results.add(figure, Transport::Slipway, value);
@@ -336,13 +336,13 @@ fn sizes(field: &Field, results: &mut Results) -> Result<()> {
     Ok(())
 }
 
-/// Has the desktop shown in a tray, and looks at its memory while it is.
+/// Measures the memory of the desktop while it is shown in a tray.
 fn desktop(field: &Field) -> Result<f64> {
     let desktop = field.program("slipway-desktop");
-    let desktop = desktop.to_str().context("a path that is no text")?;
+    let desktop = desktop.to_str().context("the path is not UTF-8")?;
     let mut command = field.command(&field.program("slipway-tray-driver"), &["--desktop", desktop]);
     let mut driver = command.stderr(Stdio::piped()).spawn()?;
-    let words = driver.stderr.take().context("the driver says nothing")?;
+    let words = driver.stderr.take().context("the driver has no standard error")?;
     let driver = Told(driver);
     let shown = BufReader::new(words)
         .lines()
@@ -361,14 +361,15 @@ fn desktop(field: &Field) -> Result<f64> {
     resident
 }
 
-/// A process that is told to end with its value, and waited for: it has others to end.
+/// A process that gets SIGTERM when this is dropped, and is waited for, because it ends its own children.
 struct Told(Child);
 
 impl Drop for Told {
     fn drop(&mut self) {
         if let Ok(pid) = i32::try_from(self.0.id()) {
-            let _already_dead = kill(Pid::from_raw(pid), Signal::SIGTERM);
+            // An error means that it has ended.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
         }
-        let _reaped = self.0.wait();
+        let _ = self.0.wait();
     }
 }

@@ -5,25 +5,25 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// Megabytes of a process that are in memory, files that others map too included.
+/// Returns the megabytes of a process that are in memory, including files that other processes map too.
 ///
 /// # Errors
 ///
-/// When there is no such process.
+/// When the process does not exist.
 pub(crate) fn resident(pid: u32) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))
         .with_context(|| format!("There is no process {pid}"))?;
     parse(&status).with_context(|| format!("Process {pid} has no memory"))
 }
 
-/// `VmRSS:      4728 kB` of proc_pid_status(5).
+/// Parses `VmRSS:      4728 kB` of proc_pid_status(5).
 fn parse(status: &str) -> Option<f64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kilobytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes * 1024.0 / 1e6)
 }
 
-/// The children of a process.
+/// Returns the children of a process.
 pub(crate) fn children(pid: u32) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task"))
         .into_iter()
@@ -39,7 +39,7 @@ pub(crate) fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// Processes whose program is this file, by its path as they see it, and whose control group's path holds `group`.
+/// Returns the processes of this program, by its path in their mount namespace, whose control group contains `group`.
 pub(crate) fn running(program: &str, group: &str) -> Vec<u32> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_read_as_proc_has_it() {
+    fn memory_is_parsed_from_proc_status() {
         assert_eq!(parse("Name:\tx\nVmRSS:\t    1000 kB\n"), Some(1.024));
         assert_eq!(parse("Name:\tkthread\n"), None);
         assert!(resident(std::process::id()).unwrap() > 0.5);

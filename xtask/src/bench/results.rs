@@ -1,4 +1,4 @@
-//! What came of it, round by round.
+//! Results of the rounds.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ impl Results {
         self.0.get(&(figure, transport)).map_or(&[], Vec::as_slice)
     }
 
-    /// The median of how one stands to the other within the same round.
+    /// Returns the median of the ratios within the same round.
     pub(crate) fn ratio(&self, one: (Figure, Transport), other: (Figure, Transport)) -> Option<f64> {
         let pairs = self.of(one.0, one.1).iter().zip(self.of(other.0, other.1));
         median(&pairs.map(|(one, other)| one / other).collect::<Vec<_>>())
@@ -38,7 +38,7 @@ impl Results {
     }
 }
 
-/// The middle value; of an even number the mean of the two in the middle.
+/// Returns the median; for an even number, the mean of the two middle values.
 pub(crate) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ratio_is_taken_within_rounds() {
+    fn ratios_are_taken_within_rounds() {
         let mut results = Results::default();
         for (one, other) in [(10.0, 20.0), (100.0, 100.0), (30.0, 10.0)] {
             results.add(Figure::BulkDown, Transport::Slipway, one);

@@ -1,4 +1,4 @@
-//! How results are shown: a table in Markdown.
+//! Table of results, in Markdown.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,7 +8,7 @@ use super::goals::Goal;
 use super::results::{Results, median};
 use super::transport::Transport;
 
-/// The machine, by what matters to figures.
+/// Returns the processors and the kernel of this machine.
 pub(crate) fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -20,7 +20,7 @@ pub(crate) fn machine() -> String {
     format!("{cores} cores ({model}), Linux {}", kernel.trim())
 }
 
-/// One row for each figure that was measured: its median on each transport, with the least and the most.
+/// Returns a row for each measured figure: its median on each transport, with minimum and maximum.
 pub(crate) fn of(results: &Results, goals: &[Goal]) -> String {
     let transports: Vec<Transport> = Transport::ALL
         .into_iter()
@@ -83,7 +83,7 @@ fn cell(figure: Figure, values: &[f64]) -> String {
     }
 }
 
-/// Three digits that count.
+/// Formats a number with three significant digits.
 fn number(value: f64) -> String {
     let size = value.abs();
     if size >= 100.0 {
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_has_the_median_of_each_way_and_whether_it_is_enough() {
+    fn a_row_has_medians_and_whether_the_goal_is_reached() {
         let mut results = Results::default();
         for (raw, ours) in [(400.0, 320.0), (380.0, 310.0), (390.0, 280.0)] {
             results.add(Figure::BulkDown, Transport::Raw, raw);

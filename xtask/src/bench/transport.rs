@@ -1,26 +1,26 @@
-//! Transport: what carries the bytes that are measured.
+//! Transports whose bytes are measured.
 
 use std::fmt;
 
 /// A transport from a program to the `echo` pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Transport {
-    /// From the node itself: nothing in between.
+    /// From the node itself, directly.
     Direct,
-    /// One of our carriers, without a tunnel.
+    /// One Slipway carrier, without a tunnel.
     Raw,
-    /// The same, framed for proxies that know WebSocket only.
+    /// The same with WebSocket framing, for proxies that know only WebSocket.
     RawWebSocket,
-    /// `kubectl port-forward`, as it comes.
+    /// `kubectl port-forward` with its default framing.
     Kubectl,
-    /// The same, with the framing that it had before.
+    /// The same with its earlier framing, SPDY.
     KubectlSpdy,
-    /// A connected session.
+    /// A connected Slipway session.
     Slipway,
 }
 
 impl Transport {
-    /// In the order of the table's columns.
+    /// All transports, in the order of the table's columns.
     pub(crate) const ALL: [Transport; 6] = [
         Transport::Direct,
         Transport::Raw,
@@ -30,7 +30,7 @@ impl Transport {
         Transport::Slipway,
     ];
 
-    /// Those that are measured unless all are asked for.
+    /// The transports that are measured by default.
     pub(crate) const FEW: [Transport; 4] = [
         Transport::Direct,
         Transport::Raw,

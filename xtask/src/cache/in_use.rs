@@ -1,4 +1,4 @@
-//! Which artefacts a build uses, by cargo's own word: times of access are too coarse to tell.
+//! Artefacts that a build uses, from cargo's messages, because access times are too coarse.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,21 +7,21 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::Value;
 
-/// The file that remembers them, beside the caches.
+/// File in which they are saved, beside the caches.
 const FILE: &str = "in-use";
 
-/// Artefacts by the hash that cargo puts into all their names.
+/// Artefacts, by the hash in their names.
 #[derive(Debug, Default)]
 pub(crate) struct InUse(BTreeSet<String>);
 
 impl InUse {
-    /// What was saved last; nothing where nothing was.
+    /// Loads the saved artefacts; empty if there are none.
     pub(crate) fn load(root: &Path) -> InUse {
         let text = fs::read_to_string(root.join(FILE)).unwrap_or_default();
         InUse(text.lines().map(str::to_owned).collect())
     }
 
-    /// Remembers them.
+    /// Saves the artefacts.
     ///
     /// # Errors
     ///
@@ -29,10 +29,10 @@ impl InUse {
     pub(crate) fn save(&self, root: &Path) -> anyhow::Result<()> {
         let text: String = self.0.iter().map(|hash| format!("{hash}\n")).collect();
         fs::create_dir_all(root)?;
-        fs::write(root.join(FILE), text).context("Failed to write down which artefacts are in use")
+        fs::write(root.join(FILE), text).context("Failed to save which artefacts are in use")
     }
 
-    /// Takes the artefacts out of one of cargo's messages, which names those that were built and those that were fresh.
+    /// Adds the artefacts of one of cargo's messages, built or fresh.
     pub(crate) fn note(&mut self, message: &Value) {
         let files = message["filenames"].as_array().into_iter().flatten();
         let paths = files.chain([&message["out_dir"], &message["executable"]]);
@@ -47,7 +47,7 @@ impl InUse {
     }
 }
 
-/// The hash in a name such as `libserde-0123456789abcdef.rlib`.
+/// Returns the hash in a name such as `libserde-0123456789abcdef.rlib`.
 pub(crate) fn hash(name: &str) -> Option<&str> {
     name.split('-').skip(1).find_map(|part| {
         let hash = part.split('.').next().unwrap_or(part);
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn artefacts_are_known_by_their_hash_whatever_else_is_in_their_names() {
+    fn artefacts_are_identified_by_the_hash_in_their_name() {
         for name in [
             "libserde-0123456789abcdef.rlib",
             "serde-0123456789abcdef",
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cargo_names_is_in_use_also_when_it_was_fresh_and_is_remembered() {
+    fn fresh_artefacts_are_in_use_and_saved() {
         let mut in_use = InUse::default();
         in_use.note(&json!({
             "reason": "compiler-artifact", "fresh": true, "executable": null,

@@ -1,4 +1,4 @@
-//! What may be thrown away, in the order in which it is.
+//! Removal of old files from the caches, in a fixed order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Metadata};
@@ -10,39 +10,39 @@ use anyhow::Context;
 
 use super::in_use::{InUse, hash};
 
-/// The file that cargo locks while it builds in a folder.
+/// File that cargo locks while it builds in a folder.
 const CARGO_LOCK: &str = ".cargo-lock";
 
-/// How deep below `target` folders of artefacts lie: `agent/TRIPLE/release`.
+/// Depth of artefact folders below `target`: `agent/TRIPLE/release`.
 const DEPTH: usize = 4;
 
-/// Things that are kept under `NAME-VERSION`; of each name the newest stays.
+/// Folders with entries `NAME-VERSION`; the newest of each name stays.
 const VERSIONED: [&str; 4] = ["bin", "tools", "images", "packages"];
 
-/// Removes what was not used for longest until the rest fits.
+/// A sweep: removes the files that were unused for longest, until the rest fits.
 pub(super) struct Sweep<'a> {
     /// The folder of all caches.
     pub(super) root: &'a Path,
-    /// How much it may hold, in bytes.
+    /// Its limit, in bytes.
     pub(super) cap: u64,
-    /// What was made since then stays.
+    /// Files that were made since then stay.
     pub(super) since: SystemTime,
     /// Artefacts that stay.
     pub(super) in_use: &'a InUse,
 }
 
-/// What came of it.
+/// Result of a sweep.
 #[derive(Debug)]
 pub(super) struct Swept {
-    /// Bytes that there were.
+    /// Bytes before the sweep.
     pub(super) before: u64,
-    /// Bytes that there are.
+    /// Bytes after the sweep.
     pub(super) after: u64,
-    /// Folders in which another cargo builds.
+    /// Folders that were skipped, because another cargo builds in them.
     pub(super) busy: Vec<PathBuf>,
 }
 
-/// Something that can be thrown away as a whole.
+/// Files that are removed together.
 #[derive(Debug)]
 struct Candidate {
     paths: Vec<PathBuf>,
@@ -53,7 +53,7 @@ struct Candidate {
 impl Sweep<'_> {
     /// # Errors
     ///
-    /// When the caches cannot be read, or something of them cannot be removed.
+    /// When the caches cannot be read, or a file cannot be removed.
     pub(super) fn run(&self) -> anyhow::Result<Swept> {
         let before: u64 = parts(self.root)?.into_iter().map(|(_, bytes)| bytes).sum();
         let mut swept = Swept {
@@ -64,7 +64,7 @@ impl Sweep<'_> {
         if before <= self.cap {
             return Ok(swept);
         }
-        // Held to the end, so that no cargo begins to use what is about to go.
+        // Held to the end, so that no cargo starts to use files that are about to be removed.
         let mut locks = Vec::new();
         let mut artefacts = Vec::new();
         for folder in artefact_folders(&self.root.join("target"), DEPTH)? {
@@ -100,7 +100,7 @@ impl Sweep<'_> {
     }
 }
 
-/// How much each part of the caches holds. Mounts of running beds are no part of them.
+/// Returns the size of each part of the caches, without the mounts of running beds.
 ///
 /// # Errors
 ///
@@ -118,11 +118,11 @@ pub(super) fn parts(root: &Path) -> anyhow::Result<Vec<(String, u64)>> {
     Ok(parts)
 }
 
-/// What a file or folder takes on its disk, and when any of it was used.
+/// Size of a file or folder on its disk, and the time of its last use.
 struct Weight {
     bytes: u64,
     last_use: SystemTime,
-    /// Whether something in it has another name elsewhere, as what cargo hands out has.
+    /// Whether a file in it has another hard link, as the final outputs of cargo have.
     is_shared: bool,
 }
 
@@ -166,7 +166,7 @@ impl Weight {
     }
 }
 
-/// Where a file system notes no reading, writing has to do.
+/// Returns the time of the last use; on a file system without access times, of the last change.
 fn last_use(metadata: &Metadata) -> SystemTime {
     let times = [metadata.accessed(), metadata.modified()];
     times
@@ -176,7 +176,7 @@ fn last_use(metadata: &Metadata) -> SystemTime {
         .unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// Folders in which cargo keeps artefacts.
+/// Returns the folders with cargo's artefacts.
 fn artefact_folders(folder: &Path, depth: usize) -> anyhow::Result<Vec<PathBuf>> {
     if folder.join(".fingerprint").is_dir() {
         return Ok(vec![folder.to_owned()]);
@@ -191,7 +191,7 @@ fn artefact_folders(folder: &Path, depth: usize) -> anyhow::Result<Vec<PathBuf>>
     Ok(found)
 }
 
-/// Cargo's own lock of a folder; `None` while somebody else has it.
+/// Takes cargo's lock of a folder; `None` if another process has it.
 fn lock(folder: &Path) -> anyhow::Result<Option<File>> {
     let path = folder.join(CARGO_LOCK);
     let file = File::options()
@@ -216,13 +216,13 @@ fn over(
     Ok(candidates?.into_iter().flatten().collect())
 }
 
-/// A crate's incremental state: without it the crate is compiled as a whole once.
+/// Returns the incremental state of crates. Without it a crate is compiled completely once.
 fn incremental(folder: &Path) -> anyhow::Result<Vec<Candidate>> {
     let crates = entries(&folder.join("incremental"))?;
     crates.into_iter().map(Candidate::whole).collect()
 }
 
-/// Artefacts that no build of the last run used: of older versions, other features, other profiles.
+/// Returns artefacts that the last run did not use: of older versions, other features, other profiles.
 fn stale(folder: &Path, in_use: &InUse) -> anyhow::Result<Vec<Candidate>> {
     let mut groups: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for kind in [".fingerprint", "build", "deps", "examples"] {
@@ -245,11 +245,11 @@ fn stale(folder: &Path, in_use: &InUse) -> anyhow::Result<Vec<Candidate>> {
     Ok(candidates)
 }
 
-/// Files of Go's build cache. Go notes their use in the time of their last change, and goes by it itself.
+/// Returns the files of Go's build cache. Go stores the time of their last use as the time of their last change.
 fn go_entries(folder: &Path) -> anyhow::Result<Vec<Candidate>> {
     let mut candidates = Vec::new();
     for part in entries(folder)? {
-        // 256 folders with two digits; beside them lie Go's own notes.
+        // 256 folders with two digits; the other files are Go's own records.
         let is_part = part.file_name().is_some_and(|name| name.len() == 2);
         if !is_part {
             continue;
@@ -266,7 +266,7 @@ fn go_entries(folder: &Path) -> anyhow::Result<Vec<Candidate>> {
     Ok(candidates)
 }
 
-/// All but the newest of what is kept by version, except for what a running bed was made of.
+/// Returns all but the newest version of each name, except for those that a running bed uses.
 fn old_versions(root: &Path) -> anyhow::Result<Vec<Candidate>> {
     let mut beds = String::new();
     for bed in entries(&root.join("bed"))? {
@@ -277,7 +277,7 @@ fn old_versions(root: &Path) -> anyhow::Result<Vec<Candidate>> {
         let mut names: BTreeMap<String, Vec<(SystemTime, PathBuf)>> = BTreeMap::new();
         for path in entries(&root.join(kind))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            // With a dot begins what is being made.
+            // A name with a dot is an unfinished build.
             let Some((name, _version)) = name.rsplit_once('-').filter(|(name, _)| !name.starts_with('.'))
             else {
                 continue;
@@ -308,7 +308,7 @@ impl Candidate {
         })
     }
 
-    /// Files that go together; `None` if one of them is what cargo handed out last.
+    /// Groups files that are removed together; `None` if one of them is a final output of cargo.
     fn unshared(paths: Vec<PathBuf>) -> anyhow::Result<Option<Candidate>> {
         let mut candidate = Candidate {
             paths: Vec::new(),
@@ -328,7 +328,7 @@ impl Candidate {
     }
 }
 
-/// What is in a folder; nothing if there is no such folder.
+/// Returns the entries of a folder; empty if it does not exist.
 fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let listed = match fs::read_dir(folder) {
         Ok(listed) => listed,
@@ -342,7 +342,7 @@ fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// `None` for what went meanwhile: others use the caches too.
+/// Returns the metadata of a file; `None` if another process has removed it.
 fn look(path: &Path) -> anyhow::Result<Option<Metadata>> {
     match fs::symlink_metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),

@@ -1,7 +1,7 @@
-//! The demo on a cluster that there is already: a page of the demo's own is put there, and this machine is connected.
+//! Demo on an existing cluster: creates a page there and connects this machine.
 //!
-//! Everything that it writes on this machine is in a temporary folder, and all that it makes in the cluster in a
-//! namespace of its own; both go with it.
+//! The demo writes only to a temporary folder on this machine and to one namespace of the cluster, and removes both at
+//! its end.
 
 use std::fs::{self, Permissions};
 use std::io::Write as _;
@@ -20,23 +20,23 @@ use super::{Demo, pass_on_screen, program};
 use crate::helper::Helper;
 use crate::{build, checkout, machine, root, say};
 
-/// Small, and everywhere: the agent's own default.
+/// Default image: small, usually cached, and also the agent's default.
 pub(super) const IMAGE: &str = "docker.io/library/busybox:latest";
 
 const NAMESPACE: &str = "slipway-demo";
 
 const PAGE: &str = "http://web.slipway-demo.svc.cluster.local/";
 
-/// The profile that is clicked.
+/// Profile that is clicked.
 const PROFILE: &str = "demo";
 
-/// How long the page's pod may take until it answers.
+/// How long the page's pod may take to answer.
 const PAGE_WITHIN: Duration = Duration::from_secs(90);
 
-/// How often it is looked at meanwhile.
+/// Interval of the checks meanwhile.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Reasons for which a pod waits, and will wait for ever.
+/// Reasons of a waiting pod that will never run.
 const HOPELESS: [&str; 5] = [
     "ImagePullBackOff",
     "ErrImageNeverPull",
@@ -62,8 +62,8 @@ pub(super) fn run(context: &str, arguments: &Demo) -> anyhow::Result<ExitCode> {
         kubeconfig,
     };
     let folder = Folder::new(&person, &cluster, &arguments.image)?;
-    say(&format!("Putting a page into namespace {NAMESPACE} of {context}"));
-    let _page = Page::put(&cluster, &arguments.image)?;
+    say(&format!("Creating a page in namespace {NAMESPACE} of {context}"));
+    let _guard = Page::put(&cluster, &arguments.image)?;
 
     let socket = folder.helper_socket();
     let mut helper = Command::new(program("slipway-helper")?);
@@ -79,7 +79,7 @@ pub(super) fn run(context: &str, arguments: &Demo) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Whose machine it is: who ran the command, and gave it root.
+/// The user who ran the command and allowed root.
 struct Person {
     user: User,
 }
@@ -89,13 +89,13 @@ impl Person {
         let uid = root::caller().map_or_else(Uid::effective, |(user, _group)| Uid::from_raw(user));
         ensure!(
             !uid.is_root() || std::env::var_os("SUDO_UID").is_none(),
-            "Run this as yourself and without sudo: it asks for root by itself, and the cluster is yours"
+            "Run this as an ordinary user without sudo: it asks for root itself, and uses your kubeconfig"
         );
         let user = User::from_uid(uid)?.with_context(|| format!("There is no user {uid}"))?;
         Ok(Person { user })
     }
 
-    /// A program that the person runs.
+    /// Returns a command that runs as the user.
     fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command.env("HOME", &self.user.dir).env("USER", &self.user.name);
@@ -106,7 +106,7 @@ impl Person {
     }
 }
 
-/// The cluster, by the person's own kubectl and credentials.
+/// The cluster, reached by the user's own kubectl and credentials.
 struct Cluster<'a> {
     person: &'a Person,
     context: &'a str,
@@ -123,7 +123,7 @@ impl Cluster<'_> {
         command
     }
 
-    /// What kubectl prints. Its own words, where it fails.
+    /// Runs kubectl and returns its output. An error has kubectl's own text.
     fn ask(&self, arguments: &[&str]) -> anyhow::Result<String> {
         self.tell(arguments, "")
     }
@@ -135,10 +135,10 @@ impl Cluster<'_> {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .context("Failed to start kubectl, with which the demo makes its page: install it, or put it on the PATH")?;
+            .context("Failed to start kubectl, which the demo needs: install it, or add it to the PATH")?;
         if let Some(mut stdin) = child.stdin.take() {
-            // One that reads nothing says why it failed.
-            let _closed_early = stdin.write_all(input.as_bytes());
+            // If kubectl closes its input early, its own error is reported below.
+            let _ = stdin.write_all(input.as_bytes());
         }
         let output = child.wait_with_output()?;
         if !output.status.success() {
@@ -151,17 +151,17 @@ impl Cluster<'_> {
     }
 }
 
-/// What the demo writes on this machine, gone with it.
+/// Files of the demo on this machine, removed when this is dropped.
 struct Folder {
-    /// The person's.
+    /// The folder of the user.
     theirs: TempDir,
-    /// Root's, for the helper, which listens in no folder that others can change.
+    /// The folder of root, for the helper, which listens only in a folder that no other user can change.
     roots: TempDir,
 }
 
 impl Folder {
     fn new(person: &Person, cluster: &Cluster<'_>, image: &str) -> anyhow::Result<Folder> {
-        // Only this context, with everything in it, so that nothing else can be clicked.
+        // Only this context, with embedded files, so that nothing else can be clicked.
         let config = cluster
             .ask(&["config", "view", "--minify", "--flatten"])
             .with_context(|| format!("The context {} cannot be used", cluster.context))?;
@@ -195,7 +195,7 @@ impl Folder {
         self.roots.path().join("helper.sock")
     }
 
-    /// Has a program find everything in this folder.
+    /// Sets the environment of a program so that it uses this folder.
     fn onto(&self, command: &mut Command) {
         command
             .env("KUBECONFIG", self.path("kubeconfig"))
@@ -206,7 +206,7 @@ impl Folder {
     }
 }
 
-/// Makes a folder with all that is in it the person's.
+/// Gives a folder and everything in it to the user.
 fn give(path: &Path, person: &Person) -> anyhow::Result<()> {
     chown(
         path,
@@ -221,7 +221,7 @@ fn give(path: &Path, person: &Person) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The demo's namespace with its page, deleted with this.
+/// The demo's namespace with its page, deleted when this is dropped.
 struct Page<'a> {
     cluster: &'a Cluster<'a>,
 }
@@ -229,7 +229,7 @@ struct Page<'a> {
 impl Page<'_> {
     fn put<'a>(cluster: &'a Cluster<'a>, image: &str) -> anyhow::Result<Page<'a>> {
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
-        // Not applied: a namespace that somebody else has is not ours to use, nor to delete.
+        // Created, not applied: an existing namespace must not be used or deleted.
         cluster
             .tell(&["create", "--filename=-"], &namespace.to_string())
             .with_context(|| {
@@ -242,7 +242,7 @@ impl Page<'_> {
         let objects = objects(image).to_string();
         cluster
             .tell(&["apply", "--namespace", NAMESPACE, "--filename=-"], &objects)
-            .context("The demo's page could not be put into the cluster")?;
+            .context("Failed to create the demo's page in the cluster")?;
         page.wait(image)?;
         Ok(page)
     }
@@ -253,7 +253,7 @@ impl Page<'_> {
             let listed = self
                 .cluster
                 .ask(&["get", "pods", "--namespace", NAMESPACE, "--output=json"])?;
-            match state(&serde_json::from_str(&listed).context("kubectl's JSON is none")?) {
+            match state(&serde_json::from_str(&listed).context("kubectl did not print JSON")?) {
                 PageState::Serves => return Ok(()),
                 PageState::Waits(_) if begun.elapsed() < PAGE_WITHIN => std::thread::sleep(LOOK_EVERY),
                 PageState::Waits(why) | PageState::Fails(why) => bail!(
@@ -276,13 +276,13 @@ impl Drop for Page<'_> {
     }
 }
 
-/// How the page's pod is.
+/// State of the page's pod.
 #[derive(Debug, PartialEq, Eq)]
 enum PageState {
     Serves,
-    /// For what.
+    /// Waits, with the reason.
     Waits(String),
-    /// Why, in the cluster's words.
+    /// Fails, with the cluster's text.
     Fails(String),
 }
 
@@ -314,7 +314,7 @@ fn state(pods: &Value) -> PageState {
     })
 }
 
-/// A web server under the restricted Pod Security Standard, and a name for it.
+/// Returns the objects of the page: a Deployment under the restricted Pod Security Standard, and a Service.
 fn objects(image: &str) -> Value {
     let serve = "mkdir /tmp/www && echo \"hello from $HOSTNAME\" >/tmp/www/index.html && exec httpd -f -p 8080 -h /tmp/www";
     let pod = json!({
@@ -366,7 +366,7 @@ fn click_through(person: &Person, folder: &Folder) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// A shell for whoever wants to try by hand.
+/// Starts a shell.
 fn sit_down(person: &Person, folder: &Folder) -> anyhow::Result<ExitCode> {
     let slipway = program("slipway")?;
     let programs = slipway.parent().context("The programs are in no folder")?;
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_cannot_be_fetched_is_told_in_the_clusters_words_and_not_waited_for() {
+    fn an_image_that_cannot_be_pulled_is_a_failure() {
         let waiting = json!({"reason": "ImagePullBackOff", "message": "no such host"});
         let state = state(&pods(&json!({"ready": false, "state": {"waiting": waiting}})));
         assert_eq!(

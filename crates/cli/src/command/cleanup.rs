@@ -1,7 +1,7 @@
-//! `slipway cleanup`: what sessions left behind, in the cluster and on this laptop.
+//! `slipway cleanup`: removal of what sessions left behind, in the cluster and on this laptop.
 //!
-//! In the cluster: agents that ended or never came to run, of anybody, in one namespace. On the laptop: control sockets
-//! that nobody serves, and keys of agents that are gone. What belongs to a running session is never touched.
+//! In the cluster: agents of any user in one namespace that ended or never started. On the laptop: control sockets that
+//! no session serves, and keys of agents that are gone. Nothing of a running session is touched.
 
 use std::io::{self, BufRead, IsTerminal};
 use std::os::unix::fs::FileTypeExt;
@@ -22,9 +22,9 @@ use crate::arguments::{ClusterArguments, chosen};
 use crate::failure::{Failure, Uncoded};
 use crate::{output, sessions};
 
-/// How long a socket may take to say whether it is served.
+/// How long a connection to a socket may take.
 const SOCKET_PATIENCE: Duration = Duration::from_secs(1);
-/// From which age on a socket that was not finished never will be.
+/// Age at which an unfinished socket counts as abandoned.
 const UNFINISHED: Duration = Duration::from_secs(60);
 
 /// Arguments of `slipway cleanup`.
@@ -37,12 +37,12 @@ pub(crate) struct Cleanup {
     yes: bool,
 }
 
-/// Lists, asks, removes. A cluster that cannot be asked does not keep the laptop from being cleaned.
+/// Lists, asks, removes. The laptop is cleaned even if the cluster does not answer.
 pub(crate) async fn run(arguments: Cleanup) -> Result<ExitCode, Failure> {
-    // Nobody needs to be asked about these: every command that looks for sessions removes them.
+    // These are removed without a question: every command that looks for sessions removes them too.
     let sockets = stale_sockets(RuntimeFolder::of_user()?.path())
         .await
-        .uncoded("Failed to look for sockets that nobody serves")?;
+        .uncoded("Failed to look for sockets that no session serves")?;
     for socket in &sockets {
         remove(socket).uncoded(format!("Failed to remove {}", socket.display()))?;
         output::print(&format!(
@@ -67,13 +67,13 @@ pub(crate) async fn run(arguments: Cleanup) -> Result<ExitCode, Failure> {
         );
     if text.is_empty() {
         if sockets.is_empty() {
-            output::print("Nothing is left over.\n")?;
+            output::print("There is nothing to remove.\n")?;
         }
         return Ok(ExitCode::SUCCESS);
     }
     output::print(&text)?;
-    if !arguments.yes && !agreed().uncoded("Failed to ask")? {
-        output::print("It was not removed. To remove it: slipway cleanup --yes\n")?;
+    if !arguments.yes && !agreed().uncoded("Failed to read the answer")? {
+        output::print("Nothing in this list was removed. To remove it all, run `slipway cleanup --yes`.\n")?;
         return Ok(ExitCode::SUCCESS);
     }
     cluster.remove().await?;
@@ -81,7 +81,7 @@ pub(crate) async fn run(arguments: Cleanup) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is left over of one cluster.
+/// Leftovers of one cluster: agents, and keys of agents that are gone.
 struct Cluster {
     target: Target,
     client: kube::Client,
@@ -103,7 +103,7 @@ async fn look(profile: &Profile, running: &[SessionStatus]) -> Result<Cluster, F
         if agent.server != target.server || is_used(&agent, running) {
             continue;
         }
-        // Where pods may not be listed, it is not known whether the agent is gone, and the key stays.
+        // If pods may not be listed, the agent may still exist, so its key stays.
         if let Ok(None) = placement::find(&client, &agent.namespace, session).await {
             keys.push(agent);
         }
@@ -132,7 +132,7 @@ impl Cluster {
     }
 }
 
-/// Whether a key may be of a running session; one that does not say yet where it is may be of any place.
+/// Whether a running session may use the key. A session without a known namespace may be in any.
 fn is_used(agent: &AgentIdentity, running: &[SessionStatus]) -> bool {
     running
         .iter()
@@ -146,17 +146,17 @@ fn is_used(agent: &AgentIdentity, running: &[SessionStatus]) -> bool {
         })
 }
 
-/// Control sockets without a process behind them.
+/// Returns the control sockets that no process serves.
 async fn stale_sockets(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut stale = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        // Gone meanwhile is as good.
+        // The entry is gone already.
         let Ok(metadata) = entry.metadata() else { continue };
         if !metadata.file_type().is_socket() {
             continue;
         }
-        // One that is being made does not listen yet.
+        // A socket that is being made does not listen yet.
         let unfinished = entry.file_name().to_string_lossy().starts_with('.');
         let age = metadata.modified().ok().and_then(|made| made.elapsed().ok());
         if unfinished && age.is_none_or(|age| age < UNFINISHED) {
@@ -180,7 +180,7 @@ fn remove(socket: &Path) -> io::Result<()> {
     }
 }
 
-/// Without a terminal there is nobody to ask, and nobody agreed.
+/// Asks the user. Without a terminal the answer is no.
 fn agreed() -> io::Result<bool> {
     if !io::stdin().is_terminal() {
         return Ok(false);
@@ -201,7 +201,7 @@ fn of_keys(keys: &[AgentIdentity], profiles: &[Profile]) -> String {
                 None => "no profile".to_owned(),
             };
             format!(
-                "On this laptop: the key of an agent in namespace {} of {}, which is gone ({of})\n",
+                "On this laptop: key of an agent that is gone, in namespace {} of {} ({of})\n",
                 agent.namespace, agent.server
             )
         })
@@ -219,7 +219,7 @@ fn of_leftovers(context: &str, namespace: &str, leftovers: &[Leftover]) -> Strin
             let how = if leftover.ended {
                 "ended"
             } else {
-                "never came to run"
+                "never started"
             };
             let minutes = leftover.age_seconds / 60;
             format!(
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_over_is_named_with_its_place() {
+    fn leftovers_are_listed_with_their_place() {
         let leftover = Leftover {
             kind: LeftoverKind::Pod,
             name: "slipway-agent-x".into(),
@@ -289,7 +289,7 @@ mod tests {
         );
     }
 
-    /// Leaves a socket behind that nobody serves. A process that another test starts may hold a copy of the descriptor for a
+    /// Makes a socket that no process serves. A process that another test starts may hold a copy of the descriptor for a
     /// moment, so closing alone is not enough.
     fn abandon(socket: &Path) {
         let listener = UnixListener::bind(socket).unwrap();
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_socket_that_nobody_serves_is_stale() {
+    async fn only_a_socket_without_a_server_is_stale() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let _served = UnixListener::bind(at("served.sock")).unwrap();

@@ -1,4 +1,4 @@
-//! `slipway connect`: a session in the foreground, or one that goes on in the background.
+//! `slipway connect`: a session in the foreground or the background.
 
 mod detached;
 
@@ -18,15 +18,15 @@ use crate::progress::{BackgroundWriter, ProgressWriter};
 pub(crate) struct Connect {
     #[command(flatten)]
     pub(crate) session: Session,
-    /// Return once connected; the session goes on in the background
+    /// Return once connected; the session continues in the background
     #[arg(long)]
     pub(crate) detach: bool,
-    /// Write progress and failure to standard output as JSON, an event on each line
+    /// Write progress and failure to standard output as JSON, one event per line
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// Connects, and in the foreground stays until the session is over.
+/// Connects. In the foreground, returns when the session has ended.
 pub(crate) fn run(arguments: Connect) -> Result<ExitCode, Failure> {
     let Connect {
         session,
@@ -92,8 +92,8 @@ async fn report(mut hosted: Hosted, mut signals: Signals, progress: &mut Progres
     loop {
         let status = hosted.changes.borrow_and_update().clone();
         if let Err(error) = progress.status(&status) {
-            // The session is of use to others too: `slipway status` shows it, and `slipway disconnect` ends it.
-            tracing::debug!(%error, "progress is not read");
+            // The session does not depend on the reader: `slipway status` shows it, and `slipway disconnect` ends it.
+            tracing::debug!(%error, "progress could not be written");
         }
         if status.state == State::Ended {
             return;

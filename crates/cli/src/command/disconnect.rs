@@ -1,4 +1,4 @@
-//! `slipway disconnect`: ends sessions and waits until they are gone.
+//! `slipway disconnect`: ends sessions and waits until they have ended.
 
 use std::process::ExitCode;
 
@@ -13,19 +13,19 @@ use crate::{output, sessions};
 /// Arguments of `slipway disconnect`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Disconnect {
-    /// Its id, its profile, or the beginning of one; not needed if only one session runs
+    /// Id or profile of the session, or the beginning of one; not needed if only one session runs
     #[arg(conflicts_with = "all")]
     session: Option<String>,
-    /// Every session
+    /// End every session
     #[arg(long)]
     all: bool,
 }
 
-/// Ends one session or all. That none runs is no failure, unless one was named.
+/// Ends one session or all. It is a failure only if the user named a session that does not run.
 pub(crate) async fn run(arguments: &Disconnect) -> Result<ExitCode, Failure> {
     let running = sessions::all().await?;
     if running.is_empty() && arguments.session.is_none() {
-        output::print("Nothing is connected.\n")?;
+        output::print("No session is connected.\n")?;
         return Ok(ExitCode::SUCCESS);
     }
     if !arguments.all {
@@ -45,7 +45,7 @@ pub(crate) async fn run(arguments: &Disconnect) -> Result<ExitCode, Failure> {
     for ended in join_all(running.into_iter().map(end)).await {
         match ended {
             Ok(last) => output::print(&farewell(last.as_ref()))?,
-            // It ended by itself meanwhile.
+            // The session has ended by itself.
             Err(slipway_control::Error::NoSession(_)) => {}
             Err(error) => code = output::report_failure(&error.into()),
         }

@@ -1,7 +1,7 @@
-//! `slipway doctor`: whether this laptop and this account can connect.
+//! `slipway doctor`: checks whether this laptop and this account can connect.
 //!
-//! Every check is a row of [`Finding`]s; each that fails says what to do about it. Nothing is changed, on the laptop or
-//! in the cluster, and every wait is bounded.
+//! Every check gives [`Finding`]s; each failed one has a remedy. The doctor changes nothing on the laptop or in the
+//! cluster, and every wait has a limit.
 
 mod cluster;
 mod laptop;
@@ -21,13 +21,13 @@ use crate::output;
 
 pub(crate) use self::namespaces::try_if_asked;
 
-/// How long after one round of `--watch` the next begins.
+/// Pause between two rounds of `--watch`.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Arguments of `slipway doctor`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Doctor {
-    /// Check for this profile; without one, for kubeconfig's current context
+    /// Check for this profile; without one, for the kubeconfig's current context
     #[arg(conflicts_with = "profile_option")]
     profile: Option<ProfileName>,
     /// The same as PROFILE
@@ -37,15 +37,15 @@ pub(crate) struct Doctor {
     place: ClusterArguments,
     #[command(flatten)]
     helper: Helper,
-    /// As JSON: an array with an object for each finding
+    /// Print JSON: an array with an object for each finding
     #[arg(long)]
     json: bool,
-    /// Check again every ten seconds; with --json, an array on a line of its own each
+    /// Check again every ten seconds; with --json, one array per line
     #[arg(long)]
     watch: bool,
 }
 
-/// Checks once, or until Ctrl-C. The exit code says whether anything failed.
+/// Checks once, or until Ctrl-C. The exit code is 255 if a check failed.
 pub(crate) async fn run(arguments: Doctor) -> Result<ExitCode, Failure> {
     let mut profile = match arguments.profile.as_ref().or(arguments.profile_option.as_ref()) {
         Some(name) => Store::of_user()?.load(name)?,

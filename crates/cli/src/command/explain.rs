@@ -1,4 +1,4 @@
-//! `slipway explain`: whose name it is, who answered, why it failed.
+//! `slipway explain`: who answers for a name or address, and why it fails.
 
 mod address;
 mod programs;
@@ -17,17 +17,17 @@ use crate::{output, sessions};
 /// Arguments of `slipway explain`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Explain {
-    /// The name, as a program would ask for it; or a URL, or an address
+    /// A name as a program asks for it, or a URL, or an address
     name: String,
-    /// Ask this session only
+    /// Ask only this session
     #[arg(long)]
     session: Option<String>,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Asks every session, or the one that was named, and shows the answer that counts.
+/// Asks every session, or the named one, and shows the answer that programs get.
 pub(crate) async fn run(arguments: &Explain) -> Result<ExitCode, Failure> {
     let running = sessions::all().await?;
     let asked = match &arguments.session {
@@ -74,7 +74,7 @@ async fn of_name(asked: Vec<SessionId>, name: &str) -> Result<Explained, Failure
     Ok(Explained::new(session, explanation))
 }
 
-/// The oldest session that has an answer counts, for a program as well; else what the oldest says.
+/// Selects the answer that programs get: that of the oldest session that has one, else the oldest session's.
 fn decisive(mut said: Vec<(SessionId, Explanation)>) -> Option<(SessionId, Explanation)> {
     let place = said
         .iter()
@@ -94,7 +94,7 @@ fn in_words(explained: &Explained) -> String {
     let by = match explanation.answered_by {
         Answerer::Cluster => "the cluster",
         Answerer::Laptop => "the laptop's name servers",
-        Answerer::Nobody => "nobody",
+        Answerer::Nobody => "no server",
     };
     let mut text = format!("{cause}\n");
     if let Some(remedy) = remedy {
@@ -150,22 +150,22 @@ mod tests {
     }
 
     #[test]
-    fn the_cause_comes_first_and_what_was_looked_at_last() {
+    fn the_cause_comes_first_and_the_checks_last() {
         insta::assert_snapshot!(in_words(&explained()), @r"
         `orders` was not found in namespace `shop`, nor by the laptop's name servers.
-        Perhaps `orders.shop-test.svc.cluster.local` was meant.
+        Did you mean `orders.shop-test.svc.cluster.local`?
           The cluster: `orders.shop.svc.cluster.local` not found (2 ms)
           Programs: not found
         ");
     }
 
     #[test]
-    fn scripts_find_the_facts_beside_the_sentences() {
+    fn an_explanation_keeps_its_form_as_json() {
         insta::assert_json_snapshot!(explained());
     }
 
     #[test]
-    fn a_session_that_knows_the_name_goes_before_one_that_does_not() {
+    fn a_session_that_knows_the_name_decides() {
         let session = |said| decisive(said).map(|one| one.0.to_string());
         assert_eq!(session(Vec::new()), None);
         let several = |first, second| vec![said("a", first), said("b", second)];

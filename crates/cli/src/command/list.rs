@@ -1,4 +1,4 @@
-//! `slipway list`: what can be chosen from.
+//! `slipway list`: contexts, namespaces, workloads, services and ports to choose from.
 
 mod text;
 
@@ -23,18 +23,18 @@ pub(crate) struct List {
     what: What,
     #[command(flatten)]
     place: ClusterArguments,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum What {
-    /// Contexts of the kubeconfig; asks no cluster
+    /// Contexts of the kubeconfig; does not ask the cluster
     Contexts,
-    /// Namespaces; where they may not be listed, those that kubeconfig and profiles name
+    /// Namespaces; if you may not list them, those that the kubeconfig and profiles name
     Namespaces,
-    /// Deployments, stateful sets and daemon sets of the namespace
+    /// Deployments, StatefulSets and DaemonSets of the namespace
     Workloads,
     /// Services of the namespace
     Services,
@@ -61,7 +61,7 @@ pub(crate) async fn run(arguments: List) -> Result<ExitCode, Failure> {
             let listed = match list::namespaces(&client).await {
                 Err(error @ ApiError::Forbidden { .. }) => {
                     output::note(&format!(
-                        "slipway: {error}; these are the namespaces that kubeconfig and profiles name"
+                        "slipway: {error}; these are the namespaces that the kubeconfig and profiles name"
                     ));
                     let contexts = contexts(&sources)?;
                     named_namespaces(&target, &contexts, &profiles())
@@ -85,7 +85,7 @@ pub(crate) async fn run(arguments: List) -> Result<ExitCode, Failure> {
                 list::services(&client, &target.namespace),
                 list::workloads(&client, &target.namespace)
             );
-            // Each half is worth showing without the other.
+            // The ports of workloads are shown even if services may not be listed.
             let services = match services {
                 Err(error @ ApiError::Forbidden { .. }) => {
                     output::note(&format!("slipway: {error}"));
@@ -100,7 +100,7 @@ pub(crate) async fn run(arguments: List) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Whether as JSON.
+/// Output of a list; `true` for JSON.
 struct Print(bool);
 
 impl Print {
@@ -125,7 +125,7 @@ fn profiles() -> Vec<Profile> {
     listed.into_iter().filter_map(|one| one.profile.ok()).collect()
 }
 
-/// The namespaces that are named for the same cluster, and the one that would be chosen.
+/// Returns the namespaces that contexts and profiles of the same cluster name, and the target's own.
 fn named_namespaces(target: &Target, contexts: &[ContextInfo], profiles: &[Profile]) -> Vec<Namespace> {
     let of_cluster: Vec<&ContextInfo> = contexts
         .iter()

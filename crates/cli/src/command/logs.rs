@@ -1,4 +1,4 @@
-//! `slipway logs`: what a session logged, or one that ended by itself left.
+//! `slipway logs`: the log of a session, also of one that ended by itself.
 
 use std::process::ExitCode;
 
@@ -8,14 +8,14 @@ use crate::{output, sessions};
 /// Arguments of `slipway logs`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Logs {
-    /// Its id, its profile, or the beginning of one; not needed if only one session runs
+    /// Id or profile of the session, or the beginning of one; not needed if only one session runs
     session: Option<String>,
-    /// Go on with every new line
+    /// Continue with every new line, until Ctrl-C
     #[arg(short, long)]
     follow: bool,
 }
 
-/// Prints the lines that the session kept; of one that ended by itself, those it left.
+/// Prints the log that the session keeps, or that it saved when it ended by itself.
 pub(crate) async fn run(arguments: &Logs) -> Result<ExitCode, Failure> {
     let wanted = arguments.session.as_deref();
     let client = match sessions::client(wanted).await {
@@ -40,13 +40,13 @@ pub(crate) async fn run(arguments: &Logs) -> Result<ExitCode, Failure> {
         if let Err(error) = output::print(&format!("{line}\n"))
             && let Some(failed) = failed.take()
         {
-            // Nobody takes it where we have ended.
+            // The receiver is gone if the command has ended.
             let _ = failed.send(error);
         }
     };
-    // The session would go on telling a reader that is gone.
+    // A failed write ends the request; the session would otherwise send until Ctrl-C.
     tokio::select! {
-        told = client.logs(arguments.follow, each) => told?,
+        received = client.logs(arguments.follow, each) => received?,
         Ok(error) = &mut failure => return Err(error),
         _ = tokio::signal::ctrl_c() => {}
     }

@@ -1,4 +1,4 @@
-//! `slipway names`: the names that programs asked for lately, with their answers.
+//! `slipway names`: the names that programs asked for recently, with the answers.
 
 use std::process::ExitCode;
 
@@ -10,15 +10,15 @@ use crate::{output, sessions};
 /// Arguments of `slipway names`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Names {
-    /// Its id, its profile, or the beginning of one; not needed if only one session runs
+    /// Id or profile of the session, or the beginning of one; not needed if only one session runs
     session: Option<String>,
-    /// Only names that had no answer
+    /// Show only names without an answer
     #[arg(long)]
     failed: bool,
-    /// Go on with every new name
+    /// Continue with every new name, until Ctrl-C
     #[arg(short, long)]
     follow: bool,
-    /// As JSON, a line each
+    /// Print JSON, one line per name
     #[arg(long)]
     json: bool,
 }
@@ -34,19 +34,19 @@ pub(crate) async fn run(arguments: &Names) -> Result<ExitCode, Failure> {
             Ok(event) if arguments.json => output::print_json_line(&event),
             Ok(event) => output::print(&in_words(&event)),
             Err(missed) => {
-                output::note(&format!("({missed} names left out)"));
+                output::note(&format!("({missed} names were left out)"));
                 Ok(())
             }
         };
         if let (Err(error), Some(stop)) = (printed, stop.take_if(|_| failure.is_none())) {
             failure = Some(error);
-            // Nobody takes it where we have ended.
+            // The receiver is gone if the command has ended.
             let _ = stop.send(());
         }
     };
-    // The session would go on telling a reader that is gone.
+    // A failed write ends the request; the session would otherwise send until Ctrl-C.
     tokio::select! {
-        told = client.names(arguments.failed, arguments.follow, each) => told?,
+        received = client.names(arguments.failed, arguments.follow, each) => received?,
         Ok(()) = &mut stopped => {}
         _ = tokio::signal::ctrl_c() => {}
     }
@@ -70,7 +70,7 @@ fn by(answerer: Answerer) -> &'static str {
     match answerer {
         Answerer::Cluster => "cluster",
         Answerer::Laptop => "laptop",
-        Answerer::Nobody => "nobody",
+        Answerer::Nobody => "no server",
     }
 }
 
@@ -93,7 +93,7 @@ mod tests {
         };
         let failed = NameEvent {
             answer: Vec::new(),
-            problem: Some(Problem::new("name-not-found", "Nobody knows this name.", "Look.")),
+            problem: Some(Problem::new("name-not-found", "No server knows this name.", "Look.")),
             ..event.clone()
         };
         let empty = NameEvent {
@@ -103,7 +103,7 @@ mod tests {
         };
         insta::assert_snapshot!([event, failed, empty].iter().map(in_words).collect::<String>(), @r"
         2026-03-01T12:00:00Z web.shop A: 10.96.0.7 (cluster, 3 ms)
-        2026-03-01T12:00:00Z web.shop A: Nobody knows this name. (name-not-found, 3 ms)
+        2026-03-01T12:00:00Z web.shop A: No server knows this name. (name-not-found, 3 ms)
         2026-03-01T12:00:00Z web.shop AAAA: no AAAA record (cluster, 3 ms)
         ");
     }

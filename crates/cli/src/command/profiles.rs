@@ -1,4 +1,4 @@
-//! `slipway profiles`: saved profiles.
+//! `slipway profiles`: management of saved profiles.
 
 mod edit;
 mod text;
@@ -38,28 +38,28 @@ enum What {
     },
     /// Save a new profile
     Create(Box<Create>),
-    /// Change a profile in $VISUAL or $EDITOR
+    /// Edit a profile in $VISUAL or $EDITOR
     Edit {
         /// The profile
         name: ProfileName,
     },
-    /// Give a profile another name
+    /// Rename a profile
     Rename {
         /// The profile
         name: ProfileName,
         /// Its new name
         to: ProfileName,
     },
-    /// Delete a profile; a session of it goes on
+    /// Delete a profile; its running session continues
     Delete {
         /// The profile
         name: ProfileName,
     },
-    /// Save a file that a colleague exported
+    /// Save an exported profile from a file
     Import {
         /// The file
         file: PathBuf,
-        /// Save it under this name instead of the file's
+        /// Name of the new profile; without it, the name of the file
         #[arg(long)]
         name: Option<ProfileName>,
     },
@@ -67,7 +67,7 @@ enum What {
     Export {
         /// The profile
         name: ProfileName,
-        /// The file; must not exist
+        /// The file; it must not exist
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
@@ -79,16 +79,16 @@ struct Create {
     name: ProfileName,
     #[command(flatten)]
     place: ClusterArguments,
-    /// How programs on the laptop are caught
+    /// How programs on the laptop are captured
     #[arg(long, default_value_t)]
     method: Method,
-    /// Reach this through the cluster too; may be given several times
+    /// Also reach this host, address or network through the cluster; may be given several times
     #[arg(long, value_name = "HOST|IP|CIDR")]
     also_proxy: Vec<AlsoProxy>,
-    /// Ask the cluster for every name at or below this; may be given several times
+    /// Ask the cluster for this name and every name below it; may be given several times
     #[arg(long, value_name = "DOMAIN")]
     dns_suffix: Vec<DomainName>,
-    /// Domain of the cluster's own names, where it is not cluster.local
+    /// Domain of the cluster's own names, if it is not cluster.local
     #[arg(long, value_name = "DOMAIN")]
     cluster_domain: Option<DomainName>,
     /// Image that the agent runs in
@@ -97,15 +97,15 @@ struct Create {
     /// Seconds that the agent waits for a client that went away
     #[arg(long, value_name = "SECONDS", value_parser = grace)]
     agent_grace: Option<Grace>,
-    /// The color that marks it
+    /// Color that marks the profile
     #[arg(long, value_parser = color)]
     color: Option<Color>,
-    /// Mark it as one where mistakes are expensive
+    /// Mark the profile as one where mistakes are expensive
     #[arg(long)]
     protected: bool,
 }
 
-/// Does what was asked with the profiles.
+/// Runs a subcommand of `slipway profiles`.
 pub(crate) fn run(arguments: Profiles) -> Result<ExitCode, Failure> {
     let store = Store::of_user()?;
     match arguments.what {
@@ -135,7 +135,7 @@ pub(crate) fn run(arguments: Profiles) -> Result<ExitCode, Failure> {
         }
         What::Edit { name } => match edit::run(&store, &name)? {
             edit::Edited::Saved => said("Saved", &name)?,
-            edit::Edited::Unchanged => output::print(&format!("{name} is as it was.\n"))?,
+            edit::Edited::Unchanged => output::print(&format!("{name} was not changed.\n"))?,
         },
         What::Rename { name, to } => {
             store.rename(&name, &to)?;
@@ -176,21 +176,22 @@ impl Create {
     }
 }
 
-/// What keeps a profile from being connected as things are. It is saved all the same: the kubeconfig may come later.
+/// Returns a note if the kubeconfig lacks the profile's context. The profile is saved all the same: the context may be
+/// added later.
 fn doubt(profile: &Profile) -> Result<Option<String>, Failure> {
     let Some(context) = &profile.cluster.context else {
         return Ok(None);
     };
     let (sources, _choice) = chosen(profile, false)?;
-    // One that cannot be read is for connecting to complain about.
+    // A kubeconfig that cannot be read is reported when the user connects.
     let Ok(known) = contexts(&sources) else {
         return Ok(None);
     };
     let names: Vec<&str> = known.iter().map(|known| known.name.as_str()).collect();
     Ok((!names.contains(&context.as_str())).then(|| {
         format!(
-            "Note: the kubeconfig has no context \"{context}\" now; there are: {}.\n  `slipway profiles edit {}` changes \
-             the profile.",
+            "Note: the kubeconfig has no context \"{context}\"; it has: {}.\n  To change the profile, run \
+             `slipway profiles edit {}`.",
             names.join(", "),
             profile.name
         )
@@ -212,7 +213,7 @@ fn export(file: &std::path::Path, text: &str) -> Result<(), Failure> {
     write().uncoded(format!("Failed to write {}", file.display()))
 }
 
-/// Reads a color by the word that a profile has for it.
+/// Parses a color's name.
 fn color(text: &str) -> Result<Color, String> {
     let word = |color: Color| text::word(&color);
     Color::ALL

@@ -1,10 +1,11 @@
-//! `slipway run -- CMD`: a session around one command.
+//! `slipway run -- CMD`: a session for one command.
 //!
-//! The command is started once programs reach the cluster, with our standard input and outputs and in our process
-//! group, so that a terminal's Ctrl-C and Ctrl-Z reach it as they reach any command. Its exit code is ours; 128+N if
-//! signal N ended it. If connecting fails, it never runs and the exit code is 255; if a signal N ends us before it
-//! runs, 128+N. A session that ends while the command runs takes it along: without the cluster it would go on against
-//! whatever else answers at the same names. It gets SIGTERM, after ten seconds SIGKILL, and the exit code is 255.
+//! The command starts once programs reach the cluster. It has this process's standard input, outputs and process
+//! group, so that Ctrl-C and Ctrl-Z of a terminal reach it. `slipway run` ends with the command's exit code, or 128+N
+//! if signal N ended the command. If connecting fails, the command never runs and the exit code is 255; if signal N
+//! arrives before it runs, 128+N. If the session ends while the command runs, the command is ended too, because
+//! without the cluster its names could reach other servers: it gets SIGTERM, after ten seconds SIGKILL, and the exit
+//! code is 255.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
@@ -26,16 +27,16 @@ use crate::narration::{Otherwise, Teller};
 use crate::output;
 use crate::progress::{BackgroundWriter, ProgressWriter};
 
-/// How long the command may take to end when the session is over.
+/// How long the command may take to end after SIGTERM.
 const FAREWELL: Duration = Duration::from_secs(10);
-/// How long it may take to be gone once it was killed; more only where the kernel does not let go of it.
+/// How long the command may take to end after SIGKILL. It takes longer only while the kernel blocks it.
 const DEATH: Duration = Duration::from_secs(1);
 /// Arguments of `slipway run`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) session: Session,
-    /// Write progress and failure to this file as JSON, an event on each line; `/dev/fd/N` for a descriptor
+    /// Write progress and failure to this file as JSON, one event per line; `/dev/fd/N` for a descriptor
     #[arg(long, value_name = "FILE")]
     json_status: Option<PathBuf>,
     /// The command, after `--`
@@ -43,18 +44,18 @@ pub(crate) struct Run {
     pub(crate) command: Vec<OsString>,
 }
 
-/// What became of the command.
+/// Outcome of the command.
 #[derive(Debug)]
 enum Guest {
-    /// The session ended before.
+    /// The session ended before the command started.
     NeverRan,
-    /// A signal came before.
+    /// A signal came before the command started.
     Interrupted(Signal),
-    /// The system could not start it.
+    /// The system could not start the command.
     NotStarted(io::Error),
-    /// It ended.
+    /// The command ended.
     Ended(ExitStatus),
-    /// The session ended before it.
+    /// The session ended before the command did.
     Outlived,
 }
 
@@ -71,9 +72,9 @@ pub(crate) fn run(arguments: Run) -> Result<ExitCode, Failure> {
         progress: progress.transpose()?,
     };
     let outcome = connected(session, command, &mut listeners);
-    // On a terminal it is said as well: that is the command's user's.
+    // The caller also prints the failure, for the user of the command.
     if let (Err(failure), Some(progress)) = (&outcome, &mut listeners.progress) {
-        // The exit code says it too, to whoever does not read.
+        // A caller that does not read the file has the exit code.
         let _ = progress.failed(failure.clone().into_problem());
     }
     outcome
@@ -99,7 +100,7 @@ fn connected(
         })
         .await
     })?;
-    // Its moving line is not to stand below what is said from now on.
+    // Clears the spinner before anything else is printed.
     listeners.teller = None;
     let (session, guest) = outcome?;
     match guest {
@@ -113,7 +114,7 @@ fn connected(
     }
 }
 
-/// Where the session's progress goes: to people, and to the program that wants it.
+/// Receivers of the session's progress: the terminal, and the file of `--json-status`.
 struct Listeners {
     teller: Option<Teller>,
     progress: Option<ProgressWriter<BackgroundWriter>>,
@@ -127,17 +128,17 @@ impl Listeners {
         if let Some(progress) = &mut self.progress
             && let Err(error) = progress.status(status)
         {
-            tracing::debug!(%error, "progress is not read");
+            tracing::debug!(%error, "progress could not be written");
         }
     }
 }
 
-/// Whether there is such a program at all, as far as can be seen before a session is made for it.
+/// Whether the program exists, checked before a session is made for it.
 fn is_there(program: &OsStr) -> bool {
     if program.as_bytes().contains(&b'/') {
         return Path::new(program).exists();
     }
-    // Without PATH the system has folders of its own (execvp(3)).
+    // Without PATH the system searches its default folders (execvp(3)).
     std::env::var_os("PATH").is_none_or(|path| {
         let mut folders = std::env::split_paths(&path);
         folders.any(|folder| folder.join(program).exists())
@@ -148,8 +149,8 @@ fn not_there(program: &OsStr) -> Problem {
     let program = program.display();
     Problem::new(
         "command-not-found",
-        format!("there is no program `{program}` to run"),
-        "Check how it is written. What is a shell's to understand (an alias, `a && b`) runs as `slipway run -- sh -c '...'`.",
+        format!("the program `{program}` was not found"),
+        "Check the spelling. For shell syntax such as `a && b`, use `slipway run -- sh -c '...'`.",
     )
 }
 
@@ -186,14 +187,14 @@ async fn beside(
         Err(error) => Guest::NotStarted(error),
     };
     hosted.stop.cancel();
-    // The session's end is progress too.
+    // Progress is written until the session has ended.
     if let Some(progress) = &mut listeners.progress {
         let ended = hosted.changes.wait_for(|status| {
-            // The reader decides how long it reads.
+            // A reader that stopped reading does not delay the end.
             let _ = progress.status(status);
             status.state == State::Ended
         });
-        // The session is over as well when nobody publishes its status any more.
+        // An error means that the publisher is gone, so the session has ended as well.
         drop(ended.await);
     }
     guest
@@ -204,7 +205,7 @@ fn start(command: &[OsString]) -> io::Result<Child> {
     Command::new(program).args(arguments).spawn()
 }
 
-/// Waits for the command, passing on what it would not get by itself.
+/// Waits for the command, and forwards the signals that it does not get from the terminal.
 async fn attend(
     child: &mut Child,
     hosted: &mut Hosted,
@@ -228,7 +229,7 @@ async fn attend(
                 let status = hosted.changes.borrow_and_update().clone();
                 let over = changed.is_err() || matches!(status.state, State::Ending | State::Ended);
                 if over {
-                    output::note("slipway: the session ended while the command was running; the command is ended too");
+                    output::note("slipway: the session ended, so the command is ended too");
                     end(child).await;
                     return Guest::Outlived;
                 }
@@ -241,19 +242,19 @@ async fn attend(
 async fn end(child: &mut Child) {
     send(child, Signal::SIGTERM);
     if tokio::time::timeout(FAREWELL, child.wait()).await.is_err() {
-        // Nothing more can be done about one that cannot be killed.
+        // A command that cannot be killed is left.
         let _ = tokio::time::timeout(DEATH, child.kill()).await;
     }
 }
 
 fn send(child: &Child, signal: Signal) {
     if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
-        // Not waited for yet, so the number is still the command's; one that has ended needs no signal.
+        // The command was not waited for, so its process id is still its own. If it has ended, the error does not matter.
         let _ = kill(Pid::from_raw(pid), signal);
     }
 }
 
-/// The exit code that a shell would give.
+/// Returns the exit code that a shell would give.
 fn code(status: ExitStatus) -> u8 {
     match (status.code(), status.signal()) {
         (Some(code), _) => u8::try_from(code).unwrap_or(OURS),
@@ -271,7 +272,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exit_codes_are_a_shells() {
+    fn exit_codes_are_those_of_a_shell() {
         assert_eq!(code(ExitStatus::from_raw(3 << 8)), 3);
         assert_eq!(code(ExitStatus::from_raw(0)), 0);
         assert_eq!(code(ExitStatus::from_raw(9)), 137);

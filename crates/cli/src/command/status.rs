@@ -1,4 +1,4 @@
-//! `slipway status`: what is connected.
+//! `slipway status`: the running sessions.
 
 mod text;
 
@@ -14,12 +14,12 @@ use crate::{output, sessions};
 /// Arguments of `slipway status`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Status {
-    /// Its id, its profile, or the beginning of one; without it, every session
+    /// Id or profile of the session, or the beginning of one; without it, every session
     session: Option<String>,
-    /// As JSON: an array with an object for each session
+    /// Print JSON: an array with an object for each session
     #[arg(long)]
     json: bool,
-    /// Go on, with every change; with --json, an array on a line of its own each
+    /// Continue with every change, until Ctrl-C; with --json, one array per line
     #[arg(long)]
     watch: bool,
 }
@@ -63,12 +63,12 @@ async fn watch(arguments: &Status) -> Result<ExitCode, Failure> {
         let mut running: Vec<SessionStatus> = picture.sessions.into_values().collect();
         running.sort_by_key(SessionStatus::age_order);
         if let Some(wanted) = &arguments.session {
-            // One that ended meanwhile is shown by its absence.
+            // A session that has ended is no longer shown.
             running = sessions::pick(&running, Some(wanted))
                 .map(|session| vec![session.clone()])
                 .unwrap_or_default();
         }
-        // What changed may be another session than the one that is shown.
+        // The change may be of a session that is not shown.
         if last.as_ref() == Some(&running) {
             continue;
         }

@@ -1,21 +1,21 @@
-//! Background writer: an output whose reader cannot hold up the session.
+//! Background writer: an output whose reader cannot block the session.
 //!
 //! A session may run for days, and the program that started it may have stopped reading. A write to a full pipe would
-//! then stop the session's own thread, so another thread does it.
+//! then block the session's thread, so another thread writes.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::thread;
 use std::time::Duration;
 
-/// How many lines may wait for the reader before further ones are refused.
+/// Number of lines that may wait for the reader; further ones are refused.
 const QUEUE: usize = 64;
 
-/// How long the reader is given for the last lines when the program ends.
+/// How long the program waits at its end for the reader of the last lines.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
-/// Writes what it is given from a thread of its own. Refuses with [`io::ErrorKind::WouldBlock`] while too much waits, and
-/// with [`io::ErrorKind::BrokenPipe`] once the output has failed.
+/// A writer with its own thread. Refuses with [`io::ErrorKind::WouldBlock`] while its queue is full, and with
+/// [`io::ErrorKind::BrokenPipe`] once the output has failed.
 pub(crate) struct BackgroundWriter {
     /// Taken when the writer is dropped, so that the thread ends.
     lines: Option<SyncSender<Vec<u8>>>,
@@ -63,7 +63,7 @@ impl Drop for BackgroundWriter {
     fn drop(&mut self) {
         drop(self.lines.take());
         if let Err(RecvTimeoutError::Timeout) = self.ended.recv_timeout(FLUSH_LIMIT) {
-            tracing::debug!("the last progress was not read");
+            tracing::debug!("the last lines of progress were not read");
         }
     }
 }
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_is_there_when_it_is_dropped() {
+    fn written_lines_arrive_before_the_drop_ends() {
         let (mut reader, writer) = io::pipe().unwrap();
         let mut out = BackgroundWriter::new(writer);
         for line in ["one\n", "two\n"] {
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_does_not_read_holds_up_nobody() {
+    fn a_reader_that_does_not_read_blocks_no_writer() {
         let (_reader, writer) = io::pipe().unwrap();
         let mut out = BackgroundWriter::new(writer);
         let line = vec![b'x'; 64 * 1024];

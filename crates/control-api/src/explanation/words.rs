@@ -1,4 +1,4 @@
-//! Words of an explanation: cause, remedy, steps, and what a program could do. Names stand in backticks.
+//! Texts of an explanation: cause, remedy, steps and actions. Names stand in backticks.
 
 use std::net::IpAddr;
 
@@ -8,14 +8,14 @@ use super::{AddressFacts, Explanation, Found, NameFacts, NameOutcome, NameRule, 
 use crate::name::Answerer;
 
 impl Explanation {
-    /// Why it answers as it does, in a sentence or two.
+    /// The cause of the answer, in a sentence or two.
     pub fn cause(&self) -> String {
         let cause = match &self.found {
             Found::Name(facts) => facts.cause(&self.name, self.answered_by),
             Found::Address(facts) => facts.cause(&self.name, self.answered_by),
-            Found::NotAName => "It is not a name that DNS can hold.".to_owned(),
+            Found::NotAName => "This is not a valid DNS name.".to_owned(),
             Found::NotConnected => {
-                "The session is not connected, so only the laptop's own names answer.".to_owned()
+                "The session is not connected, so only the laptop's own names are answered.".to_owned()
             }
         };
         match self.difference() {
@@ -35,12 +35,12 @@ impl Explanation {
         }
     }
 
-    /// What would change it, if something would.
+    /// The remedy, if there is one.
     pub fn remedy(&self) -> Option<String> {
         match (self.difference(), &self.found) {
             (Difference::NotFound, _) => Some(not_found(&self.name, self.answered_by)),
             (Difference::Others(_), _) => Some(format!(
-                "See `{}`; then the line `hosts:` of /etc/nsswitch.conf, which names the sources.",
+                "Run `{}` to see its lines in the hosts file. The line `hosts:` of /etc/nsswitch.conf lists the other sources.",
                 in_hosts_file(&self.name)
             )),
             (Difference::None, Found::Name(facts)) => facts.remedy(self.answered_by),
@@ -54,7 +54,7 @@ impl Explanation {
         }
     }
 
-    /// What a program could do for the user.
+    /// The remedies that a program can offer as buttons.
     pub fn actions(&self) -> Vec<Action> {
         let also_proxy = |host: &str| {
             vec![Action::AddAlsoProxy {
@@ -97,7 +97,7 @@ impl Explanation {
         }
     }
 
-    /// What was looked at, in order, a line each.
+    /// The checks that were made, in order, with their results; a line each.
     pub fn steps(&self) -> Vec<String> {
         let mut steps = Vec::new();
         if let Found::Name(facts) = &self.found {
@@ -115,7 +115,7 @@ impl Explanation {
         steps
     }
 
-    /// How what programs get differs from what DNS says.
+    /// The difference between the addresses that programs get and the answer of DNS.
     fn difference(&self) -> Difference<'_> {
         match self.programs.as_deref() {
             None => Difference::None,
@@ -127,12 +127,12 @@ impl Explanation {
     }
 }
 
-/// How what programs get differs from what DNS says.
+/// The difference between the addresses that programs get and the answer of DNS.
 enum Difference<'a> {
     None,
-    /// They get nothing, and DNS has something.
+    /// Programs get no address, and DNS has some.
     NotFound,
-    /// They get these addresses, and DNS has none of them.
+    /// Programs get these addresses, and DNS has none of them.
     Others(&'a [IpAddr]),
 }
 
@@ -143,17 +143,19 @@ impl AddressFacts {
 
     fn cause(&self, address: &str, answered_by: Answerer) -> String {
         match &self.route {
-            _ if self.local => format!("{address} is this laptop itself, so it never goes to the cluster."),
+            _ if self.local => format!("{address} is an address of this laptop, so its traffic never goes to the cluster."),
             Some(route) if answered_by == Answerer::Cluster => format!(
-                "{address} goes to the cluster, by the route {} of {}.",
+                "Traffic to {address} goes to the cluster, by the route {} on {}.",
                 route.net, route.device
             ),
             Some(route) => format!(
-                "{address} does not go to the cluster: the laptop's route {} leads it to {}.",
+                "Traffic to {address} does not go to the cluster: the laptop's route {} sends it to {}.",
                 route.net, route.device
             ),
             None => {
-                format!("{address} does not go to the cluster, and the laptop has no route to it either.")
+                format!(
+                    "Traffic to {address} does not go to the cluster, and the laptop has no route to it either."
+                )
             }
         }
     }
@@ -164,21 +166,21 @@ impl NameFacts {
         let why = self.of_the_name(answered_by);
         match &self.search_domain {
             Some(domain) => format!(
-                "`{given}` is asked for as `{}`: the laptop's resolver puts its search domain `{domain}` behind it. {why}",
+                "`{given}` is asked for as `{}`: the laptop's resolver appends its search domain `{domain}`. {why}",
                 self.asked
             ),
             None => why,
         }
     }
 
-    /// The namespace of the service that was perhaps meant: it stands before `svc` (Kubernetes DNS specification).
+    /// The namespace of the similar service: the label before `svc` (Kubernetes DNS specification).
     fn near_namespace(&self) -> Option<&str> {
         let labels: Vec<&str> = self.near.as_deref()?.split('.').collect();
         let svc = labels.iter().position(|label| *label == "svc")?;
         labels.get(svc.checked_sub(1)?).copied()
     }
 
-    /// The name under which the cluster has it.
+    /// The full name in the cluster.
     fn in_cluster(&self) -> &str {
         self.cluster.as_ref().map_or(&self.asked, |said| &said.asked)
     }
@@ -188,13 +190,13 @@ impl NameFacts {
         match self.verdict {
             NameVerdict::Answered | NameVerdict::Never => None,
             NameVerdict::NoAddress if answered_by == Answerer::Cluster => Some(
-                "A headless service without ready pods looks like this: see `kubectl get endpointslices`."
+                "A headless service without ready pods has no address: check with `kubectl get endpointslices`."
                     .to_owned(),
             ),
             NameVerdict::NoAddress => None,
             NameVerdict::Nowhere => self.perhaps(),
             NameVerdict::OnlyInCluster => Some(format!(
-                "Send it through the cluster: connect with `--also-proxy {name}`, or add it to the profile's."
+                "To send it through the cluster, connect with `--also-proxy {name}`, or add the name to `also-proxy` in the profile."
             )),
             NameVerdict::HiddenByLaptop => self
                 .cluster
@@ -203,19 +205,19 @@ impl NameFacts {
                 .or(self.candidates.first())
                 .map(|full| in_full(full)),
             NameVerdict::ClusterSilent => {
-                Some("See `slipway status` for whether the session is reconnecting.".to_owned())
+                Some("`slipway status` shows whether the session is reconnecting.".to_owned())
             }
             NameVerdict::LaptopSilent => Some(match self.candidates.first() {
                 Some(full) => {
                     format!("Check the laptop's own network. To ask only the cluster, ask for `{full}`.")
                 }
-                None => "Check the laptop's own network; Slipway only passes these names on.".to_owned(),
+                None => "Check the laptop's own network: Slipway only forwards these names to its name servers.".to_owned(),
             }),
             NameVerdict::OtherSession => {
-                Some("Connect its profile, or check how the profile is written.".to_owned())
+                Some("Connect that profile, or check the spelling of the profile in the name.".to_owned())
             }
             NameVerdict::Withheld => Some(format!(
-                "If it is meant to be reached through the cluster, connect with `--also-proxy {}`, or add that to the profile.",
+                "To reach it through the cluster, connect with `--also-proxy {}`, or add the name to `also-proxy` in the profile.",
                 self.in_cluster()
             )),
         }
@@ -233,28 +235,28 @@ impl NameFacts {
             }
             NameVerdict::Nowhere => self.nowhere(),
             NameVerdict::OnlyInCluster => format!(
-                "`{name}` is known to the cluster's DNS but not to the laptop's name servers, whose name it is."
+                "The cluster's DNS knows `{name}`, but the laptop's name servers, which decide about this name, do not."
             ),
             NameVerdict::HiddenByLaptop => format!(
-                "The laptop's name servers know `{name}`{}, so it keeps that meaning.",
+                "The laptop's name servers know `{name}`{}, and their answer is used.",
                 in_brackets(self.laptop.as_ref()),
             ),
             NameVerdict::ClusterSilent => format!(
-                "The cluster's DNS {}, so nobody can say whether `{name}` exists.",
+                "The cluster's DNS {}, so it is not known whether `{name}` exists.",
                 silence(self.cluster.as_ref())
             ),
             NameVerdict::LaptopSilent => format!(
-                "The laptop's name servers {}, and `{name}` is theirs to answer.",
+                "The laptop's name servers {}, and only they can answer for `{name}`.",
                 silence(self.laptop.as_ref())
             ),
-            NameVerdict::OtherSession => format!("`{name}` names another session."),
+            NameVerdict::OtherSession => format!("`{name}` belongs to the profile of another session."),
             NameVerdict::Withheld => format!(
                 "The cluster has `{name}`{}, but programs do not get that address: {}.",
                 in_brackets(self.cluster.as_ref()),
                 self.withheld.as_deref().unwrap_or("it is not routed"),
             ),
             NameVerdict::Never if self.rule == NameRule::SpecialUse => {
-                format!("`{name}` ends in `invalid`, which is kept for names that never exist.")
+                format!("`{name}` ends in `invalid`, a domain that is reserved for names that never exist.")
             }
             NameVerdict::Never => format!("`{name}` cannot be a name in the cluster: it is too long."),
         }
@@ -288,12 +290,12 @@ impl NameFacts {
                     "`{name}` was not found in namespace `{namespace}`, nor by the laptop's name servers."
                 )
             }
-            NameRule::ClusterDomain => format!("`{name}` does not exist in the cluster, whose name it is."),
+            NameRule::ClusterDomain => format!("`{name}` does not exist in the cluster, and no other DNS server has names of this domain."),
             NameRule::User if self.laptop_has_it() => format!(
-                "This session sends `{name}` to the cluster, whose DNS does not know it. The laptop's name servers do."
+                "This session sends `{name}` to the cluster, and the cluster's DNS does not know it. The laptop's name servers do."
             ),
             NameRule::User => {
-                format!("This session sends `{name}` to the cluster, whose DNS does not know it.")
+                format!("This session sends `{name}` to the cluster, and the cluster's DNS does not know it.")
             }
             NameRule::Reverse {
                 address: Some(address),
@@ -303,12 +305,12 @@ impl NameFacts {
                 "`{name}` does not exist; without the search domain `{suffix}`, it was not found in the cluster either."
             ),
             NameRule::Reserved => format!(
-                "The laptop's name servers do not know `{name}`, and the cluster is not asked: a name that finds \
-                 proxies, or that the laptop uses itself, is never the cluster's."
+                "The laptop's name servers do not know `{name}`, and the cluster is not asked: names by which programs find \
+                 proxies, and names that the laptop uses itself, never belong to the cluster."
             ),
             NameRule::DoubtfulDomain => format!(
-                "The laptop's name servers do not know `{name}`, and the cluster is not asked: the domain that it \
-                 calls its own may be somebody else's."
+                "The laptop's name servers do not know `{name}`, and the cluster is not asked: the domain that the \
+                 cluster claims may belong to someone else."
             ),
             NameRule::Own
             | NameRule::OtherProfile
@@ -325,10 +327,10 @@ impl NameFacts {
         self.laptop.as_ref().is_some_and(|said| said.outcome.exists())
     }
 
-    /// What was perhaps meant by a name that is nowhere, or where to look for it.
+    /// The remedy for a name that does not exist: a similar name, or where to look.
     fn perhaps(&self) -> Option<String> {
         if let Some(near) = &self.near {
-            return Some(format!("Perhaps `{near}` was meant."));
+            return Some(format!("Did you mean `{near}`?"));
         }
         match &self.rule {
             NameRule::User if self.laptop_has_it() => {
@@ -336,23 +338,23 @@ impl NameFacts {
             }
             NameRule::Reverse { .. } => None,
             NameRule::Short | NameRule::Profile | NameRule::LaptopSearch { .. } => Some(
-                "`slipway list services` shows what is there; a name in another namespace is written \
+                "`slipway list services` shows the services; write a name in another namespace as \
                  `NAME.NAMESPACE`."
                     .to_owned(),
             ),
             NameRule::InNamespace { namespace } => Some(format!(
-                "`slipway list services --namespace {namespace}` shows what is there."
+                "`slipway list services --namespace {namespace}` shows the services there."
             )),
             NameRule::Reserved => self.asked.split('.').next().map(|service| {
                 format!("To ask only the cluster, ask for `{service}.{}.svc`.", self.namespace)
             }),
             NameRule::DoubtfulDomain => Some(
-                "If the domain is the cluster's, say so: connect with `--cluster-domain`, or set `cluster-domain` in \
+                "If the domain is the cluster's, connect with `--cluster-domain`, or set `cluster-domain` in \
                  the profile's `[dns]`."
                     .to_owned(),
             ),
             NameRule::ClusterDomain => Some(
-                "Check service and namespace, in this order: `slipway list namespaces`, `slipway list services`."
+                "Check the namespace with `slipway list namespaces`, then the service with `slipway list services`."
                     .to_owned(),
             ),
             NameRule::User
@@ -361,14 +363,14 @@ impl NameFacts {
             | NameRule::Perhaps
             | NameRule::SpecialUse
             | NameRule::NotAHost
-            | NameRule::Public => Some("Check how it is written.".to_owned()),
+            | NameRule::Public => Some("Check the spelling.".to_owned()),
         }
     }
 }
 
-/// How to write a name so that only the cluster is asked.
+/// The remedy that gives the full name, for which only the cluster is asked.
 fn in_full(full: &str) -> String {
-    format!("To reach the one in the cluster, ask for `{full}`.")
+    format!("To reach the service in the cluster, use the name `{full}`.")
 }
 
 fn in_brackets(said: Option<&Said>) -> String {
@@ -382,7 +384,7 @@ fn in_brackets(said: Option<&Said>) -> String {
 fn silence(said: Option<&Said>) -> &'static str {
     match said.map(|said| said.outcome) {
         Some(NameOutcome::TimedOut) => "did not answer in time",
-        None => "are out of reach",
+        None => "cannot be reached",
         Some(
             NameOutcome::Found
             | NameOutcome::NoData
@@ -410,27 +412,27 @@ fn list(addresses: &[IpAddr]) -> String {
     list.join(", ")
 }
 
-/// Whether a resolver that knows only the domains it was given asks nobody for this name of the cluster.
+/// Whether systemd-resolved, which forwards only names below its domains, does not forward this name.
 fn needs_full_name(name: &str, answered_by: Answerer) -> bool {
     let dots = name.trim_end_matches('.').matches('.').count();
     answered_by == Answerer::Cluster && dots > 0 && !name.contains(".svc")
 }
 
-/// The command that shows a name's lines in the hosts file. The name is one that DNS can hold, and is quoted all the same.
+/// The command that shows a name's lines in the hosts file. Quotes are removed, although a valid DNS name has none.
 fn in_hosts_file(name: &str) -> String {
     format!("grep -wFe '{}' /etc/hosts", name.replace('\'', ""))
 }
 
-/// What helps where DNS has a name and programs do not.
+/// The remedy where DNS has a name and programs do not find it.
 fn not_found(name: &str, answered_by: Answerer) -> String {
     if needs_full_name(name, answered_by) {
         return format!(
-            "Where systemd-resolved finds names, it asks nobody about one with dots that ends in none of its domains: write \
-             it up to `svc`, as in `{}.NAMESPACE.svc`.",
+            "If systemd-resolved answers this laptop's programs, it does not forward a name with dots outside its domains: \
+             write the name up to `svc`, as in `{}.NAMESPACE.svc`.",
             name.split('.').next().unwrap_or(name)
         );
     }
-    "`slipway doctor` shows how the laptop's names are found.".to_owned()
+    "`slipway doctor` shows how programs on this laptop find names.".to_owned()
 }
 
 #[cfg(test)]
@@ -474,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_that_get_what_dns_says_need_no_word() {
+    fn programs_that_get_the_dns_answer_are_not_mentioned() {
         let text = compared(&["10.96.0.7"], &["10.96.0.7", "fd00::7"]);
         let expected = "`db` is `db.shop.svc.cluster.local` in the cluster.\n\n\
                         The cluster: `db.shop.svc.cluster.local` found (2 ms)\nPrograms get 10.96.0.7";
@@ -482,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_that_get_something_else_are_the_news() {
+    fn other_addresses_for_programs_are_reported() {
         let text = compared(&["127.0.0.1"], &["10.96.0.7"]);
         let news =
             "But programs get 127.0.0.1, not 10.96.0.7: another source on this laptop answers them first.";
@@ -491,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_that_get_nothing_are_the_news() {
+    fn no_address_for_programs_is_reported() {
         let text = compared(&[], &["10.96.0.7"]);
         assert!(text.contains("But programs do not find `db`."), "{text}");
         assert!(text.contains("Programs: not found"), "{text}");

@@ -1,4 +1,4 @@
-//! Fixture of the tests: sessions in a folder of their own.
+//! Fixture of the tests: sessions in a temporary folder.
 
 use std::sync::Arc;
 

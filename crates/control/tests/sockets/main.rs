@@ -1,4 +1,4 @@
-//! Sessions and clients over real sockets in a folder of their own.
+//! Sessions and clients over real sockets in a temporary folder.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use crate::fixture::{Fixture, Scripted, explain};
 
-/// Far above what any step takes; reached only when a promise is broken.
+/// Limit of each step, far longer than any step takes.
 const LIMIT: Duration = Duration::from_secs(20);
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn a_session_that_reconnects_stays_the_oldest() {
 }
 
 #[tokio::test]
-async fn the_socket_is_for_its_user_alone() {
+async fn only_the_user_may_use_the_socket() {
     let fixture = Fixture::new();
     let session = fixture.session("shop");
     let mode = fs::metadata(fixture.folder.socket(&session.id))
@@ -69,7 +69,7 @@ async fn the_socket_is_for_its_user_alone() {
 
 #[tokio::test]
 #[ignore = "needs root"]
-async fn another_user_is_turned_away_even_where_every_mode_is_open() {
+async fn another_user_is_refused_although_the_mode_is_open() {
     let fixture = Fixture::new();
     let session = fixture.session("shop");
     let socket = fixture.folder.socket(&session.id);
@@ -78,7 +78,7 @@ async fn another_user_is_turned_away_even_where_every_mode_is_open() {
     }
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
     let greeting = |uid| greeting_as(uid, &socket);
-    // The same client, as this user, is greeted: it is the user that is refused.
+    // The same client is greeted as this user, so the refusal is about the user.
     assert!(greeting(0).await.contains("slipway_control"));
     assert_eq!(greeting(65_534).await, "connected\n");
 }
@@ -94,7 +94,7 @@ async fn a_session_that_is_dropped_leaves_no_socket() {
 }
 
 #[tokio::test]
-async fn the_socket_of_a_killed_session_is_removed_by_who_finds_it() {
+async fn a_client_removes_the_socket_of_a_killed_session() {
     let fixture = Fixture::new();
     let stale = fixture.folder.path().join("shop-dead00.sock");
     drop(UnixListener::bind(&stale).unwrap());
@@ -104,7 +104,7 @@ async fn the_socket_of_a_killed_session_is_removed_by_who_finds_it() {
 }
 
 #[tokio::test]
-async fn a_session_that_hangs_hides_no_other_and_costs_a_second() {
+async fn a_hanging_session_hides_no_other_and_takes_a_second() {
     let fixture = Fixture::new();
     let session = fixture.session("shop");
     let _hanging = UnixListener::bind(fixture.folder.path().join("hangs-000000.sock")).unwrap();
@@ -144,7 +144,7 @@ async fn a_name_is_explained_by_the_session() {
     let mut client = fixture.client(&session).await;
     let explanation = client.explain("orders").await.unwrap();
     assert_eq!(explanation, explain("orders"));
-    // The connection is still good for the next question.
+    // The connection still works for the next question.
     assert_eq!(client.status().await.unwrap().id, session.id);
 }
 
@@ -185,7 +185,7 @@ async fn logs_are_kept_and_can_be_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unknown_command_is_answered_and_the_connection_goes_on() {
+async fn an_unknown_command_does_not_end_the_connection() {
     let fixture = Fixture::new();
     let session = fixture.session("shop");
     let replies = tokio::task::block_in_place(|| {
@@ -199,13 +199,13 @@ async fn an_unknown_command_is_answered_and_the_connection_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_endless_line_is_refused_and_the_session_lives_on() {
+async fn an_endless_line_is_refused_and_the_session_goes_on() {
     let fixture = Fixture::new();
     let session = fixture.session("shop");
     let reply = tokio::task::block_in_place(|| {
         let mut raw = RawClient::connect(&fixture.folder, &session.id);
         raw.read();
-        // The session may hang up before all of it is written.
+        // The session may close the connection before the whole line is written.
         let _ = raw
             .write
             .write_all(&vec![b'x'; slipway_control::MAX_LINE_BYTES + 2]);
@@ -219,7 +219,7 @@ async fn an_endless_line_is_refused_and_the_session_lives_on() {
 }
 
 #[tokio::test]
-async fn a_session_of_another_version_is_named_as_such() {
+async fn a_session_of_another_version_is_an_error() {
     let fixture = Fixture::new();
     let id: SessionId = "future-000000".parse().unwrap();
     let listener = UnixListener::bind(fixture.folder.socket(&id)).unwrap();
@@ -275,7 +275,7 @@ impl RawClient {
     }
 }
 
-/// What a process of user `uid` reads from the socket, after "connected".
+/// Returns what a process of user `uid` reads from the socket, after "connected".
 async fn greeting_as(uid: u32, socket: &std::path::Path) -> String {
     const CLIENT: &str = r#"
         use Socket; $| = 1; alarm 20;

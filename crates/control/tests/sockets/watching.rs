@@ -1,4 +1,4 @@
-//! What watchers hear of sessions, and when.
+//! Events that watchers get from sessions.
 
 use std::fs;
 
@@ -9,14 +9,14 @@ use tokio::time::timeout;
 use crate::LIMIT;
 use crate::fixture::{Fixture, name_event};
 
-/// What one who shows all there is subscribes to.
+/// Subscription to all names and figures.
 const EVERYTHING: Subscription = Subscription {
     names: WatchedNames::All,
     figures: true,
 };
 
 #[tokio::test]
-async fn a_watch_brings_the_present_state_and_every_change_and_name() {
+async fn a_watch_gets_the_state_every_change_and_every_name() {
     let fixture = Fixture::new();
     let session = fixture.session("shop");
     let mut watch = fixture.client(&session).await.watch(EVERYTHING).await.unwrap();
@@ -40,7 +40,7 @@ async fn a_watch_brings_the_present_state_and_every_change_and_name() {
 }
 
 #[tokio::test]
-async fn a_watch_is_woken_by_what_it_subscribed_to() {
+async fn a_watch_is_woken_only_by_what_it_subscribed_to() {
     let fixture = Fixture::new();
     let session = fixture.session("shop");
     let publisher = &session.publisher;
@@ -71,14 +71,14 @@ async fn a_watch_is_woken_by_what_it_subscribed_to() {
     let event = timeout(LIMIT, failed.next()).await.unwrap().unwrap();
     assert_eq!(event, Some(WatchEvent::Name(Box::new(nowhere))));
 
-    // The next that the plain watch hears of is the change of state: neither figures nor names woke it.
+    // The next event of the plain watch is the change of state: neither figures nor names woke it.
     publisher.enter(State::Connected);
     let status = next_status(&mut plain).await;
     assert_eq!((status.state, status.health), (State::Connected, None));
 }
 
 #[tokio::test]
-async fn a_change_of_state_sets_its_time_and_no_change_wakes_nobody() {
+async fn only_a_change_of_state_sets_its_time() {
     let fixture = Fixture::new();
     let session = fixture.session("shop");
     let mut watch = fixture.client(&session).await.watch(EVERYTHING).await.unwrap();
@@ -92,7 +92,7 @@ async fn a_change_of_state_sets_its_time_and_no_change_wakes_nobody() {
 }
 
 #[tokio::test]
-async fn the_watcher_sees_sessions_come_change_and_go() {
+async fn the_watcher_sees_sessions_start_change_and_end() {
     let fixture = Fixture::new();
     let old = fixture.session("old");
     let mut watcher = Watcher::start(fixture.folder.clone(), EVERYTHING).unwrap();
@@ -126,7 +126,7 @@ async fn the_watcher_sees_sessions_come_change_and_go() {
 }
 
 #[tokio::test]
-async fn the_first_picture_of_an_empty_folder_is_empty() {
+async fn the_first_snapshot_of_an_empty_folder_is_empty() {
     let fixture = Fixture::new();
     let mut watcher = Watcher::start(fixture.folder.clone(), EVERYTHING).unwrap();
     assert_eq!(next_snapshot(&mut watcher).await, Snapshot::default());

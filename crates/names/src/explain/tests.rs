@@ -135,17 +135,17 @@ async fn every_cause_has_its_own_text() {
     insta::assert_snapshot!(in_words(world(), &names).await, @r"
     Cluster Answered: `web` is `web.shop.svc.cluster.local` in the cluster.
     Laptop Answered: `www.example.org` is a name of the laptop's name servers.
-    Nobody Nowhere: `nosuch` was not found in namespace `shop`, nor by the laptop's name servers. `slipway list services` shows what is there; a name in another namespace is written `NAME.NAMESPACE`.
-    Nobody Nowhere: `nosuch.dev` was not found in namespace `dev`, nor by the laptop's name servers. `slipway list services --namespace dev` shows what is there.
-    Nobody Nowhere: `nosuch.dev.svc` does not exist in the cluster, whose name it is. Check service and namespace, in this order: `slipway list namespaces`, `slipway list services`.
-    Nobody Nowhere: Neither the laptop's name servers nor the cluster's DNS know `no.such.example`. Check how it is written.
-    Laptop OnlyInCluster: `db.corp.example` is known to the cluster's DNS but not to the laptop's name servers, whose name it is. Send it through the cluster: connect with `--also-proxy db.corp.example`, or add it to the profile's.
-    Laptop HiddenByLaptop: The laptop's name servers know `shopify.dev` (192.0.2.1), so it keeps that meaning. To reach the one in the cluster, ask for `shopify.dev.svc.cluster.local`.
-    Cluster NoAddress: `headless` exists in the cluster but has no address. A headless service without ready pods looks like this: see `kubectl get endpointslices`.
-    Nobody ClusterSilent: The cluster's DNS did not answer in time, so nobody can say whether `stuck` exists. See `slipway status` for whether the session is reconnecting.
-    Nobody Nowhere: This session sends `host.partner.example` to the cluster, whose DNS does not know it. The laptop's name servers do. Remove it from `--also-proxy` or from the profile.
-    Nobody OtherSession: `web.prod.slipway.internal` names another session. Connect its profile, or check how the profile is written.
-    Us Never: `example.invalid` ends in `invalid`, which is kept for names that never exist.
+    Nobody Nowhere: `nosuch` was not found in namespace `shop`, nor by the laptop's name servers. `slipway list services` shows the services; write a name in another namespace as `NAME.NAMESPACE`.
+    Nobody Nowhere: `nosuch.dev` was not found in namespace `dev`, nor by the laptop's name servers. `slipway list services --namespace dev` shows the services there.
+    Nobody Nowhere: `nosuch.dev.svc` does not exist in the cluster, and no other DNS server has names of this domain. Check the namespace with `slipway list namespaces`, then the service with `slipway list services`.
+    Nobody Nowhere: Neither the laptop's name servers nor the cluster's DNS know `no.such.example`. Check the spelling.
+    Laptop OnlyInCluster: The cluster's DNS knows `db.corp.example`, but the laptop's name servers, which decide about this name, do not. To send it through the cluster, connect with `--also-proxy db.corp.example`, or add the name to `also-proxy` in the profile.
+    Laptop HiddenByLaptop: The laptop's name servers know `shopify.dev` (192.0.2.1), and their answer is used. To reach the service in the cluster, use the name `shopify.dev.svc.cluster.local`.
+    Cluster NoAddress: `headless` exists in the cluster but has no address. A headless service without ready pods has no address: check with `kubectl get endpointslices`.
+    Nobody ClusterSilent: The cluster's DNS did not answer in time, so it is not known whether `stuck` exists. `slipway status` shows whether the session is reconnecting.
+    Nobody Nowhere: This session sends `host.partner.example` to the cluster, and the cluster's DNS does not know it. The laptop's name servers do. Remove it from `--also-proxy` or from the profile.
+    Nobody OtherSession: `web.prod.slipway.internal` belongs to the profile of another session. Connect that profile, or check the spelling of the profile in the name.
+    Us Never: `example.invalid` ends in `invalid`, a domain that is reserved for names that never exist.
     Us Answered: `check.slipway.internal` is Slipway's own name.
     ");
 }
@@ -154,8 +154,8 @@ async fn every_cause_has_its_own_text() {
 async fn a_searched_name_is_explained_as_programs_get_it() {
     let names = ["db", "printer", "db.shop"];
     insta::assert_snapshot!(in_words(world(), &names).await, @r"
-    Laptop HiddenByLaptop: `db` is asked for as `db.corp.internal`: the laptop's resolver puts its search domain `corp.internal` behind it. The laptop's name servers know `db.corp.internal` (192.0.2.1), so it keeps that meaning. To reach the one in the cluster, ask for `db.shop.svc.cluster.local`.
-    Laptop Answered: `printer` is asked for as `printer.corp.internal`: the laptop's resolver puts its search domain `corp.internal` behind it. `printer.corp.internal` is a name of the laptop's name servers.
+    Laptop HiddenByLaptop: `db` is asked for as `db.corp.internal`: the laptop's resolver appends its search domain `corp.internal`. The laptop's name servers know `db.corp.internal` (192.0.2.1), and their answer is used. To reach the service in the cluster, use the name `db.shop.svc.cluster.local`.
+    Laptop Answered: `printer` is asked for as `printer.corp.internal`: the laptop's resolver appends its search domain `corp.internal`. `printer.corp.internal` is a name of the laptop's name servers.
     Cluster Answered: `db.shop` is `db.shop.svc.cluster.local` in the cluster.
     ");
 }
@@ -166,17 +166,17 @@ async fn a_laptop_without_network_is_named_as_the_cause() {
         laptop_is_gone: true,
         ..world()
     };
-    insta::assert_snapshot!(in_words(world, &["www.example.org"]).await, @"Nobody LaptopSilent: The laptop's name servers could not answer, and `www.example.org` is theirs to answer. Check the laptop's own network; Slipway only passes these names on.");
+    insta::assert_snapshot!(in_words(world, &["www.example.org"]).await, @"Nobody LaptopSilent: The laptop's name servers could not answer, and only they can answer for `www.example.org`. Check the laptop's own network: Slipway only forwards these names to its name servers.");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_service_in_another_namespace_is_suggested() {
     let names = ["orders", "orders.shop", "orders.nosuch", "orders.shop.svc"];
     insta::assert_snapshot!(in_words(world(), &names).await, @r"
-    Nobody Nowhere: `orders` was not found in namespace `shop`, nor by the laptop's name servers. Perhaps `orders.dev.svc.cluster.local` was meant.
-    Nobody Nowhere: `orders.shop` was not found in namespace `shop`, nor by the laptop's name servers. Perhaps `orders.dev.svc.cluster.local` was meant.
-    Nobody Nowhere: Neither the laptop's name servers nor the cluster's DNS know `orders.nosuch`. Perhaps `orders.dev.svc.cluster.local` was meant.
-    Nobody Nowhere: `orders.shop.svc` does not exist in the cluster, whose name it is. Perhaps `orders.dev.svc.cluster.local` was meant.
+    Nobody Nowhere: `orders` was not found in namespace `shop`, nor by the laptop's name servers. Did you mean `orders.dev.svc.cluster.local`?
+    Nobody Nowhere: `orders.shop` was not found in namespace `shop`, nor by the laptop's name servers. Did you mean `orders.dev.svc.cluster.local`?
+    Nobody Nowhere: Neither the laptop's name servers nor the cluster's DNS know `orders.nosuch`. Did you mean `orders.dev.svc.cluster.local`?
+    Nobody Nowhere: `orders.shop.svc` does not exist in the cluster, and no other DNS server has names of this domain. Did you mean `orders.dev.svc.cluster.local`?
     ");
     let said = explain(world(), "web").await;
     assert_eq!(said.near, None, "`web` exists, so no other name is suggested");

@@ -1,4 +1,4 @@
-//! The end of a bed, however much of it there is.
+//! Removal of a bed, also of an incomplete one.
 
 use std::fs;
 
@@ -10,8 +10,7 @@ use crate::cache::Cache;
 use crate::processes::{self, Belonging};
 use crate::{machine, namespace, node};
 
-/// Ends and removes everything of a bed, found by the names it uses rather than by records, which a crash leaves
-/// incomplete.
+/// Ends and removes everything of a bed. It is found by its names, because a crash leaves records incomplete.
 pub(super) fn clear(cache: &Cache, name: &BedName) -> Result<()> {
     let folder = folder(cache, name);
     let names = namespace::all(&name.prefix())?;

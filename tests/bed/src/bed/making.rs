@@ -1,4 +1,4 @@
-//! How a bed is made: its programs and layers, the node with its cluster or the way to another, then the laptops.
+//! Creation of a bed: programs and layers, the node with its cluster or with a relay to another, then the laptops.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -19,11 +19,11 @@ use crate::programs::{self, Programs};
 use crate::report::{self, Report};
 use crate::{Addresses, images, network, resolved};
 
-/// Makes one bed.
+/// Creation of one bed.
 pub(super) struct Maker {
     pub(super) cache: Cache,
     pub(super) name: BedName,
-    /// Of the cluster's names.
+    /// Domain of the cluster's names.
     pub(super) domain: String,
     pub(super) addresses: Addresses,
 }
@@ -63,7 +63,7 @@ impl Maker {
         Ok(bed)
     }
 
-    /// A cluster of the bed's own.
+    /// Creates the bed's own cluster.
     fn cluster(
         &self,
         programs: &Programs,
@@ -95,7 +95,7 @@ impl Maker {
         Ok(node)
     }
 
-    /// A node that is nothing but the way to a cluster that there is already.
+    /// Creates a node that is only a relay to an existing cluster.
     fn before(
         &self,
         existing: &Existing,
@@ -137,7 +137,7 @@ impl Maker {
         Ok(Node::new(machine, files, programs))
     }
 
-    /// What an existing cluster cannot fetch, because it is made here.
+    /// Returns the note about images that an existing cluster cannot pull, because they are built here.
     fn images_needed(&self, programs: &Programs) -> String {
         let archives = packages::BUSYBOX
             .unpack(&self.cache, &mut report::Silent)
@@ -218,7 +218,7 @@ impl Maker {
     }
 }
 
-/// The checkout, which laptops see where it is, with what is built in it.
+/// Returns the checkout, which laptops see at the same path, with its built programs.
 fn workspace() -> Result<PathBuf> {
     programs::sources()
         .ancestors()

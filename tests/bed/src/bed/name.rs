@@ -1,4 +1,4 @@
-//! What a bed is called, and what is called after it.
+//! Name of a bed, and names that are derived from it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-/// What a bed is called: part of the names of its namespaces and control groups.
+/// Name of a bed, part of the names of its namespaces and control groups.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BedName(String);
@@ -54,33 +54,33 @@ impl fmt::Display for BedName {
 }
 
 impl BedName {
-    /// The bed that tests are to use: the one that `SLIPWAY_BED` names, else the default one.
+    /// Returns the name of the bed for tests: `SLIPWAY_BED`, else the default.
     ///
     /// # Errors
-    /// If it names none.
+    /// If `SLIPWAY_BED` is not a valid name.
     pub fn of_tests() -> Result<Self> {
-        std::env::var("SLIPWAY_BED").map_or_else(|_unset| Ok(Self::default()), |name| name.parse())
+        std::env::var("SLIPWAY_BED").map_or_else(|_| Ok(Self::default()), |name| name.parse())
     }
 
-    /// A bed beside this one, for a test that needs one unlike it.
+    /// Returns the name of another bed beside this one, for a test that needs a different bed.
     ///
     /// # Errors
-    /// If both together are no name.
+    /// If the combined name is not valid.
     pub fn beside(&self, what: &str) -> Result<Self> {
         format!("{self}{what}").parse()
     }
 
-    /// As it is written.
+    /// The name as text.
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What its namespaces' names begin with. No other bed's do: names have no hyphen.
+    /// Prefix of the names of its namespaces. It is unique, because names have no hyphen.
     pub(super) fn prefix(&self) -> String {
         format!("slw-{self}-")
     }
 
-    /// The control group of what runs in it.
+    /// Control group of its processes.
     pub(super) fn cgroup(&self) -> String {
         format!("slw-{self}")
     }
@@ -91,11 +91,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_would_not_fit_or_would_be_taken_for_another_is_refused() {
+    fn a_long_or_ambiguous_name_is_refused() {
         for name in ["", "Default", "a-b", "a/b", "..", "sixteen0sixteen00"] {
             assert!(name.parse::<BedName>().is_err(), "{name}");
         }
-        // No prefix of one bed is the beginning of another's.
+        // No bed's prefix begins with that of another bed.
         let (one, other): (BedName, BedName) = ("a".parse().unwrap(), "ab".parse().unwrap());
         assert!(!other.prefix().starts_with(&one.prefix()));
     }

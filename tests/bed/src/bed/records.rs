@@ -1,4 +1,4 @@
-//! What is written down of a bed, in a folder of its own: that it is there, and which index it has.
+//! Records of a bed, in its folder: its state and its index.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
@@ -26,12 +26,12 @@ impl Bed {
     }
 }
 
-/// Where everything of a bed lies.
+/// Folder of a bed.
 pub(super) fn folder(cache: &Cache, name: &BedName) -> PathBuf {
     cache.beds().join(name.as_str())
 }
 
-/// One `up` or `down` at a time; the lock lies outside the folder that `down` removes.
+/// Locks a bed for one `up` or `down` at a time. The lock is outside the folder that `down` removes.
 pub(super) fn lock(cache: &Cache, name: &BedName) -> Result<File> {
     fs::create_dir_all(cache.beds())?;
     fs::set_permissions(cache.beds(), Permissions::from_mode(0o700))?;
@@ -40,11 +40,10 @@ pub(super) fn lock(cache: &Cache, name: &BedName) -> Result<File> {
     Ok(file)
 }
 
-/// Where a bed's index is written down, from before anything is made with it.
+/// File of a bed's index, written before the index is used.
 const INDEX: &str = "index";
 
-/// Takes the lowest index that no other bed has. 0 is kept for the default bed, whose addresses are then always the
-/// same.
+/// Takes the lowest index that no other bed has. 0 is reserved for the default bed, so that its addresses never change.
 pub(super) fn take_index(cache: &Cache, name: &BedName) -> Result<u8> {
     let guard = File::create(cache.beds().join(".index.lock"))?;
     guard.lock().context("wait for another up")?;

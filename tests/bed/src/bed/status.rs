@@ -1,4 +1,4 @@
-//! What a bed consists of at this moment.
+//! Status of a bed.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use super::{Bed, BedName};
 use crate::cache::Cache;
 use crate::{Addresses, namespace};
 
-/// What `status` tells.
+/// Status of a bed at one moment.
 #[derive(Debug, Clone, Serialize)]
 pub struct Status {
     /// The bed's name.
@@ -18,7 +18,7 @@ pub struct Status {
     pub up: bool,
     /// `https://...`, for its laptops only.
     pub api_server: Option<String>,
-    /// Its namespaces, whether or not what made them still runs.
+    /// Its namespaces, also without a running process.
     pub namespaces: Vec<String>,
     /// Its processes.
     pub parts: Vec<Part>,
@@ -29,18 +29,18 @@ pub struct Status {
 pub struct Part {
     /// The machine that it is part of.
     pub machine: String,
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// Its number on the host.
+    /// Its process id on the host.
     pub pid: i32,
     /// Whether it still runs.
     pub running: bool,
-    /// Where its output goes.
+    /// Its log file.
     pub log: PathBuf,
 }
 
 impl Bed {
-    /// What there is of the bed called `name`.
+    /// Returns the status of the bed `name`.
     pub fn status(name: &BedName) -> Result<Status> {
         let bed = Self::load(&Cache::of_user()?, name).ok();
         Ok(Status {

@@ -1,4 +1,4 @@
-//! The control group of a bed, in which the kubelet of its node keeps the pods.
+//! Control group of a bed, in which the kubelet of its node keeps the pods.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::processes;
 
-/// Where the kernel shows control groups, of both versions.
+/// Mount point of control groups, of both versions.
 const CGROUPS: &str = "/sys/fs/cgroup";
 
-/// The folders that are roots of a hierarchy: one for each controller in version 1, the only one in version 2.
+/// Returns the roots of all hierarchies: one for each controller in version 1, one in version 2.
 fn hierarchies() -> Result<Vec<PathBuf>> {
     let root = Path::new(CGROUPS);
     if root.join("cgroup.procs").exists() {
@@ -28,12 +28,12 @@ fn hierarchies() -> Result<Vec<PathBuf>> {
     Ok(roots)
 }
 
-/// Makes the kubelet's root group everywhere.
+/// Creates the kubelet's root group in every hierarchy.
 pub(super) fn make_cgroup(name: &str) -> Result<()> {
     for root in hierarchies()? {
         let group = root.join(name);
         fs::create_dir_all(&group)?;
-        // Version 1 starts them empty, and lets no process into such a group.
+        // Version 1 leaves these empty, and allows no process in such a group.
         for file in ["cpuset.cpus", "cpuset.mems"] {
             if root.join(file).exists() {
                 fs::write(group.join(file), fs::read(root.join(file))?)
@@ -44,7 +44,7 @@ pub(super) fn make_cgroup(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Removes a group and those below, everywhere. Their processes have been killed.
+/// Removes a group and those below in every hierarchy. Their processes have been killed.
 pub(crate) fn remove_cgroup(name: &str) -> Result<()> {
     for root in hierarchies()? {
         let group = root.join(name);

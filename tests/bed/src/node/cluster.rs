@@ -1,4 +1,4 @@
-//! The cluster's own processes: the control plane, the container runtime, and what runs on every node.
+//! Processes of the cluster: the control plane, the container runtime, and those of every node.
 
 use std::path::{Path, PathBuf};
 
@@ -9,13 +9,13 @@ use super::{CONTAINERD, NAME, Node, READY_LIMIT};
 use crate::machine::Runner;
 use crate::{Addresses, processes};
 
-/// The API server's name as a part.
+/// Name of the API server's process.
 const API_SERVER: &str = "kube-apiserver";
 
 const ETCD: &str = "http://127.0.0.1:2379";
 
 impl Node {
-    /// Starts what the control plane needs, and the container runtime, each as far as it waits for no other.
+    /// Starts the control plane up to the API server, and the container runtime, without waiting.
     pub(crate) fn start_control_plane(&mut self, addresses: Addresses) -> Result<()> {
         let files = self.files();
         self.start_kube(
@@ -25,7 +25,7 @@ impl Node {
                 ("listen-client-urls", ETCD.to_owned()),
                 ("advertise-client-urls", ETCD.to_owned()),
                 ("listen-peer-urls", "http://127.0.0.1:2380".to_owned()),
-                // Thrown away on the machine's next start anyhow.
+                // The data need not survive a restart of the machine.
                 ("unsafe-no-fsync", "true".to_owned()),
             ],
         )?;
@@ -51,7 +51,7 @@ impl Node {
                 ("service-account-key-file", files.pki("tokens.pub")),
                 ("service-account-signing-key-file", files.pki("tokens.key")),
                 ("authorization-mode", "Node,RBAC".to_owned()),
-                // So that a namespace can say on which nodes its pods may run: on none, for a test.
+                // A test can then let the pods of a namespace run on no node.
                 ("enable-admission-plugins", "PodNodeSelector".to_owned()),
                 ("allow-privileged", "true".to_owned()),
             ],
@@ -60,7 +60,7 @@ impl Node {
         self.start("containerd", "containerd", &["--config", &config])
     }
 
-    /// Loads images; the container runtime has been started.
+    /// Loads images into the running container runtime.
     pub(crate) fn load_images(&self, archives: &[PathBuf]) -> Result<()> {
         let ctr = |arguments: &[&str]| {
             let all = ["--address", CONTAINERD, "--namespace", "k8s.io"]
@@ -120,7 +120,7 @@ impl Node {
                 ("hostname-override", NAME.to_owned()),
                 ("proxy-mode", "nftables".to_owned()),
                 ("cluster-cidr", pods),
-                // Not ours to write: they are the machine's.
+                // 0 leaves these settings of the machine unchanged.
                 ("conntrack-max-per-core", "0".to_owned()),
                 ("conntrack-tcp-timeout-established", "0".to_owned()),
                 ("conntrack-tcp-timeout-close-wait", "0".to_owned()),
@@ -134,7 +134,7 @@ impl Node {
         })
     }
 
-    /// Kills the API server and waits until the one that takes its place, with the same arguments, is ready.
+    /// Kills the API server, and waits until its successor with the same arguments is ready.
     pub(crate) fn restart_api_server(&self) -> Result<()> {
         let killed = self.daemon(API_SERVER)?.process.innermost(API_SERVER)?;
         killed.kill()?;
@@ -148,9 +148,9 @@ impl Node {
         self.start(name, &kube, &kube_arguments(name, flags))
     }
 
-    /// Starts a part that may be killed: it is started again then, as a kubelet does with the control plane's.
+    /// Starts a process that is started again when it is killed, as a kubelet does for the control plane.
     fn start_kept(&mut self, name: &str, flags: &[(&str, String)]) -> Result<()> {
-        // 137 is SIGKILL. A part that ends by itself is not started again: what it said is in its log.
+        // 137 is SIGKILL. A process that ends by itself is not started again: its log has the reason.
         let script = "while :; do \"$@\"; [ $? = 137 ] || exit; done";
         let before = ["-c", script, name].map(str::to_owned);
         let kube = self.kube.display().to_string();

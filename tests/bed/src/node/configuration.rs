@@ -1,4 +1,4 @@
-//! What the container runtime, its pod network and the kubelet are told.
+//! Configurations of the container runtime, its pod network and the kubelet.
 
 use serde_json::{Value, json};
 
@@ -28,8 +28,8 @@ state = \"/run/containerd\"
     )
 }
 
-/// Each pod at the end of a link of its own. On a bridge, a pod's answer to another that asked by way of a service
-/// would pass by the translation back.
+/// Each pod has its own point-to-point link. On a bridge, a pod's answer to another pod that used a service would bypass
+/// the reverse translation.
 pub(super) fn pod_network(addresses: Addresses) -> Value {
     json!({
         "cniVersion": "1.0.0",
@@ -63,7 +63,7 @@ pub(super) fn kubelet_config(files: &Files, addresses: Addresses, cgroup: &str, 
         "clusterDomain": domain,
         "resolvConf": files.config("resolv.conf"),
         "cgroupDriver": "cgroupfs",
-        // Two kubelets under one root would take each other's pods for orphans.
+        // Two kubelets with the same root group would take each other's pods for orphans.
         "cgroupRoot": format!("/{cgroup}"),
         "enforceNodeAllocatable": [],
         "failSwapOn": false,

@@ -1,4 +1,4 @@
-//! Files of one bed: what the parts of its node read and write, and the kubeconfigs.
+//! Files of one bed: those of the node's processes, and the kubeconfigs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::configuration::{containerd_config, kubelet_config, pod_network};
 use crate::{Addresses, images};
 
-/// Files of one bed that the node's parts read.
+/// Files of one bed that the node's processes use.
 pub(crate) struct Files {
     pub(super) folder: PathBuf,
 }
@@ -29,7 +29,7 @@ impl Files {
         self.folder.join("pki").join(name).display().to_string()
     }
 
-    /// A kubeconfig with everything in it.
+    /// Path of a kubeconfig with embedded certificates.
     pub(crate) fn kubeconfig(&self, user: &str) -> PathBuf {
         self.folder.join("kubeconfigs").join(user)
     }
@@ -103,9 +103,9 @@ impl Files {
     }
 }
 
-/// What the laptops need of the bed, whosever the cluster is.
+/// Files that laptops need, with the bed's own cluster or an existing one.
 impl Files {
-    /// Writes what the laptops' name server reads, in place of all that a cluster of the bed's own would.
+    /// Writes only the files of the laptops' name server, for a bed with an existing cluster.
     pub(crate) fn write_neighbors(&self, addresses: Addresses, domain: &str) -> Result<()> {
         for name in ["pki", "kubeconfigs", "state", "config", "logs"] {
             fs::create_dir_all(self.folder.join(name))?;

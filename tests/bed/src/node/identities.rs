@@ -1,4 +1,4 @@
-//! Who is who in the cluster: certificates and kubeconfigs of its parts and users.
+//! Identities in the cluster: certificates and kubeconfigs of its processes and users.
 
 use std::fs;
 use std::net::IpAddr;

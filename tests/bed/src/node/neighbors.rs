@@ -1,5 +1,5 @@
-//! What stands beside the cluster, or before one of somebody else's: the laptops' name server, the hosts that it names,
-//! and the way to an API server.
+//! Programs beside the cluster: the laptops' name server, the hosts that it names, and the relay to the API server of an
+//! existing cluster.
 
 use anyhow::Result;
 
@@ -9,8 +9,9 @@ use crate::processes::Daemon;
 use crate::programs::Programs;
 
 impl Node {
-    /// Starts the way to an API server that the host reaches: into the node's network, and out of it by a socket, which
-    /// knows no network. The outer half is in the node's mounts, by which it is found when the bed ends.
+    /// Starts a relay to an API server that the host reaches. Its inner half listens in the node's network, and reaches the
+    /// outer half on the host by a Unix socket. The outer half runs in the node's mount namespace, by which it is found
+    /// when the bed ends.
     pub(crate) fn start_relay(&mut self, programs: &Programs, addresses: Addresses, to: &str) -> Result<()> {
         let socket = format!("unix:{}", self.files().state("api-server.sock"));
         let mut outer = self
@@ -25,7 +26,7 @@ impl Node {
         })
     }
 
-    /// Starts what is on the laptops' network beside the cluster: the name server, and the hosts it names.
+    /// Starts the name server of the laptops, and the hosts that it names.
     pub(crate) fn start_neighbors(&mut self, programs: &Programs) -> Result<()> {
         let names = self.files().config("laptops.corefile").display().to_string();
         self.start("name-server", &programs.coredns, &["-conf", &names])?;

@@ -1,11 +1,11 @@
-//! The objects that a bed puts into its cluster, and the wait for their pods.
+//! Objects that a bed creates in its cluster, and the wait for their pods.
 
 use anyhow::{Context, Result};
 
 use super::{Node, READY_LIMIT};
 use crate::processes::{self, Daemon};
 
-/// What `workloads.yaml` makes.
+/// Workloads of `workloads.yaml`.
 const WORKLOADS: [(&str, &[&str]); 3] = [
     ("shop", &["deployment/web", "statefulset/db", "deployment/echo"]),
     ("shop-test", &["deployment/orders"]),
@@ -13,12 +13,12 @@ const WORKLOADS: [(&str, &[&str]); 3] = [
 ];
 
 impl Node {
-    /// Applies the objects of the developer alone, and gives a token for one.
+    /// Applies only the objects of the developer, and returns a token of a developer.
     pub(crate) fn apply_workloads(&self) -> Result<String> {
         let files = self.files();
         for name in ["workloads.yaml", "existing.yaml"] {
             let file = files.config(name).display().to_string();
-            // Another bed may have applied another version of them.
+            // Another bed may have applied another version of the objects.
             let apply = ["apply", "--server-side", "--force-conflicts", "-f", &file];
             processes::run(&mut self.kubectl(apply))?;
         }
@@ -70,7 +70,7 @@ impl Node {
 
     fn state_of_pods(&self) -> String {
         let pods = processes::run(&mut self.kubectl(["get", "pods", "--all-namespaces", "--output=wide"]));
-        // Where the cluster is somebody else's there is none.
+        // There is no CoreDNS of the bed in an existing cluster.
         let kubelet = self.daemon("kubelet").map(Daemon::tail).unwrap_or_default();
         format!("{}\n{kubelet}", pods.unwrap_or_else(|error| error.to_string()))
     }

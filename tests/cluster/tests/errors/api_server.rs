@@ -1,4 +1,4 @@
-//! API servers that do not answer, or are not the one that was meant.
+//! API servers that do not answer, or have a wrong certificate.
 
 use std::time::Duration;
 
@@ -8,25 +8,25 @@ use slipway_cluster_tests::{Desk, LaptopFile, NodeRule, on_the_plain_laptop};
 use crate::support::{AT_ONCE, Attempt};
 
 on_the_plain_laptop!(
-    a_refused_connection_is_told_at_once,
-    an_api_server_that_swallows_everything_is_given_up_in_time,
-    a_name_that_does_not_resolve_is_told_as_that,
+    a_refused_connection_is_reported_at_once,
+    a_silent_api_server_is_given_up_in_time,
+    a_server_name_that_does_not_resolve_is_reported,
     a_certificate_of_another_authority_is_not_accepted,
     a_certificate_for_another_name_is_not_accepted,
 );
 
-/// Longer than a connection may take, and much shorter than a person waits.
+/// Limit of a failed connection: longer than a connection may take, and much shorter than a user waits.
 const GIVEN_UP: Duration = Duration::from_secs(20);
 
-/// A port on the node that nothing listens on, and that the node lets through.
+/// A port on the node without a listener, which the node does not filter.
 const CLOSED: u16 = 7009;
 
-/// Lets a port of the node answer with a refusal, or not at all; until what it gives is dropped.
+/// Makes the node refuse or ignore connections to a port, until the returned rule is dropped.
 fn port<'a>(desk: &'a Desk<'a>, verdict: &str) -> NodeRule<'a> {
     NodeRule::begin(desk, "port", &format!("tcp dport {CLOSED} {verdict}"))
 }
 
-/// A failure to connect to another address; `slipway doctor` finds the same.
+/// Checks a failure to connect to another address; `slipway doctor` must find the same.
 fn fails_at(
     desk: &Desk<'_>,
     server: &str,
@@ -47,7 +47,7 @@ fn fails_at(
     failure.took
 }
 
-fn a_refused_connection_is_told_at_once(desk: &Desk<'_>) {
+fn a_refused_connection_is_reported_at_once(desk: &Desk<'_>) {
     let _refuses = port(desk, "reject with tcp reset");
     let server = format!("https://{}:{CLOSED}", desk.laptop.node());
     fails_at(
@@ -60,7 +60,7 @@ fn a_refused_connection_is_told_at_once(desk: &Desk<'_>) {
     );
 }
 
-fn an_api_server_that_swallows_everything_is_given_up_in_time(desk: &Desk<'_>) {
+fn a_silent_api_server_is_given_up_in_time(desk: &Desk<'_>) {
     let _swallows = port(desk, "drop");
     let server = format!("https://{}:{CLOSED}", desk.laptop.node());
     let took = fails_at(
@@ -72,7 +72,7 @@ fn an_api_server_that_swallows_everything_is_given_up_in_time(desk: &Desk<'_>) {
         &["VPN is connected"],
     );
     assert!(took > Duration::from_secs(2), "it was waited for: {took:?}");
-    // Nothing that asks the same server waits longer.
+    // Other commands with the same server do not wait longer.
     let file = LaptopFile::kubeconfig(desk, |config| {
         config["clusters"][0]["cluster"]["server"] = json!(server)
     });
@@ -82,7 +82,7 @@ fn an_api_server_that_swallows_everything_is_given_up_in_time(desk: &Desk<'_>) {
         .is("api-unreachable", &[&server], &["VPN is connected"]);
 }
 
-fn a_name_that_does_not_resolve_is_told_as_that(desk: &Desk<'_>) {
+fn a_server_name_that_does_not_resolve_is_reported(desk: &Desk<'_>) {
     fails_at(
         desk,
         "https://api.nowhere.invalid:6443",
@@ -107,7 +107,7 @@ fn a_certificate_of_another_authority_is_not_accepted(desk: &Desk<'_>) {
     wrong_certificate(
         desk,
         |config| {
-            // Any other certificate will do for an authority that signed nothing.
+            // Any other certificate serves as a wrong authority.
             let other = config["users"][0]["user"]["client-certificate-data"].clone();
             config["clusters"][0]["cluster"]["certificate-authority-data"] = other;
         },

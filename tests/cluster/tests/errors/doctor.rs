@@ -1,16 +1,16 @@
-//! What the doctor finds on a laptop that is well, and on one whose names lead nowhere.
+//! Findings of the doctor on a working laptop, and on laptops with broken DNS.
 
 use slipway_cluster_tests::{CONNECTING, Desk, on_the_plain_laptop, until};
 
 use crate::support::{AT_ONCE, Attempt, jobs_made};
 
 on_the_plain_laptop!(
-    on_a_laptop_that_is_well_nothing_fails,
-    programs_that_never_ask_dns_are_found_and_the_agent_is_taken_back,
-    a_resolver_that_cannot_be_led_to_us_is_found_before_anything_is_placed,
+    no_check_fails_on_a_working_laptop,
+    programs_that_never_ask_dns_are_a_finding,
+    an_unreadable_resolv_conf_is_found_before_placing,
 );
 
-fn on_a_laptop_that_is_well_nothing_fails(desk: &Desk<'_>) {
+fn no_check_fails_on_a_working_laptop(desk: &Desk<'_>) {
     let findings = Attempt::new(desk, &["doctor", "--json"]).findings(false);
     for check in [
         "kernel",
@@ -34,7 +34,7 @@ fn on_a_laptop_that_is_well_nothing_fails(desk: &Desk<'_>) {
     );
 }
 
-/// A file of the laptop that is not as it was, until this is dropped.
+/// A changed file of the laptop, restored when this is dropped.
 struct Changed<'a> {
     desk: &'a Desk<'a>,
     path: &'static str,
@@ -56,7 +56,7 @@ impl Drop for Changed<'_> {
     }
 }
 
-fn programs_that_never_ask_dns_are_found_and_the_agent_is_taken_back(desk: &Desk<'_>) {
+fn programs_that_never_ask_dns_are_a_finding(desk: &Desk<'_>) {
     let path = "/etc/nsswitch.conf";
     let _changed = Changed::new(desk, path, &["sed", "-i", "s/^hosts:.*/hosts: files/", path]);
     let findings = Attempt::new(desk, &["doctor", "--json"]).findings(true);
@@ -68,8 +68,8 @@ fn programs_that_never_ask_dns_are_found_and_the_agent_is_taken_back(desk: &Desk
     );
     assert!(found[0]["remedy"].as_str().unwrap().contains("dns"), "{found:?}");
 
-    // A session finds it only when everything else is there, and takes back what it placed: at once, not when the agent
-    // has waited for a minute.
+    // A session finds this only after everything else is set up. It then removes the agent at once, and does not leave it
+    // to its grace of a minute.
     let jobs = jobs_made(desk);
     let failure = Attempt::new(desk, &["connect", "--agent-grace", "60"]).fails(CONNECTING);
     failure.is(
@@ -83,9 +83,9 @@ fn programs_that_never_ask_dns_are_found_and_the_agent_is_taken_back(desk: &Desk
     .unwrap();
 }
 
-fn a_resolver_that_cannot_be_led_to_us_is_found_before_anything_is_placed(desk: &Desk<'_>) {
+fn an_unreadable_resolv_conf_is_found_before_placing(desk: &Desk<'_>) {
     let path = "/etc/resolv.conf";
-    // The helper runs as a user of its own, who may not read it then.
+    // The helper's user then cannot read it.
     let _changed = Changed::new(desk, path, &["chmod", "0600", path]);
     let jobs = jobs_made(desk);
     let failure = Attempt::connect(desk, &[]).fails(AT_ONCE);

@@ -1,4 +1,4 @@
-//! Kubeconfigs that lead to no cluster, and users whom the cluster does not let in.
+//! Kubeconfigs without a usable cluster, and users whom the cluster does not accept.
 
 use serde_json::json;
 use slipway_cluster_tests::{Desk, LaptopFile, on_the_plain_laptop};
@@ -6,17 +6,17 @@ use slipway_cluster_tests::{Desk, LaptopFile, on_the_plain_laptop};
 use crate::support::{AT_ONCE, Attempt};
 
 on_the_plain_laptop!(
-    without_a_kubeconfig_the_places_that_were_looked_at_are_named,
-    broken_yaml_is_told_with_its_place_and_without_its_secrets,
-    an_unknown_context_is_told_with_the_one_that_was_probably_meant,
+    a_missing_kubeconfig_is_reported_with_all_paths,
+    broken_yaml_is_reported_without_its_secrets,
+    an_unknown_context_is_reported_with_a_similar_one,
     an_expired_certificate_asks_for_a_new_login,
     a_refused_token_asks_for_a_new_login,
     a_missing_credential_plugin_is_named,
-    a_failing_credential_plugin_is_told_in_its_own_words,
-    the_desktop_is_told_the_same_by_a_detached_session,
+    a_failing_credential_plugin_is_reported_with_its_text,
+    a_detached_session_reports_the_same_problem_as_json,
 );
 
-/// A failure to connect with a kubeconfig; `slipway doctor` finds the same.
+/// Checks a failure to connect with a kubeconfig; `slipway doctor` must find the same.
 fn fails(desk: &Desk<'_>, file: &str, check: &str, code: &str, cause: &[&str], remedy: &[&str]) {
     let failure = Attempt::connect(desk, &["--kubeconfig", file]).fails(AT_ONCE);
     failure.is(code, cause, remedy);
@@ -25,7 +25,7 @@ fn fails(desk: &Desk<'_>, file: &str, check: &str, code: &str, cause: &[&str], r
     assert_eq!(found["detail"], failure.cause.as_str());
 }
 
-fn without_a_kubeconfig_the_places_that_were_looked_at_are_named(desk: &Desk<'_>) {
+fn a_missing_kubeconfig_is_reported_with_all_paths(desk: &Desk<'_>) {
     fails(
         desk,
         "/home/dev/none",
@@ -44,7 +44,7 @@ fn without_a_kubeconfig_the_places_that_were_looked_at_are_named(desk: &Desk<'_>
         .is("kubeconfig-missing", &["/nowhere/a"], &[]);
 }
 
-fn broken_yaml_is_told_with_its_place_and_without_its_secrets(desk: &Desk<'_>) {
+fn broken_yaml_is_reported_without_its_secrets(desk: &Desk<'_>) {
     let text = "apiVersion: v1\nkind: Config\nusers:\n- name: dev\n  user: {token: \"sesame\", x: [}\n";
     let file = LaptopFile::new(desk, "broken", text);
     let place = format!("{}:5:", file.path);
@@ -61,7 +61,7 @@ fn broken_yaml_is_told_with_its_place_and_without_its_secrets(desk: &Desk<'_>) {
     );
 }
 
-fn an_unknown_context_is_told_with_the_one_that_was_probably_meant(desk: &Desk<'_>) {
+fn an_unknown_context_is_reported_with_a_similar_one(desk: &Desk<'_>) {
     let file = LaptopFile::kubeconfig(desk, |config| config["contexts"][0]["name"] = json!("staging"));
     let file = file.path.as_str();
     for command in [&["connect", "--detach"][..], &["list", "namespaces"]] {
@@ -132,7 +132,7 @@ fn a_missing_credential_plugin_is_named(desk: &Desk<'_>) {
     );
 }
 
-fn a_failing_credential_plugin_is_told_in_its_own_words(desk: &Desk<'_>) {
+fn a_failing_credential_plugin_is_reported_with_its_text(desk: &Desk<'_>) {
     let file = plugin(
         desk,
         json!({
@@ -150,7 +150,7 @@ fn a_failing_credential_plugin_is_told_in_its_own_words(desk: &Desk<'_>) {
     );
 }
 
-fn the_desktop_is_told_the_same_by_a_detached_session(desk: &Desk<'_>) {
+fn a_detached_session_reports_the_same_problem_as_json(desk: &Desk<'_>) {
     let file = LaptopFile::kubeconfig(desk, |config| {
         config["users"][0]["user"] = json!({"token": "sesame"});
     });

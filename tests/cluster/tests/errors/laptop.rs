@@ -1,4 +1,4 @@
-//! Laptops that lack something, or on which something is in the way.
+//! Laptops without a helper, TUN device or free range, and with broken profiles.
 
 use slipway_cluster_tests::{Desk, LaptopFile, on_the_bare_laptop, on_the_plain_laptop, until};
 
@@ -8,17 +8,17 @@ use crate::support::{AT_ONCE, Attempt, jobs_made};
 on_the_bare_laptop!(without_a_helper_nothing_is_placed_and_its_start_is_named);
 on_the_plain_laptop!(
     a_helper_of_another_version_asks_to_finish_the_update,
-    without_a_tun_device_nothing_is_placed_and_the_module_is_named,
-    a_tun_device_for_others_only_is_told_with_its_usual_mode,
-    a_helper_for_somebody_else_says_so_before_anything_is_placed,
-    a_range_of_another_vpn_stays_the_vpns_and_is_told,
-    a_broken_profile_is_told_with_its_place,
+    without_a_tun_device_its_module_is_named,
+    a_closed_tun_device_is_reported_with_its_usual_mode,
+    a_helper_for_another_user_is_reported_before_placing,
+    a_range_of_another_vpn_is_not_taken,
+    a_broken_profile_is_reported_with_its_position,
 );
 
 fn without_a_helper_nothing_is_placed_and_its_start_is_named(desk: &Desk<'_>) {
     let jobs = jobs_made(desk);
     let failure = Attempt::connect(desk, &[]).fails(AT_ONCE);
-    // As it is to be typed: with the socket that was tried, and the number of who tried it.
+    // The complete command, with the socket that was tried and the user id.
     let remedy = [
         "slipway-helper --socket",
         "--allow-uid 2000",
@@ -46,7 +46,7 @@ fn a_helper_of_another_version_asks_to_finish_the_update(desk: &Desk<'_>) {
         .one("helper", "fail", "helper-version");
 }
 
-/// The laptop's TUN device as it should not be, until this is dropped.
+/// A missing or closed TUN device of the laptop, restored when this is dropped.
 struct NoTun<'a>(&'a Desk<'a>);
 
 const TUN: &str = "/dev/net/tun";
@@ -70,7 +70,7 @@ impl Drop for NoTun<'_> {
     }
 }
 
-fn without_a_tun_device_nothing_is_placed_and_the_module_is_named(desk: &Desk<'_>) {
+fn without_a_tun_device_its_module_is_named(desk: &Desk<'_>) {
     let _gone = NoTun::gone(desk);
     let jobs = jobs_made(desk);
     let failure = Attempt::connect(desk, &[]).fails(AT_ONCE);
@@ -81,7 +81,7 @@ fn without_a_tun_device_nothing_is_placed_and_the_module_is_named(desk: &Desk<'_
         .one("tun", "fail", "no-tun-device");
 }
 
-fn a_tun_device_for_others_only_is_told_with_its_usual_mode(desk: &Desk<'_>) {
+fn a_closed_tun_device_is_reported_with_its_usual_mode(desk: &Desk<'_>) {
     let _closed = NoTun::closed(desk);
     let jobs = jobs_made(desk);
     let failure = Attempt::connect(desk, &[]).fails(AT_ONCE);
@@ -96,7 +96,7 @@ fn a_tun_device_for_others_only_is_told_with_its_usual_mode(desk: &Desk<'_>) {
         .one("tun", "fail", "no-tun-device");
 }
 
-fn a_helper_for_somebody_else_says_so_before_anything_is_placed(desk: &Desk<'_>) {
+fn a_helper_for_another_user_is_reported_before_placing(desk: &Desk<'_>) {
     let (socket, jobs) = ("/tmp/slipway-test-strangers.sock", jobs_made(desk));
     let helper = slipway_cluster_tests::program("slipway-helper");
     let arguments = ["--socket", socket, "--allow-uid", "4242"];
@@ -113,7 +113,7 @@ fn a_helper_for_somebody_else_says_so_before_anything_is_placed(desk: &Desk<'_>)
     assert_eq!(jobs_made(desk), jobs, "nothing was placed");
 }
 
-/// Another VPN: a device of its own, and a route into it.
+/// Another VPN: a device, and a route into it.
 struct Vpn<'a>(&'a Desk<'a>);
 
 impl<'a> Vpn<'a> {
@@ -134,7 +134,7 @@ impl Drop for Vpn<'_> {
     }
 }
 
-fn a_range_of_another_vpn_stays_the_vpns_and_is_told(desk: &Desk<'_>) {
+fn a_range_of_another_vpn_is_not_taken(desk: &Desk<'_>) {
     let services = format!("{}/16", desk.bed.addresses().unwrap().services());
     let _vpn = Vpn::new(desk, &services);
     let route = || desk.as_root("ip", &["route", "show", &services]);
@@ -160,7 +160,7 @@ fn a_range_of_another_vpn_stays_the_vpns_and_is_told(desk: &Desk<'_>) {
     assert!(!problem["remedy"].as_str().unwrap().is_empty());
     assert!(
         session.running.said().contains(Vpn::DEVICE),
-        "the person is told too: {}",
+        "standard error reports it too: {}",
         session.running.said()
     );
     assert_eq!(route(), before, "the VPN keeps its range");
@@ -177,7 +177,7 @@ fn a_range_of_another_vpn_stays_the_vpns_and_is_told(desk: &Desk<'_>) {
     assert_eq!(route(), before);
 }
 
-fn a_broken_profile_is_told_with_its_place(desk: &Desk<'_>) {
+fn a_broken_profile_is_reported_with_its_position(desk: &Desk<'_>) {
     let folder = "/home/dev/.config/slipway/profiles";
     desk.as_root(
         "install",

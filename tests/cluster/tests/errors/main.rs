@@ -1,10 +1,10 @@
-//! What cannot be connected says why and what to do, in time, and leaves nothing: on the laptop, or in the cluster.
+//! Failed commands: they report cause and remedy in time, and leave nothing on the laptop or in the cluster.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "a test may panic, and a figure is worth seeing"
+    reason = "a test may panic, and prints figures"
 )]
 
 mod api_server;

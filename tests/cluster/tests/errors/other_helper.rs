@@ -1,4 +1,4 @@
-//! A helper that speaks the protocol of another version.
+//! Helper with another protocol version.
 
 use std::fs::{self, Permissions};
 use std::io::{Read, Write};
@@ -13,7 +13,7 @@ use slipway_cluster_tests::program;
 use slipway_helper_api::frame::{Decoder, encode};
 use slipway_helper_api::{Build, HelperRefusal, Reply, Request, Version};
 
-/// It listens in the folder of the built programs, which the laptop sees too.
+/// A helper that listens in the target folder, which the laptop sees too.
 pub(crate) struct OtherHelper {
     socket: PathBuf,
     ends: Arc<AtomicBool>,
@@ -23,7 +23,8 @@ pub(crate) struct OtherHelper {
 impl OtherHelper {
     pub(crate) fn of_the_next_epoch() -> OtherHelper {
         let socket = program("slipway").with_file_name(format!("other-{}.sock", std::process::id()));
-        let _left_by_a_run_before = fs::remove_file(&socket);
+        // A socket of an earlier run may exist.
+        let _ = fs::remove_file(&socket);
         let listener = UnixListener::bind(&socket).unwrap();
         fs::set_permissions(&socket, Permissions::from_mode(0o666)).unwrap();
         let ends = Arc::new(AtomicBool::new(false));
@@ -51,13 +52,14 @@ impl OtherHelper {
 impl Drop for OtherHelper {
     fn drop(&mut self) {
         self.ends.store(true, Ordering::Release);
-        let _wakes_it = UnixStream::connect(&self.socket);
-        let _ended = self.serving.take().map(JoinHandle::join);
-        let _gone = fs::remove_file(&self.socket);
+        // The connection wakes the thread, so that it ends.
+        let _ = UnixStream::connect(&self.socket);
+        let _ = self.serving.take().map(JoinHandle::join);
+        let _ = fs::remove_file(&self.socket);
     }
 }
 
-/// Refuses the first word, which is all that versions have in common.
+/// Refuses the first message, whose form all versions share.
 fn answer(mut stream: UnixStream) {
     let mut decoder = Decoder::default();
     let mut bytes = [0; 1024];
@@ -82,5 +84,6 @@ fn answer(mut stream: UnixStream) {
         },
         helper_build: Build::try_from("99.0.0".to_owned()).unwrap(),
     };
-    let _hung_up = stream.write_all(&encode(&Reply::Refused(refusal)).unwrap());
+    // The client may have closed the connection.
+    let _ = stream.write_all(&encode(&Reply::Refused(refusal)).unwrap());
 }

@@ -1,4 +1,4 @@
-//! Clusters that let the user in and no agent.
+//! Clusters that accept the user, but not the agent.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use crate::room::Room;
 use crate::support::{AT_ONCE, Attempt, apply};
 
 on_the_plain_laptop!(
-    a_forbidden_verb_is_told_with_the_role_that_would_do_before_anything_is_made,
-    the_role_that_is_told_is_enough,
-    a_quota_that_is_full_is_told_in_its_own_words,
-    an_admission_rule_that_refuses_is_told_in_its_own_words,
-    an_image_that_cannot_be_fetched_is_named_with_the_registrys_words,
-    without_a_node_for_it_the_schedulers_words_are_told,
-    a_namespace_that_is_not_there_is_named,
+    a_forbidden_verb_is_reported_with_the_needed_role,
+    the_reported_role_is_enough,
+    a_full_quota_is_reported_with_its_own_text,
+    a_refusing_admission_rule_is_reported_with_its_text,
+    an_image_that_cannot_be_pulled_is_reported,
+    without_a_node_the_schedulers_text_is_shown,
+    a_missing_namespace_is_named,
 );
 
-/// How long the cluster may take to show that a pod will not come.
+/// How long the cluster may take to show that a pod will not start.
 const SHOWN: Duration = Duration::from_secs(45);
 
-fn a_forbidden_verb_is_told_with_the_role_that_would_do_before_anything_is_made(desk: &Desk<'_>) {
+fn a_forbidden_verb_is_reported_with_the_needed_role(desk: &Desk<'_>) {
     let room = Room::new(desk, "verbs");
     for (verb, resource, shown) in [
         ("create", "jobs", "create jobs (batch)"),
@@ -36,10 +36,10 @@ fn a_forbidden_verb_is_told_with_the_role_that_would_do_before_anything_is_made(
             "kind: Role\nmetadata:\n  name: slipway\n  namespace: {}",
             room.name
         );
-        // What is written is indented.
-        let told = failure.remedy.replace("\n  ", "\n");
+        // The printed remedy is indented.
+        let remedy = failure.remedy.replace("\n  ", "\n");
         failure.is("forbidden", &[&cause], &["administrator"]);
-        assert!(told.contains(&role), "{told}");
+        assert!(remedy.contains(&role), "{remedy}");
         assert!(room.has_seen_nothing(), "nothing was made for {verb} {resource}");
         let findings = Attempt::new(desk, &["doctor", "--json", "--namespace", &room.name]).findings(true);
         let found: Vec<_> = findings
@@ -52,7 +52,7 @@ fn a_forbidden_verb_is_told_with_the_role_that_would_do_before_anything_is_made(
     }
 }
 
-fn the_role_that_is_told_is_enough(desk: &Desk<'_>) {
+fn the_reported_role_is_enough(desk: &Desk<'_>) {
     let room = Room::new(desk, "role");
     room.grant_without(&[("create", "jobs"), ("list", "pods")]);
     let failure = Attempt::connect(desk, &["--namespace", &room.name]).fails(AT_ONCE);
@@ -67,13 +67,13 @@ fn the_role_that_is_told_is_enough(desk: &Desk<'_>) {
     room.add_text(&role.replace("name: slipway", "name: developer"));
     let session = desk.connect(&["--namespace", &room.name]);
     session.disconnect();
-    // A session that looks for the agent of the last one is told the same.
+    // A session that looks for an existing agent reports the same.
     room.grant_without(&[("list", "pods")]);
     let failure = Attempt::connect(desk, &["--namespace", &room.name]).fails(AT_ONCE);
     failure.is("forbidden", &["list pods"], &["kind: Role", &room.name]);
 }
 
-fn a_quota_that_is_full_is_told_in_its_own_words(desk: &Desk<'_>) {
+fn a_full_quota_is_reported_with_its_own_text(desk: &Desk<'_>) {
     let room = Room::new(desk, "quota");
     room.add(json!({
         "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "frugal"},
@@ -83,15 +83,15 @@ fn a_quota_that_is_full_is_told_in_its_own_words(desk: &Desk<'_>) {
     failure.is("quota", &["exceeded quota: frugal"], &["one pod", "10m CPU"]);
 }
 
-fn an_admission_rule_that_refuses_is_told_in_its_own_words(desk: &Desk<'_>) {
+fn a_refusing_admission_rule_is_reported_with_its_text(desk: &Desk<'_>) {
     let room = Room::new(desk, "admission");
     let policy = "slipway-test-no-tunnels";
-    let _gone = Removed {
+    let _policy = Removed {
         desk,
         kind: "validatingadmissionpolicies",
         name: policy,
     };
-    let _gone_too = Removed {
+    let _binding = Removed {
         desk,
         kind: "validatingadmissionpolicybindings",
         name: policy,
@@ -130,7 +130,7 @@ fn an_admission_rule_that_refuses_is_told_in_its_own_words(desk: &Desk<'_>) {
     );
 }
 
-/// An object of the whole cluster, removed with this.
+/// An object of the whole cluster, removed when this is dropped.
 struct Removed<'a> {
     desk: &'a Desk<'a>,
     kind: &'static str,
@@ -139,11 +139,11 @@ struct Removed<'a> {
 
 impl Drop for Removed<'_> {
     fn drop(&mut self) {
-        let _gone = self.desk.bed.kubectl(["delete", self.kind, self.name]).output();
+        let _ = self.desk.bed.kubectl(["delete", self.kind, self.name]).output();
     }
 }
 
-fn an_image_that_cannot_be_fetched_is_named_with_the_registrys_words(desk: &Desk<'_>) {
+fn an_image_that_cannot_be_pulled_is_reported(desk: &Desk<'_>) {
     let room = Room::new(desk, "image");
     let image = "registry.invalid/nobody/nothing:1";
     let arguments = ["--namespace", &room.name, "--agent-image", image];
@@ -155,8 +155,8 @@ fn an_image_that_cannot_be_fetched_is_named_with_the_registrys_words(desk: &Desk
     );
 }
 
-fn without_a_node_for_it_the_schedulers_words_are_told(desk: &Desk<'_>) {
-    // The cluster's own way to say it: the namespace's pods go to nodes of another kind, of which there are none.
+fn without_a_node_the_schedulers_text_is_shown(desk: &Desk<'_>) {
+    // An annotation of the namespace sends its pods to nodes of another architecture, of which there are none.
     let elsewhere = json!({"scheduler.alpha.kubernetes.io/node-selector": "slipway.dev/kind=arm64"});
     let room = Room::annotated(desk, "nodes", &elsewhere);
     let failure = Attempt::connect(desk, &["--namespace", &room.name]).fails(SHOWN);
@@ -167,7 +167,7 @@ fn without_a_node_for_it_the_schedulers_words_are_told(desk: &Desk<'_>) {
     );
 }
 
-fn a_namespace_that_is_not_there_is_named(desk: &Desk<'_>) {
+fn a_missing_namespace_is_named(desk: &Desk<'_>) {
     let admin = "/home/dev/.kube/admin";
     let arguments = ["--kubeconfig", admin, "--namespace", "nowhere"];
     let failure = Attempt::connect(desk, &arguments).fails(CONNECTING);

@@ -1,11 +1,11 @@
-//! A namespace of a test's own, in which the developer may do what the test says.
+//! Namespace of one test, with permissions of the developer that the test sets.
 
 use serde_json::{Value, json};
 use slipway_cluster_tests::{Desk, until};
 
 use crate::support::{apply, apply_text};
 
-/// Verb, group and resource of everything that a session needs, by the README.
+/// Verb, group and resource of all permissions that a session needs, as in the README.
 const ROLE: &[(&str, &str, &str)] = &[
     ("create", "batch", "jobs"),
     ("delete", "batch", "jobs"),
@@ -20,14 +20,14 @@ const ROLE: &[(&str, &str, &str)] = &[
     ("watch", "", "events"),
 ];
 
-/// The namespace, deleted with this.
+/// A namespace, deleted when this is dropped.
 pub(crate) struct Room<'a> {
     desk: &'a Desk<'a>,
     pub(crate) name: String,
 }
 
 impl<'a> Room<'a> {
-    /// With the README's Role for the developer.
+    /// Creates a namespace with the README's Role for the developer.
     pub(crate) fn new(desk: &'a Desk<'a>, name: &str) -> Room<'a> {
         let name = format!("errors-{name}");
         let room = Room { desk, name };
@@ -35,7 +35,7 @@ impl<'a> Room<'a> {
         room
     }
 
-    /// The same, with annotations.
+    /// Creates a namespace with annotations.
     pub(crate) fn annotated(desk: &'a Desk<'a>, name: &str, annotations: &Value) -> Room<'a> {
         let name = format!("errors-{name}");
         let room = Room { desk, name };
@@ -78,7 +78,7 @@ impl<'a> Room<'a> {
         self.until_granted("list", "events");
     }
 
-    /// Takes verbs on resources away from the developer.
+    /// Removes permissions from the developer.
     pub(crate) fn grant_without(&self, missing: &[(&str, &str)]) {
         let rules: Vec<Value> = ROLE
             .iter()
@@ -104,7 +104,7 @@ impl<'a> Room<'a> {
         until("the developer has a Role", || self.may(verb, resource)).unwrap();
     }
 
-    /// What the API server's authorizer says, which learns of Roles a moment later.
+    /// Whether the API server's authorizer, which sees a changed Role a moment later, allows a verb.
     fn may(&self, verb: &str, resource: &str) -> bool {
         let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
         let subresource = format!("--subresource={subresource}");
@@ -130,13 +130,13 @@ impl<'a> Room<'a> {
         apply(self.desk, &object);
     }
 
-    /// Adds an object that is written as YAML.
+    /// Adds an object from YAML.
     pub(crate) fn add_text(&self, yaml: &str) {
         apply_text(self.desk, yaml);
         self.until_granted("list", "pods");
     }
 
-    /// Waits until the cluster goes by a rule that refuses pods here.
+    /// Waits until the cluster applies a rule that refuses pods here.
     pub(crate) fn until_a_pod_is_refused(&self, words: &str) {
         let restricted = json!({"spec": {
             "securityContext": {
@@ -164,7 +164,7 @@ impl<'a> Room<'a> {
         .unwrap();
     }
 
-    /// Whether a Job or a pod was ever made here: that leaves events.
+    /// Whether no Job or pod was ever created here, by the events.
     pub(crate) fn has_seen_nothing(&self) -> bool {
         let events = ["get", "events", "--output=name", "--namespace", &self.name];
         self.desk.kubectl(&events).is_empty()
@@ -174,6 +174,6 @@ impl<'a> Room<'a> {
 impl Drop for Room<'_> {
     fn drop(&mut self) {
         let delete = ["delete", "namespace", "--wait=false", &self.name];
-        let _begun = self.desk.bed.kubectl(delete).output();
+        let _ = self.desk.bed.kubectl(delete).output();
     }
 }

@@ -1,4 +1,4 @@
-//! A command that fails as it should: by its exit code, in its words, in time, and without a trace.
+//! Support for failing commands: checks of exit code, text, time and traces.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -8,26 +8,26 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use slipway_cluster_tests::{Desk, program, until_within};
 
-/// How long a failure may take that nothing has to be waited for, on a machine that does other things too.
+/// Limit of a failure without a wait, on a busy machine.
 pub(crate) const AT_ONCE: Duration = Duration::from_secs(10);
 
-/// The exit code of our own failures.
+/// Exit code of Slipway's own failures.
 const OURS: i32 = 255;
 
-/// What `timeout` exits with when the time was over.
+/// Exit code of `timeout` when the time is over.
 const TIMED_OUT: i32 = 124;
 
-/// How long the cluster may take to collect what was deleted.
+/// How long the cluster may take to remove deleted objects.
 const COLLECTED: Duration = Duration::from_secs(30);
 
-/// `slipway` with arguments and an environment.
+/// A `slipway` command with arguments and an environment.
 pub(crate) struct Attempt<'a> {
     pub(crate) desk: &'a Desk<'a>,
     pub(crate) arguments: Vec<String>,
     pub(crate) environment: Vec<(String, String)>,
 }
 
-/// How it failed.
+/// A failure of a command.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) cause: String,
@@ -45,7 +45,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// `slipway connect`, with an agent that does not wait long.
+    /// `slipway connect` with a short grace of the agent.
     pub(crate) fn connect(desk: &'a Desk<'a>, arguments: &[&str]) -> Attempt<'a> {
         Attempt::new(desk, &[&["connect", "--agent-grace", "5"], arguments].concat())
     }
@@ -77,7 +77,8 @@ impl<'a> Attempt<'a> {
         (output, took)
     }
 
-    /// Runs it. It fails within a time, says cause, remedy and code, and leaves no session, file or agent.
+    /// Runs the command, and checks that it fails within a time, prints cause, remedy and code, and leaves no session, file
+    /// or agent.
     pub(crate) fn fails(&self, within: Duration) -> Failure {
         let desk = self.desk;
         let files = files(desk);
@@ -88,14 +89,14 @@ impl<'a> Attempt<'a> {
         let failure = Failure::read(&said, took);
         println!("{:?} after {took:.1?}:\n{said}", self.arguments);
         assert_eq!(desk.status(), Vec::<Value>::new(), "no session is left");
-        // A key that an earlier session left may go.
+        // The key of an earlier session may be removed.
         let left: Vec<String> = self::files(desk).difference(&files).cloned().collect();
         assert!(left.is_empty(), "files are left: {left:?}");
         until_no_agent_is_left(desk);
         failure
     }
 
-    /// What `slipway doctor --json` found; `fails` says whether it is to end as a failure.
+    /// Runs `slipway doctor --json`; `fails` is whether it must end as a failure.
     pub(crate) fn findings(&self, fails: bool) -> Findings {
         let (output, _took) = self.run(Duration::from_secs(40));
         let said = String::from_utf8_lossy(&output.stderr);
@@ -108,7 +109,7 @@ impl<'a> Attempt<'a> {
 }
 
 impl Failure {
-    /// Takes it from what was written: `slipway: CAUSE`, then the remedy, then `(CODE)`.
+    /// Parses the output: `slipway: CAUSE`, then the remedy, then `(CODE)`.
     fn read(said: &str, took: Duration) -> Failure {
         let (cause, rest) = said
             .strip_prefix("slipway: ")
@@ -136,7 +137,7 @@ impl Failure {
         }
     }
 
-    /// That it is this failure, and names these in its cause.
+    /// Checks the code, and texts in the cause and the remedy.
     pub(crate) fn is(&self, code: &str, cause: &[&str], remedy: &[&str]) {
         assert_eq!(self.code, code, "{self:?}");
         for part in cause {
@@ -154,12 +155,12 @@ impl Failure {
     }
 }
 
-/// What a doctor found.
+/// Findings of a doctor.
 #[derive(Debug)]
 pub(crate) struct Findings(Vec<Value>);
 
 impl Findings {
-    /// The finding of a check that fails or warns with this code; its remedy is not empty.
+    /// Returns the finding of a check with this verdict and code; its remedy must not be empty.
     pub(crate) fn one(&self, check: &str, verdict: &str, code: &str) -> &Value {
         let found = self
             .0
@@ -177,7 +178,7 @@ impl Findings {
         self.0.iter().any(|finding| finding["check"] == check)
     }
 
-    /// What of a check does not pass.
+    /// Returns the failed findings of a check.
     pub(crate) fn bad(&self, check: &str) -> Vec<&Value> {
         let of_check = self.0.iter().filter(|finding| finding["check"] == check);
         of_check.filter(|finding| finding["verdict"] == "fail").collect()
@@ -189,7 +190,7 @@ pub(crate) fn apply(desk: &Desk<'_>, object: &Value) {
     apply_text(desk, &object.to_string());
 }
 
-/// The same, with an object that is written as YAML.
+/// The same, with an object from YAML.
 pub(crate) fn apply_text(desk: &Desk<'_>, text: &str) {
     let mut command: Command = desk.bed.kubectl(["apply", "--filename=-"]);
     let mut child = command
@@ -207,7 +208,7 @@ pub(crate) fn apply_text(desk: &Desk<'_>, text: &str) {
     );
 }
 
-/// Every agent's Job that the cluster remembers to have made, in its events.
+/// Returns the agents' Jobs that the cluster has created, by its events.
 pub(crate) fn jobs_made(desk: &Desk<'_>) -> usize {
     let events = desk.kubectl(&[
         "--namespace",
@@ -220,7 +221,7 @@ pub(crate) fn jobs_made(desk: &Desk<'_>) -> usize {
     events.lines().count()
 }
 
-/// The person's files. Folders may stay.
+/// Returns the user's files, without folders, which may stay.
 fn files(desk: &Desk<'_>) -> BTreeSet<String> {
     let places = ["/home/dev", "/run/user/2000", "/tmp"];
     let found = desk.as_root("find", &[&places[..], &["-not", "-type", "d"]].concat());

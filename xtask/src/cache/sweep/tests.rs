@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 
-/// What one test file takes on its disk.
+/// Size of a test file on its disk.
 const FILE: u64 = 64 * 1024;
 
 const OLD: &str = "0000000000000001";
@@ -26,7 +26,7 @@ impl Caches {
         }
     }
 
-    /// Puts a file there that was used last so many hours ago.
+    /// Creates a file that was last used this many hours ago.
     fn put(&self, path: &str, hours: u64) {
         let path = self.root.path().join(path);
         fs::create_dir_all(path.parent().expect("a folder")).expect("made");
@@ -40,7 +40,7 @@ impl Caches {
             .expect("dated");
     }
 
-    /// One crate's artefacts.
+    /// Creates the artefacts of one crate.
     fn put_crate(&self, folder: &str, hash: &str, hours: u64) {
         self.put(&format!("{folder}/deps/libserde-{hash}.rlib"), hours);
         self.put(&format!("{folder}/.fingerprint/serde-{hash}/lib-serde"), hours);
@@ -51,7 +51,7 @@ impl Caches {
         self.root.path().join(path).exists()
     }
 
-    /// Sweeps until room for so many of the test files is made.
+    /// Sweeps until this many test files are removed.
     fn sweep(&self, files: u64) -> Swept {
         let root = self.root.path();
         let before: u64 = parts(root).expect("read").iter().map(|(_, bytes)| bytes).sum();
@@ -77,7 +77,7 @@ fn what_fits_is_left_alone() {
 }
 
 #[test]
-fn incremental_state_goes_first_then_stale_artefacts_oldest_first_and_whole() {
+fn incremental_state_then_oldest_artefacts_are_removed() {
     let caches = Caches::new();
     caches.put("target/debug/incremental/slipway-1abc/s-1/part.o", 2);
     for (hash, hours) in [(OLD, 5), (OLDER, 9), (USED, 99)] {
@@ -103,7 +103,7 @@ fn incremental_state_goes_first_then_stale_artefacts_oldest_first_and_whole() {
         .iter()
         .map(|(_, bytes)| bytes)
         .sum();
-    // Folders that went weigh a little too.
+    // Removed folders have a small size too.
     assert!(
         counted.abs_diff(swept.after) < FILE,
         "{counted} and {}",
@@ -112,7 +112,7 @@ fn incremental_state_goes_first_then_stale_artefacts_oldest_first_and_whole() {
 }
 
 #[test]
-fn what_the_last_run_used_or_made_or_handed_out_stays_however_much_it_is() {
+fn files_of_the_last_run_stay_whatever_their_size() {
     let caches = Caches::new();
     caches.put_crate("target/debug", USED, 99);
     caches.put_crate("target/agent/x86_64-unknown-linux-gnu/release", OLD, 0);
@@ -122,7 +122,7 @@ fn what_the_last_run_used_or_made_or_handed_out_stays_however_much_it_is() {
     fs::hard_link(root.join(handed_out), root.join("target/debug/libserde.rlib")).expect("linked");
     caches.put("target/debug/incremental/slipway-1abc/s-1/part.o", 0);
     let swept = caches.sweep(3);
-    assert_eq!(swept.before, swept.after, "nothing may go");
+    assert_eq!(swept.before, swept.after, "nothing may be removed");
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn where_another_cargo_builds_nothing_is_removed() {
 }
 
 #[test]
-fn gos_cache_loses_what_it_used_longest_ago_and_keeps_its_notes() {
+fn the_go_cache_loses_old_files_and_keeps_its_records() {
     let caches = Caches::new();
     caches.put("go-build/trim.txt", 99);
     caches.put("go-build/00/aa-d", 9);
@@ -156,7 +156,7 @@ fn of_versions_the_newest_stays_and_what_a_bed_runs() {
     for version in ["kube-1", "kube-2", "kube-3", "coredns-1"] {
         caches.put(&format!("bin/{version}/program"), 9);
     }
-    // Folders are dated by when they were filled.
+    // The age of a folder is the age of its files.
     for (version, hours) in [("kube-1", 7), ("kube-2", 6), ("kube-3", 5)] {
         let made = caches.now - Duration::from_secs(hours * 3600);
         File::open(caches.root.path().join("bin").join(version))

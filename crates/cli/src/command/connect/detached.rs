@@ -1,4 +1,4 @@
-//! A session in the background: the process that starts it and waits, and the one that it lives in.
+//! A session in the background: the starter, which waits, and the process of the session.
 //!
 //! ```text
 //! starter ── spawns, SLIPWAY_DETACHED_SESSION=1 ──► session (a login session of its own, no terminal)
@@ -6,8 +6,8 @@
 //!         ◄── its log (`-v`), on its standard error ──
 //! ```
 //!
-//! Both are pipes: neither the session nor a process that it starts ever holds the starter's terminal or outputs, so
-//! whoever waits for these to be closed goes on when the starter ends. Once connected, the session lets go of the pipes.
+//! Both outputs are pipes, so neither the session nor a process that it starts holds the starter's terminal or outputs:
+//! a program that waits for these to close continues when the starter ends. Once connected, the session closes the pipes.
 
 use std::fs::OpenOptions;
 use std::io::{self, Stdout};
@@ -27,19 +27,19 @@ use crate::narration::{Otherwise, Teller};
 use crate::output;
 use crate::progress::{BackgroundWriter, ProgressWriter};
 
-/// Set for the process that a detached session lives in.
+/// Environment variable that marks the process of a detached session.
 const DETACHED: &str = "SLIPWAY_DETACHED_SESSION";
 
-/// How long after the session's process ended its pipe is read.
+/// How long the log's pipe is read after the session's process ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Which of the two processes this is.
+/// One of the two processes.
 pub(super) enum Role {
     Starter,
     Session,
 }
 
-/// Which of the two processes this is.
+/// Returns the role of this process.
 pub(super) fn role() -> Role {
     if std::env::var_os(DETACHED).is_some() {
         Role::Session
@@ -60,7 +60,7 @@ pub(super) fn start(
         .build()
         .uncoded("Failed to start the runtime")?;
     runtime.block_on(async {
-        // What can be known before is said by this process, which has the terminal.
+        // Checked here, because this process has the terminal.
         refuse_second(&options).await?;
         let signals = Signals::new()?;
         let child = Command::new(std::env::current_exe().uncoded("Failed to find this program")?)
@@ -79,7 +79,7 @@ pub(super) fn start(
     })
 }
 
-/// The session itself. Its failure goes to the starter, which says it.
+/// Runs the session. Its failure goes to the starter, which reports it.
 pub(super) fn run(session: Session) -> Result<ExitCode, Failure> {
     let mut progress = ProgressWriter::to_starter();
     let outcome = in_background(session, &mut progress);
@@ -87,7 +87,7 @@ pub(super) fn run(session: Session) -> Result<ExitCode, Failure> {
 }
 
 fn in_background(session: Session, progress: &mut ProgressWriter<Stdout>) -> Result<ExitCode, Failure> {
-    // What ends the starter's terminal or login does not reach a session of its own.
+    // A signal at the end of the starter's terminal or login does not reach another login session.
     setsid().uncoded("Failed to leave the terminal")?;
     let verbose = session.verbose;
     let (options, method) = session.options(false)?;
@@ -108,13 +108,13 @@ async fn background(mut hosted: Hosted, mut signals: Signals, progress: &mut Pro
         let status = hosted.changes.borrow_and_update().clone();
         if starter_waits {
             if progress.status(&status).is_err() && status.state != State::Ended {
-                // Nobody waits for it, and nobody was told of it.
+                // The starter is gone before the session is connected, so no user knows of it.
                 hosted.stop.cancel();
             }
             if status.state == State::Connected {
                 starter_waits = false;
                 if let Err(error) = let_go() {
-                    tracing::warn!(%error, "the starter's outputs stay open");
+                    tracing::warn!(%error, "failed to close the starter's pipes");
                 }
             }
         }
@@ -136,7 +136,7 @@ fn let_go() -> io::Result<()> {
     Ok(())
 }
 
-/// How the starter shows what the session says.
+/// Output of the starter: text or JSON.
 enum Shown<'a> {
     InWords(Teller),
     AsData(&'a mut ProgressWriter<BackgroundWriter>),
@@ -153,8 +153,8 @@ impl Shown<'_> {
             }
             Shown::AsData(progress) => {
                 if let Err(error) = progress.status(status) {
-                    // The session goes on as it would with a reader, and `slipway status` shows it.
-                    tracing::debug!(%error, "progress is not read");
+                    // The session does not depend on the reader, and `slipway status` shows it.
+                    tracing::debug!(%error, "progress could not be written");
                 }
             }
         }
@@ -197,7 +197,7 @@ async fn follow(mut child: Child, mut signals: Signals, mut shown: Shown<'_>) ->
             _ = signals.next() => {
                 asked_to_end = true;
                 if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
-                    // It may have ended by itself at this moment.
+                    // An error means that the process has just ended.
                     let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
                 }
             }
@@ -209,17 +209,17 @@ async fn follow(mut child: Child, mut signals: Signals, mut shown: Shown<'_>) ->
             shown.log(&line);
         }
     };
-    // A process that the session started may be ending still, and hold the pipe; its words are not waited for.
+    // A process that the session started may still hold the pipe, so the wait has a limit.
     let _ = tokio::time::timeout(LAST_WORDS, rest).await;
     drop(shown);
     match failure {
         Some(problem) => Err(problem.into()),
         None if asked_to_end => Ok(ExitCode::SUCCESS),
         None if status.success() => Err(Failure::Uncoded(
-            "The session was ended before it was connected".to_owned(),
+            "The session ended before it was connected".to_owned(),
         )),
         None => Err(Failure::Uncoded(format!(
-            "The session's process ended without saying why ({status})"
+            "The session's process ended without a reason ({status})"
         ))),
     }
 }

@@ -1,4 +1,4 @@
-//! The cluster's side: kubeconfig, API server, permissions, ranges.
+//! Checks of the cluster: kubeconfig, API server, permissions, ranges.
 
 use std::io;
 use std::net::IpAddr;
@@ -16,12 +16,12 @@ use super::laptop;
 use crate::arguments::chosen;
 use crate::failure::Failure;
 
-/// Everything that can be known; ends where what comes next needs what failed.
+/// Runs the checks in order; stops at a failure that the next checks depend on.
 pub(super) async fn check(profile: &Profile) -> Result<Vec<Finding>, Failure> {
     let mut findings = vec![match profile.method.ready() {
         Ok(()) => Finding::ok(
             Check::Method,
-            format!("This version has the method {}.", profile.method),
+            format!("This version supports the method {}.", profile.method),
         ),
         Err(error) => Finding::problem(Check::Method, error.problem()),
     }];
@@ -73,7 +73,7 @@ async fn ask(target: &Target) -> Vec<Finding> {
     findings
 }
 
-/// A line for each verb, and a Role that would do if something needed is missing.
+/// Returns a finding for each verb, and the Role to ask for if a required verb is missing.
 fn of_permissions(namespace: &str, allowed: &[Allowed]) -> Vec<Finding> {
     let missing = permissions::missing(allowed);
     let mut findings: Vec<Finding> = allowed
@@ -92,7 +92,7 @@ fn of_permissions(namespace: &str, allowed: &[Allowed]) -> Vec<Finding> {
                 Finding::fail(
                     Check::Permission,
                     detail,
-                    "A session needs it; see the Role below.",
+                    "A session needs this permission; see the Role below.",
                 )
                 .coded("forbidden")
             } else {
@@ -104,8 +104,8 @@ fn of_permissions(namespace: &str, allowed: &[Allowed]) -> Vec<Finding> {
         let role = permissions::role_yaml(namespace);
         let problem = Problem::new(
             "forbidden",
-            format!("No session is possible in namespace {namespace} with these permissions."),
-            format!("Check that the namespace is written right, then ask for this Role:\n{role}"),
+            format!("You cannot connect to namespace {namespace} with these permissions."),
+            format!("Check the name of the namespace, then ask your administrator for this Role:\n{role}"),
         );
         let ask = Action::AskForRole { yaml: role };
         findings.push(Finding::problem(Check::Permission, problem.with_actions([ask])));
@@ -113,19 +113,19 @@ fn of_permissions(namespace: &str, allowed: &[Allowed]) -> Vec<Finding> {
     findings
 }
 
-/// How it goes without what a feature wants.
+/// Returns the consequence of a feature's missing permission.
 fn without(feature: Feature) -> &'static str {
     match feature {
         Feature::Agent => {
-            "The agent is placed as a bare pod instead; `slipway cleanup` removes what stays of it."
+            "Slipway starts the agent as a bare pod instead; `slipway cleanup` removes ended pods."
         }
-        Feature::BareAgent => "Not needed: the agent is placed as a Job.",
-        Feature::Tunnel => "A session needs it.",
+        Feature::BareAgent => "Not needed: Slipway starts the agent as a Job.",
+        Feature::Tunnel => "A session needs this permission.",
         Feature::Explain => {
-            "Not needed; when an agent does not start, the reason is found with kubectl. The README's Role has it."
+            "Not needed. When an agent does not start, find the reason with kubectl. The Role in the README grants it."
         }
-        Feature::Choose => "Not needed; names are typed instead of chosen from a list.",
-        Feature::Ranges => "Not needed; addresses are learned one by one as names are asked for.",
+        Feature::Choose => "Not needed. Type the names, because Slipway cannot list them.",
+        Feature::Ranges => "Not needed. Slipway learns addresses one by one, as programs ask for names.",
     }
 }
 
@@ -134,7 +134,7 @@ fn of_ranges(ranges: &Ranges, routes: Result<&[KnownRoute], &io::Error>, servers
     if all.is_empty() {
         return vec![Finding::ok(
             Check::Range,
-            "The cluster's ranges are not known; addresses are learned one by one as names are asked for.",
+            "The cluster's ranges are not known. Slipway learns addresses one by one, as programs ask for names.",
         )];
     }
     let routes = match routes {
@@ -143,10 +143,10 @@ fn of_ranges(ranges: &Ranges, routes: Result<&[KnownRoute], &io::Error>, servers
             return vec![Finding::warn(
                 Check::Range,
                 format!(
-                    "Whether other networks of this laptop use the cluster's ranges is not known: the kernel did not list \
+                    "It is not known whether other networks of this laptop use the cluster's ranges: the kernel did not list \
                      its routes ({error})."
                 ),
-                "Connect; a range that another network uses is left out then, and said.",
+                "Connect. Slipway then leaves out ranges that another network uses, and reports them.",
             )];
         }
     };
@@ -155,7 +155,7 @@ fn of_ranges(ranges: &Ranges, routes: Result<&[KnownRoute], &io::Error>, servers
         .collect()
 }
 
-/// What the helper would say about a range that the cluster declares: it goes by the same rule.
+/// Returns what the helper would decide about a range of the cluster, by the same rule.
 fn of_range(range: IpNet, routes: &[KnownRoute], servers: &[IpAddr]) -> Finding {
     let in_use = conflicts(range, false, routes, servers, 0);
     let (sessions, others): (Vec<InUse>, Vec<InUse>) = in_use
@@ -165,8 +165,8 @@ fn of_range(range: IpNet, routes: &[KnownRoute], servers: &[IpAddr]) -> Finding 
         return Finding::warn(
             Check::Range,
             format!("{range} is also used by {}.", owners(&others)),
-            "Names still work; addresses in both go where they go without Slipway. Leave the other network if they \
-             are to go to the cluster.",
+            "Names still work. Traffic to addresses in both networks does not go to the cluster; to send it there, leave \
+             the other network.",
         )
         .coded("range-not-routed");
     }
@@ -174,7 +174,7 @@ fn of_range(range: IpNet, routes: &[KnownRoute], servers: &[IpAddr]) -> Finding 
         let owners = owners(&sessions);
         return Finding::ok(
             Check::Range,
-            format!("{range} goes to the session that has {owners}."),
+            format!("Traffic to {range} goes to the session that has {owners}."),
         );
     }
     let around = routes
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_verb_fails_with_the_role_and_a_spare_one_warns() {
+    fn a_required_verb_fails_with_a_role_an_optional_one_warns() {
         let findings = of_permissions(
             "shop",
             &[
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn with_everything_allowed_no_role_is_shown() {
+    fn no_role_is_shown_if_all_verbs_are_allowed() {
         let findings = of_permissions("shop", &[verdict(Feature::Agent, "list", "pods", true)]);
         assert_eq!(findings.len(), 1);
     }

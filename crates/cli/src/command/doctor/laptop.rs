@@ -1,4 +1,4 @@
-//! The laptop's side: kernel, TUN, helper, resolver.
+//! Checks of the laptop: kernel, TUN, helper, resolver.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::namespaces;
 
-/// How long the helper may take to say how it is.
+/// How long the helper may take to report its status.
 const HELPER_PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn kernel() -> Vec<Finding> {
@@ -28,17 +28,17 @@ pub(super) async fn kernel() -> Vec<Finding> {
         Ok(Err(error)) => Finding::warn(
             Check::Kernel,
             format!(
-                "The kernel refuses you a user and network namespace: {error}. Packets are rewritten instead."
+                "The kernel refuses you a user and network namespace: {error}. Slipway rewrites packets instead."
             ),
             format!(
-                "This works as well, unless a firewall drops packets that arrive on slipway's device. To allow namespaces: {}.",
+                "This works as well, unless a firewall drops packets that arrive on Slipway's device. To allow namespaces: {}.",
                 remedy(&error)
             ),
         ),
         Err(error) => Finding::warn(
             Check::Kernel,
-            format!("Whether you may make namespaces could not be tried: {error}."),
-            "Connect and see.",
+            format!("The check whether you may make namespaces failed: {error}."),
+            "Connect: Slipway rewrites packets if the kernel refuses namespaces.",
         ),
     };
     vec![
@@ -49,11 +49,11 @@ pub(super) async fn kernel() -> Vec<Finding> {
 
 fn tun(error: Option<io::Error>) -> Finding {
     let Some(error) = error else {
-        return Finding::ok(Check::Tun, format!("{TUN_DEVICE} opens."));
+        return Finding::ok(Check::Tun, format!("{TUN_DEVICE} can be opened."));
     };
     let problem = Problem::new(
         "no-tun-device",
-        format!("{TUN_DEVICE} does not open: {error}"),
+        format!("{TUN_DEVICE} cannot be opened: {error}"),
         tun_remedy(&error),
     );
     Finding::problem(Check::Tun, problem)
@@ -68,7 +68,7 @@ pub(super) async fn helper(socket: &Path) -> Vec<Finding> {
     match timeout(HELPER_PATIENCE, asked).await {
         Ok(Ok((welcome, status))) => of_helper(&welcome, &status),
         Ok(Err(error)) => vec![without_helper(socket, &error)],
-        Err(_elapsed) => vec![without_helper(socket, &ClientError::Silent)],
+        Err(_) => vec![without_helper(socket, &ClientError::Silent)],
     }
 }
 
@@ -76,10 +76,10 @@ fn of_helper(welcome: &Welcome, status: &Status) -> Vec<Finding> {
     let build = &welcome.build;
     let own = Finding::ok(
         Check::Helper,
-        format!("slipway-helper {build} serves you; {}.", in_use(status.yours)),
+        format!("slipway-helper {build} accepts you; {}.", in_use(status.yours)),
     );
     let names = match &status.names {
-        Ok(mode) => Finding::ok(Check::Helper, format!("Names would reach a session by {mode}.")),
+        Ok(mode) => Finding::ok(Check::Helper, format!("A session would use this DNS mode: {mode}.")),
         Err(trouble) => {
             let refused = ClientError::Refused(HelperRefusal::DnsUnavailable(trouble.clone()));
             Finding::problem(Check::Helper, refused.problem())
@@ -89,7 +89,7 @@ fn of_helper(welcome: &Welcome, status: &Status) -> Vec<Finding> {
         Finding::warn(
             Check::Helper,
             "The laptop has no name servers.",
-            "Cluster names work without; for all others, connect the laptop to a network.",
+            "Cluster names work without them. For all other names, connect the laptop to a network.",
         )
     } else {
         let servers: Vec<String> = status.name_servers.iter().map(ToString::to_string).collect();
@@ -101,7 +101,7 @@ fn of_helper(welcome: &Welcome, status: &Status) -> Vec<Finding> {
     vec![own, names, servers]
 }
 
-/// A lease is a session's.
+/// Returns how many sessions of the user have a lease, in words.
 fn in_use(yours: usize) -> String {
     match yours {
         0 => "no session of yours uses it".to_owned(),
@@ -112,19 +112,19 @@ fn in_use(yours: usize) -> String {
 
 fn without_helper(socket: &Path, error: &ClientError) -> Finding {
     let mut problem = error.problem();
-    // An error that nobody listens names the socket itself.
+    // `NoHelper` names the socket already.
     if !matches!(error, ClientError::NoHelper { .. }) {
         problem.cause = format!("at {}: {}", socket.display(), problem.cause);
     }
     Finding::problem(Check::Helper, problem)
 }
 
-/// The laptop's routes.
+/// Returns the laptop's routes.
 pub(super) async fn routes() -> io::Result<Vec<KnownRoute>> {
     Ok(Kernel::open()?.routes().await?)
 }
 
-/// The name servers that must stay reachable, as the helper sees them.
+/// Returns the name servers that must stay reachable, by the helper's rule.
 pub(super) fn name_servers_in_use() -> Vec<IpAddr> {
     resolv_conf("/etc/resolv.conf").in_use(&resolv_conf("/run/systemd/resolve/resolv.conf"))
 }
@@ -152,16 +152,16 @@ fn of_hosts_line(line: &HostsLine, has_mdns_allow: bool) -> Finding {
         return Finding::fail(
             Check::Resolver,
             format!("Programs never ask DNS: the line `hosts: {shown}` of /etc/nsswitch.conf has no `dns`."),
-            "Add `dns` at the end of that line.",
+            "Append `dns` to that line.",
         );
     }
     match line.hides_local(has_mdns_allow) {
         Some(hiding) => Finding::warn(
             Check::Resolver,
             format!("`{hiding}` in /etc/nsswitch.conf hides names that end in .local from DNS."),
-            "Use names without it, as in web.shop.svc; or write `mdns4_minimal [NOTFOUND=return]` there.",
+            "Use names without .local, such as web.shop.svc, or replace it with `mdns4_minimal [NOTFOUND=return]`.",
         ),
-        None => Finding::ok(Check::Resolver, format!("Programs ask in this order: {shown}.")),
+        None => Finding::ok(Check::Resolver, format!("Programs look up names in this order: {shown}.")),
     }
 }
 
@@ -177,7 +177,7 @@ fn of_resolv_conf(text: &str) -> Finding {
     let servers: Vec<String> = conf.addresses().iter().map(ToString::to_string).collect();
     Finding::ok(
         Check::Resolver,
-        format!("/etc/resolv.conf sends programs to {}.", servers.join(", ")),
+        format!("Programs ask the name servers of /etc/resolv.conf: {}.", servers.join(", ")),
     )
 }
 
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_laptop_whose_programs_never_ask_dns_cannot_be_connected() {
+    fn a_hosts_line_without_dns_fails() {
         assert_eq!(hosts("files"), Verdict::Fail);
         assert_eq!(hosts("files mdns4 [NOTFOUND=return] dns"), Verdict::Warn);
         assert_eq!(hosts("files dns"), Verdict::Ok);

@@ -1,4 +1,4 @@
-//! Whether the kernel lets this user make a network namespace: tried, in a process of its own.
+//! Trial of a network namespace, in a separate process.
 
 use std::io;
 use std::process::Stdio;
@@ -8,27 +8,27 @@ use nix::sched::{CloneFlags, unshare};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-/// Set for the process that tries.
+/// Environment variable that marks the process of the trial.
 const TRY: &str = "SLIPWAY_TRY_NAMESPACES";
-/// How long it may take.
+/// How long the trial may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// In the process that [`attempt`] starts: tries, and ends with the kernel's answer as exit code. Must be called before
-/// any thread is made, because a process of several threads may not do it.
+/// Runs the trial in the process that [`attempt`] starts, and exits with the kernel's errno. Must be called before any
+/// thread starts, because the kernel refuses a user namespace to a process with several threads.
 pub(crate) fn try_if_asked() {
     if std::env::var_os(TRY).is_none() {
         return;
     }
-    // One after the other: a security module may allow the first and deny every right in it, the second among them.
+    // Two calls: a security module may allow the user namespace and deny every right in it, such as the second call.
     let tried = unshare(CloneFlags::CLONE_NEWUSER).and_then(|()| unshare(CloneFlags::CLONE_NEWNET));
     std::process::exit(tried.err().map_or(0, |errno| errno as i32));
 }
 
-/// What the kernel says to a user namespace and a network namespace in it.
+/// Returns whether the kernel allows a user namespace and a network namespace in it.
 ///
 /// # Errors
 ///
-/// When that could not be found out, with the reason.
+/// The reason, if the trial could not be made.
 pub(super) async fn attempt() -> Result<io::Result<()>, String> {
     let started = |error: io::Error| format!("it could not be started: {error}");
     let status = Command::new(std::env::current_exe().map_err(started)?)
@@ -40,7 +40,7 @@ pub(super) async fn attempt() -> Result<io::Result<()>, String> {
         .status();
     let status = timeout(PATIENCE, status)
         .await
-        .map_err(|_elapsed| "it took too long")?
+        .map_err(|_| "it took too long")?
         .map_err(started)?;
     match status.code().ok_or("it was killed")? {
         0 => Ok(Ok(())),

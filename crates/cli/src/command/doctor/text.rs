@@ -1,8 +1,8 @@
-//! Findings as people read them.
+//! Text of findings.
 
 use slipway_control_api::{Check, Finding, Verdict};
 
-/// A line for each finding, its remedy under it.
+/// Formats each finding as a line, with its remedy below.
 pub(super) fn in_words(findings: &[Finding]) -> String {
     let mut text = String::new();
     for finding in findings {
@@ -53,12 +53,12 @@ mod tests {
     }
 
     #[test]
-    fn each_remedy_stands_under_what_it_mends() {
+    fn each_remedy_stands_below_its_finding() {
         insta::assert_snapshot!(in_words(&findings()));
     }
 
     #[test]
-    fn the_json_that_the_desktop_reads_stays_as_it_is() {
+    fn findings_keep_their_form_as_json() {
         insta::assert_json_snapshot!(findings());
     }
 }

@@ -1,4 +1,4 @@
-//! Address: whether it goes to the cluster, by the route that the kernel would take.
+//! Explanation of an address by the kernel's route to it.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use slipway_laptop::{Kernel, KnownRoute, Maker, RouteTo};
 
 use crate::failure::{Failure, Uncoded};
 
-/// Asks the kernel about an address.
+/// Explains an address by the route that the kernel would take.
 ///
 /// # Errors
 ///
@@ -63,10 +63,10 @@ mod tests {
         .map(|(address, route)| by_route(address.parse().unwrap(), route))
         .map(|said| format!("{} {}", said.cause(), said.remedy().unwrap_or_default()));
         insta::assert_snapshot!(explained.join("\n"), @r"
-        10.96.0.7 goes to the cluster, by the route 10.96.0.0/16 of slipway0. 
-        10.1.2.3 does not go to the cluster: the laptop's route 10.0.0.0/8 leads it to wg0. To send it through the cluster, connect with `--also-proxy 10.1.2.3`.
-        127.0.0.1 is this laptop itself, so it never goes to the cluster. 
-        192.0.2.1 does not go to the cluster, and the laptop has no route to it either. To send it through the cluster, connect with `--also-proxy 192.0.2.1`.
+        Traffic to 10.96.0.7 goes to the cluster, by the route 10.96.0.0/16 on slipway0. 
+        Traffic to 10.1.2.3 does not go to the cluster: the laptop's route 10.0.0.0/8 sends it to wg0. To send it through the cluster, connect with `--also-proxy 10.1.2.3`.
+        127.0.0.1 is an address of this laptop, so its traffic never goes to the cluster. 
+        Traffic to 192.0.2.1 does not go to the cluster, and the laptop has no route to it either. To send it through the cluster, connect with `--also-proxy 192.0.2.1`.
         ");
     }
 }

@@ -1,15 +1,15 @@
-//! Programs' view of a name: what getaddrinfo gives them on this laptop, with all that stands before and behind DNS
-//! (nsswitch.conf(5)).
+//! Addresses that programs get for a name: the answer of getaddrinfo on this laptop, with the sources before and after
+//! DNS (nsswitch.conf(5)).
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// How long the laptop's resolver may take. Longer than the C library's own two attempts of five seconds with one server
-/// would serve nobody.
+/// How long the laptop's resolver may take. The C library's own two attempts of five seconds take longer than a user
+/// waits.
 const WITHIN: Duration = Duration::from_secs(8);
 
-/// The addresses that a program gets, in order, none where it gets an error; `None` for what getaddrinfo is not for, or
-/// where it gives no answer.
+/// Returns the addresses that a program gets, sorted; empty if it gets an error. `None` for names that getaddrinfo is
+/// not made for, or if it does not answer in time.
 pub(super) async fn get(name: &str) -> Option<Vec<IpAddr>> {
     if name.starts_with('_') || name.trim_end_matches('.').ends_with(".arpa") {
         return None;

@@ -1,8 +1,8 @@
-//! What somebody typed as a name: a URL, a host with a port and an address are understood too.
+//! Parser of the argument of `slipway explain`: a name, an address, a URL, or a host with a port.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// What is to be explained.
+/// The subject of an explanation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Typed {
     /// A name, as a program would ask for it.
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_host_is_found_in_what_people_paste() {
+    fn the_host_is_found_in_urls_and_ports() {
         for (text, name) in [
             ("web", "web"),
             ("web.shop.", "web.shop."),

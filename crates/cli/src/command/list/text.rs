@@ -1,4 +1,4 @@
-//! Lists as people read them.
+//! Text of lists.
 
 use slipway_control_api::list::{
     ContextInfo, ListedPort, Namespace, Service, Workload, WorkloadKind, Workloads,
@@ -6,7 +6,7 @@ use slipway_control_api::list::{
 
 use crate::table::table;
 
-/// The ports that services offer, then those that containers declare.
+/// Returns the ports of services, then those that containers declare.
 pub(super) fn ports_of(services: &[Service], workloads: &[Workload]) -> Vec<ListedPort> {
     let of_services = services.iter().flat_map(|service| {
         service.ports.iter().map(|port| ListedPort {
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_json_of_ports_says_what_offers_them() {
+    fn ports_keep_their_form_as_json() {
         insta::assert_json_snapshot!(ports_of(&[web()], &[orders()]));
     }
 }

@@ -1,4 +1,4 @@
-//! `slipway profiles edit`: a copy in the person's editor, saved when it is a profile.
+//! `slipway profiles edit`: edits a copy, and saves it if it is a valid profile.
 
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::Path;
@@ -11,13 +11,13 @@ use slipway_profile::{MAX_FILE_BYTES, ProfileName, Store};
 use crate::failure::{Failure, Uncoded};
 use crate::output;
 
-/// How an edit ended.
+/// Outcome of an edit.
 pub(super) enum Edited {
     Saved,
     Unchanged,
 }
 
-/// Opens a copy, and again while it is no profile and the person wants to.
+/// Opens a copy in the editor, again as long as it is not a valid profile and the user agrees.
 pub(super) fn run(store: &Store, name: &ProfileName) -> Result<Edited, Failure> {
     let before = current(store, name)?;
     let mut copy = tempfile::Builder::new()
@@ -38,16 +38,16 @@ pub(super) fn run(store: &Store, name: &ProfileName) -> Result<Edited, Failure> 
             Ok(_) => return Ok(Edited::Saved),
             Err(error) => error,
         };
-        if !again(&error).uncoded("Failed to ask")? {
-            // The work is not lost with the copy.
+        if !again(&error).uncoded("Failed to read the answer")? {
+            // The copy keeps the user's changes.
             let (_, kept) = copy.keep().uncoded("Failed to keep the copy")?;
-            let remedy = format!("Nothing was saved. The text is in {}.", kept.display());
+            let remedy = format!("The profile was not changed. Your text is in {}.", kept.display());
             return Err(Problem::new(error.code(), error.to_string(), remedy).into());
         }
     }
 }
 
-/// The file's own text, also if it is no profile: that is when it needs an edit most.
+/// Returns the text of the profile's file, also if it is not a valid profile.
 fn current(store: &Store, name: &ProfileName) -> Result<String, Failure> {
     let path = store.path(name);
     if !path.exists() {
@@ -71,7 +71,7 @@ fn open(path: &Path) -> Result<(), Failure> {
     let editor = set("VISUAL")
         .or_else(|| set("EDITOR"))
         .unwrap_or_else(|| "vi".to_owned());
-    // By a shell, as everywhere: people set these to commands with options.
+    // In a shell, because the variables may contain a command with options.
     let status = Command::new("sh")
         .args(["-c", &format!("{editor} \"$1\""), "sh"])
         .arg(path)
@@ -79,13 +79,13 @@ fn open(path: &Path) -> Result<(), Failure> {
         .uncoded(format!("Failed to start the editor `{editor}`"))?;
     if !status.success() {
         return Err(Failure::Uncoded(format!(
-            "The editor `{editor}` failed ({status}); nothing was saved. Set VISUAL or EDITOR to another one"
+            "The editor `{editor}` failed ({status}), and the profile was not changed. To use another editor, set VISUAL or EDITOR"
         )));
     }
     Ok(())
 }
 
-/// Shows what is wrong, and asks whether to open it once more. Without a terminal there is nobody to ask.
+/// Shows the error, and asks whether to edit again. Without a terminal the answer is no.
 fn again(error: &slipway_profile::Error) -> io::Result<bool> {
     if !io::stdin().is_terminal() {
         return Ok(false);

@@ -1,4 +1,4 @@
-//! Profiles as people and scripts read them.
+//! Text and JSON of profiles.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use slipway_profile::Listed;
 
 use crate::table::table;
 
-/// A table of profiles, and what is wrong with broken files under it.
+/// Formats profiles as a table, with the errors of broken files below it.
 pub(super) fn list(listed: &[Listed]) -> String {
     if listed.is_empty() {
         return "No profile is saved. Save one with `slipway profiles create NAME`.\n".to_owned();
@@ -34,7 +34,7 @@ pub(super) fn list(listed: &[Listed]) -> String {
     table(["PROFILE", "CONTEXT", "NAMESPACE", "METHOD", ""], &rows) + &broken
 }
 
-/// The same for scripts: each profile as an object; a broken file with `name` and `problem`.
+/// Returns profiles as JSON: an object for each; a broken file has `name` and `problem`.
 pub(super) fn list_json(listed: &[Listed]) -> Result<Vec<Value>, serde_json::Error> {
     let value = |entry: &Listed| match &entry.profile {
         Ok(profile) => serde_json::to_value(profile),
@@ -46,7 +46,7 @@ pub(super) fn list_json(listed: &[Listed]) -> Result<Vec<Value>, serde_json::Err
     listed.iter().map(value).collect()
 }
 
-/// The word by which a value is written in JSON.
+/// Returns the JSON string of a unit variant; empty for any other value.
 pub(super) fn word(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(Value::String(word)) => word,
@@ -77,13 +77,13 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_file_is_shown_with_its_place_beside_the_others() {
+    fn a_broken_file_is_listed_with_its_error() {
         insta::assert_snapshot!(list(&listed()));
         assert!(list(&[]).contains("profiles create"));
     }
 
     #[test]
-    fn scripts_find_profiles_and_problems() {
+    fn profiles_keep_their_form_as_json() {
         insta::assert_json_snapshot!(list_json(&listed()).unwrap());
     }
 }

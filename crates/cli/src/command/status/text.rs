@@ -1,4 +1,4 @@
-//! Sessions as people read them.
+//! Text of sessions.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use slipway_control_api::{CaptureStatus, Health, SessionStatus};
 use crate::narration::place;
 use crate::table::table;
 
-/// A table of sessions, what is wrong with them under it, and why others ended.
+/// Formats sessions as a table, with their problems and the failures of ended sessions below it.
 pub(super) fn all(sessions: &[SessionStatus], ended: &[LastWords], now: Timestamp) -> String {
     let mut text = if sessions.is_empty() {
         "Not connected.\n".to_owned()
@@ -23,7 +23,7 @@ pub(super) fn all(sessions: &[SessionStatus], ended: &[LastWords], now: Timestam
         };
         let _ = write!(
             text,
-            "\n{} ended by itself {} ago: {}\n  {}\n  Its log: `slipway logs {}`\n",
+            "\n{} ended by itself {} ago: {}\n  {}\n  To see its log, run `slipway logs {}`.\n",
             status.title(),
             since(status.since, now),
             failure.cause,
@@ -76,7 +76,7 @@ fn running(sessions: &[SessionStatus], now: Timestamp) -> String {
     text
 }
 
-/// Everything about one session.
+/// Formats all details of one session.
 pub(super) fn one(session: &SessionStatus, now: Timestamp) -> String {
     let mut rows = vec![
         ("State", session.word().to_string()),
@@ -132,7 +132,7 @@ fn health(figures: &Health) -> String {
     )
 }
 
-/// A size in the largest unit that leaves something before the point.
+/// Formats a size in the largest unit in which it is at least 1.
 fn bytes(count: u64) -> String {
     let mut rest = count;
     let mut tenths = 0;
@@ -149,7 +149,7 @@ fn bytes(count: u64) -> String {
     format!("{rest}.{tenths} TiB")
 }
 
-/// How long ago, in the largest whole unit.
+/// Formats an age in the largest whole unit.
 fn since(then: Timestamp, now: Timestamp) -> String {
     let seconds = now.duration_since(then).as_secs().max(0);
     match seconds {
@@ -212,14 +212,14 @@ mod tests {
     }
 
     #[test]
-    fn a_table_shows_each_session_and_what_is_wrong() {
+    fn a_table_shows_each_session_and_its_problems() {
         let (sessions, now) = sessions();
         insta::assert_snapshot!(all(&sessions, &[], now));
         assert_eq!(all(&[], &[], now), "Not connected.\n");
     }
 
     #[test]
-    fn what_ended_by_itself_says_why_until_it_is_back() {
+    fn an_ended_session_is_shown_until_it_is_back() {
         let (mut sessions, now) = sessions();
         let ended = |mut status: SessionStatus, id: &str| {
             status.id = id.parse().unwrap();
@@ -237,7 +237,7 @@ mod tests {
 
         shop ended by itself 47 min ago: The helper ended.
           Start it again.
-          Its log: `slipway logs shop-f0f0f0`
+          To see its log, run `slipway logs shop-f0f0f0`.
         ");
         sessions.truncate(1);
         let text = all(&sessions, &words, now);
@@ -245,19 +245,19 @@ mod tests {
     }
 
     #[test]
-    fn one_session_is_shown_with_everything_it_says() {
+    fn one_session_is_shown_with_all_details() {
         let (sessions, now) = sessions();
         insta::assert_snapshot!(one(&sessions[0], now));
     }
 
     #[test]
-    fn the_json_that_scripts_rely_on_stays_as_it_is() {
+    fn sessions_keep_their_form_as_json() {
         let (sessions, _) = sessions();
         insta::assert_json_snapshot!(sessions);
     }
 
     #[test]
-    fn sizes_keep_their_largest_unit() {
+    fn sizes_have_their_largest_unit() {
         let shown = [0, 1023, 1024, 1536, 5 << 20, 3 << 40].map(bytes);
         assert_eq!(
             shown,
