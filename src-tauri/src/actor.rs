@@ -168,7 +168,11 @@ impl Actor {
             Done::Profiles(Err(error)) => tracing::warn!(%error, "failed to list the profiles"),
             Done::Contexts(Ok(contexts)) => self.desktop.contexts = contexts,
             Done::Contexts(Err(problem)) => {
-                tracing::warn!(code = problem.code, cause = problem.cause, "failed to list the contexts");
+                tracing::warn!(
+                    code = problem.code,
+                    cause = problem.cause,
+                    "failed to list the contexts"
+                );
                 self.desktop.contexts.clear();
             }
             Done::Connect(target, attempt, connected) => {

@@ -66,7 +66,9 @@ fn start() -> Result<()> {
     }
     log_to_stderr();
     if !has_display() {
-        bail!("there is no display: start slipway-desktop in a desktop session, or set DISPLAY or WAYLAND_DISPLAY");
+        bail!(
+            "there is no display: start slipway-desktop in a desktop session, or set DISPLAY or WAYLAND_DISPLAY"
+        );
     }
     let folder =
         RuntimeFolder::of_user().map_err(|error| with_remedy(&error.to_string(), &error.remedy()))?;

@@ -119,10 +119,7 @@ impl Program {
     }
 }
 
-#[expect(
-    unsafe_code,
-    reason = "setsid must run in the new process"
-)]
+#[expect(unsafe_code, reason = "setsid must run in the new process")]
 fn in_own_login_session(command: &mut Command) {
     // SAFETY: between fork and exec only async-signal-safe calls are allowed (fork(2)); setsid is one
     // (signal-safety(7)), and converting its errno allocates nothing.

@@ -349,10 +349,7 @@ impl Actor {
         if let Ok(view) = shown.map(|view| view.unwrap().clone()) {
             return view;
         }
-        panic!(
-            "the actor did not show it; last: {:#?}",
-            texts(&self.view())
-        )
+        panic!("the actor did not show it; last: {:#?}", texts(&self.view()))
     }
 
     async fn click(&mut self, slot: &str) {

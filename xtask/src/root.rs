@@ -79,10 +79,7 @@ pub(crate) fn ask(what_for: &str) -> anyhow::Result<()> {
 /// When the user refuses.
 pub(crate) fn require(what_for: &str) -> anyhow::Result<()> {
     ask(what_for)?;
-    ensure!(
-        is(),
-        "This command needs root: allow sudo, or run it as root"
-    );
+    ensure!(is(), "This command needs root: allow sudo, or run it as root");
     Ok(())
 }
 

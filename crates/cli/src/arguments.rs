@@ -151,7 +151,9 @@ pub(crate) fn chosen(profile: &Profile, terminal: bool) -> Result<(Sources, Choi
 /// Returns a kubeconfig's path as a profile keeps it: absolute, so that it does not depend on the current folder.
 pub(crate) fn kubeconfig(file: &Path) -> Result<KubeconfigPath, Failure> {
     let file = std::path::absolute(file).uncoded(format!("{} is not a path", file.display()))?;
-    let text = file.to_str().uncoded(format!("The path {} is not UTF-8", file.display()))?;
+    let text = file
+        .to_str()
+        .uncoded(format!("The path {} is not UTF-8", file.display()))?;
     text.parse().uncoded("The path of the kubeconfig is not valid")
 }
 

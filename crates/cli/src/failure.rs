@@ -39,8 +39,12 @@ impl Failure {
             Self::ReaderGone => "The reader of the output is gone.".to_owned(),
         };
         let command = "slipway doctor".to_owned();
-        Problem::new("uncoded", text, format!("Run `{command}`; it may show the reason."))
-            .with_actions([Action::Run { command }])
+        Problem::new(
+            "uncoded",
+            text,
+            format!("Run `{command}`; it may show the reason."),
+        )
+        .with_actions([Action::Run { command }])
     }
 }
 

@@ -200,11 +200,7 @@ fn a_command_does_not_run_without_a_session() {
     let output = user.slipway(&["run", "--", "touch", mark.to_str().unwrap()]);
     assert_eq!(code(&output), 255);
     assert!(!mark.exists(), "the command ran");
-    assert_eq!(
-        stdout(&output),
-        "",
-        "standard output belongs to the command"
-    );
+    assert_eq!(stdout(&output), "", "standard output belongs to the command");
 }
 
 #[test]
@@ -233,10 +229,7 @@ fn a_profile_of_an_unknown_context_is_saved_with_a_note() {
     assert_eq!(stdout(&output), "Created staging.\n");
     let edit = "slipway profiles edit staging";
     let said = stderr(&output);
-    assert!(
-        said.contains("it has: nowhere") && said.contains(edit),
-        "{said}"
-    );
+    assert!(said.contains("it has: nowhere") && said.contains(edit), "{said}");
     let said = user.slipway(&["connect", "staging"]);
     assert!(stderr(&said).contains("(context-unknown)"), "{said:?}");
     assert!(stderr(&said).contains(edit), "{said:?}");

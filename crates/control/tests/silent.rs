@@ -32,7 +32,13 @@ async fn each_request_to_a_silent_session_times_out() {
     let (waited, error) = wait(async { place.client().await.status().await.map(drop) }).await;
     given_up(&id, error, "report its status", Duration::from_secs(1), waited);
     let (waited, error) = wait(async { place.client().await.request_disconnect().await }).await;
-    given_up(&id, error, "accept the request to end", Duration::from_secs(1), waited);
+    given_up(
+        &id,
+        error,
+        "accept the request to end",
+        Duration::from_secs(1),
+        waited,
+    );
     let (waited, error) = wait(async {
         place
             .client()

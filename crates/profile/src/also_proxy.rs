@@ -59,7 +59,10 @@ fn range(text: &str) -> Result<IpNet, InvalidValue> {
     };
     if range.trunc() != range {
         // Not corrected silently: the user may mean one host or the whole network.
-        let why = format!("it has host bits after its prefix; write {} for the whole range", range.trunc());
+        let why = format!(
+            "it has host bits after its prefix; write {} for the whole range",
+            range.trunc()
+        );
         return Err(InvalidValue::new("range", text, why));
     }
     if range.prefix_len() == 0 {

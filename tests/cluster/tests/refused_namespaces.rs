@@ -51,7 +51,8 @@ fn packets_are_rewritten_and_programs_see_no_difference(desk: &Desk<'_>) {
     let doctor = refused(desk, &["doctor", "--json"]).output().unwrap();
     let findings = String::from_utf8(doctor.stdout).unwrap();
     assert!(
-        findings.contains("Slipway rewrites packets instead") && findings.contains("user.max_user_namespaces"),
+        findings.contains("Slipway rewrites packets instead")
+            && findings.contains("user.max_user_namespaces"),
         "{findings}"
     );
 

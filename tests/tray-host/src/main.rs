@@ -29,8 +29,7 @@ async fn main() -> Result<()> {
         }
         None => DEFAULT_LIMIT,
     };
-    let address =
-        std::env::var("DBUS_SESSION_BUS_ADDRESS").context("DBUS_SESSION_BUS_ADDRESS is not set")?;
+    let address = std::env::var("DBUS_SESSION_BUS_ADDRESS").context("DBUS_SESSION_BUS_ADDRESS is not set")?;
     let host = TrayHost::start(&address).await?;
     let mut item = None;
     let mut lines = BufReader::new(tokio::io::stdin()).lines();

@@ -233,7 +233,9 @@ fn connections(field: &Field, results: &mut Results, transports: &[Transport]) -
 fn half_close(field: &Field, results: &mut Results, transports: &[Transport]) -> Result<()> {
     for transport in connectable(transports) {
         let answer = field.load(transport, "half-close", DIGEST, &[])?;
-        let whole = answer["whole"].as_bool().context("the field `whole` is missing")?;
+        let whole = answer["whole"]
+            .as_bool()
+            .context("the field `whole` is missing")?;
         results.add(Figure::HalfClose, transport, if whole { 1.0 } else { 0.0 });
     }
     Ok(())

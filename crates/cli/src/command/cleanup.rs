@@ -216,11 +216,7 @@ fn of_leftovers(context: &str, namespace: &str, leftovers: &[Leftover]) -> Strin
                 LeftoverKind::Job => "Job",
                 LeftoverKind::Pod => "pod",
             };
-            let how = if leftover.ended {
-                "ended"
-            } else {
-                "never started"
-            };
+            let how = if leftover.ended { "ended" } else { "never started" };
             let minutes = leftover.age_seconds / 60;
             format!(
                 "In {context} / {namespace}: {kind} {}, which {how} ({minutes} min old)\n",

@@ -93,7 +93,11 @@ mod tests {
         };
         let failed = NameEvent {
             answer: Vec::new(),
-            problem: Some(Problem::new("name-not-found", "No server knows this name.", "Look.")),
+            problem: Some(Problem::new(
+                "name-not-found",
+                "No server knows this name.",
+                "Look.",
+            )),
             ..event.clone()
         };
         let empty = NameEvent {

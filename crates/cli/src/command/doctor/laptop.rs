@@ -79,7 +79,10 @@ fn of_helper(welcome: &Welcome, status: &Status) -> Vec<Finding> {
         format!("slipway-helper {build} accepts you; {}.", in_use(status.yours)),
     );
     let names = match &status.names {
-        Ok(mode) => Finding::ok(Check::Helper, format!("A session would use this DNS mode: {mode}.")),
+        Ok(mode) => Finding::ok(
+            Check::Helper,
+            format!("A session would use this DNS mode: {mode}."),
+        ),
         Err(trouble) => {
             let refused = ClientError::Refused(HelperRefusal::DnsUnavailable(trouble.clone()));
             Finding::problem(Check::Helper, refused.problem())
@@ -161,7 +164,10 @@ fn of_hosts_line(line: &HostsLine, has_mdns_allow: bool) -> Finding {
             format!("`{hiding}` in /etc/nsswitch.conf hides names that end in .local from DNS."),
             "Use names without .local, such as web.shop.svc, or replace it with `mdns4_minimal [NOTFOUND=return]`.",
         ),
-        None => Finding::ok(Check::Resolver, format!("Programs look up names in this order: {shown}.")),
+        None => Finding::ok(
+            Check::Resolver,
+            format!("Programs look up names in this order: {shown}."),
+        ),
     }
 }
 
@@ -177,7 +183,10 @@ fn of_resolv_conf(text: &str) -> Finding {
     let servers: Vec<String> = conf.addresses().iter().map(ToString::to_string).collect();
     Finding::ok(
         Check::Resolver,
-        format!("Programs ask the name servers of /etc/resolv.conf: {}.", servers.join(", ")),
+        format!(
+            "Programs ask the name servers of /etc/resolv.conf: {}.",
+            servers.join(", ")
+        ),
     )
 }
 
