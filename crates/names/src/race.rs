@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failing_laptop_resolver_gives_no_name_to_the_cluster() {
+    fn a_laptop_that_fails_gives_no_name_away() {
         for order in [Order::Together, Order::LaptopFirst, Order::Searched] {
             for heard in all().filter(|heard| settle(order, *heard) == Some(Verdict::Cluster)) {
                 let said_so = heard.laptop == Said::NoSuchName;

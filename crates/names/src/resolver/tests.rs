@@ -398,7 +398,7 @@ const TROUBLE: [(Say, u64); 4] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn a_failing_laptop_resolver_gives_no_name_to_the_cluster() {
+async fn a_laptop_that_fails_gives_no_name_away() {
     for (say, after) in TROUBLE {
         let bench = bench_without_namespaces();
         bench.script.cluster.otherwise(Say::Address(SVC), 1);
