@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn each_state_is_reported_once() {
         let mut narrator = Narrator::default();
-        let told: Vec<Said> = [
+        let messages: Vec<Said> = [
             status(State::Preparing, None),
             status(State::Preparing, Some("Reading the kubeconfig")),
             status(State::Placing, Some("Sending the agent (4 %)")),
@@ -248,7 +248,7 @@ mod tests {
         .iter()
         .filter_map(|status| narrator.tell(status))
         .collect();
-        insta::assert_debug_snapshot!(told, @r#"
+        insta::assert_debug_snapshot!(messages, @r#"
         [
             Step(
                 "Reading the kubeconfig",

@@ -69,7 +69,7 @@ impl Drop for Watcher {
 
 /// Report of the task that watches a session.
 enum Report {
-    Told(SessionId, WatchEvent),
+    Event(SessionId, WatchEvent),
     Lost(SessionId),
 }
 
@@ -114,11 +114,11 @@ async fn watch_all(
 
         tokio::select! {
             Some(report) = reported.recv() => match report {
-                Report::Told(id, WatchEvent::Status(status)) => {
+                Report::Event(id, WatchEvent::Status(status)) => {
                     watched.insert(id, Some(*status));
                 }
-                Report::Told(id, WatchEvent::Name(name)) => snapshot.names.push((id, *name)),
-                Report::Told(_, WatchEvent::Missed(_)) => {}
+                Report::Event(id, WatchEvent::Name(name)) => snapshot.names.push((id, *name)),
+                Report::Event(_, WatchEvent::Missed(_)) => {}
                 Report::Lost(id) => {
                     snapshot.gone.extend(watched.remove(&id).flatten());
                     if sent.is_none() {
@@ -173,7 +173,7 @@ async fn relay(
         client => client?.watch(subscription).await?,
     };
     while let Some(event) = watch.next().await? {
-        if reports.send(Report::Told(id.clone(), event)).await.is_err() {
+        if reports.send(Report::Event(id.clone(), event)).await.is_err() {
             return Ok(());
         }
     }

@@ -1,8 +1,8 @@
-// The test bed's one small static program.
+// Small static program of the test bed.
 //
-//	echo serve   the services that tests and benchmarks talk to
-//	echo relay   passes connections on from one socket to another, so that a namespace reaches what only the host does
-//	echo pause   waits for ever and reaps orphans: a pod's sandbox, and the first process of the node
+//	echo serve   runs the services for tests and benchmarks
+//	echo relay   relays connections from one socket to another, so that a namespace reaches servers of the host
+//	echo pause   waits forever and reaps orphans: a pod's sandbox, and the first process of the node
 package main
 
 import (
@@ -59,7 +59,7 @@ func pause() {
 	}
 }
 
-// Passes each connection on, both ways, and each end's FIN too.
+// Relays each connection in both directions, including each end's FIN.
 func relay(from, to string) {
 	network, address, _ := strings.Cut(from, ":")
 	listener, err := net.Listen(network, address)
@@ -104,10 +104,10 @@ func serve(args []string) {
 		}
 		name = host
 	}
-	// What every web request is answered with can be told apart by pod.
+	// Every answer to a web request names its pod.
 	http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, "hello from %s\n", name) })
 	http.HandleFunc("/hostname", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, name) })
-	// The client's address as this end sees it.
+	// The client's address, as this end sees it.
 	http.HandleFunc("/peer", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, r.RemoteAddr) })
 
 	accept(*address, "7000", echo)
@@ -128,7 +128,7 @@ func accept(address, port string, talk func(*net.TCPConn) error) {
 			connection, err := listener.Accept()
 			if err != nil {
 				log.Print(err)
-				time.Sleep(100 * time.Millisecond) // out of descriptors: let some go
+				time.Sleep(100 * time.Millisecond) // out of descriptors: wait until some are closed
 				continue
 			}
 			go func() {
@@ -141,13 +141,13 @@ func accept(address, port string, talk func(*net.TCPConn) error) {
 	}()
 }
 
-// Sends everything back, then its own FIN.
+// Echoes all bytes, then sends its own FIN.
 func echo(c *net.TCPConn) error {
 	_, err := io.Copy(c, c)
 	return err
 }
 
-// Swallows everything until FIN, then says how many bytes there were.
+// Reads until FIN, then sends the number of bytes.
 func count(c *net.TCPConn) error {
 	n, err := swallow(c, io.Discard)
 	if err != nil {
@@ -170,7 +170,7 @@ func pour(c *net.TCPConn) error {
 	}
 }
 
-// Says nothing before the client's FIN, then the SHA-256 of what came: the test of a half-closed connection.
+// Reads until FIN, then sends the SHA-256 of all bytes: the test of a half-closed connection.
 func digest(c *net.TCPConn) error {
 	sum := sha256.New()
 	if _, err := swallow(c, sum); err != nil {
@@ -180,7 +180,7 @@ func digest(c *net.TCPConn) error {
 	return err
 }
 
-// A plain loop: io.Copy would use 32 KiB or splice, neither of which suits a benchmark's sink.
+// A plain loop, because io.Copy would use 32 KiB or splice, and neither suits a benchmark.
 func swallow(c *net.TCPConn, w io.Writer) (int64, error) {
 	buffer := make([]byte, 256<<10)
 	var total int64

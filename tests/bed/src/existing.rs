@@ -61,7 +61,7 @@ impl Found {
             .with_context(|| format!("{server} is not an https address"))?;
         ensure!(
             config["users"][0]["user"]["exec"].is_null(),
-            "a credential plugin would not work on a laptop without a way out: use a context with a certificate or a token"
+            "a credential plugin would not work on a laptop without internet access: use a context with a certificate or a token"
         );
         let (host, port) = match authority.rsplit_once(':') {
             Some((host, port)) if !port.ends_with(']') => (host, port),

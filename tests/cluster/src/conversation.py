@@ -1,7 +1,7 @@
-"""Talks to an echo service without pause. What it says is numbered, and each byte that comes back is compared.
+"""Sends numbered messages to an echo service without pause, and compares each byte that comes back.
 
-On standard input: `gap` tells the longest silence since it was asked for last, `now` how many bytes came back so far,
-`end` finishes and tells what came of it.
+Commands on standard input: `gap` prints the longest silence since the last `gap`, `now` the number of bytes that came
+back so far, and `end` finishes and prints the result.
 """
 import json
 import socket

@@ -117,9 +117,9 @@ fn explain_says_who_answered(desk: &Desk<'_>) {
     assert_eq!(explain("web")["answered_by"], "cluster");
     assert_eq!(explain("http://web:81/page")["name"], "web");
     assert_eq!(explain("www.public.test")["answered_by"], "laptop");
-    let nobody = explain("nobody-knows.this");
-    assert_eq!(nobody["answered_by"], "nobody");
-    assert!(!nobody["cause"].as_str().unwrap().is_empty());
+    let unknown = explain("nobody-knows.this");
+    assert_eq!(unknown["answered_by"], "nobody");
+    assert!(!unknown["cause"].as_str().unwrap().is_empty());
     let in_cluster = desk.address("service/web", "{.spec.clusterIP}");
     assert_eq!(explain(&in_cluster)["answered_by"], "cluster");
     assert_eq!(explain("203.0.113.10")["answered_by"], "laptop");

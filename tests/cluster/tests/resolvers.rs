@@ -49,7 +49,7 @@ const PUBLIC: [(&str, &str); 2] = [("www.public.test", "203.0.113.10"), ("a.dev"
 
 /// Returns unknown names. For a name without dots, systemd-resolved also asks the laptop's neighbors (LLMNR) and waits
 /// for them, with and without a session.
-fn nobodys(desk: &Desk<'_>) -> Vec<&'static str> {
+fn unknown_names(desk: &Desk<'_>) -> Vec<&'static str> {
     let names = [
         "nosuch",
         "nosuch.shop",
@@ -88,7 +88,7 @@ fn finds_all_names(desk: &Desk<'_>, lookup: &Lookup, names: &[(&str, String)]) {
     for (name, address) in PUBLIC {
         assert_eq!(lookup.addresses(desk, name), address, "{by}: {name}");
     }
-    for name in nobodys(desk) {
+    for name in unknown_names(desk) {
         let found = lookup.find(desk, name);
         assert!(found.addresses.is_empty(), "{by} finds {name}: {found:?}");
         assert!(found.took < NOBODY, "{by} needs {:?} for {name}", found.took);

@@ -178,7 +178,7 @@ async fn fetch(page: &str) -> Result<String> {
 
 #[expect(
     clippy::print_stderr,
-    reason = "what the driver does is told to whoever watches"
+    reason = "the driver prints its steps"
 )]
 fn say(line: &str) {
     eprintln!("{line}");

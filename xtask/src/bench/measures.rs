@@ -345,7 +345,7 @@ fn desktop(field: &Field) -> Result<f64> {
     let mut command = field.command(&field.program("slipway-tray-driver"), &["--desktop", desktop]);
     let mut driver = command.stderr(Stdio::piped()).spawn()?;
     let words = driver.stderr.take().context("the driver has no standard error")?;
-    let driver = Told(driver);
+    let driver = Terminated(driver);
     let shown = BufReader::new(words)
         .lines()
         .map_while(std::io::Result::ok)
@@ -364,9 +364,9 @@ fn desktop(field: &Field) -> Result<f64> {
 }
 
 /// A process that gets SIGTERM when this is dropped, and is waited for, because it ends its own children.
-struct Told(Child);
+struct Terminated(Child);
 
-impl Drop for Told {
+impl Drop for Terminated {
     fn drop(&mut self) {
         if let Ok(pid) = i32::try_from(self.0.id()) {
             // An error means that it has ended.

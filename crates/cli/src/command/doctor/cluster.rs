@@ -165,8 +165,8 @@ fn of_range(range: IpNet, routes: &[KnownRoute], servers: &[IpAddr]) -> Finding 
         return Finding::warn(
             Check::Range,
             format!("{range} is also used by {}.", owners(&others)),
-            "Names still work. Traffic to addresses in both networks does not go to the cluster; to send it there, leave \
-             the other network.",
+            "An address of the cluster that lies in both networks is out of reach, and its name does not resolve. To reach \
+             it, leave the other network, or end its VPN.",
         )
         .coded("range-not-routed");
     }
