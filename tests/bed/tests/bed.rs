@@ -230,7 +230,10 @@ fn reaches_the_api_server_only(laptop: &Laptop, node: &str, inside: &[(&String, 
         "{kind} does not reach the API server"
     );
     let outside = ("198.51.100.1", 80);
-    assert!(!connects(laptop, outside.0, outside.1), "{kind} reaches an outside host");
+    assert!(
+        !connects(laptop, outside.0, outside.1),
+        "{kind} reaches an outside host"
+    );
     for (address, port) in inside {
         assert!(
             !connects(laptop, address, *port),

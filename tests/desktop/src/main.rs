@@ -176,10 +176,7 @@ async fn fetch(page: &str) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "the driver prints its steps"
-)]
+#[expect(clippy::print_stderr, reason = "the driver prints its steps")]
 fn say(line: &str) {
     eprintln!("{line}");
 }
