@@ -19,8 +19,9 @@ use crate::{build, checkout, machine, root, say, toolbox};
 /// Name of the bed for tests, beside a developer's own.
 const BED: &str = "test";
 
-/// The test programs that look at the bed as a whole (agents of all sessions, the API server), and so run alone on it.
-const ALONE: [&str; 5] = ["bed", "down", "errors", "leaves_nothing", "stays_up"];
+/// The test programs that look at the bed as a whole (agents of all sessions, the API server), and so run alone on it, in
+/// this order: agents of `stays_up` live for a minute after their sessions.
+const ALONE: [&str; 5] = ["errors", "leaves_nothing", "stays_up", "bed", "down"];
 
 /// Which of the tests to run.
 #[derive(Debug, Args)]
@@ -118,9 +119,10 @@ fn lanes(
     command: &(dyn Fn(&TestBinary) -> anyhow::Result<Command> + Sync),
 ) -> anyhow::Result<Vec<Step>> {
     let (on_bed, others): (Vec<_>, Vec<_>) = binaries.iter().partition(|binary| needs_bed(&binary.package));
-    let (alone, together): (Vec<_>, Vec<_>) = on_bed
-        .into_iter()
-        .partition(|binary| ALONE.contains(&binary.target.as_str()));
+    let place = |binary: &TestBinary| ALONE.iter().position(|target| *target == binary.target);
+    let (mut alone, together): (Vec<_>, Vec<_>) =
+        on_bed.into_iter().partition(|binary| place(binary).is_some());
+    alone.sort_by_key(|binary| place(binary));
     let bed_is_needed = root::is() && !(alone.is_empty() && together.is_empty());
     let [others, together, alone] = [others, together, alone].map(|queue| Mutex::new(queue.into_iter()));
     let (finished, steps) = mpsc::channel();

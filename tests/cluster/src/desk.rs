@@ -17,17 +17,15 @@ pub struct Desk<'a> {
     pub laptop: &'a Laptop,
     /// None on the bare laptop.
     helper: RefCell<Option<Running>>,
-    _lock: LaptopLock,
 }
 
 impl<'a> Desk<'a> {
     /// With a helper on the laptop, which nobody else uses; the bare one has none.
-    pub(crate) fn new(bed: &'a Bed, laptop: &'a Laptop, lock: LaptopLock) -> Desk<'a> {
+    pub(crate) fn new(bed: &'a Bed, laptop: &'a Laptop) -> Desk<'a> {
         Desk {
             bed,
             laptop,
             helper: RefCell::new((laptop.kind() != LaptopKind::Bare).then(|| helper::start(laptop))),
-            _lock: lock,
         }
     }
 }

@@ -15,10 +15,11 @@ pub fn with_laptop<T>(kind: LaptopKind, test: fn(&Desk<'_>) -> T) -> T {
 /// The same with a laptop of another bed.
 pub fn with_laptop_of<T>(bed: &Bed, kind: LaptopKind, test: fn(&Desk<'_>) -> T) -> T {
     let laptop = bed.laptop(kind).unwrap();
-    let lock = laptop.lock().unwrap();
+    // Dropped last: no other test may see or use what this one has not taken back yet.
+    let _lock = laptop.lock().unwrap();
     let before = Traces::of(laptop);
     let _rule = (kind == LaptopKind::Resolved).then(|| PolkitRule::install(laptop));
-    let desk = Desk::new(bed, laptop, lock);
+    let desk = Desk::new(bed, laptop);
     let outcome = test(&desk);
     drop(desk);
     until("nothing is left on the laptop", || Traces::of(laptop) == before)

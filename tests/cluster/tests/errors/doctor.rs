@@ -92,7 +92,7 @@ fn an_unreadable_resolv_conf_is_found_before_placing(desk: &Desk<'_>) {
     failure.is(
         "dns-unavailable",
         &["/etc/resolv.conf cannot be read"],
-        &["Restore it"],
+        &["Restore /etc/resolv.conf"],
     );
     assert_eq!(jobs_made(desk), jobs, "nothing was placed");
     let findings = Attempt::new(desk, &["doctor", "--json"]).findings(true);

@@ -81,8 +81,7 @@ impl<'a> Attempt<'a> {
     /// or agent.
     pub(crate) fn fails(&self, within: Duration) -> Failure {
         let desk = self.desk;
-        let files = files(desk);
-        until_no_agent_is_left(desk);
+        let (files, agents) = (files(desk), agents(desk));
         let (output, took) = self.run(within);
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(OURS), "{said}");
@@ -92,7 +91,7 @@ impl<'a> Attempt<'a> {
         // The key of an earlier session may be removed.
         let left: Vec<String> = self::files(desk).difference(&files).cloned().collect();
         assert!(left.is_empty(), "files are left: {left:?}");
-        until_no_agent_is_left(desk);
+        until_no_new_agent_is_left(desk, &agents);
         failure
     }
 
@@ -228,17 +227,23 @@ fn files(desk: &Desk<'_>) -> BTreeSet<String> {
     found.lines().map(str::to_owned).collect()
 }
 
-fn until_no_agent_is_left(desk: &Desk<'_>) {
-    let mut left = String::new();
-    until_within(COLLECTED, "no agent is left", || {
-        left = desk.kubectl(&[
-            "get",
-            "jobs,pods,secrets,configmaps,services",
-            "--all-namespaces",
-            "--selector=app.kubernetes.io/managed-by=slipway",
-            "--output=name",
-        ]);
+/// Everything of agents in the cluster; those of earlier tests may wait for a client that went away.
+fn agents(desk: &Desk<'_>) -> BTreeSet<String> {
+    let listed = desk.kubectl(&[
+        "get",
+        "jobs,pods,secrets,configmaps,services",
+        "--all-namespaces",
+        "--selector=app.kubernetes.io/managed-by=slipway",
+        "--output=name",
+    ]);
+    listed.lines().map(str::to_owned).collect()
+}
+
+fn until_no_new_agent_is_left(desk: &Desk<'_>, before: &BTreeSet<String>) {
+    let mut left = BTreeSet::new();
+    until_within(COLLECTED, "no agent of the attempt is left", || {
+        left = agents(desk).difference(before).cloned().collect();
         left.is_empty()
     })
-    .unwrap_or_else(|why| panic!("{why}: {left}"));
+    .unwrap_or_else(|why| panic!("{why}: {left:?}"));
 }
