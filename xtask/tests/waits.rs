@@ -5,6 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use quote::ToTokens;
+use syn::visit::{self, Visit};
+use syn::{
+    Attribute, Expr, ExprCall, FieldValue, File, ImplItemConst, ItemConst, ItemFn, ItemMod, Macro, Member,
+    Type,
+};
+
 /// A limit: the file below `crates/`, and the name in it.
 type Limit = (String, String);
 
@@ -57,17 +64,17 @@ fn every_wait_in_the_table_has_a_test_or_a_reason() {
 fn no_wait_is_without_a_name() {
     let unnamed: Vec<_> = sources()
         .iter()
-        .flat_map(|(path, text)| {
-            let lines = text.lines().enumerate();
-            let unnamed = lines.filter(|(_, line)| is_a_duration(line) && declared(line).is_none());
-            unnamed.map(move |(number, line)| format!("{path}:{}: {}", number + 1, line.trim()))
+        .flat_map(|(path, file)| {
+            let unnamed = Durations::of(file).unnamed.into_iter();
+            unnamed.map(move |expression| format!("{path}: {expression}"))
         })
         .collect();
     assert!(unnamed.is_empty(), "give these a name: {unnamed:#?}");
 }
 
 fn holds(all: &BTreeMap<Limit, String>, (limit, value): &(&Limit, &String)) -> bool {
-    all.get(*limit) == Some(*value)
+    let packed = |value: &String| value.replace(' ', "");
+    all.get(*limit).map(packed) == Some(packed(value))
 }
 
 fn root() -> PathBuf {
@@ -99,64 +106,123 @@ fn table() -> BTreeMap<Limit, Row> {
 
 fn limits() -> BTreeMap<Limit, String> {
     let mut limits = BTreeMap::new();
-    for (path, text) in sources() {
-        for line in text.lines() {
-            if let Some((name, value)) = declared(line) {
-                let before = limits.insert((path.clone(), name.to_owned()), shown(value));
-                assert!(before.is_none(), "{path} has two of {name}");
-            }
+    for (path, file) in sources() {
+        for (name, value) in Durations::of(&file).named {
+            let before = limits.insert((path.clone(), name.clone()), value);
+            assert!(before.is_none(), "{path} has two of {name}");
         }
     }
     limits
 }
 
-/// Returns name and value of a limit that a line declares: a constant, or a field of the tunnel's limits.
-fn declared(line: &str) -> Option<(&str, &str)> {
-    if let Some((_, constant)) = line.split_once("const ") {
-        let (name, rest) = constant.split_once(':')?;
-        let (kind, value) = rest.split_once('=')?;
-        return kind
-            .contains("Duration")
-            .then(|| (name, value.trim().trim_end_matches(';')));
+/// The durations of a file: those with a name, with their values, and those without.
+#[derive(Default)]
+struct Durations {
+    named: Vec<(String, String)>,
+    unnamed: Vec<String>,
+}
+
+impl Durations {
+    fn of(file: &File) -> Self {
+        let mut durations = Self::default();
+        durations.visit_file(file);
+        durations
     }
-    let (name, value) = line.trim().split_once(": ")?;
-    let is_field = name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-    let value = value.strip_suffix(',')?;
-    (is_field && value.starts_with("Duration::from_")).then_some((name, value))
 }
 
-/// Formats a value: `3 s` for `Duration::from_secs(3)`, and so on; other expressions are not changed.
-fn shown(value: &str) -> String {
-    let plain = |value: &str| {
-        let (unit, rest) = value.trim().strip_prefix("Duration::from_")?.split_once('(')?;
-        let number = rest.strip_suffix(')')?.replace('_', "");
-        let unit = match unit {
-            "secs" => "s",
-            "millis" => "ms",
-            "micros" => "us",
-            _ => return None,
-        };
-        number
-            .bytes()
-            .all(|byte| byte.is_ascii_digit())
-            .then(|| format!("{number} {unit}"))
+impl<'ast> Visit<'ast> for Durations {
+    fn visit_item_mod(&mut self, module: &'ast ItemMod) {
+        if !module.attrs.iter().any(is_cfg_test) {
+            visit::visit_item_mod(self, module);
+        }
+    }
+
+    fn visit_item_const(&mut self, constant: &'ast ItemConst) {
+        if is_of_durations(&constant.ty) {
+            self.named
+                .push((constant.ident.to_string(), shown(&constant.expr)));
+        } else {
+            visit::visit_item_const(self, constant);
+        }
+    }
+
+    fn visit_impl_item_const(&mut self, constant: &'ast ImplItemConst) {
+        if is_of_durations(&constant.ty) {
+            self.named
+                .push((constant.ident.to_string(), shown(&constant.expr)));
+        } else {
+            visit::visit_impl_item_const(self, constant);
+        }
+    }
+
+    /// A bound of the tunnel's is the field of a struct.
+    fn visit_field_value(&mut self, field: &'ast FieldValue) {
+        match (&field.member, literal(&field.expr)) {
+            (Member::Named(name), Some(value)) => self.named.push((name.to_string(), value)),
+            _ => visit::visit_field_value(self, field),
+        }
+    }
+
+    fn visit_expr_call(&mut self, call: &'ast ExprCall) {
+        let expression = Expr::Call(call.clone());
+        match literal(&expression) {
+            Some(_) => self.unnamed.push(tokens(&expression)),
+            None => visit::visit_expr_call(self, call),
+        }
+    }
+}
+
+fn is_cfg_test(attribute: &Attribute) -> bool {
+    attribute.path().is_ident("cfg") && tokens(attribute).contains("test")
+}
+
+/// Whether a constant is a duration, or an array of some.
+fn is_of_durations(kind: &Type) -> bool {
+    tokens(kind).contains("Duration")
+}
+
+/// `3 s` for `Duration::from_secs(3)`, and so on; the source of what is not as simple.
+fn shown(value: &Expr) -> String {
+    let parts = if let Expr::Array(array) = value {
+        array.elems.iter().map(literal).collect::<Option<Vec<_>>>()
+    } else {
+        literal(value).map(|shown| vec![shown])
     };
-    let parts = value.trim_matches(['[', ']']).split(", ");
-    let shown: Option<Vec<_>> = parts.map(plain).collect();
-    shown.map_or_else(|| value.to_owned(), |shown| shown.join(", "))
+    parts.map_or_else(|| tokens(value), |parts| parts.join(", "))
 }
 
-/// Whether a line makes a duration from a number without a name.
-fn is_a_duration(line: &str) -> bool {
-    !line.trim_start().starts_with("//")
-        && line.split("Duration::from_").skip(1).any(|rest| {
-            let argument = rest.split_once('(').map_or("", |(_, argument)| argument);
-            argument.starts_with(|c: char| c.is_ascii_digit())
-        })
+/// A duration that is made of a bare number.
+fn literal(value: &Expr) -> Option<String> {
+    let Expr::Call(call) = value else { return None };
+    let Expr::Path(function) = &*call.func else {
+        return None;
+    };
+    let mut path = function.path.segments.iter().rev();
+    let unit = path.next()?.ident.to_string();
+    if path.next()?.ident != "Duration" {
+        return None;
+    }
+    let Some(Expr::Lit(number)) = call.args.first() else {
+        return None;
+    };
+    let number = tokens(number).replace('_', "");
+    let unit = match unit.strip_prefix("from_")? {
+        "secs" | "secs_f32" | "secs_f64" => "s",
+        "millis" => "ms",
+        "micros" => "us",
+        "nanos" => "ns",
+        _ => return None,
+    };
+    Some(format!("{number} {unit}"))
+}
+
+/// The source of a part of a file, without spaces.
+fn tokens(part: &impl ToTokens) -> String {
+    part.to_token_stream().to_string().replace(' ', "")
 }
 
 /// Returns the sources of the programs, by path below `crates/`, without tests.
-fn sources() -> Vec<(String, String)> {
+fn sources() -> Vec<(String, File)> {
     let crates = root().join("crates");
     let mut files = Vec::new();
     for entry in fs::read_dir(&crates).unwrap() {
@@ -173,21 +239,10 @@ fn sources() -> Vec<(String, String)> {
         if is_of_tests {
             continue;
         }
-        // Test modules are at the end of their file.
-        let end = text
-            .match_indices("#[cfg(test)]\n")
-            .find(|(at, _)| {
-                text[*at..]
-                    .lines()
-                    .skip(1)
-                    .take(2)
-                    .any(|line| line.contains("mod tests {"))
-            })
-            .map_or(text.len(), |(at, _)| at);
         let below = file.strip_prefix(&crates).or_else(|_| file.strip_prefix(root()));
         sources.push((
             below.unwrap().to_str().unwrap().to_owned(),
-            text[..end].to_owned(),
+            syn::parse_file(&text).unwrap(),
         ));
     }
     sources
@@ -199,18 +254,38 @@ fn names_of_tests() -> BTreeSet<String> {
     for folder in ["crates", "src-tauri", "tests"] {
         rust_files(&root().join(folder), &mut files);
     }
-    let mut names = BTreeSet::new();
+    let mut tests = Tests::default();
     for file in files {
-        let text = fs::read_to_string(file).unwrap();
-        for line in text.lines() {
-            if let Some((_, rest)) = line.split_once("fn ")
-                && let Some((name, _)) = rest.split_once('(')
-            {
-                names.insert(name.to_owned());
-            }
+        tests.visit_file(&syn::parse_file(&fs::read_to_string(file).unwrap()).unwrap());
+    }
+    tests.0
+}
+
+/// The names of functions that are tests, by an attribute or in a macro that makes some.
+#[derive(Default)]
+struct Tests(BTreeSet<String>);
+
+impl<'ast> Visit<'ast> for Tests {
+    fn visit_item_fn(&mut self, function: &'ast ItemFn) {
+        let is_test = |attribute: &Attribute| {
+            let last = attribute.path().segments.last();
+            last.is_some_and(|segment| segment.ident == "test")
+        };
+        if function.attrs.iter().any(is_test) {
+            self.0.insert(function.sig.ident.to_string());
+        }
+        visit::visit_item_fn(self, function);
+    }
+
+    fn visit_macro(&mut self, call: &'ast Macro) {
+        let name = call.path.segments.last().map(|segment| segment.ident.to_string());
+        if name.is_some_and(|name| name.starts_with("on_") || ["cases", "proptest"].contains(&name.as_str()))
+        {
+            let text = call.tokens.to_string();
+            let words = text.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+            self.0.extend(words.map(str::to_owned));
         }
     }
-    names
 }
 
 fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
