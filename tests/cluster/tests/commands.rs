@@ -201,7 +201,7 @@ fn explain_says_what_programs_get(desk: &Desk<'_>) {
     for part in [
         "`db.corp.internal`",
         "search domain",
-        "ask for `db.shop.svc.cluster.local`",
+        "use the name `db.shop.svc.cluster.local`",
         &format!("Programs get {company}"),
     ] {
         assert!(said.contains(part), "{part} is not in: {said}");
