@@ -16,7 +16,8 @@ pub fn refusal_remedy(refusal: &HelperRefusal) -> Cow<'static, str> {
         HelperRefusal::TooManyRoutes { .. } => "drop the oldest unused addresses, or give wider ranges",
         HelperRefusal::RangeRefused { why, .. } => range_remedy(*why),
         HelperRefusal::DomainRefused { .. } => {
-            "if the domain is the cluster's, set `cluster-domain` in the profile's `[dns]`"
+            "if the domain belongs to the cluster, connect with `--cluster-domain DOMAIN`, or set `cluster-domain` in the \
+             profile's `[dns]`"
         }
         HelperRefusal::Conflicts(_) => {
             "leave these parts out of the profile's ranges, or disconnect from the other network"

@@ -107,8 +107,8 @@ impl Fault for Warning {
                 );
             }
             Warning::DoubtfulDomain { .. } => {
-                "If the domain belongs to the cluster, connect with `--cluster-domain`, or set `cluster-domain` in \
-                 the profile's `[dns]`."
+                "If the domain belongs to the cluster, connect with `--cluster-domain DOMAIN`, or set `cluster-domain` \
+                 in the profile's `[dns]`."
             }
         };
         remedy.to_owned()
