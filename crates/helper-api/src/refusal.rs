@@ -222,7 +222,7 @@ pub enum RangeTrouble {
     #[error("the administrator denies it in /etc/slipway/helper.toml")]
     Denied,
     /// The network overlaps 198.18.0.0/16, from which TUNs get their addresses. 198.19.0.0/16 is free for sessions.
-    #[error("the helper numbers its own devices from 198.18.0.0/16")]
+    #[error("the helper's own devices have their addresses from 198.18.0.0/16")]
     HelpersOwn,
     /// The network is IPv6, which is switched off in the kernel.
     #[error("IPv6 is switched off on this laptop")]

@@ -146,7 +146,7 @@ mod tests {
             (
                 "the cluster's networks overlap networks that this laptop uses: 10.0.0.0/8 overlaps the attached \
                  network 10.0.2.0/24 on wlan0",
-                "leave these parts out of the profile's ranges, or disconnect from the other network"
+                "leave these networks out of `also-proxy`, or disconnect from the other network"
             )
         );
         let refusal = HelperRefusal::Kernel {

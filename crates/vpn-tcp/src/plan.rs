@@ -139,7 +139,7 @@ pub(crate) fn routable(
             Err(why) => warnings.push(Warning::KeptOut {
                 range: *range,
                 why: why.to_string(),
-                remedy: "leave it out of the profile",
+                remedy: "if `also-proxy` names it, leave it out",
             }),
         }
     }
