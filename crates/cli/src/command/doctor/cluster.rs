@@ -122,7 +122,8 @@ fn without(feature: Feature) -> &'static str {
         Feature::BareAgent => "Not needed: Slipway starts the agent as a Job.",
         Feature::Tunnel => "A session needs this permission.",
         Feature::Explain => {
-            "Not needed. When an agent does not start, find the reason with kubectl. The Role in the README grants it."
+            "Not needed. Without it, kubectl shows why an agent does not start, and which Jobs are left. The Role in the README \
+             grants it."
         }
         Feature::Choose => "Not needed. Type the names, because Slipway cannot list them.",
         Feature::Ranges => "Not needed. Slipway learns addresses one by one, as programs ask for names.",
