@@ -166,8 +166,8 @@ fn of_range(range: IpNet, routes: &[KnownRoute], servers: &[IpAddr]) -> Finding 
         return Finding::warn(
             Check::Range,
             format!("{range} is also used by {}.", owners(&others)),
-            "An address of the cluster that lies in both networks is out of reach, and its name does not resolve. To reach \
-             it, leave the other network, or end its VPN.",
+            "Pods and services with addresses in both networks cannot be reached, and their names do not resolve. \
+             Disconnect from the other network, or end its VPN.",
         )
         .coded("range-not-routed");
     }
