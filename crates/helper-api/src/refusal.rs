@@ -137,9 +137,9 @@ impl HelperRefusal {
                  protocol {helper}) have different versions"
             ),
             Self::TooManyLeases { limit } => {
-                format!("you already have {limit} connections, the maximum for one user")
+                format!("you already have {limit} sessions, the maximum for one user")
             }
-            Self::NoFreeSlot => "all slots for connections on this laptop are in use".to_owned(),
+            Self::NoFreeSlot => "all slots for sessions on this laptop are in use".to_owned(),
             Self::TooManyRoutes { given, limit } => {
                 format!("{given} networks are too many: slipway-helper allows {limit}")
             }

@@ -48,10 +48,10 @@ impl Fault for ClientError {
         match self {
             Self::NoHelper { socket, .. } => start_it(socket),
             Self::Gone(_) => {
-                "start it again; `journalctl -u slipway-helper`, or its terminal, shows why it ended".into()
+                "start it again; `journalctl -u slipway-helper`, or the helper's terminal, shows why it ended".into()
             }
             Self::Silent => {
-                "restart it with `sudo systemctl restart slipway-helper`, or in its terminal".into()
+                "restart it with `sudo systemctl restart slipway-helper`, or in the helper's terminal".into()
             }
             Self::Garbled(_) | Self::Unexpected => {
                 "reinstall Slipway, so that all its parts have one version".into()
@@ -158,7 +158,7 @@ mod tests {
             (error.to_string().as_str(), error.remedy().as_str()),
             (
                 "the kernel refused to add a route (Operation not permitted)",
-                "run `journalctl -u slipway-helper` for details"
+                "`journalctl -u slipway-helper`, or the helper's terminal, shows details"
             )
         );
     }

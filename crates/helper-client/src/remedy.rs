@@ -25,13 +25,17 @@ pub fn refusal_remedy(refusal: &HelperRefusal) -> Cow<'static, str> {
         HelperRefusal::NoTunDevice { errno } => {
             slipway_laptop::tun_remedy(&std::io::Error::from_raw_os_error(*errno))
         }
-        HelperRefusal::Kernel { .. } => "run `journalctl -u slipway-helper` for details",
+        HelperRefusal::Kernel { .. } => {
+            "`journalctl -u slipway-helper`, or the helper's terminal, shows details"
+        }
         HelperRefusal::DnsUnavailable(trouble) => dns_remedy(trouble),
         HelperRefusal::OutOfOrder | HelperRefusal::LeaseExists | HelperRefusal::NoLease => {
             "reinstall Slipway, so that all its parts have one version"
         }
         HelperRefusal::Busy => "disconnect another session first",
-        HelperRefusal::Defect => "run `journalctl -u slipway-helper` for details; please report it",
+        HelperRefusal::Defect => {
+            "`journalctl -u slipway-helper`, or the helper's terminal, shows details; please report it"
+        }
     };
     remedy.into()
 }
