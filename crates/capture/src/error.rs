@@ -127,7 +127,9 @@ impl fmt::Display for NamespaceRemedy {
                 "allow user namespaces, which AppArmor restricts, with \
                  `sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`"
             }
-            Self::SwitchedOff => "switch on user namespaces with `sudo sysctl kernel.unprivileged_userns_clone=1`",
+            Self::SwitchedOff => {
+                "switch on user namespaces with `sudo sysctl kernel.unprivileged_userns_clone=1`"
+            }
             Self::Limit => "raise the limit of user namespaces, user.max_user_namespaces, with `sudo sysctl`",
             Self::Unknown => {
                 "allow user namespaces; a container's seccomp profile or a chroot refuses them too"

@@ -48,7 +48,8 @@ impl Fault for ClientError {
         match self {
             Self::NoHelper { socket, .. } => start_it(socket),
             Self::Gone(_) => {
-                "start it again; `journalctl -u slipway-helper`, or the helper's terminal, shows why it ended".into()
+                "start it again; `journalctl -u slipway-helper`, or the helper's terminal, shows why it ended"
+                    .into()
             }
             Self::Silent => {
                 "restart it with `sudo systemctl restart slipway-helper`, or in the helper's terminal".into()

@@ -109,7 +109,8 @@ impl Fault for SessionError {
                     .to_owned()
             }
             SessionError::Proof(_) => {
-                "Run `slipway cleanup` to remove agents that ended or never started, then connect again.".to_owned()
+                "Run `slipway cleanup` to remove agents that ended or never started, then connect again."
+                    .to_owned()
             }
             SessionError::AgentSilent { .. } => {
                 "Read the agent's log in the session's namespace with `kubectl logs -l \

@@ -91,7 +91,9 @@ impl Fault for Ended {
 
     fn remedy(&self) -> String {
         match self {
-            Ended::HelperGone(_) => "Connect again; `slipway doctor` shows whether the helper runs.".to_owned(),
+            Ended::HelperGone(_) => {
+                "Connect again; `slipway doctor` shows whether the helper runs.".to_owned()
+            }
             Ended::NamespaceGone => "Connect again; `slipway doctor` checks the laptop.".to_owned(),
         }
     }

@@ -70,7 +70,11 @@ fn an_unknown_context_is_reported_with_a_similar_one(desk: &Desk<'_>) {
         near.is("context-unknown", &["stagin"], &["Did you mean \"staging\"?"]);
     }
     let far = Attempt::connect(desk, &["--kubeconfig", file, "--context", "elsewhere"]).fails(AT_ONCE);
-    far.is("context-unknown", &["elsewhere"], &["Choose a context with `--context`: staging."]);
+    far.is(
+        "context-unknown",
+        &["elsewhere"],
+        &["Choose a context with `--context`: staging."],
+    );
     fails(
         desk,
         file,

@@ -105,7 +105,9 @@ fn of_permissions(namespace: &str, allowed: &[Allowed]) -> Vec<Finding> {
         let problem = Problem::new(
             "forbidden",
             format!("You cannot connect to namespace {namespace} with these permissions."),
-            format!("Check the name of the namespace, then ask the cluster's administrator for this Role:\n{role}"),
+            format!(
+                "Check the name of the namespace, then ask the cluster's administrator for this Role:\n{role}"
+            ),
         );
         let ask = Action::AskForRole { yaml: role };
         findings.push(Finding::problem(Check::Permission, problem.with_actions([ask])));
