@@ -100,7 +100,7 @@ impl Fault for KubeconfigError {
                     .to_owned()
             }
             Self::Unreadable { path, .. } => format!("Make {} readable for your user.", path.display()),
-            Self::Broken { path, .. } => format!("Correct {} at that position, or fetch it again.", path.display()),
+            Self::Broken { path, .. } => format!("Correct {}, or fetch it again.", path.display()),
             Self::NoCurrentContext { existing } | Self::UnknownContext { existing, .. } if existing.is_empty() => {
                 "The kubeconfig has no contexts; fetch it again.".to_owned()
             }
