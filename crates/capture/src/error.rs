@@ -83,24 +83,23 @@ impl CaptureError {
                 tun_remedy(source).to_owned()
             }
             Self::NamespaceSetup { .. } => {
-                "the kernel lacks this feature or a policy forbids it: `slipway doctor` shows which"
-                    .to_owned()
+                "run `slipway doctor`: the kernel lacks a feature, or a policy of this laptop forbids it".to_owned()
             }
             Self::ChildNotStarted { .. } => {
-                "a program that captures has to call child_main_if_asked() at the start of main; `slipway` does, so \
-                 reinstall it"
+                "reinstall Slipway, so that all its parts have one version; another program that captures must call \
+                 child_main_if_asked() at the start of main"
                     .to_owned()
             }
             Self::RewritingBlocked { device, .. } => format!(
-                "allow them: with ufw `sudo ufw allow in on {device}`, with firewalld \
+                "allow connections from the TUN: with ufw `sudo ufw allow in on {device}`, with firewalld \
                  `sudo firewall-cmd --zone=trusted --add-interface={device}`"
             ),
             Self::NoBackEnd { refused, blocked } => {
                 format!("{}; or {}", refused.remedy(), blocked.remedy())
             }
             Self::Tun { .. } => {
-                "it has to be an open TUN device without packet information: reinstall Slipway, so that all its parts \
-                 have the same version"
+                "reinstall Slipway, so that all its parts have one version: the helper must give an open TUN without \
+                 packet information"
                     .to_owned()
             }
             Self::Resources { .. } => "raise this user's limits (ulimit -n, ulimit -u)".to_owned(),
@@ -125,13 +124,15 @@ impl fmt::Display for NamespaceRemedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::AppArmor => {
-                "AppArmor restricts user namespaces: allow them with \
+                "allow user namespaces, which AppArmor restricts, with \
                  `sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`"
             }
-            Self::SwitchedOff => "user namespaces are switched off: sysctl kernel.unprivileged_userns_clone=1",
-            Self::Limit => "the limit of user namespaces is reached: raise user.max_user_namespaces with sysctl",
+            Self::SwitchedOff => {
+                "switch on user namespaces with `sudo sysctl kernel.unprivileged_userns_clone=1`"
+            }
+            Self::Limit => "raise the limit of user namespaces, user.max_user_namespaces, with `sudo sysctl`",
             Self::Unknown => {
-                "user namespaces have to be allowed; a container's seccomp profile or a chroot refuses them too"
+                "allow user namespaces; a container's seccomp profile or a chroot refuses them too"
             }
         })
     }

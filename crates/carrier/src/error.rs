@@ -18,9 +18,7 @@ pub enum CarrierError {
         value: String,
     },
     /// The credentials could not be read or renewed. The request was not sent.
-    #[error(
-        "Slipway has no credentials for the cluster: {cause}; log in again, or check the user in the kubeconfig"
-    )]
+    #[error("Slipway has no credentials for the cluster: {cause}")]
     Credentials {
         /// Message of the credential source.
         cause: String,
@@ -32,19 +30,19 @@ pub enum CarrierError {
         cause: String,
     },
     /// A peer did not answer in time.
-    #[error("no answer in time: {wait}")]
+    #[error("{wait} took too long")]
     TimedOut {
         /// The wait that ended.
         wait: Wait,
     },
     /// 401: the API server does not accept the credentials.
-    #[error("the API server does not accept the credentials: {message}; log in again")]
+    #[error("the API server does not accept these credentials: {message}")]
     Unauthorized {
         /// Message of the API server.
         message: String,
     },
     /// 403: the user lacks a permission. The message names user, verb, resource and namespace.
-    #[error("a permission is missing: {message}; ask for `create` and `get` on {resource}")]
+    #[error("a permission on {resource} is missing, `create` or `get`: {message}")]
     Forbidden {
         /// Message of the API server.
         message: String,
@@ -121,8 +119,8 @@ impl fmt::Display for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Wait::Connect => "connecting to the API server",
-            Wait::Upgrade => "the API server's switch to the carrier's protocol",
-            Wait::Refusal => "the reason for which the API server refused",
+            Wait::Upgrade => "switching to the carrier's protocol",
+            Wait::Refusal => "reading the API server's refusal",
         })
     }
 }

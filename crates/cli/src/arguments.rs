@@ -47,7 +47,7 @@ impl ClusterArguments {
 /// Arguments of a session; they override the profile.
 #[derive(Debug, Args)]
 pub(crate) struct Session {
-    /// A saved profile; without one, the kubeconfig's current context
+    /// Saved profile; without one, the kubeconfig's current context
     #[arg(value_name = "PROFILE", conflicts_with = "profile_option")]
     profile: Option<ProfileName>,
     /// The same as PROFILE
@@ -55,16 +55,16 @@ pub(crate) struct Session {
     profile_option: Option<ProfileName>,
     #[command(flatten)]
     place: ClusterArguments,
-    /// How programs on the laptop are captured
+    /// Method by which programs on the laptop are captured
     #[arg(long)]
     method: Option<Method>,
     /// Also reach this host, address or network through the cluster; may be given several times
     #[arg(long, value_name = "HOST|IP|CIDR")]
     also_proxy: Vec<AlsoProxy>,
-    /// Domain of the cluster's own names, if it is not cluster.local
+    /// Domain of the cluster's own names, if Slipway doubts the one that the cluster declares
     #[arg(long, value_name = "DOMAIN")]
     cluster_domain: Option<DomainName>,
-    /// Image that the agent runs in
+    /// Image of the agent's pod; it needs a shell with head, mkfifo and timeout
     #[arg(long, value_name = "IMAGE")]
     agent_image: Option<Image>,
     /// Seconds that the agent waits for a client that went away

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::command;
 
-/// Connects this laptop to a Kubernetes cluster, as if it were inside
+/// Connects this laptop to a Kubernetes cluster, as if the laptop were inside
 #[derive(Debug, Parser)]
 #[command(name = "slipway", version, propagate_version = true)]
 pub(crate) struct Arguments {
@@ -16,13 +16,13 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Connect this laptop to a cluster, until Ctrl-C or `slipway disconnect`
     Connect(command::connect::Connect),
-    /// Connect, run a command, pass on its exit code, disconnect
+    /// Connect, run a command, disconnect, and exit with its exit code
     Run(command::run::Run),
     /// Show the sessions
     Status(command::status::Status),
     /// End a session, or all of them, and wait until it has ended
     Disconnect(command::disconnect::Disconnect),
-    /// Explain who answers for a name or address, and why it fails
+    /// Explain who answers a name or address, and why it fails
     Explain(command::explain::Explain),
     /// Show the names that programs asked for recently, with the answers
     Names(command::names::Names),

@@ -162,7 +162,7 @@ fn already_connected(holder: Option<&SessionStatus>, by: Option<&SessionId>) -> 
     let Some(id) = by else {
         return Problem::new(
             "already-connected",
-            "Another session of the same context and namespace has just begun.",
+            "Another session of the same profile or place has just begun.",
             "`slipway status` shows it.",
         );
     };

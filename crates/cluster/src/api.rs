@@ -52,7 +52,7 @@ pub enum ApiError {
         detail: String,
     },
     /// The TCP connection failed.
-    #[error("cannot connect to the API server: {detail}")]
+    #[error("the API server cannot be reached: {detail}")]
     Connect {
         /// Message of the kernel.
         detail: String,
@@ -72,7 +72,7 @@ pub enum ApiError {
         detail: String,
     },
     /// The TLS handshake failed for a reason other than the server's certificate.
-    #[error("cannot set up a TLS connection to the API server: {detail}")]
+    #[error("the TLS connection to the API server failed: {detail}")]
     Tls {
         /// Message of the TLS library.
         detail: String,
@@ -106,13 +106,13 @@ pub enum ApiError {
         message: String,
     },
     /// The object or its namespace does not exist.
-    #[error("not found: {message}")]
+    #[error("the API server found no such object: {message}")]
     NotFound {
         /// Message of the API server.
         message: String,
     },
     /// The API server refused the request: admission, quota, a conflict, an invalid field, or an internal error.
-    #[error("the API server refused ({status} {reason}): {message}")]
+    #[error("the API server refused the request ({status} {reason}): {message}")]
     Refused {
         /// HTTP status.
         status: u16,
@@ -169,11 +169,15 @@ impl Fault for ApiError {
             Self::Proxy { .. } => "Check proxy-url in the kubeconfig, and HTTPS_PROXY and NO_PROXY.".to_owned(),
             Self::Credentials { .. } => "Log in to the cluster again, or fetch a new kubeconfig.".to_owned(),
             Self::Plugin { plugin, .. } => {
-                format!("Run {plugin} in a terminal: it may need a new login, or may not be installed.")
+                format!(
+                    "Run the credential plugin {plugin} in a terminal: it may need a new login, or may not be installed."
+                )
             }
-            Self::Forbidden { access, .. } => format!("Ask the cluster's administrator for: {access}."),
+            Self::Forbidden { access, .. } => {
+                format!("Ask the cluster's administrator for the permission to {access}.")
+            }
             Self::NotFound { .. } => "Check the namespace and the names in the profile.".to_owned(),
-            Self::Refused { .. } => "The cluster wrote the message above; ask its administrator about it.".to_owned(),
+            Self::Refused { .. } => "Ask the cluster's administrator about this message of the cluster.".to_owned(),
             Self::Broken { .. } => "Try again; if the error remains, check proxies and firewalls up to the API server.".to_owned(),
         }
     }

@@ -102,7 +102,10 @@ impl Fault for KeyError {
             Self::NoRandomness(_) => "Restart the computer; its kernel returns no random numbers.".to_owned(),
             Self::NoPlace => "Set HOME, or XDG_STATE_HOME to a folder that you own.".to_owned(),
             Self::File { path, .. } => {
-                format!("Check owner, permissions and free space of {}.", path.display())
+                format!(
+                    "Check that you own {} and that its disk has free space.",
+                    path.display()
+                )
             }
         }
     }

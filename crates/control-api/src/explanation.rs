@@ -146,7 +146,7 @@ pub enum NameRule {
     },
     /// A name that the laptop uses itself, or by which programs find a proxy.
     Reserved,
-    /// Below a domain that the cluster claims, but that may belong to someone else.
+    /// Below a domain that the cluster declares, but that may belong to others.
     DoubtfulDomain,
     /// A name that never exists (RFC 6761).
     SpecialUse,

@@ -22,7 +22,7 @@ pub enum Error {
         folder: PathBuf,
     },
     /// No session of that id runs.
-    #[error("the session {0} does not run")]
+    #[error("session {0} does not run")]
     NoSession(SessionId),
     /// The session did not answer in time.
     #[error("session {id} did not {what} within {seconds} s")]
@@ -36,7 +36,7 @@ pub enum Error {
     },
     /// The session has another protocol version.
     #[error(
-        "session {id} uses version {found} of the control protocol, and this program version {PROTOCOL_VERSION}"
+        "session {id} uses version {found} of the control protocol, and this program uses version {PROTOCOL_VERSION}"
     )]
     Version {
         /// The session.
@@ -97,7 +97,7 @@ impl Fault for Error {
             Self::NoSession(_) => "`slipway status` shows the sessions".into(),
             Self::TimedOut { id, .. } => {
                 format!(
-                    "look at `slipway logs {id}`; if the session hangs, end its process, and the helper cleans up after it"
+                    "look at `slipway logs {id}`; if the session hangs, kill its `slipway` process, and the helper cleans up after it"
                 )
             }
             Self::Version { .. } => "end the session with the version of Slipway that started it, then connect again".into(),

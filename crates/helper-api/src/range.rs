@@ -155,7 +155,7 @@ pub enum RangeError {
         shortest: u8,
     },
     /// Overlaps a block that the laptop needs for itself.
-    #[error("{given} overlaps {reserved} ({meaning}), which stays on the laptop: leave it out")]
+    #[error("{given} overlaps {reserved} ({meaning}), which stays on the laptop")]
     Reserved {
         /// The given network.
         given: IpNet,

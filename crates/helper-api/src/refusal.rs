@@ -137,9 +137,9 @@ impl HelperRefusal {
                  protocol {helper}) have different versions"
             ),
             Self::TooManyLeases { limit } => {
-                format!("you already have {limit} connections, the maximum for one user")
+                format!("you already have {limit} sessions, the maximum for one user")
             }
-            Self::NoFreeSlot => "all slots for connections on this laptop are in use".to_owned(),
+            Self::NoFreeSlot => "all slots for sessions on this laptop are in use".to_owned(),
             Self::TooManyRoutes { given, limit } => {
                 format!("{given} networks are too many: slipway-helper allows {limit}")
             }
@@ -222,7 +222,7 @@ pub enum RangeTrouble {
     #[error("the administrator denies it in /etc/slipway/helper.toml")]
     Denied,
     /// The network overlaps 198.18.0.0/16, from which TUNs get their addresses. 198.19.0.0/16 is free for sessions.
-    #[error("the helper numbers its own devices from 198.18.0.0/16")]
+    #[error("the helper's own devices have their addresses from 198.18.0.0/16")]
     HelpersOwn,
     /// The network is IPv6, which is switched off in the kernel.
     #[error("IPv6 is switched off on this laptop")]

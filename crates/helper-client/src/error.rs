@@ -48,10 +48,11 @@ impl Fault for ClientError {
         match self {
             Self::NoHelper { socket, .. } => start_it(socket),
             Self::Gone(_) => {
-                "start it again; `journalctl -u slipway-helper`, or its terminal, shows why it ended".into()
+                "start it again; `journalctl -u slipway-helper`, or the helper's terminal, shows why it ended"
+                    .into()
             }
             Self::Silent => {
-                "restart it with `sudo systemctl restart slipway-helper`, or in its terminal".into()
+                "restart it with `sudo systemctl restart slipway-helper`, or in the helper's terminal".into()
             }
             Self::Garbled(_) | Self::Unexpected => {
                 "reinstall Slipway, so that all its parts have one version".into()
@@ -146,7 +147,7 @@ mod tests {
             (
                 "the cluster's networks overlap networks that this laptop uses: 10.0.0.0/8 overlaps the attached \
                  network 10.0.2.0/24 on wlan0",
-                "leave these parts out of the profile's ranges, or disconnect from the other network"
+                "leave these networks out of `also-proxy`, or disconnect from the other network"
             )
         );
         let refusal = HelperRefusal::Kernel {
@@ -158,7 +159,7 @@ mod tests {
             (error.to_string().as_str(), error.remedy().as_str()),
             (
                 "the kernel refused to add a route (Operation not permitted)",
-                "run `journalctl -u slipway-helper` for details"
+                "`journalctl -u slipway-helper`, or the helper's terminal, shows details"
             )
         );
     }

@@ -13,24 +13,29 @@ pub fn refusal_remedy(refusal: &HelperRefusal) -> Cow<'static, str> {
             "finish the update, then run `sudo systemctl restart slipway-helper` and connect again"
         }
         HelperRefusal::TooManyLeases { .. } | HelperRefusal::NoFreeSlot => "disconnect another session first",
-        HelperRefusal::TooManyRoutes { .. } => "drop the oldest unused addresses, or give wider ranges",
+        HelperRefusal::TooManyRoutes { .. } => "name fewer or wider networks in `also-proxy`",
         HelperRefusal::RangeRefused { why, .. } => range_remedy(*why),
         HelperRefusal::DomainRefused { .. } => {
-            "if the domain is the cluster's, set `cluster-domain` in the profile's `[dns]`"
+            "if the domain belongs to the cluster, connect with `--cluster-domain DOMAIN`, or set `cluster-domain` in the \
+             profile's `[dns]`"
         }
         HelperRefusal::Conflicts(_) => {
-            "leave these parts out of the profile's ranges, or disconnect from the other network"
+            "leave these networks out of `also-proxy`, or disconnect from the other network"
         }
         HelperRefusal::NoTunDevice { errno } => {
             slipway_laptop::tun_remedy(&std::io::Error::from_raw_os_error(*errno))
         }
-        HelperRefusal::Kernel { .. } => "run `journalctl -u slipway-helper` for details",
+        HelperRefusal::Kernel { .. } => {
+            "`journalctl -u slipway-helper`, or the helper's terminal, shows details"
+        }
         HelperRefusal::DnsUnavailable(trouble) => dns_remedy(trouble),
-        HelperRefusal::OutOfOrder => "reinstall Slipway, so that all its parts have one version",
-        HelperRefusal::LeaseExists => "open another connection for another lease",
-        HelperRefusal::NoLease => "ask for a lease first",
+        HelperRefusal::OutOfOrder | HelperRefusal::LeaseExists | HelperRefusal::NoLease => {
+            "reinstall Slipway, so that all its parts have one version"
+        }
         HelperRefusal::Busy => "disconnect another session first",
-        HelperRefusal::Defect => "run `journalctl -u slipway-helper` for details; please report it",
+        HelperRefusal::Defect => {
+            "`journalctl -u slipway-helper`, or the helper's terminal, shows details; please report it"
+        }
     };
     remedy.into()
 }
@@ -40,19 +45,28 @@ pub fn refusal_remedy(refusal: &HelperRefusal) -> Cow<'static, str> {
 pub fn range_remedy(why: RangeTrouble) -> &'static str {
     match why {
         RangeTrouble::Public => {
-            "leave it out of the profile, or ask the administrator to add it to `allow_ranges` in \
+            "leave it out of `also-proxy`, or ask the laptop's administrator to add it to `allow_ranges` in \
              /etc/slipway/helper.toml"
         }
-        RangeTrouble::HelpersOwn => "use addresses of 198.19.0.0/16 instead",
+        RangeTrouble::HelpersOwn => {
+            "if `also-proxy` names it, leave it out; addresses of 198.19.0.0/16 are allowed"
+        }
         RangeTrouble::PublicByCluster => "add the address or its host to `also-proxy` in the profile",
-        RangeTrouble::Denied | RangeTrouble::NoIpv6 => "leave it out of the profile",
+        RangeTrouble::Denied => {
+            "leave it out of `also-proxy`, or ask the laptop's administrator to remove it from `deny_ranges` in \
+             /etc/slipway/helper.toml"
+        }
+        RangeTrouble::NoIpv6 => "if `also-proxy` names it, leave it out",
     }
 }
 
 fn stranger_remedy(why: &Stranger, refused: u32) -> Cow<'static, str> {
     match why {
         Stranger::OtherUser { .. } => format!("start slipway-helper with `--allow-uid {refused}`").into(),
-        Stranger::Denied => "log in at this computer's own screen, or ask its administrator".into(),
+        Stranger::Denied => {
+            "log in at this laptop's own screen, or ask its administrator to allow dev.slipway.helper.connect in polkit"
+                .into()
+        }
         Stranger::NoPolkit { .. } => {
             format!("install polkit, or start slipway-helper by hand with `--allow-uid {refused}`").into()
         }

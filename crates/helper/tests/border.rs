@@ -554,7 +554,7 @@ fn the_log_has_causes_without_remedies() {
         let log = log();
         assert!(log.contains("helper-refused"), "{log}");
         assert!(log.contains("this connection has no lease"), "{log}");
-        for remedy in ["ask for a lease first", "allow_ranges"] {
+        for remedy in ["reinstall Slipway", "allow_ranges"] {
             assert!(!log.contains(remedy), "{log}");
         }
     });

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// An invalid value: its kind, its text, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a {what}: {why}")]
+#[error("{text:?} is not a valid {what}: {why}")]
 pub struct InvalidValue {
     what: &'static str,
     text: String,

@@ -86,7 +86,7 @@ impl FromStr for DomainName {
             .next()
             .is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()))
         {
-            return invalid("it looks like an IP address, but is not a valid one");
+            return invalid("it looks like an IP address, but is not one");
         }
         Ok(Self(name))
     }

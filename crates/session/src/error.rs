@@ -101,15 +101,21 @@ impl Fault for SessionError {
             SessionError::Carrier(CarrierError::Forbidden { .. }) => {
                 "Ask for a Role that allows it; `slipway doctor` prints a suitable one.".to_owned()
             }
+            SessionError::Carrier(CarrierError::Credentials { .. } | CarrierError::Unauthorized { .. }) => {
+                "Log in to the cluster again, or check the user in the kubeconfig.".to_owned()
+            }
             SessionError::Carrier(_) => {
                 "Check that `kubectl port-forward` to a pod of this namespace works, then connect again."
                     .to_owned()
             }
             SessionError::Proof(_) => {
-                "Run `slipway cleanup` to remove agents of other sessions, then connect again.".to_owned()
+                "Run `slipway cleanup` to remove agents that ended or never started, then connect again."
+                    .to_owned()
             }
             SessionError::AgentSilent { .. } => {
-                "Read the agent's log with `kubectl logs -l app.kubernetes.io/name=slipway-agent`.".to_owned()
+                "Read the agent's log in the session's namespace with `kubectl logs -l \
+                 app.kubernetes.io/name=slipway-agent`."
+                    .to_owned()
             }
             SessionError::Name(error) => error.remedy(),
         }

@@ -62,7 +62,7 @@ async fn unknown(hosts: Vec<String>, explainer: Arc<dyn Explainer>) -> Option<Pr
     let problem = Problem::new(
         "also-proxy-unknown",
         format!("The cluster's DNS does not know {names}, so programs do not reach it through the cluster."),
-        "Correct the name in the profile, or leave it out.",
+        "Check the spelling in `also-proxy`, or leave these names out.",
     );
     let remove = |host: &String| Action::RemoveAlsoProxy { host: host.clone() };
     Some(problem.with_actions(unknown.iter().map(remove)))

@@ -26,7 +26,7 @@ fn name_event(event: &Event) -> NameEvent {
         NameOutcome::TimedOut => Some(("name-server-silent", "The name server did not answer in time.")),
         NameOutcome::Withheld => Some((
             "address-withheld",
-            "The cluster answered with an address that the session keeps from programs.",
+            "The cluster answered with an address that programs do not get.",
         )),
     };
     NameEvent {

@@ -74,7 +74,7 @@ pub enum ProofError {
     #[error("the peer does not speak Slipway's tunnel protocol")]
     NotATunnel,
     /// The peer speaks another version of the protocol.
-    #[error("the peer speaks version {theirs} of the tunnel protocol, this end version {VERSION}")]
+    #[error("the peer speaks version {theirs} of the tunnel protocol, and this end speaks version {VERSION}")]
     Version {
         /// The peer's version.
         theirs: u16,

@@ -55,7 +55,7 @@ impl Fault for VpnTcpError {
             VpnTcpError::Capture(error) => error.remedy(),
             VpnTcpError::Listener(_) => "End a program that uses many ports, then connect again.".to_owned(),
             VpnTcpError::NamesDoNotArrive { .. } => {
-                "Another program answers DNS questions first. `slipway doctor` shows the resolver in use."
+                "Stop the other program that answers DNS questions first; `slipway doctor` shows the resolver in use."
                     .to_owned()
             }
         }
@@ -90,7 +90,12 @@ impl Fault for Ended {
     }
 
     fn remedy(&self) -> String {
-        "Connect again; `slipway doctor` shows whether the helper runs.".to_owned()
+        match self {
+            Ended::HelperGone(_) => {
+                "Connect again; `slipway doctor` shows whether the helper runs.".to_owned()
+            }
+            Ended::NamespaceGone => "Connect again; `slipway doctor` checks the laptop.".to_owned(),
+        }
     }
 
     fn actions(&self) -> Vec<Action> {

@@ -43,11 +43,14 @@ impl fmt::Display for Warning {
             Warning::InUse(conflict) if conflict.with == ConflictWith::Session => {
                 write!(
                     f,
-                    "{conflict}. Packets to that range reach the cluster of that session"
+                    "{conflict}. Packets to addresses in both networks reach the cluster of that session"
                 )
             }
             Warning::InUse(conflict) => {
-                write!(f, "{conflict}. Packets to that range do not reach the cluster")
+                write!(
+                    f,
+                    "{conflict}. Packets to addresses in both networks do not reach the cluster"
+                )
             }
             Warning::KeptOut { range, why, .. } => write!(f, "{range} is not routed to the cluster: {why}"),
             Warning::DoubtfulDomain { domain, doubt } => write!(
@@ -90,15 +93,16 @@ impl Fault for Warning {
         let remedy = match self {
             Warning::InUse(conflict) => match conflict.with {
                 ConflictWith::Session => {
-                    "If both sessions use the same cluster, this is fine. If not, end the other one with `slipway \
+                    "If both sessions use the same cluster, this is fine. If not, end the other session with `slipway \
                      disconnect`, then connect again."
                 }
                 ConflictWith::Gateway
                 | ConflictWith::Attached
                 | ConflictWith::Routed
                 | ConflictWith::NameServer => {
-                    "Pods and services in that range cannot be reached, and their names do not resolve. Disconnect \
-                     from the other network, or end its VPN, then connect again; `slipway doctor` shows whose it is."
+                    "Pods and services with such addresses cannot be reached, and their names do not resolve. \
+                     Disconnect from the other network, or end its VPN, then connect again; `slipway doctor` shows \
+                     whose it is."
                 }
             },
             Warning::KeptOut { remedy, .. } => {
@@ -107,8 +111,8 @@ impl Fault for Warning {
                 );
             }
             Warning::DoubtfulDomain { .. } => {
-                "If the domain belongs to the cluster, connect with `--cluster-domain`, or set `cluster-domain` in \
-                 the profile's `[dns]`."
+                "If the domain belongs to the cluster, connect with `--cluster-domain DOMAIN`, or set `cluster-domain` \
+                 in the profile's `[dns]`."
             }
         };
         remedy.to_owned()
@@ -139,7 +143,7 @@ pub(crate) fn routable(
             Err(why) => warnings.push(Warning::KeptOut {
                 range: *range,
                 why: why.to_string(),
-                remedy: "leave it out of the profile",
+                remedy: "if `also-proxy` names it, leave it out",
             }),
         }
     }

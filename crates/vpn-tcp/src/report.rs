@@ -93,7 +93,7 @@ mod tests {
             warnings: vec![Warning::KeptOut {
                 range: "34.0.0.0/8".parse().unwrap(),
                 why: "it is public".into(),
-                remedy: "leave it out of the profile",
+                remedy: "if `also-proxy` names it, leave it out",
             }],
             ..Reach::default()
         };

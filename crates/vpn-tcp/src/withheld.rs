@@ -66,8 +66,8 @@ impl Fault for WithheldAddress {
     }
 
     fn remedy(&self) -> String {
-        "If programs should reach it through the cluster, add its name or its network to `--also-proxy` or to \
-         the profile. `slipway explain NAME` shows details."
+        "To reach it through the cluster, connect with `--also-proxy` and its name or network, or add that to \
+         `also-proxy` in the profile. `slipway names --failed` shows the name, and `slipway explain NAME` shows details."
             .to_owned()
     }
 }

@@ -73,7 +73,9 @@ pub(crate) async fn run(arguments: Cleanup) -> Result<ExitCode, Failure> {
     }
     output::print(&text)?;
     if !arguments.yes && !agreed().uncoded("Failed to read the answer")? {
-        output::print("Nothing in this list was removed. To remove it all, run `slipway cleanup --yes`.\n")?;
+        output::print(
+            "Nothing in this list was removed. To remove all of it, run `slipway cleanup --yes`.\n",
+        )?;
         return Ok(ExitCode::SUCCESS);
     }
     cluster.remove().await?;

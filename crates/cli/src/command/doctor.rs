@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// Arguments of `slipway doctor`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Doctor {
-    /// Check for this profile; without one, for the kubeconfig's current context
+    /// Saved profile to check; without one, the kubeconfig's current context
     #[arg(conflicts_with = "profile_option")]
     profile: Option<ProfileName>,
     /// The same as PROFILE

@@ -17,9 +17,9 @@ use crate::{output, sessions};
 /// Arguments of `slipway explain`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Explain {
-    /// A name as a program asks for it, or a URL, or an address
+    /// Name as a program asks for it, URL, or address
     name: String,
-    /// Ask only this session
+    /// Id or profile of the session to ask, or the beginning of one; without one, every session
     #[arg(long)]
     session: Option<String>,
     /// Print JSON

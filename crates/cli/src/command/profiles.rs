@@ -24,7 +24,7 @@ pub(crate) struct Profiles {
 enum What {
     /// List the saved profiles
     List {
-        /// As JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
@@ -32,7 +32,7 @@ enum What {
     Show {
         /// The profile
         name: ProfileName,
-        /// As JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
@@ -59,7 +59,7 @@ enum What {
     Import {
         /// The file
         file: PathBuf,
-        /// Name of the new profile; without it, the name of the file
+        /// Name of the new profile; without one, the name of the file
         #[arg(long)]
         name: Option<ProfileName>,
     },
@@ -79,7 +79,7 @@ struct Create {
     name: ProfileName,
     #[command(flatten)]
     place: ClusterArguments,
-    /// How programs on the laptop are captured
+    /// Method by which programs on the laptop are captured
     #[arg(long, default_value_t)]
     method: Method,
     /// Also reach this host, address or network through the cluster; may be given several times
@@ -88,10 +88,10 @@ struct Create {
     /// Ask the cluster for this name and every name below it; may be given several times
     #[arg(long, value_name = "DOMAIN")]
     dns_suffix: Vec<DomainName>,
-    /// Domain of the cluster's own names, if it is not cluster.local
+    /// Domain of the cluster's own names, if Slipway doubts the one that the cluster declares
     #[arg(long, value_name = "DOMAIN")]
     cluster_domain: Option<DomainName>,
-    /// Image that the agent runs in
+    /// Image of the agent's pod; it needs a shell with head, mkfifo and timeout
     #[arg(long, value_name = "IMAGE")]
     agent_image: Option<Image>,
     /// Seconds that the agent waits for a client that went away

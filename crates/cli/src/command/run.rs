@@ -36,7 +36,7 @@ const DEATH: Duration = Duration::from_secs(1);
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) session: Session,
-    /// Write progress and failure to this file as JSON, one event per line; `/dev/fd/N` for a descriptor
+    /// Write progress and failure to this file as JSON, one event per line; `/dev/fd/N` is the open descriptor N
     #[arg(long, value_name = "FILE")]
     json_status: Option<PathBuf>,
     /// The command, after `--`
@@ -149,7 +149,7 @@ fn not_there(program: &OsStr) -> Problem {
     let program = program.display();
     Problem::new(
         "command-not-found",
-        format!("the program `{program}` was not found"),
+        format!("The program `{program}` was not found."),
         "Check the spelling. For shell syntax such as `a && b`, use `slipway run -- sh -c '...'`.",
     )
 }

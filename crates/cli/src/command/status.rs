@@ -14,7 +14,7 @@ use crate::{output, sessions};
 /// Arguments of `slipway status`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Status {
-    /// Id or profile of the session, or the beginning of one; without it, every session
+    /// Id or profile of the session, or the beginning of one; without one, every session
     session: Option<String>,
     /// Print JSON: an array with an object for each session
     #[arg(long)]

@@ -11,7 +11,7 @@ use crate::api::ApiError;
 #[derive(Debug, Error)]
 pub enum KubeconfigError {
     /// No kubeconfig exists in any of the places.
-    #[error("found no kubeconfig; looked at {}", places(looked_at))]
+    #[error("there is no kubeconfig: Slipway looked at {}", places(looked_at))]
     Missing {
         /// Files that do not exist.
         looked_at: Vec<PathBuf>,
@@ -95,17 +95,23 @@ impl Fault for KubeconfigError {
     fn remedy(&self) -> String {
         match self {
             Self::Missing { .. } => {
-                "Get a kubeconfig from the cluster's administrator and save it as ~/.kube/config, or name its file."
+                "Get a kubeconfig from the cluster's administrator and save it as ~/.kube/config, or name its file with \
+                 `--kubeconfig`."
                     .to_owned()
             }
             Self::Unreadable { path, .. } => format!("Make {} readable for your user.", path.display()),
-            Self::Broken { path, .. } => format!("Correct {} at that position, or fetch it again.", path.display()),
-            Self::NoCurrentContext { existing } => format!("Choose one of: {}.", existing.join(", ")),
-            Self::UnknownContext { existing, nearest, .. } => match nearest {
-                Some(nearest) => format!("Did you mean {nearest:?}? There are: {}.", existing.join(", ")),
-                None if existing.is_empty() => "The kubeconfig has no contexts; fetch it again.".to_owned(),
-                None => format!("Choose one of: {}.", existing.join(", ")),
-            },
+            Self::Broken { path, .. } => format!("Correct {}, or fetch it again.", path.display()),
+            Self::NoCurrentContext { existing } | Self::UnknownContext { existing, .. } if existing.is_empty() => {
+                "The kubeconfig has no contexts; fetch it again.".to_owned()
+            }
+            Self::UnknownContext {
+                existing,
+                nearest: Some(nearest),
+                ..
+            } => format!("Did you mean {nearest:?}? The contexts are: {}.", existing.join(", ")),
+            Self::NoCurrentContext { existing } | Self::UnknownContext { existing, .. } => {
+                format!("Choose a context with `--context`: {}.", existing.join(", "))
+            }
             Self::UnknownCluster { .. } | Self::Unusable { .. } => {
                 "Correct this context in the kubeconfig, or fetch it again.".to_owned()
             }

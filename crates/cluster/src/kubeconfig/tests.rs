@@ -79,10 +79,13 @@ async fn an_unknown_context_lists_the_existing_ones() {
     assert_eq!(error.code(), "context-unknown");
     assert_eq!(
         error.remedy(),
-        "Did you mean \"production\"? There are: staging, production, lost."
+        "Did you mean \"production\"? The contexts are: staging, production, lost."
     );
     let error = chosen(TWO, &context("xyz")).await.unwrap_err();
-    assert_eq!(error.remedy(), "Choose one of: staging, production, lost.");
+    assert_eq!(
+        error.remedy(),
+        "Choose a context with `--context`: staging, production, lost."
+    );
 }
 
 #[tokio::test]

@@ -169,11 +169,11 @@ impl Fault for PlaceError {
                 // A user without permissions in a namespace gets the same refusal whether it exists or not.
                 format!(
                     "Check the spelling of the namespace: the API server gives the same answer if it does not exist. \
-                     Then ask the cluster's administrator for \"{access}\"; this Role is enough:\n\n{role}"
+                     Then ask the cluster's administrator for the permission to {access}; this Role is enough:\n\n{role}"
                 )
             }
             Self::NamespaceMissing { .. } | Self::NamespaceEnding { .. } => {
-                "Choose another namespace in the profile, or create this one.".to_owned()
+                "Choose another namespace, with `--namespace` or in the profile, or create this one.".to_owned()
             }
             Self::Admission { .. } => {
                 "Ask the cluster's administrator about this rule; the agent's pod complies with the restricted Pod \
@@ -190,12 +190,13 @@ impl Fault for PlaceError {
                 "The agent needs a Linux node with an amd64 processor; check that one is ready and has room.".to_owned()
             }
             Self::Image { .. } => {
-                "Name an image that this cluster can fetch, with --agent-image or in the profile: any small image \
-                 with a shell is suitable."
+                "Name an image that this cluster can fetch, with `--agent-image` or in the profile; it needs a shell with \
+                 head, mkfifo and timeout."
                     .to_owned()
             }
             Self::Container { .. } | Self::Ended { .. } => {
-                "Set another agent image in the profile; it needs a shell with head, mkfifo and timeout.".to_owned()
+                "Name another image, with `--agent-image` or in the profile; it needs a shell with head, mkfifo and timeout."
+                    .to_owned()
             }
             Self::Evicted { .. } | Self::Gone => "Connect again.".to_owned(),
             Self::TooSlow { .. } => "Try again; if the error remains, check the namespace's events and the node.".to_owned(),
@@ -238,7 +239,7 @@ impl Fault for UploadError {
         match self {
             Self::Api(error) => error.remedy(),
             Self::Shell { .. } => {
-                "Set another agent image in the profile; it needs a shell with head, mkfifo and timeout."
+                "Name another image, with `--agent-image` or in the profile; it needs a shell with head, mkfifo and timeout."
                     .to_owned()
             }
             Self::CutOff { .. } | Self::Stalled { .. } => {

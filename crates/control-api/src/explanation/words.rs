@@ -251,7 +251,7 @@ impl NameFacts {
                 "The laptop's name servers {}, and only they can answer for `{name}`.",
                 silence(self.laptop.as_ref())
             ),
-            NameVerdict::OtherSession => format!("`{name}` belongs to the profile of another session."),
+            NameVerdict::OtherSession => format!("`{name}` names another profile than this session's."),
             NameVerdict::Withheld => format!(
                 "The cluster has `{name}`{}, but programs do not get that address: {}.",
                 in_brackets(self.cluster.as_ref()),
@@ -314,7 +314,7 @@ impl NameFacts {
             ),
             NameRule::DoubtfulDomain => format!(
                 "The laptop's name servers do not know `{name}`, and the cluster is not asked: the domain that the \
-                 cluster claims may belong to someone else."
+                 cluster declares may belong to others."
             ),
             NameRule::Own
             | NameRule::OtherProfile
@@ -353,8 +353,8 @@ impl NameFacts {
                 format!("To ask only the cluster, ask for `{service}.{}.svc`.", self.namespace)
             }),
             NameRule::DoubtfulDomain => Some(
-                "If the domain is the cluster's, connect with `--cluster-domain`, or set `cluster-domain` in \
-                 the profile's `[dns]`."
+                "If the domain belongs to the cluster, connect with `--cluster-domain DOMAIN`, or set `cluster-domain` \
+                 in the profile's `[dns]`."
                     .to_owned(),
             ),
             NameRule::ClusterDomain => Some(

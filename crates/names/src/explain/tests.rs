@@ -144,7 +144,7 @@ async fn every_cause_has_its_own_text() {
     Cluster NoAddress: `headless` exists in the cluster but has no address. A headless service without ready pods has no address: check with `kubectl get endpointslices`.
     Nobody ClusterSilent: The cluster's DNS did not answer in time, so it is not known whether `stuck` exists. `slipway status` shows whether the session is reconnecting.
     Nobody Nowhere: This session sends `host.partner.example` to the cluster, and the cluster's DNS does not know it. The laptop's name servers do. Remove it from `--also-proxy` or from the profile.
-    Nobody OtherSession: `web.prod.slipway.internal` belongs to the profile of another session. Connect that profile, or check the spelling of the profile in the name.
+    Nobody OtherSession: `web.prod.slipway.internal` names another profile than this session's. Connect that profile, or check the spelling of the profile in the name.
     Us Never: `example.invalid` ends in `invalid`, a domain that is reserved for names that never exist.
     Us Answered: `check.slipway.internal` is Slipway's own name.
     ");

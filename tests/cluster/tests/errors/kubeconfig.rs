@@ -70,7 +70,11 @@ fn an_unknown_context_is_reported_with_a_similar_one(desk: &Desk<'_>) {
         near.is("context-unknown", &["stagin"], &["Did you mean \"staging\"?"]);
     }
     let far = Attempt::connect(desk, &["--kubeconfig", file, "--context", "elsewhere"]).fails(AT_ONCE);
-    far.is("context-unknown", &["elsewhere"], &["Choose one of: staging."]);
+    far.is(
+        "context-unknown",
+        &["elsewhere"],
+        &["Choose a context with `--context`: staging."],
+    );
     fails(
         desk,
         file,
@@ -146,7 +150,7 @@ fn a_failing_credential_plugin_is_reported_with_its_text(desk: &Desk<'_>) {
     failure.is(
         "credential-plugin",
         &["plugin sh failed", "your session is over", "exit status: 3"],
-        &["Run sh in a terminal"],
+        &["Run the credential plugin sh in a terminal"],
     );
 }
 

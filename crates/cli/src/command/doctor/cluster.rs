@@ -105,7 +105,9 @@ fn of_permissions(namespace: &str, allowed: &[Allowed]) -> Vec<Finding> {
         let problem = Problem::new(
             "forbidden",
             format!("You cannot connect to namespace {namespace} with these permissions."),
-            format!("Check the name of the namespace, then ask your administrator for this Role:\n{role}"),
+            format!(
+                "Check the name of the namespace, then ask the cluster's administrator for this Role:\n{role}"
+            ),
         );
         let ask = Action::AskForRole { yaml: role };
         findings.push(Finding::problem(Check::Permission, problem.with_actions([ask])));
@@ -122,7 +124,8 @@ fn without(feature: Feature) -> &'static str {
         Feature::BareAgent => "Not needed: Slipway starts the agent as a Job.",
         Feature::Tunnel => "A session needs this permission.",
         Feature::Explain => {
-            "Not needed. When an agent does not start, find the reason with kubectl. The Role in the README grants it."
+            "Not needed. Without it, kubectl shows why an agent does not start, and which Jobs are left. The Role in the README \
+             grants it."
         }
         Feature::Choose => "Not needed. Type the names, because Slipway cannot list them.",
         Feature::Ranges => "Not needed. Slipway learns addresses one by one, as programs ask for names.",
@@ -165,8 +168,8 @@ fn of_range(range: IpNet, routes: &[KnownRoute], servers: &[IpAddr]) -> Finding 
         return Finding::warn(
             Check::Range,
             format!("{range} is also used by {}.", owners(&others)),
-            "An address of the cluster that lies in both networks is out of reach, and its name does not resolve. To reach \
-             it, leave the other network, or end its VPN.",
+            "Pods and services with addresses in both networks cannot be reached, and their names do not resolve. \
+             Disconnect from the other network, or end its VPN.",
         )
         .coded("range-not-routed");
     }

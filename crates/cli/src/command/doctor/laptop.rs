@@ -31,7 +31,7 @@ pub(super) async fn kernel() -> Vec<Finding> {
                 "The kernel refuses you a user and network namespace: {error}. Slipway rewrites packets instead."
             ),
             format!(
-                "This works as well, unless a firewall drops packets that arrive on Slipway's device. To allow namespaces: {}.",
+                "This works as well, unless a firewall drops packets that arrive on Slipway's device. To use namespaces, {}.",
                 remedy(&error)
             ),
         ),
@@ -117,7 +117,7 @@ fn without_helper(socket: &Path, error: &ClientError) -> Finding {
     let mut problem = error.problem();
     // `NoHelper` names the socket already.
     if !matches!(error, ClientError::NoHelper { .. }) {
-        problem.cause = format!("at {}: {}", socket.display(), problem.cause);
+        problem.cause = format!("Socket {}: {}", socket.display(), problem.cause);
     }
     Finding::problem(Check::Helper, problem)
 }

@@ -27,7 +27,11 @@ pub(super) fn list(listed: &[Listed]) -> String {
                 ]);
             }
             Err(error) => {
-                broken.push_str(&format!("\n{}: {error}\n  {}\n", entry.stem, error.remedy()));
+                let problem = error.problem();
+                broken.push_str(&format!(
+                    "\n{}: {}\n  {}\n",
+                    entry.stem, problem.cause, problem.remedy
+                ));
             }
         }
     }

@@ -99,7 +99,7 @@ pub(super) fn one(session: &SessionStatus, now: Timestamp) -> String {
             let routes: Vec<String> = capture.routes.iter().map(ToString::to_string).collect();
             rows.push(("Routes", routes.join(", ")));
         }
-        rows.push(("Names", capture.dns.clone()));
+        rows.push(("DNS mode", capture.dns.clone()));
         rows.push(("Capture", capture.back_end.to_string()));
     }
     rows.push(("Session", format!("{} (process {})", session.id, session.pid)));
