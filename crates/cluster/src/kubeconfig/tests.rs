@@ -208,7 +208,7 @@ async fn a_failing_plugin_is_named_with_its_message() {
     ] {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
-    assert!(error.remedy().contains("Run sh in a terminal"));
+    assert!(error.remedy().contains("plugin sh in a terminal"));
 }
 
 #[tokio::test]
