@@ -19,9 +19,16 @@ use crate::{build, checkout, machine, root, say, toolbox};
 /// Name of the bed for tests, beside a developer's own.
 const BED: &str = "test";
 
-/// The test programs that look at the bed as a whole (agents of all sessions, the API server), and so run alone on it, in
+/// The test programs that look at the bed as a whole (agents of all sessions, what is made in the cluster), and so run alone, in
 /// this order: agents of `stays_up` live for a minute after their sessions.
-const ALONE: [&str; 5] = ["errors", "leaves_nothing", "stays_up", "bed", "down"];
+const ALONE: [&str; 6] = [
+    "least_privilege",
+    "errors",
+    "leaves_nothing",
+    "stays_up",
+    "bed",
+    "down",
+];
 
 /// Which of the tests to run.
 #[derive(Debug, Args)]
