@@ -373,15 +373,23 @@ async fn assert_read(program: &mut TcpStream, expected: &[u8]) {
     assert_eq!(found, expected);
 }
 
+/// How long a program waits for a datagram before it sends again.
+const RESEND: Duration = Duration::from_secs(2);
+
 /// Sends one datagram and takes the answer.
 async fn exchange(place: &str, payload: &[u8]) -> std::io::Result<Vec<u8>> {
     let place: SocketAddr = place.parse().unwrap();
     let any = if place.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let socket = UdpSocket::bind(any).await?;
     socket.connect(place).await?;
-    socket.send(payload).await?;
     let mut answer = vec![0; 65_535];
-    let len = socket.recv(&mut answer).await?;
+    // The kernel may drop a datagram on a busy machine, so it is sent again, as programs do.
+    let len = loop {
+        socket.send(payload).await?;
+        if let Ok(received) = timeout(RESEND, socket.recv(&mut answer)).await {
+            break received?;
+        }
+    };
     answer.truncate(len);
     Ok(answer)
 }
