@@ -118,8 +118,8 @@ pub(crate) fn run(arguments: &Test) -> anyhow::Result<ExitCode> {
     Ok(report(&steps))
 }
 
-/// Runs test programs side by side, since most of them wait most of the time: those that need no cluster in one lane; the
-/// others, once there is a bed, in two lanes, and then those of [`ALONE`]. Tests take turns with a laptop by its lock.
+/// Runs test programs in two lanes, because most of them wait most of the time: the first lane begins with those that need
+/// no cluster, the second with those on the bed; those of [`ALONE`] follow. A lock gives each laptop to one test at a time.
 fn lanes(
     bed: &BedName,
     binaries: &[TestBinary],
@@ -142,18 +142,23 @@ fn lanes(
             let _ = finished.send(step);
         }
     };
+    let (bed_is_up, until_bed_is_up) = mpsc::channel::<()>();
     thread::scope(|scope| {
-        scope.spawn(|| lane(&others));
-        scope.spawn(|| {
-            if bed_is_needed {
-                let _ = finished.send(Ok(bring_up(bed)));
-            }
-            thread::scope(|scope| {
-                scope.spawn(|| lane(&together));
-                scope.spawn(|| lane(&together));
-            });
-            lane(&alone);
+        let (lane, others, queue) = (&lane, &others, &together);
+        let first = scope.spawn(move || {
+            lane(others);
+            // The sender is dropped when the bed is up.
+            let _ = until_bed_is_up.recv();
+            lane(queue);
         });
+        if bed_is_needed {
+            let _ = finished.send(Ok(bring_up(bed)));
+        }
+        drop(bed_is_up);
+        lane(&together);
+        // A panic of the first lane is passed on by the scope.
+        let _ = first.join();
+        lane(&alone);
     });
     drop(finished);
     steps.into_iter().collect()
