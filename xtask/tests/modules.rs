@@ -2,16 +2,20 @@
 //! those that it uses.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod sources;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use self::sources::{root, rust_files};
 
 /// Modules below a crate's root, each with the modules that it names.
 type Uses = BTreeMap<String, BTreeSet<String>>;
 
 #[test]
 fn no_module_uses_one_that_uses_it() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let root = root();
     let mut crates = vec![root.join("src-tauri"), root.join("xtask")];
     for folder in ["crates", "tests"] {
         let entries = fs::read_dir(root.join(folder)).unwrap();
@@ -64,7 +68,7 @@ fn reaches(uses: &Uses, from: &str, to: &str) -> bool {
 }
 
 fn uses(source: &Path) -> Uses {
-    let files: Vec<(String, PathBuf)> = walk(source)
+    let files: Vec<(String, PathBuf)> = rust_files(source)
         .into_iter()
         .filter_map(|file| Some((module_of(source, &file)?, file)))
         .collect();
@@ -133,17 +137,4 @@ fn named(text: &str, names: &BTreeSet<String>, exported: &BTreeMap<String, Strin
         }
     }
     used
-}
-
-fn walk(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(walk(&path));
-        } else if path.extension().is_some_and(|end| end == "rs") {
-            files.push(path);
-        }
-    }
-    files
 }

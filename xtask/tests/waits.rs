@@ -1,9 +1,10 @@
 //! Check that `docs/waits.md` has every time limit of the sources with its value.
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test may panic")]
 
+mod sources;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use quote::ToTokens;
 use syn::visit::{self, Visit};
@@ -11,6 +12,8 @@ use syn::{
     Attribute, Expr, ExprCall, FieldValue, File, ImplItemConst, ItemConst, ItemFn, ItemMod, Macro, Member,
     Type,
 };
+
+use self::sources::{root, rust_files};
 
 /// A limit: the file below `crates/`, and the name in it.
 type Limit = (String, String);
@@ -62,7 +65,7 @@ fn every_wait_in_the_table_has_a_test_or_a_reason() {
 
 #[test]
 fn no_wait_is_without_a_name() {
-    let unnamed: Vec<_> = sources()
+    let unnamed: Vec<_> = product_files()
         .iter()
         .flat_map(|(path, file)| {
             let unnamed = Durations::of(file).unnamed.into_iter();
@@ -75,10 +78,6 @@ fn no_wait_is_without_a_name() {
 fn holds(all: &BTreeMap<Limit, String>, (limit, value): &(&Limit, &String)) -> bool {
     let packed = |value: &String| value.replace(' ', "");
     all.get(*limit).map(packed) == Some(packed(value))
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
 fn table() -> BTreeMap<Limit, Row> {
@@ -106,7 +105,7 @@ fn table() -> BTreeMap<Limit, Row> {
 
 fn limits() -> BTreeMap<Limit, String> {
     let mut limits = BTreeMap::new();
-    for (path, file) in sources() {
+    for (path, file) in product_files() {
         for (name, value) in Durations::of(&file).named {
             let before = limits.insert((path.clone(), name.clone()), value);
             assert!(before.is_none(), "{path} has two of {name}");
@@ -222,13 +221,13 @@ fn tokens(part: &impl ToTokens) -> String {
 }
 
 /// Returns the sources of the programs, by path below `crates/`, without tests.
-fn sources() -> Vec<(String, File)> {
+fn product_files() -> Vec<(String, File)> {
     let crates = root().join("crates");
     let mut files = Vec::new();
     for entry in fs::read_dir(&crates).unwrap() {
-        rust_files(&entry.unwrap().path().join("src"), &mut files);
+        files.extend(rust_files(&entry.unwrap().path().join("src")));
     }
-    rust_files(&root().join("src-tauri/src"), &mut files);
+    files.extend(rust_files(&root().join("src-tauri/src")));
     let mut sources = Vec::new();
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
@@ -252,7 +251,7 @@ fn sources() -> Vec<(String, File)> {
 fn names_of_tests() -> BTreeSet<String> {
     let mut files = Vec::new();
     for folder in ["crates", "src-tauri", "tests"] {
-        rust_files(&root().join(folder), &mut files);
+        files.extend(rust_files(&root().join(folder)));
     }
     let mut tests = Tests::default();
     for file in files {
@@ -284,18 +283,6 @@ impl<'ast> Visit<'ast> for Tests {
             let text = call.tokens.to_string();
             let words = text.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
             self.0.extend(words.map(str::to_owned));
-        }
-    }
-}
-
-fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries {
-        let path = entry.unwrap().path();
-        if path.is_dir() && !path.ends_with("target") && !path.ends_with("node_modules") {
-            rust_files(&path, files);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
         }
     }
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::{Client, Config};
-use slipway_bed::Again;
+use slipway_bed::again;
 use slipway_carrier::{CarrierError, CarrierKind, CarrierOpener, Endpoint, Pipe, open};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -320,7 +320,7 @@ fn on_a_laptop<F>(name: &str, body: impl FnOnce(Client) -> F)
 where
     F: Future<Output = ()>,
 {
-    if Again::is_there() {
+    if again::is_there() {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         return runtime.block_on(async {
             let config = Config::infer().await.unwrap();
@@ -329,6 +329,6 @@ where
     }
     print!(
         "{}",
-        Again::on_plain_laptop("carrier-real-api-server", name).unwrap()
+        again::on_plain_laptop("carrier-real-api-server", name).unwrap()
     );
 }

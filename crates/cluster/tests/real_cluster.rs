@@ -26,7 +26,7 @@ use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use slipway_bed::Again;
+use slipway_bed::again;
 use slipway_cluster::api::{Access, CertificateProblem};
 use slipway_cluster::kubeconfig::{Choice, Sources, Target, choose};
 use slipway_cluster::permissions::{self, check, missing};
@@ -630,7 +630,7 @@ fn stand_in(script: &str) -> Vec<u8> {
 
 /// Runs `body` on a laptop of the bed: on the host, it starts the test called `name` again there.
 fn on_a_laptop(name: &str, body: impl AsyncFnOnce(&Room)) {
-    if Again::is_there() {
+    if again::is_there() {
         return tokio::runtime::Runtime::new().unwrap().block_on(async {
             let room = Room::open().await;
             let ended = AssertUnwindSafe(body(&room)).catch_unwind().await;
@@ -640,6 +640,6 @@ fn on_a_laptop(name: &str, body: impl AsyncFnOnce(&Room)) {
     }
     print!(
         "{}",
-        Again::on_plain_laptop("cluster-real-cluster", name).unwrap()
+        again::on_plain_laptop("cluster-real-cluster", name).unwrap()
     );
 }

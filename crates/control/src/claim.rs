@@ -3,7 +3,7 @@
 //! A look at the running sessions is not enough: of two that start at the same moment, neither is listed yet. So the
 //! claim is a [`FileLock`].
 
-use std::io::{Read, Write};
+use std::io::Read;
 
 use sha2::{Digest, Sha256};
 use slipway_control_api::SessionId;
@@ -53,14 +53,7 @@ impl RuntimeFolder {
     /// # Errors
     /// [`ClaimError::Taken`] if another session has the claim.
     pub fn claim(&self, subject: &Subject, id: &SessionId) -> Result<Claim, ClaimError> {
-        self.ensure()?;
-        let path = self.path().join(file_name(subject));
-        let failed = |source| Error::Io {
-            action: "locked",
-            path: path.clone(),
-            source,
-        };
-        let mut lock = match FileLock::take(&path).map_err(failed)? {
+        let mut lock = match self.take_lock(&file_name(subject))? {
             Ok(lock) => lock,
             Err(mut theirs) => {
                 let mut holder = String::new();
@@ -71,11 +64,7 @@ impl RuntimeFolder {
                 });
             }
         };
-        let file = lock.file();
-        let written = file
-            .set_len(0)
-            .and_then(|()| file.write_all(id.as_str().as_bytes()));
-        written.map_err(failed)?;
+        lock.write(id.as_str())?;
         Ok(Claim { _lock: lock })
     }
 }

@@ -1,7 +1,7 @@
 //! File lock: a kernel lock on a file in the runtime folder. It ends with the process, even if that is killed.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -21,20 +21,20 @@ impl RuntimeFolder {
     /// # Errors
     /// [`Error::Io`] if the file cannot be made.
     pub fn lock(&self, name: &str) -> Result<Option<FileLock>, Error> {
+        Ok(self.take_lock(name)?.ok())
+    }
+
+    /// Takes the lock with this file name, or returns the file that another process has locked.
+    pub(crate) fn take_lock(&self, name: &str) -> Result<Result<FileLock, File>, Error> {
         self.ensure()?;
         let path = self.path().join(name);
-        let failed = |source| Error::Io {
-            action: "locked",
-            path: path.clone(),
-            source,
-        };
-        Ok(FileLock::take(&path).map_err(failed)?.ok())
+        FileLock::take(&path).map_err(|source| failed(&path, source))
     }
 }
 
 impl FileLock {
     /// Takes the lock, or returns the file that another process has locked.
-    pub(crate) fn take(path: &Path) -> io::Result<Result<Self, File>> {
+    fn take(path: &Path) -> io::Result<Result<Self, File>> {
         loop {
             // The standard library opens files with O_CLOEXEC, so no child process keeps the lock.
             let file = OpenOptions::new()
@@ -59,9 +59,13 @@ impl FileLock {
         }
     }
 
-    /// The locked file.
-    pub(crate) fn file(&mut self) -> &mut File {
-        &mut self.file
+    /// Writes what other processes read of the file while it is locked.
+    pub(crate) fn write(&mut self, text: &str) -> Result<(), Error> {
+        let written = self
+            .file
+            .set_len(0)
+            .and_then(|()| self.file.write_all(text.as_bytes()));
+        written.map_err(|source| failed(&self.path, source))
     }
 }
 
@@ -75,6 +79,14 @@ impl Drop for FileLock {
         if let Err(error) = self.file.unlock() {
             tracing::debug!(path = %self.path.display(), %error, "failed to unlock a file; its lock ends when the descriptor is closed");
         }
+    }
+}
+
+fn failed(path: &Path, source: io::Error) -> Error {
+    Error::Io {
+        action: "locked",
+        path: path.to_owned(),
+        source,
     }
 }
 

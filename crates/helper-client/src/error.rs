@@ -14,9 +14,9 @@ use crate::remedy::refusal_remedy;
 ///
 /// Its text is the cause; its remedies are ends of sentences.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", self.cause())]
 pub enum ClientError {
     /// No helper listens at the socket.
+    #[error("slipway-helper does not run: no program listens at {} ({source})", socket.display())]
     NoHelper {
         /// The socket.
         socket: PathBuf,
@@ -24,14 +24,19 @@ pub enum ClientError {
         source: io::Error,
     },
     /// The connection to the helper broke.
+    #[error("slipway-helper closed the connection ({0})")]
     Gone(#[source] io::Error),
     /// The helper did not reply in time.
+    #[error("slipway-helper does not answer")]
     Silent,
     /// The helper sent bytes that are not of this protocol.
+    #[error("slipway-helper sent an invalid message")]
     Garbled(#[from] FrameError),
     /// The helper sent the reply to another kind of request.
+    #[error("slipway-helper sent a reply to another request")]
     Unexpected,
     /// The helper refused the request. The connection can be used further.
+    #[error("{0}")]
     Refused(HelperRefusal),
 }
 
@@ -67,24 +72,6 @@ impl Fault for ClientError {
             Self::Gone(_) | Self::Silent | Self::Garbled(_) | Self::Unexpected | Self::Refused(_) => {
                 Vec::new()
             }
-        }
-    }
-}
-
-impl ClientError {
-    fn cause(&self) -> String {
-        match self {
-            Self::NoHelper { socket, source } => {
-                format!(
-                    "slipway-helper does not run: no program listens at {} ({source})",
-                    socket.display()
-                )
-            }
-            Self::Gone(error) => format!("slipway-helper closed the connection ({error})"),
-            Self::Silent => "slipway-helper does not answer".to_owned(),
-            Self::Garbled(_) => "slipway-helper sent an invalid message".to_owned(),
-            Self::Unexpected => "slipway-helper sent a reply to another request".to_owned(),
-            Self::Refused(refusal) => refusal.cause(),
         }
     }
 }

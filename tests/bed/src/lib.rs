@@ -18,7 +18,7 @@
 //! The bed does not use Slipway's crates.
 
 mod addresses;
-mod again;
+pub mod again;
 mod bed;
 mod cache;
 mod existing;
@@ -37,7 +37,6 @@ mod report;
 mod resolved;
 
 pub use addresses::Addresses;
-pub use again::Again;
 pub use bed::{Bed, BedName, Status};
 pub use existing::Existing;
 pub use laptop::{Laptop, LaptopLock};

@@ -9,12 +9,12 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Api, DeleteParams, ListParams};
+use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 use serde::Serialize;
 
 use super::manifest::{NAME, NAME_LABEL, SESSION_LABEL};
-use super::start;
+use super::{Created, remove_created, start};
 use crate::api::{Access, ApiError, ask};
 
 /// Age from which on an agent that does not run is stuck: much longer than [`START_PATIENCE`](super::START_PATIENCE) and
@@ -78,32 +78,11 @@ pub async fn leftovers(client: &Client, namespace: &str) -> Result<Vec<Leftover>
 pub async fn cleanup(client: &Client, namespace: &str) -> Result<Vec<Leftover>, ApiError> {
     let found = leftovers(client, namespace).await?;
     for leftover in &found {
-        let params = DeleteParams::background();
-        let name = &leftover.name;
-        let deleted = match leftover.kind {
-            LeftoverKind::Job => {
-                let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
-                ask(
-                    Access::within(namespace, "delete", "batch", "jobs"),
-                    jobs.delete(name, &params),
-                )
-                .await
-                .map(drop)
-            }
-            LeftoverKind::Pod => {
-                let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-                ask(
-                    Access::within(namespace, "delete", "", "pods"),
-                    pods.delete(name, &params),
-                )
-                .await
-                .map(drop)
-            }
+        let created = match leftover.kind {
+            LeftoverKind::Job => Created::Job(leftover.name.clone()),
+            LeftoverKind::Pod => Created::Pod(leftover.name.clone()),
         };
-        match deleted {
-            Ok(()) | Err(ApiError::NotFound { .. }) => {}
-            Err(error) => return Err(error),
-        }
+        remove_created(client, namespace, &created).await?;
     }
     Ok(found)
 }

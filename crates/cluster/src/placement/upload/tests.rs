@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Mutex;
 
-use tokio::io::duplex;
+use tokio::io::{DuplexStream, ReadHalf, WriteHalf, duplex};
 use tokio::process::{ChildStdin, ChildStdout, Command};
 
 use super::super::tests::placement;
@@ -134,16 +134,28 @@ async fn a_container_without_an_upload_ends_itself() {
     assert!(!ended.unwrap().unwrap().status.success());
 }
 
-#[tokio::test]
-async fn progress_reaches_the_total() {
-    let (laptop, mut pod) = duplex(1 << 20);
+/// A transfer of `total` bytes over a pipe, and the pod's end of it.
+fn piped(
+    capacity: usize,
+    total: usize,
+) -> (
+    Talk<WriteHalf<DuplexStream>, ReadHalf<DuplexStream>>,
+    DuplexStream,
+) {
+    let (laptop, pod) = duplex(capacity);
     let (reader, writer) = tokio::io::split(laptop);
-    let mut talk = Talk {
+    let talk = Talk {
         stdin: writer,
         stdout: BufReader::new(reader),
         sent: 0,
-        total: 150_000,
+        total,
     };
+    (talk, pod)
+}
+
+#[tokio::test]
+async fn progress_reaches_the_total() {
+    let (mut talk, mut pod) = piped(1 << 20, 150_000);
     let binary = vec![1; 150_000];
     let placement = Placement {
         binary: &binary,
@@ -164,14 +176,7 @@ async fn progress_reaches_the_total() {
 
 #[tokio::test]
 async fn an_image_with_its_own_agent_gets_only_the_key() {
-    let (laptop, mut pod) = duplex(1 << 20);
-    let (reader, writer) = tokio::io::split(laptop);
-    let mut talk = Talk {
-        stdin: writer,
-        stdout: BufReader::new(reader),
-        sent: 0,
-        total: 5,
-    };
+    let (mut talk, mut pod) = piped(1 << 20, 5);
     pod.write_all(b"have\nkey\nok\n").await.unwrap();
     talk.through(&placement(), &|_| ()).await.ok().unwrap();
     drop(talk);
@@ -182,14 +187,7 @@ async fn an_image_with_its_own_agent_gets_only_the_key() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stalled_transfer_is_given_up() {
-    let (laptop, pod) = duplex(1024);
-    let (reader, writer) = tokio::io::split(laptop);
-    let mut talk = Talk {
-        stdin: writer,
-        stdout: BufReader::new(reader),
-        sent: 0,
-        total: 5,
-    };
+    let (mut talk, pod) = piped(1024, 5);
     let stopped = talk.through(&placement(), &|_| ()).await;
     assert!(matches!(stopped, Err(Stop::Stalled)));
     drop(pod);
