@@ -2,6 +2,8 @@
 //! checks that the cluster makes the claim.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::sync::{Mutex, PoisonError};
+
 use slipway_cluster_tests::{Desk, NodeRule, on_each_laptop, on_the_plain_laptop, until};
 
 on_each_laptop!(names_that_find_proxies_stay_the_laptops);
@@ -74,6 +76,9 @@ fn comes_to_be_known(desk: &Desk<'_>, name: &str, expected: &[&str]) {
 }
 
 fn names_that_find_proxies_stay_the_laptops(desk: &Desk<'_>) {
+    // The laptops share the cluster, and the end of the test on one of them removes the service.
+    static SERVICE: Mutex<()> = Mutex::new(());
+    let _guard = SERVICE.lock().unwrap_or_else(PoisonError::into_inner);
     let name = "wpad";
     let _service = Service::new(desk, name, &[("pod", POD)]);
     let session = desk.connect(&[]);

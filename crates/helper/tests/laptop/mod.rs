@@ -232,7 +232,13 @@ impl Helper {
             child: child.expect("the helper starts"),
         };
         let mut message = [0; 16];
-        let length = ready.recv(&mut message).expect("the helper gets ready");
+        // The end of another test's process interrupts the wait.
+        let length = loop {
+            match ready.recv(&mut message) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                received => break received.expect("the helper gets ready"),
+            }
+        };
         assert_eq!(&message[..length], b"READY=1");
         helper
     }
