@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use kube::Config;
+use slipway_api_server::kubeconfig::{Choice, Sources, choose};
 use slipway_carrier::{CarrierKind, Endpoint, open};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -26,8 +27,9 @@ async fn main() -> Result<()> {
         .context("how many seconds?")?;
     let duration = Duration::from_secs_f64(seconds);
 
+    let target = choose(&Sources::from_environment(None), &Choice::default())?;
     let clients = [
-        ("slipway", slipway_carrier::client(Config::infer().await?)?),
+        ("slipway", target.client().await?),
         ("kube", kube::Client::try_from(Config::infer().await?)?),
     ];
     for (name, client) in &clients {

@@ -107,7 +107,7 @@ pub enum CarrierError {
 /// Wait with a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// TCP and TLS to the API server and its proxy: [`CONNECT_TIMEOUT`](crate::CONNECT_TIMEOUT).
+    /// TCP and TLS to the API server and its proxy: [`CONNECT_TIMEOUT`](slipway_api_server::client::CONNECT_TIMEOUT).
     Connect,
     /// Time from the request to the switch of protocols: [`UPGRADE_TIMEOUT`](crate::UPGRADE_TIMEOUT).
     Upgrade,

@@ -4,7 +4,7 @@
 //! leads into it. They use connections that the API server already allows, like `kubectl port-forward`. This crate knows
 //! `kube::Client` and bytes. It must not know what the bytes mean: streams, names and sessions are built on top of it.
 //!
-//! [`client()`] creates a client whose connections suit long-lived traffic. [`open`] opens a [`Pipe`] of one
+//! [`open`] opens a [`Pipe`] of one
 //! [`CarrierKind`]; a [`CarrierOpener`] tries the kinds in turn and remembers the one that worked.
 //!
 //! ```text
@@ -17,24 +17,23 @@
 //! control: streams in one connection block each other, and a carrier whose reader stops is blocked as a whole. The user
 //! of a pipe must share it fairly.
 
-mod client;
 mod dialogue;
 mod error;
 mod exec;
 mod opener;
 mod pipe;
 mod port_forward;
-mod read_ahead;
 #[cfg(test)]
 mod scripted;
 #[cfg(test)]
 mod silent;
 mod spdy;
+#[cfg(test)]
+mod test_client;
 mod upgrade;
 mod waiters;
 mod websocket;
 
-pub use client::{CONNECT_TIMEOUT, IDLE, KEEPALIVE, USER_TIMEOUT, client};
 pub use error::{CarrierError, Wait};
 pub use opener::{CarrierOpener, HEAD_START};
 pub use pipe::{Pipe, PipeReader, PipeWriter};

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use kube::Config;
+use slipway_api_server::client::CONNECT_TIMEOUT;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::error::Wait;
+use crate::test_client::client_of;
 use crate::upgrade::REFUSAL_TIMEOUT;
-use crate::{CONNECT_TIMEOUT, CarrierError, CarrierKind, Endpoint, UPGRADE_TIMEOUT, client, open};
+use crate::{CarrierError, CarrierKind, Endpoint, UPGRADE_TIMEOUT, open};
 
 /// Starts a server that reads a request, sends `word`, and falls silent.
 async fn silent_after(word: &'static str) -> (String, JoinSet<()>) {
@@ -33,9 +34,7 @@ async fn silent_after(word: &'static str) -> (String, JoinSet<()>) {
 }
 
 async fn given_up(url: &str, kind: CarrierKind, wait: Wait, limit: Duration) {
-    let mut config = Config::new(url.parse().unwrap());
-    config.accept_invalid_certs = true;
-    let client = client(config).unwrap();
+    let client = client_of(url).await;
     let endpoint = Endpoint::new("shop", "web-0", 7000)
         .unwrap()
         .with_command("agent", ["agent", "stdio"]);

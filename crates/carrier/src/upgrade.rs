@@ -9,6 +9,7 @@ use hyper_util::client::legacy;
 use hyper_util::rt::TokioIo;
 use kube::client::Body;
 use kube::core::Status;
+use slipway_api_server::login::LoginError;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
 
@@ -16,7 +17,7 @@ use crate::Endpoint;
 use crate::error::{CarrierError, Wait};
 
 /// Limit from the request to the API server's 101, including connecting and login. It is longer than
-/// [`CONNECT_TIMEOUT`](crate::CONNECT_TIMEOUT), so that an API server that cannot be reached is distinguished from one
+/// [`CONNECT_TIMEOUT`](slipway_api_server::client::CONNECT_TIMEOUT), so that an API server that cannot be reached is distinguished from one
 /// that does not answer.
 pub const UPGRADE_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -169,16 +170,19 @@ pub(crate) fn from_status(
 /// Returns the error for a request without an answer.
 pub(crate) fn from_send(error: &kube::Error) -> CarrierError {
     let cause = with_causes(error);
-    if let kube::Error::Auth(_) = error {
-        return CarrierError::Credentials { cause };
-    }
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = source {
         if error.is::<tower::timeout::error::Elapsed>() {
             return CarrierError::TimedOut { wait: Wait::Connect };
         }
-        if error.is::<kube::client::AuthError>() {
-            return CarrierError::Credentials { cause };
+        match error.downcast_ref::<LoginError>() {
+            Some(LoginError::Refused { .. }) => {
+                return CarrierError::Unauthorized {
+                    message: error.to_string(),
+                };
+            }
+            Some(_) => return CarrierError::Credentials { cause },
+            None => {}
         }
         if let Some(error) = error.downcast_ref::<legacy::Error>()
             && !error.is_connect()

@@ -17,8 +17,9 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
+use kube::Client;
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
-use kube::{Client, Config};
+use slipway_api_server::kubeconfig::{Choice, Sources, choose};
 use slipway_bed::again;
 use slipway_carrier::{CarrierError, CarrierKind, CarrierOpener, Endpoint, Pipe, open};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -323,8 +324,8 @@ where
     if again::is_there() {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         return runtime.block_on(async {
-            let config = Config::infer().await.unwrap();
-            body(slipway_carrier::client(config).unwrap()).await;
+            let target = choose(&Sources::from_environment(None), &Choice::default()).unwrap();
+            body(target.client().await.unwrap()).await;
         });
     }
     print!(

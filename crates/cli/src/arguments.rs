@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use slipway_cluster::kubeconfig::{Choice, Sources};
+use slipway_api_server::kubeconfig::{Choice, Sources};
 use slipway_method as method;
 use slipway_profile::{
     AlsoProxy, ContextName, DomainName, Grace, Image, KubeconfigPath, Method, Namespace, Profile,

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use slipway_cluster::kubeconfig::choose;
+use slipway_api_server::kubeconfig::choose;
 use slipway_control::{
     Claim, ClaimError, LastWords, LogRing, PlainFields, RuntimeFolder, Server, Subject, fresh_id,
     status_of_this_process,
@@ -181,7 +181,7 @@ async fn wanted(options: &Options) -> Result<Option<Subject>, Failure> {
         return Ok(Some(Subject::Profile(options.profile.identity())));
     }
     let (sources, choice) = chosen(&options.profile, false)?;
-    let target = choose(&sources, &choice).await.ok();
+    let target = choose(&sources, &choice).ok();
     // Two contexts with one server are one place: their agent would be the same.
     Ok(target.map(|target| Subject::Place {
         server: target.server,

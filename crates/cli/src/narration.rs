@@ -48,10 +48,10 @@ impl Narrator {
         Some(said)
     }
 
-    /// Returns the new problems of a connected session, each with its remedy.
+    /// Returns the new problems of a session that goes on, each with its remedy.
     pub(crate) fn problems(&mut self, status: &SessionStatus) -> Vec<String> {
-        // The failure of the command reports why a session failed to connect, or ended.
-        if status.state != State::Connected {
+        // The failure of the command reports why a session ended.
+        if matches!(status.state, State::Ending | State::Ended) {
             return Vec::new();
         }
         let is_new = |problem: &&Problem| !self.problems.contains(problem);
@@ -161,7 +161,13 @@ impl Teller {
             None => {}
         }
         for problem in self.narrator.problems(&status) {
-            self.line(&problem);
+            match &self.sink {
+                // The step goes on.
+                Sink::Spinner(spinner) if status.state != State::Connected => {
+                    spinner.suspend(|| output::note(&problem));
+                }
+                Sink::Spinner(_) | Sink::Stderr | Sink::Stdout | Sink::Silence => self.line(&problem),
+            }
         }
     }
 
@@ -303,18 +309,18 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_is_said_once_while_connected() {
+    fn every_problem_is_said_once() {
         let range = Problem::new("range-not-routed", "10.96.0.0/16 is in use.", "Names still work.");
         let host = Problem::new("also-proxy-unknown", "`db` is unknown.", "Correct it.");
         let mut narrator = Narrator::default();
         let mut now = status(State::Connecting, Some("Connecting the laptop"));
         now.problems = vec![range.clone()];
-        assert_eq!(narrator.problems(&now), [""; 0]);
-        now.state = State::Connected;
         assert_eq!(
             narrator.problems(&now),
             ["Note: 10.96.0.0/16 is in use.\n  Names still work."]
         );
+        now.state = State::Connected;
+        assert_eq!(narrator.problems(&now), [""; 0]);
         now.problems = vec![range, host.clone()];
         assert_eq!(narrator.problems(&now), ["Note: `db` is unknown.\n  Correct it."]);
         assert_eq!(narrator.problems(&now), [""; 0]);

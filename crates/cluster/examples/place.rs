@@ -16,7 +16,7 @@ use anyhow::Context;
 use clap::Parser;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
-use slipway_cluster::kubeconfig::{Choice, Sources, choose};
+use slipway_api_server::kubeconfig::{Choice, Sources, choose};
 use slipway_cluster::placement::{DEFAULT_IMAGE, Placement, Progress, place, watch_gone};
 use slipway_key::Key;
 use slipway_problem::Fault;
@@ -52,7 +52,7 @@ async fn main() -> anyhow::Result<()> {
         namespace: arguments.namespace,
         terminal: true,
     };
-    let target = choose(&Sources::from_environment(arguments.kubeconfig), &choice).await?;
+    let target = choose(&Sources::from_environment(arguments.kubeconfig), &choice)?;
     let client = target.client().await?;
     println!("{}: {:?}", target.server, target.probe(&client).await?);
 

@@ -1,7 +1,6 @@
 //! Kubernetes as Slipway needs it: choosing a cluster, checking permissions, and one agent pod.
 //!
-//! [`kubeconfig`] resolves the user's choice to a [`Target`](kubeconfig::Target). Every other module takes a
-//! [`kube::Client`], so that its caller decides about sockets and proxies. [`placement`] starts an agent in a namespace,
+//! Every module takes a [`kube::Client`], which `slipway-api-server` makes. [`placement`] starts an agent in a namespace,
 //! finds it again and removes it. [`keys`] stores on the laptop the keys of agents that a later session may use.
 //! [`permissions`] finds missing permissions beforehand. [`ranges`] learns which addresses belong to the cluster. [`list`]
 //! returns what a user chooses from.
@@ -13,9 +12,7 @@
 //! names the cause, and a `remedy()` that tells the user what to do. The crate creates nothing in the cluster only to
 //! learn something from it.
 
-pub mod api;
 pub mod keys;
-pub mod kubeconfig;
 pub mod list;
 pub mod permissions;
 pub mod placement;

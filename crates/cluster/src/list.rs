@@ -9,8 +9,8 @@ use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 pub use slipway_control_api::list::{Container, Namespace, Port, Service, Workload, WorkloadKind, Workloads};
 
-use crate::api::{Access, ApiError, ask};
 use crate::watch::Follow;
+use slipway_api_server::request::{Access, ApiError, ask};
 
 /// Number of objects in one page of a list.
 const PAGE: u32 = 500;
@@ -236,7 +236,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::script::{Script, list, rbac};
+    use slipway_scripted_api::{Script, list, rbac};
 
     #[tokio::test]
     async fn workloads_show_containers_and_forbidden_lists() {

@@ -11,7 +11,7 @@ use kube::Client;
 use kube::api::{Api, PostParams};
 use serde::Serialize;
 
-use crate::api::{Access, ApiError, ask};
+use slipway_api_server::request::{Access, ApiError, ask};
 
 /// Purpose of a permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -233,7 +233,7 @@ mod tests {
     use slipway_problem::Fault;
 
     use super::*;
-    use crate::api::script::{Script, failure};
+    use slipway_scripted_api::{Script, failure};
 
     const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 

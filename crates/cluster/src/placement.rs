@@ -27,7 +27,7 @@ pub use manifest::{
 };
 pub use removed::{Gone, watch_gone};
 
-use crate::api::{Access, ApiError, ask};
+use slipway_api_server::request::{Access, ApiError, ask};
 use slipway_key::Key;
 
 mod cleanup;

@@ -120,7 +120,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::api::script::{Script, list, rbac};
+    use slipway_scripted_api::{Script, list, rbac};
 
     fn nets(text: &[&str]) -> Vec<IpNet> {
         text.iter().map(|text| text.parse().unwrap()).collect()

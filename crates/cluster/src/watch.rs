@@ -14,7 +14,7 @@ use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::api::{Access, ApiError, ask, classify};
+use slipway_api_server::request::{Access, ApiError, ask, classify};
 
 /// Duration of one watch, in seconds, before it is started again.
 const WATCH_SECONDS: u32 = 240;
@@ -146,7 +146,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::api::script::{Script, event, failure, list, rbac};
+    use slipway_scripted_api::{Script, event, failure, list, rbac};
 
     const PODS: &str = "/api/v1/namespaces/dev/pods";
 

@@ -25,17 +25,18 @@ use kube::Client;
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
+use slipway_api_server::Target;
+use slipway_api_server::kubeconfig::{Choice, ConnectError, Sources, choose};
+use slipway_api_server::request::{Access, ApiError, CertificateProblem};
 use slipway_bed::again;
-use slipway_cluster::api::{Access, CertificateProblem};
-use slipway_cluster::kubeconfig::{Choice, Sources, Target, choose};
+use slipway_cluster::list;
 use slipway_cluster::permissions::{self, check, missing};
 use slipway_cluster::placement::{
     AgentPod, DEFAULT_IMAGE, Gone, Owner, PlaceError, Placement, Progress, cleanup, find, leftovers, place,
     remove, watch_gone,
 };
 use slipway_cluster::ranges::learn;
-use slipway_cluster::{api::ApiError, list};
 use slipway_key::Key;
 use slipway_problem::Fault;
 use tokio::time::{sleep, timeout};
@@ -372,12 +373,12 @@ fn a_wrong_authority_differs_from_wrong_credentials() {
         let version = room.target.probe(&room.developer).await.unwrap();
         assert!(version.version.starts_with("v1."), "{version:?}");
 
-        let mut stranger = room.target.clone();
-        stranger.config.root_cert = None;
-        let error = stranger
-            .probe(&stranger.client().await.unwrap())
-            .await
-            .unwrap_err();
+        let stranger = |config: &mut Value| {
+            // Any other certificate serves as a wrong authority.
+            let other = config["users"][0]["user"]["client-certificate-data"].clone();
+            config["clusters"][0]["cluster"]["certificate-authority-data"] = other;
+        };
+        let error = refusal(stranger).await;
         assert!(
             matches!(
                 &error.cause,
@@ -388,20 +389,32 @@ fn a_wrong_authority_differs_from_wrong_credentials() {
             ),
             "{error}"
         );
-
-        let mut expired = room.target.clone();
-        expired.config.auth_info = serde_json::from_value(json!({"token": "expired"})).unwrap();
-        let error = expired.probe(&expired.client().await.unwrap()).await.unwrap_err();
+        let error = refusal(|config| config["users"][0]["user"] = json!({"token": "expired"})).await;
         assert_eq!(error.code(), "credentials-refused", "{error}");
-
-        let mut elsewhere = room.target.clone();
-        elsewhere.config.cluster_url = "https://no-such-name.invalid:6443".parse().unwrap();
-        let error = elsewhere
-            .probe(&elsewhere.client().await.unwrap())
-            .await
-            .unwrap_err();
+        let nowhere = json!("https://no-such-name.invalid:6443");
+        let error = refusal(|config| config["clusters"][0]["cluster"]["server"] = nowhere).await;
         assert_eq!(error.code(), "api-name-unknown", "{error}");
     });
+}
+
+/// Returns the error of a request with a changed kubeconfig of the developer.
+async fn refusal(change: impl FnOnce(&mut Value)) -> ConnectError {
+    let text = std::fs::read_to_string(kubeconfigs().join("config")).unwrap();
+    let mut config = serde_json::from_str(&text).unwrap();
+    change(&mut config);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config");
+    std::fs::write(&file, config.to_string()).unwrap();
+    let sources = Sources {
+        file: Some(file),
+        ..Sources::default()
+    };
+    let target = choose(&sources, &Choice::default()).unwrap();
+    target.probe(&target.client().await.unwrap()).await.unwrap_err()
+}
+
+fn kubeconfigs() -> PathBuf {
+    PathBuf::from(std::env::var_os("HOME").unwrap()).join(".kube")
 }
 
 #[test]
@@ -442,15 +455,14 @@ impl Room {
     }
 
     async fn open() -> Self {
-        let home = PathBuf::from(std::env::var_os("HOME").unwrap());
         let target = |name: &str| {
             let sources = Sources {
-                file: Some(home.join(".kube").join(name)),
+                file: Some(kubeconfigs().join(name)),
                 ..Sources::default()
             };
-            async move { choose(&sources, &Choice::default()).await.unwrap() }
+            choose(&sources, &Choice::default()).unwrap()
         };
-        let (admin, developer) = (target("admin").await, target("config").await);
+        let (admin, developer) = (target("admin"), target("config"));
         let namespace = format!("slipway-test-{}", Uuid::new_v4().simple());
         let room = Self {
             admin: admin.client().await.unwrap(),

@@ -36,4 +36,4 @@ pub use progress::Progress;
 pub use session_id::{InvalidSessionId, SessionId};
 pub use slipway_problem::{Action, Problem};
 pub use state::{State, Word};
-pub use status::{AgentInfo, Health, SessionStatus};
+pub use status::{AgentInfo, Health, LOGIN_WAITS, SessionStatus};

@@ -9,6 +9,12 @@ use crate::capture::CaptureStatus;
 use crate::session_id::SessionId;
 use crate::state::{State, Word};
 
+/// Code of the problem that tells what a running credential plugin says to the user.
+pub const LOGIN_WAITS: &str = "login-waits";
+
+/// Codes of problems that end when the user logs in.
+const LOGIN_CODES: [&str; 3] = [LOGIN_WAITS, "credentials-refused", "credential-plugin"];
+
 /// Status of a session at one moment. `slipway status --json` prints an array of these.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -93,9 +99,16 @@ impl SessionStatus {
             State::Ended if is_well => Word::NotConnected,
             State::Preparing | State::Placing | State::Connecting | State::Ended => Word::NeedsYou,
             State::Connected => Word::Connected,
+            State::Reconnecting if self.waits_for_login() => Word::NeedsYou,
             State::Reconnecting => Word::Reconnecting,
             State::Ending => Word::Disconnecting,
         }
+    }
+
+    /// Returns whether the session cannot go on before the user logs in.
+    fn waits_for_login(&self) -> bool {
+        let is_login = |problem: &Problem| LOGIN_CODES.contains(&&*problem.code);
+        self.problems.iter().any(is_login)
     }
 
     /// Returns the session's name for users: its profile, else its context, else its id.
@@ -202,6 +215,16 @@ mod tests {
         status.state = State::Ended;
         assert_eq!(status.word(), Word::NotConnected);
         status.failure = Some(problem());
+        assert_eq!(status.word(), Word::NeedsYou);
+    }
+
+    #[test]
+    fn a_session_that_waits_for_a_login_needs_its_user() {
+        let mut status = status();
+        status.state = State::Reconnecting;
+        status.problems = vec![problem()];
+        assert_eq!(status.word(), Word::Reconnecting);
+        status.problems = vec![Problem::new("credentials-refused", "It ended.", "Log in.")];
         assert_eq!(status.word(), Word::NeedsYou);
     }
 

@@ -11,6 +11,7 @@ use slipway_carrier::CarrierError;
 use slipway_cluster::placement::{AgentPod, Progress};
 use slipway_key::Key;
 use slipway_names::Namespaces;
+use slipway_problem::Problem;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::error::SessionError;
@@ -31,6 +32,9 @@ pub(crate) trait Clusters: Send + Sync {
 
     /// Returns the context and namespace of the chosen cluster.
     fn place(target: &Self::Target) -> Location;
+
+    /// Returns a stream of the problems of the login, after each change. It may end.
+    fn login_problems(target: &Self::Target) -> BoxStream<'static, Vec<Problem>>;
 
     /// Connects to the API server and reads the facts that a session needs.
     fn reach(

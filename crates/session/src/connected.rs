@@ -17,6 +17,10 @@ use crate::states::{Event, Live};
 /// Interval at which the figures in the status are measured.
 const HEALTH_EVERY: Duration = Duration::from_secs(1);
 
+/// Steps while reconnecting.
+const WAITS_FOR_NETWORK: &str = "Waiting for the network. Open connections are kept";
+const WAITS_FOR_LOGIN: &str = "Waiting for a new login. Open connections are kept";
+
 /// Number of carriers that a live session waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Awaited {
@@ -47,7 +51,7 @@ impl<C: Cluster> Live<C> {
     /// Waits for a carrier. Open connections are kept, and new ones wait.
     pub(crate) async fn reconnect(mut self, context: &SessionContext) -> Event<C> {
         context.publisher.enter(State::Reconnecting);
-        context.step("Waiting for the network. Open connections are kept");
+        context.step(WAITS_FOR_NETWORK);
         match self.until(Awaited::ACarrier, context).await {
             Change::Carriers => {
                 self.captured.method.forget_answers();
@@ -82,6 +86,7 @@ impl<C: Cluster> Live<C> {
         let mut gone = std::pin::pin!(link.cluster.agent_gone(&agent.agent));
         let mut ended = captured.method.ended();
         let mut health = tokio::time::interval(HEALTH_EVERY);
+        let mut said = WAITS_FOR_NETWORK;
         loop {
             tokio::select! {
                 () = context.stop.cancelled() => return Change::Exit(Exit::Stopped),
@@ -107,6 +112,17 @@ impl<C: Cluster> Live<C> {
                     }
                     Report::Up(_) => {}
                     Report::Down(trouble) if trouble.is_lost_agent() => return Change::AgentLost,
+                    Report::Down(trouble) if awaited == Awaited::ACarrier => {
+                        let step = if trouble.is_refused_login() {
+                            WAITS_FOR_LOGIN
+                        } else {
+                            WAITS_FOR_NETWORK
+                        };
+                        if step != said {
+                            said = step;
+                            context.step(step);
+                        }
+                    }
                     Report::Down(_) => {}
                 },
                 _ = health.tick() => {

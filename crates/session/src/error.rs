@@ -1,9 +1,9 @@
 //! Errors that end a session.
 
+use slipway_api_server::kubeconfig::{ConnectError, KubeconfigError};
+use slipway_api_server::request::ApiError;
 use slipway_carrier::CarrierError;
-use slipway_cluster::api::ApiError;
 use slipway_cluster::keys::KeyError;
-use slipway_cluster::kubeconfig::{ConnectError, KubeconfigError};
 use slipway_cluster::placement::PlaceError;
 use slipway_method::BadName;
 use slipway_problem::{Action, Fault, Problem};

@@ -8,6 +8,7 @@ use slipway_tunnel::frame::Farewell;
 use tokio::sync::mpsc;
 
 use crate::cluster::Facts;
+use crate::login::LoginWatch;
 
 /// Cluster, facts and tunnel of a session, which outlive each agent.
 pub(crate) struct Link<C> {
@@ -20,4 +21,6 @@ pub(crate) struct Link<C> {
     pub(crate) run: u64,
     /// An item for each change of the laptop's addresses.
     pub(crate) address_changes: BoxStream<'static, ()>,
+    /// Publishes the problems of the login.
+    pub(crate) _login: LoginWatch,
 }

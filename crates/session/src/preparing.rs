@@ -12,6 +12,7 @@ use crate::context::SessionContext;
 use crate::error::SessionError;
 use crate::exit::Exit;
 use crate::link::Link;
+use crate::login::LoginWatch;
 use crate::states::{Event, Laptop, Prepared, WantedAgent};
 
 /// Input of the first state.
@@ -34,6 +35,7 @@ impl<K: Clusters> Preparing<K> {
         context.step("Reading the kubeconfig");
         let chosen = self.clusters.choose(&context.options);
         let target = context.unless_stopped(chosen).await?;
+        let login = LoginWatch::start(K::login_problems(&target), context.publisher.problem_source());
         let place = K::place(&target);
         context.publisher.update(|status| {
             status.context = Some(place.context);
@@ -54,6 +56,7 @@ impl<K: Clusters> Preparing<K> {
                 farewells,
                 run: uuid::Uuid::new_v4().as_u64_pair().0,
                 address_changes: self.address_changes,
+                _login: login,
             },
             laptop: Laptop::Idle {
                 method: self.method,

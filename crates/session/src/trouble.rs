@@ -39,6 +39,14 @@ impl Trouble {
         )
     }
 
+    /// Returns whether attempts cannot succeed until the user logs in again.
+    pub(crate) fn is_refused_login(&self) -> bool {
+        matches!(
+            self,
+            Self::Open(CarrierError::Unauthorized { .. } | CarrierError::Credentials { .. })
+        )
+    }
+
     /// Returns whether attempts cannot succeed because the agent is gone or is not this session's.
     pub(crate) fn is_lost_agent(&self) -> bool {
         match self {

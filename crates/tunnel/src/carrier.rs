@@ -20,6 +20,10 @@ const MEMORY: Duration = Duration::from_secs(5);
 /// this slack a lower measured rate would shrink the window, and a smaller window would lower the rate.
 const SLACK: Duration = Duration::from_millis(10);
 
+/// Length on the wire from which on a frame carries bulk data, and how long a carrier counts as busy after such a frame.
+const BULK_FRAME: u64 = 16 * 1024;
+const BUSY: Duration = Duration::from_millis(100);
+
 /// Shortest time with which a rate is computed. Anything shorter is the resolution of the clock.
 const SHORTEST_MEASURE: Duration = Duration::from_micros(50);
 
@@ -37,6 +41,8 @@ pub(crate) struct CarrierState {
     pong_due: Option<u64>,
     ping: Ping,
     heard_at: Instant,
+    /// When the last bulk data passed, in either direction.
+    bulk_at: Option<Instant>,
     /// Since when the carrier is suspected to be dead.
     suspected_at: Option<Instant>,
     /// Whether the answer to a ping is overdue.
@@ -89,6 +95,7 @@ impl CarrierState {
                 token: 0,
             },
             heard_at: now,
+            bulk_at: None,
             suspected_at: None,
             doubted: false,
             rates: Recent::new(now),
@@ -150,6 +157,7 @@ impl CarrierState {
     /// Records that a frame of `length` bytes on the wire is sent.
     pub(crate) fn note_sent(&mut self, now: Instant, length: u64, keep: Option<Frame>) {
         self.sent += length;
+        self.note_bulk(now, length);
         self.in_flight.push_back(InFlight {
             end: self.sent,
             sent_at: now,
@@ -163,7 +171,19 @@ impl CarrierState {
     pub(crate) fn note_received(&mut self, now: Instant, length: u64) {
         self.received += length;
         self.heard_at = now;
+        self.note_bulk(now, length);
         self.doubted = false;
+    }
+
+    fn note_bulk(&mut self, now: Instant, length: u64) {
+        if length >= BULK_FRAME {
+            self.bulk_at = Some(now);
+        }
+    }
+
+    /// Returns whether bulk data passes: other frames would wait behind it, or in hops that move it.
+    pub(crate) fn is_busy(&self, now: Instant) -> bool {
+        self.bulk_at.is_some_and(|at| now.duration_since(at) < BUSY)
     }
 
     /// Returns whether the carrier may be dead: the answer to a ping is overdue.

@@ -160,6 +160,13 @@ impl Bed {
         Files::new(&self.folder).kubeconfig(user)
     }
 
+    /// Paths of the certificate and key of the cluster's authority, on the host. A bed with an existing cluster has none.
+    #[must_use]
+    pub fn authority(&self) -> (PathBuf, PathBuf) {
+        let files = Files::new(&self.folder);
+        (files.pki("ca.crt").into(), files.pki("ca.key").into())
+    }
+
     fn runs(&self) -> bool {
         self.node.runs() && self.laptops.iter().all(Laptop::runs)
     }

@@ -11,7 +11,7 @@ use rcgen::{
 };
 use serde_json::json;
 
-/// Certificate authority of one bed; it exists only while `up` runs.
+/// Certificate authority of one bed.
 pub(crate) struct Authority {
     certificate: String,
     issuer: Issuer<'static, KeyPair>,
@@ -40,6 +40,11 @@ impl Authority {
     /// PEM.
     pub(crate) fn certificate(&self) -> &str {
         &self.certificate
+    }
+
+    /// PEM.
+    pub(crate) fn key(&self) -> String {
+        self.issuer.key().serialize_pem()
     }
 
     /// Creates the certificate of `user`, a member of `group`.

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
-use kube::Config;
 use serde::Serialize;
+use slipway_api_server::kubeconfig::{Choice, Sources, choose};
 use slipway_carrier::{CarrierKind, Endpoint, Pipe, open};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout_at;
@@ -52,7 +52,9 @@ pub(crate) struct Rate {
 
 impl Carrier {
     pub(crate) async fn open(&self, port: u16) -> Result<Pipe> {
-        let client = slipway_carrier::client(Config::infer().await?)?;
+        let client = choose(&Sources::from_environment(None), &Choice::default())?
+            .client()
+            .await?;
         let endpoint = Endpoint::new(&self.namespace, &self.pod, port)?;
         let kind = match self.kind {
             Framing::Spdy => CarrierKind::Spdy,

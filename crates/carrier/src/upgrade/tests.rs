@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::scripted::{Node, WebSocketPeer, within};
+use crate::test_client::{client_by, client_of};
 use crate::{CarrierKind, Pipe, open};
-use kube::Config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -21,7 +21,7 @@ async fn api_server(
         connection.write_all(&answer(&head)).await.unwrap();
         (head, connection)
     });
-    (crate::client(Config::new(url.parse().unwrap())).unwrap(), server)
+    (client_of(&url).await, server)
 }
 
 async fn read_head(connection: &mut TcpStream) -> String {
@@ -187,7 +187,7 @@ async fn a_closed_address_is_unreachable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let client = crate::client(Config::new(url.parse().unwrap())).unwrap();
+    let client = client_of(&url).await;
     let error = within(open(&client, &endpoint(), CarrierKind::Spdy))
         .await
         .unwrap_err();
@@ -241,9 +241,8 @@ async fn an_http_proxy_is_asked_with_its_password() {
         connection.write_all(SPDY_SWITCH.as_bytes()).await.unwrap();
         (connect, request, connection)
     });
-    let mut config = Config::new("http://api.example:6443".parse().unwrap());
-    config.proxy_url = Some(url.parse().unwrap());
-    let client = crate::client(config).unwrap();
+    let cluster = format!("server: 'http://api.example:6443', proxy-url: '{url}'");
+    let client = client_by(&cluster).await;
     within(open(&client, &endpoint(), CarrierKind::Spdy))
         .await
         .unwrap();

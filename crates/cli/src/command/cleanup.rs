@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use slipway_api_server::Target;
+use slipway_api_server::kubeconfig::choose;
 use slipway_cluster::keys::{AgentIdentity, KeyStore};
-use slipway_cluster::kubeconfig::{Target, choose};
 use slipway_cluster::placement::{self, Leftover, LeftoverKind};
 use slipway_control::RuntimeFolder;
 use slipway_control_api::{SessionStatus, State};
@@ -94,7 +95,7 @@ struct Cluster {
 
 async fn look(profile: &Profile, running: &[SessionStatus]) -> Result<Cluster, Failure> {
     let (sources, choice) = chosen(profile, true)?;
-    let target = choose(&sources, &choice).await?;
+    let target = choose(&sources, &choice)?;
     let client = target.client().await?;
     let leftovers = placement::leftovers(&client, &target.namespace)
         .await

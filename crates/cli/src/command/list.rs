@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use serde::Serialize;
-use slipway_cluster::api::ApiError;
-use slipway_cluster::kubeconfig::{Target, choose, contexts};
+use slipway_api_server::Target;
+use slipway_api_server::kubeconfig::{choose, contexts};
+use slipway_api_server::request::ApiError;
 use slipway_cluster::list;
 use slipway_control_api::list::{ContextInfo, ListedPort, Namespace};
 use slipway_profile::{Profile, Store};
@@ -52,7 +53,7 @@ pub(crate) async fn run(arguments: List) -> Result<ExitCode, Failure> {
         let listed = contexts(&sources)?;
         return print.out(&listed, |listed| text::contexts(listed));
     }
-    let target = choose(&sources, &choice).await?;
+    let target = choose(&sources, &choice)?;
     let client = target.client().await?;
     let failed = |error| target.failed(error);
     match arguments.what {

@@ -6,7 +6,7 @@ mod text;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use slipway_cluster::kubeconfig::contexts;
+use slipway_api_server::kubeconfig::contexts;
 use slipway_profile::{AlsoProxy, Color, DomainName, Grace, Image, Method, Profile, ProfileName, Store};
 
 use crate::arguments::{ClusterArguments, chosen, grace};

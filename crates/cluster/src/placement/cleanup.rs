@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::manifest::{NAME, NAME_LABEL, SESSION_LABEL};
 use super::{Created, remove_created, start};
-use crate::api::{Access, ApiError, ask};
+use slipway_api_server::request::{Access, ApiError, ask};
 
 /// Age from which on an agent that does not run is stuck: much longer than [`START_PATIENCE`](super::START_PATIENCE) and
 /// [`UPLOAD_GRACE`](super::UPLOAD_GRACE).

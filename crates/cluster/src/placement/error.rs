@@ -5,7 +5,7 @@ use std::time::Duration;
 use slipway_problem::{Action, Fault};
 use thiserror::Error;
 
-use crate::api::{Access, ApiError};
+use slipway_api_server::request::{Access, ApiError};
 
 /// Reason for which an agent could not be placed.
 #[derive(Debug, Error)]

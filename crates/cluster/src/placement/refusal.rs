@@ -2,8 +2,8 @@
 //! messages decide.
 
 use super::PlaceError;
-use crate::api::ApiError;
 use crate::permissions;
+use slipway_api_server::request::ApiError;
 
 /// Converts the error of a request to the error of placing.
 pub(super) fn of(error: ApiError, namespace: &str) -> PlaceError {

@@ -10,10 +10,10 @@ use kube::api::Api;
 use tokio::time::sleep;
 
 use super::{AgentPod, start};
-use crate::api::ApiError;
 use crate::watch::{Follow, Selection};
+use slipway_api_server::request::ApiError;
 
-/// Pause after a failed request while the API server cannot be reached.
+/// Pause after a failed request.
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
 
 /// Reason for which an agent is gone.
@@ -51,10 +51,11 @@ impl fmt::Display for Gone {
     }
 }
 
-/// Returns when the agent's pod is gone or no longer runs. Keeps waiting while the API server cannot be reached.
+/// Returns when the agent's pod is gone or no longer runs. Keeps waiting while the API server cannot be reached or does
+/// not accept the login.
 ///
 /// # Errors
-/// Returns an [`ApiError`] that does not pass by itself, such as a missing permission to watch pods.
+/// Returns [`ApiError::Forbidden`] without the permission to list or watch pods.
 pub async fn watch_gone(client: &Client, agent: &AgentPod) -> Result<Gone, ApiError> {
     let selection = Selection {
         labels: None,
@@ -69,11 +70,11 @@ pub async fn watch_gone(client: &Client, agent: &AgentPod) -> Result<Gone, ApiEr
                     return Ok(gone);
                 }
             }
-            Err(error) if error.is_passing() => {
+            Err(error @ ApiError::Forbidden { .. }) => return Err(error),
+            Err(error) => {
                 tracing::debug!(%error, "cannot watch the agent's pod; trying again");
                 sleep(RETRY_PAUSE).await;
             }
-            Err(error) => return Err(error),
         }
     }
 }

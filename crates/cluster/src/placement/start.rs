@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::manifest::{self, AGENT_CONTAINER, Shape};
 use super::{Created, PlaceError, Placement, Progress, START_PATIENCE, refusal};
-use crate::api::{Access, ApiError, ask};
 use crate::watch::{Follow, Selection};
+use slipway_api_server::request::{Access, ApiError, ask};
 
 /// Time for which a pod may be unschedulable: long enough for another try of the scheduler, not for new nodes.
 const UNSCHEDULABLE_PATIENCE: Duration = Duration::from_secs(10);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use slipway_problem::Fault;
 
 use super::*;
-use crate::api::script::{Script, event, failure, list, rbac};
+use slipway_scripted_api::{Script, event, failure, list, rbac};
 
 const JOBS: &str = "/apis/batch/v1/namespaces/dev/jobs";
 const JOB: &str = "/apis/batch/v1/namespaces/dev/jobs/slipway-agent-x";
@@ -227,7 +227,7 @@ async fn a_quota_that_counts_cpu_limits_gets_one() {
         .on("GET", PODS, 200, list("PodList", "v1", &[]))
         .on_watch(PODS, &[event("ADDED", &pod(waiting("InvalidImageName", "")))]);
     assert_eq!(failing(&script).await.code(), "agent-image");
-    let limits = |seen: &crate::api::script::Seen| {
+    let limits = |seen: &slipway_scripted_api::Seen| {
         seen.body["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"].clone()
     };
     let asked: Vec<_> = script.seen("POST", JOBS).iter().map(limits).collect();

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::manifest::{AGENT_CONTAINER, AGENT_FOLDER, AGENT_IN_IMAGE};
 use super::{AgentPod, Placement, Progress, UploadError};
-use crate::api::{Access, ApiError, ask};
+use slipway_api_server::request::{Access, ApiError, ask};
 
 /// Limit of a wait for progress.
 const STALL_PATIENCE: Duration = Duration::from_secs(20);

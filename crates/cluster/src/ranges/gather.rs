@@ -12,7 +12,7 @@ use kube::Client;
 use kube::api::{Api, ListParams};
 
 use super::{Facts, Source, declared};
-use crate::api::{Access, ApiError, ask_within};
+use slipway_api_server::request::{Access, ApiError, ask_within};
 
 /// Limit of one request. Addresses that are unknown after it are learned later from DNS answers.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -5,17 +5,21 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use slipway_agent_binary::AGENT;
+use slipway_api_server::Target;
+use slipway_api_server::kubeconfig::{Choice, Sources, choose};
+use slipway_api_server::login::LoginReport;
+use slipway_api_server::request::{Access, ApiError};
 use slipway_carrier::{CarrierError, CarrierOpener, Endpoint, HEAD_START, PipeReader, PipeWriter};
-use slipway_cluster::api::{Access, ApiError};
 use slipway_cluster::keys::{AgentIdentity, Kept, KeyError, KeyStore};
-use slipway_cluster::kubeconfig::{Choice, Sources, Target, choose};
 use slipway_cluster::placement::{
     self, AGENT_CONTAINER, AGENT_PORT, AgentPod, DEFAULT_IMAGE, PlaceError, Placement, Progress,
     agent_command, watch_gone,
 };
 use slipway_cluster::{list, permissions, ranges};
+use slipway_control_api::LOGIN_WAITS;
 use slipway_key::Key;
 use slipway_names::Namespaces;
+use slipway_problem::{Fault, Problem};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -60,7 +64,7 @@ impl Clusters for Kubernetes {
             namespace: cluster.namespace.as_ref().map(ToString::to_string),
             terminal: options.terminal,
         };
-        Ok(choose(&Sources::from_environment(file), &choice).await?)
+        Ok(choose(&Sources::from_environment(file), &choice)?)
     }
 
     fn place(target: &Target) -> Location {
@@ -70,12 +74,22 @@ impl Clusters for Kubernetes {
         }
     }
 
+    fn login_problems(target: &Target) -> BoxStream<'static, Vec<Problem>> {
+        let reports = target.login().report();
+        stream::unfold((reports, target.clone()), |(mut reports, target)| async move {
+            reports.changed().await.ok()?;
+            let report = reports.borrow_and_update().clone();
+            Some((of_login(&target, report), (reports, target)))
+        })
+        .boxed()
+    }
+
     async fn reach(
         &self,
         target: Target,
         options: &Options,
     ) -> Result<(KubernetesCluster, Facts), SessionError> {
-        let client = target.client_by(slipway_carrier::client).await?;
+        let client = target.client().await?;
         let searched = [target.namespace.clone()];
         // A user who may not list namespaces or read ranges still connects: the session learns names and addresses as
         // programs use them.
@@ -244,6 +258,24 @@ impl KubernetesCluster {
     }
 }
 
+/// Returns the problems of a login: what a plugin says to a person, and why the API server refuses requests.
+fn of_login(target: &Target, report: LoginReport) -> Vec<Problem> {
+    let plugin = || target.login().plugin().unwrap_or_default();
+    let says = (!report.words.is_empty()).then(|| {
+        Problem::new(
+            LOGIN_WAITS,
+            format!(
+                "The credential plugin {} says: {}",
+                plugin(),
+                report.words.join(" ")
+            ),
+            "Do what it says; the session goes on when it has finished.",
+        )
+    });
+    let refused = report.problem.map(|error| target.failed(error.into()).problem());
+    refused.into_iter().chain(says).collect()
+}
+
 fn forget(store: &KeyStore, agent: &AgentIdentity) {
     if let Err(error) = store.forget(agent) {
         tracing::debug!(%error, "could not remove the key of a removed agent");
@@ -269,8 +301,8 @@ async fn api_server(target: &Target) -> ApiServer {
         let host = url.host()?.trim_start_matches('[').trim_end_matches(']');
         Some(host.to_owned())
     };
-    let server = host(&target.config.cluster_url);
-    let proxy = target.config.proxy_url.as_ref().and_then(host);
+    let server = host(target.url());
+    let proxy = target.proxy().and_then(|proxy| host(&proxy.url));
     let names: Vec<String> = server.iter().chain(&proxy).cloned().collect();
     let Some(nearest) = proxy.or(server) else {
         return ApiServer::default();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use slipway_cluster::api::ApiError;
+use slipway_api_server::request::ApiError;
 use slipway_cluster::list::FollowNamespaces;
 use slipway_names::{Label, Namespaces};
 use tokio::time::Instant;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use slipway_control::{LogRing, Publisher, fresh_id, status_of_this_process};
+use slipway_profile::Method;
 use slipway_tunnel::{Limits, Tunnel};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -12,6 +14,7 @@ use super::cluster::{Script, Scripted};
 use crate::carriers::{BRISK, Carriers, LONGEST_PAUSE, PATIENT, Report};
 use crate::cluster::{Cluster, Clusters};
 use crate::link::Link;
+use crate::login::LoginWatch;
 use crate::options::Options;
 use crate::trouble::Trouble;
 
@@ -31,6 +34,8 @@ async fn to_silence() -> Carriers {
     let (_, facts) = cluster.reach((), &options).await.unwrap();
     let agent = cluster.kept_agent().await.unwrap().unwrap();
     let (tunnel, from_agent) = Tunnel::client(Limits::default());
+    let initial = status_of_this_process(fresh_id("shop"), None, Method::VpnTcp);
+    let problems = Publisher::new(initial, LogRing::new()).problem_source();
     let link = Link {
         cluster: Arc::new(cluster),
         facts,
@@ -38,6 +43,7 @@ async fn to_silence() -> Carriers {
         farewells: from_agent.farewells,
         run: 1,
         address_changes: Box::pin(futures_util::stream::pending()),
+        _login: LoginWatch::start(Box::pin(futures_util::stream::pending()), problems),
     };
     Carriers::start(&link, &agent)
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use slipway_api_server::request::ApiError;
 use slipway_carrier::CarrierError;
-use slipway_cluster::api::ApiError;
 use slipway_cluster::placement::{AgentPod, PlaceError, Progress};
 use slipway_names::Namespaces;
+use slipway_problem::Problem;
 use tokio::io::{DuplexStream, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 
@@ -116,6 +117,10 @@ impl Clusters for Scripted {
             context: "kind".to_owned(),
             namespace: "shop".to_owned(),
         }
+    }
+
+    fn login_problems((): &()) -> BoxStream<'static, Vec<Problem>> {
+        stream::pending().boxed()
     }
 
     async fn reach(&self, (): (), _: &Options) -> Result<(Scripted, Facts), SessionError> {

@@ -37,22 +37,25 @@ impl Core {
         let express = self.carriers.len() > 1 && self.carriers.keys().next() == Some(&id);
         let mut bytes = 0;
         let mut loose = 0;
+        let mut leaves = false;
         while bytes < BATCH && frames.len() < BATCH_FRAMES {
+            leaves = self.leaves_to_the_first(id, now);
             let Some(carrier) = self.carriers.get_mut(&id) else {
                 break;
             };
             let room = carrier.room(&self.limits, 0);
-            let talk = carrier.room(&self.limits, CONVERSATION_SLACK);
+            let talk = !leaves && carrier.room(&self.limits, CONVERSATION_SLACK) > 0;
+            let may_loose = !leaves && loose < LOOSE_BATCH;
             let frame = if let Some(frame) = carrier.own_frame(now, &self.limits, false) {
                 frame
-            } else if let Some(frame) = self.urgent.pop_front() {
+            } else if let Some(frame) = (!leaves).then(|| self.urgent.pop_front()).flatten() {
                 frame
-            } else if let Some(frame) = (loose < LOOSE_BATCH).then(|| self.loose.pop_front()).flatten() {
+            } else if let Some(frame) = may_loose.then(|| self.loose.pop_front()).flatten() {
                 loose += wire_length(&frame);
                 frame
             } else if let Some(frame) = (room > 0).then(|| self.again.pop_front()).flatten() {
                 frame
-            } else if let Some(frame) = (talk > 0).then(|| self.next_of(Lane::Conversations)).flatten() {
+            } else if let Some(frame) = talk.then(|| self.next_of(Lane::Conversations)).flatten() {
                 frame
             } else if let Some(frame) = (room > 0 && !express).then(|| self.next_of(Lane::Bulk)).flatten() {
                 frame
@@ -61,6 +64,17 @@ impl Core {
             };
             bytes += self.note(id, now, &frame);
             frames.push(frame);
+        }
+        // A stream whose first bytes went as a conversation continues as bulk data, which another writer must take.
+        if express && !self.bulk.is_empty() {
+            self.wake_idle_writer(Lane::Bulk);
+        }
+        let is_left = !self.urgent.is_empty() || !self.loose.is_empty() || !self.conversations.is_empty();
+        if leaves
+            && is_left
+            && let Some(first) = self.carriers.values_mut().next()
+        {
+            wake_writer(first);
         }
         let Some(carrier) = self.carriers.get_mut(&id) else {
             return bytes;
@@ -75,6 +89,16 @@ impl Core {
             carrier.idle = true;
         }
         bytes
+    }
+
+    /// Returns whether a carrier leaves conversations and control frames to the first one, because it moves bulk data.
+    fn leaves_to_the_first(&self, id: CarrierId, now: Instant) -> bool {
+        let Some((first, express)) = self.carriers.first_key_value() else {
+            return false;
+        };
+        let takes =
+            *first != id && !express.is_doubted() && express.room(&self.limits, CONVERSATION_SLACK) > 0;
+        takes && (!self.bulk.is_empty() || self.carriers.get(&id).is_some_and(|carrier| carrier.is_busy(now)))
     }
 
     pub(super) fn note(&mut self, id: CarrierId, now: Instant, frame: &Frame) -> u64 {

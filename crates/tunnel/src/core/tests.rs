@@ -70,6 +70,60 @@ fn the_first_of_two_carriers_is_free_of_bulk() {
 }
 
 #[test]
+fn a_conversation_does_not_follow_bulk_data() {
+    let mut world = World::new(Limits::default());
+    world.attach();
+    world.attach();
+    let [first, second] = [0, 1].map(|link| world.links[link].as_ref().unwrap().at_client);
+    let (bulk, talk) = (world.open(), world.open());
+    world.settle();
+    for _ in 0..5 {
+        world.client.write(bulk, Bytes::from(vec![0; 50_000])).unwrap();
+    }
+    world.client.write(talk, Bytes::from_static(b"x")).unwrap();
+    let sends = |core: &mut Core, carrier, now| {
+        let mut frames = Vec::new();
+        core.next_batch(carrier, now, &mut frames);
+        frames
+            .iter()
+            .any(|frame| matches!(frame, Frame::Data { stream, .. } if *stream == talk))
+    };
+    assert!(
+        !sends(&mut world.client, second, world.now),
+        "it would wait behind the bulk data"
+    );
+    assert!(sends(&mut world.client, first, world.now));
+    // Without the first carrier, the other one takes it.
+    world.client.lose(first);
+    world.client.write(talk, Bytes::from_static(b"y")).unwrap();
+    assert!(sends(&mut world.client, second, world.now));
+}
+
+#[test]
+fn bulk_data_that_begins_on_the_first_carrier_goes_on_over_the_second() {
+    let mut world = World::new(Limits::default());
+    world.attach();
+    world.attach();
+    let [first, second] = [0, 1].map(|link| world.links[link].as_ref().unwrap().at_client);
+    let bulk = world.open();
+    world.settle();
+    let sends = |core: &mut Core, carrier, now| core.next_batch(carrier, now, &mut Vec::new());
+    // Both writers are idle. The first one sends what counts as a conversation.
+    assert_eq!(
+        (
+            sends(&mut world.client, first, world.now),
+            sends(&mut world.client, second, world.now)
+        ),
+        (0, 0)
+    );
+    for _ in 0..5 {
+        world.client.write(bulk, Bytes::from(vec![0; 50_000])).unwrap();
+    }
+    while sends(&mut world.client, first, world.now) > 0 {}
+    assert!(!world.client.carriers[&second].idle, "nobody else takes the rest");
+}
+
+#[test]
 fn an_extra_carrier_makes_the_others_suspected() {
     let mut world = World::new(Limits::default());
     for _ in 0..CARRIERS {

@@ -25,7 +25,7 @@ impl Files {
         self.folder.join("logs")
     }
 
-    pub(super) fn pki(&self, name: &str) -> String {
+    pub(crate) fn pki(&self, name: &str) -> String {
         self.folder.join("pki").join(name).display().to_string()
     }
 

@@ -15,6 +15,8 @@ impl Files {
     pub(super) fn write_identities(&self, bed: &str, addresses: Addresses, domain: &str) -> Result<()> {
         let authority = Authority::new()?;
         fs::write(self.pki("ca.crt"), authority.certificate())?;
+        // For tests that need other certificates.
+        fs::write(self.pki("ca.key"), authority.key())?;
         let put = |name: &str, identity: &Identity| -> Result<()> {
             fs::write(self.pki(&format!("{name}.crt")), &identity.certificate)?;
             fs::write(self.pki(&format!("{name}.key")), &identity.key)?;

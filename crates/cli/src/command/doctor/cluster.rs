@@ -4,7 +4,8 @@ use std::io;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use slipway_cluster::kubeconfig::{Target, choose};
+use slipway_api_server::Target;
+use slipway_api_server::kubeconfig::choose;
 use slipway_cluster::permissions::{self, Feature, Verdict as Allowed};
 use slipway_cluster::ranges::{self, Ranges};
 use slipway_control_api::{Action, Check, Finding, Problem};
@@ -26,7 +27,7 @@ pub(super) async fn check(profile: &Profile) -> Result<Vec<Finding>, Failure> {
         Err(error) => Finding::problem(Check::Method, error.problem()),
     }];
     let (sources, choice) = chosen(profile, true)?;
-    let target = match choose(&sources, &choice).await {
+    let target = match choose(&sources, &choice) {
         Ok(target) => target,
         Err(error) => {
             findings.push(Finding::problem(Check::Kubeconfig, error.problem()));
@@ -45,7 +46,7 @@ async fn ask(target: &Target) -> Vec<Finding> {
     let answered = async {
         let client = target.client().await?;
         let version = target.probe(&client).await?;
-        Ok::<_, slipway_cluster::kubeconfig::ConnectError>((client, version))
+        Ok::<_, slipway_api_server::kubeconfig::ConnectError>((client, version))
     };
     let (client, version) = match answered.await {
         Ok(answered) => answered,
@@ -206,7 +207,7 @@ fn owners(in_use: &[InUse]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use slipway_cluster::api::Access;
+    use slipway_api_server::request::Access;
 
     use super::*;
     use crate::command::doctor::text::in_words;

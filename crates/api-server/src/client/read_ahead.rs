@@ -95,7 +95,13 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::scripted::within;
+
+    async fn within<T>(event: impl Future<Output = T>) -> T {
+        let limit = std::time::Duration::from_secs(10);
+        tokio::time::timeout(limit, event)
+            .await
+            .expect("the event did not come")
+    }
 
     #[tokio::test]
     async fn bytes_arrive_once_and_in_order_for_any_read_size() {

@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use kube::config::{Kubeconfig, KubeconfigError as LibraryError};
-
+use super::file::{Cluster, Context, Kubeconfig, NamedContext};
 use super::{ContextInfo, KubeconfigError, Sources};
 
 /// Similarity (Jaro-Winkler, 0 to 1) from which on a name is suggested for an unknown one.
@@ -14,11 +13,10 @@ pub(super) fn load(sources: &Sources) -> Result<Kubeconfig, KubeconfigError> {
     let paths = paths(sources);
     let mut merged: Option<Kubeconfig> = None;
     for path in &paths {
-        // As in kubectl, a list may name files that do not exist yet.
         let Some(next) = read(path)? else { continue };
         merged = Some(match merged {
             None => next,
-            Some(first) => first.merge(next).map_err(|error| broken(path, &error))?,
+            Some(first) => first.merge(next),
         });
     }
     merged.ok_or(KubeconfigError::Missing { looked_at: paths })
@@ -45,27 +43,29 @@ fn paths(sources: &Sources) -> Vec<PathBuf> {
 }
 
 fn read(path: &Path) -> Result<Option<Kubeconfig>, KubeconfigError> {
-    match Kubeconfig::read_from(path) {
-        Ok(kubeconfig) => Ok(Some(kubeconfig)),
-        Err(LibraryError::ReadConfig(error, _)) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(LibraryError::ReadConfig(source, path)) => Err(KubeconfigError::Unreadable { path, source }),
-        Err(error) => Err(broken(path, &error)),
-    }
+    // As in kubectl, a list may name files that do not exist yet.
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => {
+            return Err(KubeconfigError::Unreadable {
+                path: path.to_owned(),
+                source,
+            });
+        }
+    };
+    let text = text.trim_start_matches('\u{feff}');
+    let mut kubeconfig = Kubeconfig::parse(text).map_err(|error| broken(path, &error))?;
+    // A relative path of the file counts from the folder that the user named, also through a symbolic link.
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    kubeconfig.resolve(absolute.parent().unwrap_or(Path::new("/")));
+    Ok(Some(kubeconfig))
 }
 
-fn broken(path: &Path, error: &LibraryError) -> KubeconfigError {
-    let path = path.to_owned();
-    let LibraryError::Parse(error) = error else {
-        return KubeconfigError::Broken {
-            path,
-            line: None,
-            column: None,
-            detail: error.to_string(),
-        };
-    };
+fn broken(path: &Path, error: &serde_saphyr::Error) -> KubeconfigError {
     let at = error.location();
     KubeconfigError::Broken {
-        path,
+        path: path.to_owned(),
         line: at.map(|at| at.line()),
         column: at.map(|at| at.column()),
         detail: without_values(&error.without_snippet().to_string()),
@@ -84,48 +84,42 @@ fn without_values(message: &str) -> String {
 
 /// Returns the contexts in file order.
 pub(super) fn contexts(kubeconfig: &Kubeconfig) -> Vec<ContextInfo> {
-    let server = |cluster: &str| {
-        let named = kubeconfig.clusters.iter().find(|named| named.name == cluster)?;
-        named.cluster.as_ref()?.server.clone()
-    };
-    kubeconfig
-        .contexts
-        .iter()
-        .filter_map(|named| {
-            let context = named.context.as_ref()?;
-            Some(ContextInfo {
-                name: named.name.clone(),
-                cluster: context.cluster.clone(),
-                server: server(&context.cluster),
-                namespace: context.namespace.clone(),
-                current: kubeconfig.current_context.as_deref() == Some(&named.name),
-            })
+    let of = |named: &NamedContext| {
+        let context = named.context.as_ref()?;
+        let cluster = context.cluster.clone().unwrap_or_default();
+        Some(ContextInfo {
+            name: named.name.clone(),
+            server: kubeconfig
+                .cluster(&cluster)
+                .and_then(|cluster| cluster.server.clone()),
+            cluster,
+            namespace: context.namespace.clone(),
+            current: kubeconfig.current_context.as_deref() == Some(&named.name),
         })
-        .collect()
+    };
+    kubeconfig.contexts.iter().filter_map(of).collect()
 }
 
-/// Returns the requested context, or the current one, with its cluster's name.
-pub(super) fn pick(
-    kubeconfig: &Kubeconfig,
+/// A context with the cluster that it names.
+pub(super) struct Picked<'k> {
+    pub(super) name: String,
+    pub(super) context: &'k Context,
+    pub(super) cluster: &'k Cluster,
+}
+
+/// Returns the requested context, or the current one.
+pub(super) fn pick<'k>(
+    kubeconfig: &'k Kubeconfig,
     asked: Option<&str>,
-) -> Result<(String, String), KubeconfigError> {
-    let contexts = contexts(kubeconfig);
+) -> Result<Picked<'k>, KubeconfigError> {
     let existing = || {
-        contexts
-            .iter()
-            .map(|context| context.name.clone())
-            .collect::<Vec<_>>()
+        let contexts = kubeconfig.contexts.iter();
+        contexts.map(|named| named.name.clone()).collect::<Vec<_>>()
     };
-    let current = || {
-        kubeconfig
-            .current_context
-            .as_deref()
-            .filter(|name| !name.is_empty())
-    };
-    let Some(name) = asked.or_else(current) else {
+    let Some(name) = asked.or(kubeconfig.current_context.as_deref()) else {
         return Err(KubeconfigError::NoCurrentContext { existing: existing() });
     };
-    let Some(context) = contexts.iter().find(|context| context.name == name) else {
+    let Some(context) = kubeconfig.context(name) else {
         let existing = existing();
         let nearest = nearest(name, &existing);
         return Err(KubeconfigError::UnknownContext {
@@ -134,15 +128,18 @@ pub(super) fn pick(
             nearest,
         });
     };
-    if !kubeconfig
-        .clusters
-        .iter()
-        .any(|named| named.name == context.cluster && named.cluster.is_some())
-    {
-        let (context, cluster) = (context.name.clone(), context.cluster.clone());
-        return Err(KubeconfigError::UnknownCluster { context, cluster });
-    }
-    Ok((context.name.clone(), context.cluster.clone()))
+    let cluster = context.cluster.as_deref().unwrap_or_default();
+    let Some(cluster) = kubeconfig.cluster(cluster) else {
+        return Err(KubeconfigError::UnknownCluster {
+            context: name.to_owned(),
+            cluster: cluster.to_owned(),
+        });
+    };
+    Ok(Picked {
+        name: name.to_owned(),
+        context,
+        cluster,
+    })
 }
 
 fn nearest(asked: &str, existing: &[String]) -> Option<String> {

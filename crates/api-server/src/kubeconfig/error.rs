@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use slipway_problem::Fault;
 use thiserror::Error;
 
-use crate::api::ApiError;
+use crate::request::ApiError;
 
 /// Reason for which no cluster could be chosen.
 #[derive(Debug, Error)]
@@ -118,16 +118,6 @@ impl Fault for KubeconfigError {
             Self::PluginNeedsTerminal { plugin, .. } => {
                 format!("Start the session from a terminal, or log in with {plugin} beforehand.")
             }
-        }
-    }
-}
-
-impl KubeconfigError {
-    /// Converts an error of the library for a context.
-    pub(super) fn of_context(context: &str, error: kube::config::KubeconfigError) -> Self {
-        Self::Unusable {
-            context: context.to_owned(),
-            detail: error.to_string(),
         }
     }
 }

@@ -7,25 +7,19 @@
 use std::error::Error as StdError;
 use std::io;
 
-use kube::client::AuthError;
 use kube::core::Status;
 use rustls::CertificateError;
 
 use super::{Access, ApiError, CertificateProblem};
+use crate::login::LoginError;
 
 /// Largest number of causes in a chain, in case a cause refers to itself.
 const CAUSES: usize = 16;
 
 /// Converts an error of the Kubernetes client. `access` is the permission that the request needed.
-pub(crate) fn classify(access: Access, error: kube::Error) -> ApiError {
+pub fn classify(access: Access, error: kube::Error) -> ApiError {
     match error {
         kube::Error::Api(status) => from_status(access, *status),
-        kube::Error::Auth(error) => from_auth(&error),
-        kube::Error::ProxyProtocolUnsupported { .. } | kube::Error::ProxyProtocolDisabled { .. } => {
-            ApiError::Proxy {
-                detail: error.to_string(),
-            }
-        }
         error => from_causes(&error),
     }
 }
@@ -38,7 +32,10 @@ fn from_status(access: Access, status: Status) -> ApiError {
         ..
     } = status;
     match code {
-        401 => ApiError::Credentials { detail: message },
+        401 => ApiError::Credentials {
+            detail: message,
+            plugin: None,
+        },
         403 if is_authorization(&message) => ApiError::Forbidden { access, message },
         404 => ApiError::NotFound { message },
         status => ApiError::Refused {
@@ -53,35 +50,6 @@ fn from_status(access: Access, status: Status) -> ApiError {
 /// (`k8s.io/apiserver/pkg/endpoints/handlers/responsewriters`).
 fn is_authorization(message: &str) -> bool {
     message.contains(" cannot ") && message.contains("User \"")
-}
-
-fn from_auth(error: &AuthError) -> ApiError {
-    let (plugin, detail) = match error {
-        AuthError::AuthExecRun { cmd, out } => {
-            let stderr = String::from_utf8_lossy(&out.stderr);
-            let said = stderr.trim();
-            let detail = if said.is_empty() {
-                format!("{}", out.status)
-            } else {
-                format!("{} ({})", said, out.status)
-            };
-            (program(cmd), detail)
-        }
-        AuthError::ReadTokenFile(error, path) => {
-            return ApiError::Credentials {
-                detail: format!("{}: {error}", path.display()),
-            };
-        }
-        AuthError::AuthExecStart(error) => ("of this context".to_owned(), error.to_string()),
-        error => ("of this context".to_owned(), error.to_string()),
-    };
-    ApiError::Plugin { plugin, detail }
-}
-
-/// Returns the program of a command line as `std::process::Command` prints it: quoted words.
-fn program(command: &str) -> String {
-    let first = command.split('"').nth(1).unwrap_or(command);
-    first.to_owned()
 }
 
 fn from_causes(error: &(dyn StdError + 'static)) -> ApiError {
@@ -99,8 +67,8 @@ fn from_causes(error: &(dyn StdError + 'static)) -> ApiError {
 }
 
 fn from_cause(error: &(dyn StdError + 'static)) -> Option<ApiError> {
-    if let Some(error) = error.downcast_ref::<AuthError>() {
-        return Some(from_auth(error));
+    if let Some(error) = error.downcast_ref::<LoginError>() {
+        return Some(error.clone().into());
     }
     if let Some(error) = error.downcast_ref::<rustls::Error>() {
         return Some(from_tls(error));
@@ -148,7 +116,7 @@ fn from_tls(error: &rustls::Error) -> ApiError {
             detail,
         },
         // The alert is about the client certificate: that is how a server refuses one.
-        rustls::Error::AlertReceived(_) => ApiError::Credentials { detail },
+        rustls::Error::AlertReceived(_) => ApiError::Credentials { detail, plugin: None },
         _ => ApiError::Tls { detail },
     }
 }
@@ -173,9 +141,10 @@ mod tests {
     use kube::api::{Api, ListParams};
     use slipway_problem::Fault;
 
+    use slipway_scripted_api::{Script, failure, rbac};
+
     use super::*;
-    use crate::api::script::{Script, failure, rbac};
-    use crate::api::{REQUEST_PATIENCE, ask};
+    use crate::request::{REQUEST_PATIENCE, ask};
 
     const PODS: &str = "/api/v1/namespaces/dev/pods";
 

@@ -9,8 +9,6 @@ use slipway_problem::Fault;
 use thiserror::Error;
 
 mod classify;
-#[cfg(test)]
-pub(crate) mod script;
 
 /// Limit of one ordinary request.
 pub const REQUEST_PATIENCE: Duration = Duration::from_secs(15);
@@ -86,8 +84,10 @@ pub enum ApiError {
     /// The credentials have expired, are revoked or belong to another cluster (HTTP 401, or a TLS alert).
     #[error("the API server does not accept these credentials: {detail}")]
     Credentials {
-        /// Message of the API server.
+        /// What the API server answered, or why there are no credentials.
         detail: String,
+        /// The credential plugin that they came from, if any.
+        plugin: Option<String>,
     },
     /// The credential plugin cannot be started, or failed.
     #[error("the credential plugin {plugin} failed: {detail}")]
@@ -96,6 +96,8 @@ pub enum ApiError {
         plugin: String,
         /// Its standard error, or the reason why it did not start.
         detail: String,
+        /// How to install it, as the kubeconfig says, if it is not there.
+        install_hint: Option<String>,
     },
     /// The user lacks a permission (RBAC or another authorizer).
     #[error("you may not {access}")]
@@ -167,7 +169,16 @@ impl Fault for ApiError {
             },
             Self::Tls { .. } => "Check that the address in the kubeconfig is an API server's https port.".to_owned(),
             Self::Proxy { .. } => "Check proxy-url in the kubeconfig, and HTTPS_PROXY and NO_PROXY.".to_owned(),
-            Self::Credentials { .. } => "Log in to the cluster again, or fetch a new kubeconfig.".to_owned(),
+            Self::Credentials {
+                plugin: Some(plugin), ..
+            } => format!("Log in to the cluster again with {plugin}."),
+            Self::Credentials { plugin: None, .. } => {
+                "Log in to the cluster again, or fetch a new kubeconfig.".to_owned()
+            }
+            Self::Plugin {
+                install_hint: Some(hint),
+                ..
+            } => hint.clone(),
             Self::Plugin { plugin, .. } => {
                 format!(
                     "Run the credential plugin {plugin} in a terminal: it may need a new login, or may not be installed."
@@ -202,15 +213,12 @@ impl ApiError {
 }
 
 /// Runs one request for at most [`REQUEST_PATIENCE`]. `access` is the permission that it needs, for the error.
-pub(crate) async fn ask<T>(
-    access: Access,
-    request: impl Future<Output = kube::Result<T>>,
-) -> Result<T, ApiError> {
+pub async fn ask<T>(access: Access, request: impl Future<Output = kube::Result<T>>) -> Result<T, ApiError> {
     ask_within(REQUEST_PATIENCE, access, request).await
 }
 
 /// Runs one request like [`ask`], with the caller's limit.
-pub(crate) async fn ask_within<T>(
+pub async fn ask_within<T>(
     patience: Duration,
     access: Access,
     request: impl Future<Output = kube::Result<T>>,
@@ -222,4 +230,4 @@ pub(crate) async fn ask_within<T>(
     }
 }
 
-pub(crate) use classify::classify;
+pub use classify::classify;

@@ -1,4 +1,6 @@
-//! Scripted API server for tests: it answers requests by rules, and records them.
+//! Scripted API server for unit tests: it answers requests by rules, and records them.
+
+#![expect(clippy::unwrap_used, reason = "tests use it")]
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -34,16 +36,20 @@ type Reply = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 /// A recorded request.
 #[derive(Debug, Clone)]
-pub(crate) struct Seen {
-    pub(crate) method: Method,
-    pub(crate) path: String,
-    pub(crate) query: String,
-    pub(crate) body: Value,
+pub struct Seen {
+    /// Its method.
+    pub method: Method,
+    /// Its path.
+    pub path: String,
+    /// Its query, without the question mark; empty if there is none.
+    pub query: String,
+    /// Its body; null if that is no JSON.
+    pub body: Value,
 }
 
 /// Rules and recorded requests.
 #[derive(Clone, Default)]
-pub(crate) struct Script(Arc<Mutex<State>>);
+pub struct Script(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -52,27 +58,29 @@ struct State {
 }
 
 impl Script {
-    pub(crate) fn new() -> Self {
+    /// Returns a server without rules, which answers every request with 404.
+    pub fn new() -> Self {
         Self::default()
     }
 
     /// Answers `method path` with this status and body. If it is set twice, the second answer is for the second request and
     /// all later ones.
-    pub(crate) fn on(self, method: &str, path: &str, status: u16, body: Value) -> Self {
+    pub fn on(self, method: &str, path: &str, status: u16, body: Value) -> Self {
         self.answer(method, path, false, Answer::Json(status, body))
     }
 
     /// Answers a watch of `path` with these events and then keeps it open.
-    pub(crate) fn on_watch(self, path: &str, events: &[Value]) -> Self {
+    pub fn on_watch(self, path: &str, events: &[Value]) -> Self {
         self.answer("GET", path, true, Answer::Watch(events.to_vec()))
     }
 
     /// Never answers `method path`.
-    pub(crate) fn on_never(self, method: &str, path: &str) -> Self {
+    pub fn on_never(self, method: &str, path: &str) -> Self {
         self.answer(method, path, false, Answer::Never)
     }
 
-    pub(crate) fn client(&self) -> Client {
+    /// Returns a client of this server.
+    pub fn client(&self) -> Client {
         let script = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
             let script = script.clone();
@@ -81,7 +89,8 @@ impl Script {
         Client::new(service, "default")
     }
 
-    pub(crate) fn seen(&self, method: &str, path: &str) -> Vec<Seen> {
+    /// Returns the requests of this method and path.
+    pub fn seen(&self, method: &str, path: &str) -> Vec<Seen> {
         let state = self.0.lock().unwrap();
         state
             .seen
@@ -92,7 +101,7 @@ impl Script {
     }
 
     /// Returns every request that would change something.
-    pub(crate) fn changes(&self) -> Vec<Seen> {
+    pub fn changes(&self) -> Vec<Seen> {
         let state = self.0.lock().unwrap();
         state
             .seen
@@ -158,7 +167,7 @@ impl Script {
 }
 
 /// Returns the body of a failed request.
-pub(crate) fn failure(code: u16, reason: &str, message: &str) -> Value {
+pub fn failure(code: u16, reason: &str, message: &str) -> Value {
     json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
         "message": message, "reason": reason, "code": code,
@@ -166,7 +175,7 @@ pub(crate) fn failure(code: u16, reason: &str, message: &str) -> Value {
 }
 
 /// Returns the answer of RBAC.
-pub(crate) fn rbac(verb: &str, resource: &str, group: &str, namespace: &str) -> Value {
+pub fn rbac(verb: &str, resource: &str, group: &str, namespace: &str) -> Value {
     let message = format!(
         "{resource} is forbidden: User \"dev\" cannot {verb} resource \"{resource}\" in API group \"{group}\" in the \
          namespace \"{namespace}\""
@@ -175,12 +184,12 @@ pub(crate) fn rbac(verb: &str, resource: &str, group: &str, namespace: &str) -> 
 }
 
 /// Returns a list of objects.
-pub(crate) fn list(kind: &str, version: &str, items: &[Value]) -> Value {
+pub fn list(kind: &str, version: &str, items: &[Value]) -> Value {
     json!({ "kind": kind, "apiVersion": version, "metadata": { "resourceVersion": "7" }, "items": items })
 }
 
 /// Returns one line of a watch.
-pub(crate) fn event(kind: &str, object: &Value) -> Value {
+pub fn event(kind: &str, object: &Value) -> Value {
     json!({ "type": kind, "object": object })
 }
 

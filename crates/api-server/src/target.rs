@@ -1,0 +1,120 @@
+//! A chosen cluster and namespace.
+
+use std::sync::Arc;
+
+use http::Uri;
+use slipway_control_api::list::Access;
+
+use crate::client::{self, Server};
+use crate::kubeconfig::ConnectError;
+use crate::login::{Login, LoginError};
+use crate::proxy::Proxy;
+use crate::request::{self, ApiError};
+
+/// A cluster and namespace, and the login to it.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Name of the context.
+    pub context: String,
+    /// Namespace: the user's, else the context's, else `default`.
+    pub namespace: String,
+    /// Name of the cluster in the kubeconfig.
+    pub cluster: String,
+    /// Address of the API server.
+    pub server: String,
+    pub(crate) api: Arc<Server>,
+    pub(crate) login: Arc<Login>,
+}
+
+/// Version of an API server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerVersion {
+    /// Version of Kubernetes, such as `v1.34.4`.
+    pub version: String,
+    /// Platform of the API server, such as `linux/amd64`.
+    pub platform: String,
+}
+
+impl Target {
+    /// Returns the URL of the API server.
+    pub fn url(&self) -> &Uri {
+        &self.api.url
+    }
+
+    /// Returns the proxy in front of the API server.
+    pub fn proxy(&self) -> Option<&Proxy> {
+        self.api.proxy.as_ref()
+    }
+
+    /// Returns the login that all clients of this target share.
+    pub fn login(&self) -> &Arc<Login> {
+        &self.login
+    }
+
+    /// Logs in, which may run the credential plugin, and builds a client. All clients share the login.
+    ///
+    /// # Errors
+    /// Returns [`ConnectError`] with the plugin's message, or with the file that cannot be read.
+    pub async fn client(&self) -> Result<kube::Client, ConnectError> {
+        self.login
+            .credentials()
+            .await
+            .map_err(|error| self.failed(error.into()))?;
+        client::build(self.api.clone(), self.login.clone(), &self.namespace)
+            .map_err(|error| self.failed(request::classify(version_access(), error)))
+    }
+
+    /// Requests the API server's version: the cheapest request that shows whether network, certificates and credentials
+    /// work.
+    ///
+    /// # Errors
+    /// Returns [`ConnectError`] with the API server's address.
+    pub async fn probe(&self, client: &kube::Client) -> Result<ServerVersion, ConnectError> {
+        match request::ask(version_access(), client.apiserver_version()).await {
+            Ok(info) => Ok(ServerVersion {
+                version: info.git_version,
+                platform: info.platform,
+            }),
+            Err(cause) => Err(self.failed(cause)),
+        }
+    }
+
+    /// Adds to a failed request the cluster that it was sent to, and the proxy if that failed.
+    pub fn failed(&self, cause: ApiError) -> ConnectError {
+        let cause = match (cause, self.proxy()) {
+            (ApiError::Proxy { detail }, Some(proxy)) => ApiError::Proxy {
+                detail: format!("{proxy}: {detail}"),
+            },
+            (ApiError::Connect { detail } | ApiError::Resolve { detail }, Some(proxy)) => ApiError::Proxy {
+                detail: format!("{proxy} cannot be reached: {detail}"),
+            },
+            (cause, _) => cause,
+        };
+        ConnectError {
+            server: self.server.clone(),
+            context: self.context.clone(),
+            cause,
+        }
+    }
+}
+
+fn version_access() -> Access {
+    Access::cluster("get", "", "/version")
+}
+
+impl From<LoginError> for ApiError {
+    fn from(error: LoginError) -> Self {
+        let detail = error.to_string();
+        match error {
+            LoginError::Refused { plugin, .. } => Self::Credentials { detail, plugin },
+            LoginError::TokenFile { .. } | LoginError::Ended => Self::Credentials { detail, plugin: None },
+            LoginError::Plugin {
+                plugin, install_hint, ..
+            } => Self::Plugin {
+                plugin,
+                detail,
+                install_hint,
+            },
+        }
+    }
+}

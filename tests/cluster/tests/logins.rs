@@ -1,0 +1,166 @@
+//! Logins: credential plugins run once and reach a person, and credentials that end are told and renewed.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use slipway_cluster_tests::{
+    CONNECTING, Conversation, Desk, LaptopFile, TokenUser, on_the_plain_laptop, problems, until_within,
+};
+
+on_the_plain_laptop!(
+    a_plugin_runs_once_for_each_command,
+    a_plugins_words_reach_a_person,
+    a_session_survives_the_end_of_its_token,
+    a_session_survives_the_end_of_its_plugins_token,
+);
+
+/// How soon a session tells that its credentials are refused, and is back after a new login.
+const SOON: Duration = Duration::from_secs(10);
+
+/// How long the API server may remember that it accepted a token.
+const REMEMBERED: Duration = Duration::from_secs(30);
+
+/// A plugin that answers with the token in a file, and counts its runs.
+struct Plugin<'a> {
+    desk: &'a Desk<'a>,
+    token: LaptopFile<'a>,
+    script: LaptopFile<'a>,
+    runs: LaptopFile<'a>,
+}
+
+impl<'a> Plugin<'a> {
+    /// `before` are lines of the script before the answer.
+    fn new(desk: &'a Desk<'a>, token: &str, before: &str) -> Self {
+        let token = LaptopFile::new(desk, "plugin-token", token);
+        let runs = LaptopFile::new(desk, "plugin-runs", "");
+        desk.as_root("chmod", &["666", &runs.path]);
+        let script = LaptopFile::new(
+            desk,
+            "plugin.sh",
+            &format!(
+                "echo run >> {}\n{before}\nprintf '{{\"apiVersion\":\"client.authentication.k8s.io/v1\",\
+                 \"kind\":\"ExecCredential\",\"status\":{{\"token\":\"%s\"}}}}' \"$(cat {})\"\n",
+                runs.path, token.path
+            ),
+        );
+        Self {
+            desk,
+            token,
+            script,
+            runs,
+        }
+    }
+
+    fn user(&self) -> serde_json::Value {
+        json!({"exec": {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "interactiveMode": "IfAvailable",
+            "command": "sh",
+            "args": [self.script.path],
+        }})
+    }
+
+    fn runs(&self) -> usize {
+        self.desk.text("cat", &[&self.runs.path]).lines().count()
+    }
+
+    fn log_in(&self, token: &str) {
+        self.desk.laptop.write(&self.token.path, token).unwrap();
+    }
+}
+
+fn a_plugin_runs_once_for_each_command(desk: &Desk<'_>) {
+    let user = TokenUser::new(desk, "plugin-once");
+    let plugin = Plugin::new(desk, &user.token(), "");
+    let file = user.kubeconfig(plugin.user());
+    let file = ["--kubeconfig", file.path.as_str()];
+    for command in [&["list", "services"][..], &["doctor", "--json"]] {
+        let before = plugin.runs();
+        desk.slipway(&[command, &file].concat()).output().unwrap();
+        assert_eq!(plugin.runs() - before, 1, "{command:?}");
+    }
+    let before = plugin.runs();
+    let session = desk.connect(&file);
+    assert!(desk.page("http://web.shop").is_some());
+    session.disconnect();
+    assert_eq!(plugin.runs() - before, 1, "connect");
+}
+
+fn a_plugins_words_reach_a_person(desk: &Desk<'_>) {
+    let words = "To sign in, open https://login.example/device and enter the code ABCD-1234";
+    let user = TokenUser::new(desk, "plugin-words");
+    let plugin = Plugin::new(desk, &user.token(), &format!("echo '{words}' >&2; sleep 4"));
+    let file = user.kubeconfig(plugin.user());
+    let session = desk.start_connecting(&["--kubeconfig", &file.path]);
+    let told = until_within(CONNECTING, "the words are in the status", || {
+        session.status().is_some_and(|status| {
+            assert_ne!(status["state"], "connected", "{status}");
+            problems(&status) == ["login-waits"] && status.to_string().contains(words)
+        })
+    });
+    told.unwrap();
+    until_within(CONNECTING, "the session goes on by itself", || {
+        session.state().as_deref() == Some("connected")
+    })
+    .unwrap();
+    assert_eq!(problems(&session.status().unwrap()), [""; 0]);
+    assert!(
+        session.running.said().contains(words),
+        "{}",
+        session.running.said()
+    );
+    session.disconnect();
+}
+
+/// Ends a session's credentials, then logs in again, and checks what the session tells and how soon.
+fn ends_and_comes_back(desk: &Desk<'_>, user: &TokenUser<'_>, file: &str, log_in: impl FnOnce(&str)) {
+    let session = desk.connect(&["--kubeconfig", file]);
+    let mut conversation = Conversation::begin(desk);
+    user.end_tokens();
+    let refused = ["--kubeconfig", file, "get", "--raw", "/api"];
+    until_within(REMEMBERED, "the API server refuses the token", || {
+        !desk.output("kubectl", &refused).status.success()
+    })
+    .unwrap();
+    let node = desk.laptop.node().to_string();
+    desk.as_root("ss", &["-K", "dst", &node, "dport", "=", "6443"]);
+    until_within(SOON, "the status tells it", || {
+        let status = session.status().unwrap();
+        status["state"] == "reconnecting" && problems(&status) == ["credentials-refused"]
+    })
+    .unwrap();
+    let step = session.status().unwrap()["step"].to_string();
+    assert!(step.contains("Waiting for a new login"), "{step}");
+    log_in(&user.token());
+    let begun = Instant::now();
+    until_within(SOON, "the session is back", || {
+        session.state().as_deref() == Some("connected")
+    })
+    .unwrap();
+    println!("back after {:.1?}", begun.elapsed());
+    conversation.goes_on();
+    until_within(SOON, "the problem is withdrawn", || {
+        problems(&session.status().unwrap()).is_empty()
+    })
+    .unwrap();
+    session.disconnect();
+}
+
+fn a_session_survives_the_end_of_its_token(desk: &Desk<'_>) {
+    let user = TokenUser::new(desk, "token-ends");
+    let file = user.kubeconfig(json!({"token": user.token()}));
+    let text = desk.text("cat", &[&file.path]);
+    ends_and_comes_back(desk, &user, &file.path, |token| {
+        let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
+        config["users"][0]["user"]["token"] = json!(token);
+        desk.laptop.write(&file.path, &config.to_string()).unwrap();
+    });
+}
+
+fn a_session_survives_the_end_of_its_plugins_token(desk: &Desk<'_>) {
+    let user = TokenUser::new(desk, "plugin-ends");
+    let plugin = Plugin::new(desk, &user.token(), "");
+    let file = user.kubeconfig(plugin.user());
+    ends_and_comes_back(desk, &user, &file.path, |token| plugin.log_in(token));
+}
