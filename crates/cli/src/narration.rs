@@ -48,10 +48,15 @@ impl Narrator {
         Some(said)
     }
 
-    /// Returns the new problems of a connected session, each with its remedy.
+    /// Returns the new problems of a session that is or was connected, each with its remedy.
     pub(crate) fn problems(&mut self, status: &SessionStatus) -> Vec<String> {
-        // The failure of the command reports why a session failed to connect, or ended.
-        if status.state != State::Connected {
+        let is_told = match status.state {
+            State::Connected => true,
+            State::Placing | State::Connecting | State::Reconnecting => self.was_connected,
+            // The failure of the command reports why a session failed to connect, or ended.
+            State::Preparing | State::Ending | State::Ended => false,
+        };
+        if !is_told {
             return Vec::new();
         }
         let is_new = |problem: &&Problem| !self.problems.contains(problem);
@@ -321,6 +326,27 @@ mod tests {
         now.state = State::Ended;
         now.failure = Some(host);
         assert_eq!(narrator.problems(&now), [""; 0], "its failure says it");
+    }
+
+    #[test]
+    fn a_problem_of_a_replacement_is_said_with_its_remedy() {
+        let full = Problem::new("agent-unschedulable", "No node accepts it.", "Check the nodes.");
+        let mut narrator = Narrator::default();
+        let mut now = status(State::Placing, Some("Starting the agent"));
+        now.problems = vec![full];
+        narrator.tell(&now);
+        assert_eq!(
+            narrator.problems(&now),
+            [""; 0],
+            "the session never was connected"
+        );
+        narrator.tell(&status(State::Connected, None));
+        narrator.tell(&now);
+        assert_eq!(
+            narrator.problems(&now),
+            ["Note: No node accepts it.\n  Check the nodes."]
+        );
+        assert_eq!(narrator.problems(&now), [""; 0]);
     }
 
     #[test]
