@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ended_agent_beside_a_running_container_is_left_over_at_once() {
+    fn an_ended_agent_beside_a_running_container_is_left_over() {
         let beside = |mut pod: Pod| {
             let statuses = pod.status.as_mut().unwrap().container_statuses.as_mut().unwrap();
             let mut other = statuses[0].clone();

@@ -23,7 +23,7 @@ async fn a_limit_range_gets_requests_and_limits_within_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rule_gets_another_shape_and_ends_the_attempts_with_its_text() {
+async fn a_rule_gets_other_shapes_and_then_its_text_is_shown() {
     let refused = "admission webhook \"policy.example\" denied the request: every pod needs the label team";
     let script = Script::new().on("POST", JOBS, 400, failure(400, "", refused));
     let error = failing(&script).await;
@@ -41,7 +41,7 @@ async fn a_rule_gets_another_shape_and_ends_the_attempts_with_its_text() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pod_with_added_containers_gets_the_shape_that_ends_with_the_agent() {
+async fn a_pod_with_added_containers_is_one_that_ends_with_its_agent() {
     let mut injected = pod(waiting("ContainerCreating", ""));
     injected["spec"]["containers"]
         .as_array_mut()
@@ -71,7 +71,7 @@ async fn a_pod_with_added_containers_gets_the_shape_that_ends_with_the_agent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_missing_service_account_of_the_profile_is_reported_at_once() {
+async fn a_missing_service_account_of_the_profile_is_reported() {
     let message = "Error creating: pods \"slipway-agent-x-1\" is forbidden: error looking up service account dev/tunnel: \
                    serviceaccount \"tunnel\" not found";
     let said =
