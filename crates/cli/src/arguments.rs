@@ -6,11 +6,11 @@ use clap::Args;
 use slipway_api_server::kubeconfig::{Choice, Sources};
 use slipway_method as method;
 use slipway_profile::{
-    AlsoProxy, ContextName, DomainName, Grace, Image, KubeconfigPath, Method, Namespace, Profile,
-    ProfileName, Store,
+    AlsoProxy, ContextName, DomainName, KubeconfigPath, Method, Namespace, Profile, ProfileName, Store,
 };
 use slipway_session::Options;
 
+use crate::agent_arguments::AgentArguments;
 use crate::failure::{Failure, Uncoded};
 use crate::method::method_of;
 
@@ -64,12 +64,8 @@ pub(crate) struct Session {
     /// Domain of the cluster's own names, if Slipway doubts the one that the cluster declares
     #[arg(long, value_name = "DOMAIN")]
     cluster_domain: Option<DomainName>,
-    /// Image of the agent's pod; it needs a shell with head, mkfifo and timeout
-    #[arg(long, value_name = "IMAGE")]
-    agent_image: Option<Image>,
-    /// Seconds that the agent waits for a client that went away
-    #[arg(long, value_name = "SECONDS", value_parser = grace)]
-    agent_grace: Option<Grace>,
+    #[command(flatten)]
+    agent: AgentArguments,
     #[command(flatten)]
     helper: Helper,
     /// Write the session's log to standard error (-vv: with details)
@@ -110,12 +106,7 @@ impl Session {
         if let Some(domain) = self.cluster_domain {
             profile.dns.cluster_domain = Some(domain);
         }
-        if let Some(image) = self.agent_image {
-            profile.agent.image = Some(image);
-        }
-        if let Some(grace) = self.agent_grace {
-            profile.agent.grace = Some(grace);
-        }
+        self.agent.onto(&mut profile.agent);
         for extra in self.also_proxy {
             if !profile.also_proxy.contains(&extra) {
                 profile.also_proxy.push(extra);
@@ -155,14 +146,6 @@ pub(crate) fn kubeconfig(file: &Path) -> Result<KubeconfigPath, Failure> {
         .to_str()
         .uncoded(format!("The path {} is not UTF-8", file.display()))?;
     text.parse().uncoded("The path of the kubeconfig is not valid")
-}
-
-/// Reads a grace time in seconds.
-pub(crate) fn grace(text: &str) -> Result<Grace, String> {
-    let seconds: u32 = text
-        .parse()
-        .map_err(|error| format!("expected a number of seconds: {error}"))?;
-    Grace::try_from(seconds).map_err(|error| error.to_string())
 }
 
 fn home() -> Result<PathBuf, Failure> {

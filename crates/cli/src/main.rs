@@ -9,6 +9,7 @@
 //! Exit codes: 0 for success, and for a session that was ended by Ctrl-C or SIGTERM; 2 for wrong usage; 255 for
 //! Slipway's own failures; `run` passes on its command's.
 
+mod agent_arguments;
 mod arguments;
 mod command;
 mod command_line;

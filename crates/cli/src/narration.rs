@@ -330,6 +330,27 @@ mod tests {
     }
 
     #[test]
+    fn a_problem_of_a_replacement_is_said_with_its_remedy() {
+        let full = Problem::new("agent-unschedulable", "No node accepts it.", "Check the nodes.");
+        let mut narrator = Narrator::default();
+        let mut now = status(State::Placing, Some("Starting the agent"));
+        now.problems = vec![full];
+        narrator.tell(&now);
+        assert_eq!(
+            narrator.problems(&now),
+            [""; 0],
+            "the session never was connected"
+        );
+        narrator.tell(&status(State::Connected, None));
+        narrator.tell(&now);
+        assert_eq!(
+            narrator.problems(&now),
+            ["Note: No node accepts it.\n  Check the nodes."]
+        );
+        assert_eq!(narrator.problems(&now), [""; 0]);
+    }
+
+    #[test]
     fn a_problem_that_returns_is_said_again() {
         let away = Problem::new("helper-away", "The helper ended.", "Start it.");
         let mut narrator = Narrator::default();

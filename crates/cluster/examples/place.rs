@@ -20,6 +20,7 @@ use slipway_api_server::kubeconfig::{Choice, Sources, choose};
 use slipway_cluster::placement::{DEFAULT_IMAGE, Placement, Progress, place, watch_gone};
 use slipway_key::Key;
 use slipway_problem::Fault;
+use slipway_profile::{AgentSettings, Image};
 use uuid::Uuid;
 
 #[derive(Parser)]
@@ -31,7 +32,7 @@ struct Arguments {
     #[arg(long)]
     namespace: Option<String>,
     #[arg(long, default_value = DEFAULT_IMAGE)]
-    image: String,
+    image: Image,
     #[arg(long)]
     binary: Option<PathBuf>,
     #[arg(long, default_value_t = 5_000_000)]
@@ -56,11 +57,15 @@ async fn main() -> anyhow::Result<()> {
     let client = target.client().await?;
     println!("{}: {:?}", target.server, target.probe(&client).await?);
 
+    let settings = AgentSettings {
+        image: Some(arguments.image),
+        grace: Some(30.try_into()?),
+        ..AgentSettings::default()
+    };
     let placement = Placement {
         namespace: target.namespace.clone(),
         session: Uuid::new_v4(),
-        image: arguments.image,
-        grace: Duration::from_secs(30),
+        settings: &settings,
         key: Key::generate()?,
         binary: &binary,
     };
@@ -79,7 +84,10 @@ async fn main() -> anyhow::Result<()> {
                     *uploading = Some(at);
                 }
             }
-            Progress::Creating | Progress::WaitingForPod { .. } | Progress::Started => {
+            Progress::Creating
+            | Progress::Created(_)
+            | Progress::WaitingForPod { .. }
+            | Progress::Started => {
                 println!("{at:>9.3?} {progress:?}")
             }
         }

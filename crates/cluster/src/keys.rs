@@ -3,17 +3,17 @@
 //! Each key is in a file of mode 0600, one for each [`AgentIdentity`], so that a restarted session of the same profile
 //! can use its agent again. The file is removed with the agent.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use slipway_key::{Key, NoRandom};
 use slipway_problem::Fault;
-use slipway_profile::ProfileId;
+use slipway_profile::{AgentSettings, AnnotationValue, LabelValue, MetadataKey, ObjectName, ProfileId};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -32,14 +32,59 @@ pub struct AgentIdentity {
     pub image: String,
     /// Grace in seconds: how long the agent waits for a client that went away.
     pub grace_seconds: u64,
+    /// Settings of its pod that others in the cluster see, such as network policies and meshes.
+    #[serde(default, skip_serializing_if = "PodIdentity::is_default")]
+    pub pod: PodIdentity,
+}
+
+/// Settings by which an agent's pod differs for the cluster. How its image is fetched and which taints it tolerates does
+/// not matter once it runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct PodIdentity {
+    labels: BTreeMap<MetadataKey, LabelValue>,
+    annotations: BTreeMap<MetadataKey, AnnotationValue>,
+    node_selector: BTreeMap<MetadataKey, LabelValue>,
+    service_account: Option<ObjectName>,
+}
+
+impl PodIdentity {
+    /// Returns the part of a profile's settings that makes another agent necessary.
+    #[must_use]
+    pub fn of(settings: &AgentSettings) -> Self {
+        Self {
+            labels: settings.labels.clone(),
+            annotations: settings.annotations.clone(),
+            node_selector: settings.node_selector.clone(),
+            service_account: settings.service_account.clone(),
+        }
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Returns it as parts of a digest; none for the usual pod.
+    fn parts(&self) -> Vec<String> {
+        let Self {
+            labels,
+            annotations,
+            node_selector,
+            service_account,
+        } = self;
+        let labels = labels.iter().map(|(key, value)| format!("label {key}={value}"));
+        let annotations = annotations
+            .iter()
+            .map(|(key, value)| format!("annotation {key}={value}"));
+        let nodes = node_selector
+            .iter()
+            .map(|(key, value)| format!("node {key}={value}"));
+        let account = service_account.iter().map(|name| format!("account {name}"));
+        labels.chain(annotations).chain(nodes).chain(account).collect()
+    }
 }
 
 impl AgentIdentity {
-    /// Returns the grace: how long the agent waits for a client that went away.
-    pub fn grace(&self) -> Duration {
-        Duration::from_secs(self.grace_seconds)
-    }
-
     /// Returns the file name of this agent's key: a digest, because addresses and names may contain characters that file
     /// names may not.
     fn file_name(&self) -> String {
@@ -49,10 +94,15 @@ impl AgentIdentity {
             profile,
             image,
             grace_seconds,
+            pod,
         } = self;
         let profile = profile.map(|id| id.to_string()).unwrap_or_default();
         let mut digest = Sha256::new();
-        for part in [server, namespace, &profile, image, &grace_seconds.to_string()] {
+        let (grace, pod) = (grace_seconds.to_string(), pod.parts());
+        for part in [server, namespace, &profile, image, &grace]
+            .into_iter()
+            .chain(&pod)
+        {
             digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             digest.update(part);
         }
@@ -260,6 +310,8 @@ impl KeyStore {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn agent() -> AgentIdentity {
@@ -269,7 +321,18 @@ mod tests {
             profile: Some(ProfileId::of_name(&"shop".parse().unwrap())),
             image: "busybox".to_owned(),
             grace_seconds: 90,
+            pod: PodIdentity::default(),
         }
+    }
+
+    fn key() -> MetadataKey {
+        "team".parse().unwrap()
+    }
+
+    fn pod(change: fn(&mut AgentSettings)) -> PodIdentity {
+        let mut settings = AgentSettings::default();
+        change(&mut settings);
+        PodIdentity::of(&settings)
     }
 
     fn kept() -> Kept {
@@ -303,19 +366,41 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = KeyStore::at(folder.path());
         store.save(&agent(), &kept()).unwrap();
-        let changes: [fn(&mut AgentIdentity); 6] = [
+        let changes: [fn(&mut AgentIdentity); 8] = [
             |other| other.server = "https://10.0.0.2:6443".to_owned(),
             |other| other.namespace = "prod".to_owned(),
             |other| other.profile = Some(ProfileId::random()),
             |other| other.profile = None,
             |other| other.image = "alpine".to_owned(),
             |other| other.grace_seconds = 60,
+            |other| other.pod = pod(|settings| _ = settings.labels.insert(key(), "shop".parse().unwrap())),
+            |other| other.pod = pod(|settings| settings.service_account = Some("tunnel".parse().unwrap())),
         ];
         for change in changes {
             let mut other = agent();
             change(&mut other);
             assert_eq!(store.load(&other).unwrap(), None, "{other:?}");
         }
+    }
+
+    #[test]
+    fn each_setting_that_the_cluster_sees_is_part_of_the_identity() {
+        let usual = PodIdentity::default();
+        let changes: [fn(&mut AgentSettings); 3] = [
+            |settings| _ = settings.annotations.insert(key(), "shop".parse().unwrap()),
+            |settings| _ = settings.node_selector.insert(key(), "shop".parse().unwrap()),
+            |settings| _ = settings.labels.insert(key(), "shop".parse().unwrap()),
+        ];
+        let mut names = BTreeSet::from([agent().file_name()]);
+        for change in changes {
+            let mut other = agent();
+            other.pod = pod(change);
+            assert_ne!(other.pod, usual);
+            names.insert(other.file_name());
+        }
+        assert_eq!(names.len(), 4);
+        let fetched = pod(|settings| settings.pull_secrets = vec!["regcred".parse().unwrap()]);
+        assert_eq!(fetched, usual, "a running agent needs no image");
     }
 
     #[test]

@@ -24,24 +24,35 @@ pub use cleanup::{Leftover, LeftoverKind, STUCK_AFTER, cleanup, leftovers};
 pub use error::{PlaceError, UploadError};
 pub use manifest::{
     AGENT_CONTAINER, AGENT_FOLDER, AGENT_IN_IMAGE, AGENT_PORT, DEFAULT_IMAGE, UPLOAD_BEGINS, UPLOAD_GRACE,
+    grace_of, image_of,
 };
 pub use removed::{Gone, watch_gone};
 
+use shape::Shape;
 use slipway_api_server::request::{Access, ApiError, ask};
 use slipway_key::Key;
+use slipway_profile::AgentSettings;
+use start::Started;
 
 mod cleanup;
+mod compliance;
 mod error;
 mod manifest;
 mod refusal;
 mod removed;
+mod resources;
+mod shape;
 mod start;
 #[cfg(test)]
 mod tests;
 mod upload;
 
-/// Limit for a pod to run, including an image pull.
+/// Limit of the wait for a node that accepts the pod, and then of the wait for the pod to run, including an image pull.
+/// Autoscalers take up to 100 s for a node.
 pub const START_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Number of shapes of a pod that one placement tries: more than there are rules that it can meet.
+const SHAPES: usize = 12;
 
 /// Description of an agent to place.
 #[derive(Debug, Clone)]
@@ -50,10 +61,9 @@ pub struct Placement<'a> {
     pub namespace: String,
     /// Identity of the session; becomes the label `slipway.dev/session`.
     pub session: Uuid,
-    /// Container image: any with a POSIX shell, `head`, `mkfifo` and `timeout`.
-    pub image: String,
-    /// Grace: how long the agent waits without a client before it ends itself.
-    pub grace: Duration,
+    /// Image, grace, labels and further settings of the agent's pod. The image may be any with a POSIX shell, `head`,
+    /// `mkfifo` and `timeout`.
+    pub settings: &'a AgentSettings,
     /// Key with which session and agent prove their identity to each other.
     pub key: Key,
     /// Program of the agent, static, for linux/amd64. Not sent if the image contains one at [`AGENT_IN_IMAGE`].
@@ -79,6 +89,8 @@ pub fn agent_command(arguments: &[&str]) -> Vec<String> {
 pub enum Progress {
     /// The Job, or the bare pod, is being created.
     Creating,
+    /// It was created. A caller that drops the placement from now on leaves it, and can remove it.
+    Created(Created),
     /// The pod exists but does not run yet.
     WaitingForPod {
         /// State of the pod, in the cluster's words: `Scheduling`, `ContainerCreating`, ...
@@ -123,7 +135,7 @@ pub enum Owner {
 
 /// Places an agent, and returns when it runs. On failure, the created objects are removed again.
 ///
-/// If the future is dropped, the pod ends by itself.
+/// If the future is dropped, the pod ends by itself, but not before it has a node; [`remove_created`] removes it.
 ///
 /// # Errors
 /// Returns [`PlaceError`] with what the cluster refused, and the reason.
@@ -132,14 +144,23 @@ pub async fn place(
     placement: &Placement<'_>,
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<AgentPod, PlaceError> {
-    let mut shape = manifest::Shape::default();
+    let mut shape = Shape::default();
+    let mut tried = 0;
     loop {
+        tried += 1;
         let refused = match attempt(client, placement, &shape, progress).await {
-            Ok(agent) => return Ok(agent),
+            Ok(Attempt::Placed(agent)) => return Ok(agent),
+            Ok(Attempt::OtherContainers) => {
+                tracing::info!(
+                    "the cluster adds containers to the agent's pod; trying a pod that ends with its agent"
+                );
+                shape = shape.shared();
+                continue;
+            }
             Err(refused) => refused,
         };
-        // Each attempt satisfies one more requirement of the namespace, so the loop ends.
-        let Some(next) = shape.adapted_to(&refused) else {
+        // Each attempt meets one more rule of the namespace. One whose rules change all the time ends the loop too.
+        let Some(next) = shape.adapted_to(&refused).filter(|_| tried < SHAPES) else {
             return Err(refused);
         };
         tracing::info!(%refused, "the namespace refused the agent; trying another manifest");
@@ -183,23 +204,33 @@ pub async fn remove(client: &Client, agent: &AgentPod) -> Result<(), ApiError> {
 
 /// Object that a placement has created.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Created {
+pub enum Created {
+    /// The Job of this name.
     Job(String),
+    /// The bare pod of this name.
     Pod(String),
+}
+
+/// Outcome of an attempt that no rule refused.
+enum Attempt {
+    Placed(AgentPod),
+    /// The cluster added containers that would outlive the agent.
+    OtherContainers,
 }
 
 async fn attempt(
     client: &Client,
     placement: &Placement<'_>,
-    shape: &manifest::Shape,
+    shape: &Shape,
     progress: &(dyn Fn(Progress) + Send + Sync),
-) -> Result<AgentPod, PlaceError> {
+) -> Result<Attempt, PlaceError> {
     progress(Progress::Creating);
     let created = create(client, placement, shape)
         .await
         .map_err(|error| refusal::of(error, &placement.namespace))?;
+    progress(Progress::Created(created.clone()));
     let running = start_and_upload(client, placement, shape, &created, progress).await;
-    if running.is_err()
+    if !matches!(running, Ok(Attempt::Placed(_)))
         && let Err(error) = remove_created(client, &placement.namespace, &created).await
     {
         tracing::warn!(%error, ?created, "could not remove the objects of a failed placement; they end by themselves");
@@ -207,11 +238,7 @@ async fn attempt(
     running
 }
 
-async fn create(
-    client: &Client,
-    placement: &Placement<'_>,
-    shape: &manifest::Shape,
-) -> Result<Created, ApiError> {
+async fn create(client: &Client, placement: &Placement<'_>, shape: &Shape) -> Result<Created, ApiError> {
     let namespace = &placement.namespace;
     let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
@@ -245,18 +272,25 @@ async fn create(
 async fn start_and_upload(
     client: &Client,
     placement: &Placement<'_>,
-    shape: &manifest::Shape,
+    shape: &Shape,
     created: &Created,
     progress: &(dyn Fn(Progress) + Send + Sync),
-) -> Result<AgentPod, PlaceError> {
-    let pod = start::wait(client, placement, shape, created, progress).await?;
+) -> Result<Attempt, PlaceError> {
+    let pod = match start::wait(client, placement, shape, created, progress).await? {
+        Started::Running(pod) => pod,
+        Started::OtherContainers => return Ok(Attempt::OtherContainers),
+    };
     let agent = AgentPod::from_pod(&pod).ok_or(PlaceError::Gone)?;
     upload::upload(client, &agent, placement, progress).await?;
     progress(Progress::Started);
-    Ok(agent)
+    Ok(Attempt::Placed(agent))
 }
 
-async fn remove_created(client: &Client, namespace: &str, created: &Created) -> Result<(), ApiError> {
+/// Removes an object that a placement has created, with its pod. A missing one is no error.
+///
+/// # Errors
+/// Returns [`ApiError`] if the removal is refused.
+pub async fn remove_created(client: &Client, namespace: &str, created: &Created) -> Result<(), ApiError> {
     let deleted = match created {
         Created::Job(name) => {
             let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);

@@ -14,7 +14,7 @@
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -33,12 +33,13 @@ use slipway_bed::again;
 use slipway_cluster::list;
 use slipway_cluster::permissions::{self, check, missing};
 use slipway_cluster::placement::{
-    AgentPod, DEFAULT_IMAGE, Gone, Owner, PlaceError, Placement, Progress, cleanup, find, leftovers, place,
-    remove, watch_gone,
+    AgentPod, Gone, Owner, PlaceError, Placement, Progress, cleanup, find, leftovers, place, remove,
+    watch_gone,
 };
 use slipway_cluster::ranges::learn;
 use slipway_key::Key;
 use slipway_problem::Fault;
+use slipway_profile::AgentSettings;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
@@ -50,6 +51,12 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// Size of the upload: about that of a real agent.
 const SIZE: usize = 5_000_000;
+
+/// Settings of the agents.
+static SETTINGS: LazyLock<AgentSettings> = LazyLock::new(|| AgentSettings {
+    grace: Some(30.try_into().unwrap()),
+    ..AgentSettings::default()
+});
 
 #[test]
 #[ignore = "needs a bed, and so root"]
@@ -285,8 +292,12 @@ fn a_counting_quota_is_met_and_a_full_one_reported() {
 fn a_missing_image_has_the_nodes_message() {
     on_a_laptop("a_missing_image_has_the_nodes_message", async |room| {
         let binary = stand_in("exit 0");
+        let settings = AgentSettings {
+            image: Some("registry.invalid/nobody/nothing:1".parse().unwrap()),
+            ..SETTINGS.clone()
+        };
         let placement = Placement {
-            image: "registry.invalid/nobody/nothing:1".to_owned(),
+            settings: &settings,
             ..room.placement(&binary)
         };
         let began = Instant::now();
@@ -586,8 +597,7 @@ impl Room {
         Placement {
             namespace: self.namespace.clone(),
             session: Uuid::new_v4(),
-            image: DEFAULT_IMAGE.to_owned(),
-            grace: Duration::from_secs(30),
+            settings: &SETTINGS,
             key: Key::generate().unwrap(),
             binary,
         }

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::agent_settings::AgentSettings;
 use crate::also_proxy::AlsoProxy;
 use crate::error::{Error, FilePosition};
 use crate::id::ProfileId;
 use crate::name::ProfileName;
-use crate::schema::{AgentSettings, Cluster, Color, Dns, Method, Profile};
+use crate::schema::{Cluster, Color, Dns, Method, Profile};
 
 /// Version of the file format: the only one that is written and read.
 pub const FORMAT_VERSION: u32 = 1;
@@ -146,6 +147,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::metadata::MetadataKey;
     use crate::value::Grace;
 
     fn name() -> ProfileName {
@@ -186,6 +188,15 @@ mod tests {
             [agent]
             image = "r.example/a:1"
             grace-seconds = 60
+            service-account = "tunnel"
+            pull-secrets = ["regcred"]
+            tolerations = ["dedicated=ci:NoSchedule"]
+            [agent.node-selector]
+            pool = "ci"
+            [agent.labels]
+            team = "shop"
+            [agent.annotations]
+            "linkerd.io/inject" = "disabled"
             [dns]
             suffixes = ["corp.internal"]
         "#;
@@ -200,6 +211,19 @@ mod tests {
         assert_eq!(profile.cluster.namespace.as_ref().unwrap().as_str(), "shop");
         assert_eq!(profile.agent.image.as_ref().unwrap().as_str(), "r.example/a:1");
         assert_eq!(profile.agent.grace.unwrap().seconds(), 60);
+        assert_eq!(profile.agent.service_account.as_ref().unwrap().as_str(), "tunnel");
+        assert_eq!(profile.agent.pull_secrets[0].as_str(), "regcred");
+        assert_eq!(
+            profile.agent.tolerations[0].to_string(),
+            "dedicated=ci:NoSchedule"
+        );
+        let key = |text: &str| text.parse::<MetadataKey>().unwrap();
+        assert_eq!(profile.agent.node_selector[&key("pool")].as_str(), "ci");
+        assert_eq!(profile.agent.labels[&key("team")].as_str(), "shop");
+        assert_eq!(
+            profile.agent.annotations[&key("linkerd.io/inject")].as_str(),
+            "disabled"
+        );
         assert_eq!(profile.dns.suffixes.first().unwrap().as_str(), "corp.internal");
     }
 
@@ -220,6 +244,10 @@ mod tests {
         assert!(message.contains("10.0.0.0/8"), "{message}");
         let (place, _) = refused("version = 1\n[cluster]\nnamespace = \"Shop\"\n");
         assert_eq!(place, FilePosition { line: 3, column: 13 });
+        let (place, message) =
+            refused("version = 1\n[agent.labels]\n\"app.kubernetes.io/name\" = \"mine\"\n");
+        assert_eq!(place.line, 3);
+        assert!(message.contains("Slipway sets it itself"), "{message}");
         let (place, _) = refused("version = 1\ncolor = \"mauve\"\n");
         assert_eq!(place, FilePosition { line: 2, column: 9 });
     }
@@ -254,6 +282,36 @@ mod tests {
     }
 
     prop_compose! {
+        fn agents()(
+            image in proptest::option::of("[a-z0-9./:@]{1,40}"),
+            grace in proptest::option::of(Grace::MIN_SECONDS..=Grace::MAX_SECONDS),
+            service_account in proptest::option::of("[a-z0-9]{1,10}(\\.[a-z0-9]{1,10}){0,2}"),
+            pull_secrets in proptest::collection::vec("[a-z0-9]{1,10}", 0..3),
+            tolerations in proptest::collection::vec("[a-z]{1,9}(=[a-z]{0,9})?(:NoSchedule|:NoExecute)?", 0..3),
+            node_selector in proptest::collection::btree_map("[a-z]{1,9}", "[a-z0-9]{0,9}", 0..3),
+            labels in proptest::collection::btree_map("([a-z]{1,9}\\.x/)?[A-Za-z0-9]{1,9}", "[A-Za-z0-9]{0,9}", 0..3),
+            annotations in proptest::collection::btree_map("[a-z]{1,9}", "[\\PC\n]{0,40}", 0..3),
+        ) -> AgentSettings {
+            let parsed = |pairs: std::collections::BTreeMap<String, String>| {
+                pairs.into_iter().map(|(key, value)| (key.parse().unwrap(), value.parse().unwrap())).collect()
+            };
+            AgentSettings {
+                image: image.map(|text| text.parse().unwrap()),
+                grace: grace.map(|seconds| seconds.try_into().unwrap()),
+                service_account: service_account.map(|text| text.parse().unwrap()),
+                pull_secrets: pull_secrets.iter().map(|text| text.parse().unwrap()).collect(),
+                tolerations: tolerations.iter().map(|text| text.parse().unwrap()).collect(),
+                node_selector: parsed(node_selector),
+                labels: parsed(labels),
+                annotations: annotations
+                    .into_iter()
+                    .map(|(key, value)| (key.parse().unwrap(), value.parse().unwrap()))
+                    .collect(),
+            }
+        }
+    }
+
+    prop_compose! {
         fn profiles()(
             name in "[a-z0-9][a-z0-9-]{0,62}",
             has_id: bool,
@@ -264,8 +322,7 @@ mod tests {
             kubeconfig in proptest::option::of("(~/|/)\\PC{0,40}"),
             context in proptest::option::of("[^-\\pC]\\PC{0,40}"),
             namespace in proptest::option::of("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"),
-            image in proptest::option::of("[a-z0-9./:@]{1,40}"),
-            grace in proptest::option::of(Grace::MIN_SECONDS..=Grace::MAX_SECONDS),
+            agent in agents(),
             suffixes in proptest::collection::vec("[a-z]{1,10}(\\.[a-z]{1,10}){0,3}", 0..4),
             cluster_domain in proptest::option::of("[a-z]{1,10}(\\.[a-z]{1,10}){0,3}"),
         ) -> Profile {
@@ -281,10 +338,7 @@ mod tests {
                     context: context.map(|text| text.parse().unwrap()),
                     namespace: namespace.map(|text| text.parse().unwrap()),
                 },
-                agent: AgentSettings {
-                    image: image.map(|text| text.parse().unwrap()),
-                    grace: grace.map(|seconds| seconds.try_into().unwrap()),
-                },
+                agent,
                 dns: Dns {
                     suffixes: suffixes.into_iter().map(|text| text.parse().unwrap()).collect(),
                     cluster_domain: cluster_domain.map(|text| text.parse().unwrap()),

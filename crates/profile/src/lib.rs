@@ -22,28 +22,36 @@
 //! [agent]
 //! image = "registry.example.com/slipway-agent:0.1.0"
 //! grace-seconds = 120
+//! tolerations = ["dedicated=ci:NoSchedule"]
+//! labels = { team = "shop" }
 //!
 //! [dns]
 //! suffixes = ["corp.internal"]
 //! cluster-domain = "k8s.corp.internal"
 //! ```
 
+mod agent_settings;
 mod also_proxy;
 mod error;
 mod file;
 mod id;
 mod invalid_value;
+mod metadata;
 mod name;
 mod schema;
 mod store;
+mod toleration;
 mod value;
 
+pub use agent_settings::AgentSettings;
 pub use also_proxy::AlsoProxy;
 pub use error::{Error, FilePosition};
 pub use file::FORMAT_VERSION;
 pub use id::ProfileId;
 pub use invalid_value::InvalidValue;
+pub use metadata::{AnnotationValue, LabelValue, MetadataKey, ObjectName};
 pub use name::ProfileName;
-pub use schema::{AgentSettings, Cluster, Color, Dns, Method, MethodNotYet, Profile};
+pub use schema::{Cluster, Color, Dns, Method, MethodNotYet, Profile};
 pub use store::{Listed, MAX_FILE_BYTES, Store};
+pub use toleration::Toleration;
 pub use value::{ContextName, DomainName, Grace, Image, KubeconfigPath, Namespace};

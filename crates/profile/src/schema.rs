@@ -6,11 +6,12 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use slipway_problem::Fault;
 
+use crate::agent_settings::AgentSettings;
 use crate::also_proxy::AlsoProxy;
 use crate::id::ProfileId;
 use crate::invalid_value::InvalidValue;
 use crate::name::ProfileName;
-use crate::value::{ContextName, DomainName, Grace, Image, KubeconfigPath, Namespace};
+use crate::value::{ContextName, DomainName, KubeconfigPath, Namespace};
 
 /// A profile. For absent values, the kubeconfig and Slipway's defaults apply.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -78,19 +79,6 @@ pub struct Cluster {
     /// The namespace; if absent, the context's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<Namespace>,
-}
-
-/// How the agent is placed in the cluster.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct AgentSettings {
-    /// The agent's image; if absent, the one of this version.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<Image>,
-    /// How long it waits for its client to return; if absent, Slipway's default.
-    #[serde(default, rename = "grace-seconds", skip_serializing_if = "Option::is_none")]
-    pub grace: Option<Grace>,
 }
 
 /// Names that the cluster answers in addition to its own.

@@ -94,8 +94,15 @@ pub(crate) trait Cluster: Send + Sync + 'static {
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> impl Future<Output = Result<PlacedAgent, SessionError>> + Send;
 
+    /// Removes what an attempt to place an agent has created, if it was cut short, within a limited time.
+    fn abandon_attempt(&self) -> impl Future<Output = ()> + Send;
+
     /// Removes an agent and its stored key, within a limited time. An agent that cannot be removed ends after its grace.
     fn remove_agent(&self, agent: &PlacedAgent) -> impl Future<Output = ()> + Send;
+
+    /// Removes what is left of an agent that no session uses any more, within a limited time: its pod may still run
+    /// containers that the cluster added.
+    fn discard_agent(&self, agent: &AgentPod) -> impl Future<Output = ()> + Send;
 
     /// Returns when the agent's pod is gone. Never returns where the user may not watch pods.
     fn agent_gone(&self, agent: &AgentPod) -> impl Future<Output = ()> + Send;

@@ -13,6 +13,7 @@ use crate::cluster::Cluster;
 use crate::context::SessionContext;
 use crate::error::SessionError;
 use crate::extra_hosts::HostsCheck;
+use crate::failures::Failures;
 use crate::link::Link;
 use crate::name_events::observer;
 use crate::states::{Captured, Event, Laptop, Live, Placed};
@@ -28,15 +29,16 @@ impl<C: Cluster> Placed<C> {
         context.step("Connecting to the agent");
         let mut carriers = Carriers::start(&self.link, &self.agent);
         let first = first_in_time(&mut carriers, self.agent.found);
-        let agent = match context.unless_stopped(first).await {
+        let agent = match self.laptop.meanwhile(context, first).await {
             Ok(agent) => agent,
             Err(exit) => return Event::NotReached(self, exit),
         };
         // A farewell of the previous agent does not apply to this one.
         while self.link.farewells.try_recv().is_ok() {}
         let captured = match self.laptop {
-            Laptop::Captured(captured) => {
+            Laptop::Captured(mut captured) => {
                 captured.method.forget_answers();
+                captured.failures.end();
                 captured
             }
             Laptop::Idle { method, packets } => {
@@ -52,6 +54,7 @@ impl<C: Cluster> Placed<C> {
                             method.explainer(),
                             context.publisher.problem_source(),
                         ),
+                        failures: Failures::none(&context.publisher),
                         method,
                     },
                     Err(exit) => return Event::NotCaptured(self.link, self.agent, exit),
@@ -73,21 +76,6 @@ impl<C: Cluster> Placed<C> {
         let _ = tokio::time::timeout(HOSTS_WITHIN, live.captured.hosts.finish()).await;
         live.captured.publish(context, Some(State::Connected));
         Event::Connected(live)
-    }
-}
-
-impl Captured {
-    /// Publishes the report of the method, together with the new state if there is one.
-    pub(crate) fn publish(&mut self, context: &SessionContext, enter: Option<State>) {
-        let report = self.report.borrow_and_update().clone();
-        self.problems.set(report.problems);
-        context.publisher.update(|status| {
-            status.capture = Some(report.capture);
-            if let Some(state) = enter {
-                status.state = state;
-                status.step = None;
-            }
-        });
     }
 }
 

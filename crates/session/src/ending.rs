@@ -6,7 +6,7 @@ use slipway_control_api::State;
 
 use crate::cluster::Cluster;
 use crate::context::SessionContext;
-use crate::states::Undo;
+use crate::states::{Remains, Undo};
 
 /// Limit for stopping the method. After it, the method is dropped, and the kernel cleans up.
 const LAPTOP: Duration = Duration::from_secs(5);
@@ -14,13 +14,20 @@ const LAPTOP: Duration = Duration::from_secs(5);
 pub(crate) async fn run<C: Cluster>(undo: Undo<C>, context: &SessionContext) {
     context.publisher.enter(State::Ending);
     context.handler.set_explainer(None);
-    match undo {
-        Undo::Nothing => {}
-        Undo::Agent(cluster, agent) => cluster.remove_agent(&agent).await,
-        Undo::Capture(method) => {
-            if tokio::time::timeout(LAPTOP, method.stop()).await.is_err() {
-                tracing::warn!(?LAPTOP, "the method did not stop in time and was dropped");
-            }
+    let Undo { capture, agent } = undo;
+    let laptop = async {
+        if let Some(method) = capture
+            && tokio::time::timeout(LAPTOP, method.stop()).await.is_err()
+        {
+            tracing::warn!(?LAPTOP, "the method did not stop in time and was dropped");
         }
-    }
+    };
+    let cluster = async {
+        match agent {
+            Remains::Nothing => {}
+            Remains::Attempt(cluster) => cluster.abandon_attempt().await,
+            Remains::Agent(cluster, agent) => cluster.remove_agent(&agent).await,
+        }
+    };
+    tokio::join!(laptop, cluster);
 }

@@ -152,6 +152,28 @@ impl SessionError {
         }
     }
 
+    /// Returns whether the method ended: then programs are no longer captured, and no agent helps.
+    pub(crate) fn is_of_method(&self) -> bool {
+        matches!(self, SessionError::Method(_))
+    }
+
+    /// Returns whether another attempt to replace an agent may succeed without a change of permissions, rules or settings.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            SessionError::Place(error) => error.is_passing(),
+            SessionError::Api(error) => error.is_passing(),
+            SessionError::Carrier(CarrierError::Forbidden { .. } | CarrierError::InvalidEndpoint { .. }) => {
+                false
+            }
+            SessionError::Carrier(_) | SessionError::Proof(_) | SessionError::AgentSilent { .. } => true,
+            SessionError::Kubeconfig(_)
+            | SessionError::Connect(_)
+            | SessionError::Key(_)
+            | SessionError::Method(_)
+            | SessionError::Name(_) => false,
+        }
+    }
+
     /// Returns whether an edit of the profile can fix the error.
     fn is_the_profiles(&self) -> bool {
         match self {
@@ -162,7 +184,11 @@ impl SessionError {
             ),
             SessionError::Place(error) => matches!(
                 **error,
-                PlaceError::NamespaceMissing { .. } | PlaceError::Forbidden { .. } | PlaceError::Image { .. }
+                PlaceError::NamespaceMissing { .. }
+                    | PlaceError::Forbidden { .. }
+                    | PlaceError::Image { .. }
+                    | PlaceError::Admission { .. }
+                    | PlaceError::Unschedulable { .. }
             ),
             SessionError::Connect(_)
             | SessionError::Api(_)

@@ -7,7 +7,8 @@
 //! preparing ─► placing ─► connecting ─► connected ◄─► reconnecting
 //!     │           │  ▲         │            │ └─────────► placing (the agent was lost)
 //!     └───────────┴──│─────────┴────────────┴──────► ending
-//!                    └── the agent that was found does not answer
+//!                    ├── the agent that was found does not answer
+//!                    └── pausing ◄── the lost agent could not be replaced
 //! ```
 //!
 //! It joins the crates below it: `cluster` chooses a cluster and places an agent, `carrier` and `tunnel` reach the agent,
@@ -15,6 +16,7 @@
 //! [`slipway_control::Publisher`] publishes state and progress; [`ControlHandler`] takes the requests of users. The crate
 //! must not know any method, the helper, how a status is shown, or which program started it.
 
+mod captured;
 mod carriers;
 mod cluster;
 mod connected;
@@ -26,10 +28,12 @@ mod ending;
 mod error;
 mod exit;
 mod extra_hosts;
+mod failures;
 mod link;
 mod login;
 mod name_events;
 mod options;
+mod pausing;
 mod placing;
 mod preparing;
 mod run;

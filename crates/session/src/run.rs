@@ -67,6 +67,7 @@ pub(crate) async fn run_from<K: Clusters>(
     let exit = loop {
         event = match next(event) {
             State::Placing(prepared) => prepared.run(context).await,
+            State::Pausing(pausing) => pausing.run(context).await,
             State::Connecting(placed) => placed.run(context).await,
             State::Connected(live) => live.stay_connected(context).await,
             State::Reconnecting(live) => live.reconnect(context).await,

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
+use slipway_cluster::placement::AgentPod;
 use slipway_control::ProblemSource;
 use slipway_method::{Method, Report, RunningMethod};
 use slipway_names::Namespaces;
@@ -15,13 +16,16 @@ use tokio::sync::{mpsc, watch};
 
 use crate::carriers::Carriers;
 use crate::cluster::{Cluster, PlacedAgent};
+use crate::error::SessionError;
 use crate::exit::Exit;
 use crate::extra_hosts::HostsCheck;
+use crate::failures::Failures;
 use crate::link::Link;
 
 /// A state with its data.
 pub(crate) enum State<C: Cluster> {
     Placing(Prepared<C>),
+    Pausing(Pausing<C>),
     Connecting(Placed<C>),
     Connected(Live<C>),
     Reconnecting(Live<C>),
@@ -37,6 +41,8 @@ pub(crate) enum Event<C: Cluster> {
     /// An agent was found or started.
     Placed(Placed<C>),
     NotPlaced(Prepared<C>, Exit),
+    /// It is time for another attempt to replace a lost agent.
+    Paused(Prepared<C>),
     /// No carrier reached the agent.
     NotReached(Placed<C>, Exit),
     /// The agent was reached, but the method did not start.
@@ -71,15 +77,18 @@ pub(crate) struct Captured {
     /// Problems that the method reports. They are withdrawn when this is dropped.
     pub(crate) problems: ProblemSource,
     pub(crate) hosts: HostsCheck,
+    /// Failed attempts to replace the agent since programs reached the cluster last.
+    pub(crate) failures: Failures,
 }
 
 /// Choice between the kept agent and a new one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum WantedAgent {
     /// The agent that the last session of the profile left, if it still runs.
     Kept,
-    /// A new agent, because the kept one, or the one that served this session, does not work.
-    New,
+    /// A new agent, because this one does not work: the kept one, or the one that served this session. What is left of it
+    /// in the cluster is removed.
+    InsteadOf(AgentPod),
 }
 
 /// A session whose cluster answers.
@@ -87,6 +96,14 @@ pub(crate) struct Prepared<C> {
     pub(crate) link: Link<C>,
     pub(crate) laptop: Laptop,
     pub(crate) wanted: WantedAgent,
+}
+
+/// A session whose programs are captured, and whose agent could not be replaced.
+pub(crate) struct Pausing<C> {
+    pub(crate) link: Link<C>,
+    pub(crate) captured: Captured,
+    pub(crate) wanted: WantedAgent,
+    pub(crate) error: SessionError,
 }
 
 /// A session that has an agent.
@@ -108,36 +125,67 @@ pub(crate) struct Live<C> {
 }
 
 /// What must be undone when a session ends.
-pub(crate) enum Undo<C> {
+pub(crate) struct Undo<C> {
+    /// The capture. The agent stays for its grace, for a session that connects again soon.
+    pub(crate) capture: Option<Box<dyn RunningMethod>>,
+    pub(crate) agent: Remains<C>,
+}
+
+/// What a session that ends must remove from its cluster.
+pub(crate) enum Remains<C> {
     Nothing,
+    /// What an attempt to place an agent may have created.
+    Attempt(Arc<C>),
     /// An agent that this session placed, and that never served it.
     Agent(Arc<C>, PlacedAgent),
-    /// The capture. The agent stays for its grace, for a session that connects again soon.
-    Capture(Box<dyn RunningMethod>),
 }
 
 /// Decides which state follows. Does no I/O and reads no clock.
 pub(crate) fn next<C: Cluster>(event: Event<C>) -> State<C> {
     match event {
-        Event::Prepared(prepared) => State::Placing(prepared),
-        Event::NotPrepared(exit) => State::Ending(Undo::Nothing, exit),
+        Event::Prepared(prepared) | Event::Paused(prepared) => State::Placing(prepared),
+        Event::NotPrepared(exit) => State::Ending(Undo::nothing(), exit),
         Event::Placed(placed) => State::Connecting(placed),
-        Event::NotPlaced(prepared, exit) => State::Ending(Undo::of_laptop(prepared.laptop), exit),
+        Event::NotPlaced(prepared, exit) => prepared.after(exit),
         Event::NotReached(placed, Exit::Failed(_)) if placed.agent.found => {
             State::Placing(placed.without_agent())
         }
-        Event::NotReached(placed, exit) => {
-            let undo = match placed.laptop {
-                Laptop::Idle { .. } => Undo::of_agent(placed.link, placed.agent, &exit),
-                laptop @ Laptop::Captured(_) => Undo::of_laptop(laptop),
-            };
-            State::Ending(undo, exit)
-        }
+        Event::NotReached(placed, exit) => match placed.laptop {
+            Laptop::Idle { .. } => {
+                let undo = Undo::of_agent(placed.link, placed.agent, &exit);
+                State::Ending(undo, exit)
+            }
+            Laptop::Captured(_) => placed.without_agent().after(exit),
+        },
         Event::NotCaptured(link, agent, exit) => State::Ending(Undo::of_agent(link, agent, &exit), exit),
         Event::Connected(live) | Event::CarriersBack(live) => State::Connected(live),
         Event::CarriersLost(live) => State::Reconnecting(live),
         Event::AgentLost(live) => State::Placing(live.without_agent()),
-        Event::Left(live, exit) => State::Ending(Undo::Capture(live.captured.method), exit),
+        Event::Left(live, exit) => State::Ending(Undo::of_capture(live.captured), exit),
+    }
+}
+
+impl<C: Cluster> Prepared<C> {
+    /// Decides what follows when no agent serves: once programs are captured, only a request to stop, or the method, ends
+    /// the session.
+    fn after(self, exit: Exit) -> State<C> {
+        match (self.laptop, exit) {
+            (Laptop::Captured(captured), Exit::Failed(error)) if !error.is_of_method() => {
+                State::Pausing(Pausing {
+                    link: self.link,
+                    captured,
+                    wanted: self.wanted,
+                    error,
+                })
+            }
+            (laptop, exit) => {
+                let undo = Undo {
+                    capture: laptop.capture(),
+                    agent: Remains::Attempt(self.link.cluster),
+                };
+                State::Ending(undo, exit)
+            }
+        }
     }
 }
 
@@ -146,7 +194,7 @@ impl<C> Placed<C> {
         Prepared {
             link: self.link,
             laptop: self.laptop,
-            wanted: WantedAgent::New,
+            wanted: WantedAgent::InsteadOf(self.agent.agent),
         }
     }
 }
@@ -156,25 +204,43 @@ impl<C> Live<C> {
         Prepared {
             link: self.link,
             laptop: Laptop::Captured(self.captured),
-            wanted: WantedAgent::New,
+            wanted: WantedAgent::InsteadOf(self.agent.agent),
+        }
+    }
+}
+
+impl Laptop {
+    /// Returns the running method, if there is one.
+    fn capture(self) -> Option<Box<dyn RunningMethod>> {
+        match self {
+            Laptop::Idle { .. } => None,
+            Laptop::Captured(captured) => Some(captured.method),
         }
     }
 }
 
 impl<C> Undo<C> {
-    fn of_laptop(laptop: Laptop) -> Self {
-        match laptop {
-            Laptop::Idle { .. } => Self::Nothing,
-            Laptop::Captured(captured) => Self::Capture(captured.method),
+    fn nothing() -> Self {
+        Self {
+            capture: None,
+            agent: Remains::Nothing,
+        }
+    }
+
+    fn of_capture(captured: Captured) -> Self {
+        Self {
+            capture: Some(captured.method),
+            agent: Remains::Nothing,
         }
     }
 
     /// Removes only an agent that this session placed and that failed. One that was found, or that a user who stopped may
     /// use again, stays for its grace.
     fn of_agent(link: Link<C>, agent: PlacedAgent, exit: &Exit) -> Self {
-        match exit {
-            Exit::Failed(_) if !agent.found => Self::Agent(link.cluster, agent),
-            Exit::Failed(_) | Exit::Stopped => Self::Nothing,
-        }
+        let agent = match exit {
+            Exit::Failed(_) if !agent.found => Remains::Agent(link.cluster, agent),
+            Exit::Failed(_) | Exit::Stopped => Remains::Nothing,
+        };
+        Self { capture: None, agent }
     }
 }

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use slipway_cluster_tests::{
-    CONNECTING, Conversation, Desk, Gone, Moved, Session, on_the_plain_laptop, problems, until_within,
+    CONNECTING, Conversation, Desk, Gone, Moved, NodeRule, Session, on_the_plain_laptop, problems,
+    until_within,
 };
 
 on_the_plain_laptop!(
@@ -21,6 +22,8 @@ on_the_plain_laptop!(
     an_open_connection_outlives_a_change_of_address,
     a_helper_that_comes_back_keeps_open_connections,
     a_lost_agent_is_replaced_and_its_connections_are_reset,
+    a_replacement_waits_for_a_node,
+    a_replacement_waits_for_the_api_server,
     sigterm_ends_a_session_with_success,
 );
 
@@ -205,6 +208,92 @@ fn a_lost_agent_is_replaced_and_its_connections_are_reset(desk: &Desk<'_>) {
     );
     assert!(desk.page(PAGE).is_some());
     session.disconnect();
+}
+
+/// A drain: there is no room for the new pod for longer than a scheduler takes.
+fn a_replacement_waits_for_a_node(desk: &Desk<'_>) {
+    let _locks = desk.alone();
+    let session = desk.connect(&[]);
+    let address = desk.address("service/web", "{.spec.clusterIP}");
+    let states = desk.states();
+    states.wait(CONNECTING, "connected").expect("watched");
+    let cordoned = Cordoned::begin(desk);
+    lose_agent(desk, &session);
+    states
+        .wait(CONNECTING, "placing")
+        .expect("another agent is placed");
+    until_within(CONNECTING, "the scheduler's text is shown", || {
+        let step = session.status().unwrap()["step"].to_string();
+        step.contains("0/1 nodes are available")
+    })
+    .unwrap_or_else(|why| panic!("{why}: {:?}", session.status()));
+    let waited = Instant::now();
+    while waited.elapsed() < Duration::from_secs(15) {
+        let route = desk.text("ip", &["route", "get", &address]);
+        assert!(route.contains("slipway"), "nothing leaves the tunnel: {route}");
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    assert_eq!(session.state().as_deref(), Some("placing"));
+    drop(cordoned);
+    states.wait(CONNECTING, "connected").expect("connected again");
+    assert!(desk.page(PAGE).is_some());
+    assert_eq!(problems(&session.status().unwrap()), [""; 0]);
+    session.disconnect();
+}
+
+/// An API server that refuses connections in the moment in which the agent is lost.
+fn a_replacement_waits_for_the_api_server(desk: &Desk<'_>) {
+    let session = desk.connect(&[]);
+    let states = desk.states();
+    states.wait(CONNECTING, "connected").expect("watched");
+    lose_agent(desk, &session);
+    let refusing = NodeRule::begin(desk, "refuses", "tcp dport 6443 reject with tcp reset");
+    states
+        .wait(CONNECTING, "placing")
+        .expect("another agent is placed");
+    until_within(CONNECTING, "the status says why", || {
+        problems(&session.status().unwrap()) == ["api-unreachable"]
+    })
+    .unwrap_or_else(|why| panic!("{why}: {:?}", session.status()));
+    std::thread::sleep(Duration::from_secs(8));
+    assert_eq!(session.state().as_deref(), Some("placing"));
+    drop(refusing);
+    states.wait(CONNECTING, "connected").expect("connected again");
+    assert!(desk.page(PAGE).is_some());
+    session.disconnect();
+}
+
+/// A cluster whose nodes take no new pods, until this is dropped.
+struct Cordoned<'a> {
+    desk: &'a Desk<'a>,
+    nodes: String,
+}
+
+impl<'a> Cordoned<'a> {
+    fn begin(desk: &'a Desk<'a>) -> Cordoned<'a> {
+        let nodes = desk.kubectl(&["get", "nodes", "--output=name"]);
+        let cordoned = Cordoned { desk, nodes };
+        cordoned.all("cordon");
+        cordoned
+    }
+
+    fn all(&self, verb: &str) {
+        for node in self.nodes.lines() {
+            let _ = self.desk.bed.kubectl([verb, node]).output();
+        }
+    }
+}
+
+impl Drop for Cordoned<'_> {
+    fn drop(&mut self) {
+        self.all("uncordon");
+    }
+}
+
+/// Deletes the pod of a session's agent, without a wait for its end.
+fn lose_agent(desk: &Desk<'_>, session: &Session<'_>) {
+    let pod = agent_of(session);
+    desk.kubectl(&["--namespace", "shop", "delete", "pod", &pod, "--wait=false"]);
 }
 
 fn sigterm_ends_a_session_with_success(desk: &Desk<'_>) {

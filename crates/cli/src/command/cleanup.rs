@@ -235,6 +235,7 @@ mod tests {
     use std::os::fd::OwnedFd;
     use std::os::unix::net::{UnixListener, UnixStream};
 
+    use slipway_cluster::keys::PodIdentity;
     use slipway_control::status_of_this_process;
     use slipway_profile::{Method, ProfileId};
 
@@ -251,6 +252,7 @@ mod tests {
             profile: profile.map(id),
             image: "busybox".into(),
             grace_seconds: 90,
+            pod: PodIdentity::default(),
         }
     }
 

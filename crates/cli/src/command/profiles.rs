@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use slipway_api_server::kubeconfig::contexts;
-use slipway_profile::{AlsoProxy, Color, DomainName, Grace, Image, Method, Profile, ProfileName, Store};
+use slipway_profile::{AlsoProxy, Color, DomainName, Method, Profile, ProfileName, Store};
 
-use crate::arguments::{ClusterArguments, chosen, grace};
+use crate::agent_arguments::AgentArguments;
+use crate::arguments::{ClusterArguments, chosen};
 use crate::failure::{Failure, Uncoded};
 use crate::output;
 
@@ -91,12 +92,8 @@ struct Create {
     /// Domain of the cluster's own names, if Slipway doubts the one that the cluster declares
     #[arg(long, value_name = "DOMAIN")]
     cluster_domain: Option<DomainName>,
-    /// Image of the agent's pod; it needs a shell with head, mkfifo and timeout
-    #[arg(long, value_name = "IMAGE")]
-    agent_image: Option<Image>,
-    /// Seconds that the agent waits for a client that went away
-    #[arg(long, value_name = "SECONDS", value_parser = grace)]
-    agent_grace: Option<Grace>,
+    #[command(flatten)]
+    agent: AgentArguments,
     /// Color that marks the profile
     #[arg(long, value_parser = color)]
     color: Option<Color>,
@@ -168,8 +165,7 @@ impl Create {
         profile.also_proxy = self.also_proxy;
         profile.dns.suffixes = self.dns_suffix;
         profile.dns.cluster_domain = self.cluster_domain;
-        profile.agent.image = self.agent_image;
-        profile.agent.grace = self.agent_grace;
+        self.agent.onto(&mut profile.agent);
         profile.color = self.color;
         profile.protected = self.protected;
         Ok(profile)

@@ -1,7 +1,7 @@
 //! Leftovers of agents, and their removal.
 //!
 //! A running agent is never a leftover: it may belong to a colleague, and it ends itself without a client. Leftovers are
-//! ended bare pods, and objects that never ran.
+//! ended agents, also in pods in which containers that the cluster added still run, and objects that never ran.
 
 use std::time::Duration;
 
@@ -98,21 +98,25 @@ fn sift(jobs: &[Job], pods: &[Pod], now: Timestamp) -> Vec<Leftover> {
     };
     let ended = |pod: &Pod| {
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-        matches!(phase, Some("Succeeded" | "Failed"))
+        matches!(phase, Some("Succeeded" | "Failed")) || start::termination(pod).is_some()
     };
     let jobs = jobs.iter().filter_map(|job| {
         let name = job.name_any();
-        let ended = job.status.as_ref().is_some_and(|status| {
+        let finished = job.status.as_ref().is_some_and(|status| {
             status.conditions.iter().flatten().any(|condition| {
                 condition.status == "True" && matches!(condition.type_.as_str(), "Complete" | "Failed")
             })
         });
-        let runs = pods
-            .iter()
-            .any(|pod| of_job(pod, &name) && start::is_running(pod));
-        let leftover = leftover(LeftoverKind::Job, &job.metadata, ended, now)?;
-        // The cluster should remove an ended Job; at this age it is clear that it does not.
-        (!runs && leftover.age_seconds >= stuck_after).then_some(leftover)
+        let own = || pods.iter().filter(|pod| of_job(pod, &name));
+        let runs = own().any(start::is_running);
+        let leftover = leftover(
+            LeftoverKind::Job,
+            &job.metadata,
+            finished || own().any(ended),
+            now,
+        )?;
+        let stuck = leftover.age_seconds >= stuck_after;
+        (!runs && (leftover.ended || stuck)).then_some(leftover)
     });
     let pods = pods.iter().filter_map(|pod| {
         if pod.metadata.owner_references.iter().flatten().next().is_some() {
@@ -228,6 +232,23 @@ mod tests {
             pod("bare", OLD, "Pending", None),
         ];
         assert_eq!(names(&[job("a", OLD)], &pods), ["a", "bare"]);
+    }
+
+    #[test]
+    fn an_ended_agent_beside_a_running_container_is_left_over() {
+        let beside = |mut pod: Pod| {
+            let statuses = pod.status.as_mut().unwrap().container_statuses.as_mut().unwrap();
+            let mut other = statuses[0].clone();
+            other.name = "istio-proxy".to_owned();
+            statuses[0].state = object(json!({"terminated": {"exitCode": 0}}));
+            statuses.push(other);
+            pod
+        };
+        let pods = [
+            beside(pod("a-1", YOUNG, "Running", Some("a"))),
+            beside(pod("bare", YOUNG, "Running", None)),
+        ];
+        assert_eq!(names(&[job("a", YOUNG)], &pods), ["a", "bare"]);
     }
 
     #[test]

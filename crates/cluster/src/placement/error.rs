@@ -7,6 +7,8 @@ use thiserror::Error;
 
 use slipway_api_server::request::{Access, ApiError};
 
+use super::compliance::{self, Field};
+
 /// Reason for which an agent could not be placed.
 #[derive(Debug, Error)]
 pub enum PlaceError {
@@ -73,6 +75,18 @@ pub enum PlaceError {
         /// `CreateContainerError`, `RunContainerError`, ...
         reason: String,
         /// Message of the node.
+        message: String,
+    },
+    /// A container that the cluster added to the pod failed, so the agent's never starts.
+    #[error(
+        "the container {name} that the cluster added to the agent's pod failed (exit code {exit_code}): {message}"
+    )]
+    AddedContainer {
+        /// Name of that container.
+        name: String,
+        /// Exit code.
+        exit_code: i32,
+        /// Its last message, if any.
         message: String,
     },
     /// The container ended before the agent was in it.
@@ -154,6 +168,7 @@ impl Fault for PlaceError {
             Self::Unschedulable { .. } => "agent-unschedulable",
             Self::Image { .. } => "agent-image",
             Self::Container { .. } => "agent-container",
+            Self::AddedContainer { .. } => "agent-added-container",
             Self::Ended { .. } => "agent-ended",
             Self::Evicted { .. } => "agent-evicted",
             Self::Gone => "agent-deleted",
@@ -175,27 +190,42 @@ impl Fault for PlaceError {
             Self::NamespaceMissing { .. } | Self::NamespaceEnding { .. } => {
                 "Choose another namespace, with `--namespace` or in the profile, or create this one.".to_owned()
             }
-            Self::Admission { .. } => {
-                "Ask the cluster's administrator about this rule; the agent's pod complies with the restricted Pod \
-                 Security Standard and needs nothing beyond it."
-                    .to_owned()
-            }
+            Self::Admission { message } => format!(
+                "{}Ask the cluster's administrator about this rule if it wants something else; the agent's pod complies \
+                 with the restricted Pod Security Standard and needs nothing beyond it.",
+                compliance::sentence(message)
+            ),
             Self::Quota { .. } => "Free something in this namespace, or ask for a larger quota: the agent needs one pod, \
-                 10m CPU and 16Mi of memory."
+                 10m CPU and 16Mi of memory, with a limit of 128Mi."
                 .to_owned(),
             Self::LimitRange { .. } => {
-                "Ask for a limit range that allows a container of 10m CPU, 16Mi of memory and a limit of 128Mi.".to_owned()
+                "Ask for a limit range that allows a container with a memory limit of 24Mi or more; 128Mi are better.".to_owned()
             }
-            Self::Unschedulable { .. } => {
-                "The agent needs a Linux node with an amd64 processor; check that one is ready and has room.".to_owned()
+            Self::Unschedulable { message } => {
+                let taint = compliance::sentence(message);
+                format!(
+                    "{taint}The agent needs a Linux node with an amd64 processor; check that one is ready and has room."
+                )
             }
-            Self::Image { .. } => {
-                "Name an image that this cluster can fetch, with `--agent-image` or in the profile; it needs a shell with \
-                 head, mkfifo and timeout."
-                    .to_owned()
+            Self::Image { message, .. } => {
+                let secret = if is_denied(message) {
+                    format!(" If its registry wants a login, give the agent {}.", Field::PullSecrets.named())
+                } else {
+                    String::new()
+                };
+                format!(
+                    "Name an image that this cluster can fetch, with `--agent-image` or in the profile; it needs a shell \
+                     with head, mkfifo and timeout.{secret}"
+                )
             }
             Self::Container { .. } | Self::Ended { .. } => {
                 "Name another image, with `--agent-image` or in the profile; it needs a shell with head, mkfifo and timeout."
+                    .to_owned()
+            }
+            Self::AddedContainer { .. } => {
+                "Ask the cluster's administrator about this container, or keep it away from the agent: service meshes \
+                 leave out a pod with `--agent-label sidecar.istio.io/inject=false` or `--agent-annotation \
+                 linkerd.io/inject=disabled`."
                     .to_owned()
             }
             Self::Evicted { .. } | Self::Gone => "Connect again.".to_owned(),
@@ -217,10 +247,38 @@ impl Fault for PlaceError {
             | Self::Unschedulable { .. }
             | Self::Image { .. }
             | Self::Container { .. }
+            | Self::AddedContainer { .. }
             | Self::Ended { .. }
             | Self::Evicted { .. }
             | Self::Gone
             | Self::TooSlow { .. } => Vec::new(),
+        }
+    }
+}
+
+impl PlaceError {
+    /// Returns whether another attempt may succeed without a change of permissions, rules or settings.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            // A new login is no change of the session.
+            Self::Api(error) | Self::Upload(UploadError::Api(error)) => {
+                error.is_passing() || matches!(error, ApiError::Credentials { .. } | ApiError::Plugin { .. })
+            }
+            Self::Forbidden { .. }
+            | Self::NamespaceMissing { .. }
+            | Self::NamespaceEnding { .. }
+            | Self::Admission { .. }
+            | Self::LimitRange { .. } => false,
+            Self::Quota { .. }
+            | Self::Unschedulable { .. }
+            | Self::Image { .. }
+            | Self::Container { .. }
+            | Self::AddedContainer { .. }
+            | Self::Ended { .. }
+            | Self::Evicted { .. }
+            | Self::Gone
+            | Self::TooSlow { .. }
+            | Self::Upload(_) => true,
         }
     }
 }
@@ -247,6 +305,21 @@ impl Fault for UploadError {
             }
         }
     }
+}
+
+/// Whether a registry asks who wants the image.
+fn is_denied(message: &str) -> bool {
+    let message = message.to_lowercase();
+    [
+        "denied",
+        "unauthorized",
+        "authoriz",
+        "authentication",
+        "401",
+        "403",
+    ]
+    .iter()
+    .any(|word| message.contains(word))
 }
 
 fn exit(code: Option<i32>) -> String {

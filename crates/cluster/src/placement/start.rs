@@ -3,26 +3,33 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{
-    ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Event, Pod,
-};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, Event, Pod};
 use kube::Client;
 use kube::api::{Api, PostParams};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
-use super::manifest::{self, AGENT_CONTAINER, Shape};
+use self::judge::{Judge, Step, container, has_other_containers};
+use super::manifest;
+use super::shape::{Processes, Shape};
 use super::{Created, PlaceError, Placement, Progress, START_PATIENCE, refusal};
 use crate::watch::{Follow, Selection};
 use slipway_api_server::request::{Access, ApiError, ask};
 
-/// Time for which a pod may be unschedulable: long enough for another try of the scheduler, not for new nodes.
-const UNSCHEDULABLE_PATIENCE: Duration = Duration::from_secs(10);
+mod judge;
 
 /// Time for which a Job may have no pod before a dry run asks for the reason, where its events may not be read.
 const NO_POD_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Number of requests that may fail in a row.
 const FAILURES: u32 = 3;
+
+/// Outcome of a start that did not fail.
+pub(super) enum Started {
+    /// The agent's container runs.
+    Running(Box<Pod>),
+    /// The cluster added containers, for which the pod has the wrong shape.
+    OtherContainers,
+}
 
 /// Waits until the agent's container runs.
 pub(super) async fn wait(
@@ -31,7 +38,7 @@ pub(super) async fn wait(
     shape: &Shape,
     created: &Created,
     progress: &(dyn Fn(Progress) + Send + Sync),
-) -> Result<Pod, PlaceError> {
+) -> Result<Started, PlaceError> {
     let mut start = Start {
         client,
         placement,
@@ -40,13 +47,7 @@ pub(super) async fn wait(
         progress,
         last: String::new(),
     };
-    match timeout(START_PATIENCE, start.run()).await {
-        Ok(ended) => ended,
-        Err(_) => Err(PlaceError::TooSlow {
-            waited: START_PATIENCE,
-            last: start.last,
-        }),
-    }
+    start.run().await
 }
 
 /// Returns whether the agent's container runs.
@@ -71,17 +72,16 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-    async fn run(&mut self) -> Result<Pod, PlaceError> {
+    async fn run(&mut self) -> Result<Started, PlaceError> {
         let mut pods = self.pods();
         let mut refusals = self.refusals();
-        let mut unschedulable: Option<(Instant, String)> = None;
+        let mut give_up = Instant::now() + START_PATIENCE;
+        let mut unschedulable: Option<String> = None;
+        let mut has_node = false;
         let mut dry_run: Option<Instant> = None;
         let mut judge = Judge::default();
         let (mut seen, mut failures) = (false, 0);
         loop {
-            let give_up = unschedulable
-                .as_ref()
-                .map(|(since, _)| *since + UNSCHEDULABLE_PATIENCE);
             tokio::select! {
                 listed = pods.next() => {
                     let listed = match listed {
@@ -94,16 +94,23 @@ impl Start<'_> {
                         self.report("no pod yet");
                         continue;
                     };
+                    if self.shape.processes == Processes::Own && has_other_containers(pod) {
+                        return Ok(Started::OtherContainers);
+                    }
                     let pod = pod.clone();
                     seen = true;
                     dry_run = None;
+                    if !has_node && pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some()) {
+                        has_node = true;
+                        give_up = Instant::now() + START_PATIENCE;
+                    }
                     unschedulable = match judge.judge(&pod) {
-                        Step::Running => return Ok(pod),
+                        Step::Running => return Ok(Started::Running(Box::new(pod))),
                         Step::Failed(error) => return Err(error),
                         Step::Waiting(reason) => { self.report(&reason); None }
                         Step::Unschedulable(message) => {
-                            self.report("Unschedulable");
-                            Some((unschedulable.map_or_else(Instant::now, |(since, _)| since), message))
+                            self.report(&format!("Unschedulable: {message}"));
+                            Some(message)
                         }
                     };
                 }
@@ -119,10 +126,13 @@ impl Start<'_> {
                     dry_run = None;
                     self.try_dry().await?;
                 }
-                () = at(give_up), if give_up.is_some() => {
-                    let message = unschedulable.map_or_else(String::new, |(_, message)| message);
-                    return Err(PlaceError::Unschedulable { message });
-                }
+                () = sleep_until(give_up) => return Err(match unschedulable {
+                    Some(message) => PlaceError::Unschedulable { message },
+                    None => PlaceError::TooSlow {
+                        waited: START_PATIENCE,
+                        last: std::mem::take(&mut self.last),
+                    },
+                }),
             }
         }
     }
@@ -192,7 +202,9 @@ impl Start<'_> {
     fn refused(&mut self, message: String) -> Option<PlaceError> {
         let says = |words: &str| message.contains(words);
         let final_word = says("is forbidden") || says("denied the request") || says("is invalid");
-        if final_word && !says("error looking up service account") {
+        // The default service account of a new namespace comes a moment after the namespace.
+        let account_is_missing = says("error looking up service account");
+        if final_word && !(account_is_missing && self.placement.settings.service_account.is_none()) {
             return Some(refusal::of_message(message, &self.placement.namespace));
         }
         self.report(&message);
@@ -252,120 +264,4 @@ async fn next_refusal(events: &mut Option<Follow<Event>>) -> Result<String, ApiE
                 .map_or(message.clone(), str::to_owned));
         }
     }
-}
-
-/// Meaning of a pod's status for its start.
-#[derive(Debug)]
-enum Step {
-    Waiting(String),
-    Unschedulable(String),
-    Running,
-    Failed(PlaceError),
-}
-
-/// Evaluates the states of one pod, in order.
-#[derive(Debug, Default)]
-struct Judge {
-    /// Message of the registry. It comes with the failure, and the back-off that follows may not repeat it.
-    pull_failure: Option<String>,
-}
-
-impl Judge {
-    fn judge(&mut self, pod: &Pod) -> Step {
-        let status = pod.status.clone().unwrap_or_default();
-        if pod.metadata.deletion_timestamp.is_some() {
-            return Step::Failed(PlaceError::Gone);
-        }
-        if let Some(terminated) = termination(pod) {
-            return Step::Failed(ended(terminated));
-        }
-        if let (Some("Failed"), Some(reason)) = (status.phase.as_deref(), &status.reason) {
-            let message = status.message.unwrap_or_default();
-            return Step::Failed(PlaceError::Evicted {
-                reason: reason.clone(),
-                message,
-            });
-        }
-        if is_running(pod) {
-            return Step::Running;
-        }
-        let waiting = container(pod).and_then(|status| status.state.as_ref()?.waiting.as_ref());
-        if let Some(waiting) = waiting {
-            return self.waiting(pod, waiting);
-        }
-        let scheduled = status
-            .conditions
-            .iter()
-            .flatten()
-            .find(|condition| condition.type_ == "PodScheduled");
-        match scheduled {
-            Some(condition)
-                if condition.status == "False" && condition.reason.as_deref() == Some("Unschedulable") =>
-            {
-                Step::Unschedulable(condition.message.clone().unwrap_or_default())
-            }
-            Some(condition) if condition.status == "True" => Step::Waiting("Scheduled".to_owned()),
-            Some(_) | None => Step::Waiting("Scheduling".to_owned()),
-        }
-    }
-
-    fn waiting(&mut self, pod: &Pod, waiting: &ContainerStateWaiting) -> Step {
-        let reason = waiting.reason.clone().unwrap_or_else(|| "Waiting".to_owned());
-        let message = waiting.message.clone().unwrap_or_default();
-        match reason.as_str() {
-            // Wait for the next state: the kubelet retries once before it backs off.
-            "ErrImagePull" => {
-                self.pull_failure = Some(message);
-                Step::Waiting(reason)
-            }
-            "ImagePullBackOff"
-            | "InvalidImageName"
-            | "ErrImageNeverPull"
-            | "ImageInspectError"
-            | "RegistryUnavailable" => {
-                let message = self.pull_failure.take().unwrap_or(message);
-                Step::Failed(PlaceError::Image {
-                    image: image(pod),
-                    reason,
-                    message,
-                })
-            }
-            "CreateContainerError"
-            | "CreateContainerConfigError"
-            | "RunContainerError"
-            | "CrashLoopBackOff" => Step::Failed(PlaceError::Container { reason, message }),
-            _ => Step::Waiting(reason),
-        }
-    }
-}
-
-fn ended(terminated: &ContainerStateTerminated) -> PlaceError {
-    let reason = terminated.reason.clone().unwrap_or_default();
-    let message = terminated.message.clone().unwrap_or_default();
-    // The runtime could not start the command, because the image has no shell.
-    if matches!(reason.as_str(), "StartError" | "ContainerCannotRun") {
-        return PlaceError::Container { reason, message };
-    }
-    let words = [reason, message]
-        .into_iter()
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>();
-    PlaceError::Ended {
-        exit_code: terminated.exit_code,
-        message: words.join(": "),
-    }
-}
-
-fn container(pod: &Pod) -> Option<&ContainerStatus> {
-    let statuses = pod.status.as_ref()?.container_statuses.as_deref()?;
-    statuses.iter().find(|status| status.name == AGENT_CONTAINER)
-}
-
-fn image(pod: &Pod) -> String {
-    let spec = pod
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.containers.iter().find(|one| one.name == AGENT_CONTAINER));
-    spec.and_then(|container| container.image.clone())
-        .unwrap_or_default()
 }

@@ -1,6 +1,6 @@
 //! Tests of placing with a scripted API server: each failure, and the cleanup after it.
 
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 
 use serde_json::{Value, json};
 use slipway_problem::Fault;
@@ -8,17 +8,23 @@ use slipway_problem::Fault;
 use super::*;
 use slipway_scripted_api::{Script, event, failure, list, rbac};
 
+mod rules;
+
 const JOBS: &str = "/apis/batch/v1/namespaces/dev/jobs";
 const JOB: &str = "/apis/batch/v1/namespaces/dev/jobs/slipway-agent-x";
 const PODS: &str = "/api/v1/namespaces/dev/pods";
 const EVENTS: &str = "/api/v1/namespaces/dev/events";
 
+static SETTINGS: LazyLock<AgentSettings> = LazyLock::new(|| AgentSettings {
+    grace: Some(600.try_into().unwrap()),
+    ..AgentSettings::default()
+});
+
 pub(super) fn placement() -> Placement<'static> {
     Placement {
         namespace: "dev".to_owned(),
         session: Uuid::from_u128(0x5115_0000_0000_0000_0000_0000_0000_0001),
-        image: DEFAULT_IMAGE.to_owned(),
-        grace: Duration::from_secs(600),
+        settings: &SETTINGS,
         key: Key::from_bytes([7; 32]),
         binary: b"agent",
     }
@@ -75,6 +81,13 @@ fn cluster(states: &[Value]) -> Script {
         .on_watch(PODS, &events)
 }
 
+fn unschedulable() -> Value {
+    let message = "0/3 nodes are available: 3 node(s) had untolerated taint(s)";
+    json!({"phase": "Pending", "conditions": [
+        {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message},
+    ]})
+}
+
 async fn failing(script: &Script) -> PlaceError {
     place(&script.client(), &placement(), &|_| ()).await.unwrap_err()
 }
@@ -104,6 +117,7 @@ async fn a_failed_image_pull_has_the_registrys_message() {
         *reasons.lock().unwrap(),
         [
             Progress::Creating,
+            Progress::Created(Created::Job("slipway-agent-x".to_owned())),
             waiting("no pod yet"),
             waiting("ContainerCreating"),
             waiting("ErrImagePull")
@@ -134,18 +148,26 @@ async fn an_image_without_a_shell_has_a_remedy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unschedulable_pod_fails_after_a_moment() {
-    let unschedulable = json!({"phase": "Pending", "conditions": [
-        {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available"},
-    ]});
+async fn a_pod_waits_for_a_node_as_long_as_for_an_image() {
     let started = tokio::time::Instant::now();
-    let error = failing(&cluster(&[unschedulable])).await;
+    let steps = Mutex::new(Vec::new());
+    let script = cluster(&[unschedulable()]);
+    let error = place(&script.client(), &placement(), &|progress| {
+        if let Progress::WaitingForPod { reason } = progress {
+            steps.lock().unwrap().push((started.elapsed().as_secs(), reason));
+        }
+    })
+    .await
+    .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "no node accepts the agent's pod: 0/3 nodes are available"
+        "no node accepts the agent's pod: 0/3 nodes are available: 3 node(s) had untolerated taint(s)"
     );
-    assert!(error.remedy().contains("amd64"));
-    assert!(started.elapsed() >= Duration::from_secs(10) && started.elapsed() < START_PATIENCE);
+    assert!(error.remedy().contains("amd64") && error.remedy().contains("--agent-toleration"));
+    assert_eq!(started.elapsed(), START_PATIENCE);
+    let (shown_after, step) = steps.lock().unwrap().last().cloned().unwrap();
+    assert_eq!(shown_after, 0, "the scheduler's message is shown at once");
+    assert!(step.contains("0/3 nodes are available"), "{step}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -212,41 +234,6 @@ async fn without_events_a_dry_run_finds_the_refusal() {
         asked.iter().all(|seen| seen.query.contains("dryRun=All")),
         "nothing may be created by asking"
     );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_quota_that_counts_cpu_limits_gets_one() {
-    let quota = failure(
-        403,
-        "Forbidden",
-        "jobs is forbidden: failed quota: q: must specify limits.cpu for: agent",
-    );
-    let script = Script::new()
-        .on("POST", JOBS, 403, quota)
-        .on("POST", JOBS, 201, job())
-        .on("GET", PODS, 200, list("PodList", "v1", &[]))
-        .on_watch(PODS, &[event("ADDED", &pod(waiting("InvalidImageName", "")))]);
-    assert_eq!(failing(&script).await.code(), "agent-image");
-    let limits = |seen: &slipway_scripted_api::Seen| {
-        seen.body["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"].clone()
-    };
-    let asked: Vec<_> = script.seen("POST", JOBS).iter().map(limits).collect();
-    assert_eq!(
-        asked,
-        [json!({"memory": "128Mi"}), json!({"cpu": "1", "memory": "128Mi"})]
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_unsatisfied_quota_ends_the_attempts() {
-    let quota = failure(
-        403,
-        "Forbidden",
-        "jobs is forbidden: failed quota: q: must specify limits.cpu for: agent",
-    );
-    let script = Script::new().on("POST", JOBS, 403, quota);
-    assert_eq!(failing(&script).await.code(), "quota");
-    assert_eq!(script.seen("POST", JOBS).len(), 2);
 }
 
 #[tokio::test]

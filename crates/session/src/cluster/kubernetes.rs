@@ -1,5 +1,6 @@
 //! Implementation of the cluster traits for the clusters of a kubeconfig.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -10,16 +11,17 @@ use slipway_api_server::kubeconfig::{Choice, Sources, choose};
 use slipway_api_server::login::LoginReport;
 use slipway_api_server::request::{Access, ApiError};
 use slipway_carrier::{CarrierError, CarrierOpener, Endpoint, HEAD_START, PipeReader, PipeWriter};
-use slipway_cluster::keys::{AgentIdentity, Kept, KeyError, KeyStore};
+use slipway_cluster::keys::{AgentIdentity, Kept, KeyError, KeyStore, PodIdentity};
 use slipway_cluster::placement::{
-    self, AGENT_CONTAINER, AGENT_PORT, AgentPod, DEFAULT_IMAGE, PlaceError, Placement, Progress,
-    agent_command, watch_gone,
+    self, AGENT_CONTAINER, AGENT_PORT, AgentPod, Created, PlaceError, Placement, Progress, agent_command,
+    grace_of, image_of, watch_gone,
 };
 use slipway_cluster::{list, permissions, ranges};
 use slipway_control_api::LOGIN_WAITS;
 use slipway_key::Key;
 use slipway_names::Namespaces;
 use slipway_problem::{Fault, Problem};
+use slipway_profile::AgentSettings;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -35,9 +37,6 @@ const SERVER_LOOKUP_LIMIT: Duration = Duration::from_secs(10);
 /// Limit of the removal of an agent that never served.
 const REMOVAL: Duration = Duration::from_secs(5);
 
-/// Grace of an agent whose profile sets none.
-const DEFAULT_GRACE: Duration = Duration::from_secs(90);
-
 /// The clusters of the user's kubeconfig.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kubernetes;
@@ -49,6 +48,9 @@ pub(crate) struct KubernetesCluster {
     namespaces: Namespaces,
     opener: CarrierOpener,
     agent: AgentIdentity,
+    settings: AgentSettings,
+    /// What an attempt to place an agent has created, until the attempt ends.
+    unfinished: Mutex<Option<Created>>,
 }
 
 impl Clusters for Kubernetes {
@@ -120,6 +122,8 @@ impl Clusters for Kubernetes {
             namespaces,
             opener: CarrierOpener::new(None),
             agent,
+            settings: options.profile.agent.clone(),
+            unfinished: Mutex::default(),
         };
         Ok((cluster, facts))
     }
@@ -159,8 +163,7 @@ impl Cluster for KubernetesCluster {
         let placement = Placement {
             namespace: self.target.namespace.clone(),
             session,
-            image: self.agent.image.clone(),
-            grace: self.agent.grace(),
+            settings: &self.settings,
             key: key.clone(),
             binary: AGENT,
         };
@@ -170,7 +173,14 @@ impl Cluster for KubernetesCluster {
             key: key.clone(),
         };
         store.save(&self.agent, &kept)?;
-        let placed = placement::place(&self.client, &placement, progress).await;
+        let noting = |step: Progress| {
+            if let Progress::Created(created) = &step {
+                self.set_unfinished(Some(created.clone()));
+            }
+            progress(step);
+        };
+        let placed = placement::place(&self.client, &placement, &noting).await;
+        self.set_unfinished(None);
         if placed.is_err() {
             forget(&store, &self.agent);
         }
@@ -181,18 +191,33 @@ impl Cluster for KubernetesCluster {
         })
     }
 
-    async fn remove_agent(&self, agent: &PlacedAgent) {
-        match timeout(REMOVAL, placement::remove(&self.client, &agent.agent)).await {
+    async fn abandon_attempt(&self) {
+        let Some(created) = self.set_unfinished(None) else {
+            return;
+        };
+        let removal = placement::remove_created(&self.client, &self.target.namespace, &created);
+        match timeout(REMOVAL, removal).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                return tracing::warn!(%error, "could not remove the agent; it ends after its grace");
-            }
-            Err(_) => return tracing::warn!(?REMOVAL, "the agent could not be removed in time"),
+            Ok(Err(error)) => tracing::warn!(%error, "could not remove an agent that had not started"),
+            Err(_) => tracing::warn!(
+                ?REMOVAL,
+                "an agent that had not started could not be removed in time"
+            ),
+        }
+    }
+
+    async fn remove_agent(&self, agent: &PlacedAgent) {
+        if !self.discard(&agent.agent).await {
+            return;
         }
         match KeyStore::of_user() {
             Ok(store) => forget(&store, &self.agent),
             Err(error) => tracing::debug!(%error, "could not remove the key of a removed agent"),
         }
+    }
+
+    async fn discard_agent(&self, agent: &AgentPod) {
+        self.discard(agent).await;
     }
 
     async fn agent_gone(&self, agent: &AgentPod) {
@@ -232,6 +257,27 @@ impl Cluster for KubernetesCluster {
 }
 
 impl KubernetesCluster {
+    /// Replaces what the present attempt has created, and returns what it was.
+    fn set_unfinished(&self, created: Option<Created>) -> Option<Created> {
+        let mut unfinished = self.unfinished.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut unfinished, created)
+    }
+
+    /// Removes an agent from the cluster, and returns whether that succeeded.
+    async fn discard(&self, agent: &AgentPod) -> bool {
+        match timeout(REMOVAL, placement::remove(&self.client, agent)).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "could not remove the agent; it ends after its grace");
+                false
+            }
+            Err(_) => {
+                tracing::warn!(?REMOVAL, "the agent could not be removed in time");
+                false
+            }
+        }
+    }
+
     /// Checks, before anything is created, that the namespace exists and the user has the permissions. Where the cluster
     /// does not answer such questions, the attempt itself shows it.
     async fn check_beforehand(&self) -> Result<(), SessionError> {
@@ -284,14 +330,13 @@ fn forget(store: &KeyStore, agent: &AgentIdentity) {
 
 fn agent_identity(target: &Target, options: &Options) -> AgentIdentity {
     let profile = &options.profile;
-    let image = profile.agent.image.as_ref();
-    let grace = profile.agent.grace;
     AgentIdentity {
         server: target.server.clone(),
         namespace: target.namespace.clone(),
         profile: options.saved.then(|| profile.identity()),
-        image: image.map_or_else(|| DEFAULT_IMAGE.to_owned(), ToString::to_string),
-        grace_seconds: grace.map_or(DEFAULT_GRACE, |grace| grace.duration()).as_secs(),
+        image: image_of(&profile.agent).to_owned(),
+        grace_seconds: grace_of(&profile.agent).as_secs(),
+        pod: PodIdentity::of(&profile.agent),
     }
 }
 

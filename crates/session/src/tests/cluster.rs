@@ -1,6 +1,7 @@
 //! Scripted cluster: each answer is set by the test.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,7 +24,10 @@ use crate::options::Options;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     Yes,
+    /// No, until somebody changes something.
     No,
+    /// Not now. Only placings have this answer.
+    NotNow,
     Never,
 }
 
@@ -39,6 +43,10 @@ pub(super) struct Script {
     pub(super) placings: Mutex<VecDeque<(Answer, Manner)>>,
     pub(super) agents: Mutex<Vec<Arc<ScriptedAgent>>>,
     pub(super) removed: Mutex<Vec<String>>,
+    /// Number of attempts to place an agent that were cut short.
+    pub(super) abandoned: AtomicUsize,
+    /// Agents whose remains were removed.
+    pub(super) discarded: Mutex<Vec<String>>,
     pub(super) network: watch::Sender<Network>,
     pub(super) namespaces: Mutex<Option<mpsc::Receiver<Namespaces>>>,
 }
@@ -54,6 +62,8 @@ impl Default for Script {
             placings: Mutex::default(),
             agents: Mutex::default(),
             removed: Mutex::default(),
+            abandoned: AtomicUsize::new(0),
+            discarded: Mutex::default(),
             network: watch::Sender::new(Network::Works),
             namespaces: Mutex::default(),
         }
@@ -89,7 +99,7 @@ async fn answer(answer: Answer, error: impl FnOnce() -> SessionError) -> Result<
     tokio::time::sleep(Duration::from_millis(1)).await;
     match answer {
         Answer::Yes => Ok(()),
-        Answer::No => Err(error()),
+        Answer::No | Answer::NotNow => Err(error()),
         Answer::Never => std::future::pending().await,
     }
 }
@@ -159,11 +169,17 @@ impl Cluster for Scripted {
         progress(Progress::Uploading { sent: 1, total: 2 });
         let next = self.0.placings.lock().unwrap().pop_front();
         let (placed, manner) = next.unwrap_or((Answer::Yes, Manner::Serves));
-        let missing = || {
-            let namespace = "shop".to_owned();
-            PlaceError::NamespaceMissing { namespace }.into()
+        let refused = || match placed {
+            Answer::NotNow => {
+                let message = "0/1 nodes are available".to_owned();
+                PlaceError::Unschedulable { message }.into()
+            }
+            Answer::Yes | Answer::No | Answer::Never => {
+                let namespace = "shop".to_owned();
+                PlaceError::NamespaceMissing { namespace }.into()
+            }
         };
-        answer(placed, missing).await?;
+        answer(placed, refused).await?;
         progress(Progress::Started);
         let pod = format!("new-{}", self.0.agents.lock().unwrap().len());
         Ok(self.0.add(&pod, manner).placed(false))
@@ -171,6 +187,14 @@ impl Cluster for Scripted {
 
     async fn remove_agent(&self, agent: &PlacedAgent) {
         self.0.removed.lock().unwrap().push(agent.agent.pod.clone());
+    }
+
+    async fn abandon_attempt(&self) {
+        self.0.abandoned.fetch_add(1, Ordering::Relaxed);
+    }
+
+    async fn discard_agent(&self, agent: &AgentPod) {
+        self.0.discarded.lock().unwrap().push(agent.pod.clone());
     }
 
     async fn agent_gone(&self, agent: &AgentPod) {

@@ -91,7 +91,7 @@ async fn answer(answer: Answer, code: &str) -> Result<(), Problem> {
     tokio::time::sleep(Duration::from_millis(1)).await;
     match answer {
         Answer::Yes => Ok(()),
-        Answer::No => Err(problem(code)),
+        Answer::No | Answer::NotNow => Err(problem(code)),
         Answer::Never => std::future::pending().await,
     }
 }

@@ -1,5 +1,7 @@
 //! Tests of the state placing: its exits to connecting and ending.
 
+use std::sync::atomic::Ordering;
+
 use slipway_control_api::State::{Connected, Connecting, Ended, Placing, Preparing};
 
 use super::agent::Manner;
@@ -65,9 +67,12 @@ async fn placing_can_be_stopped() {
         Record::default(),
     );
     bed.until_state(Placing).await;
+    let cluster = bed.cluster.clone();
     let end = bed.stop().await;
     assert_eq!(end.failure, None);
     assert_eq!(end.states, [Preparing, Placing, Ended]);
+    let abandoned = cluster.abandoned.load(Ordering::Relaxed);
+    assert_eq!(abandoned, 1, "a pod without a node would not end by itself");
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,6 +90,7 @@ async fn a_found_agent_that_does_not_work_is_replaced_once() {
         let bed = begin(cluster, Record::default());
         bed.until_state(Connected).await;
         assert_eq!(bed.cluster.pods(), ["kept", "new-1"], "{kept:?}");
+        assert_eq!(*bed.cluster.discarded.lock().unwrap(), ["kept"]);
         let end = bed.stop().await;
         let again = [Placing, Connecting, Placing, Connecting];
         assert_eq!(

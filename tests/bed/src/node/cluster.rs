@@ -54,6 +54,12 @@ impl Node {
                 // A test can then let the pods of a namespace run on no node.
                 ("enable-admission-plugins", "PodNodeSelector".to_owned()),
                 ("allow-privileged", "true".to_owned()),
+                // A test can then add containers to the pods of a namespace, as service meshes do.
+                ("feature-gates", "MutatingAdmissionPolicy=true".to_owned()),
+                (
+                    "runtime-config",
+                    "admissionregistration.k8s.io/v1beta1=true".to_owned(),
+                ),
             ],
         )?;
         let config = files.config("containerd.toml").display().to_string();

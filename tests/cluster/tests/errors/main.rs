@@ -1,4 +1,5 @@
-//! Failed commands: they report cause and remedy in time, and leave nothing on the laptop or in the cluster.
+//! Clusters and laptops that do not take a session as it is: commands that fail report cause and remedy in time, and
+//! leave nothing on the laptop or in the cluster; what Slipway can comply with makes no command fail.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,4 +15,5 @@ mod laptop;
 mod other_helper;
 mod placing;
 mod room;
+mod rules;
 mod support;

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use serde_json::json;
-use slipway_cluster_tests::{CONNECTING, Desk, on_the_plain_laptop};
+use slipway_cluster_tests::{CONNECTING, Desk, on_the_plain_laptop, until_within};
 
 use crate::room::Room;
-use crate::support::{AT_ONCE, Attempt, apply};
+use crate::rules::Rule;
+use crate::support::{AT_ONCE, Attempt, COLLECTED};
 
 on_the_plain_laptop!(
     a_forbidden_verb_is_reported_with_the_needed_role,
@@ -85,62 +86,19 @@ fn a_full_quota_is_reported_with_its_own_text(desk: &Desk<'_>) {
 
 fn a_refusing_admission_rule_is_reported_with_its_text(desk: &Desk<'_>) {
     let room = Room::new(desk, "admission");
-    let policy = "slipway-test-no-tunnels";
-    let _policy = Removed {
+    let rule = Rule::refusing(
         desk,
-        kind: "validatingadmissionpolicies",
-        name: policy,
-    };
-    let _binding = Removed {
-        desk,
-        kind: "validatingadmissionpolicybindings",
-        name: policy,
-    };
-    apply(
-        desk,
-        &json!({
-            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
-            "metadata": {"name": policy},
-            "spec": {
-                "failurePolicy": "Fail",
-                "matchConstraints": {"resourceRules": [{
-                    "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"],
-                }]},
-                "validations": [{"expression": "false", "message": "no tunnels in this house"}],
-            },
-        }),
+        &room,
+        "slipway-test-no-tunnels",
+        "false",
+        "no tunnels in this house",
     );
-    apply(
-        desk,
-        &json!({
-            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
-            "metadata": {"name": policy},
-            "spec": {
-                "policyName": policy, "validationActions": ["Deny"],
-                "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": room.name}}},
-            },
-        }),
-    );
-    room.until_a_pod_is_refused("no tunnels in this house");
     let failure = Attempt::connect(desk, &["--namespace", &room.name]).fails(SHOWN);
     failure.is(
         "agent-refused",
-        &["no tunnels in this house", policy],
+        &["no tunnels in this house", rule.name],
         &["administrator about this rule"],
     );
-}
-
-/// An object of the whole cluster, removed when this is dropped.
-struct Removed<'a> {
-    desk: &'a Desk<'a>,
-    kind: &'static str,
-    name: &'static str,
-}
-
-impl Drop for Removed<'_> {
-    fn drop(&mut self) {
-        let _ = self.desk.bed.kubectl(["delete", self.kind, self.name]).output();
-    }
 }
 
 fn an_image_that_cannot_be_pulled_is_reported(desk: &Desk<'_>) {
@@ -155,16 +113,28 @@ fn an_image_that_cannot_be_pulled_is_reported(desk: &Desk<'_>) {
     );
 }
 
+/// A wait for a node takes as long as an autoscaler does, so the text must be there before its end.
 fn without_a_node_the_schedulers_text_is_shown(desk: &Desk<'_>) {
     // An annotation of the namespace sends its pods to nodes of another architecture, of which there are none.
     let elsewhere = json!({"scheduler.alpha.kubernetes.io/node-selector": "slipway.dev/kind=arm64"});
     let room = Room::annotated(desk, "nodes", &elsewhere);
-    let failure = Attempt::connect(desk, &["--namespace", &room.name]).fails(SHOWN);
-    failure.is(
-        "agent-unschedulable",
-        &["0/1 nodes are available", "node affinity/selector"],
-        &["Linux node with an amd64 processor"],
-    );
+    let session = desk.start_connecting(&["--namespace", &room.name]);
+    let mut step = String::new();
+    until_within(SHOWN, "the scheduler's text is shown", || {
+        step = session
+            .status()
+            .and_then(|status| Some(status["step"].as_str()?.to_owned()))
+            .unwrap_or_default();
+        step.contains("0/1 nodes are available") && step.contains("node affinity/selector")
+    })
+    .unwrap_or_else(|why| panic!("{why}: {step}"));
+    assert_eq!(session.state().as_deref(), Some("placing"));
+    assert!(!room.agents().is_empty(), "the pod waits for a node");
+    session.disconnect();
+    until_within(COLLECTED, "the pod without a node is removed", || {
+        room.agents().is_empty()
+    })
+    .unwrap();
 }
 
 fn a_missing_namespace_is_named(desk: &Desk<'_>) {

@@ -1,5 +1,7 @@
 //! Namespace of one test, with permissions of the developer that the test sets.
 
+use std::process::Output;
+
 use serde_json::{Value, json};
 use slipway_cluster_tests::{Desk, until};
 
@@ -138,6 +140,22 @@ impl<'a> Room<'a> {
 
     /// Waits until the cluster applies a rule that refuses pods here.
     pub(crate) fn until_a_pod_is_refused(&self, words: &str) {
+        until("the rule holds", || {
+            String::from_utf8_lossy(&self.try_a_pod().stderr).contains(words)
+        })
+        .unwrap();
+    }
+
+    /// Waits until the cluster applies a rule that changes pods here.
+    pub(crate) fn until_a_pod_has(&self, words: &str) {
+        until("the rule holds", || {
+            String::from_utf8_lossy(&self.try_a_pod().stdout).contains(words)
+        })
+        .unwrap();
+    }
+
+    /// Asks the API server what it makes of a pod, without creating it.
+    fn try_a_pod(&self) -> Output {
         let restricted = json!({"spec": {
             "securityContext": {
                 "runAsNonRoot": true, "runAsUser": 1, "seccompProfile": {"type": "RuntimeDefault"},
@@ -153,15 +171,26 @@ impl<'a> Room<'a> {
             "probe",
             "--image=busybox",
             "--dry-run=server",
+            "--output=json",
             &shape,
             "--namespace",
             &self.name,
         ];
-        until("the rule holds", || {
-            let output = self.desk.bed.kubectl(run).output().unwrap();
-            String::from_utf8_lossy(&output.stderr).contains(words)
-        })
-        .unwrap();
+        self.desk.bed.kubectl(run).output().unwrap()
+    }
+
+    /// Returns the names of the agents' Jobs and pods here.
+    pub(crate) fn agents(&self) -> String {
+        let selector = "--selector=app.kubernetes.io/name=slipway-agent";
+        let listed = [
+            "get",
+            "jobs,pods",
+            selector,
+            "--output=name",
+            "--namespace",
+            &self.name,
+        ];
+        self.desk.kubectl(&listed)
     }
 
     /// Whether no Job or pod was ever created here, by the events.

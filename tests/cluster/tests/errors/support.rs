@@ -18,7 +18,7 @@ const OURS: i32 = 255;
 const TIMED_OUT: i32 = 124;
 
 /// How long the cluster may take to remove deleted objects.
-const COLLECTED: Duration = Duration::from_secs(30);
+pub(crate) const COLLECTED: Duration = Duration::from_secs(30);
 
 /// A `slipway` command with arguments and an environment.
 pub(crate) struct Attempt<'a> {

@@ -10,6 +10,7 @@ use tokio::process::{ChildStdin, ChildStdout, Command};
 use super::super::tests::placement;
 use super::*;
 use crate::placement::manifest;
+use crate::placement::shape::Shape;
 
 /// Shells that a pod may have.
 const SHELLS: &[&[&str]] = &[&["sh"], &["bash"], &["busybox", "sh"]];
@@ -64,7 +65,11 @@ async fn the_container_becomes_the_agent_in_either_order() {
     for shell in SHELLS {
         for upload_first in [false, true] {
             let folder = tempfile::tempdir().unwrap();
-            let mut container = run(shell, &manifest::script(&placement), folder.path());
+            let mut container = run(
+                shell,
+                &manifest::script(&placement, &Shape::default()),
+                folder.path(),
+            );
             let mut upload = run(shell, &script(binary.len()), folder.path());
             let started = (!upload_first).then(|| container.spawn().unwrap());
             let (mut talk, mut child) = talk(&mut upload, binary.len());
@@ -101,7 +106,11 @@ async fn the_container_becomes_the_agent_in_either_order() {
 async fn a_cut_connection_leaves_no_agent_or_container() {
     for shell in SHELLS {
         let folder = tempfile::tempdir().unwrap();
-        let mut container = run(shell, &manifest::script(&placement()), folder.path());
+        let mut container = run(
+            shell,
+            &manifest::script(&placement(), &Shape::default()),
+            folder.path(),
+        );
         let mut upload = run(shell, &script(1000), folder.path());
         let container = container.spawn().unwrap();
         let (mut talk, child) = talk(&mut upload, 1000);
@@ -125,13 +134,63 @@ async fn a_cut_connection_leaves_no_agent_or_container() {
 #[tokio::test]
 async fn a_container_without_an_upload_ends_itself() {
     let folder = tempfile::tempdir().unwrap();
-    let script = manifest::script(&placement());
+    let script = manifest::script(&placement(), &Shape::default());
     let begins = format!("timeout {} ", manifest::UPLOAD_BEGINS.as_secs());
     assert!(script.contains(&begins), "{script}");
     // The same script with a shorter wait.
     let mut container = run(&["sh"], &script.replace(&begins, "timeout 0.2 "), folder.path());
     let ended = timeout(STALL_PATIENCE, container.spawn().unwrap().wait_with_output()).await;
     assert!(!ended.unwrap().unwrap().status.success());
+
+    // A shared pod ends with it.
+    let folder = tempfile::tempdir().unwrap();
+    let script = manifest::script(&placement(), &Shape::default().shared());
+    let script = script
+        .replace(&begins, "timeout 0.2 ")
+        .replace("kill 1'", "echo the pod ends'");
+    let ended = run(&["sh"], &script, folder.path())
+        .spawn()
+        .unwrap()
+        .wait_with_output();
+    let ended = timeout(STALL_PATIENCE, ended).await.unwrap().unwrap();
+    assert_eq!(String::from_utf8_lossy(&ended.stdout), "the pod ends\n");
+}
+
+#[tokio::test]
+#[ignore = "needs bash and busybox"]
+async fn the_shell_of_a_shared_pod_ends_the_pod_after_its_agent() {
+    let binary = b"#!/bin/sh\ntrap 'echo goodbye; exit 3' TERM\necho serves\nwhile :; do sleep 0.1; done\n";
+    let placement = Placement {
+        binary,
+        ..placement()
+    };
+    for shell in SHELLS {
+        let folder = tempfile::tempdir().unwrap();
+        // What ends the pod would end this machine.
+        let shared = manifest::script(&placement, &Shape::default().shared());
+        let harmless = shared.replace("kill 1'", "echo the pod ends'");
+        assert_ne!(shared, harmless);
+        let mut container = run(shell, &harmless, folder.path()).spawn().unwrap();
+        let mut upload = run(shell, &script(binary.len()), folder.path());
+        let (mut talk, mut child) = talk(&mut upload, binary.len());
+        talk.through(&placement, &|_| ()).await.ok().unwrap();
+        assert!(child.wait().await.unwrap().success());
+        let mut lines = BufReader::new(container.stdout.take().unwrap()).lines();
+        assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("serves"));
+        let pid = container.id().unwrap().to_string();
+        assert!(Command::new("kill").arg(pid).status().await.unwrap().success());
+        assert_eq!(
+            lines.next_line().await.unwrap().as_deref(),
+            Some("goodbye"),
+            "{shell:?}"
+        );
+        assert_eq!(
+            lines.next_line().await.unwrap().as_deref(),
+            Some("the pod ends"),
+            "{shell:?}"
+        );
+        assert!(timeout(STALL_PATIENCE, container.wait()).await.is_ok());
+    }
 }
 
 /// A transfer of `total` bytes over a pipe, and the pod's end of it.
