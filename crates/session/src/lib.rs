@@ -28,10 +28,12 @@ mod exit;
 mod extra_hosts;
 mod link;
 mod name_events;
+mod no_room;
 mod options;
 mod placing;
 mod preparing;
 mod run;
+mod self_check;
 mod states;
 #[cfg(test)]
 mod tests;

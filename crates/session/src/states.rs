@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::stream::BoxStream;
 use slipway_control::ProblemSource;
 use slipway_method::{Method, Report, RunningMethod};
-use slipway_names::Namespaces;
+use slipway_names::{Name, Namespaces};
 use slipway_tunnel::PacketReply;
 use tokio::sync::{mpsc, watch};
 
@@ -71,6 +71,10 @@ pub(crate) struct Captured {
     /// Problems that the method reports. They are withdrawn when this is dropped.
     pub(crate) problems: ProblemSource,
     pub(crate) hosts: HostsCheck,
+    /// Problem that no more connections can be opened.
+    pub(crate) no_room: ProblemSource,
+    /// Domain of the cluster's names, by the user or the agent's pod.
+    pub(crate) domain: Name,
 }
 
 /// Choice between the kept agent and a new one.

@@ -11,3 +11,4 @@ mod live;
 mod method;
 mod placing;
 mod preparing;
+mod self_check;
