@@ -13,6 +13,7 @@ mod goals;
 mod measures;
 mod memory;
 mod results;
+mod sizes;
 mod table;
 mod transport;
 

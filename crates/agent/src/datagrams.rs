@@ -20,20 +20,26 @@ const IDLE: Duration = Duration::from_secs(120);
 /// Largest number of flows at one time.
 const MOST: usize = 4096;
 
+/// Part of a process's descriptors that flows may have: one in this many. Streams leave twice as many.
+const SHARE: u64 = 8;
+
 /// Largest payload of a UDP datagram, in bytes.
 const MOST_PAYLOAD: usize = 65_507;
 
 /// UDP flows of one session. The task of a flow owns its socket; the table only finds it.
 pub(crate) struct Datagrams {
     tunnel: Tunnel,
+    most: usize,
     flows: HashMap<u32, Weak<UdpSocket>>,
     tasks: JoinSet<()>,
 }
 
 impl Datagrams {
-    pub(crate) fn new(tunnel: Tunnel) -> Datagrams {
+    /// Creates no flow. `descriptors` is the number of descriptors that this process may have.
+    pub(crate) fn new(tunnel: Tunnel, descriptors: u64) -> Datagrams {
         Datagrams {
             tunnel,
+            most: MOST.min(usize::try_from(descriptors / SHARE).unwrap_or(MOST)),
             flows: HashMap::new(),
             tasks: JoinSet::new(),
         }
@@ -57,10 +63,10 @@ impl Datagrams {
     }
 
     fn begin(&mut self, flow: u32, to: SocketAddr) -> io::Result<Arc<UdpSocket>> {
-        if self.flows.len() >= MOST {
+        if self.flows.len() >= self.most {
             self.flows.retain(|_, socket| socket.strong_count() > 0);
         }
-        if self.flows.len() >= MOST {
+        if self.flows.len() >= self.most {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let socket = Arc::new(connect(to)?);

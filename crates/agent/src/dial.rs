@@ -1,10 +1,13 @@
-//! TCP connections of the session.
+//! TCP connections of the session. One whose peer vanished is reset, as soon as the agent knows.
 
 use std::io;
 use std::time::Duration;
 
 use slipway_tunnel::{OpenRequest, StreamRefusal, splice};
+use socket2::SockRef;
 use tokio::net::TcpStream;
+
+use crate::vanished::{keep_alive, vanished};
 
 /// Limit for a connection: about that of Linux, and less than the client's.
 const DIAL_LIMIT: Duration = Duration::from_secs(120);
@@ -17,11 +20,27 @@ pub(crate) async fn dial(request: OpenRequest) {
         () = request.given_up() => return,
     };
     match connected {
-        Ok(socket) => splice(request.accept(), socket).await,
+        Ok(socket) => carry(request, &socket).await,
         Err(error) => {
             let refusal = refusal(&error);
             tracing::debug!(to = %request.to, %error, ?refusal, "connection failed");
             request.refuse(refusal);
+        }
+    }
+}
+
+async fn carry(request: OpenRequest, socket: &TcpStream) {
+    if let Err(error) = keep_alive(socket) {
+        tracing::debug!(%error, "could not set keep-alive");
+    }
+    let to = request.to;
+    tokio::select! {
+        () = splice(request.accept(), socket) => {}
+        // The stream is dropped here, which resets it.
+        () = vanished(socket) => {
+            tracing::info!(%to, "a peer vanished");
+            // Without a linger time of zero the kernel would go on sending to it.
+            let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
         }
     }
 }

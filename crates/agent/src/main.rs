@@ -11,6 +11,8 @@
 //!                                                     └► echo        pings
 //! ```
 //!
+//! A connection whose peer vanished ends within a minute (`vanished`).
+//!
 //! It is linked statically and runs in any image, so it must not use the C library's resolver, and it must not know
 //! Kubernetes. It ends by itself when no client returned within its grace.
 
@@ -20,6 +22,7 @@ mod echo;
 mod key;
 mod resolve;
 mod serve;
+mod vanished;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -89,8 +92,9 @@ fn run(task: Task) -> anyhow::Result<()> {
             port,
             grace,
         } => {
+            let descriptors = slipway_tunnel::descriptors::raise_limit();
             let key = key::take(&dir, &key_sha256)?;
-            let outcome = runtime.block_on(serve::serve(key, port, Duration::from_secs(grace)));
+            let outcome = runtime.block_on(serve::serve(key, port, Duration::from_secs(grace), descriptors));
             runtime.shutdown_background();
             outcome
         }

@@ -24,12 +24,13 @@ const MOST_CARRIERS: usize = 16;
 /// Time for the carriers' writers to send a farewell. No answer follows it.
 const GOODBYE: Duration = Duration::from_millis(100);
 
-/// Serves until the session ends, or no client returned within `grace`.
+/// Serves until the session ends, or no client returned within `grace`. `descriptors` is the number of descriptors that
+/// this process may have.
 ///
 /// # Errors
 ///
 /// Returns an error when the agent cannot listen on the port or for signals.
-pub(crate) async fn serve(key: Key, port: u16, grace: Duration) -> anyhow::Result<()> {
+pub(crate) async fn serve(key: Key, port: u16, grace: Duration, descriptors: u64) -> anyhow::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .await
         .with_context(|| format!("Failed to listen on port {port} of the pod's loopback"))?;
@@ -38,6 +39,7 @@ pub(crate) async fn serve(key: Key, port: u16, grace: Duration) -> anyhow::Resul
     let (names, domain) = resolve::of_the_pod();
     let agent = Arc::new(Agent {
         key,
+        descriptors,
         introduction: Introduction {
             instance: random().context("Failed to name this run of the agent")?,
             domain,
@@ -95,6 +97,7 @@ pub(crate) async fn join_stdio(port: u16) -> anyhow::Result<()> {
 
 struct Agent {
     key: Key,
+    descriptors: u64,
     /// Identifies this run, so that a client notices when another agent has replaced this one.
     introduction: Introduction,
     names: Arc<NameServers>,
@@ -155,8 +158,17 @@ impl Agent {
             return session.tunnel.clone();
         }
         tracing::info!(again = session.is_some(), "session began");
-        let (tunnel, requests) = Tunnel::agent(limits());
-        let serving = act_on(tunnel.clone(), requests, self.names.clone(), self.over.clone());
+        let limits = limits().within(self.descriptors);
+        tracing::info!(streams = limits.streams, "room for connections");
+        let (tunnel, requests) = Tunnel::agent(limits);
+        let datagrams = Datagrams::new(tunnel.clone(), self.descriptors);
+        let serving = act_on(
+            tunnel.clone(),
+            requests,
+            datagrams,
+            self.names.clone(),
+            self.over.clone(),
+        );
         *session = Some(Session {
             id,
             tunnel: tunnel.clone(),
@@ -214,20 +226,26 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// Returns smaller limits than the session's: the pod has 128 MiB, including the binary.
+/// Returns smaller limits than the session's: the pod has 128 MiB, including the binary and the kernel's memory for
+/// sockets, about 4 KiB for each stream.
 fn limits() -> Limits {
     Limits {
         most_credit: 8 * 1024 * 1024,
         receive_budget: 24 * 1024 * 1024,
-        streams: 8 * 1024,
+        streams: 12 * 1024,
         most_in_flight: 16 * 1024 * 1024,
         ..Limits::default()
     }
 }
 
-async fn act_on(tunnel: Tunnel, mut requests: Incoming, names: Arc<NameServers>, over: mpsc::Sender<()>) {
+async fn act_on(
+    tunnel: Tunnel,
+    mut requests: Incoming,
+    mut datagrams: Datagrams,
+    names: Arc<NameServers>,
+    over: mpsc::Sender<()>,
+) {
     let mut tasks = JoinSet::new();
-    let mut datagrams = Datagrams::new(tunnel.clone());
     let echoes = Echoes::start(tunnel, &mut tasks);
     loop {
         let request = tokio::select! {

@@ -9,9 +9,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
+use crate::descriptors::{self, Reserve};
 use crate::dropped::Dropped;
 use crate::held::{HeldConnections, Ticket, Verdict};
 use crate::limits::OPEN_LIMIT;
@@ -37,6 +39,7 @@ pub(crate) struct Connections<F: FarEnd, R, B> {
     far: F,
     resolver: R,
     dropped: Arc<Dropped>,
+    reserve: Reserve,
     tasks: Tasks,
 }
 
@@ -73,6 +76,7 @@ impl<F: FarEnd, R: DnsService, B: TcpBackEnd> Connections<F, R, B> {
             far,
             resolver,
             dropped,
+            reserve: Reserve::new(),
             tasks,
         }
     }
@@ -211,8 +215,14 @@ impl<F: FarEnd, R: DnsService, B: TcpBackEnd> Connections<F, R, B> {
                 // The program closed the connection after its handshake.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    tracing::warn!(%error, "could not accept a connection");
-                    sleep(ACCEPT_PAUSE).await;
+                    let is_reset = descriptors::are_used_up(&error)
+                        && self
+                            .reserve
+                            .accept(&listener, |program, from| self.close(program, from));
+                    tracing::warn!(%error, is_reset, "could not accept a connection");
+                    if !is_reset {
+                        sleep(ACCEPT_PAUSE).await;
+                    }
                 }
             }
         }
@@ -237,6 +247,21 @@ impl<F: FarEnd, R: DnsService, B: TcpBackEnd> Connections<F, R, B> {
             this.held().ended(flow, ticket);
             this.back_end.release(from, flow);
         });
+    }
+
+    /// Resets a connection for which there is no descriptor, and closes what was opened for it.
+    fn close(&self, program: TcpStream, from: SocketAddr) {
+        let flow = self.back_end.flow_of(&program, from);
+        // Closing with a linger time of zero sends a reset.
+        let _ = SockRef::from(&program).set_linger(Some(Duration::ZERO));
+        drop(program);
+        let Some(flow) = flow else { return };
+        let accepted = self.held().accepted(flow);
+        if let Some((ticket, opened)) = accepted {
+            drop(opened);
+            self.held().ended(flow, ticket);
+        }
+        self.back_end.release(from, flow);
     }
 
     fn held(&self) -> MutexGuard<'_, HeldConnections<Recipient<F::Opened>>> {

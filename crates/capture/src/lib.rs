@@ -23,6 +23,9 @@
 //! laptop's own address in the TUN ([`BackEnd::Rewriting`]). Everything else is the same, and programs see
 //! no difference. Only a firewall on the laptop may block it, which a self-test at the start detects.
 //!
+//! The owner limits the number of connections to what this process has descriptors for, by refusing in [`FarEnd::open`].
+//! If there is none left nevertheless, an established connection is reset.
+//!
 //! This crate must not know what the far end is, how the TUN was made or what a name means.
 //!
 //! A program that starts captures calls [`private_namespace::child_main_if_asked`] at the start of `main`.
@@ -30,6 +33,7 @@
 mod back_end;
 mod capture;
 mod connections;
+mod descriptors;
 mod dns_service;
 mod dropped;
 mod error;

@@ -3,7 +3,7 @@
 //! Every module takes a [`kube::Client`], which `slipway-api-server` makes. [`placement`] starts an agent in a namespace,
 //! finds it again and removes it. [`keys`] stores on the laptop the keys of agents that a later session may use.
 //! [`permissions`] finds missing permissions beforehand. [`ranges`] learns which addresses belong to the cluster. [`list`]
-//! returns what a user chooses from.
+//! returns what a user chooses from. [`obstacles`] looks for what keeps an agent from the cluster's services.
 //!
 //! This crate must not know the tunnel, the carriers, capture, names or the helper: to this crate an agent is a running
 //! pod, and its binary is a slice of bytes.
@@ -14,6 +14,7 @@
 
 pub mod keys;
 pub mod list;
+pub mod obstacles;
 pub mod permissions;
 pub mod placement;
 pub mod ranges;

@@ -83,7 +83,7 @@ impl FarEnd for TunnelFarEnd {
     }
 
     async fn carry(&self, opened: Stream, _: Flow, program: TcpStream) {
-        splice(opened, program).await;
+        splice(opened, &program).await;
     }
 
     fn datagram(&self, flow: Flow, payload: &[u8]) {
@@ -135,10 +135,11 @@ impl Numbers {
 
 fn refusal(refusal: slipway_tunnel::StreamRefusal) -> ConnectRefusal {
     match refusal {
-        slipway_tunnel::StreamRefusal::Refused => ConnectRefusal::Refused,
-        slipway_tunnel::StreamRefusal::HostUnreachable | slipway_tunnel::StreamRefusal::Exhausted => {
-            ConnectRefusal::HostUnreachable
+        // Lack of room is refused by a reset, which arrives at once even where a firewall drops ICMP.
+        slipway_tunnel::StreamRefusal::Refused | slipway_tunnel::StreamRefusal::Exhausted => {
+            ConnectRefusal::Refused
         }
+        slipway_tunnel::StreamRefusal::HostUnreachable => ConnectRefusal::HostUnreachable,
         slipway_tunnel::StreamRefusal::NetworkUnreachable | slipway_tunnel::StreamRefusal::TunnelEnded => {
             ConnectRefusal::NetworkUnreachable
         }

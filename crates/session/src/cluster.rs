@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use futures_util::stream::BoxStream;
 use ipnet::IpNet;
+use slipway_api_server::request::ApiError;
 use slipway_carrier::CarrierError;
+use slipway_cluster::obstacles::DnsPods;
 use slipway_cluster::placement::{AgentPod, Progress};
 use slipway_key::Key;
 use slipway_names::Namespaces;
@@ -59,6 +61,8 @@ pub(crate) struct Facts {
     pub(crate) networks: Vec<IpNet>,
     pub(crate) namespaces: Namespaces,
     pub(crate) api_server: ApiServer,
+    /// Probable address of the service `kubernetes`: the first one of the cluster's services.
+    pub(crate) api_service: Option<IpAddr>,
 }
 
 /// Names and addresses of the API server and of a proxy in front of it. The session's own connections use them, so none
@@ -78,8 +82,18 @@ pub(crate) struct PlacedAgent {
     pub(crate) found: bool,
 }
 
+/// Reader of what may stand behind an agent that reaches nothing. Many users may not read it.
+pub(crate) trait Obstacles: Send + Sync + 'static {
+    /// Counts the pods of the cluster's DNS.
+    fn dns_pods(&self) -> impl Future<Output = Result<DnsPods, ApiError>> + Send;
+
+    /// Lists the names of the network policies that limit what the agent's pod sends.
+    fn egress_policies(&self, agent: &AgentPod)
+    -> impl Future<Output = Result<Vec<String>, ApiError>> + Send;
+}
+
 /// One cluster, in which a session has one namespace and at most one agent.
-pub(crate) trait Cluster: Send + Sync + 'static {
+pub(crate) trait Cluster: Obstacles {
     /// The end of a carrier that bytes come from.
     type Reader: AsyncRead + Send + Unpin;
     /// The end of a carrier that bytes go into.

@@ -1,5 +1,7 @@
 //! States connected and reconnecting: programs are captured, and carriers are present or awaited.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -12,6 +14,8 @@ use crate::cluster::Cluster;
 use crate::context::SessionContext;
 use crate::error::SessionError;
 use crate::exit::Exit;
+use crate::no_room::NoRoom;
+use crate::self_check::SelfCheck;
 use crate::states::{Event, Live};
 
 /// Interval at which the figures in the status are measured.
@@ -41,7 +45,17 @@ impl<C: Cluster> Live<C> {
     pub(crate) async fn stay_connected(mut self, context: &SessionContext) -> Event<C> {
         context.publisher.enter(State::Connected);
         tracing::info!("connected");
-        match self.until(Awaited::NoCarrier, context).await {
+        let check = SelfCheck {
+            tunnel: self.link.tunnel.clone(),
+            cluster: self.link.cluster.clone(),
+            agent: self.agent.agent.clone(),
+            explainer: self.captured.method.explainer(),
+            domain: self.captured.domain.clone(),
+            guess: self.link.facts.api_service,
+        };
+        // Its problems are withdrawn with the state, in which alone they can be checked.
+        let checking = check.run(context.publisher.problem_source());
+        match self.until(Awaited::NoCarrier, checking, context).await {
             Change::Carriers => Event::CarriersLost(self),
             Change::AgentLost => self.lose_agent().await,
             Change::Exit(exit) => Event::Left(self, exit),
@@ -52,7 +66,7 @@ impl<C: Cluster> Live<C> {
     pub(crate) async fn reconnect(mut self, context: &SessionContext) -> Event<C> {
         context.publisher.enter(State::Reconnecting);
         context.step(WAITS_FOR_NETWORK);
-        match self.until(Awaited::ACarrier, context).await {
+        match self.until(Awaited::ACarrier, pending(), context).await {
             Change::Carriers => {
                 self.captured.method.forget_answers();
                 Event::CarriersBack(self)
@@ -71,7 +85,13 @@ impl<C: Cluster> Live<C> {
         Event::AgentLost(self)
     }
 
-    async fn until(&mut self, awaited: Awaited, context: &SessionContext) -> Change {
+    /// Waits for a change, while `checking` publishes what it finds.
+    async fn until(
+        &mut self,
+        awaited: Awaited,
+        checking: impl Future<Output = Infallible>,
+        context: &SessionContext,
+    ) -> Change {
         let Self {
             link,
             captured,
@@ -87,6 +107,7 @@ impl<C: Cluster> Live<C> {
         let mut ended = captured.method.ended();
         let mut health = tokio::time::interval(HEALTH_EVERY);
         let mut said = WAITS_FOR_NETWORK;
+        let mut checking = std::pin::pin!(checking);
         loop {
             tokio::select! {
                 () = context.stop.cancelled() => return Change::Exit(Exit::Stopped),
@@ -125,8 +146,11 @@ impl<C: Cluster> Live<C> {
                     }
                     Report::Down(_) => {}
                 },
+                never = &mut checking => match never {},
                 _ = health.tick() => {
-                    let figures = figures(link.tunnel.stats());
+                    let stats = link.tunnel.stats();
+                    NoRoom::publish(&stats, &captured.no_room);
+                    let figures = figures(stats);
                     context.publisher.update(|status| status.health = Some(figures));
                 }
             }

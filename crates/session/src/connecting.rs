@@ -44,9 +44,14 @@ impl<C: Cluster> Placed<C> {
             Laptop::Idle { method, packets } => {
                 context.step("Connecting the laptop");
                 let connection = connection(context, &self.link, agent.domain.as_deref(), packets);
-                let started = async { method.start(connection?).await.map_err(SessionError::Method) };
+                let started = async {
+                    let connection = connection?;
+                    let domain = connection.names.scope.cluster_domain.clone();
+                    let method = method.start(connection).await.map_err(SessionError::Method)?;
+                    Ok::<_, SessionError>((method, domain))
+                };
                 match context.unless_stopped(started).await {
-                    Ok(method) => Captured {
+                    Ok((method, domain)) => Captured {
                         report: method.report(),
                         problems: context.publisher.problem_source(),
                         hosts: HostsCheck::new(
@@ -55,6 +60,8 @@ impl<C: Cluster> Placed<C> {
                             context.publisher.problem_source(),
                         ),
                         failures: Failures::none(&context.publisher),
+                        no_room: context.publisher.problem_source(),
+                        domain,
                         method,
                     },
                     Err(exit) => return Event::NotCaptured(self.link, self.agent, exit),

@@ -32,11 +32,13 @@ mod failures;
 mod link;
 mod login;
 mod name_events;
+mod no_room;
 mod options;
 mod pausing;
 mod placing;
 mod preparing;
 mod run;
+mod self_check;
 mod states;
 #[cfg(test)]
 mod tests;

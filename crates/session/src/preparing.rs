@@ -20,6 +20,8 @@ pub(crate) struct Preparing<K> {
     pub(crate) clusters: K,
     pub(crate) method: Box<dyn Method>,
     pub(crate) address_changes: BoxStream<'static, ()>,
+    /// Limits of the tunnel.
+    pub(crate) limits: Limits,
 }
 
 impl<K: Clusters> Preparing<K> {
@@ -47,7 +49,7 @@ impl<K: Clusters> Preparing<K> {
         // Check the laptop before anything is created in the cluster.
         let checked = async { self.method.check().await.map_err(SessionError::Method) };
         context.unless_stopped(checked).await?;
-        let (tunnel, FromAgent { packets, farewells }) = Tunnel::client(Limits::default());
+        let (tunnel, FromAgent { packets, farewells }) = Tunnel::client(self.limits);
         Ok(Prepared {
             link: Link {
                 cluster: Arc::new(cluster),

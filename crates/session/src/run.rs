@@ -9,6 +9,7 @@ use slipway_control_api::{Problem, State as Name};
 use slipway_laptop::Addresses;
 use slipway_method::Method;
 use slipway_problem::Fault;
+use slipway_tunnel::{Limits, descriptors};
 
 use crate::cluster::Clusters;
 use crate::cluster::kubernetes::Kubernetes;
@@ -23,7 +24,8 @@ use crate::states::{State, next};
 
 /// Runs a session from connect to clean-up, until [`ControlHandler::stop`] is cancelled or an error ends it.
 ///
-/// State, progress and problems are published with `publisher`. Older sessions are looked up in `folder`.
+/// State, progress and problems are published with `publisher`. Older sessions are looked up in `folder`. The process's
+/// limit of descriptors is raised, because each connection of a program has one.
 ///
 /// # Errors
 ///
@@ -39,6 +41,7 @@ pub async fn run(
         clusters: Kubernetes,
         method,
         address_changes: address_changes(),
+        limits: Limits::default().within(descriptors::raise_limit()),
     };
     let context = SessionContext {
         options,

@@ -10,7 +10,7 @@ use futures_util::stream::BoxStream;
 use slipway_cluster::placement::AgentPod;
 use slipway_control::ProblemSource;
 use slipway_method::{Method, Report, RunningMethod};
-use slipway_names::Namespaces;
+use slipway_names::{Name, Namespaces};
 use slipway_tunnel::PacketReply;
 use tokio::sync::{mpsc, watch};
 
@@ -79,6 +79,10 @@ pub(crate) struct Captured {
     pub(crate) hosts: HostsCheck,
     /// Failed attempts to replace the agent since programs reached the cluster last.
     pub(crate) failures: Failures,
+    /// Problem that no more connections can be opened.
+    pub(crate) no_room: ProblemSource,
+    /// Domain of the cluster's names, by the user or the agent's pod.
+    pub(crate) domain: Name,
 }
 
 /// Choice between the kept agent and a new one.

@@ -12,3 +12,4 @@ mod method;
 mod placing;
 mod preparing;
 mod replacing;
+mod self_check;

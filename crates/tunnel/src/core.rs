@@ -9,8 +9,10 @@
 //! schedule   which frames are sent next on a carrier
 //! incoming   frames that arrive over a carrier
 //! streams    operations of the shell on streams
+//! capacity   which end has no room for another stream
 //! ```
 
+mod capacity;
 mod incoming;
 mod schedule;
 mod streams;
@@ -23,6 +25,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
+use self::capacity::Capacity;
+pub use self::capacity::Full;
 use crate::carrier::{CarrierId, CarrierState, Life};
 use crate::frame::{AskError, Farewell, Frame, ResetCause, StreamId, StreamRefusal};
 use crate::ids::Seen;
@@ -106,6 +110,7 @@ pub(crate) struct Core {
     streams: HashMap<StreamId, StreamState>,
     next_stream: u32,
     seen: Seen,
+    capacity: Capacity,
     carriers: BTreeMap<CarrierId, CarrierState>,
     next_carrier: u32,
     urgent: VecDeque<Frame>,
@@ -127,6 +132,7 @@ impl Core {
             streams: HashMap::new(),
             next_stream: 1,
             seen: Seen::starting_at(StreamId(1)),
+            capacity: Capacity::default(),
             carriers: BTreeMap::new(),
             next_carrier: 1,
             urgent: VecDeque::new(),
@@ -147,6 +153,11 @@ impl Core {
 
     pub(crate) fn stream_count(&self) -> usize {
         self.streams.len()
+    }
+
+    /// Returns the end that has no room for another stream, if one refused a stream and nothing has changed since.
+    pub(crate) fn full(&mut self) -> Option<Full> {
+        self.capacity.full(self.streams.len())
     }
 
     /// Returns the number of carriers without those whose answer to a ping is overdue.

@@ -16,10 +16,12 @@
 //! * [`Tunnel`] and [`Stream`] are the thin asynchronous shell that moves bytes between the core and carriers.
 //! * `blocks` is the pool of memory that holds bytes meanwhile.
 //! * [`splice()`] connects a stream with a TCP socket, and preserves half-close and reset.
+//! * [`descriptors`] is the number of sockets that this process may have, which limits its streams.
 //!
 //! This crate must not know Kubernetes, packets, or how a carrier is opened. The specification of the protocol is
 //! `docs/tunnel-protocol.md`.
 
+pub mod descriptors;
 pub mod frame;
 pub mod proof;
 
@@ -37,6 +39,7 @@ mod splice;
 mod stream;
 mod tunnel;
 
+pub use crate::core::Full;
 pub use frame::{AskError, ResetCause, StreamRefusal};
 pub use limits::{CARRIERS, Limits};
 pub use proof::{Introduction, ProofError};

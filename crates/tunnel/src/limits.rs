@@ -42,6 +42,22 @@ pub struct Limits {
     pub ask: Duration,
 }
 
+/// Part of a process's descriptors that is not for streams: one in this many. Carriers, listeners, name servers and
+/// control sockets have it, and with it a session reconnects while it carries as many streams as it can.
+const NOT_FOR_STREAMS: u64 = 4;
+
+impl Limits {
+    /// Returns these limits, with no more streams than a process with this many descriptors can carry.
+    #[must_use]
+    pub fn within(self, descriptors: u64) -> Limits {
+        let most = descriptors - descriptors / NOT_FOR_STREAMS;
+        Limits {
+            streams: self.streams.min(usize::try_from(most).unwrap_or(usize::MAX)),
+            ..self
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
@@ -60,6 +76,28 @@ impl Default for Limits {
             proof: Duration::from_secs(10),
             open: Duration::from_secs(130),
             ask: Duration::from_secs(5),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_leave_descriptors_for_the_rest() {
+        for (descriptors, streams) in [
+            (1024, 768),
+            (64, 48),
+            (0, 0),
+            (524_288, 16 * 1024),
+            (u64::MAX, 16 * 1024),
+        ] {
+            assert_eq!(
+                Limits::default().within(descriptors).streams,
+                streams,
+                "{descriptors}"
+            );
         }
     }
 }

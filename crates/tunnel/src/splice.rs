@@ -12,11 +12,12 @@ use crate::stream::{Stream, StreamError};
 
 /// Moves bytes between a stream and a socket until both directions have ended.
 ///
-/// The end of one direction is passed on while the other continues; a reset of either side resets the other.
-pub async fn splice(stream: Stream, socket: TcpStream) {
+/// The end of one direction is passed on while the other continues; a reset of either side resets the other. The caller
+/// drops the socket afterwards, which sends the reset.
+pub async fn splice(stream: Stream, socket: &TcpStream) {
     // Batching by the kernel would only add to the delay of the tunnel's batches.
     let _ = socket.set_nodelay(true);
-    match tokio::try_join!(outward(&stream, &socket), inward(&stream, &socket)) {
+    match tokio::try_join!(outward(&stream, socket), inward(&stream, socket)) {
         Ok(((), ())) => {}
         Err(End::Socket(error)) => {
             tracing::debug!(%error, "socket failed");
@@ -25,7 +26,7 @@ pub async fn splice(stream: Stream, socket: TcpStream) {
         Err(End::Stream(error)) => {
             tracing::debug!(%error, "stream was reset");
             // Closing with a linger time of zero sends RST, so that the program sees the reset.
-            let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
         }
     }
 }

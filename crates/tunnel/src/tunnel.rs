@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::carrier::CarrierId;
-use crate::core::{Core, Event, Role};
+use crate::core::{Core, Event, Full, Role};
 use crate::frame::{AskError, Farewell, Frame, FrameError, ResetCause, StreamRefusal};
 use crate::limits::Limits;
 use crate::reply::{FromAgent, PacketReply};
@@ -89,6 +89,8 @@ pub struct Stats {
     pub received: u64,
     /// Number of streams that are open or being opened.
     pub streams: usize,
+    /// The end that has no room for another stream.
+    pub full: Option<Full>,
     /// Number of carriers that are alive.
     pub carriers: usize,
     /// Number of datagrams that were dropped because the queue was full.
@@ -166,7 +168,8 @@ impl Tunnel {
     pub async fn open(&self, to: SocketAddr) -> Result<Stream, StreamRefusal> {
         let (id, limit) = {
             let mut core = self.shared.core();
-            (core.open(to).ok_or(StreamRefusal::Exhausted)?, core.limits().open)
+            let id = core.open(to, now()).ok_or(StreamRefusal::Exhausted)?;
+            (id, core.limits().open)
         };
         // From here on, dropping the future resets the stream.
         let stream = Stream::new(self.shared.core.clone(), id);
@@ -251,13 +254,14 @@ impl Tunnel {
 
     /// Returns the current measurements.
     pub fn stats(&self) -> Stats {
-        let core = self.shared.core();
+        let mut core = self.shared.core();
         let (sent, received) = core.volume();
         Stats {
             rtt: core.rtt(),
             sent,
             received,
             streams: core.stream_count(),
+            full: core.full(),
             carriers: core.carrier_count(),
             dropped_datagrams: core.dropped_datagrams(),
         }

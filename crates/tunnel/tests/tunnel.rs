@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use slipway_tunnel::{AskError, CarrierEnd, Limits, Request, StreamRefusal, Tunnel, splice};
+use slipway_tunnel::{AskError, CarrierEnd, Full, Limits, Request, StreamRefusal, Tunnel, splice};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -27,15 +27,19 @@ impl Drop for Pair {
 }
 
 fn pair() -> Pair {
-    let (client, _events) = Tunnel::client(Limits::default());
-    let (agent, mut requests) = Tunnel::agent(Limits::default());
+    pair_within(Limits::default(), Limits::default())
+}
+
+fn pair_within(client: Limits, agent: Limits) -> Pair {
+    let (client, _events) = Tunnel::client(client);
+    let (agent, mut requests) = Tunnel::agent(agent);
     let serving = tokio::spawn(async move {
         while let Some(request) = requests.recv().await {
             match request {
                 Request::Open(request) => {
                     tokio::spawn(async move {
                         match TcpStream::connect(request.to).await {
-                            Ok(socket) => splice(request.accept(), socket).await,
+                            Ok(socket) => splice(request.accept(), &socket).await,
                             Err(_) => request.refuse(StreamRefusal::Refused),
                         }
                     });
@@ -79,7 +83,7 @@ async fn dial(pair: &Pair, to: SocketAddr) -> TcpStream {
         TcpStream::connect(listener.local_addr().unwrap()),
         listener.accept()
     );
-    tokio::spawn(splice(stream, ours.unwrap().0));
+    tokio::spawn(async move { splice(stream, &ours.unwrap().0).await });
     program.unwrap()
 }
 
@@ -100,6 +104,31 @@ async fn a_connection_that_is_refused_there_is_refused_here() {
         pair.client.open(NOWHERE).await.err(),
         Some(StreamRefusal::Refused)
     );
+}
+
+#[tokio::test]
+async fn an_end_without_room_refuses_at_once_and_is_known() {
+    let two = || Limits {
+        streams: 2,
+        ..Limits::default()
+    };
+    for (client, agent, full) in [
+        (two(), Limits::default(), Full::Here { most: 2 }),
+        (Limits::default(), two(), Full::Agent),
+    ] {
+        let pair = pair_within(client, agent);
+        let _carrier = pair.attach();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = listener.local_addr().unwrap();
+        let first = pair.client.open(to).await.unwrap();
+        let _second = pair.client.open(to).await.unwrap();
+        assert_eq!(pair.client.stats().full, None);
+        let refused = pair.client.open(to).await.err();
+        assert_eq!(refused, Some(StreamRefusal::Exhausted));
+        assert_eq!(pair.client.stats().full, Some(full));
+        drop(first);
+        assert_eq!(pair.client.stats().full, None);
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod connections;
 mod dns;
 mod gap;
 mod half_close;
+mod hold;
 mod raw;
 mod relay;
 mod round_trip;
@@ -48,6 +49,8 @@ enum Measure {
     Dns(dns::Dns),
     /// The longest silence of a conversation
     Gap(gap::Gap),
+    /// Many connections at the same time, until standard input ends
+    Hold(hold::Hold),
     /// Relay connections with a delay, until it is ended
     Relay(relay::Relay),
 }
@@ -81,6 +84,7 @@ fn main() -> anyhow::Result<()> {
         Measure::HalfClose(half_close) => say(&half_close.run()?),
         Measure::Dns(dns) => say(&dns.run()?),
         Measure::Gap(gap) => say(&gap.run()?),
+        Measure::Hold(hold) => say(&hold.run()?),
         Measure::Relay(relay) => relay.run(),
     }
 }

@@ -1,25 +1,31 @@
 //! Sessions that tests start, watch and end.
 
+use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::{CONNECTING, Desk, Running, until_within};
+use crate::{CONNECTING, Desk, Running, path_text, program, until_within};
 
 impl Desk<'_> {
     /// Connects, and returns when programs reach the cluster. The agent's grace is short, unless the arguments set it.
     pub fn connect(&self, arguments: &[&str]) -> Session<'_> {
-        let session = self.start_connecting(arguments);
-        let connected = until_within(CONNECTING, "the session is connected", || {
-            assert!(
-                session.running.is_alive(),
-                "the session ended: {}",
-                session.running.said()
-            );
-            session.state().as_deref() == Some("connected")
-        });
-        connected.unwrap_or_else(|why| panic!("{why}: {}", session.running.said()));
-        session
+        self.start_connecting(arguments).until_connected()
+    }
+
+    /// Connects with limits of open files, as options of `ulimit`.
+    pub fn connect_with_limit(&self, ulimit: &str, arguments: &[&str]) -> Session<'_> {
+        let connect = [&["connect", "--agent-grace", "5"], arguments].concat();
+        let running = Running::start(self.limited(ulimit, &connect));
+        Session { desk: self, running }.until_connected()
+    }
+
+    /// Returns the command `slipway` with these arguments and limits of open files, as options of `ulimit`.
+    pub fn limited(&self, ulimit: &str, arguments: &[&str]) -> Command {
+        let script = format!("ulimit {ulimit} && exec \"$0\" \"$@\"");
+        let slipway = program("slipway");
+        let shell = ["-c", &script, path_text(&slipway)];
+        self.command("sh", &[&shell[..], arguments].concat())
     }
 
     /// Connects in the background, and returns when the command reports the connection.
@@ -90,10 +96,32 @@ pub struct Session<'a> {
     pub running: Running,
 }
 
+impl<'a> Session<'a> {
+    fn until_connected(self) -> Session<'a> {
+        let connected = until_within(CONNECTING, "the session is connected", || {
+            assert!(
+                self.running.is_alive(),
+                "the session ended: {}",
+                self.running.said()
+            );
+            self.state().as_deref() == Some("connected")
+        });
+        connected.unwrap_or_else(|why| panic!("{why}: {}", self.running.said()));
+        self
+    }
+}
+
 impl Session<'_> {
     /// Returns its state from the status.
     pub fn state(&self) -> Option<String> {
         self.status()?.get("state")?.as_str().map(str::to_owned)
+    }
+
+    /// Returns the address of its agent's pod.
+    pub fn agent_address(&self) -> String {
+        let status = self.status().unwrap();
+        let pod = format!("pods/{}", status["agent"]["pod"].as_str().unwrap());
+        self.desk.address(&pod, "{.status.podIP}")
     }
 
     /// Returns its status, as in `slipway status --json`.

@@ -64,6 +64,26 @@ impl Drop for Ended {
     }
 }
 
+/// A program that holds connections open.
+pub(crate) struct Crowd {
+    child: Ended,
+    output: BufReader<ChildStdout>,
+}
+
+impl Crowd {
+    /// Ends the connections. Fails if one of them did not work until now.
+    pub(crate) fn end(mut self, count: usize) -> Result<()> {
+        drop(self.child.0.stdin.take());
+        let kept = json_line(&mut self.output).context("the connections broke")?;
+        ensure!(kept["open"] == count, "connections broke: {kept}");
+        ensure!(
+            self.child.0.wait()?.success(),
+            "the program with the connections failed"
+        );
+        Ok(())
+    }
+}
+
 /// A running conversation.
 pub(crate) struct Conversation {
     child: Ended,
@@ -72,9 +92,7 @@ pub(crate) struct Conversation {
 
 impl Conversation {
     fn line(&mut self) -> Result<Value> {
-        let mut line = String::new();
-        self.output.read_line(&mut line)?;
-        serde_json::from_str(&line).context("it ended")
+        json_line(&mut self.output)
     }
 
     /// Waits for its end, and returns its longest silence.
@@ -190,6 +208,27 @@ impl Field {
         };
         conversation.line().context("The conversation did not begin")?;
         Ok(conversation)
+    }
+
+    /// Opens many connections over a connected session, and returns when each has carried a byte.
+    pub(crate) fn hold(&self, count: usize) -> Result<Crowd> {
+        let to = self.at(Transport::Slipway, ECHO)?.to_string();
+        let count = count.to_string();
+        let mut child = self
+            .command(
+                &self.program("slipway-load"),
+                &["hold", "--to", &to, "--count", &count],
+            )
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let output = child.stdout.take().context("a program without output")?;
+        let mut crowd = Crowd {
+            child: Ended(child),
+            output: BufReader::new(output),
+        };
+        json_line(&mut crowd.output).context("the connections could not be opened")?;
+        Ok(crowd)
     }
 
     /// Runs a measure of `slipway-load` over one carrier.
@@ -315,6 +354,13 @@ fn by_relay(kubeconfig: &str, name: &str) -> Result<String> {
     cluster.insert("server".to_owned(), format!("https://{RELAY}").into());
     cluster.insert("tls-server-name".to_owned(), name.into());
     Ok(config.to_string())
+}
+
+/// Reads the next line of a program that prints JSON.
+fn json_line(output: &mut impl BufRead) -> Result<Value> {
+    let mut line = String::new();
+    output.read_line(&mut line)?;
+    serde_json::from_str(&line).context("it ended")
 }
 
 /// Runs a program, which must succeed, and parses its JSON.

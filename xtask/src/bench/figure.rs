@@ -35,12 +35,15 @@ pub(crate) enum Figure {
     HelperMemory,
     AgentMemory,
     DesktopMemory,
+    /// While many connections are open.
+    CrowdedSessionMemory,
+    CrowdedAgentMemory,
     BinarySize,
 }
 
 impl Figure {
     /// All figures, in the order of the table's rows.
-    pub(crate) const ALL: [Figure; 27] = [
+    pub(crate) const ALL: [Figure; 29] = [
         Figure::BulkDown,
         Figure::BulkUp,
         Figure::EightDown,
@@ -67,6 +70,8 @@ impl Figure {
         Figure::HelperMemory,
         Figure::AgentMemory,
         Figure::DesktopMemory,
+        Figure::CrowdedSessionMemory,
+        Figure::CrowdedAgentMemory,
         Figure::BinarySize,
     ];
 
@@ -99,6 +104,8 @@ impl Figure {
             Figure::HelperMemory => "resident memory, helper",
             Figure::AgentMemory => "resident memory, agent",
             Figure::DesktopMemory => "resident memory, tray",
+            Figure::CrowdedSessionMemory => "10,000 open connections, memory of the session",
+            Figure::CrowdedAgentMemory => "10,000 open connections, memory of the agent",
             Figure::BinarySize => "binary with the agent",
         }
     }
@@ -128,6 +135,8 @@ impl Figure {
             | Figure::HelperMemory
             | Figure::AgentMemory
             | Figure::DesktopMemory
+            | Figure::CrowdedSessionMemory
+            | Figure::CrowdedAgentMemory
             | Figure::BinarySize => "MB",
         }
     }

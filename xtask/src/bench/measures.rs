@@ -1,19 +1,15 @@
 //! Measurements.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::field::{COUNT, DIGEST, ECHO, Field, POUR};
 use super::figure::Figure;
 use super::results::Results;
 use super::transport::Transport;
-use super::{Bench, Peers, memory};
+use super::{Bench, Peers, sizes};
 use crate::say;
 
 /// A name of the cluster, and a domain without names.
@@ -21,9 +17,6 @@ const NAME: &str = "web.shop.svc.cluster.local";
 
 /// How long the API server stays away.
 const GONE: Duration = Duration::from_secs(20);
-
-/// How long a session idles before its memory is measured.
-const CALM: Duration = Duration::from_secs(3);
 
 /// Runs all selected measures.
 pub(crate) fn run(arguments: &Bench, field: &mut Field, results: &mut Results) -> Result<()> {
@@ -37,8 +30,7 @@ pub(crate) fn run(arguments: &Bench, field: &mut Field, results: &mut Results) -
     connecting(arguments, field, results, &wanted)?;
     field.connect(&[])?;
     if wanted("memory") {
-        std::thread::sleep(CALM);
-        sizes(field, results)?;
+        sizes::idle(field, results)?;
     }
     for round in 1..=arguments.rounds {
         say(&format!("Round {round} of {}", arguments.rounds));
@@ -75,6 +67,10 @@ pub(crate) fn run(arguments: &Bench, field: &mut Field, results: &mut Results) -
         if wanted("cut") {
             cut(field, results)?;
         }
+    }
+    if wanted("crowded") {
+        say("With many open connections");
+        sizes::crowded(field, results)?;
     }
     if wanted("gone") {
         say("Without the API server");
@@ -311,67 +307,4 @@ fn gone(field: &Field, results: &mut Results) -> Result<()> {
     let after = number(&silence, "over_at_ms")? / 1e3 - back;
     results.add(Figure::GoneBack, Transport::Slipway, after);
     Ok(())
-}
-
-fn sizes(field: &Field, results: &mut Results) -> Result<()> {
-    let status = field.status()?;
-    let session = status["pid"]
-        .as_u64()
-        .and_then(|pid| u32::try_from(pid).ok())
-        .context("the status has no process id")?;
-    let namespace: f64 = memory::children(session)
-        .into_iter()
-        .filter_map(|child| memory::resident(child).ok())
-        .sum();
-    // Other beds have their own agents.
-    let agents = memory::running("/slipway/agent", &format!("slw-{}", field.bed.name()));
-    let agent = agents.first().context("no agent runs")?;
-    let mut add = |figure, value| results.add(figure, Transport::Slipway, value);
-    add(Figure::SessionMemory, memory::resident(session)?);
-    add(Figure::NamespaceMemory, namespace);
-    add(Figure::HelperMemory, memory::resident(field.helper.pid())?);
-    add(Figure::AgentMemory, memory::resident(*agent)?);
-    let binary = std::fs::metadata(field.program("slipway"))?.len();
-    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-    add(Figure::BinarySize, binary as f64 / 1e6);
-    add(Figure::DesktopMemory, desktop(field)?);
-    Ok(())
-}
-
-/// Measures the memory of the desktop while it is shown in a tray.
-fn desktop(field: &Field) -> Result<f64> {
-    let desktop = field.program("slipway-desktop");
-    let desktop = desktop.to_str().context("the path is not UTF-8")?;
-    let mut command = field.command(&field.program("slipway-tray-driver"), &["--desktop", desktop]);
-    let mut driver = command.stderr(Stdio::piped()).spawn()?;
-    let words = driver.stderr.take().context("the driver has no standard error")?;
-    let driver = Terminated(driver);
-    let shown = BufReader::new(words)
-        .lines()
-        .map_while(std::io::Result::ok)
-        .find_map(|line| {
-            line.split_once("The desktop is process ")?
-                .1
-                .trim_end_matches('.')
-                .parse()
-                .ok()
-        })
-        .context("the desktop was not shown")?;
-    std::thread::sleep(CALM);
-    let resident = memory::resident(shown);
-    drop(driver);
-    resident
-}
-
-/// A process that gets SIGTERM when this is dropped, and is waited for, because it ends its own children.
-struct Terminated(Child);
-
-impl Drop for Terminated {
-    fn drop(&mut self) {
-        if let Ok(pid) = i32::try_from(self.0.id()) {
-            // An error means that it has ended.
-            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
-        }
-        let _ = self.0.wait();
-    }
 }

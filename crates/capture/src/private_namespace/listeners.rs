@@ -8,10 +8,13 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::PrivateNamespace;
+use crate::descriptors;
 
 /// How many listeners are open at a time. Beyond that the least recently used one is closed; its connections stay
 /// open, and it is opened again when it is needed.
 const MAX_LISTENERS: NonZeroUsize = NonZeroUsize::new(512).unwrap();
+/// The part of the process's descriptors that listeners may have: one in this many.
+const SHARE: u64 = 8;
 
 /// The listeners of a capture.
 #[derive(Debug)]
@@ -25,7 +28,7 @@ impl Listeners {
     pub(crate) fn new(namespace: PrivateNamespace) -> Self {
         Self {
             namespace,
-            open: LruCache::new(MAX_LISTENERS),
+            open: LruCache::new(most(descriptors::limit())),
         }
     }
 
@@ -45,5 +48,23 @@ impl Listeners {
             let _ = oldest.await;
         }
         Ok(())
+    }
+}
+
+/// How many listeners a process with this many descriptors has open at a time.
+fn most(descriptors: u64) -> NonZeroUsize {
+    let share = usize::try_from(descriptors / SHARE).unwrap_or(usize::MAX);
+    NonZeroUsize::new(share).map_or(NonZeroUsize::MIN, |share| share.min(MAX_LISTENERS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_leave_descriptors_for_connections() {
+        for (descriptors, listeners) in [(0, 1), (1024, 128), (524_288, 512), (u64::MAX, 512)] {
+            assert_eq!(most(descriptors).get(), listeners, "{descriptors}");
+        }
     }
 }

@@ -11,6 +11,7 @@
     reason = "a test, though without the attributes that say so"
 )]
 
+mod descriptors;
 mod far;
 mod laptop;
 mod promises;
@@ -75,6 +76,7 @@ const CASES: &[Case] = cases![
     promises::the_ping_program_gets_its_answers needs "ping",
     promises::questions_are_answered_over_udp_and_tcp,
     promises::an_open_connection_outlives_its_tun,
+    descriptors::without_a_descriptor_a_program_is_reset_and_does_not_wait,
     promises::a_deleted_tun_is_told_and_can_be_replaced,
     remains::after_the_stop_nothing_is_reachable_and_nothing_is_left,
     remains::a_drop_ends_all_that_a_stop_ends,

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use slipway_control_api::{Problem, SessionStatus, State};
@@ -92,11 +93,13 @@ fn connected(
     if !is_there(&name) {
         return Err(not_there(&name).into());
     }
+    // Before the session raises it.
+    let files = OpenFiles::limit();
     let outcome = block_on(async {
         let signals = Signals::new()?;
         host(options, method, verbose, |hosted| {
             listeners.teller = Some(Teller::new(verbose, Otherwise::Silence));
-            beside(hosted, signals, command, listeners)
+            beside(hosted, signals, (command, files), listeners)
         })
         .await
     })?;
@@ -157,7 +160,7 @@ fn not_there(program: &OsStr) -> Problem {
 async fn beside(
     mut hosted: Hosted,
     mut signals: Signals,
-    command: Vec<OsString>,
+    (command, files): (Vec<OsString>, OpenFiles),
     listeners: &mut Listeners,
 ) -> Guest {
     let mut interrupted = None;
@@ -182,7 +185,7 @@ async fn beside(
             }
         }
     }
-    let guest = match start(&command) {
+    let guest = match start(&command, files) {
         Ok(mut child) => attend(&mut child, &mut hosted, &mut signals, listeners).await,
         Err(error) => Guest::NotStarted(error),
     };
@@ -200,9 +203,35 @@ async fn beside(
     guest
 }
 
-fn start(command: &[OsString]) -> io::Result<Child> {
+/// Limit of this process's open files, which its children inherit.
+#[derive(Clone, Copy, Debug)]
+struct OpenFiles(Option<(u64, u64)>);
+
+impl OpenFiles {
+    fn limit() -> OpenFiles {
+        OpenFiles(getrlimit(Resource::RLIMIT_NOFILE).ok())
+    }
+
+    fn restore(self) -> io::Result<()> {
+        match self.0 {
+            Some((soft, hard)) => Ok(setrlimit(Resource::RLIMIT_NOFILE, soft, hard)?),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Starts the command with its own limit of open files: a program that uses select(2) fails with the session's.
+#[expect(
+    unsafe_code,
+    reason = "only between fork and exec can the limit be the command's and not the session's"
+)]
+fn start(command: &[OsString], files: OpenFiles) -> io::Result<Child> {
     let (program, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-    Command::new(program).args(arguments).spawn()
+    let mut command = Command::new(program);
+    command.args(arguments);
+    // SAFETY: the closure makes one system call. It takes no lock and allocates nothing.
+    unsafe { command.pre_exec(move || files.restore()) };
+    command.spawn()
 }
 
 /// Waits for the command, and forwards the signals that it does not get from the terminal.

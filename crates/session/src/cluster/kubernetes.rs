@@ -1,10 +1,12 @@
 //! Implementation of the cluster traits for the clusters of a kubeconfig.
 
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use ipnet::IpNet;
 use slipway_agent_binary::AGENT;
 use slipway_api_server::Target;
 use slipway_api_server::kubeconfig::{Choice, Sources, choose};
@@ -12,6 +14,7 @@ use slipway_api_server::login::LoginReport;
 use slipway_api_server::request::{Access, ApiError};
 use slipway_carrier::{CarrierError, CarrierOpener, Endpoint, HEAD_START, PipeReader, PipeWriter};
 use slipway_cluster::keys::{AgentIdentity, Kept, KeyError, KeyStore, PodIdentity};
+use slipway_cluster::obstacles::{self, DnsPods};
 use slipway_cluster::placement::{
     self, AGENT_CONTAINER, AGENT_PORT, AgentPod, Created, PlaceError, Placement, Progress, agent_command,
     grace_of, image_of, watch_gone,
@@ -26,7 +29,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::namespaces::{Followed, known};
-use super::{ApiServer, Cluster, Clusters, Facts, Location, PlacedAgent};
+use super::{ApiServer, Cluster, Clusters, Facts, Location, Obstacles, PlacedAgent};
 use crate::error::SessionError;
 use crate::options::Options;
 
@@ -114,6 +117,7 @@ impl Clusters for Kubernetes {
             networks: ranges.services.iter().chain(&ranges.pods).copied().collect(),
             namespaces: namespaces.clone(),
             api_server,
+            api_service: ranges.services.iter().find_map(first_address),
         };
         let agent = agent_identity(&target, options);
         let cluster = KubernetesCluster {
@@ -126,6 +130,16 @@ impl Clusters for Kubernetes {
             unfinished: Mutex::default(),
         };
         Ok((cluster, facts))
+    }
+}
+
+impl Obstacles for KubernetesCluster {
+    async fn dns_pods(&self) -> Result<DnsPods, ApiError> {
+        obstacles::dns_pods(&self.client).await
+    }
+
+    async fn egress_policies(&self, agent: &AgentPod) -> Result<Vec<String>, ApiError> {
+        obstacles::egress_policies(&self.client, agent).await
     }
 }
 
@@ -325,6 +339,14 @@ fn of_login(target: &Target, report: LoginReport) -> Vec<Problem> {
 fn forget(store: &KeyStore, agent: &AgentIdentity) {
     if let Err(error) = store.forget(agent) {
         tracing::debug!(%error, "could not remove the key of a removed agent");
+    }
+}
+
+/// Returns the first address of a range of services, which the API server gives to its own service.
+fn first_address(range: &IpNet) -> Option<IpAddr> {
+    match range {
+        IpNet::V4(range) => range.hosts().next().map(IpAddr::from),
+        IpNet::V6(_) => None,
     }
 }
 

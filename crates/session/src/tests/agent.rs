@@ -17,6 +17,8 @@ use crate::cluster::PlacedAgent;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
     Serves,
+    /// The agent serves, and everything that it sends is lost.
+    Blocked,
     /// The port refuses connections.
     Refuses,
     /// The agent has another key.
@@ -55,7 +57,8 @@ impl ScriptedAgent {
     pub(super) fn new(pod: &str, manner: Manner) -> Arc<Self> {
         let (tunnel, incoming) = Tunnel::agent(Limits::default());
         let gone = CancellationToken::new();
-        tokio::spawn(serve(tunnel.clone(), incoming, gone.clone()));
+        let blocked = manner == Manner::Blocked;
+        tokio::spawn(serve(tunnel.clone(), incoming, blocked, gone.clone()));
         Arc::new(Self {
             pod: pod.to_owned(),
             manner,
@@ -105,7 +108,7 @@ impl ScriptedAgent {
                 return Err(CarrierError::Forbidden { message, resource });
             }
             Manner::OtherKey => Key::from_bytes([8; 32]),
-            Manner::Serves | Manner::Silent => key(),
+            Manner::Serves | Manner::Blocked | Manner::Silent => key(),
         };
         let (laptop, pod) = duplex(1 << 16);
         let agent = Arc::clone(self);
@@ -146,13 +149,15 @@ impl ScriptedAgent {
     }
 }
 
-/// Sends datagrams back, and keeps connections open.
-async fn serve(tunnel: Tunnel, mut incoming: Incoming, gone: CancellationToken) {
+/// Sends datagrams back, and keeps connections open. A blocked agent never answers a request for one.
+async fn serve(tunnel: Tunnel, mut incoming: Incoming, blocked: bool, gone: CancellationToken) {
     let mut streams = Vec::new();
+    let mut unanswered = Vec::new();
     loop {
         tokio::select! {
             () = gone.cancelled() => return,
             Some(request) = incoming.recv() => match request {
+                Request::Open(open) if blocked => unanswered.push(open),
                 Request::Open(open) => streams.push(open.accept()),
                 Request::Datagram { flow, payload, .. } => tunnel.deliver(flow, payload),
                 Request::Ask(_) | Request::Echo(_) | Request::Goodbye(_) => {}

@@ -10,6 +10,7 @@ use slipway_control::{LogRing, Publisher, fresh_id, status_of_this_process};
 use slipway_control_api::{Problem, SessionStatus, State};
 use slipway_method::Elders;
 use slipway_profile::{Method, Profile};
+use slipway_tunnel::Limits;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,9 @@ use crate::control_handler::ControlHandler;
 use crate::options::Options;
 use crate::preparing::Preparing;
 use crate::run::run_from;
+
+/// Largest number of streams of a session.
+pub(super) const MOST_STREAMS: usize = 4;
 
 /// A running session.
 pub(super) struct Bed {
@@ -77,6 +81,10 @@ pub(super) fn begin_with(profile: Profile, cluster: Script, method: Record) -> B
         clusters: Scripted(cluster.clone()),
         method: Box::new(Recording(method.clone())),
         address_changes: changes.boxed(),
+        limits: Limits {
+            streams: MOST_STREAMS,
+            ..Limits::default()
+        },
     };
     let session = tokio::spawn(async move { run_from(preparing, &context).await });
     Bed {

@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use slipway_api_server::request::ApiError;
 use slipway_carrier::CarrierError;
+use slipway_cluster::obstacles::DnsPods;
 use slipway_cluster::placement::{AgentPod, PlaceError, Progress};
 use slipway_names::Namespaces;
 use slipway_problem::Problem;
@@ -16,7 +17,7 @@ use tokio::io::{DuplexStream, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 
 use super::agent::{Manner, Network, ScriptedAgent};
-use crate::cluster::{ApiServer, Cluster, Clusters, Facts, Location, PlacedAgent};
+use crate::cluster::{ApiServer, Cluster, Clusters, Facts, Location, Obstacles, PlacedAgent};
 use crate::error::SessionError;
 use crate::options::Options;
 
@@ -49,6 +50,10 @@ pub(super) struct Script {
     pub(super) discarded: Mutex<Vec<String>>,
     pub(super) network: watch::Sender<Network>,
     pub(super) namespaces: Mutex<Option<mpsc::Receiver<Namespaces>>>,
+    /// Network policies that select the agent's pod; `None` if the user may not list them.
+    pub(super) policies: Option<&'static str>,
+    /// Pods of the cluster's DNS; `None` if the user may not list them.
+    pub(super) dns_pods: Option<DnsPods>,
 }
 
 impl Default for Script {
@@ -66,6 +71,8 @@ impl Default for Script {
             discarded: Mutex::default(),
             network: watch::Sender::new(Network::Works),
             namespaces: Mutex::default(),
+            policies: None,
+            dns_pods: None,
         }
     }
 }
@@ -143,8 +150,29 @@ impl Clusters for Scripted {
             networks: vec!["10.96.0.0/16".parse().unwrap()],
             namespaces: Namespaces::Unknown,
             api_server: ApiServer::default(),
+            api_service: None,
         };
         Ok((self.clone(), facts))
+    }
+}
+
+impl Obstacles for Scripted {
+    async fn dns_pods(&self) -> Result<DnsPods, ApiError> {
+        self.0.dns_pods.ok_or_else(|| forbidden("kube-system", "pods"))
+    }
+
+    async fn egress_policies(&self, agent: &AgentPod) -> Result<Vec<String>, ApiError> {
+        match self.0.policies {
+            Some(policy) => Ok(vec![policy.to_owned()]),
+            None => Err(forbidden(&agent.namespace, "networkpolicies")),
+        }
+    }
+}
+
+fn forbidden(namespace: &str, resource: &'static str) -> ApiError {
+    ApiError::Forbidden {
+        access: Access::within(namespace, "list", "", resource),
+        message: String::new(),
     }
 }
 

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use slipway_control_api::State::{Connected, Connecting, Ended, Placing, Preparing, Reconnecting};
 use slipway_names::Namespaces;
-use slipway_tunnel::Stream;
+use slipway_tunnel::{Stream, StreamRefusal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::agent::Network;
-use super::bed::{Bed, begin};
-use super::cluster::Script;
+use super::agent::{Manner, Network};
+use super::bed::{Bed, MOST_STREAMS, begin};
+use super::cluster::{Answer, Script};
 use super::method::{Record, problem};
 
 async fn connected(cluster: Script) -> Bed {
@@ -180,6 +180,26 @@ async fn figures_are_measured_while_connected() {
     bed.until(|status| status.health.is_some_and(|health| health.open_connections == 1))
         .await;
     drop(open);
+    bed.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_session_says_so_until_it_has_room() {
+    let bed = connected(Script::default()).await;
+    let mut open = Vec::new();
+    for _ in 0..MOST_STREAMS {
+        open.push(stream(&bed).await);
+    }
+    assert_eq!(bed.status().problems, []);
+    let to = ([10, 96, 0, 1], 80).into();
+    let began = Instant::now();
+    let refused = bed.method.tunnel().open(to).await.err();
+    assert_eq!(refused, Some(StreamRefusal::Exhausted));
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    bed.until(|status| status.problems.len() == 1).await;
+    assert_eq!(bed.status().problems[0].code, "session-full");
+    open.pop();
+    bed.until(|status| status.problems.is_empty()).await;
     bed.stop().await;
 }
 

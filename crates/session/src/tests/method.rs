@@ -1,6 +1,6 @@
 //! Recording method: captures nothing, and records its calls.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use slipway_control_api::{CaptureStatus, Problem};
+use slipway_control_api::{CaptureStatus, NameOutcome, Problem};
 use slipway_method::{Connection, Explainer, Method, Report, RunningMethod};
 use slipway_names::{Explanation, Finding, Name, Namespaces};
 use slipway_tunnel::{PacketReply, Tunnel};
@@ -21,8 +21,10 @@ pub(super) struct Record {
     pub(super) checked: Answer,
     pub(super) started: Answer,
     pub(super) stopped: Answer,
-    /// Time in which the cluster answers for each of the profile's extra hosts. It knows none of them.
+    /// Time in which the cluster answers for a name.
     pub(super) host_takes: Duration,
+    /// The cluster's answer for every name; `None` if it cannot be asked.
+    pub(super) found: Mutex<Option<(NameOutcome, Vec<IpAddr>)>>,
     pub(super) starts: AtomicUsize,
     pub(super) stops: AtomicUsize,
     pub(super) forgotten: AtomicUsize,
@@ -43,6 +45,7 @@ impl Default for Record {
             started: Answer::Yes,
             stopped: Answer::Yes,
             host_takes: Duration::ZERO,
+            found: Mutex::default(),
             starts: AtomicUsize::new(0),
             stops: AtomicUsize::new(0),
             forgotten: AtomicUsize::new(0),
@@ -160,10 +163,16 @@ impl Explainer for Recording {
         unimplemented!("names are answered in the tests of the resolver")
     }
 
-    fn in_cluster<'a>(&'a self, _: &'a Name) -> BoxFuture<'a, Option<Finding>> {
+    fn in_cluster<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Option<Finding>> {
         async {
             tokio::time::sleep(self.0.host_takes).await;
-            None
+            let (outcome, addresses) = self.0.found.lock().unwrap().clone()?;
+            Some(Finding {
+                outcome,
+                asked: name.clone(),
+                addresses,
+                took: self.0.host_takes,
+            })
         }
         .boxed()
     }

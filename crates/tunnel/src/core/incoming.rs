@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Breach, Core, Event, Opening, Role, StreamState, wake, wake_writer, wire_length};
+use super::{Breach, Core, Event, Full, Opening, Role, StreamState, wake, wake_writer, wire_length};
 use crate::carrier::CarrierId;
 use crate::frame::{Frame, ResetCause, StreamId, StreamRefusal};
 
@@ -41,11 +41,11 @@ impl Core {
             }
             Frame::Opened { stream, credit } => {
                 self.only(Role::Client)?;
-                self.opened(stream, credit);
+                self.opened(stream, credit, now);
             }
             Frame::Refused { stream, refusal } => {
                 self.only(Role::Client)?;
-                self.refused(stream, refusal);
+                self.refused(stream, refusal, now);
             }
             Frame::Data {
                 stream,
@@ -121,7 +121,7 @@ impl Core {
         events.push(Event::Incoming { stream: id, to });
     }
 
-    pub(super) fn opened(&mut self, id: StreamId, credit: u32) {
+    pub(super) fn opened(&mut self, id: StreamId, credit: u32, now: Instant) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
@@ -131,16 +131,21 @@ impl Core {
         stream.opening = Opening::Open;
         stream.send.credit(credit.into());
         wake(&mut stream.receive.waker);
+        self.capacity.opened(now);
         self.schedule_and_wake(id);
     }
 
-    pub(super) fn refused(&mut self, id: StreamId, refusal: StreamRefusal) {
+    pub(super) fn refused(&mut self, id: StreamId, refusal: StreamRefusal, now: Instant) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
         if stream.opening == Opening::Pending {
             stream.opening = Opening::Refused(refusal);
             wake(&mut stream.receive.waker);
+            if refusal == StreamRefusal::Exhausted {
+                // Without the refused one.
+                self.capacity.refuse(Full::Agent, self.streams.len() - 1, now);
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::schedule::Lane;
-use super::{Core, Opening, StreamState};
+use super::{Core, Full, Opening, StreamState};
 use crate::frame::{Frame, ResetCause, StreamId, StreamRefusal};
 
 /// Shortest round trip that counts. A shorter one depends on how busy the hops are, not on the path.
@@ -14,8 +14,13 @@ const SHORTEST_TRIP: Duration = Duration::from_millis(8);
 
 impl Core {
     /// Begins a stream to `to`. Returns `None` when there are too many.
-    pub(crate) fn open(&mut self, to: std::net::SocketAddr) -> Option<StreamId> {
-        if self.streams.len() >= self.limits.streams || self.next_stream == u32::MAX {
+    pub(crate) fn open(&mut self, to: std::net::SocketAddr, now: Instant) -> Option<StreamId> {
+        let most = self.limits.streams;
+        if self.streams.len() >= most {
+            self.capacity.refuse(Full::Here { most }, self.streams.len(), now);
+            return None;
+        }
+        if self.next_stream == u32::MAX {
             return None;
         }
         let id = StreamId(self.next_stream);

@@ -30,7 +30,7 @@ fn pieces_of_a_bulk_transfer_wait_for_a_conversation() {
     for _ in 0..4 {
         world.client.write(bulk, Bytes::from(vec![0; 60_000])).unwrap();
     }
-    let talk = world.client.open(TO).unwrap();
+    let talk = world.client.open(TO, world.now).unwrap();
     let mut frames = Vec::new();
     let carrier = world.links[0].as_ref().unwrap().at_client;
     world.client.next_batch(carrier, world.now, &mut frames);
@@ -439,7 +439,7 @@ impl World {
     }
 
     fn open(&mut self) -> StreamId {
-        self.client.open(TO).unwrap()
+        self.client.open(TO, self.now).unwrap()
     }
 
     fn act(&mut self, step: Step, ends: &mut [End]) {
