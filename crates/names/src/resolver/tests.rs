@@ -139,6 +139,7 @@ struct Script {
     elders: Side,
     routed: Mutex<Vec<IpAddr>>,
     named: Mutex<Vec<NamedBy>>,
+    addressees: Mutex<Vec<Addressee>>,
     withheld: Mutex<HashMap<IpAddr, Admission>>,
     routes_take: Mutex<Duration>,
 }
@@ -148,7 +149,8 @@ impl Asks for Arc<Script> {
         self.cluster.answer(&query).await
     }
 
-    async fn laptop(&self, query: Bytes) -> Result<Bytes, AskError> {
+    async fn laptop(&self, query: Bytes, addressee: Addressee) -> Result<Bytes, AskError> {
+        self.addressees.lock().unwrap().push(addressee);
         self.laptop.answer(&query).await
     }
 
