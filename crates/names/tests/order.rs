@@ -65,8 +65,7 @@ fn reply(place: usize, query: &[u8]) -> Vec<u8> {
     answer
 }
 
-async fn serve(place: usize, is_silent: Arc<AtomicBool>) {
-    let socket = UdpSocket::bind((SERVERS[place], 53)).await.unwrap();
+async fn serve(socket: UdpSocket, place: usize, is_silent: Arc<AtomicBool>) {
     let mut query = [0; 512];
     loop {
         let (length, from) = socket.recv_from(&mut query).await.unwrap();
@@ -121,9 +120,8 @@ async fn resolver() -> Resolver<World> {
     Resolver::new(scope, World(laptop), channel(1).0)
 }
 
-async fn serve_ours(resolver: Resolver<World>, place: usize) {
-    let socket = Arc::new(UdpSocket::bind((OURS[place], 53)).await.unwrap());
-    let resolver = resolver.in_place_of(place);
+async fn serve_ours(socket: UdpSocket, resolver: Resolver<World>) {
+    let socket = Arc::new(socket);
     let mut answering = JoinSet::new();
     let mut query = [0; 512];
     loop {
@@ -166,7 +164,7 @@ async fn look_up(files: &Path, servers: [Ipv4Addr; 2], options: &str, name: &str
     std::fs::write(files.join("resolv.conf"), conf).unwrap();
     let began = Instant::now();
     let output = Command::new("getent")
-        .args(["ahostsv4", name])
+        .args(["ahosts", name])
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output()
@@ -192,8 +190,10 @@ fn the_c_library_decides_which_server_is_asked() {
             let resolver = resolver().await;
             let mut serving = JoinSet::new();
             for place in [0, 1] {
-                serving.spawn(serve(place, Arc::clone(&is_silent)));
-                serving.spawn(serve_ours(resolver.clone(), place));
+                let server = UdpSocket::bind((SERVERS[place], 53)).await.unwrap();
+                serving.spawn(serve(server, place, Arc::clone(&is_silent)));
+                let ours = UdpSocket::bind((OURS[place], 53)).await.unwrap();
+                serving.spawn(serve_ours(ours, resolver.in_place_of(place)));
             }
             for (options, silent, name, address) in LOOKUPS {
                 is_silent.store(silent, Ordering::Relaxed);
