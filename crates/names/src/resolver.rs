@@ -13,16 +13,17 @@ use tokio::time::{Instant, timeout};
 
 use self::cluster::FromCluster;
 use self::reply::Reply;
-use crate::asks::{Addressee, Admission, AskError, Asks, NamedBy};
+use crate::asks::{Addressee, AskError, Asks};
 use crate::cache::{Cache, Entry};
 use crate::event::{Answerer, Event, Observer};
 use crate::flight::Flights;
-use crate::limits::{ADDRESSED_WITHIN, LAPTOP_WITHIN, NEIGHBORS_WITHIN, ROUTES_WITHIN};
+use crate::limits::{ADDRESSED_WITHIN, LAPTOP_WITHIN, NEIGHBORS_WITHIN};
 use crate::message::{self, Answer, Rcode};
 use crate::name::{Label, Name};
 use crate::question::{KEY, Query, QueryError, Question};
 use crate::scope::{Decision, RefusedQuestion, Rule, Ruling, Scope};
 
+mod admit;
 mod cluster;
 mod domain;
 mod either;
@@ -381,55 +382,6 @@ impl<A: Asks> Resolver<A> {
             }
         }
         Reply::cluster(&asked.query, &found, candidates)
-    }
-
-    /// Removes the addresses that programs must not get. An answer that has no others is a failure: packets to an
-    /// address without a route would follow the laptop's default route.
-    async fn admit(
-        &self,
-        asked: &Asked<'_>,
-        found: FromCluster,
-        rule: &Rule,
-    ) -> Result<FromCluster, NameOutcome> {
-        let answer = &found.answer;
-        let mut kept = Vec::new();
-        if !answer.addresses.is_empty() {
-            let asking = self
-                .inner
-                .asks
-                .admit(&answer.addresses, self.named_by(answer, rule));
-            let admissions = timeout(ROUTES_WITHIN, asking)
-                .await
-                .map_err(|_| NameOutcome::TimedOut)?;
-            let of = |wanted| {
-                let decided = answer.addresses.iter().zip(&admissions);
-                decided.filter_map(move |(address, admission)| (*admission == wanted).then_some(*address))
-            };
-            kept.extend(of(Admission::HandOut));
-            if kept.is_empty() && of(Admission::Unusable).count() < answer.addresses.len() {
-                return Err(NameOutcome::Withheld);
-            }
-        }
-        if answer.has_only(&kept) {
-            return Ok(found);
-        }
-        let answer = answer
-            .with_addresses(&asked.query, &kept)
-            .map_err(|_| NameOutcome::Failed)?;
-        Ok(FromCluster {
-            answer: Arc::new(answer),
-            ..found
-        })
-    }
-
-    /// Origin of the name behind the addresses of an answer.
-    fn named_by(&self, answer: &Answer, rule: &Rule) -> NamedBy {
-        let cluster = &self.scope().cluster_domain;
-        match &answer.alias_of {
-            _ if *rule == Rule::User => NamedBy::User,
-            Some(end) if !end.is_within(cluster) => NamedBy::Alias,
-            Some(_) | None => NamedBy::Cluster,
-        }
     }
 
     async fn ask_laptop(

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::*;
+use crate::asks::{Admission, NamedBy};
 use crate::event::channel;
 use crate::question::RecordType;
 use crate::scope::Namespaces;
