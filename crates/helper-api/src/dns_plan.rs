@@ -8,12 +8,15 @@ use serde::{Deserialize, Serialize};
 use crate::Zones;
 use crate::plan_error::{MAX_SUFFIX_BYTES, PlanError};
 
+/// Maximum number of name servers that programs ask (`MAXNS` of the C library).
+pub const MAX_NAME_SERVERS: usize = 3;
+
 /// DNS settings that a session wants while its lease lives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "DnsPlanWire", into = "DnsPlanWire")]
 pub struct DnsPlan {
     zones: Zones,
-    redirect_port: RedirectPort,
+    redirect_ports: [RedirectPort; MAX_NAME_SERVERS],
     mode: DnsModeChoice,
 }
 
@@ -21,13 +24,18 @@ impl DnsPlan {
     /// Makes a plan.
     ///
     /// `zones` are the domains that the session answers; [`DnsMode::Resolved`] sends only those to it. On
-    /// `redirect_port` the session's resolver listens on 127.0.0.1 and ::1, UDP and TCP; [`DnsMode::Redirect`] sends
-    /// every query there.
+    /// `redirect_ports` the session's resolver listens on 127.0.0.1 and ::1, UDP and TCP. [`DnsMode::Redirect`] sends
+    /// every query to the laptop's first name server to the first port, and so on, so that the session knows which
+    /// server a program asked.
     ///
     /// # Errors
     /// [`PlanError::TooManySuffixes`] above [`MAX_SUFFIX_BYTES`], [`PlanError::SearchOutside`] for a search domain
     /// whose names the session does not answer.
-    pub fn new(zones: Zones, redirect_port: RedirectPort, mode: DnsModeChoice) -> Result<Self, PlanError> {
+    pub fn new(
+        zones: Zones,
+        redirect_ports: [RedirectPort; MAX_NAME_SERVERS],
+        mode: DnsModeChoice,
+    ) -> Result<Self, PlanError> {
         let bytes = zones.bytes();
         if bytes > MAX_SUFFIX_BYTES {
             return Err(PlanError::TooManySuffixes { bytes });
@@ -35,7 +43,7 @@ impl DnsPlan {
         zones.check()?;
         Ok(Self {
             zones,
-            redirect_port,
+            redirect_ports,
             mode,
         })
     }
@@ -46,10 +54,10 @@ impl DnsPlan {
         &self.zones
     }
 
-    /// Returns the port of the session's resolver on loopback.
+    /// Returns the ports of the session's resolver on loopback, in the order of the laptop's name servers.
     #[must_use]
-    pub fn redirect_port(&self) -> RedirectPort {
-        self.redirect_port
+    pub fn redirect_ports(&self) -> [RedirectPort; MAX_NAME_SERVERS] {
+        self.redirect_ports
     }
 
     /// Returns the wanted DNS mode.
@@ -63,7 +71,7 @@ impl DnsPlan {
 #[serde(deny_unknown_fields)]
 struct DnsPlanWire {
     zones: Zones,
-    redirect_port: RedirectPort,
+    redirect_ports: [RedirectPort; MAX_NAME_SERVERS],
     mode: DnsModeChoice,
 }
 
@@ -71,7 +79,7 @@ impl TryFrom<DnsPlanWire> for DnsPlan {
     type Error = PlanError;
 
     fn try_from(wire: DnsPlanWire) -> Result<Self, Self::Error> {
-        Self::new(wire.zones, wire.redirect_port, wire.mode)
+        Self::new(wire.zones, wire.redirect_ports, wire.mode)
     }
 }
 
@@ -79,7 +87,7 @@ impl From<DnsPlan> for DnsPlanWire {
     fn from(plan: DnsPlan) -> Self {
         Self {
             zones: plan.zones,
-            redirect_port: plan.redirect_port,
+            redirect_ports: plan.redirect_ports,
             mode: plan.mode,
         }
     }
@@ -134,7 +142,8 @@ pub enum DnsModeChoice {
 pub enum DnsMode {
     /// systemd-resolved asks the session about its zones, and only those, at the resolver's address in the TUN.
     Resolved,
-    /// nftables redirects every DNS query to a name server of the laptop to the session's port on 127.0.0.1 or ::1.
+    /// nftables redirects every DNS query to a name server of the laptop to the session's port for that server, on
+    /// 127.0.0.1 or ::1.
     Redirect,
 }
 
@@ -161,7 +170,7 @@ mod tests {
             user: (0..MAX_SUFFIX_BYTES / 252).map(suffix).collect(),
             ..Zones::default()
         };
-        DnsPlan::new(zones, 5353.try_into().expect("port"), DnsModeChoice::Auto).expect("fits")
+        DnsPlan::new(zones, [5353.try_into().expect("port"); 3], DnsModeChoice::Auto).expect("fits")
     }
 
     #[test]
@@ -177,7 +186,7 @@ mod tests {
             .iter()
             .map(|suffix| format!("x{suffix}").parse().expect("suffix"));
         zones.user.extend(more.collect::<Vec<_>>());
-        let text = serde_json::json!({"zones": zones, "redirect_port": 5353, "mode": "auto"});
+        let text = serde_json::json!({"zones": zones, "redirect_ports": [5353, 5354, 5355], "mode": "auto"});
         assert!(
             serde_json::from_value::<DnsPlan>(text).is_err(),
             "the wire has the same limits"

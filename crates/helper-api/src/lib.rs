@@ -31,7 +31,7 @@ mod suffix;
 mod version;
 mod zones;
 
-pub use dns_plan::{DnsMode, DnsModeChoice, DnsPlan, RedirectPort};
+pub use dns_plan::{DnsMode, DnsModeChoice, DnsPlan, MAX_NAME_SERVERS, RedirectPort};
 pub use folder::{Unguarded, guarded};
 pub use message::{
     Change, DnsChange, DnsGranted, Granted, Leased, MAX_CHANGE, Protocol, Reply, Request, Status, Tally, Up,

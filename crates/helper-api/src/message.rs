@@ -108,11 +108,16 @@ pub struct Granted {
 pub struct DnsGranted {
     /// Applied DNS mode.
     pub mode: DnsMode,
+    /// The laptop's own name servers, in the order in which they are asked; at most [`crate::MAX_NAME_SERVERS`]. Those
+    /// that cannot be reached have no upstream.
+    pub servers: Vec<SocketAddr>,
     /// Search domains of the laptop's `resolv.conf`. The session strips them from names before it expands a name.
     pub laptop_search: Vec<DnsSuffix>,
     /// `ndots` of the laptop's `resolv.conf`: programs ask for a name with this many dots before they try the search
     /// list.
     pub laptop_ndots: u8,
+    /// `timeout` of the laptop's `resolv.conf`, in seconds: how long programs wait for a name server.
+    pub laptop_timeout: u8,
     /// Upstream of each descriptor that comes with the reply: first those for UDP, then those for TCP.
     pub upstreams: Vec<UpstreamName>,
 }

@@ -46,6 +46,26 @@ impl Zones {
         all
     }
 
+    /// Returns these zones without the cluster domain, and the domain if there was one. Search domains below it lose it, so
+    /// that short names are still found: `shop.svc.cluster.local` becomes `shop.svc`.
+    #[must_use]
+    pub fn without_cluster(mut self) -> (Self, Option<ClusterDomain>) {
+        let Some(domain) = self.cluster.take() else {
+            return (self, None);
+        };
+        let search = std::mem::take(&mut self.search);
+        self.search = search
+            .into_iter()
+            .filter_map(|suffix| match suffix.as_str().strip_suffix(domain.0.as_str()) {
+                Some(rest) if is_within(suffix.as_str(), domain.0.as_str()) => {
+                    rest.trim_end_matches('.').parse().ok()
+                }
+                Some(_) | None => Some(suffix),
+            })
+            .collect();
+        (self, Some(domain))
+    }
+
     /// Returns their length in JSON in bytes: each has two quotes and a comma.
     pub(crate) fn bytes(&self) -> usize {
         let search = self.search.iter().map(DnsSuffix::as_str);
@@ -271,6 +291,28 @@ mod tests {
         for search in ["example", "com", "xk8s.example", "shop"] {
             assert!(zones(search).check().is_err(), "{search}");
         }
+    }
+
+    #[test]
+    fn without_its_domain_a_cluster_keeps_short_names() {
+        let search = [
+            "shop.svc.k8s.example",
+            "svc.k8s.example",
+            "k8s.example",
+            "db.corp",
+        ];
+        let zones = Zones {
+            cluster: Some("k8s.example".parse().expect("domain")),
+            user: vec!["corp".parse().expect("suffix")],
+            search: search.map(|suffix| suffix.parse().expect("suffix")).to_vec(),
+            ..Zones::default()
+        };
+        let (left, domain) = zones.without_cluster();
+        assert_eq!(domain.map(String::from).as_deref(), Some("k8s.example"));
+        let search: Vec<_> = left.search.iter().map(DnsSuffix::as_str).collect();
+        assert_eq!(search, ["shop.svc", "svc", "db.corp"]);
+        assert_eq!(left.check(), Ok(()));
+        assert_eq!(left.clone().without_cluster(), (left, None));
     }
 
     #[test]

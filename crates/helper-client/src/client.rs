@@ -5,8 +5,8 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use slipway_helper_api::{
-    Build, Change, DnsChange, DnsGranted, Granted, Hello, HelperRefusal, MAX_CHANGE, Protocol, Reply,
-    Request, Route, Routes, Slot, Status, Tally, UpstreamName, Version, Welcome,
+    Build, Change, DnsChange, DnsGranted, DnsPlan, Granted, Hello, HelperRefusal, MAX_CHANGE, Protocol,
+    Reply, Request, Route, Routes, Slot, Status, Tally, UpstreamName, Version, Welcome,
 };
 use tokio::net::UnixStream;
 
@@ -215,9 +215,18 @@ impl Lease {
     /// # Errors
     /// As [`Lease::update`].
     pub async fn refresh_dns(&mut self) -> Result<Vec<Upstream>, ClientError> {
-        let Some(dns) = self.plan.dns().cloned() else {
-            return Ok(Vec::new());
-        };
+        match self.plan.dns().cloned() {
+            Some(dns) => self.set_dns(dns).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Sets the DNS plan, and makes the helper read the laptop's name servers again, even if the plan is the same.
+    /// Returns new sockets to them.
+    ///
+    /// # Errors
+    /// As [`Lease::update`].
+    pub async fn set_dns(&mut self, dns: DnsPlan) -> Result<Vec<Upstream>, ClientError> {
         self.change(Change {
             add: Vec::new(),
             remove: Vec::new(),

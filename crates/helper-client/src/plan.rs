@@ -159,7 +159,7 @@ mod tests {
             user: (0..MAX_SUFFIX_BYTES / 252).map(suffix).collect(),
             ..Zones::default()
         };
-        DnsPlan::new(zones, 5353.try_into().expect("port"), DnsModeChoice::Auto).expect("fits")
+        DnsPlan::new(zones, [5353.try_into().expect("port"); 3], DnsModeChoice::Auto).expect("fits")
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Leases: each is a device with its routes and DNS. A request is applied completely or not at all, and a lease ends
 //! with its connection.
 
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
 use slipway_helper_api::{
@@ -10,6 +11,7 @@ use slipway_helper_api::{
 use tokio::sync::Mutex;
 
 use crate::conflict;
+use crate::given::Given;
 use crate::names::{self, LeaseDevice, Names};
 use crate::network::Network;
 use crate::policy::Policy;
@@ -23,6 +25,7 @@ pub(crate) struct Leases {
     network: Network,
     policy: Policy,
     slots: Slots,
+    given: Given,
     /// Allows one change at a time: the kernel's state must not change between a check and the change.
     changing: Mutex<()>,
 }
@@ -33,6 +36,7 @@ impl Leases {
             network,
             policy,
             slots: Slots::default(),
+            given: Given::default(),
             changing: Mutex::new(()),
         }
     }
@@ -49,7 +53,7 @@ impl Leases {
             .routes()
             .await
             .map_err(|errno| kernel(Operation::ReadRoutes, errno))?;
-        conflict::check(routes.iter(), &known, &name_servers(), 0)?;
+        conflict::check(routes.iter(), &known, &self.name_servers(), 0)?;
         let addresses = Addresses::choose(slot.slot(), &known)?;
 
         let tun = Tun::open()?;
@@ -75,7 +79,8 @@ impl Leases {
                 return Ok((None, Vec::new()));
             };
             let device = lease.device();
-            let (dns, sockets) = Names::set(&mut lease.names, device, plan, &self.network).await?;
+            let (dns, sockets) =
+                Names::set(&mut lease.names, device, plan, &self.network, &self.given).await?;
             Ok((Some(dns), sockets))
         };
         let (dns, sockets) = match configured.await {
@@ -128,7 +133,7 @@ impl Leases {
                 .routes()
                 .await
                 .map_err(|errno| kernel(Operation::ReadRoutes, errno))?;
-            conflict::check(added.iter(), &known, &name_servers(), lease.index)?;
+            conflict::check(added.iter(), &known, &self.name_servers(), lease.index)?;
         }
         lease.swap_routes(&self.network, &removed, &added).await?;
         let dns = match change.dns {
@@ -142,7 +147,7 @@ impl Leases {
             },
             DnsChange::Set(plan) => {
                 let device = lease.device();
-                let set = Names::set(&mut lease.names, device, plan, &self.network).await;
+                let set = Names::set(&mut lease.names, device, plan, &self.network, &self.given).await;
                 set.map(|(granted, sockets)| (Some(granted), sockets))
             }
         };
@@ -161,10 +166,17 @@ impl Leases {
         lease.end(&self.network).await
     }
 
+    /// The laptop's name servers; none if its files cannot be read, for which a DNS plan is refused later.
+    fn name_servers(&self) -> Vec<IpAddr> {
+        names::Laptop::read(&self.given)
+            .map(|laptop| laptop.name_servers())
+            .unwrap_or_default()
+    }
+
     /// Status for a user and the lease of its connection.
     pub(crate) async fn status(&self, uid: u32, lease: Option<&Lease>) -> Status {
         let (yours, all) = self.slots.count(uid);
-        let laptop = names::Laptop::read();
+        let laptop = names::Laptop::read(&self.given);
         let (names, name_servers) = match laptop {
             Ok(laptop) => (
                 laptop.choose(slipway_helper_api::DnsModeChoice::Auto).await,
@@ -293,13 +305,6 @@ fn limit(given: usize) -> Result<(), HelperRefusal> {
         });
     }
     Ok(())
-}
-
-/// The laptop's name servers; none if its files cannot be read, for which a DNS plan is refused later.
-fn name_servers() -> Vec<std::net::IpAddr> {
-    names::Laptop::read()
-        .map(|laptop| laptop.name_servers())
-        .unwrap_or_default()
 }
 
 #[cfg(test)]

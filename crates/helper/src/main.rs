@@ -8,7 +8,7 @@
 //! [`authority`] decides whether it may have a lease, and [`lease`] makes and changes leases. [`policy`] and
 //! [`conflict`] decide which networks a lease may have, and change nothing. [`network`] (rtnetlink), [`tun`],
 //! [`redirect`] (nftables), [`resolved`] (D-Bus) and [`upstream`] change the system; [`names`] picks between redirect
-//! and resolved.
+//! and resolved; [`given`] keeps what resolved got.
 //!
 //! [`redirect`] encodes its nftables messages itself: the libraries for them are bindings to C, run `nft`, are under
 //! the GPL, or have more code than the rest of this process.
@@ -24,6 +24,7 @@
 
 mod authority;
 mod conflict;
+mod given;
 mod lease;
 mod names;
 mod network;

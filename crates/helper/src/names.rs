@@ -9,10 +9,11 @@ use slipway_helper_api::{
     ClusterDomain, DnsGranted, DnsMode, DnsModeChoice, DnsPlan, DnsSuffix, DnsTrouble, HelperRefusal,
     Operation, Slot, TunnelCidr, is_within,
 };
-use slipway_laptop::{HostsLine, ResolvConf};
+use slipway_laptop::{HostsLine, NSSWITCH_CONF, RESOLV_CONF, RESOLVED_UPLINKS, ResolvConf};
 
+use crate::given::Given;
 use crate::network::Network;
-use crate::redirect::{self, Redirect};
+use crate::redirect::{self, Redirect, Target};
 use crate::refuse::kernel;
 use crate::resolved::{self, ResolvedLink};
 use crate::slots::Addresses;
@@ -30,12 +31,13 @@ pub(crate) struct Laptop {
 }
 
 impl Laptop {
-    /// Reads `/etc/resolv.conf`, systemd-resolved's copy, and `/etc/nsswitch.conf`. Missing files count as empty.
-    pub(crate) fn read() -> Result<Self, DnsTrouble> {
-        let nsswitch = std::fs::read_to_string("/etc/nsswitch.conf").unwrap_or_default();
+    /// Reads `/etc/resolv.conf`, systemd-resolved's copy, and `/etc/nsswitch.conf`, without what leases have `given` to
+    /// systemd-resolved. Missing files count as empty.
+    pub(crate) fn read(given: &Given) -> Result<Self, DnsTrouble> {
+        let nsswitch = std::fs::read_to_string(NSSWITCH_CONF).unwrap_or_default();
         Ok(Self {
-            conf: read("/etc/resolv.conf")?,
-            uplinks: read("/run/systemd/resolve/resolv.conf")?,
+            conf: read(RESOLV_CONF, given)?,
+            uplinks: read(RESOLVED_UPLINKS, given)?,
             nss_resolve: HostsLine::parse(&nsswitch).asks_resolved(),
         })
     }
@@ -83,18 +85,21 @@ impl Laptop {
 }
 
 /// Reads a resolv.conf. A missing file counts as empty.
-fn read(path: &str) -> Result<ResolvConf, DnsTrouble> {
+fn read(path: &str, given: &Given) -> Result<ResolvConf, DnsTrouble> {
     match std::fs::read_to_string(path) {
-        Ok(text) => Ok(parse(&text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(parse("")),
+        Ok(text) => Ok(parse(&text, given)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(parse("", given)),
         Err(error) => Err(DnsTrouble::NoResolvConf {
             errno: error.raw_os_error().unwrap_or_default(),
         }),
     }
 }
 
-fn parse(text: &str) -> ResolvConf {
-    ResolvConf::parse(text, |device| nix::net::if_::if_nametoindex(device).ok())
+fn parse(text: &str, given: &Given) -> ResolvConf {
+    let index_of = |device: &str| nix::net::if_::if_nametoindex(device).ok();
+    let mut conf = ResolvConf::parse_except(text, index_of, &given.resolvers());
+    given.remove_from(&mut conf.search);
+    conf
 }
 
 /// Domains of a search list, without those that are not valid in the helper's protocol.
@@ -133,8 +138,9 @@ impl Names {
         device: LeaseDevice,
         plan: DnsPlan,
         network: &Network,
+        given: &Given,
     ) -> Result<(DnsGranted, Vec<OwnedFd>), HelperRefusal> {
-        let laptop = Laptop::read().map_err(HelperRefusal::DnsUnavailable)?;
+        let laptop = Laptop::read(given).map_err(HelperRefusal::DnsUnavailable)?;
         laptop.check(plan.zones().cluster.as_ref())?;
         let mode = laptop
             .choose(plan.mode())
@@ -158,7 +164,7 @@ impl Names {
             if mode == DnsMode::Redirect {
                 route(network, device, &upstreams.unreachable, &mut routed).await?;
             }
-            let applied = Self::apply_mode(before.as_ref(), mode, device, servers, &plan).await?;
+            let applied = Self::apply_mode(before.as_ref(), mode, device, servers, &plan, given).await?;
             Ok((upstreams, applied))
         }
         .await;
@@ -175,8 +181,10 @@ impl Names {
         };
         let granted = DnsGranted {
             mode,
+            servers: servers.clone(),
             laptop_search: suffixes(&laptop.conf.search),
             laptop_ndots: laptop.conf.ndots,
+            laptop_timeout: laptop.conf.timeout,
             upstreams: upstreams.names,
         };
         match (applied, before.as_mut()) {
@@ -209,19 +217,23 @@ impl Names {
         device: LeaseDevice,
         servers: &[SocketAddr],
         plan: &DnsPlan,
+        given: &Given,
     ) -> Result<Option<AppliedMode>, HelperRefusal> {
         let refused = |errno: Errno| kernel(Operation::RedirectDns, errno);
-        match (mode, before.map(|names| &names.applied)) {
-            (DnsMode::Redirect, Some(AppliedMode::Redirect(redirect))) => {
-                redirect.reload(servers, plan.redirect_port()).map_err(refused)?;
+        let targets: Vec<Target> = servers.iter().copied().zip(plan.redirect_ports()).collect();
+        match (mode, before.map(|names| (&names.applied, &names.plan))) {
+            (DnsMode::Redirect, Some((AppliedMode::Redirect(redirect), _))) => {
+                redirect.reload(&targets).map_err(refused)?;
                 Ok(None)
             }
-            (DnsMode::Redirect, None | Some(AppliedMode::Resolved(_))) => {
-                let redirect = Redirect::load(device.slot, servers, plan.redirect_port()).map_err(refused)?;
+            (DnsMode::Redirect, None | Some((AppliedMode::Resolved(_), _))) => {
+                let redirect = Redirect::load(device.slot, &targets).map_err(refused)?;
                 Ok(Some(AppliedMode::Redirect(redirect)))
             }
-            (DnsMode::Resolved, None | Some(AppliedMode::Redirect(_) | AppliedMode::Resolved(_))) => {
-                let link = ResolvedLink::apply(device.index, device.addresses.resolver, plan).await;
+            // To set the same again would empty resolved's cache.
+            (DnsMode::Resolved, Some((AppliedMode::Resolved(_), before))) if before == plan => Ok(None),
+            (DnsMode::Resolved, None | Some((AppliedMode::Redirect(_) | AppliedMode::Resolved(_), _))) => {
+                let link = ResolvedLink::apply(device.index, device.addresses.resolver, plan, given).await;
                 link.map(|link| Some(AppliedMode::Resolved(link)))
                     .map_err(HelperRefusal::DnsUnavailable)
             }
@@ -305,8 +317,11 @@ mod tests {
     #[test]
     fn a_cluster_cannot_have_a_search_domain_of_the_laptop() {
         let searching = |search: &str| Laptop {
-            conf: parse(&format!("nameserver 192.0.2.53\nsearch {search}\n")),
-            uplinks: parse(""),
+            conf: parse(
+                &format!("nameserver 192.0.2.53\nsearch {search}\n"),
+                &Given::default(),
+            ),
+            uplinks: parse("", &Given::default()),
             nss_resolve: false,
         };
         let may_have = |domain: &str, search: &str| {
@@ -318,5 +333,38 @@ mod tests {
         assert!(!may_have("corp.internal", "corp.internal"));
         assert!(!may_have("k8s.corp.internal", "corp.internal"));
         assert!(!may_have("corp.internal", "berlin.corp.internal"));
+    }
+
+    #[test]
+    fn what_leases_gave_to_resolved_is_not_the_laptops() {
+        let given = Given::default();
+        let search = ["shop.svc.k8s.example", "k8s.example"];
+        let zones = slipway_helper_api::Zones {
+            cluster: Some("k8s.example".parse().expect("domain")),
+            search: search.map(|suffix| suffix.parse().expect("suffix")).to_vec(),
+            ..slipway_helper_api::Zones::default()
+        };
+        let ports = [5353.try_into().expect("port"); 3];
+        let plan = DnsPlan::new(zones, ports, DnsModeChoice::Auto).expect("plan");
+        let text = "nameserver 198.18.0.2\nnameserver 192.0.2.53\nsearch corp.internal shop.svc.k8s.example k8s.example\n";
+        let link = given.add([198, 18, 0, 2].into(), &plan);
+        let laptop = |given: &Given| Laptop {
+            conf: parse(text, given),
+            uplinks: parse(text, given),
+            nss_resolve: false,
+        };
+        let own = laptop(&given);
+        assert_eq!(
+            own.uplinks.addresses(),
+            ["192.0.2.53".parse::<IpAddr>().expect("address")]
+        );
+        assert_eq!(own.conf.search, ["corp.internal"]);
+        assert_eq!(
+            own.check(plan.zones().cluster.as_ref()),
+            Ok(()),
+            "its own domains refuse no cluster"
+        );
+        drop(link);
+        assert_eq!(laptop(&given).conf.search.len(), 3, "the lease has ended");
     }
 }

@@ -1,5 +1,6 @@
 //! DNS redirect with nftables: queries to the laptop's own name servers land at the session's resolver on loopback.
-//! The laptop's files stay as they are.
+//! Each server has its own port there, so the session knows which server a program asked. The laptop's files stay as
+//! they are.
 //!
 //! Each lease has its own table, which a netlink socket owns: other programs can neither change nor delete it, and the
 //! kernel removes it when the socket closes, however the helper ends.
@@ -30,6 +31,9 @@ pub(crate) fn mark(slot: Slot) -> u32 {
     MARK_BASE + u32::from(slot.get())
 }
 
+/// Name server of the laptop, and the session's port for questions to it.
+pub(crate) type Target = (SocketAddr, RedirectPort);
+
 /// Loaded nftables table of a lease. Dropping it unloads it.
 #[derive(Debug)]
 pub(crate) struct Redirect {
@@ -41,10 +45,10 @@ pub(crate) struct Redirect {
 
 impl Redirect {
     /// Loads a slot's table, without zones if the kernel does not support them.
-    pub(crate) fn load(slot: Slot, servers: &[SocketAddr], port: RedirectPort) -> Result<Self, Errno> {
+    pub(crate) fn load(slot: Slot, targets: &[Target]) -> Result<Self, Errno> {
         let load = |zones| {
             let socket = NfSocket::open()?;
-            socket.commit(new_table(slot, servers, port, zones))?;
+            socket.commit(new_table(slot, targets, zones))?;
             Ok(Self { socket, slot, zones })
         };
         match load(true) {
@@ -59,15 +63,15 @@ impl Redirect {
         }
     }
 
-    /// Replaces servers and port in one transaction.
-    pub(crate) fn reload(&self, servers: &[SocketAddr], port: RedirectPort) -> Result<(), Errno> {
+    /// Replaces servers and ports in one transaction.
+    pub(crate) fn reload(&self, targets: &[Target]) -> Result<(), Errno> {
         let table = table(self.slot);
         let mut batch = Batch::new();
         batch.flush_chain(&table, CHAIN);
-        add_rules(&mut batch, &table, self.slot, servers, port);
+        add_rules(&mut batch, &table, self.slot, targets);
         if self.zones {
             batch.flush_chain(&table, ZONE_CHAIN);
-            add_zone_rules(&mut batch, &table, self.slot, servers, port);
+            add_zone_rules(&mut batch, &table, self.slot, targets);
         }
         self.socket.commit(batch)
     }
@@ -81,7 +85,7 @@ fn table(slot: Slot) -> String {
     format!("slipway-{slot}")
 }
 
-fn new_table(slot: Slot, servers: &[SocketAddr], port: RedirectPort, zones: bool) -> Batch {
+fn new_table(slot: Slot, targets: &[Target], zones: bool) -> Batch {
     let table = table(slot);
     let mut batch = Batch::new();
     batch.add_owned_table(&table);
@@ -97,7 +101,7 @@ fn new_table(slot: Slot, servers: &[SocketAddr], port: RedirectPort, zones: bool
             priority: higher_first(-100),
         },
     );
-    add_rules(&mut batch, &table, slot, servers, port);
+    add_rules(&mut batch, &table, slot, targets);
     if zones {
         batch.add_chain(
             &table,
@@ -109,21 +113,25 @@ fn new_table(slot: Slot, servers: &[SocketAddr], port: RedirectPort, zones: bool
                 priority: higher_first(-300),
             },
         );
-        add_zone_rules(&mut batch, &table, slot, servers, port);
+        add_zone_rules(&mut batch, &table, slot, targets);
     }
     batch
 }
 
-fn add_rules(batch: &mut Batch, table: &str, slot: Slot, servers: &[SocketAddr], port: RedirectPort) {
-    let redirect = || Expression::Redirect { port: port.get() };
-    add_question_rules(batch, table, CHAIN, slot, servers, redirect);
+fn add_rules(batch: &mut Batch, table: &str, slot: Slot, targets: &[Target]) {
+    let redirect = |port: RedirectPort| Expression::Redirect { port: port.get() };
+    add_question_rules(batch, table, CHAIN, slot, targets, redirect);
 }
 
 /// Puts redirected questions, and their answers from loopback, into the zone.
-fn add_zone_rules(batch: &mut Batch, table: &str, slot: Slot, servers: &[SocketAddr], port: RedirectPort) {
-    let zone = || Expression::SetZone(port.get());
-    add_question_rules(batch, table, ZONE_CHAIN, slot, servers, zone);
-    for loopback in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+fn add_zone_rules(batch: &mut Batch, table: &str, slot: Slot, targets: &[Target]) {
+    let zone = |port: RedirectPort| Expression::SetZone(port.get());
+    add_question_rules(batch, table, ZONE_CHAIN, slot, targets, zone);
+    let loopbacks = [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()];
+    for (loopback, port) in loopbacks
+        .into_iter()
+        .flat_map(|loopback| targets.iter().map(move |(_, port)| (loopback, *port)))
+    {
         let v6 = loopback.is_ipv6();
         for protocol in PROTOCOLS {
             batch.add_rule(
@@ -138,7 +146,7 @@ fn add_zone_rules(batch: &mut Batch, table: &str, slot: Slot, servers: &[SocketA
                     Expression::Equals(&[protocol]),
                     Expression::LoadSourcePort,
                     Expression::Equals(&port.get().to_be_bytes()),
-                    zone(),
+                    zone(port),
                 ],
             );
         }
@@ -151,8 +159,8 @@ fn add_question_rules(
     table: &str,
     chain: &str,
     slot: Slot,
-    servers: &[SocketAddr],
-    then: impl Fn() -> Expression<'static>,
+    targets: &[Target],
+    then: impl Fn(RedirectPort) -> Expression<'static>,
 ) {
     for passing in Slot::all().take_while(|other| *other <= slot) {
         batch.add_rule(
@@ -166,7 +174,7 @@ fn add_question_rules(
             ],
         );
     }
-    for server in servers.iter().map(SocketAddr::ip) {
+    for (server, port) in targets.iter().map(|(server, port)| (server.ip(), *port)) {
         for protocol in PROTOCOLS {
             batch.add_rule(
                 table,
@@ -180,7 +188,7 @@ fn add_question_rules(
                     Expression::Equals(&[protocol]),
                     Expression::LoadDestinationPort,
                     Expression::Equals(&DNS_PORT.to_be_bytes()),
-                    then(),
+                    then(port),
                 ],
             );
         }

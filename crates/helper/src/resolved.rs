@@ -12,19 +12,29 @@ use tokio::time::timeout;
 use zbus::Connection;
 use zbus::fdo::DBusProxy;
 
+use crate::given::{Given, GivenLink};
+
 /// DNS settings of a link in systemd-resolved. They end with the link, or earlier with [`ResolvedLink::revert`].
 #[derive(Debug)]
 pub(crate) struct ResolvedLink {
     manager: ManagerProxy<'static>,
     settings: Arc<Settings>,
+    _given: Arc<GivenLink>,
     /// Task that applies the settings again after a restart of resolved.
     _watch: JoinSet<()>,
 }
 
 impl ResolvedLink {
     /// Sets resolved to ask `resolver` about the plan's domains over the link.
-    pub(crate) async fn apply(index: u32, resolver: Ipv4Addr, plan: &DnsPlan) -> Result<Self, DnsTrouble> {
+    pub(crate) async fn apply(
+        index: u32,
+        resolver: Ipv4Addr,
+        plan: &DnsPlan,
+        given: &Given,
+    ) -> Result<Self, DnsTrouble> {
         let settings = Arc::new(Settings::new(index, resolver, plan)?);
+        // Before the calls, because resolved may write its files before it answers.
+        let link = given.add(resolver, plan);
         let join = async {
             let bus = Connection::system().await?;
             let manager = ManagerProxy::new(&bus).await?;
@@ -57,6 +67,7 @@ impl ResolvedLink {
         Ok(Self {
             manager,
             settings,
+            _given: link,
             _watch: watch,
         })
     }

@@ -14,8 +14,8 @@ use crate::refuse::errno;
 /// Number of UDP sockets for each server. An attacker who forges answers must guess among their source ports (RFC
 /// 5452).
 const UDP_EACH: usize = 4;
-/// Number of TCP sockets for all servers, for answers that do not fit a datagram.
-const TCP_ALL: usize = 2;
+/// Minimum number of TCP sockets, for answers that do not fit a datagram. Each server has one at least.
+const TCP_LEAST: usize = 2;
 
 /// Upstream sockets, and the servers without a route.
 #[derive(Debug, Default)]
@@ -49,11 +49,11 @@ impl Upstreams {
             .filter(|server| !upstreams.unreachable.contains(server))
             .copied()
             .collect();
-        for server in reachable
-            .iter()
-            .cycle()
-            .take(if reachable.is_empty() { 0 } else { TCP_ALL })
-        {
+        for server in reachable.iter().cycle().take(if reachable.is_empty() {
+            0
+        } else {
+            TCP_LEAST.max(reachable.len())
+        }) {
             let socket = marked(*server, Type::STREAM, mark).map_err(|error| errno(&error))?;
             upstreams.extend(*server, Protocol::Tcp, vec![socket.into()]);
         }

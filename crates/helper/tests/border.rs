@@ -178,7 +178,11 @@ fn a_cluster_cannot_claim_a_search_domain() {
                 cluster: Some(domain.parse().expect("domain")),
                 ..Zones::default()
             };
-            let dns = DnsPlan::new(zones, 5353.try_into().expect("port"), DnsModeChoice::Redirect);
+            let dns = DnsPlan::new(
+                zones,
+                [5353.try_into().expect("port"); 3],
+                DnsModeChoice::Redirect,
+            );
             Plan::new([], Some(dns.expect("plan"))).expect("plan")
         };
         // lan.example is a search domain of the laptop.

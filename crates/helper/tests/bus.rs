@@ -58,6 +58,24 @@ fn resolved_gets_exactly_the_settings_of_the_lease() {
         let expected = settings(index, up.lease.granted().resolver);
         assert_eq!(calls.take(), expected);
 
+        // resolved lists the settings of all links in its files.
+        let listed = format!(
+            "nameserver {}\nnameserver 10.77.0.1\nsearch default.svc.cluster.local svc.cluster.local lan.example\n",
+            up.lease.granted().resolver
+        );
+        std::fs::write("/run/systemd/resolve/resolv.conf", &listed).expect("file");
+        laptop.set_resolv_conf(&listed.replace("10.77.0.1", "127.0.0.53"));
+        let upstreams = up.lease.refresh_dns().await.expect("read again");
+        assert!(
+            upstreams
+                .iter()
+                .all(|upstream| upstream.server.to_string() == "10.77.0.1:53"),
+            "not the session itself"
+        );
+        let dns = up.lease.granted().dns.clone().expect("names");
+        assert_eq!(dns.laptop_search, ["lan.example".parse().expect("suffix")]);
+        assert_eq!(calls.take(), [""; 0], "the same settings are not set again");
+
         // A restarted resolved has lost its settings.
         drop(resolved);
         let _resolved = scripted_resolved(&calls).await;
@@ -127,7 +145,7 @@ fn real_resolved_asks_the_session_only_for_its_names() {
         let _polkit = start_polkit(&laptop, "");
         let _resolved = start_resolved(&laptop);
         let _helper = laptop.helper();
-        let up = connect()
+        let mut up = connect()
             .await
             .up(&names_plan(DnsModeChoice::Resolved), None)
             .await
@@ -148,6 +166,26 @@ fn real_resolved_asks_the_session_only_for_its_names() {
             "public names are asked of the laptop's name server"
         );
         assert_eq!(asked("db.svc"), Some("db.svc".to_owned()));
+        let stub = "/run/systemd/resolve/stub-resolv.conf";
+        let text = std::fs::read_to_string(stub).expect("file");
+        assert!(
+            text.contains("search default.svc.cluster.local svc.cluster.local"),
+            "resolved lists the session's search domains: {text}"
+        );
+        laptop.set_resolv_conf(&text);
+        up.lease.refresh_dns().await.expect("read again");
+        let dns = up.lease.granted().dns.clone().expect("names");
+        assert!(
+            !dns.servers
+                .iter()
+                .any(|server| server.ip() == up.lease.granted().resolver),
+            "the session itself is not one of the laptop's servers: {:?}",
+            dns.servers
+        );
+        assert!(
+            dns.laptop_search.is_empty(),
+            "its search domains are not the laptop's"
+        );
         up.lease.down().await.expect("down");
     });
 }
@@ -228,7 +266,7 @@ fn names_plan(mode: DnsModeChoice) -> Plan {
         search: search.map(|suffix| suffix.parse().expect("suffix")).to_vec(),
         ..Zones::default()
     };
-    let dns = DnsPlan::new(zones, 5353.try_into().expect("port"), mode).expect("plan");
+    let dns = DnsPlan::new(zones, [5353.try_into().expect("port"); 3], mode).expect("plan");
     Plan::new(routes(&["10.96.0.0/16"]), Some(dns)).expect("plan")
 }
 

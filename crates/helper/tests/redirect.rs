@@ -13,7 +13,8 @@ mod laptop;
 use std::net::{SocketAddr, UdpSocket};
 
 use laptop::{
-    NAME_SERVER, answer_as, ask_on, ask_tcp, ask_udp, connect, on_a_laptop, plan, redirect_plan, run,
+    NAME_SERVER, answer_as, ask_on, ask_tcp, ask_udp, connect, on_a_laptop, plan, redirect_plan,
+    redirect_plan_to, run,
 };
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType};
@@ -81,6 +82,40 @@ fn only_the_sessions_own_queries_pass_the_redirect() {
             std::fs::read_to_string("/etc/resolv.conf").expect("file"),
             "search lan.example\nnameserver 10.77.0.1\n"
         );
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn each_name_server_leads_to_its_own_port() {
+    on_a_laptop(|laptop| async move {
+        let other: SocketAddr = "127.0.0.9:53".parse().expect("address");
+        laptop.set_resolv_conf(&format!("nameserver {NAME_SERVER}\nnameserver 127.0.0.9\n"));
+        let _helper = laptop.helper();
+        let ports = [
+            session_resolver("one"),
+            session_resolver("two"),
+            session_resolver("three"),
+        ];
+        let mut up = connect()
+            .await
+            .up(&redirect_plan_to(&[], ports), None)
+            .await
+            .expect("a lease");
+        assert_eq!(ask_udp(server()).as_deref(), Some("one:who"));
+        assert_eq!(ask_udp(other).as_deref(), Some("two:who"));
+        assert_eq!(ask_tcp(other).as_deref(), Some("two:who"));
+        let dns = up.lease.granted().dns.clone().expect("names");
+        assert_eq!((dns.servers, dns.laptop_timeout), (vec![server(), other], 5));
+
+        laptop.set_resolv_conf(&format!(
+            "nameserver 127.0.0.9\nnameserver {NAME_SERVER}\noptions timeout:1\n"
+        ));
+        up.lease.refresh_dns().await.expect("read again");
+        assert_eq!(ask_udp(other).as_deref(), Some("one:who"));
+        assert_eq!(ask_udp(server()).as_deref(), Some("two:who"));
+        let dns = up.lease.granted().dns.clone().expect("names");
+        assert_eq!((dns.servers, dns.laptop_timeout), (vec![other, server()], 1));
     });
 }
 
@@ -226,7 +261,7 @@ fn the_resolved_mode_is_refused_without_resolved() {
         let dns = redirect_plan(&[], 5353).dns().cloned().expect("names");
         let dns = slipway_helper_api::DnsPlan::new(
             dns.zones().clone(),
-            dns.redirect_port(),
+            dns.redirect_ports(),
             slipway_helper_api::DnsModeChoice::Resolved,
         );
         let before = laptop.trace();

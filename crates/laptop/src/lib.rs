@@ -36,3 +36,12 @@ pub use nsswitch::HostsLine;
 pub use resolv_conf::ResolvConf;
 pub use route::{KnownRoute, Maker, PROTOCOL, RouteTo};
 pub use tun::{TUN_DEVICE, tun_remedy};
+
+/// File with the name servers that programs ask.
+pub const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// File in which systemd-resolved lists the name servers that it asks itself (systemd-resolved.service(8)).
+pub const RESOLVED_UPLINKS: &str = "/run/systemd/resolve/resolv.conf";
+
+/// File that says whether the C library asks name servers or systemd-resolved.
+pub const NSSWITCH_CONF: &str = "/etc/nsswitch.conf";

@@ -13,6 +13,8 @@ pub struct ResolvConf {
     pub search: Vec<String>,
     /// Number of dots from which a name is tried as it is before the search domains.
     pub ndots: u8,
+    /// Seconds that a program waits for a name server before it asks the next one.
+    pub timeout: u8,
 }
 
 impl ResolvConf {
@@ -20,21 +22,36 @@ impl ResolvConf {
     /// Words that the C library would not understand are ignored.
     #[must_use]
     pub fn parse(text: &str, index_of: impl Fn(&str) -> Option<u32>) -> Self {
+        Self::parse_except(text, index_of, &[])
+    }
+
+    /// Parses the text of a file as [`parse`](Self::parse), without the lines of these servers.
+    #[must_use]
+    pub fn parse_except(text: &str, index_of: impl Fn(&str) -> Option<u32>, except: &[IpAddr]) -> Self {
         let mut servers: Vec<SocketAddr> = Vec::new();
         let mut search = Vec::new();
-        let mut ndots = DEFAULT_NDOTS;
+        let (mut ndots, mut timeout) = (DEFAULT_NDOTS, DEFAULT_TIMEOUT);
         for line in text.lines() {
             let mut words = line.split_ascii_whitespace();
             match words.next() {
                 Some("nameserver") => {
                     let server = words.next().and_then(|word| parse_server(word, &index_of));
-                    servers.extend(server.filter(|server| !servers.contains(server)));
+                    let is_new =
+                        |server: &SocketAddr| !servers.contains(server) && !except.contains(&server.ip());
+                    let server = server.filter(is_new);
+                    servers.extend(server);
                 }
                 // The last of these lines counts.
                 Some("search" | "domain") => search = words.map(|word| word.to_ascii_lowercase()).collect(),
                 Some("options") => {
-                    let mut given = words.filter_map(|word| word.strip_prefix("ndots:")?.parse().ok());
-                    ndots = given.next_back().unwrap_or(ndots).min(MAX_NDOTS);
+                    for (option, value) in words.filter_map(|word| word.split_once(':')) {
+                        let Ok(value) = value.parse::<u32>() else { continue };
+                        match option {
+                            "ndots" => ndots = at_most(value, MAX_NDOTS),
+                            "timeout" => timeout = at_most(value, MAX_TIMEOUT),
+                            _ => {}
+                        }
+                    }
                 }
                 _ => {}
             }
@@ -49,6 +66,7 @@ impl ResolvConf {
             servers,
             search,
             ndots,
+            timeout,
         }
     }
 
@@ -82,11 +100,19 @@ const MAX_SERVERS: usize = 3;
 const DEFAULT_NDOTS: u8 = 1;
 /// Maximum of `ndots` in the C library (`RES_MAXNDOTS`).
 const MAX_NDOTS: u8 = 15;
+/// Default of `timeout` in the C library (`RES_TIMEOUT`), in seconds.
+const DEFAULT_TIMEOUT: u8 = 5;
+/// Maximum of `timeout` in the C library (`RES_MAXRETRANS`), in seconds.
+const MAX_TIMEOUT: u8 = 30;
 const DNS_PORT: u16 = 53;
 const STUBS: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(127, 0, 0, 53)),
     IpAddr::V4(Ipv4Addr::new(127, 0, 0, 54)),
 ];
+
+fn at_most(value: u32, most: u8) -> u8 {
+    u8::try_from(value).unwrap_or(most).min(most)
+}
 
 /// Parses `10.0.0.1`, `fe80::1%wlan0` or `fe80::1%3`.
 fn parse_server(word: &str, index_of: impl Fn(&str) -> Option<u32>) -> Option<SocketAddr> {
@@ -120,9 +146,32 @@ mod tests {
             ["10.0.0.1:53", "[fd00::1]:53", "[fe80::1%1]:53"].map(|text| text.parse().expect("server"));
         assert_eq!(conf.servers, servers);
         assert_eq!(conf.search, ["corp.example", "lan"]);
-        assert_eq!(conf.ndots, 3);
+        assert_eq!((conf.ndots, conf.timeout), (3, 5));
         assert!(!conf.is_resolved_stub());
         assert!(parse("nameserver 127.0.0.53").is_resolved_stub());
+    }
+
+    #[test]
+    fn left_out_servers_take_no_place() {
+        let text = "nameserver 198.18.0.2\nnameserver 10.0.0.1\nnameserver 198.18.1.2\nnameserver 10.0.0.2\n";
+        let ours = ["198.18.0.2", "198.18.1.2"].map(|address| address.parse().expect("address"));
+        let conf = ResolvConf::parse_except(text, |_| None, &ours);
+        let servers = ["10.0.0.1:53", "10.0.0.2:53"].map(|text| text.parse().expect("server"));
+        assert_eq!(conf.servers, servers);
+    }
+
+    #[test]
+    fn options_have_the_limits_of_the_c_library() {
+        let options = |text: &str| {
+            let conf = parse(text);
+            (conf.ndots, conf.timeout)
+        };
+        assert_eq!(
+            options("options timeout:1 attempts:1 rotate\noptions ndots:2\n"),
+            (2, 1)
+        );
+        assert_eq!(options("options ndots:99 timeout:300\n"), (15, 30));
+        assert_eq!(options("options timeout: ndots:x timeout\n"), (1, 5));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use slipway_names::{Admission, AskError, Asks, NamedBy};
+use slipway_names::{Addressee, Admission, AskError, Asks, NamedBy};
 use slipway_tunnel::Tunnel;
 
 /// Laptop side of the resolver, which each method implements: it asks the laptop's own name servers, and decides which
@@ -14,7 +14,8 @@ use slipway_tunnel::Tunnel;
 /// Every future may be dropped before it completes.
 pub trait LaptopSide: Send + Sync + 'static {
     /// Asks the laptop's own name servers, as [`Asks::laptop`].
-    fn ask(&self, query: Bytes) -> impl Future<Output = Result<Bytes, AskError>> + Send;
+    fn ask(&self, query: Bytes, addressee: Addressee)
+    -> impl Future<Output = Result<Bytes, AskError>> + Send;
 
     /// Decides on each address of a cluster answer, as [`Asks::admit`].
     fn admit(&self, addresses: &[IpAddr], named_by: NamedBy) -> impl Future<Output = Vec<Admission>> + Send;
@@ -58,8 +59,12 @@ impl<L: LaptopSide> Asks for Upstreams<L> {
         })
     }
 
-    fn laptop(&self, query: Bytes) -> impl Future<Output = Result<Bytes, AskError>> + Send {
-        self.laptop.ask(query)
+    fn laptop(
+        &self,
+        query: Bytes,
+        addressee: Addressee,
+    ) -> impl Future<Output = Result<Bytes, AskError>> + Send {
+        self.laptop.ask(query, addressee)
     }
 
     fn admit(&self, addresses: &[IpAddr], named_by: NamedBy) -> impl Future<Output = Vec<Admission>> + Send {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use slipway_names::{Admission, AskError, Asks, NamedBy, Resolver, Scope, Transport, channel};
+use slipway_names::{Addressee, Admission, AskError, Asks, NamedBy, Resolver, Scope, Transport, channel};
 
 /// Duration of each measurement.
 const MEASURED_FOR: Duration = Duration::from_secs(3);
@@ -32,7 +32,7 @@ impl Asks for World {
     async fn cluster(&self, query: Bytes) -> Result<Bytes, AskError> {
         Ok(reply(&query, 1, ADDRESS))
     }
-    async fn laptop(&self, query: Bytes) -> Result<Bytes, AskError> {
+    async fn laptop(&self, query: Bytes, _addressee: Addressee) -> Result<Bytes, AskError> {
         Ok(reply(&query, 3, ALIAS))
     }
     async fn admit(&self, addresses: &[IpAddr], _named_by: NamedBy) -> Vec<Admission> {

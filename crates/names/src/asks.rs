@@ -32,6 +32,17 @@ impl AskError {
     }
 }
 
+/// Name servers of the laptop to which a question goes.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Addressee {
+    /// All of them, one after the other, until one answers.
+    #[default]
+    InOrder,
+    /// Only the one with this place in the laptop's list, because the program asked that one. When it gets no answer,
+    /// the program itself asks the next one.
+    Only(usize),
+}
+
 /// Origin of the name behind the addresses of a cluster answer.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum NamedBy {
@@ -63,7 +74,11 @@ pub trait Asks: Send + Sync + 'static {
     fn cluster(&self, query: Bytes) -> impl Future<Output = Result<Bytes, AskError>> + Send;
 
     /// Asks the laptop's own name servers, with the program's own bytes. The answer must be whole.
-    fn laptop(&self, query: Bytes) -> impl Future<Output = Result<Bytes, AskError>> + Send;
+    fn laptop(
+        &self,
+        query: Bytes,
+        addressee: Addressee,
+    ) -> impl Future<Output = Result<Bytes, AskError>> + Send;
 
     /// Decides on each address of a cluster answer, in order, before programs get it. Routes may have to be made for
     /// the addresses first.

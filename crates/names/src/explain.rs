@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout};
 
-use crate::asks::{AskError, Asks};
+use crate::asks::{Addressee, AskError, Asks};
 use crate::event::Answerer;
 use crate::message::{self, Answer};
 use crate::name::{Label, Name};
@@ -306,7 +306,7 @@ impl<A: Asks> Resolver<A> {
         let bytes: Bytes = message::query(name, kind).into();
         let answer = match side {
             Side::Cluster => self.asks().cluster(bytes.clone()).await?,
-            Side::Laptop => self.asks().laptop(bytes.clone()).await?,
+            Side::Laptop => self.asks().laptop(bytes.clone(), Addressee::InOrder).await?,
         };
         Answer::read(
             answer.into(),

@@ -2,8 +2,9 @@
 //!
 //! The laptop's programs send their questions to this resolver, because the session puts it in front of the laptop's
 //! name servers. It expands cluster names to full names and asks the cluster's DNS for them. It passes all other
-//! questions, byte for byte, to the name servers that the laptop used before. Names are expanded here and not by search
-//! lists, so that glibc, musl, Go and systemd-resolved, which all search differently, see the same names.
+//! questions, byte for byte, to the laptop's own name servers, each to the one that the program asked. Names are
+//! expanded here and not by search lists, so that glibc, musl, Go and systemd-resolved, which all search differently,
+//! see the same names.
 //!
 //! ```text
 //! bytes ─► Query ─► Scope::classify ─► Decision ─► cluster (candidates, one flight per question, cache) ─┐
@@ -37,12 +38,12 @@ mod scope;
 mod search;
 mod serve;
 
-pub use asks::{Admission, AskError, Asks, NamedBy};
+pub use asks::{Addressee, Admission, AskError, Asks, NamedBy};
 pub use event::{Answerer, Event, Observer, channel};
 pub use explain::{EXPLAIN_WITHIN, Explanation, Finding, Searched};
 pub use limits::{
-    CLUSTER_WITHIN, HEDGE, LAPTOP_WITHIN, NEIGHBORS_WITHIN, NOBODY_WITHIN, PATIENCE, ROUTES_WITHIN,
-    STALE_AFTER,
+    ADDRESSED_WITHIN, CLUSTER_WITHIN, HEDGE, LAPTOP_WITHIN, NEIGHBORS_WITHIN, NOBODY_WITHIN, PATIENCE,
+    ROUTES_WITHIN, STALE_AFTER,
 };
 pub use name::{Label, MAX_LABEL, MAX_NAME, Name, NameError};
 pub use question::{Question, RecordType};

@@ -11,6 +11,10 @@ pub const NOBODY_WITHIN: Duration = Duration::from_millis(1800);
 /// Limit for the laptop's name servers. It leaves time to ask all of them, and more than once.
 pub const LAPTOP_WITHIN: Duration = Duration::from_secs(8);
 
+/// Limit for the one name server that a program asked: longer than any program waits for one. The C library waits 40 s
+/// for the third server with `options timeout:30`, its maximum.
+pub const ADDRESSED_WITHIN: Duration = Duration::from_secs(40);
+
 /// Wait for the side whose answer counts before the other's answer is taken.
 pub const PATIENCE: Duration = Duration::from_millis(800);
 

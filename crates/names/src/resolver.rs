@@ -13,16 +13,17 @@ use tokio::time::{Instant, timeout};
 
 use self::cluster::FromCluster;
 use self::reply::Reply;
-use crate::asks::{Admission, AskError, Asks, NamedBy};
+use crate::asks::{Addressee, AskError, Asks};
 use crate::cache::{Cache, Entry};
 use crate::event::{Answerer, Event, Observer};
 use crate::flight::Flights;
-use crate::limits::{LAPTOP_WITHIN, NEIGHBORS_WITHIN, ROUTES_WITHIN};
+use crate::limits::{ADDRESSED_WITHIN, LAPTOP_WITHIN, NEIGHBORS_WITHIN};
 use crate::message::{self, Answer, Rcode};
 use crate::name::{Label, Name};
 use crate::question::{KEY, Query, QueryError, Question};
 use crate::scope::{Decision, RefusedQuestion, Rule, Ruling, Scope};
 
+mod admit;
 mod cluster;
 mod domain;
 mod either;
@@ -41,6 +42,8 @@ pub enum Transport {
 /// The session's DNS server for the laptop's programs. Clones share rules, cache and flights.
 pub struct Resolver<A> {
     inner: Arc<Inner<A>>,
+    /// The laptop's name servers to which programs' questions go that are the laptop's.
+    addressee: Addressee,
 }
 
 struct Inner<A> {
@@ -97,6 +100,7 @@ impl<A> Clone for Resolver<A> {
     fn clone(&self) -> Self {
         Self {
             inner: Arc::clone(&self.inner),
+            addressee: self.addressee,
         }
     }
 }
@@ -113,6 +117,19 @@ impl<A: Asks> Resolver<A> {
                 memory: Mutex::default(),
                 flights: Flights::default(),
             }),
+            addressee: Addressee::InOrder,
+        }
+    }
+
+    /// Returns a clone for questions to one of the laptop's name servers, the one with this place in the laptop's list.
+    ///
+    /// A question that is the laptop's goes to that server alone. So the program's own resolver decides how long it
+    /// waits, which server it asks next, and how often, as without a session (`options timeout`, `attempts`, `rotate`).
+    #[must_use]
+    pub fn in_place_of(&self, server: usize) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            addressee: Addressee::Only(server),
         }
     }
 
@@ -122,13 +139,21 @@ impl<A: Asks> Resolver<A> {
         Arc::clone(&self.inner.scope.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Replaces the rules, for example when namespaces come or go, and forgets all answers if they differ.
+    /// Replaces the rules, and forgets all answers if they differ.
     pub fn set_scope(&self, scope: Scope) {
-        let scope = Arc::new(scope);
-        if *self.scope() == *scope {
+        self.change_scope(|before| *before = scope);
+    }
+
+    /// Changes the rules, for example when namespaces come or go, and forgets all answers if they differ then.
+    pub fn change_scope(&self, change: impl FnOnce(&mut Scope)) {
+        let mut current = self.inner.scope.write().unwrap_or_else(PoisonError::into_inner);
+        let mut scope = Scope::clone(&current);
+        change(&mut scope);
+        if scope == **current {
             return;
         }
-        *self.inner.scope.write().unwrap_or_else(PoisonError::into_inner) = scope;
+        *current = Arc::new(scope);
+        drop(current);
         self.flush();
     }
 
@@ -313,7 +338,11 @@ impl<A: Asks> Resolver<A> {
     }
 
     async fn via_laptop(&self, asked: &Asked<'_>) -> Reply {
-        match self.ask_laptop(asked, LAPTOP_WITHIN).await {
+        let limit = match self.addressee {
+            Addressee::InOrder => LAPTOP_WITHIN,
+            Addressee::Only(_) => ADDRESSED_WITHIN,
+        };
+        match self.ask_laptop(asked, self.addressee, limit).await {
             Ok(answer) => Reply::passed(&asked.query, answer, Answerer::Laptop, Arc::new([])),
             Err(error) => Reply::failed(&asked.query, error.outcome(), Arc::new([])),
         }
@@ -355,57 +384,13 @@ impl<A: Asks> Resolver<A> {
         Reply::cluster(&asked.query, &found, candidates)
     }
 
-    /// Removes the addresses that programs must not get. An answer that has no others is a failure: packets to an
-    /// address without a route would follow the laptop's default route.
-    async fn admit(
+    async fn ask_laptop(
         &self,
         asked: &Asked<'_>,
-        found: FromCluster,
-        rule: &Rule,
-    ) -> Result<FromCluster, NameOutcome> {
-        let answer = &found.answer;
-        let mut kept = Vec::new();
-        if !answer.addresses.is_empty() {
-            let asking = self
-                .inner
-                .asks
-                .admit(&answer.addresses, self.named_by(answer, rule));
-            let admissions = timeout(ROUTES_WITHIN, asking)
-                .await
-                .map_err(|_| NameOutcome::TimedOut)?;
-            let of = |wanted| {
-                let decided = answer.addresses.iter().zip(&admissions);
-                decided.filter_map(move |(address, admission)| (*admission == wanted).then_some(*address))
-            };
-            kept.extend(of(Admission::HandOut));
-            if kept.is_empty() && of(Admission::Unusable).count() < answer.addresses.len() {
-                return Err(NameOutcome::Withheld);
-            }
-        }
-        if answer.has_only(&kept) {
-            return Ok(found);
-        }
-        let answer = answer
-            .with_addresses(&asked.query, &kept)
-            .map_err(|_| NameOutcome::Failed)?;
-        Ok(FromCluster {
-            answer: Arc::new(answer),
-            ..found
-        })
-    }
-
-    /// Origin of the name behind the addresses of an answer.
-    fn named_by(&self, answer: &Answer, rule: &Rule) -> NamedBy {
-        let cluster = &self.scope().cluster_domain;
-        match &answer.alias_of {
-            _ if *rule == Rule::User => NamedBy::User,
-            Some(end) if !end.is_within(cluster) => NamedBy::Alias,
-            Some(_) | None => NamedBy::Cluster,
-        }
-    }
-
-    async fn ask_laptop(&self, asked: &Asked<'_>, limit: Duration) -> Result<Answer, AskError> {
-        let asking = self.inner.asks.laptop(asked.raw.clone());
+        addressee: Addressee,
+        limit: Duration,
+    ) -> Result<Answer, AskError> {
+        let asking = self.inner.asks.laptop(asked.raw.clone(), addressee);
         let bytes = timeout(limit, asking).await.map_err(|_| AskError::TimedOut)??;
         Answer::read(bytes.into(), &asked.query)
     }

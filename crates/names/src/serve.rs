@@ -61,7 +61,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     use super::*;
-    use crate::asks::AskError;
+    use crate::asks::{Addressee, AskError};
     use crate::event::channel;
     use crate::message::{self, query};
     use crate::question::{Query, RecordType};
@@ -78,7 +78,7 @@ mod tests {
             }
             Ok(message::address(&query, Ipv4Addr::LOCALHOST).into())
         }
-        async fn laptop(&self, _query: Bytes) -> Result<Bytes, AskError> {
+        async fn laptop(&self, _query: Bytes, _addressee: Addressee) -> Result<Bytes, AskError> {
             Err(AskError::NoServer)
         }
         async fn admit(&self, addresses: &[IpAddr], _named_by: crate::NamedBy) -> Vec<crate::Admission> {

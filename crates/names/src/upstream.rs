@@ -1,34 +1,35 @@
 //! Upstreams: the laptop's name servers, asked over sockets that the helper made.
 //!
 //! The session may not mark sockets, so the helper makes them: UDP sockets connected to each server, and a TCP socket
-//! when one is needed. Servers are asked in the order of the laptop's resolv.conf, as the laptop's resolver asks them.
-//! An answer has to match a random ID and the question; the kernel checks the server's address, because the sockets are
-//! connected.
+//! when one is needed. A question goes to the one server that the program asked, or to all in the order of the laptop's
+//! list; `turns` has the rules. An answer has to match a random ID and the question; the kernel checks the server's
+//! address, because the sockets are connected.
 
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::asks::AskError;
+use self::turns::{Reply, Step, Turns};
+use crate::asks::{Addressee, AskError};
 use crate::message;
 use crate::question::Query;
 
-/// Limit per server in the first round and in the second. The first is short, so that a lost packet is soon sent again;
-/// the second is enough for a server behind a slow line that has to ask other servers.
-pub const ROUNDS: [Duration; 2] = [Duration::from_millis(1200), Duration::from_millis(2500)];
+mod turns;
 
-/// Limit of one exchange over TCP, from connecting to the answer.
-pub const TCP_WITHIN: Duration = Duration::from_secs(3);
+/// Length of a server's turn in the first round and in the second. The first is short, so that a lost packet is soon
+/// sent again; the second is enough for a server behind a slow line that has to ask other servers.
+pub const ROUNDS: [Duration; 2] = [Duration::from_millis(1200), Duration::from_millis(2500)];
 
 /// Bound of questions that wait on one socket.
 pub const WAITING: usize = 256;
@@ -54,9 +55,8 @@ pub trait Dial: Send + Sync + 'static {
 /// Client of the laptop's name servers.
 pub struct Upstream<D> {
     servers: Vec<ServerSockets>,
+    patience: Duration,
     dial: D,
-    /// Index of the server that answered last. It is asked first until another one answers.
-    preferred: AtomicUsize,
     /// Tasks that read the sockets. Dropping them ends them.
     _readers: JoinSet<()>,
 }
@@ -87,9 +87,11 @@ struct WaitGuard<'a> {
 }
 
 impl<D: Dial> Upstream<D> {
-    /// Makes a client that asks `servers` in this order. It starts tasks, so it must be called within a tokio runtime.
+    /// Makes a client of `servers`, in the order of the laptop's list. `patience` is the limit for the answer of a server
+    /// that a program asked, at least as long as programs wait for one. The client starts tasks, so it must be made
+    /// within a tokio runtime.
     #[must_use]
-    pub fn new(servers: Vec<Server>, dial: D) -> Self {
+    pub fn new(servers: Vec<Server>, patience: Duration, dial: D) -> Self {
         let mut readers = JoinSet::new();
         let mut share = |socket| {
             let shared = SharedSocket {
@@ -107,45 +109,66 @@ impl<D: Dial> Upstream<D> {
             });
         Self {
             servers: servers.collect(),
+            patience,
             dial,
-            preferred: AtomicUsize::new(0),
             _readers: readers,
         }
     }
 
-    /// Asks the servers in turn until one answers. The answer is whole and has the query's ID.
+    /// Asks the addressee. The answer is whole and has the query's ID.
+    ///
+    /// The question goes to all servers in order if the list, which may have changed, has no such server.
     ///
     /// # Errors
-    /// [`AskError::NoServer`] without servers, otherwise the error of the last server.
-    pub async fn ask(&self, query: Bytes) -> Result<Bytes, AskError> {
-        let mut refused = None;
-        let mut last_error = AskError::NoServer;
-        for limit in ROUNDS {
-            let first = self.preferred.load(Ordering::Relaxed);
-            for turn in 0..self.servers.len() {
-                let index = (first + turn) % self.servers.len();
-                match self.ask_server(&self.servers[index], &query, limit).await {
-                    Ok(answer) if is_final(&answer) => {
-                        self.preferred.store(index, Ordering::Relaxed);
-                        return Ok(answer);
-                    }
-                    Ok(answer) => refused = Some(answer),
-                    Err(error) => last_error = error,
-                }
-            }
-            if let Some(answer) = refused {
-                return Ok(answer);
-            }
+    /// [`AskError::NoServer`] without servers, otherwise the error of the server that failed last.
+    pub async fn ask(&self, query: Bytes, addressee: Addressee) -> Result<Bytes, AskError> {
+        let only = match addressee {
+            Addressee::InOrder => None,
+            Addressee::Only(place) => self.servers.get(place),
+        };
+        match only {
+            Some(server) => timeout(self.patience, self.ask_server(server, &query))
+                .await
+                .map_err(|_| AskError::TimedOut)?,
+            None => self.ask_in_order(&query).await,
         }
-        Err(last_error)
     }
 
-    async fn ask_server(
-        &self,
-        server: &ServerSockets,
-        query: &Bytes,
-        limit: Duration,
-    ) -> Result<Bytes, AskError> {
+    async fn ask_in_order(&self, query: &Bytes) -> Result<Bytes, AskError> {
+        let began = Instant::now();
+        let mut turns = Turns::new(self.servers.len());
+        let mut answers: Vec<Option<Bytes>> = vec![None; self.servers.len()];
+        let mut asking = FuturesUnordered::new();
+        let mut error = if self.servers.is_empty() {
+            AskError::NoServer
+        } else {
+            AskError::TimedOut
+        };
+        loop {
+            match turns.next(began.elapsed()) {
+                Step::Ask(server) => {
+                    asking.push(async move { (server, self.ask_server(&self.servers[server], query).await) });
+                }
+                Step::WaitUntil(until) => tokio::select! {
+                    Some((server, outcome)) = asking.next() => match outcome {
+                        Ok(answer) => {
+                            turns.heard(server, read_reply(&answer));
+                            answers[server] = Some(answer);
+                        }
+                        Err(failure) => {
+                            turns.heard(server, Reply::Failed);
+                            error = failure;
+                        }
+                    },
+                    () = sleep_until(began + until) => {}
+                },
+                Step::Give(server) => return answers[server].take().ok_or(AskError::Garbled),
+                Step::GiveUp => return Err(error),
+            }
+        }
+    }
+
+    async fn ask_server(&self, server: &ServerSockets, query: &Bytes) -> Result<Bytes, AskError> {
         let random = random();
         let Some(socket) = server
             .sockets
@@ -153,12 +176,9 @@ impl<D: Dial> Upstream<D> {
         else {
             return self.ask_over_tcp(server, query).await;
         };
-        let answer = timeout(
-            limit,
-            socket.ask(query, u16::from_be_bytes([random[1], random[2]])),
-        )
-        .await
-        .map_err(|_| AskError::TimedOut)??;
+        let answer = socket
+            .ask(query, u16::from_be_bytes([random[1], random[2]]))
+            .await?;
         if message::is_truncated(&answer) {
             return self.ask_over_tcp(server, query).await;
         }
@@ -176,10 +196,7 @@ impl<D: Dial> Upstream<D> {
             stream.read_exact(&mut answer).await?;
             io::Result::Ok(answer)
         };
-        let answer = timeout(TCP_WITHIN, exchange)
-            .await
-            .map_err(|_| AskError::TimedOut)?
-            .map_err(|_| AskError::Unreachable)?;
+        let answer = exchange.await.map_err(|_| AskError::Unreachable)?;
         let matches = Query::parse(query)
             .is_ok_and(|query| message::answers(&answer, &query) && answer[..2] == query.id);
         if matches {
@@ -278,10 +295,16 @@ fn deliver(answer: &[u8], waiting: &Waiting) {
     }
 }
 
-/// Whether an answer is given to the program without asking another server. After SERVFAIL, NOTIMP and REFUSED the next
-/// server is asked, as glibc and musl do.
-fn is_final(answer: &[u8]) -> bool {
-    !matches!(message::rcode(answer), Some(2 | 4 | 5))
+/// Reads what an answer means for the other servers. After SERVFAIL, NOTIMP and REFUSED the next one is asked, as glibc
+/// and musl do.
+fn read_reply(answer: &[u8]) -> Reply {
+    let has_records = answer.get(6..8).is_some_and(|count| count != [0, 0]);
+    match message::rcode(answer) {
+        Some(2 | 4 | 5) => Reply::Refused,
+        Some(3) => Reply::Denied,
+        Some(0) if !has_records => Reply::Denied,
+        Some(_) | None => Reply::Found,
+    }
 }
 
 /// Returns three random bytes. They are zeros if the kernel has none, which does not happen once the system is up; the

@@ -26,8 +26,8 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use slipway_names::upstream::{Dial, Server, Upstream};
 use slipway_names::{
-    Admission, AskError, Asks, CHECK_ADDRESS, NamedBy, Namespaces, Resolver, Scope, SearchList, Transport,
-    channel,
+    Addressee, Admission, AskError, Asks, CHECK_ADDRESS, LAPTOP_WITHIN, NamedBy, Namespaces, Resolver, Scope,
+    SearchList, Transport, channel,
 };
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::process::Command;
@@ -159,8 +159,8 @@ impl Asks for World {
             .map(Bytes::from)
             .ok_or(AskError::Garbled)
     }
-    async fn laptop(&self, query: Bytes) -> Result<Bytes, AskError> {
-        self.laptop.ask(query).await
+    async fn laptop(&self, query: Bytes, addressee: Addressee) -> Result<Bytes, AskError> {
+        self.laptop.ask(query, addressee).await
     }
     async fn admit(&self, addresses: &[IpAddr], _named_by: NamedBy) -> Vec<Admission> {
         vec![Admission::HandOut; addresses.len()]
@@ -225,6 +225,7 @@ async fn serve_ours() -> io::Result<()> {
             address: LAPTOP,
             sockets,
         }],
+        LAPTOP_WITHIN,
         Tcp,
     );
     let scope = Scope {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use slipway_helper_api::{ClusterDomain, DnsSuffix, Namespace, ReverseZone, Zones};
+use slipway_helper_api::{ClusterDomain, DnsMode, DnsSuffix, Namespace, ReverseZone, Zones};
 use slipway_method::{DomainSource, NamePlan};
 use slipway_names::{Label, Name, Namespaces};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::lease_side::Names;
 use crate::need::Need;
+use crate::reach::Reach;
 
 /// Maximum number of domains, including search domains: systemd-resolved before version 247 accepts at most 256.
 const MOST: usize = 240;
@@ -103,16 +104,22 @@ impl Domains {
         zones
     }
 
-    /// Updates the domains of the lease as namespaces come and go, until the session ends.
+    /// Updates the domains of the lease as namespaces come and go, until the session ends. Does nothing while the laptop's
+    /// programs do not ask systemd-resolved.
     pub(crate) async fn follow(
         self,
         mut namespaces: watch::Receiver<Namespaces>,
+        mut reach: watch::Receiver<Reach>,
         names: Names,
         needs: mpsc::Sender<Need>,
     ) {
         let mut verdicts: BTreeMap<Label, bool> = BTreeMap::new();
         let mut sent = self.with(&[]);
         loop {
+            let is_resolved = |reach: &Reach| reach.dns == Some(DnsMode::Resolved);
+            let Ok(moves) = reach.wait_for(is_resolved).await.map(|reach| reach.moves) else {
+                return;
+            };
             let known = match &*namespaces.borrow_and_update() {
                 Namespaces::Known(known) => known.clone(),
                 Namespaces::Unknown => BTreeSet::new(),
@@ -145,6 +152,10 @@ impl Domains {
             tokio::select! {
                 changed = namespaces.changed() => if changed.is_err() { return },
                 () = again => {}
+                moved = reach.wait_for(|reach| reach.moves != moves) => {
+                    drop(moved);
+                    verdicts.clear();
+                }
             }
         }
     }

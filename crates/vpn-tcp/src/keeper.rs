@@ -7,12 +7,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 use slipway_capture::Capture;
 use slipway_helper_api::{DnsPlan, Granted, Route, Routes, Zones};
-use slipway_helper_client::{ClientError, Lease, Plan};
+use slipway_helper_client::{ClientError, Lease, Upstream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::error::{HELPER_RETURNS_WITHIN, VpnTcpError};
-use crate::lease::{LeaseRequest, NewLease, obtain, routes_of};
+use crate::lease::{LeaseRequest, NewLease, laptop_search, obtain, our_search, routes_of, set_dns};
 use crate::lease_side::Names;
 use crate::name_servers::NameServers;
 use crate::need::Need;
@@ -39,6 +39,12 @@ pub(crate) struct Keeper {
     pub(crate) learned: Vec<Route>,
     /// Warnings that do not depend on the lease.
     pub(crate) warnings: Vec<Warning>,
+    /// Warnings about networks that the helper refused.
+    pub(crate) refused: Vec<Warning>,
+    /// Whether the cluster domain was doubtful from the start.
+    pub(crate) domain_is_doubtful: bool,
+    /// Warning about the cluster domain while the laptop has it, or a part of it, as a search domain.
+    pub(crate) lost_domain: Option<Warning>,
     pub(crate) reach: watch::Sender<Reach>,
 }
 
@@ -68,9 +74,9 @@ impl Keeper {
                     Need::Sockets => self.renew_sockets().await,
                     Need::Domains(domains) => self.send_domains(domains).await,
                     Need::NameServers { renewed } => {
-                        self.renew_name_servers().await;
-                        // Fails if the resolver no longer waits.
-                        let _ = renewed.send(());
+                        let done = self.renew_name_servers().await;
+                        // Fails if nobody waits any more.
+                        let _ = renewed.send(done);
                     }
                 },
             }
@@ -82,8 +88,15 @@ impl Keeper {
     }
 
     async fn renew_sockets(&mut self) {
-        match self.lease.refresh_dns().await {
-            Ok(sockets) => drop(self.servers.keep_spares(sockets)),
+        match self.set_dns().await {
+            Ok(sockets) => {
+                let granted = self.lease.granted().dns.as_ref();
+                if granted.is_some_and(|dns| self.servers.are(&dns.servers)) {
+                    drop(self.servers.keep_spares(sockets));
+                } else {
+                    self.follow_laptop(sockets);
+                }
+            }
             Err(error) => tracing::warn!(%error, "failed to renew the sockets to the laptop's name servers"),
         }
     }
@@ -91,39 +104,85 @@ impl Keeper {
     /// Replaces the domains about which the laptop's resolver asks the session.
     async fn send_domains(&mut self, domains: Zones) {
         let Some(before) = &self.request.dns else { return };
-        let dns = DnsPlan::new(domains, before.redirect_port(), before.mode());
-        let outcome = match dns.and_then(|dns| {
-            self.request.dns = Some(dns.clone());
-            // Keep the routes of the lease: the helper may have refused some of the requested ones.
-            Plan::new(self.lease.plan().routes().iter(), Some(dns))
-        }) {
-            Ok(plan) => self.lease.update(&plan).await.map_err(VpnTcpError::from),
-            Err(_) => Err(ClientError::Unexpected.into()),
-        };
-        match outcome {
-            Ok(sockets) if sockets.is_empty() => {}
-            Ok(sockets) => self.servers.replace(sockets),
+        match DnsPlan::new(domains, before.redirect_ports(), before.mode()) {
+            Ok(dns) => self.request.dns = Some(dns),
+            Err(error) => {
+                tracing::warn!(%error, "failed to update the domains of the lease");
+                return;
+            }
+        }
+        match self.set_dns().await {
+            Ok(sockets) => self.follow_laptop(sockets),
             Err(error) => tracing::warn!(%error, "failed to update the domains of the lease"),
         }
     }
 
-    async fn renew_name_servers(&mut self) {
-        match self.lease.refresh_dns().await {
+    /// Has the helper read the laptop's name servers and search domains again, and uses them. Returns whether it could.
+    async fn renew_name_servers(&mut self) -> bool {
+        match self.set_dns().await {
             Ok(sockets) => {
-                self.servers.replace(sockets);
+                self.follow_laptop(sockets);
                 // The laptop may be in another network, with other answers.
                 self.names.name_servers_changed();
+                true
             }
-            Err(error) => tracing::warn!(%error, "failed to renew the sockets to the laptop's name servers"),
+            Err(error) => {
+                tracing::warn!(%error, "failed to follow the laptop's name servers");
+                false
+            }
         }
+    }
+
+    /// Sets the requested DNS, and has the helper read the laptop's files again. Returns sockets to the name servers.
+    async fn set_dns(&mut self) -> Result<Vec<Upstream>, ClientError> {
+        let Some(wanted) = &self.request.dns else {
+            return Ok(Vec::new());
+        };
+        let (sockets, lost_domain) = set_dns(&mut self.lease, wanted).await?;
+        self.lost_domain = lost_domain;
+        Ok(sockets)
+    }
+
+    /// Uses the name servers, search domains and DNS mode that the helper granted last.
+    fn follow_laptop(&self, sockets: Vec<Upstream>) {
+        let granted = self.lease.granted().dns.as_ref();
+        let has_moved = granted.is_some_and(|dns| !self.servers.are(&dns.servers));
+        if let Some(dns) = granted.filter(|_| has_moved) {
+            tracing::info!(servers = ?dns.servers, "the laptop has other name servers");
+        }
+        let mode = granted.map(|dns| dns.mode);
+        self.servers.replace(granted, sockets);
+        self.names.change_scope(|scope| {
+            scope.laptop_search = laptop_search(&self.lease);
+            scope.our_search = our_search(&self.lease);
+            scope.domain_is_doubtful = self.domain_is_doubtful || self.lost_domain.is_some();
+        });
+        let warnings = self.all_warnings();
+        self.reach.send_if_modified(|reach| {
+            let is_new = has_moved || reach.dns != mode || reach.warnings != warnings;
+            reach.moves += u64::from(has_moved);
+            reach.dns = mode;
+            reach.warnings = warnings;
+            is_new
+        });
+    }
+
+    fn all_warnings(&self) -> Vec<Warning> {
+        let lost_domain = self.lost_domain.iter();
+        let warnings = self.warnings.iter().chain(&self.refused);
+        warnings.chain(lost_domain).cloned().collect()
     }
 
     /// Asks a helper that came back for the same addresses, so that open connections continue.
     async fn regain(&mut self) -> Result<(), VpnTcpError> {
         let slot = self.lease.granted().slot;
+        let mut request = self.request.clone();
+        if self.lost_domain.is_some() {
+            request.dns = self.lease.plan().dns().cloned();
+        }
         let deadline = Instant::now() + HELPER_RETURNS_WITHIN;
         loop {
-            let error = match obtain(&self.request, &self.learned, Some(slot)).await {
+            let error = match obtain(&request, &self.learned, Some(slot)).await {
                 Ok(new_lease) => return self.continue_with(new_lease).await,
                 Err(error) => error,
             };
@@ -141,19 +200,16 @@ impl Keeper {
         } else {
             tracing::warn!("helper is back with other addresses; open connections are lost");
         }
-        self.servers.replace(new_lease.upstreams);
-        self.names.name_servers_changed();
         self.capture.replace_tun(Some(new_lease.tun)).await?;
         self.lease = new_lease.lease;
+        self.refused = new_lease.warnings;
+        self.follow_laptop(new_lease.upstreams);
+        self.names.name_servers_changed();
         let all = self.lease.plan().routes();
         self.learned.retain(|route| all.contains(route));
         self.granted = all.iter().filter(|route| !self.learned.contains(route)).collect();
         let routes = routes_of(&self.lease);
-        let warnings = [&self.warnings[..], &new_lease.warnings].concat();
-        self.reach.send_modify(|reach| {
-            reach.routes = routes;
-            reach.warnings = warnings;
-        });
+        self.reach.send_modify(|reach| reach.routes = routes);
         Ok(())
     }
 }

@@ -4,8 +4,10 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use slipway_helper_api::{DnsPlan, HelperRefusal, PlanError, Route, Routes, Slot};
+use slipway_helper_api::{DnsMode, DnsPlan, DnsSuffix, HelperRefusal, PlanError, Route, Routes, Slot};
 use slipway_helper_client::{Client, ClientError, Handover, Lease, Plan, UpError, Upstream};
+use slipway_method::Doubt;
+use slipway_names::{Name, SearchList};
 
 use crate::error::VpnTcpError;
 use crate::plan::{Warning, narrowed};
@@ -82,6 +84,58 @@ pub(crate) async fn obtain(
 pub(crate) fn routes_of(lease: &Lease) -> Vec<IpNet> {
     let nets: Vec<IpNet> = lease.plan().routes().nets().map(|route| route.net()).collect();
     IpNet::aggregate(&nets)
+}
+
+/// Has the helper read the laptop's name servers again and set this DNS plan, and returns sockets to them. A cluster
+/// domain that overlaps a search domain of the laptop's present network is left out, with a warning.
+///
+/// # Errors
+/// [`ClientError`]; a refusal leaves the lease's DNS as it was.
+pub(crate) async fn set_dns(
+    lease: &mut Lease,
+    wanted: &DnsPlan,
+) -> Result<(Vec<Upstream>, Option<Warning>), ClientError> {
+    match lease.set_dns(wanted.clone()).await {
+        Err(ClientError::Refused(HelperRefusal::DomainRefused { domain, search })) => {
+            let (zones, _) = wanted.zones().clone().without_cluster();
+            let without = DnsPlan::new(zones, wanted.redirect_ports(), wanted.mode())
+                .map_err(|_| ClientError::Unexpected)?;
+            let unexpected = |_| ClientError::Unexpected;
+            let warning = Warning::DoubtfulDomain {
+                domain: domain.as_str().parse().map_err(unexpected)?,
+                doubt: Doubt::Searched(search.as_str().parse().map_err(unexpected)?),
+            };
+            Ok((lease.set_dns(without).await?, Some(warning)))
+        }
+        outcome => Ok((outcome?, None)),
+    }
+}
+
+/// Returns the laptop's own search list.
+pub(crate) fn laptop_search(lease: &Lease) -> SearchList {
+    let Some(dns) = &lease.granted().dns else {
+        return SearchList::default();
+    };
+    SearchList {
+        domains: names_of(&dns.laptop_search),
+        ndots: dns.laptop_ndots.into(),
+    }
+}
+
+/// Returns the search domains that this session gives to systemd-resolved, which appends them to short names.
+pub(crate) fn our_search(lease: &Lease) -> Vec<Name> {
+    let mode = lease.granted().dns.as_ref().map(|dns| dns.mode);
+    match (mode, lease.plan().dns()) {
+        (Some(DnsMode::Resolved), Some(plan)) => names_of(&plan.zones().search),
+        _ => Vec::new(),
+    }
+}
+
+fn names_of(suffixes: &[DnsSuffix]) -> Vec<Name> {
+    suffixes
+        .iter()
+        .filter_map(|suffix| suffix.as_str().parse().ok())
+        .collect()
 }
 
 /// Makes a plan of these routes and DNS.

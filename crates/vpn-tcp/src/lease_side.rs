@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use slipway_method::{LaptopSide, Upstreams};
-use slipway_names::{Admission, AskError, NamedBy};
+use slipway_names::{Addressee, Admission, AskError, NamedBy};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -53,18 +53,18 @@ impl LeaseSide {
         }
         let (notify, notified) = oneshot::channel();
         let asked = self.needs.send(Need::NameServers { renewed: notify }).await;
-        let done = asked.is_ok() && notified.await.is_ok();
+        let done = asked.is_ok() && notified.await == Ok(true);
         *renewed = Some(Instant::now());
         done
     }
 }
 
 impl LaptopSide for LeaseSide {
-    async fn ask(&self, query: Bytes) -> Result<Bytes, AskError> {
+    async fn ask(&self, query: Bytes, addressee: Addressee) -> Result<Bytes, AskError> {
         let since = Instant::now();
-        match self.servers.ask(query.clone()).await {
+        match self.servers.ask(query.clone(), addressee).await {
             // A connected socket keeps the laptop's address from when it was opened, which the laptop may have lost.
-            Err(AskError::Unreachable) if self.renew(since).await => self.servers.ask(query).await,
+            Err(AskError::Unreachable) if self.renew(since).await => self.servers.ask(query, addressee).await,
             outcome => outcome,
         }
     }

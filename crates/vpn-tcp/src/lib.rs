@@ -8,7 +8,8 @@
 //! helper ── lease: TUN, routes, sockets to the laptop's name servers ──► keeper
 //! program ─► TUN ─► capture ─┬─► TunnelFarEnd ─► tunnel
 //!                            └─► resolver ─► tunnel, or the laptop's name servers
-//! redirected DNS ─► listener ────► resolver ── needs: routes to addresses, sockets, domains ──► keeper
+//! redirected DNS ─► listeners ───► resolver ── needs: routes to addresses, sockets, domains ──► keeper
+//! resolv.conf ─► LaptopFiles ── needs: the laptop's new name servers and search domains ──────► keeper
 //! keeper ── Reach: routes, warnings, whether the helper is there ──► report
 //! ```
 //!
@@ -18,6 +19,7 @@ mod admission;
 mod domains;
 mod error;
 mod keeper;
+mod laptop_files;
 mod lease;
 mod lease_side;
 mod listener;

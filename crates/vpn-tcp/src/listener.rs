@@ -1,10 +1,12 @@
-//! DNS listener on loopback, to which the helper redirects the laptop's questions if systemd-resolved is not used.
+//! DNS listeners on loopback, to which the helper redirects the laptop's questions if systemd-resolved is not used: one
+//! for each of the laptop's name servers, so that it is known which server a program asked.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use slipway_helper_api::{MAX_NAME_SERVERS, RedirectPort};
 use slipway_names::Transport;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::Semaphore;
@@ -12,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::lease_side::Names;
 
-/// Maximum number of questions and connections that are served at a time; others wait in the sockets.
+/// Maximum number of questions and connections that a listener serves at a time; others wait in the sockets.
 const AT_ONCE: usize = 1024;
 
 /// Maximum length of a question over UDP, in bytes.
@@ -21,17 +23,46 @@ const MOST_QUESTION: usize = 4096;
 /// Number of ports to try. A port must be free for UDP and TCP, on IPv4 and IPv6.
 const TRIES: usize = 32;
 
+/// Listener for each of the laptop's name servers, in the order of the laptop's list.
+#[derive(Debug)]
+pub(crate) struct Listeners([Listener; MAX_NAME_SERVERS]);
+
+impl Listeners {
+    /// Binds to free ports.
+    pub(crate) async fn bind() -> io::Result<Listeners> {
+        Ok(Listeners([
+            Listener::bind().await?,
+            Listener::bind().await?,
+            Listener::bind().await?,
+        ]))
+    }
+
+    /// Returns the ports, in order.
+    pub(crate) fn ports(&self) -> [RedirectPort; MAX_NAME_SERVERS] {
+        [&self.0[0], &self.0[1], &self.0[2]].map(|listener| listener.port)
+    }
+
+    /// Serves until it is dropped.
+    pub(crate) async fn serve(self, names: Names) {
+        let mut serving = JoinSet::new();
+        for (place, listener) in self.0.into_iter().enumerate() {
+            serving.spawn(listener.serve(names.in_place_of(place)));
+        }
+        while serving.join_next().await.is_some() {}
+    }
+}
+
 /// Sockets on one port of 127.0.0.1 and, if the laptop has IPv6, of ::1.
 #[derive(Debug)]
-pub(crate) struct Listener {
-    port: u16,
+struct Listener {
+    port: RedirectPort,
     udp: Vec<UdpSocket>,
     tcp: Vec<TcpListener>,
 }
 
 impl Listener {
     /// Binds to a free port.
-    pub(crate) async fn bind() -> io::Result<Listener> {
+    async fn bind() -> io::Result<Listener> {
         let mut last = io::Error::from(io::ErrorKind::AddrInUse);
         for _ in 0..TRIES {
             match Listener::try_bind().await {
@@ -46,7 +77,7 @@ impl Listener {
         let first = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = first.local_addr()?.port();
         let mut listener = Listener {
-            port,
+            port: RedirectPort::try_from(port).map_err(io::Error::other)?,
             udp: vec![first],
             tcp: vec![TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?],
         };
@@ -62,12 +93,8 @@ impl Listener {
         Ok(listener)
     }
 
-    pub(crate) fn port(&self) -> u16 {
-        self.port
-    }
-
     /// Serves until it is dropped.
-    pub(crate) async fn serve(self, names: Names) {
+    async fn serve(self, names: Names) {
         let permits = Arc::new(Semaphore::new(AT_ONCE));
         let mut serving = JoinSet::new();
         for socket in self.udp {

@@ -1,4 +1,4 @@
-//! Needs: requests of the resolver to the keeper of the lease.
+//! Needs: requests to the keeper of the lease, of the resolver and of those who watch the laptop and the cluster.
 
 use std::net::IpAddr;
 
@@ -19,6 +19,7 @@ pub(crate) enum Need {
     Sockets,
     /// New domains about which the laptop's resolver asks the session. They replace the previous ones.
     Domains(Zones),
-    /// New UDP and TCP sockets to the laptop's name servers. `renewed` fires when they are in use.
-    NameServers { renewed: oneshot::Sender<()> },
+    /// The laptop's current name servers and search domains, with new UDP and TCP sockets. The reply is whether they are
+    /// in use now.
+    NameServers { renewed: oneshot::Sender<bool> },
 }

@@ -1,6 +1,7 @@
 //! Reach of a lease: the networks that lead to the cluster, and warnings about those that do not.
 
 use ipnet::IpNet;
+use slipway_helper_api::DnsMode;
 
 use crate::plan::Warning;
 use crate::withheld::Withheld;
@@ -10,6 +11,10 @@ use crate::withheld::Withheld;
 pub(crate) struct Reach {
     /// Networks that lead to the cluster, with learned addresses; adjacent ones are joined.
     pub(crate) routes: Vec<IpNet>,
+    /// DNS mode; it changes when the laptop's resolver does.
+    pub(crate) dns: Option<DnsMode>,
+    /// Number of times that the laptop got other name servers.
+    pub(crate) moves: u64,
     /// Networks and domains that do not lead to the cluster.
     pub(crate) warnings: Vec<Warning>,
     /// Addresses of cluster answers that programs do not get.

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use slipway_control_api::{BackEnd, CaptureStatus, Problem, VpnTcpStatus};
+use slipway_helper_api::DnsMode;
 use slipway_method::Report;
 use slipway_problem::Fault;
 use tokio::sync::watch;
@@ -15,8 +16,6 @@ const MOST_ROUTES: usize = 256;
 
 /// Reporter that turns each [`Reach`] into a [`Report`].
 pub(crate) struct Reporter {
-    /// DNS mode, for people.
-    pub(crate) dns: String,
     /// Address of the resolver.
     pub(crate) resolver: IpAddr,
     /// Back end of the capture.
@@ -40,7 +39,7 @@ impl Reporter {
         Report {
             capture: CaptureStatus::VpnTcp(VpnTcpStatus {
                 routes: reach.routes.iter().take(MOST_ROUTES).copied().collect(),
-                dns: self.dns.clone(),
+                dns: dns_words(reach.dns),
                 resolver: self.resolver,
                 back_end: match self.back_end {
                     slipway_capture::BackEnd::PrivateNamespace => BackEnd::PrivateNamespace,
@@ -50,6 +49,11 @@ impl Reporter {
             problems: problems(reach),
         }
     }
+}
+
+/// Describes how the laptop's programs reach the resolver, for people.
+pub(crate) fn dns_words(mode: Option<DnsMode>) -> String {
+    mode.map_or_else(|| "nothing".to_owned(), |mode| mode.to_string())
 }
 
 /// Returns the problems, the most severe first: without the helper no program reaches the cluster. Of the withheld
@@ -73,7 +77,6 @@ mod tests {
 
     fn reporter() -> Reporter {
         Reporter {
-            dns: "redirect of port 53".into(),
             resolver: [198, 19, 0, 2].into(),
             back_end: slipway_capture::BackEnd::Rewriting,
         }

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use slipway_capture::Capture;
 use slipway_control_api::Problem;
 use slipway_method::{Explainer, Report, RunningMethod};
-use slipway_names::{Namespaces, Scope};
+use slipway_names::Namespaces;
 use slipway_problem::Fault;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -31,11 +31,8 @@ impl RunningMethod for Running {
     }
 
     fn set_namespaces(&self, namespaces: Namespaces) {
-        let scope = Scope::clone(&self.names.scope());
-        self.names.set_scope(Scope {
-            namespaces: namespaces.clone(),
-            ..scope
-        });
+        self.names
+            .change_scope(|scope| scope.namespaces = namespaces.clone());
         self.namespaces.send_if_modified(|before| {
             let is_new = *before != namespaces;
             *before = namespaces;

@@ -7,26 +7,27 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use slipway_capture::{Capture, Lost, Setup, TunAddresses};
 use slipway_helper_api::{
-    ClusterDomain, DnsMode, DnsModeChoice, DnsPlan, Granted, RedirectPort, RouteOrigin,
+    ClusterDomain, DnsModeChoice, DnsPlan, Granted, MAX_NAME_SERVERS, RedirectPort, RouteOrigin,
 };
-use slipway_helper_client::{ClientError, Plan};
+use slipway_helper_client::ClientError;
 use slipway_method::{
     CaptureResolver, Connection, DomainSource, Doubt, NamePlan, Trust, TunnelFarEnd, Upstreams, laptop_names,
 };
-use slipway_names::{Name, SearchList};
+use slipway_names::Name;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::domains::Domains;
 use crate::error::{Ended, VpnTcpError};
 use crate::keeper::Keeper;
-use crate::lease::{LeaseRequest, NewLease, obtain, routes_of};
+use crate::laptop_files::LaptopFiles;
+use crate::lease::{LeaseRequest, NewLease, laptop_search, obtain, our_search, routes_of};
 use crate::lease_side::{LeaseSide, Names};
-use crate::listener::Listener;
+use crate::listener::Listeners;
 use crate::name_servers::NameServers;
 use crate::plan::{Warning, routable};
 use crate::reach::Reach;
-use crate::report::Reporter;
+use crate::report::{Reporter, dns_words};
 use crate::running::Running;
 use crate::self_test::names_arrive;
 
@@ -46,7 +47,7 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
         observer,
         elders,
     } = connection;
-    let listener = Listener::bind().await.map_err(VpnTcpError::Listener)?;
+    let listeners = Listeners::bind().await.map_err(VpnTcpError::Listener)?;
     let ranges: Vec<(IpNet, RouteOrigin)> = by(RouteOrigin::Declared, &networks.declared)
         .chain(by(RouteOrigin::User, &networks.users))
         .collect();
@@ -54,10 +55,11 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
     plan.scope.reserved.extend(laptop_names());
     plan.scope.domain_is_doubtful = trust(&plan, &[]) != Trust::Given;
     let mut domains = Domains::new(&plan);
+    let files = LaptopFiles::read();
     let mut request = LeaseRequest {
         socket: helper,
         routes,
-        dns: Some(dns_plan(&domains, listener.port())?),
+        dns: Some(dns_plan(&domains, listeners.ports())?),
     };
     let NewLease {
         mut lease,
@@ -70,11 +72,11 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
     let (needs, needed) = mpsc::channel(NEEDS);
     let (reach_sender, reach) = watch::channel(Reach::default());
     let servers = NameServers::new(needs.clone());
-    servers.replace(upstreams);
+    servers.replace(granted.dns.as_ref(), upstreams);
     let laptop_side = LeaseSide::new(servers.clone(), needs.clone(), reach.clone());
     let namespaces = watch::Sender::new(plan.scope.namespaces.clone());
-    plan.scope.laptop_search = laptop_search(&granted);
-    plan.scope.our_search = our_search(&granted, &domains);
+    plan.scope.laptop_search = laptop_search(&lease);
+    plan.scope.our_search = our_search(&lease);
     let upstreams = Upstreams::new(tunnel.clone(), laptop_side, elders);
     let names = Names::new(plan.scope.clone(), upstreams, observer);
     match doubt(&plan, &names).await {
@@ -85,12 +87,11 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
         None if plan.scope.domain_is_doubtful => {
             plan.scope.domain_is_doubtful = false;
             domains = Domains::new(&plan);
-            plan.scope.our_search = our_search(&granted, &domains);
-            let dns = dns_plan(&domains, listener.port())?;
-            let update = Plan::new(lease.plan().routes().iter(), Some(dns.clone()));
-            let update = update.map_err(|_| VpnTcpError::Helper(ClientError::Unexpected))?;
-            servers.replace(lease.update(&update).await?);
-            names.set_scope(plan.scope);
+            let dns = dns_plan(&domains, listeners.ports())?;
+            let sockets = lease.set_dns(dns.clone()).await?;
+            servers.replace(lease.granted().dns.as_ref(), sockets);
+            plan.scope.our_search = our_search(&lease);
+            names.set_scope(plan.scope.clone());
             request.dns = Some(dns);
         }
         None => {}
@@ -98,6 +99,7 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
     let granted_routes = lease.plan().routes().clone();
     let first = Reach {
         routes: routes_of(&lease),
+        dns: lease.granted().dns.as_ref().map(|dns| dns.mode),
         warnings: [&warnings[..], &refused].concat(),
         ..Reach::default()
     };
@@ -109,17 +111,18 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
     let capture = Capture::start(tun, setup(&granted), far_end.clone(), resolver).await?;
     let capture = Arc::new(capture);
     let reporter = Reporter {
-        dns: dns_words(&granted),
         resolver: granted.resolver.into(),
         back_end: capture.back_end(),
     };
     let (report_sender, report) = watch::channel(reporter.report(&first));
+    let dns = dns_words(first.dns);
     reach_sender.send_replace(first);
 
     let mut tasks = JoinSet::new();
     tasks.spawn(far_end.return_packets(packets, capture.replies()));
-    tasks.spawn(listener.serve(names.clone()));
-    tasks.spawn(reporter.follow(reach, report_sender));
+    tasks.spawn(listeners.serve(names.clone()));
+    tasks.spawn(files.follow(servers.clone(), needs.clone()));
+    tasks.spawn(reporter.follow(reach.clone(), report_sender));
     let (end, ended) = watch::channel(None);
     let keeper = Keeper {
         request,
@@ -133,16 +136,13 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
         granted: granted_routes,
         learned: Vec::new(),
         warnings,
+        refused,
+        domain_is_doubtful: plan.scope.domain_is_doubtful,
+        lost_domain: None,
         reach: reach_sender,
     };
     tasks.spawn(watch_over(keeper, capture.clone(), end));
-    if granted
-        .dns
-        .as_ref()
-        .is_some_and(|dns| dns.mode == DnsMode::Resolved)
-    {
-        tasks.spawn(domains.follow(namespaces.subscribe(), names.clone(), needs));
-    }
+    tasks.spawn(domains.follow(namespaces.subscribe(), reach, names.clone(), needs));
     let running = Running {
         capture,
         names,
@@ -153,19 +153,9 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
     };
     if !names_arrive().await {
         slipway_method::RunningMethod::stop(Box::new(running)).await;
-        return Err(VpnTcpError::NamesDoNotArrive {
-            mode: dns_words(&granted),
-        });
+        return Err(VpnTcpError::NamesDoNotArrive { mode: dns });
     }
     Ok(running)
-}
-
-/// Describes how the laptop's programs reach the resolver, for people.
-fn dns_words(granted: &Granted) -> String {
-    granted
-        .dns
-        .as_ref()
-        .map_or_else(|| "nothing".to_owned(), |dns| dns.mode.to_string())
 }
 
 /// Returns the setup of a capture for the granted TUN.
@@ -190,10 +180,9 @@ fn by(origin: RouteOrigin, ranges: &[IpNet]) -> impl Iterator<Item = (IpNet, Rou
     ranges.iter().map(move |range| (*range, origin))
 }
 
-fn dns_plan(domains: &Domains, port: u16) -> Result<DnsPlan, VpnTcpError> {
-    let unexpected = |_| VpnTcpError::Helper(ClientError::Unexpected);
-    let port = RedirectPort::try_from(port).map_err(unexpected)?;
-    DnsPlan::new(domains.with(&[]), port, DnsModeChoice::Auto).map_err(unexpected)
+fn dns_plan(domains: &Domains, ports: [RedirectPort; MAX_NAME_SERVERS]) -> Result<DnsPlan, VpnTcpError> {
+    DnsPlan::new(domains.with(&[]), ports, DnsModeChoice::Auto)
+        .map_err(|_| VpnTcpError::Helper(ClientError::Unexpected))
 }
 
 /// Judges whether the cluster domain belongs to the cluster. One that the helper refuses from a cluster does not.
@@ -217,33 +206,6 @@ async fn doubt(plan: &NamePlan, names: &Names) -> Option<Doubt> {
             Some(true) => Some(Doubt::OnLaptop),
             None => Some(Doubt::Unknown),
         },
-    }
-}
-
-/// Returns the search domains that this session gives to systemd-resolved, which appends them to short names.
-fn our_search(granted: &Granted, domains: &Domains) -> Vec<Name> {
-    if granted
-        .dns
-        .as_ref()
-        .is_none_or(|dns| dns.mode != DnsMode::Resolved)
-    {
-        return Vec::new();
-    }
-    let search = domains.with(&[]).search;
-    search
-        .iter()
-        .filter_map(|suffix| suffix.as_str().parse().ok())
-        .collect()
-}
-
-fn laptop_search(granted: &Granted) -> SearchList {
-    let Some(dns) = &granted.dns else {
-        return SearchList::default();
-    };
-    let search = dns.laptop_search.iter();
-    SearchList {
-        domains: search.filter_map(|suffix| suffix.as_str().parse().ok()).collect(),
-        ndots: dns.laptop_ndots.into(),
     }
 }
 

@@ -311,10 +311,15 @@ pub(crate) fn plan(texts: &[&str]) -> Plan {
     Plan::new(routes(texts), None).expect("plan")
 }
 
-/// Plan with a DNS redirect to a port.
+/// Plan with a DNS redirect to one port, whichever name server a program asks.
 pub(crate) fn redirect_plan(texts: &[&str], port: u16) -> Plan {
-    let port = port.try_into().expect("port");
-    let dns = DnsPlan::new(Zones::default(), port, DnsModeChoice::Redirect).expect("plan");
+    redirect_plan_to(texts, [port; 3])
+}
+
+/// Plan with a DNS redirect to a port for each name server.
+pub(crate) fn redirect_plan_to(texts: &[&str], ports: [u16; 3]) -> Plan {
+    let ports = ports.map(|port| port.try_into().expect("port"));
+    let dns = DnsPlan::new(Zones::default(), ports, DnsModeChoice::Redirect).expect("plan");
     Plan::new(routes(texts), Some(dns)).expect("plan")
 }
 

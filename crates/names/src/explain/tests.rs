@@ -36,7 +36,7 @@ impl Asks for World {
     async fn cluster(&self, query: Bytes) -> Result<Bytes, AskError> {
         say(&self.cluster, &query).await
     }
-    async fn laptop(&self, query: Bytes) -> Result<Bytes, AskError> {
+    async fn laptop(&self, query: Bytes, _addressee: Addressee) -> Result<Bytes, AskError> {
         if self.laptop_is_gone {
             return Err(AskError::Unreachable);
         }

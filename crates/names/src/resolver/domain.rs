@@ -6,7 +6,7 @@ use slipway_control_api::NameOutcome;
 use tokio::time::{Instant, timeout};
 
 use super::Resolver;
-use crate::asks::{AskError, Asks};
+use crate::asks::{Addressee, AskError, Asks};
 use crate::limits::LAPTOP_WITHIN;
 use crate::message::{self, Answer};
 use crate::name::{Label, Name};
@@ -21,7 +21,7 @@ impl<A: Asks> Resolver<A> {
     /// Takes [`LAPTOP_WITHIN`] at most.
     pub async fn laptop_has_domain(&self, name: &Name) -> Option<bool> {
         let query = message::query(name, RecordType::NS);
-        let asking = self.asks().laptop(query.clone().into());
+        let asking = self.asks().laptop(query.clone().into(), Addressee::InOrder);
         let answer = match timeout(LAPTOP_WITHIN, asking).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(AskError::NoServer)) => return Some(false),

@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::cluster::FromCluster;
 use super::reply::Reply;
 use super::{Asked, Resolver};
-use crate::asks::{AskError, Asks};
+use crate::asks::{Addressee, AskError, Asks};
 use crate::event::Answerer;
 use crate::limits::{HEDGE, LAPTOP_WITHIN, NOBODY_WITHIN, PATIENCE};
 use crate::message::Answer;
@@ -37,10 +37,11 @@ impl<A: Asks> Resolver<A> {
         if last_label == LastLabel::Domain {
             return self.via_laptop(asked).await;
         }
-        let limit = if order == Order::ClusterFirst {
-            NOBODY_WITHIN
-        } else {
-            LAPTOP_WITHIN
+        let (limit, addressee) = match (order, self.addressee) {
+            // The limit may pass before the program asks its second name server.
+            (Order::ClusterFirst, Addressee::Only(0)) => (NOBODY_WITHIN, Addressee::InOrder),
+            (Order::ClusterFirst, addressee) => (NOBODY_WITHIN, addressee),
+            (Order::Together | Order::LaptopFirst | Order::Searched, addressee) => (LAPTOP_WITHIN, addressee),
         };
         let heard = watch::Sender::new(Heard {
             cluster: Said::Nothing,
@@ -64,7 +65,7 @@ impl<A: Asks> Resolver<A> {
                 let cluster_spoke = watched.wait_for(|heard| heard.cluster != Said::Nothing);
                 drop(timeout(HEDGE, cluster_spoke).await);
             }
-            self.ask_laptop(asked, limit).await
+            self.ask_laptop(asked, addressee, limit).await
         });
         let mut label = pin!(self.last_label(name));
         // A name that is known to be the laptop's stays so while its name servers are slow.

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::*;
+use crate::asks::{Admission, NamedBy};
 use crate::event::channel;
 use crate::question::RecordType;
 use crate::scope::Namespaces;
@@ -139,6 +140,7 @@ struct Script {
     elders: Side,
     routed: Mutex<Vec<IpAddr>>,
     named: Mutex<Vec<NamedBy>>,
+    addressees: Mutex<Vec<Addressee>>,
     withheld: Mutex<HashMap<IpAddr, Admission>>,
     routes_take: Mutex<Duration>,
 }
@@ -148,7 +150,8 @@ impl Asks for Arc<Script> {
         self.cluster.answer(&query).await
     }
 
-    async fn laptop(&self, query: Bytes) -> Result<Bytes, AskError> {
+    async fn laptop(&self, query: Bytes, addressee: Addressee) -> Result<Bytes, AskError> {
+        self.addressees.lock().unwrap().push(addressee);
         self.laptop.answer(&query).await
     }
 

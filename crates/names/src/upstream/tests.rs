@@ -47,7 +47,7 @@ async fn upstream(addresses: &[SocketAddr]) -> Upstream<Plain> {
         }
         servers.push(Server { address, sockets });
     }
-    Upstream::new(servers, Plain)
+    Upstream::new(servers, PATIENCE, Plain)
 }
 
 fn asked() -> Bytes {
@@ -65,25 +65,75 @@ const FIRST: Behavior = |query| vec![address(query, Ipv4Addr::new(192, 0, 2, 1))
 const SECOND: Behavior = |query| vec![address(query, Ipv4Addr::new(192, 0, 2, 2))];
 const SILENT: Behavior = |_| Vec::new();
 
+/// Limit of a server that the program asked.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
 #[tokio::test]
 async fn servers_are_asked_in_their_order() {
     let servers = [server(FIRST).await, server(SECOND).await];
     for _ in 0..4 {
         assert_eq!(
-            last_octet(&upstream(&servers).await.ask(asked()).await.unwrap()),
+            last_octet(
+                &upstream(&servers)
+                    .await
+                    .ask(asked(), Addressee::InOrder)
+                    .await
+                    .unwrap()
+            ),
             1
         );
     }
 }
 
 #[tokio::test]
-async fn a_silent_server_is_skipped_and_no_longer_asked_first() {
+async fn a_server_that_was_silent_is_asked_first_again() {
+    // It is silent about one name, as if it had been away for a moment.
+    let servers = [
+        server(|query| {
+            let is_known = query.name.starts_with(b"\x03www");
+            is_known
+                .then(|| address(query, Ipv4Addr::new(192, 0, 2, 1)))
+                .into_iter()
+                .collect()
+        })
+        .await,
+        server(SECOND).await,
+    ];
+    let upstream = upstream(&servers).await;
+    let other = query(&"other.example.org".parse().unwrap(), RecordType::A);
+    let start = Instant::now();
+    let answer = upstream.ask(other.into(), Addressee::InOrder).await.unwrap();
+    assert_eq!(
+        (answer[answer.len() - 1], start.elapsed() >= ROUNDS[0]),
+        (2, true)
+    );
+    assert_eq!(
+        last_octet(&upstream.ask(asked(), Addressee::InOrder).await.unwrap()),
+        1
+    );
+}
+
+#[tokio::test]
+async fn the_server_that_the_program_asked_is_the_only_one_asked() {
     let servers = [server(SILENT).await, server(SECOND).await];
     let upstream = upstream(&servers).await;
-    assert_eq!(last_octet(&upstream.ask(asked()).await.unwrap()), 2);
+    let ask = |place| upstream.ask(asked(), Addressee::Only(place));
+    assert_eq!(last_octet(&ask(1).await.unwrap()), 2);
     let start = Instant::now();
-    assert_eq!(last_octet(&upstream.ask(asked()).await.unwrap()), 2);
-    assert!(start.elapsed() < ROUNDS[0], "took {:?}", start.elapsed());
+    assert_eq!(ask(0).await, Err(AskError::TimedOut));
+    assert!(start.elapsed() >= PATIENCE, "took {:?}", start.elapsed());
+    assert_eq!(
+        last_octet(&ask(2).await.unwrap()),
+        2,
+        "a list that became shorter is asked in order"
+    );
+    let refuses = [
+        server(|query| vec![empty(query, Rcode::Refused)]).await,
+        servers[1],
+    ];
+    let upstream = self::upstream(&refuses).await;
+    let answer = upstream.ask(asked(), Addressee::Only(0)).await.unwrap();
+    assert_eq!(message::rcode(&answer), Some(5), "the program gets the refusal");
 }
 
 #[tokio::test]
@@ -97,12 +147,16 @@ async fn a_server_that_refuses_or_is_not_there_costs_no_waiting() {
     let start = Instant::now();
     let answer = upstream(&[absent, refuses, server(SECOND).await])
         .await
-        .ask(asked())
+        .ask(asked(), Addressee::InOrder)
         .await;
     assert_eq!(last_octet(&answer.unwrap()), 2);
     assert!(start.elapsed() < ROUNDS[0], "took {:?}", start.elapsed());
     // When all servers refuse, the program gets the refusal.
-    let answer = upstream(&[refuses]).await.ask(asked()).await.unwrap();
+    let answer = upstream(&[refuses])
+        .await
+        .ask(asked(), Addressee::InOrder)
+        .await
+        .unwrap();
     assert_eq!(message::rcode(&answer), Some(5));
 }
 
@@ -123,7 +177,13 @@ async fn forged_answers_are_not_taken_for_the_true_one() {
     })
     .await];
     assert_eq!(
-        last_octet(&upstream(&servers).await.ask(asked()).await.unwrap()),
+        last_octet(
+            &upstream(&servers)
+                .await
+                .ask(asked(), Addressee::InOrder)
+                .await
+                .unwrap()
+        ),
         1
     );
 }
@@ -131,7 +191,7 @@ async fn forged_answers_are_not_taken_for_the_true_one() {
 #[tokio::test]
 async fn many_questions_share_a_few_sockets() {
     let upstream = upstream(&[server(FIRST).await]).await;
-    let all = (0..100).map(|_| upstream.ask(asked()));
+    let all = (0..100).map(|_| upstream.ask(asked(), Addressee::InOrder));
     for answer in futures_util::future::join_all(all).await {
         assert_eq!(last_octet(&answer.unwrap()), 1);
     }
@@ -168,12 +228,21 @@ async fn a_truncated_answer_is_asked_again_over_tcp() {
         stream.write_all(&answer).await.unwrap();
     });
     assert_eq!(
-        last_octet(&upstream(&[address]).await.ask(asked()).await.unwrap()),
+        last_octet(
+            &upstream(&[address])
+                .await
+                .ask(asked(), Addressee::InOrder)
+                .await
+                .unwrap()
+        ),
         1
     );
 }
 
 #[tokio::test]
 async fn without_servers_a_question_fails_at_once() {
-    assert_eq!(upstream(&[]).await.ask(asked()).await, Err(AskError::NoServer));
+    assert_eq!(
+        upstream(&[]).await.ask(asked(), Addressee::InOrder).await,
+        Err(AskError::NoServer)
+    );
 }

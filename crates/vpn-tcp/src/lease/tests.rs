@@ -5,15 +5,15 @@ use std::sync::{Arc, Mutex};
 
 use slipway_helper_api::frame::{Decoder, encode};
 use slipway_helper_api::{
-    Build, Conflict, ConflictWith, Granted, RangeTrouble, Reply, Request, RouteOrigin, Slot, TunnelCidr, Up,
-    Version, Welcome, rights,
+    Build, Conflict, ConflictWith, DnsModeChoice, Granted, RangeTrouble, Reply, Request, RouteOrigin, Slot,
+    TunnelCidr, Up, Version, Welcome, Zones, rights,
 };
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
 
-/// A helper whose answers to requests for a lease are written beforehand.
+/// A helper whose answers to requests for a lease, and for changes, are written beforehand.
 struct ScriptedHelper {
     socket: PathBuf,
     asked: Arc<Mutex<Vec<Up>>>,
@@ -82,7 +82,12 @@ async fn serve(listener: UnixListener, script: Script, asked: Arc<Mutex<Vec<Up>>
                         Some(None) | None => return,
                     }
                 }
-                Request::Update(_) | Request::Down | Request::Status => panic!("{request:?}"),
+                Request::Update(_) => match script.next() {
+                    Some(Some(Ok(()))) => Reply::Updated(None),
+                    Some(Some(Err(refusal))) => Reply::Refused(refusal),
+                    Some(None) | None => return,
+                },
+                Request::Down | Request::Status => panic!("{request:?}"),
             };
             // Any descriptor stands for the TUN here.
             let ride = matches!(reply, Reply::Up(_)).then(|| stream.as_fd());
@@ -205,4 +210,35 @@ async fn a_helper_that_hangs_up_is_gone() {
         matches!(error, VpnTcpError::Helper(ClientError::Gone(_))),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_domain_of_the_laptops_network_is_left_to_it() {
+    let refused = HelperRefusal::DomainRefused {
+        domain: "k8s.corp.internal".parse().unwrap(),
+        search: "corp.internal".parse().unwrap(),
+    };
+    let script = vec![Some(Ok(())), Some(Err(refused)), Some(Ok(())), Some(Ok(()))];
+    let helper = ScriptedHelper::start(script);
+    let mut lease = obtain(&helper.ask(&["10.96.0.0/16"]), &[], None)
+        .await
+        .unwrap()
+        .lease;
+    let zones = Zones {
+        cluster: Some("k8s.corp.internal".parse().unwrap()),
+        search: vec!["shop.svc.k8s.corp.internal".parse().unwrap()],
+        ..Zones::default()
+    };
+    let ports = [5353.try_into().unwrap(); 3];
+    let wanted = DnsPlan::new(zones, ports, DnsModeChoice::Auto).unwrap();
+    let (_, warning) = set_dns(&mut lease, &wanted).await.unwrap();
+    assert!(
+        matches!(warning, Some(Warning::DoubtfulDomain { .. })),
+        "{warning:?}"
+    );
+    let set = lease.plan().dns().unwrap().zones();
+    assert_eq!((&set.cluster, set.search[0].as_str()), (&None, "shop.svc"));
+    let (_, warning) = set_dns(&mut lease, &wanted).await.unwrap();
+    assert_eq!(warning, None, "in another network again");
+    assert_eq!(lease.plan().dns(), Some(&wanted));
 }

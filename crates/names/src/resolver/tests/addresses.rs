@@ -138,7 +138,7 @@ impl Asks for Mapped {
     async fn cluster(&self, query: Bytes) -> Result<Bytes, AskError> {
         self.0.cluster.answer(&query).await
     }
-    async fn laptop(&self, _query: Bytes) -> Result<Bytes, AskError> {
+    async fn laptop(&self, _query: Bytes, _addressee: Addressee) -> Result<Bytes, AskError> {
         Err(AskError::NoServer)
     }
     async fn admit(&self, addresses: &[IpAddr], _named_by: NamedBy) -> Vec<Admission> {

@@ -34,7 +34,7 @@ async fn an_answer_to_another_question_is_a_failure() {
             let other = message::query(&"other.shop.svc.cluster.local".parse().unwrap(), RecordType::A);
             Ok(message::address(&Query::parse(&other).unwrap(), SVC).into())
         }
-        async fn laptop(&self, query: Bytes) -> Result<Bytes, AskError> {
+        async fn laptop(&self, query: Bytes, _addressee: Addressee) -> Result<Bytes, AskError> {
             self.cluster(query).await
         }
         async fn admit(&self, addresses: &[IpAddr], _named_by: NamedBy) -> Vec<Admission> {
@@ -65,7 +65,7 @@ impl Asks for Arc<Loop> {
             .await
             .map_err(|_| AskError::Garbled)
     }
-    async fn laptop(&self, _query: Bytes) -> Result<Bytes, AskError> {
+    async fn laptop(&self, _query: Bytes, _addressee: Addressee) -> Result<Bytes, AskError> {
         Err(AskError::NoServer)
     }
     async fn admit(&self, addresses: &[IpAddr], _named_by: NamedBy) -> Vec<Admission> {
@@ -101,7 +101,7 @@ impl Asks for Noise {
         answer[7] = self.0.first().map_or(0, |count| count % 3);
         Ok(answer.into())
     }
-    async fn laptop(&self, _query: Bytes) -> Result<Bytes, AskError> {
+    async fn laptop(&self, _query: Bytes, _addressee: Addressee) -> Result<Bytes, AskError> {
         Ok(self.0.clone().into())
     }
     async fn admit(&self, addresses: &[IpAddr], _named_by: NamedBy) -> Vec<Admission> {

@@ -210,3 +210,37 @@ async fn laptop_names_work_while_the_cluster_is_unreachable() {
     assert!(nosuch.took < Duration::from_secs(2));
     assert_eq!(bench.event(), (Answerer::Nobody, NameOutcome::TimedOut));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_laptops_questions_go_to_the_server_that_was_asked() {
+    let all = bench();
+    all.script
+        .laptop
+        .says("www.example.org", Say::Address(PUBLIC), 30);
+    let asked = || std::mem::take(&mut *all.script.addressees.lock().unwrap());
+    let [first, second] = [0, 1].map(|place| Bench {
+        resolver: all.resolver.in_place_of(place),
+        script: Arc::clone(&all.script),
+        events: mpsc::channel(1).1,
+    });
+    all.finds("www.example.org", PUBLIC).await;
+    assert_eq!(asked(), [Addressee::InOrder]);
+    first.finds("www.example.org", PUBLIC).await;
+    assert_eq!(asked(), [Addressee::Only(0)]);
+    second.finds("www.example.org", PUBLIC).await;
+    assert_eq!(asked(), [Addressee::Only(1)]);
+    first.ask("wiki.corp.internal").await;
+    assert_eq!(
+        asked(),
+        [Addressee::Only(0)],
+        "below a search domain of the laptop"
+    );
+    first.ask("nosuch").await;
+    assert_eq!(
+        asked(),
+        [Addressee::InOrder],
+        "there is no time for another server"
+    );
+    second.ask("nobody").await;
+    assert_eq!(asked(), [Addressee::Only(1)]);
+}
