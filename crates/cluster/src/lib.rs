@@ -4,7 +4,7 @@
 //! [`kube::Client`], so that its caller decides about sockets and proxies. [`placement`] starts an agent in a namespace,
 //! finds it again and removes it. [`keys`] stores on the laptop the keys of agents that a later session may use.
 //! [`permissions`] finds missing permissions beforehand. [`ranges`] learns which addresses belong to the cluster. [`list`]
-//! returns what a user chooses from.
+//! returns what a user chooses from, [`namespace`] whether a namespace exists, and [`backing`] what stands behind a name.
 //!
 //! This crate must not know the tunnel, the carriers, capture, names or the helper: to this crate an agent is a running
 //! pod, and its binary is a slice of bytes.
@@ -14,11 +14,14 @@
 //! learn something from it.
 
 pub mod api;
+pub mod backing;
 pub mod keys;
 pub mod kubeconfig;
 pub mod list;
+pub mod namespace;
 pub mod permissions;
 pub mod placement;
 pub mod ranges;
 
+mod similar;
 mod watch;
