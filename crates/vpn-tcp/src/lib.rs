@@ -10,6 +10,7 @@
 //!                            └─► resolver ─► tunnel, or the laptop's name servers
 //! redirected DNS ─► listener ────► resolver ── needs: routes to addresses, sockets, domains ──► keeper
 //! keeper ── Reach: routes, warnings, whether the helper is there ──► report
+//! kernel: changes of routes and rules ──► overridden ── Reach: routes that others override ──► report
 //! ```
 //!
 //! [`VpnTcp`] implements [`slipway_method::Method`]. It must not know Kubernetes or how the tunnel stays alive.
@@ -24,6 +25,7 @@ mod listener;
 mod method;
 mod name_servers;
 mod need;
+mod overridden;
 mod plan;
 mod reach;
 mod report;

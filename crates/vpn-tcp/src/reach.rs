@@ -1,6 +1,7 @@
 //! Reach of a lease: the networks that lead to the cluster, and warnings about those that do not.
 
 use ipnet::IpNet;
+use slipway_laptop::Overridden;
 
 use crate::plan::Warning;
 use crate::withheld::Withheld;
@@ -12,6 +13,8 @@ pub(crate) struct Reach {
     pub(crate) routes: Vec<IpNet>,
     /// Networks and domains that do not lead to the cluster.
     pub(crate) warnings: Vec<Warning>,
+    /// Parts of the routes whose packets the kernel sends elsewhere.
+    pub(crate) overridden: Vec<Overridden>,
     /// Addresses of cluster answers that programs do not get.
     pub(crate) withheld: Withheld,
     /// Whether the helper is gone for now, and with it the laptop's routes and DNS settings.

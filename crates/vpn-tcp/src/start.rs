@@ -24,6 +24,7 @@ use crate::lease::{LeaseRequest, NewLease, obtain, routes_of};
 use crate::lease_side::{LeaseSide, Names};
 use crate::listener::Listener;
 use crate::name_servers::NameServers;
+use crate::overridden;
 use crate::plan::{Warning, routable};
 use crate::reach::Reach;
 use crate::report::Reporter;
@@ -96,13 +97,18 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
         None => {}
     }
     let granted_routes = lease.plan().routes().clone();
+    let routes = routes_of(&lease);
     let first = Reach {
-        routes: routes_of(&lease),
+        overridden: overridden::check(&routes).await,
+        routes,
         warnings: [&warnings[..], &refused].concat(),
         ..Reach::default()
     };
     for warning in &first.warnings {
         tracing::warn!("{warning}");
+    }
+    for overridden in &first.overridden {
+        tracing::warn!("{overridden}");
     }
     let far_end = TunnelFarEnd::new(tunnel);
     let resolver = CaptureResolver::new(names.clone());
@@ -120,6 +126,7 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
     tasks.spawn(far_end.return_packets(packets, capture.replies()));
     tasks.spawn(listener.serve(names.clone()));
     tasks.spawn(reporter.follow(reach, report_sender));
+    tasks.spawn(overridden::follow(reach_sender.clone()));
     let (end, ended) = watch::channel(None);
     let keeper = Keeper {
         request,
