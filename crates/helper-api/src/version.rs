@@ -18,7 +18,7 @@ pub struct Version {
 impl Version {
     /// Protocol version of this build.
     pub const OURS: Self = Self {
-        epoch: 3,
+        epoch: 4,
         revision: 1,
     };
 

@@ -4,8 +4,8 @@
 use std::os::fd::OwnedFd;
 
 use slipway_helper_api::{
-    Change, DnsChange, DnsGranted, Granted, HelperRefusal, Leased, MAX_CHANGE, Operation, RangeTrouble,
-    Routes, Slot, Status, Tally, Up,
+    Change, DnsChange, DnsGranted, Granted, HelperRefusal, LeaseAccess, Leased, MAX_CHANGE, Operation,
+    RangeTrouble, Routes, Slot, Status, Tally, Up,
 };
 use tokio::sync::Mutex;
 
@@ -162,7 +162,7 @@ impl Leases {
     }
 
     /// Status for a user and the lease of its connection.
-    pub(crate) async fn status(&self, uid: u32, lease: Option<&Lease>) -> Status {
+    pub(crate) async fn status(&self, uid: u32, lease: Option<&Lease>, access: LeaseAccess) -> Status {
         let (yours, all) = self.slots.count(uid);
         let laptop = names::Laptop::read();
         let (names, name_servers) = match laptop {
@@ -178,6 +178,7 @@ impl Leases {
             all,
             names,
             name_servers,
+            access,
         }
     }
 }
