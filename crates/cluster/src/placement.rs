@@ -25,7 +25,7 @@ pub use error::{PlaceError, UploadError};
 pub use manifest::{
     AGENT_CONTAINER, AGENT_FOLDER, AGENT_IN_IMAGE, AGENT_PORT, DEFAULT_IMAGE, UPLOAD_BEGINS, UPLOAD_GRACE,
 };
-pub use removed::{Gone, watch_gone};
+pub use removed::{Gone, watch_end, watch_gone};
 
 use crate::api::{Access, ApiError, ask};
 use slipway_key::Key;
@@ -33,6 +33,7 @@ use slipway_key::Key;
 mod cleanup;
 mod error;
 mod manifest;
+mod nodes;
 mod refusal;
 mod removed;
 mod start;

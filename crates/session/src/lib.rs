@@ -27,6 +27,7 @@ mod error;
 mod exit;
 mod extra_hosts;
 mod link;
+mod losses;
 mod name_events;
 mod options;
 mod placing;

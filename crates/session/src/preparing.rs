@@ -12,6 +12,7 @@ use crate::context::SessionContext;
 use crate::error::SessionError;
 use crate::exit::Exit;
 use crate::link::Link;
+use crate::losses::Losses;
 use crate::states::{Event, Laptop, Prepared, WantedAgent};
 
 /// Input of the first state.
@@ -54,6 +55,7 @@ impl<K: Clusters> Preparing<K> {
                 farewells,
                 run: uuid::Uuid::new_v4().as_u64_pair().0,
                 address_changes: self.address_changes,
+                losses: Losses::default(),
             },
             laptop: Laptop::Idle {
                 method: self.method,

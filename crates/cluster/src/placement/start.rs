@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{
-    ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Event, Pod,
+    ContainerState, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Event, Pod,
 };
 use kube::Client;
 use kube::api::{Api, PostParams};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::manifest::{self, AGENT_CONTAINER, Shape};
-use super::{Created, PlaceError, Placement, Progress, START_PATIENCE, refusal};
+use super::{Created, PlaceError, Placement, Progress, START_PATIENCE, nodes, refusal};
 use crate::api::{Access, ApiError, ask};
 use crate::watch::{Follow, Selection};
 
@@ -59,6 +59,33 @@ pub(super) fn is_running(pod: &Pod) -> bool {
 /// Returns how the agent's container ended, if it did.
 pub(super) fn termination(pod: &Pod) -> Option<&ContainerStateTerminated> {
     container(pod)?.state.as_ref()?.terminated.as_ref()
+}
+
+/// Returns how the last run of the agent's container ended, if it did.
+pub(super) fn last_termination(pod: &Pod) -> Option<&ContainerStateTerminated> {
+    let status = container(pod)?;
+    let of = |state: &'_ Option<ContainerState>| {
+        state
+            .as_ref()
+            .and_then(|state| state.terminated.as_ref())
+            .is_some()
+    };
+    let state = if of(&status.state) {
+        &status.state
+    } else {
+        &status.last_state
+    };
+    state.as_ref()?.terminated.as_ref()
+}
+
+/// Returns the memory limit of the agent's container.
+pub(super) fn memory_limit(pod: &Pod) -> Option<String> {
+    let containers = &pod.spec.as_ref()?.containers;
+    let agent = containers
+        .iter()
+        .find(|container| container.name == AGENT_CONTAINER)?;
+    let limits = agent.resources.as_ref()?.limits.as_ref()?;
+    Some(limits.get("memory")?.0.clone())
 }
 
 struct Start<'a> {
@@ -121,6 +148,7 @@ impl Start<'_> {
                 }
                 () = at(give_up), if give_up.is_some() => {
                     let message = unschedulable.map_or_else(String::new, |(_, message)| message);
+                    let message = nodes::in_words(self.client, message).await;
                     return Err(PlaceError::Unschedulable { message });
                 }
             }
@@ -313,7 +341,12 @@ impl Judge {
         let reason = waiting.reason.clone().unwrap_or_else(|| "Waiting".to_owned());
         let message = waiting.message.clone().unwrap_or_default();
         match reason.as_str() {
-            // Wait for the next state: the kubelet retries once before it backs off.
+            "ErrImagePull" if is_final(&message) => Step::Failed(PlaceError::Image {
+                image: image(pod),
+                reason,
+                message,
+            }),
+            // Wait for the next state: the kubelet retries once, some ten seconds later, before it backs off.
             "ErrImagePull" => {
                 self.pull_failure = Some(message);
                 Step::Waiting(reason)
@@ -337,6 +370,23 @@ impl Judge {
             _ => Step::Waiting(reason),
         }
     }
+}
+
+/// Returns whether the message of a failed pull says that another try will fail as well: there is no such image or
+/// registry, or it is not for this cluster.
+fn is_final(message: &str) -> bool {
+    const FINAL: [&str; 9] = [
+        "not found",
+        "manifest unknown",
+        "name unknown",
+        "does not exist",
+        "denied",
+        "nauthorized",
+        "403 Forbidden",
+        "no such host",
+        "connection refused",
+    ];
+    FINAL.iter().any(|part| message.contains(part))
 }
 
 fn ended(terminated: &ContainerStateTerminated) -> PlaceError {

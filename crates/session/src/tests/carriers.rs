@@ -12,6 +12,7 @@ use super::cluster::{Script, Scripted};
 use crate::carriers::{BRISK, Carriers, LONGEST_PAUSE, PATIENT, Report};
 use crate::cluster::{Cluster, Clusters};
 use crate::link::Link;
+use crate::losses::Losses;
 use crate::options::Options;
 use crate::trouble::Trouble;
 
@@ -38,6 +39,7 @@ async fn to_silence() -> Carriers {
         farewells: from_agent.farewells,
         run: 1,
         address_changes: Box::pin(futures_util::stream::pending()),
+        losses: Losses::default(),
     };
     Carriers::start(&link, &agent)
 }
