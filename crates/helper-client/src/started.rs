@@ -81,7 +81,14 @@ mod tests {
 
     #[test]
     fn a_service_is_told_from_a_command() {
-        let words = ["/opt/my tools/slipway-helper", "--socket", "/run/h.sock", "--allow-uid", "1000", ""];
+        let words = [
+            "/opt/my tools/slipway-helper",
+            "--socket",
+            "/run/h.sock",
+            "--allow-uid",
+            "1000",
+            "",
+        ];
         let command = &words.join("\0");
         assert_eq!(
             started("0::/system.slice/slipway-helper.service\n", command),
