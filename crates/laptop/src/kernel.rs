@@ -137,8 +137,8 @@ impl Kernel {
                 .destination_prefix(address, 128)
                 .build(),
         };
-        // Ask for the matching route, not only for its result.
-        question.header.flags |= RouteFlags::FibMatch;
+        // Ask for the matching route, not only for its result, and for its table, which is always `main` otherwise.
+        question.header.flags |= RouteFlags::FibMatch | RouteFlags::LookupTable;
         let answers = self.handle.route().get(question).execute();
         match std::pin::pin!(answers).try_next().await {
             Ok(Some(message)) if message.header.kind == RouteType::Local => Ok(RouteTo::Local),
