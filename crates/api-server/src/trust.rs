@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn the_servers_own_certificate_is_an_anchor() {
         let leaf = signed_by(&authority());
-        verify(&[leaf.clone()], &leaf, NAME).unwrap();
+        verify(std::slice::from_ref(&leaf), &leaf, NAME).unwrap();
         verify(&[signed_by(&authority())], &leaf, NAME).unwrap_err();
     }
 
@@ -299,7 +299,7 @@ mod tests {
         marked.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         marked.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         for certificate in [plain, self_signed(marked)] {
-            verify(&[certificate.clone()], &certificate, NAME).unwrap();
+            verify(std::slice::from_ref(&certificate), &certificate, NAME).unwrap();
             verify(&[], &certificate, NAME).unwrap_err();
         }
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use slipway_api_server::kubeconfig::{Choice, Sources};
+use slipway_control_api::SessionStatus;
 use slipway_method as method;
 use slipway_profile::{
     AlsoProxy, ContextName, DomainName, KubeconfigPath, Method, Namespace, Profile, ProfileName, Store,
@@ -139,6 +140,44 @@ pub(crate) fn chosen(profile: &Profile, terminal: bool) -> Result<(Sources, Choi
     Ok((Sources::from_environment(file), choice))
 }
 
+/// Returns the value of `KUBECONFIG` with which a program in any folder reads these files; `None` if a path does not fit
+/// into one.
+pub(crate) fn kubeconfig_variable(sources: &Sources) -> Option<String> {
+    let listed = sources.variable.as_ref().map(std::env::split_paths);
+    let listed = listed
+        .into_iter()
+        .flatten()
+        .filter(|path| !path.as_os_str().is_empty());
+    let mut files: Vec<PathBuf> = match &sources.file {
+        Some(file) => vec![file.clone()],
+        None => listed.collect(),
+    };
+    if files.is_empty() {
+        files.extend(sources.home.iter().map(|home| home.join(".kube").join("config")));
+    }
+    let absolute: Vec<PathBuf> = files
+        .iter()
+        .map(std::path::absolute)
+        .collect::<Result<_, _>>()
+        .ok()?;
+    std::env::join_paths(absolute).ok()?.into_string().ok()
+}
+
+/// Returns the kubeconfig files, the context and the namespace of a session, or another namespace of its cluster. `None`
+/// until the session has chosen its cluster.
+pub(crate) fn chosen_by(session: &SessionStatus, namespace: Option<&Namespace>) -> Option<(Sources, Choice)> {
+    let choice = Choice {
+        context: Some(session.context.clone()?),
+        namespace: namespace.map(ToString::to_string).or(session.namespace.clone()),
+        terminal: true,
+    };
+    let mut sources = Sources::from_environment(None);
+    if let Some(files) = &session.kubeconfig {
+        sources.variable = Some(files.into());
+    }
+    Some((sources, choice))
+}
+
 /// Returns a kubeconfig's path as a profile keeps it: absolute, so that it does not depend on the current folder.
 pub(crate) fn kubeconfig(file: &Path) -> Result<KubeconfigPath, Failure> {
     let file = std::path::absolute(file).uncoded(format!("{} is not a path", file.display()))?;
@@ -192,6 +231,45 @@ mod tests {
         assert_eq!(options.profile.cluster.namespace.unwrap().as_str(), "shop");
         assert_eq!(options.profile.also_proxy.len(), 1);
         assert!(!options.saved);
+    }
+
+    #[test]
+    fn a_session_says_which_kubeconfig_it_reads() {
+        let sources = |file: Option<&str>, variable: Option<&str>| Sources {
+            file: file.map(PathBuf::from),
+            variable: variable.map(Into::into),
+            home: Some("/home/dev".into()),
+        };
+        let value = |file, variable| kubeconfig_variable(&sources(file, variable));
+        assert_eq!(value(Some("/a"), Some("/b:/c")).as_deref(), Some("/a"));
+        assert_eq!(value(None, Some("/b::/c")).as_deref(), Some("/b:/c"));
+        for variable in [None, Some("")] {
+            assert_eq!(value(None, variable).as_deref(), Some("/home/dev/.kube/config"));
+        }
+        assert_eq!(value(Some("/a:b"), None), None, "a list cannot have it");
+        assert!(
+            value(None, Some("here")).unwrap().ends_with("/here"),
+            "from any folder"
+        );
+    }
+
+    #[test]
+    fn lists_follow_the_session() {
+        let id = "shop-a1".parse().unwrap();
+        let mut session = slipway_control::status_of_this_process(id, None, Method::VpnTcp);
+        assert!(chosen_by(&session, None).is_none(), "it has no cluster yet");
+        session.context = Some("staging".into());
+        session.namespace = Some("shop".into());
+        session.kubeconfig = Some("/a:/b".into());
+        let (sources, choice) = chosen_by(&session, None).unwrap();
+        assert_eq!(sources.variable, Some("/a:/b".into()));
+        assert_eq!(
+            (choice.context.as_deref(), choice.namespace.as_deref()),
+            (Some("staging"), Some("shop"))
+        );
+        let other = "dev".parse().unwrap();
+        let (_, choice) = chosen_by(&session, Some(&other)).unwrap();
+        assert_eq!(choice.namespace.as_deref(), Some("dev"));
     }
 
     #[test]

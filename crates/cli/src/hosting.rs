@@ -21,7 +21,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::arguments::chosen;
+use crate::arguments::{chosen, kubeconfig_variable};
 use crate::failure::{Failure, Uncoded};
 use crate::sessions;
 
@@ -81,6 +81,7 @@ pub(crate) async fn host<T, F: Future<Output = T>>(
     let named = options.saved.then(|| options.profile.name.to_string());
     let initial = SessionStatus {
         profile_id: options.saved.then(|| options.profile.identity()),
+        kubeconfig: kubeconfig_variable(&chosen(&options.profile, false)?.0),
         ..status_of_this_process(id, named, options.profile.method)
     };
     let handler = ControlHandler::default();

@@ -107,7 +107,9 @@ fn without_percentage(step: &str) -> &str {
 pub(crate) enum Otherwise {
     /// Lines on standard output. Standard error has only failures, for programs that read them.
     Stdout,
-    /// Nowhere: both outputs belong to the command that runs in the session.
+    /// Only notes about problems, as lines on standard error: both outputs belong to the command that runs in the session.
+    Notes,
+    /// Nowhere: a program reads the progress as data.
     Silence,
 }
 
@@ -122,6 +124,8 @@ enum Sink {
     /// Lines on a terminal that also shows a log.
     Stderr,
     Stdout,
+    /// Only notes, on standard error.
+    Notes,
     Silence,
 }
 
@@ -132,6 +136,7 @@ impl Teller {
             (true, _) if verbose == 0 => Sink::Spinner(spinner()),
             (true, _) => Sink::Stderr,
             (false, Otherwise::Stdout) => Sink::Stdout,
+            (false, Otherwise::Notes) => Sink::Notes,
             (false, Otherwise::Silence) => Sink::Silence,
         };
         Teller {
@@ -144,7 +149,7 @@ impl Teller {
     pub(crate) fn tell(&mut self, status: &SessionStatus) {
         let status = match self.sink {
             Sink::Spinner(_) => status.clone(),
-            Sink::Stderr | Sink::Stdout | Sink::Silence => SessionStatus {
+            Sink::Stderr | Sink::Stdout | Sink::Notes | Sink::Silence => SessionStatus {
                 step: status
                     .step
                     .as_deref()
@@ -155,7 +160,7 @@ impl Teller {
         match self.narrator.tell(&status) {
             Some(Said::Step(step)) => match &self.sink {
                 Sink::Spinner(spinner) => spinner.set_message(plain_line(&step).into_owned()),
-                Sink::Stderr | Sink::Stdout | Sink::Silence => self.line(&step),
+                Sink::Stderr | Sink::Stdout | Sink::Notes | Sink::Silence => self.line(&step),
             },
             Some(Said::Line(line)) => self.line(&line),
             None => {}
@@ -166,6 +171,7 @@ impl Teller {
                 Sink::Spinner(spinner) if status.state != State::Connected => {
                     spinner.suspend(|| output::note(&problem));
                 }
+                Sink::Notes => output::note(&problem),
                 Sink::Spinner(_) | Sink::Stderr | Sink::Stdout | Sink::Silence => self.line(&problem),
             }
         }
@@ -175,7 +181,7 @@ impl Teller {
     pub(crate) fn log(&self, line: &str) {
         match &self.sink {
             Sink::Spinner(spinner) => spinner.suspend(|| output::note(line)),
-            Sink::Stderr | Sink::Stdout | Sink::Silence => output::note(line),
+            Sink::Stderr | Sink::Stdout | Sink::Notes | Sink::Silence => output::note(line),
         }
     }
 
@@ -189,7 +195,7 @@ impl Teller {
             }
             Sink::Stderr => output::note(text),
             Sink::Stdout => drop(output::print(&format!("{text}\n"))),
-            Sink::Silence => {}
+            Sink::Notes | Sink::Silence => {}
         }
     }
 }

@@ -140,7 +140,8 @@ where
     all(&api, &Access::within(namespace, "list", "apps", resource)).await
 }
 
-async fn all<K>(api: &Api<K>, access: &Access) -> Result<Vec<K>, ApiError>
+/// Lists all objects, in pages.
+pub(crate) async fn all<K>(api: &Api<K>, access: &Access) -> Result<Vec<K>, ApiError>
 where
     K: Clone + DeserializeOwned + std::fmt::Debug,
 {
@@ -195,7 +196,8 @@ fn container(container: core::Container) -> Container {
     }
 }
 
-fn service(service: core::Service) -> Service {
+/// Converts a service to what users see of it.
+pub(crate) fn service(service: core::Service) -> Service {
     let name = service.name_any();
     let namespace = service.namespace().unwrap_or_default();
     let spec = service.spec.unwrap_or_default();

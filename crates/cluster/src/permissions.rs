@@ -21,7 +21,7 @@ pub enum Feature {
     Agent,
     /// An agent as a bare pod, where Jobs are forbidden.
     BareAgent,
-    /// Carriers to the agent.
+    /// Carriers to the agent by port-forward. Without them carriers use exec, which an agent needs in any case.
     Tunnel,
     /// The cluster's reasons when an agent does not start.
     Explain,
@@ -35,8 +35,8 @@ impl Feature {
     /// Returns whether a session is impossible without it. Job and bare pod count as one.
     fn is_needed(self) -> bool {
         match self {
-            Self::Agent | Self::Tunnel => true,
-            Self::BareAgent | Self::Explain | Self::Choose | Self::Ranges => false,
+            Self::Agent => true,
+            Self::BareAgent | Self::Tunnel | Self::Explain | Self::Choose | Self::Ranges => false,
         }
     }
 }
@@ -184,6 +184,17 @@ pub fn role_yaml(namespace: &str) -> String {
         );
     }
     yaml
+}
+
+/// Returns the Role of [`role_yaml`] and a RoleBinding that gives it to a user, as YAML. The administrator fills in the
+/// user's name, which only the API server knows.
+pub fn grant_yaml(namespace: &str) -> String {
+    format!(
+        "{}---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata:\n  name: slipway\n  namespace: \
+         {namespace}\nroleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: Role\n  name: slipway\nsubjects:\n- apiGroup: \
+         rbac.authorization.k8s.io\n  kind: User\n  name: NAME  # as `kubectl auth whoami` shows it\n",
+        role_yaml(namespace)
+    )
 }
 
 fn granted_resources() -> Vec<(&'static str, &'static str)> {
@@ -348,12 +359,28 @@ mod tests {
 
     #[test]
     fn optional_permissions_are_not_reported() {
-        let denied = |access: &Access| access.namespace.is_none() || access.resource == "events";
+        let denied = |access: &Access| {
+            access.namespace.is_none() || matches!(access.resource.as_ref(), "events" | "pods/portforward")
+        };
         assert!(missing(&verdicts(denied)).is_empty());
     }
 
     #[test]
     fn the_role_grants_a_session_and_nothing_else() {
         insta::assert_snapshot!(role_yaml("dev"));
+    }
+
+    #[test]
+    fn the_role_comes_with_a_binding() {
+        let yaml = grant_yaml("dev");
+        let (role, binding) = yaml.split_once("---\n").unwrap();
+        assert_eq!(role, role_yaml("dev"));
+        let binding: k8s_openapi::api::rbac::v1::RoleBinding = serde_saphyr::from_str(binding).unwrap();
+        assert_eq!(binding.metadata.namespace.as_deref(), Some("dev"));
+        assert_eq!(
+            (binding.role_ref.kind.as_str(), binding.role_ref.name.as_str()),
+            ("Role", "slipway")
+        );
+        assert_eq!(binding.subjects.unwrap()[0].kind, "User");
     }
 }

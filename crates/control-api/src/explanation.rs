@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use slipway_problem::Action;
 
+use crate::backing::{Backing, BackingVerdict};
 use crate::name::Answerer;
 use crate::session_id::SessionId;
 
@@ -25,6 +26,12 @@ pub struct Explanation {
     /// The addresses that programs get from getaddrinfo; empty if they get an error, `null` if that is not known.
     #[serde(default)]
     pub programs: Option<Vec<IpAddr>>,
+    /// The port that was asked about; `null` if none was.
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// What stands behind the name in the cluster; `null` if the cluster was not asked for it.
+    #[serde(default)]
+    pub backing: Option<Box<Backing>>,
     /// The facts.
     pub found: Found,
 }
@@ -68,6 +75,9 @@ pub struct NameFacts {
     pub near: Option<String>,
     /// Why programs do not get its addresses, in a sentence without a full stop.
     pub withheld: Option<String>,
+    /// Why `--also-proxy` cannot send its addresses through the cluster, in a clause; `null` if it can.
+    #[serde(default)]
+    pub refused: Option<String>,
 }
 
 /// Answer of one side for a name.
@@ -191,6 +201,9 @@ pub struct AddressFacts {
     pub local: bool,
     /// The kernel's route to it; `null` if there is none, and for an address of the laptop itself.
     pub route: Option<AddressRoute>,
+    /// Why `--also-proxy` cannot send it through the cluster, in a clause; `null` if it can.
+    #[serde(default)]
+    pub refused: Option<String>,
 }
 
 /// A route of the laptop.
@@ -202,6 +215,9 @@ pub struct AddressRoute {
     pub net: IpNet,
     /// The network device.
     pub device: String,
+    /// The rule by which the kernel looked in the route's table, as `ip rule` shows it; `null` for the table `main`.
+    #[serde(default)]
+    pub rule: Option<String>,
 }
 
 /// An explanation with its session and its texts. The form of `slipway explain --json`.
@@ -213,6 +229,9 @@ pub struct Explained {
     /// Its explanation.
     #[serde(flatten)]
     pub explanation: Explanation,
+    /// The judgement of `backing`; `null` without one.
+    #[serde(default)]
+    pub backing_verdict: Option<BackingVerdict>,
     /// The cause, in a sentence or two.
     pub cause: String,
     /// The remedy, in a sentence; `null` if there is none.
@@ -227,6 +246,7 @@ impl Explained {
     pub fn new(session: SessionId, explanation: Explanation) -> Self {
         Self {
             session,
+            backing_verdict: explanation.backing_verdict(),
             cause: explanation.cause(),
             remedy: explanation.remedy(),
             actions: explanation.actions(),

@@ -35,6 +35,7 @@ pub enum Check {
     Method,
     Kubeconfig,
     ApiServer,
+    Namespace,
     Permission,
     Range,
     /// A check of a newer version.

@@ -13,6 +13,7 @@
 //!
 //! With the feature `schema` the types describe themselves as JSON Schema (`docs/schema/`).
 
+mod backing;
 mod capture;
 mod explanation;
 mod finding;
@@ -24,6 +25,7 @@ mod session_id;
 mod state;
 mod status;
 
+pub use backing::{Backing, BackingVerdict, Endpoints, Replicas, Unread};
 pub use capture::{BackEnd, CaptureStatus, VpnTcpStatus};
 pub use explanation::{
     AddressFacts, AddressRoute, Explained, Explanation, Found, NameFacts, NameOutcome, NameRule, NameVerdict,
@@ -36,4 +38,4 @@ pub use progress::Progress;
 pub use session_id::{InvalidSessionId, SessionId};
 pub use slipway_problem::{Action, Problem};
 pub use state::{State, Word};
-pub use status::{AgentInfo, Health, LOGIN_WAITS, SessionStatus};
+pub use status::{AgentEnd, AgentInfo, AgentLoss, Health, LOGIN_WAITS, SessionStatus};

@@ -1,5 +1,7 @@
 //! Status of a session at one moment.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use slipway_problem::Problem;
@@ -30,6 +32,9 @@ pub struct SessionStatus {
     pub profile_id: Option<ProfileId>,
     /// How programs on the laptop are captured.
     pub method: Method,
+    /// The value of `KUBECONFIG` with which another program reads the same kubeconfig; `null` if there is none.
+    #[serde(default)]
+    pub kubeconfig: Option<String>,
     /// The kubeconfig context; `null` until it is known.
     pub context: Option<String>,
     /// The namespace; `null` until it is known.
@@ -60,6 +65,9 @@ pub struct SessionStatus {
     /// How programs are captured; `null` until they are.
     #[serde(default)]
     pub capture: Option<CaptureStatus>,
+    /// Agents that were lost within the last hour, the newest last.
+    #[serde(default)]
+    pub losses: Vec<AgentLoss>,
 }
 
 impl SessionStatus {
@@ -77,6 +85,7 @@ impl SessionStatus {
             profile,
             profile_id: None,
             method,
+            kubeconfig: None,
             context: None,
             namespace: None,
             state: State::Preparing,
@@ -88,6 +97,7 @@ impl SessionStatus {
             step: None,
             agent: None,
             capture: None,
+            losses: Vec::new(),
         }
     }
 
@@ -152,6 +162,72 @@ pub struct AgentInfo {
     pub pod: String,
     /// The pod's node, once it has one.
     pub node: Option<String>,
+}
+
+/// Loss of an agent that served a session, or of its program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AgentLoss {
+    /// When the session noticed it.
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("format" = "date-time")))]
+    pub at: Timestamp,
+    /// Its pod.
+    pub pod: String,
+    /// How it ended; `null` if the cluster does not say.
+    pub end: Option<AgentEnd>,
+    /// Number of connections of programs that broke.
+    pub broken_connections: u32,
+}
+
+/// End of an agent, as the cluster tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum AgentEnd {
+    /// The kernel of the node killed it because it used more memory than its limit.
+    OutOfMemory {
+        /// The limit, as in `128Mi`; `null` if the pod has none.
+        limit: Option<String>,
+    },
+    /// Its program ended.
+    Ended {
+        /// The exit code.
+        exit_code: i32,
+        /// `Completed`, `Error`, ...
+        reason: String,
+    },
+    /// The node evicted its pod.
+    Evicted {
+        /// `Evicted`, `Preempting`, `NodeShutdown`, ...
+        reason: String,
+        /// The message of the node.
+        message: String,
+    },
+    /// Its pod was deleted.
+    Deleted,
+    /// An end of a newer version.
+    #[serde(other)]
+    Unknown,
+}
+
+impl fmt::Display for AgentLoss {
+    /// Writes what happened as the end of a sentence about the agent.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.end {
+            None | Some(AgentEnd::Unknown) => f.write_str("was lost"),
+            Some(AgentEnd::OutOfMemory { limit: Some(limit) }) => {
+                write!(f, "ran out of memory (limit {limit})")
+            }
+            Some(AgentEnd::OutOfMemory { limit: None }) => f.write_str("ran out of memory"),
+            Some(AgentEnd::Ended { exit_code, reason }) => {
+                write!(f, "ended ({reason}, exit code {exit_code})")
+            }
+            Some(AgentEnd::Evicted { reason, message }) => {
+                write!(f, "was evicted by its node ({reason}): {message}")
+            }
+            Some(AgentEnd::Deleted) => f.write_str("was deleted"),
+        }
+    }
 }
 
 #[cfg(test)]

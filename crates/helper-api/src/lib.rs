@@ -34,8 +34,8 @@ mod zones;
 pub use dns_plan::{DnsMode, DnsModeChoice, DnsPlan, MAX_NAME_SERVERS, RedirectPort};
 pub use folder::{Unguarded, guarded};
 pub use message::{
-    Change, DnsChange, DnsGranted, Granted, Leased, MAX_CHANGE, Protocol, Reply, Request, Status, Tally, Up,
-    UpstreamName,
+    Change, DnsChange, DnsGranted, Granted, LeaseAccess, Leased, MAX_CHANGE, Protocol, Reply, Request,
+    Status, Tally, Up, UpstreamName,
 };
 pub use plan_error::{MAX_ROUTES, MAX_SUFFIX_BYTES, PlanError};
 pub use range::{RangeError, TunnelCidr};

@@ -164,6 +164,22 @@ pub struct Status {
     pub names: Result<DnsMode, DnsTrouble>,
     /// The laptop's own name servers.
     pub name_servers: Vec<IpAddr>,
+    /// Whether the client would get a lease.
+    pub access: LeaseAccess,
+}
+
+/// Whether a client would get a lease, as far as is known without asking the user anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum LeaseAccess {
+    /// It would.
+    Granted,
+    /// It would after the user has proven to polkit who they are, for example with a password.
+    AfterQuestion,
+    /// It would be refused with this.
+    Refused(HelperRefusal),
+    /// polkit did not answer in time.
+    Unknown,
 }
 
 /// Summary of a lease in [`Status`].

@@ -13,6 +13,7 @@ use tokio::net::UnixStream;
 use crate::connection::{ANSWER_WAIT, Connection, UP_WAIT};
 use crate::error::ClientError;
 use crate::plan::Plan;
+use crate::started;
 
 /// Connection to the helper without a lease.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`]: [`ClientError::NoHelper`] if no helper listens, [`ClientError::Refused`] if the helper does not
-    /// serve this user or this version.
+    /// serve this user, [`ClientError::OtherVersion`] if it does not serve this version.
     pub async fn connect(path: impl AsRef<Path>) -> Result<Self, ClientError> {
         let path = path.as_ref();
         let stream = UnixStream::connect(path)
@@ -35,7 +36,13 @@ impl Client {
                 socket: path.to_owned(),
                 source,
             })?;
-        Self::greet(stream, Version::OURS).await
+        let started = started::of_peer(&stream);
+        match Self::greet(stream, Version::OURS).await {
+            Err(ClientError::Refused(refusal @ HelperRefusal::VersionMismatch { .. })) => {
+                Err(ClientError::OtherVersion { refusal, started })
+            }
+            greeted => greeted,
+        }
     }
 
     /// Exchanges Hello on a connected stream, with this version.

@@ -9,6 +9,7 @@ use slipway_helper_api::{DEFAULT_SOCKET, HelperRefusal, guarded};
 use slipway_problem::{Action, Fault};
 
 use crate::remedy::refusal_remedy;
+use crate::started::Started;
 
 /// Error of the conversation with the helper, or its refusal.
 ///
@@ -38,6 +39,14 @@ pub enum ClientError {
     /// The helper refused the request. The connection can be used further.
     #[error("{0}")]
     Refused(HelperRefusal),
+    /// The helper has another version.
+    #[error("{refusal}")]
+    OtherVersion {
+        /// Its refusal.
+        refusal: HelperRefusal,
+        /// How it was started.
+        started: Started,
+    },
 }
 
 impl Fault for ClientError {
@@ -45,7 +54,7 @@ impl Fault for ClientError {
         match self {
             Self::NoHelper { .. } => "no-helper",
             Self::Gone(_) | Self::Silent | Self::Garbled(_) | Self::Unexpected => "helper-failed",
-            Self::Refused(refusal) => refusal.code(),
+            Self::Refused(refusal) | Self::OtherVersion { refusal, .. } => refusal.code(),
         }
     }
 
@@ -63,15 +72,28 @@ impl Fault for ClientError {
                 "reinstall Slipway, so that all its parts have one version".into()
             }
             Self::Refused(refusal) => refusal_remedy(refusal).into_owned(),
+            Self::OtherVersion { refusal, started } => match started {
+                Started::Service { unit } => {
+                    format!("finish the update, then run `sudo systemctl restart {unit}` and connect again")
+                }
+                Started::ByHand { command } => format!(
+                    "finish the update, then end slipway-helper in its terminal, start it again with `sudo {command}`, and \
+                     connect again"
+                ),
+                Started::Unknown => refusal_remedy(refusal).into_owned(),
+            },
         }
     }
 
     fn actions(&self) -> Vec<Action> {
         match self {
             Self::NoHelper { .. } => vec![Action::StartHelper],
-            Self::Gone(_) | Self::Silent | Self::Garbled(_) | Self::Unexpected | Self::Refused(_) => {
-                Vec::new()
-            }
+            Self::Gone(_)
+            | Self::Silent
+            | Self::Garbled(_)
+            | Self::Unexpected
+            | Self::Refused(_)
+            | Self::OtherVersion { .. } => Vec::new(),
         }
     }
 }
@@ -116,7 +138,7 @@ mod tests {
     use std::fs::{Permissions, set_permissions};
     use std::os::unix::fs::PermissionsExt as _;
 
-    use slipway_helper_api::{Conflict, ConflictWith, Operation};
+    use slipway_helper_api::{Build, Conflict, ConflictWith, Operation, Version};
 
     use super::*;
 
@@ -149,6 +171,38 @@ mod tests {
                 "`journalctl -u slipway-helper`, or the helper's terminal, shows details"
             )
         );
+    }
+
+    #[test]
+    fn another_version_is_restarted_as_it_was_started() {
+        let build = Build::ours;
+        let remedy = |started: Started| {
+            let refusal = HelperRefusal::VersionMismatch {
+                client: Version::OURS,
+                client_build: build(),
+                helper: Version::OURS,
+                helper_build: build(),
+            };
+            let error = ClientError::OtherVersion { refusal, started };
+            assert_eq!(error.code(), "helper-version");
+            error.remedy()
+        };
+        let service = remedy(Started::Service {
+            unit: "slipway-helper.service".to_owned(),
+        });
+        assert!(
+            service.contains("`sudo systemctl restart slipway-helper.service`"),
+            "{service}"
+        );
+        let by_hand = remedy(Started::ByHand {
+            command: "/opt/slipway-helper --allow-uid 1000".to_owned(),
+        });
+        assert!(
+            by_hand.contains("`sudo /opt/slipway-helper --allow-uid 1000`"),
+            "{by_hand}"
+        );
+        assert!(!by_hand.contains("systemctl"), "{by_hand}");
+        assert!(remedy(Started::Unknown).contains("finish the update"));
     }
 
     #[test]

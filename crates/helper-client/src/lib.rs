@@ -30,8 +30,10 @@ mod connection;
 mod error;
 mod plan;
 mod remedy;
+mod started;
 
 pub use client::{Client, Handover, Lease, UpError, Upstream};
 pub use error::ClientError;
 pub use plan::Plan;
 pub use remedy::{range_remedy, refusal_remedy};
+pub use started::Started;

@@ -11,8 +11,8 @@ use slipway_problem::Fault as _;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut client = Client::connect(DEFAULT_SOCKET).await?;
-    client.status().await?;
-    println!("status is open to all");
+    let status = client.status().await?;
+    println!("status is open to all; access: {:?}", status.access);
     let route = Route::new("10.96.0.0/16".parse()?, RouteOrigin::Declared);
     match client.up(&Plan::new([route], None)?, None).await {
         Ok(_lease) => {

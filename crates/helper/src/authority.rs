@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use slipway_helper_api::{HelperRefusal, Stranger};
+use slipway_helper_api::{HelperRefusal, LeaseAccess, Stranger};
 use tokio::time::timeout;
 use zbus::Connection;
 use zbus::zvariant::{Fd, Value};
@@ -39,7 +39,7 @@ impl Authority {
             // Root may change the network anyway.
             Self::Polkit if uid == 0 => Ok(()),
             Self::Polkit => {
-                decided(ask_polkit(peer))
+                decided(async { Ok(ask_polkit(peer, ALLOW_USER_INTERACTION).await?.0) })
                     .await
                     .map_err(|why| HelperRefusal::NotAuthorized { uid, why })?;
                 // polkit before 124 identifies processes by ID. If this one still runs, the ID was its own throughout.
@@ -52,6 +52,32 @@ impl Authority {
                 Ok(())
             }
         }
+    }
+
+    /// Says whether this process may have a lease, as far as polkit knows without asking the user.
+    pub(crate) async fn would_allow(self, peer: &Peer) -> LeaseAccess {
+        let uid = peer.uid;
+        match self {
+            Self::Only(_) => self
+                .admits(uid)
+                .map_or_else(LeaseAccess::Refused, |()| LeaseAccess::Granted),
+            Self::Polkit if uid == 0 => LeaseAccess::Granted,
+            Self::Polkit => foreseen(uid, ask_polkit(peer, NO_INTERACTION)).await,
+        }
+    }
+}
+
+/// Turns polkit's answer without a question to the user into what a request for a lease would get.
+async fn foreseen(uid: u32, asked: impl Future<Output = zbus::Result<(bool, bool)>>) -> LeaseAccess {
+    let refused = |why| LeaseAccess::Refused(HelperRefusal::NotAuthorized { uid, why });
+    match timeout(STATUS_WAIT, asked).await {
+        Ok(Ok((true, _))) => LeaseAccess::Granted,
+        Ok(Ok((false, true))) => LeaseAccess::AfterQuestion,
+        Ok(Ok((false, false))) => refused(Stranger::Denied),
+        Ok(Err(error)) => refused(Stranger::NoPolkit {
+            reason: error.to_string(),
+        }),
+        Err(_) => LeaseAccess::Unknown,
     }
 }
 
@@ -70,10 +96,15 @@ async fn decided(asked: impl Future<Output = zbus::Result<bool>>) -> Result<(), 
 const ACTION: &str = "dev.slipway.helper.connect";
 /// Time limit for polkit's answer, and so for the user whom it asks.
 const QUESTION_WAIT: Duration = Duration::from_secs(120);
+/// Time limit for polkit's answer when it may not ask the user.
+const STATUS_WAIT: Duration = Duration::from_secs(2);
 /// CheckAuthorizationFlags of org.freedesktop.PolicyKit1.Authority.
 const ALLOW_USER_INTERACTION: u32 = 1;
+/// No flag of CheckAuthorizationFlags.
+const NO_INTERACTION: u32 = 0;
 
-async fn ask_polkit(peer: &Peer) -> zbus::Result<bool> {
+/// Returns whether the process is authorized, and whether it would be after a question to the user.
+async fn ask_polkit(peer: &Peer, flags: u32) -> zbus::Result<(bool, bool)> {
     let bus = Connection::system().await?;
     let authority = AuthorityProxy::new(&bus).await?;
     let mut subject = HashMap::from([
@@ -87,10 +118,10 @@ async fn ask_polkit(peer: &Peer) -> zbus::Result<bool> {
         subject.insert("pidfd", Value::from(Fd::from(pidfd)));
     }
     let subject = ("unix-process", subject);
-    let (allowed, _challenge, _details) = authority
-        .check_authorization(&subject, ACTION, HashMap::new(), ALLOW_USER_INTERACTION, "")
+    let (allowed, challenge, _details) = authority
+        .check_authorization(&subject, ACTION, HashMap::new(), flags, "")
         .await?;
-    Ok(allowed)
+    Ok((allowed, challenge))
 }
 
 /// (is authorized, is challenge, details)
@@ -122,6 +153,24 @@ mod tests {
         let asked = tokio::time::Instant::now();
         assert_eq!(decided(std::future::pending()).await, Err(Stranger::Denied));
         assert_eq!(asked.elapsed(), QUESTION_WAIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn polkits_answer_is_known_without_a_question() {
+        let denied = LeaseAccess::Refused(HelperRefusal::NotAuthorized {
+            uid: 1000,
+            why: Stranger::Denied,
+        });
+        for (answer, access) in [
+            ((true, false), LeaseAccess::Granted),
+            ((false, true), LeaseAccess::AfterQuestion),
+            ((false, false), denied),
+        ] {
+            assert_eq!(foreseen(1000, std::future::ready(Ok(answer))).await, access);
+        }
+        let asked = tokio::time::Instant::now();
+        assert_eq!(foreseen(1000, std::future::pending()).await, LeaseAccess::Unknown);
+        assert_eq!(asked.elapsed(), STATUS_WAIT);
     }
 
     #[test]

@@ -62,6 +62,7 @@ mod tests {
             index: 2,
             device: "wlan0".to_owned(),
             maker: Maker::Kernel,
+            table: slipway_laptop::MAIN_TABLE,
         };
         let mut parts: Vec<TunnelCidr> = vec!["192.168.0.0/16".parse().expect("range")];
         let declared = |parts: &[TunnelCidr]| {

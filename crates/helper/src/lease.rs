@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
 use slipway_helper_api::{
-    Change, DnsChange, DnsGranted, Granted, HelperRefusal, Leased, MAX_CHANGE, Operation, RangeTrouble,
-    Routes, Slot, Status, Tally, Up,
+    Change, DnsChange, DnsGranted, Granted, HelperRefusal, LeaseAccess, Leased, MAX_CHANGE, Operation,
+    RangeTrouble, Routes, Slot, Status, Tally, Up,
 };
 use tokio::sync::Mutex;
 
@@ -174,7 +174,7 @@ impl Leases {
     }
 
     /// Status for a user and the lease of its connection.
-    pub(crate) async fn status(&self, uid: u32, lease: Option<&Lease>) -> Status {
+    pub(crate) async fn status(&self, uid: u32, lease: Option<&Lease>, access: LeaseAccess) -> Status {
         let (yours, all) = self.slots.count(uid);
         let laptop = names::Laptop::read(&self.given);
         let (names, name_servers) = match laptop {
@@ -190,6 +190,7 @@ impl Leases {
             all,
             names,
             name_servers,
+            access,
         }
     }
 }

@@ -9,7 +9,9 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use nix::sys::socket::MsgFlags;
 use slipway_helper_api::frame::{self, Decoder};
-use slipway_helper_api::{Build, Hello, HelperRefusal, Reply, Request, Version, Welcome, rights};
+use slipway_helper_api::{
+    Build, Hello, HelperRefusal, LeaseAccess, Reply, Request, Version, Welcome, rights,
+};
 use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
@@ -271,10 +273,15 @@ async fn answer(
     };
     match request {
         Request::Hello(_) => refused(HelperRefusal::OutOfOrder),
-        Request::Status => (
-            Reply::Status(leases.status(uid, lease.as_ref()).await),
-            Vec::new(),
-        ),
+        Request::Status => {
+            let access = if *allowed {
+                LeaseAccess::Granted
+            } else {
+                authority.would_allow(peer).await
+            };
+            let status = leases.status(uid, lease.as_ref(), access).await;
+            (Reply::Status(status), Vec::new())
+        }
         Request::Up(_) if lease.is_some() => refused(HelperRefusal::LeaseExists),
         Request::Up(up) => {
             if !*allowed && let Err(refusal) = authority.allows(peer).await {

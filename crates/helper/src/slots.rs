@@ -147,6 +147,7 @@ mod tests {
             index: 2,
             device: "eth0".to_owned(),
             maker: Maker::Other,
+            table: slipway_laptop::MAIN_TABLE,
         };
         let slot = Slot::try_from(3).expect("slot");
         let chosen =

@@ -598,7 +598,7 @@ fn greeted() -> UnixStream {
     stream.set_read_timeout(Some(WAIT)).expect("timeout");
     say(
         &mut stream,
-        r#"{"hello":{"epoch":3,"revision":1,"build":"test"}}"#,
+        r#"{"hello":{"epoch":4,"revision":1,"build":"test"}}"#,
     );
     let mut length = [0; 4];
     stream.read_exact(&mut length).expect("a reply");

@@ -204,6 +204,10 @@ fn polkit_decides_who_may_connect() {
             "polkit has not asked the user: {said}"
         );
         assert!(said.contains("status is open to all"), "{said}");
+        assert!(
+            !said.contains("access: Granted"),
+            "the status foresees it: {said}"
+        );
         assert_eq!(laptop.trace(), before);
     });
 }
@@ -220,8 +224,10 @@ fn a_user_whom_polkit_allows_gets_a_lease() {
         let _helper = laptop.helper_with(&[]);
         let said = as_user(DEV_UID);
         assert!(said.contains("the lease is up"), "{said}");
+        assert!(said.contains("access: Granted"), "{said}");
         let said = as_user(DEV_UID + 1);
         assert!(said.contains("polkit did not allow"), "{said}");
+        assert!(!said.contains("access: Granted"), "{said}");
     });
 }
 

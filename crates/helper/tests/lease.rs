@@ -19,6 +19,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use slipway_helper_api::{DnsMode, Route, RouteOrigin};
 use slipway_helper_client::{ClientError, Handover, Plan};
+use slipway_laptop::{By, Kernel, Overridden};
 
 #[test]
 #[ignore = "needs root"]
@@ -295,6 +296,49 @@ fn ipv6_networks_are_routed_too() {
             "the kernel sent no packet of its own before"
         );
     });
+}
+
+/// The kernel is asked where packets go: with a rule of another VPN before the table of the lease's routes, as Tailscale
+/// has it.
+#[test]
+#[ignore = "needs root"]
+fn a_routing_rule_before_the_lease_is_found() {
+    on_a_laptop(|laptop| async move {
+        let _helper = laptop.helper();
+        let _up = connect()
+            .await
+            .up(&plan(&["10.96.0.0/16"]), None)
+            .await
+            .expect("a lease");
+        let kernel = Kernel::open().expect("a socket");
+        let ranges = ["10.96.0.0/16".parse().expect("range")];
+        let found = async || kernel.overridden(&ranges).await.expect("answers");
+        assert_eq!(found().await, []);
+        ip("link add ts0 type veth peer name ts1");
+        ip("link set ts0 up");
+        ip("link set ts1 up");
+        // Marked packets are a VPN's own.
+        ip("rule add pref 5210 fwmark 0x80000/0xff0000 lookup main");
+        ip("rule add pref 5270 lookup 52");
+        assert_eq!(found().await, [], "the table is empty");
+        ip("route add 10.0.0.0/8 dev ts0 table 52");
+        let overridden = |net: &str| Overridden {
+            nets: vec![net.parse().expect("net")],
+            device: Some("ts0".to_owned()),
+            by: By::Rule("5270: from all lookup 52".to_owned()),
+        };
+        assert_eq!(found().await, [overridden("10.96.0.0/16")]);
+        ip("route delete 10.0.0.0/8 dev ts0 table 52");
+        ip("route add 10.96.7.0/24 dev ts0 table 52");
+        assert_eq!(found().await, [overridden("10.96.7.0/24")], "a part of the range");
+        ip("rule delete pref 5270");
+        assert_eq!(found().await, []);
+    });
+}
+
+fn ip(words: &str) {
+    let status = Command::new("ip").args(words.split(' ')).status().expect("ip");
+    assert!(status.success(), "ip {words}");
 }
 
 async fn full_lease(laptop: &Laptop) -> Handover {

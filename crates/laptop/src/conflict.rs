@@ -136,6 +136,7 @@ mod tests {
             index,
             device: device.to_owned(),
             maker,
+            table: crate::rule::MAIN_TABLE,
         };
         vec![
             route("0.0.0.0/0", "192.168.1.1", LAN, "wlan0", Maker::Other),

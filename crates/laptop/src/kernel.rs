@@ -11,11 +11,15 @@ use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteProtocol, RouteType, RouteVia,
 };
 use nix::errno::Errno;
-use rtnetlink::{Handle, RouteMessageBuilder};
+use rtnetlink::{Handle, IpVersion, RouteMessageBuilder};
 use tokio::sync::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::overridden::{Overridden, Probe, overridden, probes};
 use crate::route::{KnownRoute, Maker, PROTOCOL, RouteTo};
+use crate::rule::RoutingRule;
+
+mod rule;
 
 /// Routing socket (rtnetlink).
 #[derive(Debug)]
@@ -71,15 +75,60 @@ impl Kernel {
         Ok(known)
     }
 
-    /// Returns where the kernel would send a packet of this process to an address, by all tables and rules.
+    /// Returns where the kernel would send a packet of this process to each address, by all tables and rules.
     ///
     /// # Errors
     /// Errors of the kernel.
-    pub async fn route_to(&self, address: IpAddr) -> Result<RouteTo, Errno> {
+    pub async fn routes_to(&self, addresses: &[IpAddr]) -> Result<Vec<RouteTo>, Errno> {
         let names = {
             let _lock = self.dumping().await;
             self.device_names().await?
         };
+        let mut answers = Vec::with_capacity(addresses.len());
+        for address in addresses {
+            answers.push(self.route_to(*address, &names).await?);
+        }
+        Ok(answers)
+    }
+
+    /// Returns every routing rule of the laptop.
+    ///
+    /// # Errors
+    /// Errors of the kernel.
+    pub async fn rules(&self) -> Result<Vec<RoutingRule>, Errno> {
+        let _lock = self.dumping().await;
+        let mut known = Vec::new();
+        for version in [IpVersion::V4, IpVersion::V6] {
+            let mut rules = self.handle.rule().get(version).execute();
+            while let Some(message) = rules.next().await {
+                known.push(rule::read(&message.map_err(|error| errno(&error))?));
+            }
+        }
+        Ok(known)
+    }
+
+    /// Returns which parts of these ranges, which a session routes, the kernel sends elsewhere. Asks about this process's
+    /// user.
+    ///
+    /// # Errors
+    /// Errors of the kernel.
+    pub async fn overridden(&self, ranges: &[IpNet]) -> Result<Vec<Overridden>, Errno> {
+        let (answers, rules) = self.probed(ranges).await?;
+        Ok(overridden(&answers, &rules, nix::unistd::geteuid().as_raw()))
+    }
+
+    /// Asks about the parts of these ranges that may be routed differently. Returns the answers, and the routing rules.
+    ///
+    /// # Errors
+    /// Errors of the kernel.
+    pub async fn probed(&self, ranges: &[IpNet]) -> Result<(Vec<(Probe, RouteTo)>, Vec<RoutingRule>), Errno> {
+        let probes = probes(ranges, &self.routes().await?);
+        let addresses: Vec<IpAddr> = probes.iter().map(|probe| probe.address).collect();
+        let answers = self.routes_to(&addresses).await?;
+        Ok((probes.into_iter().zip(answers).collect(), self.rules().await?))
+    }
+
+    async fn route_to(&self, address: IpAddr, names: &HashMap<u32, String>) -> Result<RouteTo, Errno> {
         let mut question = match address {
             IpAddr::V4(address) => RouteMessageBuilder::<Ipv4Addr>::new()
                 .destination_prefix(address, 32)
@@ -88,13 +137,13 @@ impl Kernel {
                 .destination_prefix(address, 128)
                 .build(),
         };
-        // Ask for the matching route, not only for its result.
-        question.header.flags |= RouteFlags::FibMatch;
+        // Ask for the matching route, not only for its result, and for its table, which is always `main` otherwise.
+        question.header.flags |= RouteFlags::FibMatch | RouteFlags::LookupTable;
         let answers = self.handle.route().get(question).execute();
         match std::pin::pin!(answers).try_next().await {
             Ok(Some(message)) if message.header.kind == RouteType::Local => Ok(RouteTo::Local),
             Ok(answer) => {
-                let route = answer.and_then(|message| read_route(&message, &names));
+                let route = answer.and_then(|message| read_route(&message, names));
                 Ok(route.map_or(RouteTo::None, RouteTo::By))
             }
             Err(error) => {
@@ -174,6 +223,7 @@ fn read_route(message: &RouteMessage, names: &HashMap<u32, String>) -> Option<Kn
         index,
         device: names.get(&index).cloned().unwrap_or_default(),
         maker,
+        table,
     })
 }
 

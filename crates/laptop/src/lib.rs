@@ -4,28 +4,34 @@
 //! and apply the same rules.
 //!
 //! ```text
-//! kernel ── rtnetlink ──► Kernel::routes, Kernel::route_to ──► KnownRoute ──► conflicts ──► InUse
-//!                     └─► Addresses::changed
+//! kernel ── rtnetlink ──► Kernel::routes ──► KnownRoute ──► conflicts ──► InUse
+//!                     ├─► Kernel::routes_to ──► RouteTo, with Kernel::rules ──► overridden ──► Overridden
+//!                     └─► Addresses::changed, Routing::changed
 //! resolv.conf ──► ResolvConf      nsswitch.conf ──► HostsLine
 //! ```
 //!
 //! * [`KnownRoute`] is a route of any table; [`conflicts`] finds the networks that the laptop itself uses.
+//! * [`overridden`] finds routes of a session whose packets the kernel sends elsewhere, by a rule or another route.
 //! * [`ResolvConf`] and [`HostsLine`] are parsed from files that programs read before they ask for a name.
 //! * [`tun_remedy`] returns the remedy for a TUN device that does not open.
-//! * `Kernel` and `Addresses` ask the kernel, with the feature `kernel`. Everything else does no I/O.
+//! * `Kernel`, `Addresses` and `Routing` ask the kernel, with the feature `kernel`. Everything else does no I/O.
 //!
 //! The crate must not know the helper's protocol, sessions or clusters, and it changes nothing.
 
 mod conflict;
 mod nsswitch;
+mod overridden;
 mod resolv_conf;
 mod route;
+mod rule;
 mod tun;
 
 #[cfg(feature = "kernel")]
 mod addresses;
 #[cfg(feature = "kernel")]
 mod kernel;
+#[cfg(feature = "kernel")]
+mod routing;
 
 #[cfg(feature = "kernel")]
 pub use addresses::Addresses;
@@ -33,8 +39,12 @@ pub use conflict::{Holder, InUse, conflicts, is_private};
 #[cfg(feature = "kernel")]
 pub use kernel::{Kernel, errno};
 pub use nsswitch::HostsLine;
+pub use overridden::{By, Overridden, Probe, overridden, probes};
 pub use resolv_conf::ResolvConf;
 pub use route::{KnownRoute, Maker, PROTOCOL, RouteTo};
+#[cfg(feature = "kernel")]
+pub use routing::Routing;
+pub use rule::{MAIN_TABLE, RoutingRule, RuleAction, rule_before_main, rule_behind};
 pub use tun::{TUN_DEVICE, tun_remedy};
 
 /// File with the name servers that programs ask.

@@ -20,6 +20,8 @@ pub struct KnownRoute {
     pub device: String,
     /// Origin of the route.
     pub maker: Maker,
+    /// Number of its table.
+    pub table: u32,
 }
 
 /// Destination to which the kernel would send a packet.

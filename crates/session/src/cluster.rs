@@ -11,6 +11,7 @@ use slipway_api_server::request::ApiError;
 use slipway_carrier::CarrierError;
 use slipway_cluster::obstacles::DnsPods;
 use slipway_cluster::placement::{AgentPod, Progress};
+use slipway_control_api::{AgentEnd, Backing, NameFacts};
 use slipway_key::Key;
 use slipway_names::Namespaces;
 use slipway_problem::Problem;
@@ -121,6 +122,9 @@ pub(crate) trait Cluster: Obstacles {
     /// Returns when the agent's pod is gone. Never returns where the user may not watch pods.
     fn agent_gone(&self, agent: &AgentPod) -> impl Future<Output = ()> + Send;
 
+    /// Waits until the cluster tells how a lost agent ended. Never returns where the user may not watch pods.
+    fn agent_end(&self, agent: &AgentPod) -> impl Future<Output = AgentEnd> + Send;
+
     /// Opens a carrier to the agent.
     fn open(
         &self,
@@ -132,4 +136,7 @@ pub(crate) trait Cluster: Obstacles {
 
     /// Returns a stream of the namespaces after each change. It never ends, and is silent where the user may not list them.
     fn namespaces(&self) -> BoxStream<'static, Namespaces>;
+
+    /// Reads what stands behind a name, within a limited time. `None` if the name is not a service's.
+    fn backing(&self, facts: &NameFacts) -> impl Future<Output = Option<Backing>> + Send;
 }

@@ -57,7 +57,7 @@ impl<C: Cluster> Live<C> {
         let checking = check.run(context.publisher.problem_source());
         match self.until(Awaited::NoCarrier, checking, context).await {
             Change::Carriers => Event::CarriersLost(self),
-            Change::AgentLost => self.lose_agent().await,
+            Change::AgentLost => self.lose_agent(context).await,
             Change::Exit(exit) => Event::Left(self, exit),
         }
     }
@@ -71,14 +71,15 @@ impl<C: Cluster> Live<C> {
                 self.captured.method.forget_answers();
                 Event::CarriersBack(self)
             }
-            Change::AgentLost => self.lose_agent().await,
+            Change::AgentLost => self.lose_agent(context).await,
             Change::Exit(exit) => Event::Left(self, exit),
         }
     }
 
     /// Closes carriers and streams of the lost agent. The capture stays: new connections of programs wait for the next
     /// agent.
-    async fn lose_agent(mut self) -> Event<C> {
+    async fn lose_agent(mut self, context: &SessionContext) -> Event<C> {
+        self.link.remember_loss(&self.agent, context);
         // Carriers first: frames that they have not delivered must not reach the next agent.
         self.carriers.give_up().await;
         self.link.tunnel.fail_streams(ResetCause::AgentLost);
@@ -103,7 +104,8 @@ impl<C: Cluster> Live<C> {
         let mut counted = link.tunnel.carriers();
         let enough = |count: &usize| (*count == 0) == (awaited == Awaited::NoCarrier);
         let mut counted = std::pin::pin!(counted.wait_for(enough));
-        let mut gone = std::pin::pin!(link.cluster.agent_gone(&agent.agent));
+        let cluster = link.cluster.clone();
+        let mut gone = std::pin::pin!(cluster.agent_gone(&agent.agent));
         let mut ended = captured.method.ended();
         let mut health = tokio::time::interval(HEALTH_EVERY);
         let mut said = WAITS_FOR_NETWORK;
@@ -126,9 +128,10 @@ impl<C: Cluster> Live<C> {
                     Farewell::SessionEnds | Farewell::SessionLeaves => {}
                 },
                 Some(report) = carriers.reports.recv() => match report {
-                    Report::Up(agent) if agent.instance != *instance => {
+                    Report::Up(back) if back.instance != *instance => {
                         tracing::warn!("the agent has restarted");
-                        *instance = agent.instance;
+                        *instance = back.instance;
+                        link.remember_loss(agent, context);
                         link.tunnel.fail_streams(ResetCause::AgentLost);
                     }
                     Report::Up(_) => {}

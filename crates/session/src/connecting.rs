@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use crate::carriers::{Carriers, Report};
 use crate::cluster::Cluster;
 use crate::context::SessionContext;
+use crate::control_handler::Sources;
 use crate::error::SessionError;
 use crate::extra_hosts::HostsCheck;
 use crate::failures::Failures;
@@ -76,9 +77,10 @@ impl<C: Cluster> Placed<C> {
             carriers,
             instance: agent.instance,
         };
-        context
-            .handler
-            .set_explainer(Some(live.captured.method.explainer()));
+        context.handler.set_sources(Some(Sources {
+            names: live.captured.method.explainer(),
+            backings: live.link.cluster.clone(),
+        }));
         // A program that starts a session in the background reads the status only until "connected", so report first.
         let _ = tokio::time::timeout(HOSTS_WITHIN, live.captured.hosts.finish()).await;
         live.captured.publish(context, Some(State::Connected));

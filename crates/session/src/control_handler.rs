@@ -2,17 +2,39 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use slipway_control::Handler;
-use slipway_control_api::{Answerer, Explanation, Found};
+use slipway_control_api::{Answerer, Backing, Explanation, Found, NameFacts, NameVerdict};
 use slipway_method::Explainer;
 use slipway_names::Name;
 use tokio_util::sync::CancellationToken;
+
+use crate::cluster::Cluster;
 
 /// Handler of control requests. Clones share their state.
 #[derive(Clone, Default)]
 pub struct ControlHandler {
     stop: CancellationToken,
-    explainer: Arc<Mutex<Option<Arc<dyn Explainer>>>>,
+    sources: Arc<Mutex<Option<Sources>>>,
+}
+
+/// Sources of explanations while the session is connected.
+#[derive(Clone)]
+pub(crate) struct Sources {
+    pub(crate) names: Arc<dyn Explainer>,
+    pub(crate) backings: Arc<dyn Backings>,
+}
+
+/// Reader of what stands behind a name in the cluster.
+pub(crate) trait Backings: Send + Sync {
+    fn backing<'a>(&'a self, facts: &'a NameFacts) -> BoxFuture<'a, Option<Backing>>;
+}
+
+impl<C: Cluster> Backings for C {
+    fn backing<'a>(&'a self, facts: &'a NameFacts) -> BoxFuture<'a, Option<Backing>> {
+        Cluster::backing(self, facts).boxed()
+    }
 }
 
 impl ControlHandler {
@@ -21,13 +43,13 @@ impl ControlHandler {
         self.stop.clone()
     }
 
-    fn explainer(&self) -> Option<Arc<dyn Explainer>> {
-        let explainer = self.explainer.lock().unwrap_or_else(PoisonError::into_inner);
-        explainer.clone()
+    fn sources(&self) -> Option<Sources> {
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.clone()
     }
 
-    pub(crate) fn set_explainer(&self, explainer: Option<Arc<dyn Explainer>>) {
-        *self.explainer.lock().unwrap_or_else(PoisonError::into_inner) = explainer;
+    pub(crate) fn set_sources(&self, sources: Option<Sources>) {
+        *self.sources.lock().unwrap_or_else(PoisonError::into_inner) = sources;
     }
 }
 
@@ -37,7 +59,7 @@ impl Handler for ControlHandler {
     }
 
     async fn answer(&self, query: Vec<u8>) -> Option<Vec<u8>> {
-        let answer = self.explainer()?.answer_neighbor(query.into()).await;
+        let answer = self.sources()?.names.answer_neighbor(query.into()).await;
         answer.map(Vec::from)
     }
 
@@ -47,20 +69,41 @@ impl Handler for ControlHandler {
             answered_by: Answerer::Nobody,
             answer: Vec::new(),
             programs: None,
+            port: None,
+            backing: None,
             found,
         };
         let Ok(parsed) = name.parse::<Name>() else {
             return unanswered(Found::NotAName);
         };
-        let Some(explainer) = self.explainer() else {
+        let Some(Sources { names, backings }) = self.sources() else {
             return unanswered(Found::NotConnected);
         };
         // A trailing dot disables search domains (resolv.conf(5)).
         let explanation = if name.ends_with('.') {
-            explainer.explain_whole(&parsed).await
+            names.explain_whole(&parsed).await
         } else {
-            explainer.explain(&parsed).await
+            names.explain(&parsed).await
         };
-        explanation.data(name)
+        let mut explanation = explanation.data(name);
+        if let Found::Name(facts) = &explanation.found
+            && may_be_the_clusters(facts, explanation.answered_by)
+        {
+            explanation.backing = backings.backing(facts).await.map(Box::new);
+        }
+        explanation
+    }
+}
+
+/// Whether what stands behind a name in the cluster decides whether it works: not where the laptop answers.
+fn may_be_the_clusters(facts: &NameFacts, answered_by: Answerer) -> bool {
+    match facts.verdict {
+        NameVerdict::Answered | NameVerdict::NoAddress => answered_by == Answerer::Cluster,
+        NameVerdict::Nowhere | NameVerdict::ClusterSilent | NameVerdict::Withheld => true,
+        NameVerdict::OnlyInCluster
+        | NameVerdict::HiddenByLaptop
+        | NameVerdict::LaptopSilent
+        | NameVerdict::OtherSession
+        | NameVerdict::Never => false,
     }
 }

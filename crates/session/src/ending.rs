@@ -13,7 +13,7 @@ const LAPTOP: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run<C: Cluster>(undo: Undo<C>, context: &SessionContext) {
     context.publisher.enter(State::Ending);
-    context.handler.set_explainer(None);
+    context.handler.set_sources(None);
     let Undo { capture, agent } = undo;
     let laptop = async {
         if let Some(method) = capture

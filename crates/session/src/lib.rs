@@ -31,6 +31,7 @@ mod extra_hosts;
 mod failures;
 mod link;
 mod login;
+mod losses;
 mod name_events;
 mod no_room;
 mod options;

@@ -7,8 +7,10 @@ use slipway_tunnel::Tunnel;
 use slipway_tunnel::frame::Farewell;
 use tokio::sync::mpsc;
 
-use crate::cluster::Facts;
+use crate::cluster::{Cluster, Facts, PlacedAgent};
+use crate::context::SessionContext;
 use crate::login::LoginWatch;
+use crate::losses::Losses;
 
 /// Cluster, facts and tunnel of a session, which outlive each agent.
 pub(crate) struct Link<C> {
@@ -23,4 +25,15 @@ pub(crate) struct Link<C> {
     pub(crate) address_changes: BoxStream<'static, ()>,
     /// Publishes the problems of the login.
     pub(crate) _login: LoginWatch,
+    /// Agents that were lost.
+    pub(crate) losses: Losses,
+}
+
+impl<C: Cluster> Link<C> {
+    /// Remembers in the status that an agent was lost. Must be called before its streams are failed, which it counts.
+    pub(crate) fn remember_loss(&mut self, agent: &PlacedAgent, context: &SessionContext) {
+        let broken = u32::try_from(self.tunnel.stats().streams).unwrap_or(u32::MAX);
+        self.losses
+            .record(&self.cluster, &agent.agent, broken, &context.publisher);
+    }
 }

@@ -13,6 +13,7 @@ use crate::error::SessionError;
 use crate::exit::Exit;
 use crate::link::Link;
 use crate::login::LoginWatch;
+use crate::losses::Losses;
 use crate::states::{Event, Laptop, Prepared, WantedAgent};
 
 /// Input of the first state.
@@ -59,6 +60,7 @@ impl<K: Clusters> Preparing<K> {
                 run: uuid::Uuid::new_v4().as_u64_pair().0,
                 address_changes: self.address_changes,
                 _login: login,
+                losses: Losses::default(),
             },
             laptop: Laptop::Idle {
                 method: self.method,

@@ -223,7 +223,9 @@ fn is_transient(error: &VpnTcpError) -> bool {
             | ClientError::Silent
             | ClientError::Garbled(_),
         ) => true,
-        VpnTcpError::Helper(ClientError::Unexpected | ClientError::Refused(_)) => false,
+        VpnTcpError::Helper(
+            ClientError::Unexpected | ClientError::Refused(_) | ClientError::OtherVersion { .. },
+        ) => false,
         // The device of the dead helper may exist for another moment and cause a conflict.
         VpnTcpError::Refused(_) => true,
         VpnTcpError::Capture(_) | VpnTcpError::Listener(_) | VpnTcpError::NamesDoNotArrive { .. } => false,

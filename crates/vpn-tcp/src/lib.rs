@@ -11,6 +11,7 @@
 //! redirected DNS ─► listeners ───► resolver ── needs: routes to addresses, sockets, domains ──► keeper
 //! resolv.conf ─► LaptopFiles ── needs: the laptop's new name servers and search domains ──────► keeper
 //! keeper ── Reach: routes, warnings, whether the helper is there ──► report
+//! kernel: changes of routes and rules ──► overridden ── Reach: routes that others override ──► report
 //! ```
 //!
 //! [`VpnTcp`] implements [`slipway_method::Method`]. It must not know Kubernetes or how the tunnel stays alive.
@@ -26,6 +27,7 @@ mod listener;
 mod method;
 mod name_servers;
 mod need;
+mod overridden;
 mod plan;
 mod reach;
 mod report;

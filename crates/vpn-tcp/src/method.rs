@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use slipway_capture::private_namespace::check_tun;
 use slipway_control_api::Problem;
-use slipway_helper_api::HelperRefusal;
+use slipway_helper_api::{HelperRefusal, LeaseAccess};
 use slipway_helper_client::Client;
 use slipway_method::{Connection, Method, RunningMethod};
 use slipway_problem::Fault;
@@ -49,12 +49,16 @@ impl Method for VpnTcp {
     }
 }
 
-/// Checks that there is a TUN device, a helper of this version, and a usable DNS mode. Whether the user may use the
-/// helper is checked later, with the lease.
+/// Checks that there is a TUN device, a helper of this version that serves the user, and a usable DNS mode. Where polkit
+/// has to ask the user, it does so later, with the lease.
 async fn check(helper: &Path) -> Result<(), VpnTcpError> {
     let mut client = Client::connect(helper).await?;
     check_tun()?;
-    match client.status().await?.names {
+    let status = client.status().await?;
+    if let LeaseAccess::Refused(refusal) = status.access {
+        return Err(VpnTcpError::Refused(refusal));
+    }
+    match status.names {
         Ok(_) => Ok(()),
         Err(trouble) => Err(VpnTcpError::Refused(HelperRefusal::DnsUnavailable(trouble))),
     }

@@ -2,6 +2,7 @@
 
 use ipnet::IpNet;
 use slipway_helper_api::DnsMode;
+use slipway_laptop::Overridden;
 
 use crate::plan::Warning;
 use crate::withheld::Withheld;
@@ -17,6 +18,8 @@ pub(crate) struct Reach {
     pub(crate) moves: u64,
     /// Networks and domains that do not lead to the cluster.
     pub(crate) warnings: Vec<Warning>,
+    /// Parts of the routes whose packets the kernel sends elsewhere.
+    pub(crate) overridden: Vec<Overridden>,
     /// Addresses of cluster answers that programs do not get.
     pub(crate) withheld: Withheld,
     /// Whether the helper is gone for now, and with it the laptop's routes and DNS settings.

@@ -9,6 +9,7 @@ use slipway_problem::Fault;
 use tokio::sync::watch;
 
 use crate::error::HelperAway;
+use crate::overridden::RangeOverridden;
 use crate::reach::Reach;
 
 /// Maximum number of networks in the status: thousands of addresses may be learned if the cluster declares no ranges.
@@ -63,8 +64,10 @@ fn problems(reach: &Reach) -> Vec<Problem> {
     let mut warnings: Vec<_> = reach.warnings.iter().collect();
     warnings.sort_by_key(|warning| warning.is_shared());
     let warnings = warnings.into_iter().map(Fault::problem);
+    let overridden = reach.overridden.iter().map(|one| RangeOverridden(one).problem());
     let withheld = reach.withheld.newest();
     away.into_iter()
+        .chain(overridden)
         .chain(warnings)
         .chain(withheld.as_ref().map(Fault::problem))
         .collect()
@@ -72,6 +75,8 @@ fn problems(reach: &Reach) -> Vec<Problem> {
 
 #[cfg(test)]
 mod tests {
+    use slipway_laptop::{By, Overridden};
+
     use super::*;
     use crate::plan::Warning;
 
@@ -113,6 +118,27 @@ mod tests {
         );
         reach.helper_away = false;
         assert_eq!(reporter().report(&reach), before);
+    }
+
+    #[test]
+    fn an_overridden_route_is_a_problem_while_it_lasts() {
+        let mut reach = Reach {
+            overridden: vec![Overridden {
+                nets: vec!["10.96.0.0/16".parse().unwrap()],
+                device: Some("ts0".into()),
+                by: By::Rule("5270: from all lookup 52".into()),
+            }],
+            ..Reach::default()
+        };
+        let report = reporter().report(&reach);
+        assert_eq!(codes(&report), ["range-overridden"]);
+        let cause = &report.problems[0].cause;
+        assert!(
+            cause.contains("ts0") && cause.contains("5270: from all lookup 52"),
+            "{cause}"
+        );
+        reach.overridden.clear();
+        assert_eq!(codes(&reporter().report(&reach)), [""; 0]);
     }
 
     #[tokio::test]

@@ -25,6 +25,7 @@ use crate::lease::{LeaseRequest, NewLease, laptop_search, obtain, our_search, ro
 use crate::lease_side::{LeaseSide, Names};
 use crate::listener::Listeners;
 use crate::name_servers::NameServers;
+use crate::overridden;
 use crate::plan::{Warning, routable};
 use crate::reach::Reach;
 use crate::report::{Reporter, dns_words};
@@ -97,14 +98,19 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
         None => {}
     }
     let granted_routes = lease.plan().routes().clone();
+    let routes = routes_of(&lease);
     let first = Reach {
-        routes: routes_of(&lease),
+        overridden: overridden::check(&routes).await,
+        routes,
         dns: lease.granted().dns.as_ref().map(|dns| dns.mode),
         warnings: [&warnings[..], &refused].concat(),
         ..Reach::default()
     };
     for warning in &first.warnings {
         tracing::warn!("{warning}");
+    }
+    for overridden in &first.overridden {
+        tracing::warn!("{overridden}");
     }
     let far_end = TunnelFarEnd::new(tunnel);
     let resolver = CaptureResolver::new(names.clone());
@@ -122,6 +128,7 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
     tasks.spawn(far_end.return_packets(packets, capture.replies()));
     tasks.spawn(listeners.serve(names.clone()));
     tasks.spawn(files.follow(servers.clone(), needs.clone()));
+    tasks.spawn(overridden::follow(reach_sender.clone()));
     tasks.spawn(reporter.follow(reach.clone(), report_sender));
     let (end, ended) = watch::channel(None);
     let keeper = Keeper {

@@ -140,6 +140,8 @@ impl Handler for Asked {
             answered_by: Answerer::Nobody,
             answer: Vec::new(),
             programs: None,
+            port: None,
+            backing: None,
             found: Found::NotConnected,
         }
     }

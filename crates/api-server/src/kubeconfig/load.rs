@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::file::{Cluster, Context, Kubeconfig, NamedContext};
 use super::{ContextInfo, KubeconfigError, Sources};
-
-/// Similarity (Jaro-Winkler, 0 to 1) from which on a name is suggested for an unknown one.
-const SIMILAR: f64 = 0.8;
+use crate::similar::nearest;
 
 /// Reads and merges the files that [`Sources`] name.
 pub(super) fn load(sources: &Sources) -> Result<Kubeconfig, KubeconfigError> {
@@ -121,7 +119,7 @@ pub(super) fn pick<'k>(
     };
     let Some(context) = kubeconfig.context(name) else {
         let existing = existing();
-        let nearest = nearest(name, &existing);
+        let nearest = nearest(name, existing.iter().map(String::as_str));
         return Err(KubeconfigError::UnknownContext {
             asked: name.to_owned(),
             existing,
@@ -140,13 +138,4 @@ pub(super) fn pick<'k>(
         context,
         cluster,
     })
-}
-
-fn nearest(asked: &str, existing: &[String]) -> Option<String> {
-    let asked = asked.to_lowercase();
-    let scored = existing
-        .iter()
-        .map(|name| (strsim::jaro_winkler(&asked, &name.to_lowercase()), name));
-    let best = scored.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
-    (best.0 >= SIMILAR).then(|| best.1.clone())
 }

@@ -6,6 +6,7 @@
 mod cluster;
 mod laptop;
 mod namespaces;
+mod ranges;
 mod text;
 
 use std::process::ExitCode;

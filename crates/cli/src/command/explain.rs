@@ -2,13 +2,14 @@
 
 mod address;
 mod programs;
+mod refused;
 mod typed;
 
 use std::process::ExitCode;
 
 use futures_util::future::join_all;
 use slipway_control::{Client, RuntimeFolder};
-use slipway_control_api::{Answerer, Explained, Explanation, SessionId};
+use slipway_control_api::{Answerer, Explained, Explanation, Found, NameVerdict, SessionId};
 
 use self::typed::Typed;
 use crate::failure::Failure;
@@ -17,7 +18,7 @@ use crate::{output, sessions};
 /// Arguments of `slipway explain`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Explain {
-    /// Name as a program asks for it, URL, or address
+    /// Name as a program asks for it, with a port if you like, URL, or address
     name: String,
     /// Id or profile of the session to ask, or the beginning of one; without one, every session
     #[arg(long)]
@@ -35,7 +36,7 @@ pub(crate) async fn run(arguments: &Explain) -> Result<ExitCode, Failure> {
         None => running.into_iter().map(|session| session.id).collect(),
     };
     let explained = match Typed::parse(&arguments.name) {
-        Typed::Name(name) => of_name(asked, &name).await?,
+        Typed::Name(name, port) => of_name(asked, &name, port).await?,
         Typed::Address(address) => {
             let session = asked.into_iter().next().ok_or_else(sessions::nothing)?;
             Explained::new(session, address::explain(address).await?)
@@ -49,7 +50,7 @@ pub(crate) async fn run(arguments: &Explain) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn of_name(asked: Vec<SessionId>, name: &str) -> Result<Explained, Failure> {
+async fn of_name(asked: Vec<SessionId>, name: &str, port: Option<u16>) -> Result<Explained, Failure> {
     let folder = RuntimeFolder::of_user()?;
     let ask = |id: SessionId| {
         let folder = &folder;
@@ -71,6 +72,13 @@ async fn of_name(asked: Vec<SessionId>, name: &str) -> Result<Explained, Failure
         return Err(failed.map_or_else(|| sessions::nothing().into(), Failure::from));
     };
     explanation.programs = got;
+    explanation.port = port;
+    if let Found::Name(facts) = &mut explanation.found
+        && facts.verdict == NameVerdict::Withheld
+    {
+        let addresses = facts.cluster.iter().flat_map(|said| &said.addresses);
+        facts.refused = refused::why_any(addresses).await;
+    }
     Ok(Explained::new(session, explanation))
 }
 
@@ -112,7 +120,7 @@ fn in_words(explained: &Explained) -> String {
 
 #[cfg(test)]
 mod tests {
-    use slipway_control_api::{Found, NameFacts, NameOutcome, NameRule, NameVerdict, Said};
+    use slipway_control_api::{NameFacts, NameOutcome, NameRule, Said};
 
     use super::*;
 
@@ -129,16 +137,24 @@ mod tests {
                 addresses: Vec::new(),
                 took_ms: 2,
             }),
-            laptop: None,
+            laptop: Some(Said {
+                outcome: NameOutcome::NotFound,
+                asked: "orders".into(),
+                addresses: Vec::new(),
+                took_ms: 7,
+            }),
             verdict: NameVerdict::Nowhere,
             near: Some("orders.shop-test.svc.cluster.local".into()),
             withheld: None,
+            refused: None,
         };
         let explanation = Explanation {
             name: "orders".into(),
             answered_by,
             answer: Vec::new(),
             programs: Some(Vec::new()),
+            port: None,
+            backing: None,
             found: Found::Name(Box::new(facts)),
         };
         (session.parse().unwrap(), explanation)
@@ -155,6 +171,7 @@ mod tests {
         `orders` was not found in namespace `shop`, nor by the laptop's name servers.
         Did you mean `orders.shop-test.svc.cluster.local`?
           The cluster: `orders.shop.svc.cluster.local` not found (2 ms)
+          The laptop's name servers: `orders` not found (7 ms)
           Programs: not found
         ");
     }

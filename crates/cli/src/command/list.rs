@@ -7,21 +7,26 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use slipway_api_server::Target;
-use slipway_api_server::kubeconfig::{choose, contexts};
+use slipway_api_server::kubeconfig::{Choice, Sources, choose, contexts};
 use slipway_api_server::request::ApiError;
 use slipway_cluster::list;
+use slipway_control_api::SessionStatus;
 use slipway_control_api::list::{ContextInfo, ListedPort, Namespace};
 use slipway_profile::{Profile, Store};
 
-use crate::arguments::{ClusterArguments, chosen};
+use crate::arguments::{ClusterArguments, chosen, chosen_by};
 use crate::failure::Failure;
-use crate::output;
+use crate::{output, sessions};
 
 /// Arguments of `slipway list`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct List {
     /// What to list
     what: What,
+    /// Id or profile of the session whose cluster and namespace are meant, or the beginning of one; without one, the only
+    /// session, else the kubeconfig decides
+    #[arg(long, conflicts_with_all = ["context", "kubeconfig"])]
+    session: Option<String>,
     #[command(flatten)]
     place: ClusterArguments,
     /// Print JSON
@@ -45,9 +50,7 @@ enum What {
 
 /// Prints the list.
 pub(crate) async fn run(arguments: List) -> Result<ExitCode, Failure> {
-    let mut profile = Profile::unsaved();
-    arguments.place.onto(&mut profile)?;
-    let (sources, choice) = chosen(&profile, true)?;
+    let (sources, choice) = place(arguments.session.as_deref(), arguments.place).await?;
     let print = Print(arguments.json);
     if arguments.what == What::Contexts {
         let listed = contexts(&sources)?;
@@ -97,6 +100,43 @@ pub(crate) async fn run(arguments: List) -> Result<ExitCode, Failure> {
             let workloads = workloads.map_err(failed)?;
             let listed: Vec<ListedPort> = text::ports_of(&services, &workloads.workloads);
             print.out(&listed, |listed| text::ports(listed))
+        }
+    }
+}
+
+/// Returns the cluster and namespace to list: those of the command line, of a session, or of the kubeconfig.
+async fn place(session: Option<&str>, arguments: ClusterArguments) -> Result<(Sources, Choice), Failure> {
+    if arguments.context.is_none() && arguments.kubeconfig.is_none() {
+        let namespace = arguments.namespace.as_ref();
+        if let Some(found) = session_meant(session)
+            .await?
+            .and_then(|found| chosen_by(&found, namespace))
+        {
+            return Ok(found);
+        }
+    }
+    let mut profile = Profile::unsaved();
+    arguments.onto(&mut profile)?;
+    chosen(&profile, true)
+}
+
+/// Returns the named session, or the only one.
+async fn session_meant(wanted: Option<&str>) -> Result<Option<SessionStatus>, Failure> {
+    let running = match (sessions::all().await, wanted) {
+        (Ok(running), _) => running,
+        (Err(failure), Some(_)) => return Err(failure),
+        // A list needs no session.
+        (Err(_), None) => return Ok(None),
+    };
+    match (wanted, &running[..]) {
+        (Some(_), _) => Ok(Some(sessions::pick(&running, wanted)?.clone())),
+        (None, [only]) => Ok(Some(only.clone())),
+        (None, []) => Ok(None),
+        (None, [_, _, ..]) => {
+            output::note(
+                "slipway: several sessions run, so the kubeconfig decides; choose one with --session",
+            );
+            Ok(None)
         }
     }
 }

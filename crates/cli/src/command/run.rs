@@ -98,7 +98,11 @@ fn connected(
     let outcome = block_on(async {
         let signals = Signals::new()?;
         host(options, method, verbose, |hosted| {
-            listeners.teller = Some(Teller::new(verbose, Otherwise::Silence));
+            let otherwise = match listeners.progress {
+                Some(_) => Otherwise::Silence,
+                None => Otherwise::Notes,
+            };
+            listeners.teller = Some(Teller::new(verbose, otherwise));
             beside(hosted, signals, (command, files), listeners)
         })
         .await

@@ -20,7 +20,7 @@ pub enum PlaceError {
     Forbidden {
         /// Missing permission.
         access: Access,
-        /// Role, as YAML, that is sufficient.
+        /// Role with its RoleBinding, as YAML, that is sufficient.
         role: String,
     },
     /// The namespace does not exist.
@@ -184,7 +184,7 @@ impl Fault for PlaceError {
                 // A user without permissions in a namespace gets the same refusal whether it exists or not.
                 format!(
                     "Check the spelling of the namespace: the API server gives the same answer if it does not exist. \
-                     Then ask the cluster's administrator for the permission to {access}; this Role is enough:\n\n{role}"
+                     Then ask the cluster's administrator for the permission to {access}; this Role with its RoleBinding is enough:\n\n{role}"
                 )
             }
             Self::NamespaceMissing { .. } | Self::NamespaceEnding { .. } => {
@@ -195,8 +195,9 @@ impl Fault for PlaceError {
                  with the restricted Pod Security Standard and needs nothing beyond it.",
                 compliance::sentence(message)
             ),
-            Self::Quota { .. } => "Free something in this namespace, or ask for a larger quota: the agent needs one pod, \
-                 10m CPU and 16Mi of memory, with a limit of 128Mi."
+            Self::Quota { .. } => "Free something in this namespace, or ask for a larger quota: the agent is one pod with \
+                 requests of 10m CPU and 16Mi of memory, and a limit of 128Mi of memory. If the quota counts them, it also \
+                 has a limit of 1 CPU, and 1Mi of ephemeral storage with a limit of 16Mi."
                 .to_owned(),
             Self::LimitRange { .. } => {
                 "Ask for a limit range that allows a container with a memory limit of 24Mi or more; 128Mi are better.".to_owned()

@@ -10,7 +10,7 @@ pub(super) fn of(error: ApiError, namespace: &str) -> PlaceError {
     match error {
         ApiError::Forbidden { access, .. } => PlaceError::Forbidden {
             access,
-            role: permissions::role_yaml(namespace),
+            role: permissions::grant_yaml(namespace),
         },
         ApiError::NotFound { .. } => PlaceError::NamespaceMissing {
             namespace: namespace.to_owned(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
 use kube::api::Api;
+use slipway_control_api::AgentEnd;
 use tokio::time::sleep;
 
 use super::{AgentPod, start};
@@ -57,6 +58,22 @@ impl fmt::Display for Gone {
 /// # Errors
 /// Returns [`ApiError::Forbidden`] without the permission to list or watch pods.
 pub async fn watch_gone(client: &Client, agent: &AgentPod) -> Result<Gone, ApiError> {
+    watch(client, agent, gone).await
+}
+
+/// Waits until the cluster tells how the agent ended: its pod, or the last run of its program.
+///
+/// # Errors
+/// As [`watch_gone`].
+pub async fn watch_end(client: &Client, agent: &AgentPod) -> Result<AgentEnd, ApiError> {
+    watch(client, agent, end).await
+}
+
+async fn watch<T>(
+    client: &Client,
+    agent: &AgentPod,
+    judge: impl Fn(&BTreeMap<String, Pod>, &AgentPod) -> Option<T>,
+) -> Result<T, ApiError> {
     let selection = Selection {
         labels: None,
         fields: Some(format!("metadata.name={}", agent.pod)),
@@ -66,8 +83,8 @@ pub async fn watch_gone(client: &Client, agent: &AgentPod) -> Result<Gone, ApiEr
     loop {
         match pods.next().await {
             Ok(listed) => {
-                if let Some(gone) = gone(listed, agent) {
-                    return Ok(gone);
+                if let Some(found) = judge(listed, agent) {
+                    return Ok(found);
                 }
             }
             Err(error @ ApiError::Forbidden { .. }) => return Err(error),
@@ -77,6 +94,36 @@ pub async fn watch_gone(client: &Client, agent: &AgentPod) -> Result<Gone, ApiEr
             }
         }
     }
+}
+
+/// Reason that the kubelet gives for a container that the kernel killed for lack of memory.
+const OUT_OF_MEMORY: &str = "OOMKilled";
+
+fn end(listed: &BTreeMap<String, Pod>, agent: &AgentPod) -> Option<AgentEnd> {
+    let pod = listed
+        .get(&agent.pod)
+        .filter(|pod| pod.metadata.uid.as_ref() == Some(&agent.uid));
+    let ended = pod.and_then(start::last_termination);
+    if let Some(ended) = ended.filter(|ended| ended.reason.as_deref() == Some(OUT_OF_MEMORY)) {
+        tracing::debug!(
+            exit_code = ended.exit_code,
+            "the agent was killed for lack of memory"
+        );
+        return Some(AgentEnd::OutOfMemory {
+            limit: pod.and_then(start::memory_limit),
+        });
+    }
+    if let Some(ended) = ended {
+        return Some(AgentEnd::Ended {
+            exit_code: ended.exit_code,
+            reason: ended.reason.clone().unwrap_or_default(),
+        });
+    }
+    Some(match gone(listed, agent)? {
+        Gone::Deleted => AgentEnd::Deleted,
+        Gone::Ended { exit_code, reason } => AgentEnd::Ended { exit_code, reason },
+        Gone::Evicted { reason, message } => AgentEnd::Evicted { reason, message },
+    })
 }
 
 fn gone(listed: &BTreeMap<String, Pod>, agent: &AgentPod) -> Option<Gone> {

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, Event, Pod};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, Event, Pod};
 use kube::Client;
 use kube::api::{Api, PostParams};
 use tokio::time::{Instant, sleep_until};
 
 use self::judge::{Judge, Step, container, has_other_containers};
-use super::manifest;
+use super::manifest::{self, AGENT_CONTAINER};
 use super::shape::{Processes, Shape};
-use super::{Created, PlaceError, Placement, Progress, START_PATIENCE, refusal};
+use super::{Created, PlaceError, Placement, Progress, START_PATIENCE, nodes, refusal};
 use crate::watch::{Follow, Selection};
 use slipway_api_server::request::{Access, ApiError, ask};
 
@@ -60,6 +60,33 @@ pub(super) fn is_running(pod: &Pod) -> bool {
 /// Returns how the agent's container ended, if it did.
 pub(super) fn termination(pod: &Pod) -> Option<&ContainerStateTerminated> {
     container(pod)?.state.as_ref()?.terminated.as_ref()
+}
+
+/// Returns how the last run of the agent's container ended, if it did.
+pub(super) fn last_termination(pod: &Pod) -> Option<&ContainerStateTerminated> {
+    let status = container(pod)?;
+    let of = |state: &'_ Option<ContainerState>| {
+        state
+            .as_ref()
+            .and_then(|state| state.terminated.as_ref())
+            .is_some()
+    };
+    let state = if of(&status.state) {
+        &status.state
+    } else {
+        &status.last_state
+    };
+    state.as_ref()?.terminated.as_ref()
+}
+
+/// Returns the memory limit of the agent's container.
+pub(super) fn memory_limit(pod: &Pod) -> Option<String> {
+    let containers = &pod.spec.as_ref()?.containers;
+    let agent = containers
+        .iter()
+        .find(|container| container.name == AGENT_CONTAINER)?;
+    let limits = agent.resources.as_ref()?.limits.as_ref()?;
+    Some(limits.get("memory")?.0.clone())
 }
 
 struct Start<'a> {
@@ -127,7 +154,9 @@ impl Start<'_> {
                     self.try_dry().await?;
                 }
                 () = sleep_until(give_up) => return Err(match unschedulable {
-                    Some(message) => PlaceError::Unschedulable { message },
+                    Some(message) => PlaceError::Unschedulable {
+                        message: nodes::in_words(self.client, message).await,
+                    },
                     None => PlaceError::TooSlow {
                         waited: START_PATIENCE,
                         last: std::mem::take(&mut self.last),

@@ -96,7 +96,7 @@ async fn failing(script: &Script) -> PlaceError {
 async fn a_failed_image_pull_has_the_registrys_message() {
     let script = cluster(&[
         waiting("ContainerCreating", ""),
-        waiting("ErrImagePull", "pull access denied, repository does not exist"),
+        waiting("ErrImagePull", "dial tcp 192.0.2.1:443: i/o timeout"),
         waiting("ImagePullBackOff", "Back-off pulling image \"busybox\""),
     ]);
     let reasons = Mutex::new(Vec::new());
@@ -107,7 +107,7 @@ async fn a_failed_image_pull_has_the_registrys_message() {
     .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the cluster cannot fetch the image \"busybox\" (ImagePullBackOff): pull access denied, repository does not exist"
+        "the cluster cannot fetch the image \"busybox\" (ImagePullBackOff): dial tcp 192.0.2.1:443: i/o timeout"
     );
     assert_eq!(error.code(), "agent-image");
     let waiting = |reason: &str| Progress::WaitingForPod {
@@ -128,6 +128,24 @@ async fn a_failed_image_pull_has_the_registrys_message() {
         1,
         "objects of a failed placement are removed"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_does_not_exist_fails_with_the_first_pull() {
+    for message in [
+        "docker.io/library/nosuch:latest: not found",
+        "pull access denied, repository does not exist",
+        "dial tcp: lookup registry.nosuch: no such host",
+        "401 Unauthorized",
+    ] {
+        let script = cluster(&[waiting("ErrImagePull", message)]);
+        let error = place(&script.client(), &placement(), &|_| {}).await.unwrap_err();
+        assert_eq!(error.code(), "agent-image");
+        assert!(
+            error.to_string().ends_with(&format!("(ErrImagePull): {message}")),
+            "{error}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

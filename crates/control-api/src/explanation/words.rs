@@ -4,8 +4,11 @@ use std::net::IpAddr;
 
 use slipway_problem::Action;
 
-use super::{AddressFacts, Explanation, Found, NameFacts, NameOutcome, NameRule, NameVerdict, Said};
+use super::{BackingVerdict, Explanation, Found, NameFacts, NameOutcome, NameRule, NameVerdict, Said};
 use crate::name::Answerer;
+
+mod address;
+mod nowhere;
 
 impl Explanation {
     /// The cause of the answer, in a sentence or two.
@@ -17,6 +20,10 @@ impl Explanation {
             Found::NotConnected => {
                 "The session is not connected, so only the laptop's own names are answered.".to_owned()
             }
+        };
+        let cause = match self.backing.as_ref().and_then(|backing| backing.cause(self.port)) {
+            Some(behind) => format!("{cause} {behind}"),
+            None => cause,
         };
         match self.difference() {
             Difference::None => cause,
@@ -43,13 +50,23 @@ impl Explanation {
                 "Run `{}` to see its lines in the hosts file. The line `hosts:` of /etc/nsswitch.conf lists the other sources.",
                 in_hosts_file(&self.name)
             )),
-            (Difference::None, Found::Name(facts)) => facts.remedy(self.answered_by),
-            (Difference::None, Found::Address(facts)) => facts.may_be_proxied(self.answered_by).then(|| {
-                format!(
+            (Difference::None, Found::Name(facts)) => {
+                let behind = self
+                    .backing
+                    .as_ref()
+                    .and_then(|backing| backing.remedy(self.port));
+                behind.or_else(|| facts.remedy(self.answered_by))
+            }
+            (Difference::None, Found::Address(facts)) if facts.may_be_proxied(self.answered_by) => {
+                Some(format!(
                     "To send it through the cluster, connect with `--also-proxy {}`.",
                     self.name
-                )
-            }),
+                ))
+            }
+            (Difference::None, Found::Address(facts)) => {
+                let is_overridden = self.answered_by != Answerer::Cluster && facts.rule().is_some();
+                is_overridden.then(|| "End that VPN, or leave the address out of what it routes.".to_owned())
+            }
             (Difference::None, Found::NotAName | Found::NotConnected) => None,
         }
     }
@@ -71,23 +88,32 @@ impl Explanation {
             }],
             (Difference::None, Found::Name(facts)) => match facts.verdict {
                 NameVerdict::OnlyInCluster => also_proxy(&facts.asked),
-                NameVerdict::Withheld => also_proxy(facts.in_cluster()),
+                NameVerdict::Withheld if facts.may_be_proxied() => also_proxy(facts.in_cluster()),
                 NameVerdict::Nowhere if facts.rule == NameRule::User && facts.laptop_has_it() => {
                     vec![Action::RemoveAlsoProxy {
                         host: facts.asked.clone(),
                     }]
                 }
-                NameVerdict::Nowhere => facts.near_namespace().map_or_else(Vec::new, |namespace| {
-                    vec![Action::UseNamespace {
-                        namespace: namespace.to_owned(),
-                    }]
-                }),
+                NameVerdict::Nowhere => {
+                    let meant = self
+                        .backing
+                        .as_ref()
+                        .and_then(|backing| backing.meant_namespace(self.port));
+                    meant
+                        .or(facts.near_namespace())
+                        .map_or_else(Vec::new, |namespace| {
+                            vec![Action::UseNamespace {
+                                namespace: namespace.to_owned(),
+                            }]
+                        })
+                }
                 NameVerdict::Answered
                 | NameVerdict::NoAddress
                 | NameVerdict::HiddenByLaptop
                 | NameVerdict::ClusterSilent
                 | NameVerdict::LaptopSilent
                 | NameVerdict::OtherSession
+                | NameVerdict::Withheld
                 | NameVerdict::Never => Vec::new(),
             },
             (Difference::None, Found::Address(facts)) if facts.may_be_proxied(self.answered_by) => {
@@ -105,6 +131,7 @@ impl Explanation {
             let laptop = facts.laptop.as_ref();
             steps.extend(laptop.map(|said| step("The laptop's name servers", said)));
         }
+        steps.extend(self.backing.iter().flat_map(|backing| backing.steps()));
         steps.extend(self.programs.as_deref().map(|got| {
             if got.is_empty() {
                 "Programs: not found".to_owned()
@@ -113,6 +140,11 @@ impl Explanation {
             }
         }));
         steps
+    }
+
+    /// The judgement of what stands behind the name.
+    pub fn backing_verdict(&self) -> Option<BackingVerdict> {
+        self.backing.as_ref().map(|backing| backing.verdict(self.port))
     }
 
     /// The difference between the addresses that programs get and the answer of DNS.
@@ -134,33 +166,6 @@ enum Difference<'a> {
     NotFound,
     /// Programs get these addresses, and DNS has none of them.
     Others(&'a [IpAddr]),
-}
-
-impl AddressFacts {
-    fn may_be_proxied(&self, answered_by: Answerer) -> bool {
-        answered_by != Answerer::Cluster && !self.local
-    }
-
-    fn cause(&self, address: &str, answered_by: Answerer) -> String {
-        match &self.route {
-            _ if self.local => {
-                format!("{address} is an address of this laptop, so its traffic never goes to the cluster.")
-            }
-            Some(route) if answered_by == Answerer::Cluster => format!(
-                "Traffic to {address} goes to the cluster, by the route {} on {}.",
-                route.net, route.device
-            ),
-            Some(route) => format!(
-                "Traffic to {address} does not go to the cluster: the laptop's route {} sends it to {}.",
-                route.net, route.device
-            ),
-            None => {
-                format!(
-                    "Traffic to {address} does not go to the cluster, and the laptop has no route to it either."
-                )
-            }
-        }
-    }
 }
 
 impl NameFacts {
@@ -218,6 +223,7 @@ impl NameFacts {
             NameVerdict::OtherSession => {
                 Some("Connect that profile, or check the spelling of the profile in the name.".to_owned())
             }
+            NameVerdict::Withheld if !self.may_be_proxied() => None,
             NameVerdict::Withheld => Some(format!(
                 "To reach it through the cluster, connect with `--also-proxy {}`, or add the name to `also-proxy` in the profile.",
                 self.in_cluster()
@@ -252,11 +258,17 @@ impl NameFacts {
                 silence(self.laptop.as_ref())
             ),
             NameVerdict::OtherSession => format!("`{name}` names another profile than this session's."),
-            NameVerdict::Withheld => format!(
-                "The cluster has `{name}`{}, but programs do not get that address: {}.",
-                in_brackets(self.cluster.as_ref()),
-                self.withheld.as_deref().unwrap_or("it is not routed"),
-            ),
+            NameVerdict::Withheld => {
+                let but = format!(
+                    "The cluster has `{name}`{}, but programs do not get that address: {}.",
+                    in_brackets(self.cluster.as_ref()),
+                    self.withheld.as_deref().unwrap_or("it is not routed"),
+                );
+                match &self.refused {
+                    Some(why) => format!("{but} `--also-proxy` cannot change that: {why}."),
+                    None => but,
+                }
+            }
             NameVerdict::Never if self.rule == NameRule::SpecialUse => {
                 format!("`{name}` ends in `invalid`, a domain that is reserved for names that never exist.")
             }
@@ -280,95 +292,13 @@ impl NameFacts {
         }
     }
 
-    fn nowhere(&self) -> String {
-        let (name, namespace) = (&self.asked, &self.namespace);
-        match &self.rule {
-            NameRule::Short => format!(
-                "`{name}` was not found in namespace `{namespace}`, nor by the laptop's name servers."
-            ),
-            NameRule::Profile => format!("`{name}` was not found in namespace `{namespace}`."),
-            NameRule::InNamespace { namespace } => {
-                format!(
-                    "`{name}` was not found in namespace `{namespace}`, nor by the laptop's name servers."
-                )
-            }
-            NameRule::ClusterDomain => format!(
-                "`{name}` does not exist in the cluster, and no other DNS server has names of this domain."
-            ),
-            NameRule::User if self.laptop_has_it() => format!(
-                "This session sends `{name}` to the cluster, and the cluster's DNS does not know it. The laptop's name servers do."
-            ),
-            NameRule::User => {
-                format!("This session sends `{name}` to the cluster, and the cluster's DNS does not know it.")
-            }
-            NameRule::Reverse {
-                address: Some(address),
-            } => format!("{address} has no name in the cluster."),
-            NameRule::Reverse { address: None } => format!("`{name}` has no name in the cluster."),
-            NameRule::LaptopSearch { suffix } => format!(
-                "`{name}` does not exist; without the search domain `{suffix}`, it was not found in the cluster either."
-            ),
-            NameRule::Reserved => format!(
-                "The laptop's name servers do not know `{name}`, and the cluster is not asked: names by which programs find \
-                 proxies, and names that the laptop uses itself, never belong to the cluster."
-            ),
-            NameRule::DoubtfulDomain => format!(
-                "The laptop's name servers do not know `{name}`, and the cluster is not asked: the domain that the \
-                 cluster declares may belong to others."
-            ),
-            NameRule::Own
-            | NameRule::OtherProfile
-            | NameRule::Perhaps
-            | NameRule::SpecialUse
-            | NameRule::NotAHost
-            | NameRule::Public => {
-                format!("Neither the laptop's name servers nor the cluster's DNS know `{name}`.")
-            }
-        }
+    /// Whether `--also-proxy` may lead a withheld address to the cluster: not if it was in vain already.
+    fn may_be_proxied(&self) -> bool {
+        self.refused.is_none() && self.rule != NameRule::User
     }
 
     fn laptop_has_it(&self) -> bool {
         self.laptop.as_ref().is_some_and(|said| said.outcome.exists())
-    }
-
-    /// The remedy for a name that does not exist: a similar name, or where to look.
-    fn perhaps(&self) -> Option<String> {
-        if let Some(near) = &self.near {
-            return Some(format!("Did you mean `{near}`?"));
-        }
-        match &self.rule {
-            NameRule::User if self.laptop_has_it() => {
-                Some("Remove it from `--also-proxy` or from the profile.".to_owned())
-            }
-            NameRule::Reverse { .. } => None,
-            NameRule::Short | NameRule::Profile | NameRule::LaptopSearch { .. } => Some(
-                "`slipway list services` shows the services; write a name in another namespace as \
-                 `NAME.NAMESPACE`."
-                    .to_owned(),
-            ),
-            NameRule::InNamespace { namespace } => Some(format!(
-                "`slipway list services --namespace {namespace}` shows the services there."
-            )),
-            NameRule::Reserved => self.asked.split('.').next().map(|service| {
-                format!("To ask only the cluster, ask for `{service}.{}.svc`.", self.namespace)
-            }),
-            NameRule::DoubtfulDomain => Some(
-                "If the domain belongs to the cluster, connect with `--cluster-domain DOMAIN`, or set `cluster-domain` \
-                 in the profile's `[dns]`."
-                    .to_owned(),
-            ),
-            NameRule::ClusterDomain => Some(
-                "Check the namespace with `slipway list namespaces`, then the service with `slipway list services`."
-                    .to_owned(),
-            ),
-            NameRule::User
-            | NameRule::Own
-            | NameRule::OtherProfile
-            | NameRule::Perhaps
-            | NameRule::SpecialUse
-            | NameRule::NotAHost
-            | NameRule::Public => Some("Check the spelling.".to_owned()),
-        }
     }
 }
 

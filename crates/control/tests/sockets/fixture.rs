@@ -87,6 +87,8 @@ pub(crate) fn explain(name: &str) -> Explanation {
         answered_by: Answerer::Cluster,
         answer: vec![[10, 96, 0, 7].into()],
         programs: None,
+        port: None,
+        backing: None,
         found: Found::NotAName,
     }
 }

@@ -22,6 +22,8 @@ impl Explanation {
             answered_by: self.answerer.data(),
             answer: answering.map_or_else(Vec::new, |finding| finding.addresses.clone()),
             programs: None,
+            port: None,
+            backing: None,
             found: Found::Name(Box::new(NameFacts {
                 asked: text(&self.name),
                 search_domain: self.searched.as_ref().map(|searched| text(&searched.domain)),
@@ -33,6 +35,7 @@ impl Explanation {
                 verdict: self.verdict,
                 near: self.near.as_ref().map(text),
                 withheld: self.withheld.clone(),
+                refused: None,
             })),
         }
     }

@@ -17,10 +17,10 @@ use slipway_cluster::keys::{AgentIdentity, Kept, KeyError, KeyStore, PodIdentity
 use slipway_cluster::obstacles::{self, DnsPods};
 use slipway_cluster::placement::{
     self, AGENT_CONTAINER, AGENT_PORT, AgentPod, Created, PlaceError, Placement, Progress, agent_command,
-    grace_of, image_of, watch_gone,
+    grace_of, image_of, watch_end, watch_gone,
 };
-use slipway_cluster::{list, permissions, ranges};
-use slipway_control_api::LOGIN_WAITS;
+use slipway_cluster::{backing, list, permissions, ranges};
+use slipway_control_api::{AgentEnd, Backing, LOGIN_WAITS, NameFacts};
 use slipway_key::Key;
 use slipway_names::Namespaces;
 use slipway_problem::{Fault, Problem};
@@ -245,6 +245,16 @@ impl Cluster for KubernetesCluster {
         }
     }
 
+    async fn agent_end(&self, agent: &AgentPod) -> AgentEnd {
+        match watch_end(&self.client, agent).await {
+            Ok(end) => end,
+            Err(error) => {
+                tracing::debug!(%error, "the cluster does not tell how the agent ended");
+                std::future::pending().await
+            }
+        }
+    }
+
     async fn open(&self, agent: &AgentPod) -> Result<(PipeReader, PipeWriter), CarrierError> {
         let port = AGENT_PORT.to_string();
         // Where port-forward fails, exec starts the agent's program, which joins its standard input and output to the port.
@@ -267,6 +277,10 @@ impl Cluster for KubernetesCluster {
             Some((followed.next().await, followed))
         })
         .boxed()
+    }
+
+    async fn backing(&self, facts: &NameFacts) -> Option<Backing> {
+        backing::read(&self.client, facts).await
     }
 }
 
@@ -313,7 +327,7 @@ impl KubernetesCluster {
     }
 
     fn forbidden(&self, access: Access) -> SessionError {
-        let role = permissions::role_yaml(&self.target.namespace);
+        let role = permissions::grant_yaml(&self.target.namespace);
         PlaceError::Forbidden { access, role }.into()
     }
 }

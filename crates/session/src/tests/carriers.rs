@@ -15,6 +15,7 @@ use crate::carriers::{BRISK, Carriers, LONGEST_PAUSE, PATIENT, Report};
 use crate::cluster::{Cluster, Clusters};
 use crate::link::Link;
 use crate::login::LoginWatch;
+use crate::losses::Losses;
 use crate::options::Options;
 use crate::trouble::Trouble;
 
@@ -44,6 +45,7 @@ async fn to_silence() -> Carriers {
         run: 1,
         address_changes: Box::pin(futures_util::stream::pending()),
         _login: LoginWatch::start(Box::pin(futures_util::stream::pending()), problems),
+        losses: Losses::default(),
     };
     Carriers::start(&link, &agent)
 }

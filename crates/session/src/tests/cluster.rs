@@ -11,6 +11,7 @@ use slipway_api_server::request::ApiError;
 use slipway_carrier::CarrierError;
 use slipway_cluster::obstacles::DnsPods;
 use slipway_cluster::placement::{AgentPod, PlaceError, Progress};
+use slipway_control_api::{AgentEnd, Backing, NameFacts};
 use slipway_names::Namespaces;
 use slipway_problem::Problem;
 use tokio::io::{DuplexStream, ReadHalf, WriteHalf};
@@ -233,6 +234,12 @@ impl Cluster for Scripted {
         agent.gone.cancelled().await;
     }
 
+    async fn agent_end(&self, _: &AgentPod) -> AgentEnd {
+        AgentEnd::OutOfMemory {
+            limit: Some("128Mi".to_owned()),
+        }
+    }
+
     async fn open(&self, agent: &AgentPod) -> Result<(Self::Reader, Self::Writer), CarrierError> {
         tokio::time::sleep(Duration::from_millis(1)).await;
         if *self.0.network.borrow() != Network::Works {
@@ -258,5 +265,9 @@ impl Cluster for Scripted {
             .boxed(),
             None => stream::pending().boxed(),
         }
+    }
+
+    async fn backing(&self, _: &NameFacts) -> Option<Backing> {
+        None
     }
 }

@@ -81,6 +81,13 @@ async fn a_lost_agent_is_replaced_and_programs_stay_captured() {
         bed.until_state(Connected).await;
         assert_eq!(bed.cluster.pods(), ["new-0", "new-1"]);
         assert_eq!(*bed.cluster.discarded.lock().unwrap(), ["new-0"]);
+        let losses = bed.status().losses;
+        assert_eq!(losses.len(), 1, "{losses:?}");
+        assert_eq!(
+            (losses[0].pod.as_str(), losses[0].broken_connections),
+            ("new-0", 1)
+        );
+        assert_eq!(losses[0].to_string(), "ran out of memory (limit 128Mi)");
         assert_eq!(bed.status().agent.unwrap().pod, "new-1");
         stream(&bed).await;
         let method = bed.method.clone();
@@ -142,6 +149,21 @@ async fn another_run_of_the_agent_resets_connections() {
     bed.set_network(Network::Works);
     bed.until_state(Connected).await;
     assert!(is_reset(lost).await);
+    bed.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_agent_is_remembered_for_an_hour() {
+    let bed = connected(Script::default()).await;
+    bed.cluster.agent().restart();
+    bed.set_network(Network::Gone);
+    bed.until_state(Reconnecting).await;
+    bed.set_network(Network::Works);
+    bed.until(|status| status.losses.len() == 1).await;
+    tokio::time::sleep(Duration::from_secs(59 * 60)).await;
+    assert_eq!(bed.status().losses.len(), 1);
+    tokio::time::sleep(Duration::from_secs(2 * 60)).await;
+    assert_eq!(bed.status().losses, []);
     bed.stop().await;
 }
 

@@ -2,12 +2,15 @@
 
 use slipway_cluster_tests::{CONNECTING, Desk, on_the_plain_laptop, until};
 
+use crate::room::Room;
 use crate::support::{AT_ONCE, Attempt, jobs_made};
 
 on_the_plain_laptop!(
     no_check_fails_on_a_working_laptop,
     programs_that_never_ask_dns_are_a_finding,
     an_unreadable_resolv_conf_is_found_before_placing,
+    a_misspelled_namespace_is_found_with_a_similar_one,
+    without_port_forward_a_session_uses_exec,
 );
 
 fn no_check_fails_on_a_working_laptop(desk: &Desk<'_>) {
@@ -97,4 +100,39 @@ fn an_unreadable_resolv_conf_is_found_before_placing(desk: &Desk<'_>) {
     assert_eq!(jobs_made(desk), jobs, "nothing was placed");
     let findings = Attempt::new(desk, &["doctor", "--json"]).findings(true);
     findings.one("helper", "fail", "dns-unavailable");
+}
+
+fn a_misspelled_namespace_is_found_with_a_similar_one(desk: &Desk<'_>) {
+    let admin = ["--json", "--kubeconfig", "/home/dev/.kube/admin"];
+    let doctor = |namespace| [&["doctor"], &admin[..], &["--namespace", namespace]].concat();
+    let findings = Attempt::new(desk, &doctor("shpo")).findings(true);
+    let found = findings.one("namespace", "fail", "namespace-missing");
+    let remedy = found["remedy"].as_str().unwrap();
+    assert!(remedy.starts_with("Did you mean shop?"), "{found}");
+    let action = serde_json::json!([{"do": "use-namespace", "namespace": "shop"}]);
+    assert_eq!(found["actions"], action);
+    assert!(
+        Attempt::new(desk, &doctor("shop"))
+            .findings(false)
+            .has("namespace")
+    );
+    // The developer may not read namespaces.
+    let unknown = Attempt::new(desk, &["doctor", "--json"]).findings(false);
+    let details = unknown.details("namespace");
+    assert!(details[0].starts_with("It is not known whether"), "{details:?}");
+}
+
+fn without_port_forward_a_session_uses_exec(desk: &Desk<'_>) {
+    let room = Room::new(desk, "exec");
+    room.grant_without(&[("create", "pods/portforward"), ("get", "pods/portforward")]);
+    let findings = Attempt::new(desk, &["doctor", "--json", "--namespace", &room.name]).findings(false);
+    let details = findings.details("permission");
+    let forbidden: Vec<_> = details
+        .iter()
+        .filter(|detail| detail.contains("pods/portforward"))
+        .collect();
+    assert_eq!(forbidden.len(), 2, "{details:?}");
+    let session = desk.connect(&["--namespace", &room.name]);
+    assert!(desk.resolves("web.shop.svc"));
+    session.disconnect();
 }

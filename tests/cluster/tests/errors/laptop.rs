@@ -12,6 +12,8 @@ on_the_plain_laptop!(
     a_closed_tun_device_is_reported_with_its_usual_mode,
     a_helper_for_another_user_is_reported_before_placing,
     a_range_of_another_vpn_is_not_taken,
+    a_wider_vpn_is_said_to_be_fine,
+    run_shows_the_notes_of_connect,
     a_broken_profile_is_reported_with_its_position,
 );
 
@@ -175,6 +177,33 @@ fn a_range_of_another_vpn_is_not_taken(desk: &Desk<'_>) {
     assert!(explained.contains(Vpn::DEVICE), "{explained}");
     session.disconnect();
     assert_eq!(route(), before);
+}
+
+fn a_wider_vpn_is_said_to_be_fine(desk: &Desk<'_>) {
+    let _vpn = Vpn::new(desk, "10.0.0.0/8");
+    let place = ["--kubeconfig", "/home/dev/.kube/admin", "--namespace", "shop"];
+    let findings = Attempt::new(desk, &[&["doctor", "--json"][..], &place].concat()).findings(false);
+    let ranges = findings.details("range");
+    let fine = format!("The wider route 10.0.0.0/8 to {} is fine", Vpn::DEVICE);
+    assert!(ranges.iter().all(|range| range.contains(&fine)), "{ranges:?}");
+    let session = desk.connect(&place);
+    assert!(desk.page("http://web.shop.svc.cluster.local").is_some());
+    session.disconnect();
+}
+
+fn run_shows_the_notes_of_connect(desk: &Desk<'_>) {
+    let services = format!("{}/16", desk.bed.addresses().unwrap().services());
+    let _vpn = Vpn::new(desk, &services);
+    let place = ["--kubeconfig", "/home/dev/.kube/admin", "--namespace", "shop"];
+    let run = [&["run", "--agent-grace", "5"], &place[..], &["--", "echo", "ran"]].concat();
+    let output = desk.slipway(&run).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("Note: ") && said.contains(Vpn::DEVICE), "{said}");
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "ran\n",
+        "the command's own"
+    );
 }
 
 fn a_broken_profile_is_reported_with_its_position(desk: &Desk<'_>) {

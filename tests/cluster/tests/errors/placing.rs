@@ -22,6 +22,9 @@ on_the_plain_laptop!(
 /// How long the cluster may take to show that a pod will not start.
 const SHOWN: Duration = Duration::from_secs(45);
 
+/// How long a busy machine may take to report the first failure of a pull.
+const FIRST_PULL: Duration = Duration::from_secs(9);
+
 fn a_forbidden_verb_is_reported_with_the_needed_role(desk: &Desk<'_>) {
     let room = Room::new(desk, "verbs");
     for (verb, resource, shown) in [
@@ -65,7 +68,13 @@ fn the_reported_role_is_enough(desk: &Desk<'_>) {
         .lines()
         .map(|line| line.strip_prefix("  ").unwrap_or(line))
         .fold(String::new(), |role, line| role + line + "\n");
-    room.add_text(&role.replace("name: slipway", "name: developer"));
+    let binding = "name: NAME  # as `kubectl auth whoami` shows it";
+    assert!(role.contains(binding), "{role}");
+    // The administrator fills in the user's name.
+    let role = role
+        .replace("name: slipway", "name: developer")
+        .replace(binding, "name: developer");
+    room.add_text(&role);
     let session = desk.connect(&["--namespace", &room.name]);
     session.disconnect();
     // A session that looks for an existing agent reports the same.
@@ -111,6 +120,8 @@ fn an_image_that_cannot_be_pulled_is_reported(desk: &Desk<'_>) {
         &[image, "failed to pull", "registry.invalid"],
         &["--agent-image"],
     );
+    // The node reports the first failure after a moment, and tries again only some ten seconds later.
+    assert!(failure.took < FIRST_PULL, "{failure:?}");
 }
 
 /// A wait for a node takes as long as an autoscaler does, so the text must be there before its end.

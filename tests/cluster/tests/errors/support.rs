@@ -177,6 +177,14 @@ impl Findings {
         self.0.iter().any(|finding| finding["check"] == check)
     }
 
+    /// Returns the results of a check, in words.
+    pub(crate) fn details(&self, check: &str) -> Vec<&str> {
+        let of_check = self.0.iter().filter(|finding| finding["check"] == check);
+        of_check
+            .map(|finding| finding["detail"].as_str().unwrap())
+            .collect()
+    }
+
     /// Returns the failed findings of a check.
     pub(crate) fn bad(&self, check: &str) -> Vec<&Value> {
         let of_check = self.0.iter().filter(|finding| finding["check"] == check);

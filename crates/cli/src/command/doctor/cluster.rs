@@ -1,19 +1,16 @@
 //! Checks of the cluster: kubeconfig, API server, permissions, ranges.
 
-use std::io;
-use std::net::IpAddr;
-
-use ipnet::IpNet;
 use slipway_api_server::Target;
 use slipway_api_server::kubeconfig::choose;
+use slipway_api_server::request::ApiError;
+use slipway_cluster::namespace::{self, NamespaceState};
 use slipway_cluster::permissions::{self, Feature, Verdict as Allowed};
-use slipway_cluster::ranges::{self, Ranges};
+use slipway_cluster::placement::PlaceError;
+use slipway_cluster::ranges;
 use slipway_control_api::{Action, Check, Finding, Problem};
-use slipway_laptop::{Holder, InUse, KnownRoute, Maker, conflicts, is_private};
 use slipway_problem::Fault;
 use slipway_profile::Profile;
 
-use super::laptop;
 use crate::arguments::chosen;
 use crate::failure::Failure;
 
@@ -57,10 +54,12 @@ async fn ask(target: &Target) -> Vec<Finding> {
         format!("{} answers: Kubernetes {}.", target.server, version.version),
     )];
     let namespaces = [target.namespace.clone()];
-    let (allowed, ranges) = tokio::join!(
+    let (namespace, allowed, ranges) = tokio::join!(
+        namespace::look(&client, &target.namespace),
         permissions::check(&client, &target.namespace),
         ranges::learn(&client, &namespaces)
     );
+    findings.push(of_namespace(&target.namespace, namespace));
     match allowed {
         Ok(allowed) => findings.extend(of_permissions(&target.namespace, &allowed)),
         Err(error) => findings.push(Finding::warn(
@@ -69,9 +68,40 @@ async fn ask(target: &Target) -> Vec<Finding> {
             error.remedy(),
         )),
     }
-    let (routes, servers) = (laptop::routes().await, laptop::name_servers_in_use());
-    findings.extend(of_ranges(&ranges, routes.as_ref().map(Vec::as_slice), &servers));
+    findings.extend(super::ranges::check(&ranges).await);
     findings
+}
+
+/// Returns whether the namespace exists, or that it is not known.
+fn of_namespace(name: &str, looked: Result<NamespaceState, ApiError>) -> Finding {
+    let namespace = name.to_owned();
+    match looked {
+        Ok(NamespaceState::Exists) => Finding::ok(Check::Namespace, format!("Namespace {name} exists.")),
+        Ok(NamespaceState::Ending) => Finding::problem(
+            Check::Namespace,
+            PlaceError::NamespaceEnding { namespace }.problem(),
+        ),
+        Ok(NamespaceState::Missing { near }) => {
+            let mut problem = PlaceError::NamespaceMissing { namespace }.problem();
+            if let Some(near) = near {
+                problem.remedy = format!("Did you mean {near}? {}", problem.remedy);
+                problem.actions.push(Action::UseNamespace { namespace: near });
+            }
+            Finding::problem(Check::Namespace, problem)
+        }
+        Err(ApiError::Forbidden { .. }) => Finding::ok(
+            Check::Namespace,
+            format!(
+                "It is not known whether namespace {name} exists: you may neither list nor read namespaces. A misspelled one \
+                 looks like missing permissions."
+            ),
+        ),
+        Err(error) => Finding::warn(
+            Check::Namespace,
+            format!("It is not known whether namespace {name} exists: {error}."),
+            error.remedy(),
+        ),
+    }
 }
 
 /// Returns a finding for each verb, and the Role to ask for if a required verb is missing.
@@ -102,12 +132,13 @@ fn of_permissions(namespace: &str, allowed: &[Allowed]) -> Vec<Finding> {
         })
         .collect();
     if !missing.is_empty() {
-        let role = permissions::role_yaml(namespace);
+        let role = permissions::grant_yaml(namespace);
         let problem = Problem::new(
             "forbidden",
             format!("You cannot connect to namespace {namespace} with these permissions."),
             format!(
-                "Check the name of the namespace, then ask the cluster's administrator for this Role:\n{role}"
+                "Check the name of the namespace, then ask the cluster's administrator for this Role with its \
+                 RoleBinding:\n{role}"
             ),
         );
         let ask = Action::AskForRole { yaml: role };
@@ -123,7 +154,7 @@ fn without(feature: Feature) -> &'static str {
             "Slipway starts the agent as a bare pod instead; `slipway cleanup` removes ended pods."
         }
         Feature::BareAgent => "Not needed: Slipway starts the agent as a Job.",
-        Feature::Tunnel => "A session needs this permission.",
+        Feature::Tunnel => "Not needed. Slipway uses exec instead, which is slower.",
         Feature::Explain => {
             "Not needed. Without it, kubectl shows why an agent does not start, and which Jobs are left. The Role in the README \
              grants it."
@@ -133,81 +164,10 @@ fn without(feature: Feature) -> &'static str {
     }
 }
 
-fn of_ranges(ranges: &Ranges, routes: Result<&[KnownRoute], &io::Error>, servers: &[IpAddr]) -> Vec<Finding> {
-    let all: Vec<&IpNet> = ranges.services.iter().chain(&ranges.pods).collect();
-    if all.is_empty() {
-        return vec![Finding::ok(
-            Check::Range,
-            "The cluster's ranges are not known. Slipway learns addresses one by one, as programs ask for names.",
-        )];
-    }
-    let routes = match routes {
-        Ok(routes) => routes,
-        Err(error) => {
-            return vec![Finding::warn(
-                Check::Range,
-                format!(
-                    "It is not known whether other networks of this laptop use the cluster's ranges: the kernel did not list \
-                     its routes ({error})."
-                ),
-                "Connect. Slipway then leaves out ranges that another network uses, and reports them.",
-            )];
-        }
-    };
-    all.into_iter()
-        .map(|range| of_range(*range, routes, servers))
-        .collect()
-}
-
-/// Returns what the helper would decide about a range of the cluster, by the same rule.
-fn of_range(range: IpNet, routes: &[KnownRoute], servers: &[IpAddr]) -> Finding {
-    let in_use = conflicts(range, false, routes, servers, 0);
-    let (sessions, others): (Vec<InUse>, Vec<InUse>) = in_use
-        .into_iter()
-        .partition(|in_use| in_use.holder == Holder::Session);
-    if !others.is_empty() {
-        return Finding::warn(
-            Check::Range,
-            format!("{range} is also used by {}.", owners(&others)),
-            "Pods and services with addresses in both networks cannot be reached, and their names do not resolve. \
-             Disconnect from the other network, or end its VPN.",
-        )
-        .coded("range-not-routed");
-    }
-    if !sessions.is_empty() {
-        let owners = owners(&sessions);
-        return Finding::ok(
-            Check::Range,
-            format!("Traffic to {range} goes to the session that has {owners}."),
-        );
-    }
-    let around = routes
-        .iter()
-        .find(|route| route.maker == Maker::Other && is_private(route.net) && route.net.contains(&range));
-    let detail = match around {
-        Some(KnownRoute { net, device, .. }) => {
-            format!("{range} is free on this laptop; the rest of {net} stays with {device}.")
-        }
-        None => format!("{range} is free on this laptop."),
-    };
-    Finding::ok(Check::Range, detail)
-}
-
-fn owners(in_use: &[InUse]) -> String {
-    let owners: Vec<String> = in_use
-        .iter()
-        .map(|InUse { net, device, holder }| match holder {
-            Holder::NameServer => format!("the name server {}", net.addr()),
-            Holder::Gateway => format!("the gateway {}", net.addr()),
-            Holder::Attached | Holder::Session | Holder::Routed => format!("{device} ({net})"),
-        })
-        .collect();
-    owners.join(", ")
-}
-
 #[cfg(test)]
 mod tests {
     use slipway_api_server::request::Access;
+    use slipway_control_api::Verdict as Checked;
 
     use super::*;
     use crate::command::doctor::text::in_words;
@@ -227,6 +187,7 @@ mod tests {
             "shop",
             &[
                 verdict(Feature::Agent, "list", "pods", true),
+                verdict(Feature::Agent, "create", "pods/exec", false),
                 verdict(Feature::Tunnel, "create", "pods/portforward", false),
                 verdict(Feature::Choose, "list", "services", false),
             ],
@@ -241,42 +202,53 @@ mod tests {
     }
 
     #[test]
-    fn a_range_has_the_verdict_of_the_helpers_rule() {
-        let route = |net: &str, device: &str, maker| KnownRoute {
-            net: net.parse().unwrap(),
-            gateways: Vec::new(),
-            index: 7,
-            device: device.to_owned(),
-            maker,
-        };
-        let laptop = [
-            route("10.0.0.0/8", "tun0", Maker::Other),
-            route("10.96.4.0/24", "wg0", Maker::Other),
-            route("10.96.0.0/16", "slipway0", Maker::Helper),
-            route("10.100.0.0/16", "slipway0", Maker::Helper),
-        ];
-        let ranges = Ranges {
-            services: vec!["10.96.0.0/16".parse().unwrap(), "10.100.0.0/16".parse().unwrap()],
-            pods: vec!["10.244.0.0/16".parse().unwrap(), "172.20.0.0/16".parse().unwrap()],
-            ..Ranges::default()
-        };
-        let servers = ["172.20.0.53".parse().unwrap()];
-        insta::assert_snapshot!(in_words(&of_ranges(&ranges, Ok(&laptop), &servers)));
+    fn without_port_forward_a_session_is_possible() {
+        let findings = of_permissions(
+            "shop",
+            &[
+                verdict(Feature::Agent, "create", "pods/exec", true),
+                verdict(Feature::Tunnel, "create", "pods/portforward", false),
+            ],
+        );
+        assert!(
+            findings.iter().all(|finding| finding.verdict != Checked::Fail),
+            "{findings:?}"
+        );
+        let text = in_words(&findings);
+        assert!(text.contains("Slipway uses exec instead"), "{text}");
     }
 
     #[test]
-    fn without_the_laptops_routes_no_range_is_called_free() {
-        let ranges = Ranges {
-            services: vec!["10.96.0.0/16".parse().unwrap()],
-            ..Ranges::default()
-        };
-        let error = io::Error::from_raw_os_error(105);
-        let findings = of_ranges(&ranges, Err(&error), &[]);
-        assert!(
-            findings
-                .iter()
-                .all(|finding| finding.verdict == slipway_control_api::Verdict::Warn)
+    fn a_missing_namespace_fails_beside_a_similar_one() {
+        let missing = of_namespace(
+            "shpo",
+            Ok(NamespaceState::Missing {
+                near: Some("shop".into()),
+            }),
         );
-        assert!(!in_words(&findings).contains("free"));
+        assert_eq!(missing.code.as_deref(), Some("namespace-missing"));
+        assert_eq!(missing.verdict, Checked::Fail);
+        assert!(missing.remedy.unwrap().starts_with("Did you mean shop?"));
+        let namespace = "shop".to_owned();
+        assert_eq!(missing.actions, [Action::UseNamespace { namespace }]);
+        assert_eq!(
+            of_namespace("shop", Ok(NamespaceState::Exists)).detail,
+            "Namespace shop exists."
+        );
+        let ending = of_namespace("shop", Ok(NamespaceState::Ending));
+        assert_eq!(ending.code.as_deref(), Some("namespace-ending"));
+    }
+
+    #[test]
+    fn a_namespace_that_cannot_be_read_is_not_said_to_exist() {
+        let access = Access::cluster("get", "", "namespaces");
+        let message = String::new();
+        let finding = of_namespace("shop", Err(ApiError::Forbidden { access, message }));
+        assert_eq!(finding.verdict, Checked::Ok);
+        assert!(
+            finding.detail.starts_with("It is not known whether"),
+            "{}",
+            finding.detail
+        );
     }
 }

@@ -2,19 +2,19 @@
 
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use slipway_capture::private_namespace::remedy;
 use slipway_control_api::{Check, Finding, Problem};
-use slipway_helper_api::{HelperRefusal, Status, Welcome};
+use slipway_helper_api::{Build, HelperRefusal, LeaseAccess, Status, Welcome};
 use slipway_helper_client::{Client, ClientError};
-use slipway_laptop::{HostsLine, Kernel, KnownRoute, ResolvConf, TUN_DEVICE, tun_remedy};
+use slipway_laptop::{HostsLine, TUN_DEVICE, tun_remedy};
 use slipway_problem::Fault;
 use tokio::time::timeout;
 
 use super::namespaces;
+use crate::this_laptop;
 
 /// How long the helper may take to report its status.
 const HELPER_PATIENCE: Duration = Duration::from_secs(5);
@@ -73,11 +73,7 @@ pub(super) async fn helper(socket: &Path) -> Vec<Finding> {
 }
 
 fn of_helper(welcome: &Welcome, status: &Status) -> Vec<Finding> {
-    let build = &welcome.build;
-    let own = Finding::ok(
-        Check::Helper,
-        format!("slipway-helper {build} accepts you; {}.", in_use(status.yours)),
-    );
+    let own = of_access(&welcome.build, status);
     let names = match &status.names {
         Ok(mode) => Finding::ok(
             Check::Helper,
@@ -104,6 +100,31 @@ fn of_helper(welcome: &Welcome, status: &Status) -> Vec<Finding> {
     vec![own, names, servers]
 }
 
+/// Returns whether the helper would give this user a lease, as polkit says without asking the user.
+fn of_access(build: &Build, status: &Status) -> Finding {
+    let used = in_use(status.yours);
+    match &status.access {
+        LeaseAccess::Granted => Finding::ok(
+            Check::Helper,
+            format!("slipway-helper {build} serves you; {used}."),
+        ),
+        LeaseAccess::AfterQuestion => Finding::ok(
+            Check::Helper,
+            format!("slipway-helper {build} serves you after polkit has asked for a password; {used}."),
+        ),
+        LeaseAccess::Refused(refusal) => {
+            Finding::problem(Check::Helper, ClientError::Refused(refusal.clone()).problem())
+        }
+        LeaseAccess::Unknown => Finding::warn(
+            Check::Helper,
+            format!(
+                "slipway-helper {build} runs, but it is not known whether it serves you: polkit does not answer."
+            ),
+            "Connect: polkit is asked again then, for longer. If it does not answer, restart it.",
+        ),
+    }
+}
+
 /// Returns how many sessions of the user have a lease, in words.
 fn in_use(yours: usize) -> String {
     match yours {
@@ -122,16 +143,6 @@ fn without_helper(socket: &Path, error: &ClientError) -> Finding {
     Finding::problem(Check::Helper, problem)
 }
 
-/// Returns the laptop's routes.
-pub(super) async fn routes() -> io::Result<Vec<KnownRoute>> {
-    Ok(Kernel::open()?.routes().await?)
-}
-
-/// Returns the name servers that must stay reachable, by the helper's rule.
-pub(super) fn name_servers_in_use() -> Vec<IpAddr> {
-    resolv_conf("/etc/resolv.conf").in_use(&resolv_conf("/run/systemd/resolve/resolv.conf"))
-}
-
 pub(super) fn resolver() -> Vec<Finding> {
     let nsswitch = fs::read_to_string("/etc/nsswitch.conf").unwrap_or_default();
     let has_mdns_allow = Path::new("/etc/mdns.allow").exists();
@@ -139,14 +150,6 @@ pub(super) fn resolver() -> Vec<Finding> {
         of_hosts_line(&HostsLine::parse(&nsswitch), has_mdns_allow),
         of_resolv_conf(&fs::read_to_string("/etc/resolv.conf").unwrap_or_default()),
     ]
-}
-
-fn resolv_conf(path: &str) -> ResolvConf {
-    parse(&fs::read_to_string(path).unwrap_or_default())
-}
-
-fn parse(text: &str) -> ResolvConf {
-    ResolvConf::parse(text, |device| nix::net::if_::if_nametoindex(device).ok())
 }
 
 fn of_hosts_line(line: &HostsLine, has_mdns_allow: bool) -> Finding {
@@ -172,7 +175,7 @@ fn of_hosts_line(line: &HostsLine, has_mdns_allow: bool) -> Finding {
 }
 
 fn of_resolv_conf(text: &str) -> Finding {
-    let conf = parse(text);
+    let conf = this_laptop::parse(text);
     if !conf.names_servers {
         return Finding::warn(
             Check::Resolver,
@@ -193,6 +196,7 @@ fn of_resolv_conf(text: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use slipway_control_api::Verdict;
+    use slipway_helper_api::{DnsMode, Stranger};
 
     use super::*;
 
@@ -216,6 +220,43 @@ mod tests {
             finding.detail
         );
         assert_eq!(of_resolv_conf("search corp\n").verdict, Verdict::Warn);
+    }
+
+    #[test]
+    fn the_helper_serves_whom_polkit_lets() {
+        let finding = |access| {
+            let status = Status {
+                lease: None,
+                yours: 1,
+                all: 1,
+                names: Ok(DnsMode::Redirect),
+                name_servers: Vec::new(),
+                access,
+            };
+            of_access(&Build::ours(), &status)
+        };
+        let refusal = HelperRefusal::NotAuthorized {
+            uid: 4242,
+            why: Stranger::Denied,
+        };
+        let granted = finding(LeaseAccess::Granted);
+        assert!(
+            granted.detail.contains("serves you; one session"),
+            "{}",
+            granted.detail
+        );
+        let asked = finding(LeaseAccess::AfterQuestion);
+        assert!(
+            asked.detail.contains("after polkit has asked"),
+            "{}",
+            asked.detail
+        );
+        let refused = finding(LeaseAccess::Refused(refusal));
+        assert_eq!(
+            (refused.verdict, refused.code.as_deref()),
+            (Verdict::Fail, Some("helper-not-authorized"))
+        );
+        assert_eq!(finding(LeaseAccess::Unknown).verdict, Verdict::Warn);
     }
 
     #[test]

@@ -2,34 +2,73 @@
 
 use slipway_control_api::{Check, Finding, Verdict};
 
-/// Formats each finding as a line, with its remedy below.
+/// Formats each finding as a line, with its remedy below. Findings of one check that are all fine are one line.
 pub(super) fn in_words(findings: &[Finding]) -> String {
     let mut text = String::new();
-    for finding in findings {
-        let verdict = match finding.verdict {
-            Verdict::Ok => "ok",
-            Verdict::Warn => "warn",
-            Verdict::Fail => "FAIL",
-        };
-        let check = match finding.check {
-            Check::Kernel => "kernel",
-            Check::Tun => "TUN",
-            Check::Helper => "helper",
-            Check::Resolver => "resolver",
-            Check::Method => "method",
-            Check::Kubeconfig => "kubeconfig",
-            Check::ApiServer => "API server",
-            Check::Permission => "permission",
-            Check::Range => "range",
-            Check::Unknown => "other",
-        };
-        text.push_str(&format!("{verdict:4}  {check:10}  {}\n", finding.detail));
-        for line in finding.remedy.iter().flat_map(|remedy| remedy.lines()) {
-            text.push_str(format!("{:18}{line}", "").trim_end());
-            text.push('\n');
+    for of_check in findings.chunk_by(|one, next| one.check == next.check) {
+        let (fine, others): (Vec<&Finding>, Vec<&Finding>) = of_check
+            .iter()
+            .partition(|finding| finding.verdict == Verdict::Ok);
+        match (&fine[..], of_check) {
+            // The names of many permissions would hide the rest.
+            (
+                [_, _, ..],
+                [
+                    Finding {
+                        check: Check::Permission,
+                        ..
+                    },
+                    ..,
+                ],
+            ) => {
+                let count = fine.len();
+                let all = if others.is_empty() { "all " } else { "" };
+                line(
+                    &mut text,
+                    Verdict::Ok,
+                    Check::Permission,
+                    &format!("You have {all}{count} permissions that Slipway uses."),
+                );
+                others.into_iter().for_each(|finding| whole(&mut text, finding));
+            }
+            ([first, _, ..], _) if others.is_empty() => {
+                let sentences: Vec<&str> = fine.iter().map(|finding| finding.detail.as_str()).collect();
+                line(&mut text, Verdict::Ok, first.check, &sentences.join(" "));
+            }
+            (_, _) => of_check.iter().for_each(|finding| whole(&mut text, finding)),
         }
     }
     text
+}
+
+fn whole(text: &mut String, finding: &Finding) {
+    line(text, finding.verdict, finding.check, &finding.detail);
+    for line in finding.remedy.iter().flat_map(|remedy| remedy.lines()) {
+        text.push_str(format!("{:18}{line}", "").trim_end());
+        text.push('\n');
+    }
+}
+
+fn line(text: &mut String, verdict: Verdict, check: Check, detail: &str) {
+    let verdict = match verdict {
+        Verdict::Ok => "ok",
+        Verdict::Warn => "warn",
+        Verdict::Fail => "FAIL",
+    };
+    let check = match check {
+        Check::Kernel => "kernel",
+        Check::Tun => "TUN",
+        Check::Helper => "helper",
+        Check::Resolver => "resolver",
+        Check::Method => "method",
+        Check::Kubeconfig => "kubeconfig",
+        Check::ApiServer => "API server",
+        Check::Namespace => "namespace",
+        Check::Permission => "permission",
+        Check::Range => "range",
+        Check::Unknown => "other",
+    };
+    text.push_str(&format!("{verdict:4}  {check:10}  {detail}\n"));
 }
 
 #[cfg(test)]
@@ -55,6 +94,30 @@ mod tests {
     #[test]
     fn each_remedy_stands_below_its_finding() {
         insta::assert_snapshot!(in_words(&findings()));
+    }
+
+    #[test]
+    fn findings_that_are_all_fine_are_one_line() {
+        let may = |access: &str| Finding::ok(Check::Permission, format!("You may {access}."));
+        let mut findings = vec![
+            Finding::ok(Check::Helper, "slipway-helper 1 serves you."),
+            Finding::ok(Check::Helper, "The laptop's name servers: 192.0.2.1."),
+            may("create jobs"),
+            may("list pods"),
+        ];
+        assert_eq!(
+            in_words(&findings),
+            "ok    helper      slipway-helper 1 serves you. The laptop's name servers: 192.0.2.1.\n\
+             ok    permission  You have all 2 permissions that Slipway uses.\n"
+        );
+        findings.push(Finding::warn(
+            Check::Permission,
+            "You may not list nodes.",
+            "Not needed.",
+        ));
+        let text = in_words(&findings);
+        let permissions = "ok    permission  You have 2 permissions that Slipway uses.\nwarn  permission  You may not list nodes.";
+        assert!(text.contains(permissions), "{text}");
     }
 
     #[test]

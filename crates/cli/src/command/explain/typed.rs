@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 /// The subject of an explanation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Typed {
-    /// A name, as a program would ask for it.
-    Name(String),
+    /// A name, as a program would ask for it, and the port to which it would connect.
+    Name(String, Option<u16>),
     /// An address, which needs no name.
     Address(IpAddr),
 }
@@ -16,7 +16,7 @@ impl Typed {
     ///
     /// A parser of URLs reads what is not a URL differently: `web:80` has the scheme `web`, `10` is an address.
     pub(super) fn parse(text: &str) -> Self {
-        let rest = text.split_once("://").map_or(text, |(_scheme, rest)| rest);
+        let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let place = authority
             .rsplit_once('@')
@@ -27,11 +27,20 @@ impl Typed {
         if let Ok(socket) = place.parse::<SocketAddr>() {
             return Self::Address(socket.ip());
         }
-        let name = match place.rsplit_once(':') {
-            Some((name, port)) if port.parse::<u16>().is_ok() => name,
-            Some(_) | None => place,
-        };
-        Self::Name(name.to_owned())
+        let with_port = place.rsplit_once(':');
+        match with_port.and_then(|(name, port)| Some((name, port.parse().ok()?))) {
+            Some((name, port)) => Self::Name(name.to_owned(), Some(port)),
+            None => Self::Name(place.to_owned(), default_port(scheme)),
+        }
+    }
+}
+
+/// Returns the port of a URL that names none.
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" | "ws" => Some(80),
+        "https" | "wss" => Some(443),
+        _ => None,
     }
 }
 
@@ -41,17 +50,20 @@ mod tests {
 
     #[test]
     fn the_host_is_found_in_urls_and_ports() {
-        for (text, name) in [
-            ("web", "web"),
-            ("web.shop.", "web.shop."),
-            ("_http._tcp.web", "_http._tcp.web"),
-            ("web:81", "web"),
-            ("http://web.shop.svc:8080/path?x=y:1", "web.shop.svc"),
-            ("postgres://user:pass@db/orders", "db"),
-            ("web:", "web:"),
-            ("", ""),
+        for (text, name, port) in [
+            ("web", "web", None),
+            ("web.shop.", "web.shop.", None),
+            ("_http._tcp.web", "_http._tcp.web", None),
+            ("web:81", "web", Some(81)),
+            ("http://web.shop.svc:8080/path?x=y:1", "web.shop.svc", Some(8080)),
+            ("http://web/path", "web", Some(80)),
+            ("https://web", "web", Some(443)),
+            ("postgres://user:pass@db/orders", "db", None),
+            ("web:", "web:", None),
+            ("web:99999", "web:99999", None),
+            ("", "", None),
         ] {
-            assert_eq!(Typed::parse(text), Typed::Name(name.to_owned()), "{text}");
+            assert_eq!(Typed::parse(text), Typed::Name(name.to_owned(), port), "{text}");
         }
         for (text, address) in [
             ("10.96.0.7", "10.96.0.7"),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use slipway_control::LastWords;
-use slipway_control_api::{CaptureStatus, Health, SessionStatus};
+use slipway_control_api::{AgentLoss, CaptureStatus, Health, SessionStatus};
 
 use crate::narration::place;
 use crate::table::table;
@@ -62,6 +62,9 @@ fn running(sessions: &[SessionStatus], now: Timestamp) -> String {
         &rows,
     );
     for session in sessions {
+        for loss in &session.losses {
+            let _ = write!(text, "\n{}: {}\n", session.title(), lost(loss, now));
+        }
         for problem in session.all_problems() {
             // Writing to a string cannot fail.
             let _ = write!(
@@ -103,6 +106,7 @@ pub(super) fn one(session: &SessionStatus, now: Timestamp) -> String {
         rows.push(("Capture", capture.back_end.to_string()));
     }
     rows.push(("Session", format!("{} (process {})", session.id, session.pid)));
+    rows.extend(session.losses.iter().map(|loss| ("Past", lost(loss, now))));
     for problem in session.all_problems() {
         rows.push(("Problem", problem.cause.clone()));
         rows.push(("", problem.remedy.clone()));
@@ -112,6 +116,16 @@ pub(super) fn one(session: &SessionStatus, now: Timestamp) -> String {
         let _ = writeln!(text, "  {what:8} {said}");
     }
     text
+}
+
+/// Formats a loss of an agent.
+fn lost(loss: &AgentLoss, now: Timestamp) -> String {
+    let connections = match loss.broken_connections {
+        0 => "no connection broke".to_owned(),
+        1 => "one connection broke".to_owned(),
+        several => format!("{several} connections broke"),
+    };
+    format!("The agent {loss} {} ago; {connections}.", since(loss.at, now))
 }
 
 fn doing(session: &SessionStatus) -> String {
@@ -163,7 +177,7 @@ fn since(then: Timestamp, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use slipway_control::status_of_this_process;
-    use slipway_control_api::{AgentInfo, BackEnd, Problem, State, VpnTcpStatus};
+    use slipway_control_api::{AgentEnd, AgentInfo, BackEnd, Problem, State, VpnTcpStatus};
     use slipway_profile::Method;
 
     use super::*;
@@ -209,6 +223,23 @@ mod tests {
         new.step = Some("Reading the kubeconfig".into());
         new.problems = vec![Problem::new("x", "The kubeconfig is empty.", "Write one.")];
         (vec![shop, new], now)
+    }
+
+    #[test]
+    fn a_lost_agent_is_shown_with_its_reason() {
+        let (mut sessions, now) = sessions();
+        sessions[0].losses = vec![AgentLoss {
+            at: "2026-03-01T12:45:00Z".parse().unwrap(),
+            pod: "slipway-agent-x".into(),
+            end: Some(AgentEnd::OutOfMemory {
+                limit: Some("128Mi".into()),
+            }),
+            broken_connections: 12,
+        }];
+        let said = "The agent ran out of memory (limit 128Mi) 2 min ago; 12 connections broke.";
+        for text in [all(&sessions, &[], now), one(&sessions[0], now)] {
+            assert!(text.contains(said), "{text}");
+        }
     }
 
     #[test]

@@ -68,7 +68,12 @@ impl Judge {
         let reason = waiting.reason.clone().unwrap_or_else(|| "Waiting".to_owned());
         let message = waiting.message.clone().unwrap_or_default();
         match reason.as_str() {
-            // Wait for the next state: the kubelet retries once before it backs off.
+            "ErrImagePull" if is_final(&message) => Step::Failed(PlaceError::Image {
+                image: image(pod),
+                reason,
+                message,
+            }),
+            // Wait for the next state: the kubelet retries once, some ten seconds later, before it backs off.
             "ErrImagePull" => {
                 self.pull_failure = Some(message);
                 Step::Waiting(reason)
@@ -92,6 +97,23 @@ impl Judge {
             _ => Step::Waiting(reason),
         }
     }
+}
+
+/// Returns whether the message of a failed pull says that another try will fail as well: there is no such image or
+/// registry, or it is not for this cluster.
+fn is_final(message: &str) -> bool {
+    const FINAL: [&str; 9] = [
+        "not found",
+        "manifest unknown",
+        "name unknown",
+        "does not exist",
+        "denied",
+        "nauthorized",
+        "403 Forbidden",
+        "no such host",
+        "connection refused",
+    ];
+    FINAL.iter().any(|part| message.contains(part))
 }
 
 fn ended(terminated: &ContainerStateTerminated) -> PlaceError {

@@ -28,12 +28,15 @@ fn with_programs(name: &str, got: &[&str], said: &[&str]) -> Explanation {
         verdict: NameVerdict::Answered,
         near: None,
         withheld: None,
+        refused: None,
     };
     Explanation {
         name: name.into(),
         answered_by: Answerer::Cluster,
         answer: addresses(said),
         programs: Some(addresses(got)),
+        port: None,
+        backing: None,
         found: Found::Name(Box::new(facts)),
     }
 }
@@ -92,12 +95,15 @@ fn a_name_that_only_the_cluster_has_can_be_sent_there() {
         verdict: NameVerdict::OnlyInCluster,
         near: None,
         withheld: None,
+        refused: None,
     };
     let explanation = Explanation {
         name: "db.corp.example".into(),
         answered_by: Answerer::Nobody,
         answer: Vec::new(),
         programs: None,
+        port: None,
+        backing: None,
         found: Found::Name(Box::new(facts)),
     };
     let host = "db.corp.example".to_owned();
@@ -108,4 +114,73 @@ fn a_name_that_only_the_cluster_has_can_be_sent_there() {
             .unwrap()
             .contains("--also-proxy db.corp.example")
     );
+}
+
+fn withheld(rule: NameRule, refused: Option<&str>) -> Explanation {
+    let mut explanation = with_programs("db", &[], &[]);
+    explanation.answered_by = Answerer::Nobody;
+    explanation.programs = None;
+    let Found::Name(facts) = &mut explanation.found else {
+        unreachable!("it is a name");
+    };
+    facts.verdict = NameVerdict::Withheld;
+    facts.rule = rule;
+    facts.withheld = Some("it is the laptop's gateway".into());
+    facts.refused = refused.map(str::to_owned);
+    explanation
+}
+
+#[test]
+fn also_proxy_is_not_advised_where_it_is_in_vain() {
+    let advised = withheld(NameRule::Short, None);
+    assert!(
+        advised
+            .remedy()
+            .unwrap()
+            .contains("--also-proxy db.shop.svc.cluster.local")
+    );
+    for explanation in [
+        withheld(NameRule::Short, Some("it is a gateway of this laptop")),
+        withheld(NameRule::User, None),
+    ] {
+        assert_eq!(explanation.remedy(), None);
+        assert_eq!(explanation.actions(), []);
+    }
+}
+
+#[test]
+fn a_laptop_that_could_not_be_asked_is_not_said_to_lack_a_name() {
+    let mut explanation = with_programs("db", &[], &[]);
+    let Found::Name(facts) = &mut explanation.found else {
+        unreachable!("it is a name");
+    };
+    facts.verdict = NameVerdict::Nowhere;
+    assert_eq!(
+        explanation.cause(),
+        "`db` was not found in namespace `shop`, and the laptop has no name server that could be asked."
+    );
+}
+
+#[test]
+fn what_stands_behind_a_name_comes_after_the_name() {
+    let mut explanation = with_programs("db", &["10.96.0.7"], &["10.96.0.7"]);
+    explanation.port = Some(8080);
+    explanation.backing = Some(Box::new(crate::Backing {
+        exists: Some(true),
+        service: Some(crate::list::Service {
+            namespace: "shop".into(),
+            name: "db".into(),
+            kind: "ClusterIP".into(),
+            addresses: vec!["10.96.0.7".into()],
+            external_name: None,
+            ports: Vec::new(),
+        }),
+        ..crate::Backing::unknown("db", "shop", None)
+    }));
+    assert_eq!(
+        explanation.cause(),
+        "`db` is `db.shop.svc.cluster.local` in the cluster. Service `db` has no port 8080; it has no ports."
+    );
+    assert_eq!(explanation.backing_verdict(), Some(BackingVerdict::NoPort));
+    assert_eq!(explanation.remedy().unwrap(), "Use a port of the service.");
 }
