@@ -19,6 +19,7 @@ pub mod kubeconfig;
 pub mod login;
 pub mod proxy;
 pub mod request;
+pub mod similar;
 pub mod target;
 
 mod trust;

@@ -137,7 +137,7 @@ fn new_id(options: &Options) -> SessionId {
 
 /// Claims the profile or place of a session. Waits for a session that is ending.
 async fn claim(options: &Options, id: &SessionId) -> Result<Option<Claim>, Failure> {
-    let Some(what) = wanted(options).await? else {
+    let Some(what) = wanted(options)? else {
         return Ok(None);
     };
     let folder = RuntimeFolder::of_user()?;
@@ -177,7 +177,7 @@ fn already_connected(holder: Option<&SessionStatus>, by: Option<&SessionId>) -> 
 
 /// Returns the subject of the claim: a saved profile, or without one a place. `None` if a kubeconfig cannot be read,
 /// which the session reports.
-async fn wanted(options: &Options) -> Result<Option<Subject>, Failure> {
+fn wanted(options: &Options) -> Result<Option<Subject>, Failure> {
     if options.saved {
         return Ok(Some(Subject::Profile(options.profile.identity())));
     }

@@ -11,8 +11,8 @@ use kube::api::Api;
 use slipway_control_api::{Backing, NameFacts, Unread};
 
 use crate::list;
-use crate::similar::nearest;
 use slipway_api_server::request::{Access, ApiError, ask_within};
+use slipway_api_server::similar::nearest;
 use subject::Subject;
 
 mod endpoints;

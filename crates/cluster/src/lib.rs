@@ -22,5 +22,4 @@ pub mod permissions;
 pub mod placement;
 pub mod ranges;
 
-mod similar;
 mod watch;

@@ -4,7 +4,9 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::Api;
 
-use crate::{list, similar};
+use slipway_api_server::similar;
+
+use crate::list;
 use slipway_api_server::request::{Access, ApiError, ask};
 
 /// State of a namespace.

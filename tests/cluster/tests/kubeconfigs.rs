@@ -1,6 +1,11 @@
 //! Kubeconfigs, proxies and certificates that kubectl accepts: Slipway accepts them as well. Each test runs kubectl with
 //! the same input first.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may panic"
+)]
 
 use std::process::Command;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-use slipway_api_server::request::ApiError;
+use slipway_api_server::request::{Access, ApiError};
 use slipway_carrier::CarrierError;
 use slipway_cluster::obstacles::DnsPods;
 use slipway_cluster::placement::{AgentPod, PlaceError, Progress};

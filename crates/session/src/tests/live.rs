@@ -9,9 +9,9 @@ use slipway_tunnel::{Stream, StreamRefusal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::agent::{Manner, Network};
+use super::agent::Network;
 use super::bed::{Bed, MOST_STREAMS, begin};
-use super::cluster::{Answer, Script};
+use super::cluster::Script;
 use super::method::{Record, problem};
 
 async fn connected(cluster: Script) -> Bed {

@@ -4,7 +4,7 @@
 const SIMILAR: f64 = 0.8;
 
 /// Returns the name that is most similar to a name that does not exist, if one is similar enough to have been meant.
-pub(crate) fn nearest<'a>(asked: &str, existing: impl Iterator<Item = &'a str>) -> Option<String> {
+pub fn nearest<'a>(asked: &str, existing: impl Iterator<Item = &'a str>) -> Option<String> {
     let asked = asked.to_lowercase();
     let scored = existing.map(|name| (strsim::jaro_winkler(&asked, &name.to_lowercase()), name));
     let best = scored.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
