@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 pub use slipway_control_api::list::ContextInfo;
 
-pub use error::{ConnectError, KubeconfigError};
+pub use error::KubeconfigError;
+
+pub use crate::target::ConnectError;
 
 use crate::login::Login;
 use crate::target::Target;
 
-pub(crate) mod data;
 mod error;
-pub(crate) mod file;
 mod load;
 mod resolve;
 

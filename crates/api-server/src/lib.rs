@@ -22,6 +22,7 @@ pub mod request;
 pub mod similar;
 pub mod target;
 
+mod file;
 mod trust;
 
 pub use target::Target;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use http::Uri;
 use slipway_control_api::list::Access;
+use slipway_problem::Fault;
+use thiserror::Error;
 
 use crate::client::{self, Server};
-use crate::kubeconfig::ConnectError;
 use crate::login::{Login, LoginError};
 use crate::proxy::Proxy;
 use crate::request::{self, ApiError};
@@ -33,6 +34,29 @@ pub struct ServerVersion {
     pub version: String,
     /// Platform of the API server, such as `linux/amd64`.
     pub platform: String,
+}
+
+/// Reason for which a cluster cannot be used.
+#[derive(Debug, Error)]
+#[error("{server} (context {context:?}): {cause}")]
+pub struct ConnectError {
+    /// Address of the API server.
+    pub server: String,
+    /// Context that names the address.
+    pub context: String,
+    /// Error of the request.
+    #[source]
+    pub cause: ApiError,
+}
+
+impl Fault for ConnectError {
+    fn code(&self) -> &str {
+        self.cause.code()
+    }
+
+    fn remedy(&self) -> String {
+        self.cause.remedy()
+    }
 }
 
 impl Target {

@@ -174,7 +174,7 @@ impl ServerCertVerifier for Pinned {
     }
 }
 
-/// Returns whether nothing but the signer of a certificate was wrong. WebPKI checks the dates before both errors.
+/// Returns whether nothing but the signer of a certificate was wrong. WebPKI checks the dates before.
 fn is_about_the_signer(error: &rustls::Error) -> bool {
     let rustls::Error::InvalidCertificate(error) = error else {
         return false;
@@ -183,7 +183,11 @@ fn is_about_the_signer(error: &rustls::Error) -> bool {
         let cause = other.0.downcast_ref::<webpki::Error>();
         return matches!(cause, Some(webpki::Error::CaUsedAsEndEntity));
     }
-    *error == CertificateError::UnknownIssuer
+    // An anchor that is named like its issuer is tried as its own signer.
+    matches!(
+        error,
+        CertificateError::UnknownIssuer | CertificateError::BadSignature
+    )
 }
 
 /// Accepts any certificate whose key the server has.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use slipway_control::plain_line;
-use slipway_control_api::{Problem, SessionStatus, State};
+use slipway_control_api::{LOGIN_WAITS, Problem, SessionStatus, State};
 
 use crate::output;
 
@@ -50,18 +50,23 @@ impl Narrator {
 
     /// Returns the new problems of a session that goes on, each with its remedy.
     pub(crate) fn problems(&mut self, status: &SessionStatus) -> Vec<String> {
-        // The failure of the command reports why a session ended.
-        if matches!(status.state, State::Ending | State::Ended) {
-            return Vec::new();
-        }
+        // The failure of the command reports why a session failed to connect, or ended. What a credential plugin says
+        // cannot wait.
+        let is_told = |problem: &&Problem| match status.state {
+            State::Connected => true,
+            State::Preparing | State::Placing | State::Connecting | State::Reconnecting => {
+                self.was_connected || problem.code == LOGIN_WAITS
+            }
+            State::Ending | State::Ended => false,
+        };
+        let told: Vec<Problem> = status.problems.iter().filter(is_told).cloned().collect();
         let is_new = |problem: &&Problem| !self.problems.contains(problem);
-        let said = status
-            .problems
+        let said = told
             .iter()
             .filter(is_new)
             .map(|Problem { cause, remedy, .. }| format!("Note: {cause}\n  {remedy}"))
             .collect();
-        self.problems.clone_from(&status.problems);
+        self.problems = told;
         said
     }
 
@@ -321,12 +326,12 @@ mod tests {
         let mut narrator = Narrator::default();
         let mut now = status(State::Connecting, Some("Connecting the laptop"));
         now.problems = vec![range.clone()];
+        assert_eq!(narrator.problems(&now), [""; 0]);
+        now.state = State::Connected;
         assert_eq!(
             narrator.problems(&now),
             ["Note: 10.96.0.0/16 is in use.\n  Names still work."]
         );
-        now.state = State::Connected;
-        assert_eq!(narrator.problems(&now), [""; 0]);
         now.problems = vec![range, host.clone()];
         assert_eq!(narrator.problems(&now), ["Note: `db` is unknown.\n  Correct it."]);
         assert_eq!(narrator.problems(&now), [""; 0]);
@@ -354,6 +359,14 @@ mod tests {
             ["Note: No node accepts it.\n  Check the nodes."]
         );
         assert_eq!(narrator.problems(&now), [""; 0]);
+    }
+
+    #[test]
+    fn what_a_plugin_says_is_said_at_once() {
+        let mut narrator = Narrator::default();
+        let mut now = status(State::Preparing, None);
+        now.problems = vec![Problem::new(LOGIN_WAITS, "aws says: enter ABCD.", "Do it.")];
+        assert_eq!(narrator.problems(&now), ["Note: aws says: enter ABCD.\n  Do it."]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Logins: credential plugins run once and reach a person, and credentials that end are told and renewed.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use slipway_cluster_tests::{
@@ -133,12 +133,10 @@ fn ends_and_comes_back(desk: &Desk<'_>, user: &TokenUser<'_>, file: &str, log_in
     let step = session.status().unwrap()["step"].to_string();
     assert!(step.contains("Waiting for a new login"), "{step}");
     log_in(&user.token());
-    let begun = Instant::now();
     until_within(SOON, "the session is back", || {
         session.state().as_deref() == Some("connected")
     })
     .unwrap();
-    println!("back after {:.1?}", begun.elapsed());
     conversation.goes_on();
     until_within(SOON, "the problem is withdrawn", || {
         problems(&session.status().unwrap()).is_empty()

@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use slipway_problem::Fault;
 use thiserror::Error;
 
-use crate::request::ApiError;
-
 /// Reason for which no cluster could be chosen.
 #[derive(Debug, Error)]
 pub enum KubeconfigError {
@@ -119,29 +117,6 @@ impl Fault for KubeconfigError {
                 format!("Start the session from a terminal, or log in with {plugin} beforehand.")
             }
         }
-    }
-}
-
-/// Reason for which a cluster cannot be used.
-#[derive(Debug, Error)]
-#[error("{server} (context {context:?}): {cause}")]
-pub struct ConnectError {
-    /// Address of the API server.
-    pub server: String,
-    /// Context that names the address.
-    pub context: String,
-    /// Error of the request.
-    #[source]
-    pub cause: ApiError,
-}
-
-impl Fault for ConnectError {
-    fn code(&self) -> &str {
-        self.cause.code()
-    }
-
-    fn remedy(&self) -> String {
-        self.cause.remedy()
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::file::{Cluster, Context, Kubeconfig, NamedContext};
 use super::{ContextInfo, KubeconfigError, Sources};
+use crate::file::{Cluster, Context, Kubeconfig, NamedContext};
 use crate::similar::nearest;
 
 /// Reads and merges the files that [`Sources`] name.

@@ -8,10 +8,9 @@ use rustls::pki_types::ServerName;
 use serde_json::{Map, Value};
 
 use super::KubeconfigError;
-use super::data;
-use super::file::{Cluster, Exec, InteractiveMode, Kubeconfig, User};
 use super::load::Picked;
 use crate::client::Server;
+use crate::file::{Cluster, Exec, InteractiveMode, Kubeconfig, User, data};
 use crate::login::UserLogin;
 use crate::login::plugin::Plugin;
 use crate::proxy::proxy_for;

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::search_path;
 use super::{LoginError, LoginReport};
-use crate::kubeconfig::file::{Exec, InteractiveMode};
+use crate::file::{Exec, InteractiveMode};
 use crate::trust::identity;
 
 /// Limit of one run; a person may have to log in with a browser or another device.

@@ -14,8 +14,8 @@ use tokio::sync::watch;
 use super::plugin::Plugin;
 use super::renewal::counts_until;
 use super::{Credentials, LoginError, LoginReport};
-use crate::kubeconfig::data::{self, DataError};
-use crate::kubeconfig::file::User;
+use crate::file::User;
+use crate::file::data::{self, DataError};
 use crate::trust::{TrustError, identity};
 
 /// Interval at which a token file is read again, as in client-go.

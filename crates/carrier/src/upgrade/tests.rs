@@ -177,7 +177,7 @@ async fn credentials_that_are_not_accepted_are_their_own_error() {
     assert_eq!(
         error,
         CarrierError::Unauthorized {
-            message: "Unauthorized".to_owned()
+            message: "it answered 401 Unauthorized".to_owned()
         }
     );
 }

@@ -8,6 +8,8 @@ use std::path::Path;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
+pub(crate) mod data;
+
 /// One file, or several merged ones.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
