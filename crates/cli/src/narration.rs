@@ -365,8 +365,15 @@ mod tests {
     fn what_a_plugin_says_is_said_at_once() {
         let mut narrator = Narrator::default();
         let mut now = status(State::Preparing, None);
-        now.problems = vec![Problem::new(LOGIN_WAITS, "aws says: enter ABCD.", "Do it.")];
-        assert_eq!(narrator.problems(&now), ["Note: aws says: enter ABCD.\n  Do it."]);
+        now.problems = vec![Problem::new(
+            LOGIN_WAITS,
+            "The credential plugin aws says: enter ABCD.",
+            "Do it.",
+        )];
+        assert_eq!(
+            narrator.problems(&now),
+            ["Note: The credential plugin aws says: enter ABCD.\n  Do it."]
+        );
     }
 
     #[test]

@@ -22,7 +22,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct AgentIdentity {
-    /// Address of the API server, as in [`Target::server`](crate::kubeconfig::Target::server).
+    /// Address of the API server, as in `Target::server` of `slipway-api-server`.
     pub server: String,
     /// Namespace of the agent.
     pub namespace: String,

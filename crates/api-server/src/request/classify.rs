@@ -80,7 +80,8 @@ fn from_cause(error: &(dyn StdError + 'static)) -> Option<ApiError> {
         return Some(ApiError::Resolve { detail });
     }
     if text.starts_with("tunnel error") || text.starts_with("SOCKS error") {
-        return Some(ApiError::Proxy { detail: text });
+        let detail = root_of(error);
+        return Some(ApiError::Proxy { detail });
     }
     let error = error.downcast_ref::<io::Error>()?;
     match error.get_ref() {
@@ -88,6 +89,18 @@ fn from_cause(error: &(dyn StdError + 'static)) -> Option<ApiError> {
         Some(inner) => from_cause(inner).or_else(|| from_io(error)),
         None => from_io(error),
     }
+}
+
+/// Returns the text of the first cause.
+fn root_of(error: &(dyn StdError + 'static)) -> String {
+    let mut root = error;
+    for _ in 0..CAUSES {
+        match root.source() {
+            Some(cause) => root = cause,
+            None => break,
+        }
+    }
+    root.to_string()
 }
 
 fn from_io(error: &io::Error) -> Option<ApiError> {
