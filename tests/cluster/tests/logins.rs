@@ -115,7 +115,8 @@ fn a_plugins_words_reach_a_person(desk: &Desk<'_>) {
 
 /// Ends a session's credentials, then logs in again, and checks what the session tells and how soon.
 fn ends_and_comes_back(desk: &Desk<'_>, user: &TokenUser<'_>, file: &str, log_in: impl FnOnce(&str)) {
-    let session = desk.connect(&["--kubeconfig", file]);
+    // The agent waits longer than a new login takes to be noticed.
+    let session = desk.connect(&["--kubeconfig", file, "--agent-grace", "60"]);
     let mut conversation = Conversation::begin(desk);
     user.end_tokens();
     let refused = ["--kubeconfig", file, "get", "--raw", "/api"];

@@ -102,13 +102,12 @@ impl Shape {
     }
 
     /// Meets the usual rules one after another, for a rule whose words do not say what it asks for: first those that cost
-    /// the agent nothing, and last the one that may cost it
-    /// pings.
+    /// the agent nothing, and last the one that may cost it pings. Ephemeral storage is not among them, because some nodes
+    /// have none to give.
     fn comply_blindly(&mut self) {
         let before = self.clone();
         self.probes = true;
         self.demands.limit(Resource::Cpu);
-        self.demands.limit(Resource::EphemeralStorage);
         if *self == before {
             self.without_sysctls = true;
         }

@@ -131,7 +131,7 @@ fn a_missing_credential_plugin_is_named(desk: &Desk<'_>) {
         &file.path,
         "api-server",
         "credential-plugin",
-        &["cloud-login", "No such file"],
+        &["cloud-login", "it is not in PATH, which is /"],
         &["cloud-login", "not be installed"],
     );
 }

@@ -141,7 +141,7 @@ fn cleanup_takes_an_ended_agent_at_once(desk: &Desk<'_>) {
         "spec": {"backoffLimit": 0, "ttlSecondsAfterFinished": 0, "template": {
             "metadata": {"labels": labels},
             "spec": {
-                "restartPolicy": "Never",
+                "restartPolicy": "Never", "terminationGracePeriodSeconds": 1,
                 "securityContext": {
                     "runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"},
                 },

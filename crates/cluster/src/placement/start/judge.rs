@@ -102,7 +102,7 @@ impl Judge {
 /// Returns whether the message of a failed pull says that another try will fail as well: there is no such image or
 /// registry, or it is not for this cluster.
 fn is_final(message: &str) -> bool {
-    const FINAL: [&str; 9] = [
+    const FINAL: [&str; 10] = [
         "not found",
         "manifest unknown",
         "name unknown",
@@ -111,6 +111,7 @@ fn is_final(message: &str) -> bool {
         "nauthorized",
         "403 Forbidden",
         "no such host",
+        "network is unreachable",
         "connection refused",
     ];
     FINAL.iter().any(|part| message.contains(part))
