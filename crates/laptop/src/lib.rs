@@ -11,7 +11,7 @@
 //! ```
 //!
 //! * [`KnownRoute`] is a route of any table; [`conflicts`] finds the networks that the laptop itself uses.
-//! * [`overridden`] finds routes of a session whose packets the kernel sends elsewhere, by a rule or another route.
+//! * [`overridden()`] finds routes of a session whose packets the kernel sends elsewhere, by a rule or another route.
 //! * [`ResolvConf`] and [`HostsLine`] are parsed from files that programs read before they ask for a name.
 //! * [`tun_remedy`] returns the remedy for a TUN device that does not open.
 //! * `Kernel`, `Addresses` and `Routing` ask the kernel, with the feature `kernel`. Everything else does no I/O.
