@@ -9,17 +9,17 @@ async fn a_limit_range_gets_requests_and_limits_within_it() {
                    request is 10m, maximum memory usage per Container is 64Mi, but limit is 128Mi]";
     let said =
         json!({"metadata": {"name": "e1", "namespace": "dev"}, "involvedObject": {}, "message": refused});
+    let gone = failure(404, "NotFound", "namespaces \"dev\" not found");
     let script = cluster(&[])
-        .on_watch(EVENTS, &[event("ADDED", &said)])
-        .on_watch(EVENTS, &[])
-        .on_watch(PODS, &[event("ADDED", &pod(waiting("InvalidImageName", "")))]);
-    assert_eq!(failing(&script).await.code(), "agent-image");
+        .on("POST", JOBS, 404, gone)
+        .on_watch(EVENTS, &[event("ADDED", &said)]);
+    assert_eq!(failing(&script).await.code(), "namespace-missing");
     let asked = &script.seen("POST", JOBS)[1].body["spec"]["template"]["spec"]["containers"][0]["resources"];
     assert_eq!(
         *asked,
         json!({"requests": {"cpu": "50m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}})
     );
-    assert_eq!(script.seen("DELETE", JOB).len(), 2, "each refused Job is removed");
+    assert_eq!(script.seen("DELETE", JOB).len(), 1, "the refused Job is removed");
 }
 
 #[tokio::test(start_paused = true)]
