@@ -246,6 +246,6 @@ fn odd_proxy_variables_are_taken(desk: &Desk<'_>) {
     }
     both_fail(desk, "no scheme", &[("HTTPS_PROXY", proxy)], "refused");
     let socks = format!("socks5h://{proxy}");
-    both_fail(desk, "socks5h", &[("HTTPS_PROXY", &socks)], "refused");
+    both_fail(desk, "socks5h", &[("HTTPS_PROXY", &socks)], proxy);
     both_work(desk, "ALL_PROXY", &[("ALL_PROXY", NOWHERE)]);
 }

@@ -80,7 +80,12 @@ fn from_cause(error: &(dyn StdError + 'static)) -> Option<ApiError> {
         return Some(ApiError::Resolve { detail });
     }
     if text.starts_with("tunnel error") || text.starts_with("SOCKS error") {
-        let detail = root_of(error);
+        // The library does not pass on why a SOCKS proxy cannot be reached.
+        let detail = if text == "SOCKS error: failed to create underlying connection" {
+            "it cannot be reached".to_owned()
+        } else {
+            root_of(error)
+        };
         return Some(ApiError::Proxy { detail });
     }
     let error = error.downcast_ref::<io::Error>()?;
