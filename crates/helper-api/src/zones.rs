@@ -66,14 +66,18 @@ impl Zones {
         (self, Some(domain))
     }
 
-    /// Returns their length in JSON in bytes: each has two quotes and a comma.
-    pub(crate) fn bytes(&self) -> usize {
+    /// Returns the length of all zones and search domains in bytes, as [`MAX_SUFFIX_BYTES`](crate::MAX_SUFFIX_BYTES)
+    /// counts it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
         let search = self.search.iter().map(DnsSuffix::as_str);
-        self.all()
-            .into_iter()
-            .chain(search)
-            .map(|zone| zone.len() + 3)
-            .sum()
+        self.all().into_iter().chain(search).map(Self::bytes_of).sum()
+    }
+
+    /// Returns the length of one zone in JSON in bytes, with two quotes and a comma.
+    #[must_use]
+    pub fn bytes_of(zone: &str) -> usize {
+        zone.len() + 3
     }
 
     /// Checks that every search domain lies in a zone.

@@ -3,7 +3,8 @@
 //! systemd-resolved asks a link only about the link's domains, and appends its search domains only to names without
 //! dots. So a question for `web.shop` reaches the session only if `shop` is one of the link's domains. The session's
 //! own namespace always is. Another namespace is, unless the laptop's own name servers have a domain of that name:
-//! because of a namespace `dev`, not every public name below `dev` should pass through the session.
+//! because of a namespace `dev`, not every public name below `dev` should pass through the session. Where there are more
+//! namespaces than systemd-resolved takes domains, the status names those that were left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -12,9 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use slipway_helper_api::{ClusterDomain, DnsMode, DnsSuffix, Namespace, ReverseZone, Zones};
+use slipway_helper_api::{
+    ClusterDomain, DnsMode, DnsSuffix, MAX_SUFFIX_BYTES, Namespace, ReverseZone, Zones,
+};
 use slipway_method::{DomainSource, NamePlan};
 use slipway_names::{Label, Name, Namespaces};
+use slipway_problem::Fault;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -88,20 +92,27 @@ impl Domains {
         }
     }
 
-    /// Returns all domains, with these namespaces as well, as many as there is room for.
-    pub(crate) fn with(&self, namespaces: &[String]) -> Zones {
+    /// Returns all domains, with these namespaces as well, as many as there is room for, and those that are left out.
+    pub(crate) fn with(&self, namespaces: &[Label]) -> (Zones, Option<LeftOut>) {
         let mut zones = self.zones.clone();
-        let room = MOST.saturating_sub(zones.all().len() + zones.search.len());
-        if namespaces.len() > room {
-            tracing::warn!(
-                left_out = namespaces.len() - room,
-                "too many domains for systemd-resolved; names in some namespaces need `.svc`"
-            );
-        }
-        zones
-            .namespaces
-            .extend(parsed::<Namespace>(namespaces.iter().take(room)));
-        zones
+        let mut room = MOST.saturating_sub(zones.all().len() + zones.search.len());
+        let mut bytes = MAX_SUFFIX_BYTES.saturating_sub(zones.bytes());
+        let taken: Vec<String> = namespaces
+            .iter()
+            .map(Label::to_string)
+            .take_while(|namespace| {
+                let length = Zones::bytes_of(namespace);
+                let fits = room > 0 && length <= bytes;
+                if fits {
+                    room -= 1;
+                    bytes -= length;
+                }
+                fits
+            })
+            .collect();
+        let left_out = LeftOut::of(namespaces.get(taken.len()..).unwrap_or_default());
+        zones.namespaces.extend(parsed::<Namespace>(taken));
+        (zones, left_out)
     }
 
     /// Updates the domains of the lease as namespaces come and go, until the session ends. Does nothing while the laptop's
@@ -109,15 +120,19 @@ impl Domains {
     pub(crate) async fn follow(
         self,
         mut namespaces: watch::Receiver<Namespaces>,
-        mut reach: watch::Receiver<Reach>,
+        reach: watch::Sender<Reach>,
         names: Names,
         needs: mpsc::Sender<Need>,
     ) {
         let mut verdicts: BTreeMap<Label, bool> = BTreeMap::new();
-        let mut sent = self.with(&[]);
+        let (mut sent, _) = self.with(&[]);
+        let mut seen = reach.subscribe();
         loop {
             let is_resolved = |reach: &Reach| reach.dns == Some(DnsMode::Resolved);
-            let Ok(moves) = reach.wait_for(is_resolved).await.map(|reach| reach.moves) else {
+            if !is_resolved(&seen.borrow()) {
+                publish(&reach, None);
+            }
+            let Ok(moves) = seen.wait_for(is_resolved).await.map(|reach| reach.moves) else {
                 return;
             };
             let known = match &*namespaces.borrow_and_update() {
@@ -130,12 +145,13 @@ impl Domains {
                 .filter(|one| !verdicts.contains_key(one) && *one != self.own)
                 .collect();
             let undecided = judge(new, &names, &mut verdicts).await;
-            let ours: Vec<String> = verdicts
+            let ours: Vec<Label> = verdicts
                 .iter()
                 .filter(|(_, is_laptops)| !**is_laptops)
-                .map(|(namespace, _)| namespace.to_string())
+                .map(|(namespace, _)| namespace.clone())
                 .collect();
-            let wanted = self.with(&ours);
+            let (wanted, left_out) = self.with(&ours);
+            publish(&reach, left_out);
             if wanted != sent {
                 sent.clone_from(&wanted);
                 if needs.send(Need::Domains(wanted)).await.is_err() {
@@ -152,13 +168,64 @@ impl Domains {
             tokio::select! {
                 changed = namespaces.changed() => if changed.is_err() { return },
                 () = again => {}
-                moved = reach.wait_for(|reach| reach.moves != moves) => {
+                moved = seen.wait_for(|reach| reach.moves != moves || !is_resolved(reach)) => {
                     drop(moved);
                     verdicts.clear();
                 }
             }
         }
     }
+}
+
+/// Namespaces for which systemd-resolved has no room. They are the last ones in alphabetical order.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the cluster has more namespaces than systemd-resolved takes: programs that ask it directly do not find short names \
+     in {}", self.which()
+)]
+pub(crate) struct LeftOut {
+    count: usize,
+    first: Label,
+    last: Label,
+}
+
+impl LeftOut {
+    fn of(namespaces: &[Label]) -> Option<Self> {
+        Some(Self {
+            count: namespaces.len(),
+            first: namespaces.first()?.clone(),
+            last: namespaces.last()?.clone(),
+        })
+    }
+
+    fn which(&self) -> String {
+        let Self { count, first, last } = self;
+        match count {
+            1 => format!("`{first}`"),
+            _ => format!("{count} of them, in alphabetical order from `{first}` to `{last}`"),
+        }
+    }
+}
+
+impl Fault for LeftOut {
+    fn code(&self) -> &str {
+        "too-many-namespaces"
+    }
+
+    fn remedy(&self) -> String {
+        format!(
+            "For these, use names that end in `.svc`, such as `web.{}.svc`.",
+            self.first
+        )
+    }
+}
+
+fn publish(reach: &watch::Sender<Reach>, left_out: Option<LeftOut>) {
+    reach.send_if_modified(|reach| {
+        let is_new = reach.left_out != left_out;
+        reach.left_out = left_out;
+        is_new
+    });
 }
 
 /// Asks the laptop's name servers whether namespaces are domains there. Returns whether any is still undecided.
@@ -264,7 +331,8 @@ mod tests {
 
     #[test]
     fn domains_of_cluster_and_user_are_included() {
-        let zones = domains(scope(), DomainSource::Cluster).with(&["orders".to_owned()]);
+        let (zones, left_out) = domains(scope(), DomainSource::Cluster).with(&["orders".parse().unwrap()]);
+        assert_eq!(left_out, None);
         assert_eq!(
             zones.all(),
             [
@@ -290,7 +358,7 @@ mod tests {
             domain_is_doubtful: true,
             ..Scope::new("com".parse().unwrap(), "shop".parse().unwrap())
         };
-        let zones = domains(scope, DomainSource::Cluster).with(&[]);
+        let (zones, _) = domains(scope, DomainSource::Cluster).with(&[]);
         assert_eq!(
             zones.all(),
             ["svc", "pod", "slipway.internal", "db.example", "shop"]
@@ -301,21 +369,39 @@ mod tests {
     #[test]
     fn any_domain_of_the_user_is_included() {
         let scope = Scope::new("lab".parse().unwrap(), "shop".parse().unwrap());
-        let zones = domains(scope, DomainSource::User).with(&[]);
+        let (zones, _) = domains(scope, DomainSource::User).with(&[]);
         assert!(zones.all().contains(&"lab") && zones.cluster.is_none());
         assert_eq!(search(&zones), ["shop.svc.lab", "svc.lab", "lab"]);
     }
 
     #[test]
-    fn the_number_of_domains_is_limited() {
-        let many: Vec<String> = (0..1000).map(|number| format!("team-{number}")).collect();
-        let zones = domains(scope(), DomainSource::Cluster).with(&many);
+    fn namespaces_beyond_the_limit_are_named() {
+        let many: Vec<Label> = (100..999)
+            .map(|number| format!("team-{number}").parse().unwrap())
+            .collect();
+        let (zones, left_out) = domains(scope(), DomainSource::Cluster).with(&many);
         assert_eq!(zones.all().len() + zones.search.len(), MOST);
         assert_eq!(
             zones.all()[0],
             "k8s.example",
             "the domains of every session come first"
         );
+        let left_out = left_out.unwrap();
+        let taken = zones.namespaces.len() - 1;
+        assert_eq!(left_out.count, many.len() - taken);
+        assert_eq!(left_out.first, many[taken]);
+        assert!(left_out.to_string().contains("to `team-998`"), "{left_out}");
+    }
+
+    #[test]
+    fn long_namespaces_fit_a_request() {
+        let many: Vec<Label> = (100..300)
+            .map(|number| format!("{}-{number}", "long".repeat(14)).parse().unwrap())
+            .collect();
+        let (zones, left_out) = domains(scope(), DomainSource::Cluster).with(&many);
+        assert!(left_out.is_some());
+        assert!(zones.bytes() <= MAX_SUFFIX_BYTES);
+        assert!(zones.namespaces.len() > 150);
     }
 
     #[test]

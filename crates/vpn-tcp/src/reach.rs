@@ -4,6 +4,7 @@ use ipnet::IpNet;
 use slipway_helper_api::DnsMode;
 use slipway_laptop::Overridden;
 
+use crate::domains::LeftOut;
 use crate::plan::Warning;
 use crate::withheld::Withheld;
 
@@ -20,6 +21,8 @@ pub(crate) struct Reach {
     pub(crate) warnings: Vec<Warning>,
     /// Parts of the routes whose packets the kernel sends elsewhere.
     pub(crate) overridden: Vec<Overridden>,
+    /// Namespaces without a domain in systemd-resolved.
+    pub(crate) left_out: Option<LeftOut>,
     /// Addresses of cluster answers that programs do not get.
     pub(crate) withheld: Withheld,
     /// Whether the helper is gone for now, and with it the laptop's routes and DNS settings.

@@ -69,6 +69,7 @@ fn problems(reach: &Reach) -> Vec<Problem> {
     away.into_iter()
         .chain(overridden)
         .chain(warnings)
+        .chain(reach.left_out.as_ref().map(Fault::problem))
         .chain(withheld.as_ref().map(Fault::problem))
         .collect()
 }

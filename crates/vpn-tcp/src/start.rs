@@ -146,10 +146,10 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
         refused,
         domain_is_doubtful: plan.scope.domain_is_doubtful,
         lost_domain: None,
-        reach: reach_sender,
+        reach: reach_sender.clone(),
     };
     tasks.spawn(watch_over(keeper, capture.clone(), end));
-    tasks.spawn(domains.follow(namespaces.subscribe(), reach, names.clone(), needs));
+    tasks.spawn(domains.follow(namespaces.subscribe(), reach_sender, names.clone(), needs));
     let running = Running {
         capture,
         names,
@@ -188,7 +188,7 @@ fn by(origin: RouteOrigin, ranges: &[IpNet]) -> impl Iterator<Item = (IpNet, Rou
 }
 
 fn dns_plan(domains: &Domains, ports: [RedirectPort; MAX_NAME_SERVERS]) -> Result<DnsPlan, VpnTcpError> {
-    DnsPlan::new(domains.with(&[]), ports, DnsModeChoice::Auto)
+    DnsPlan::new(domains.with(&[]).0, ports, DnsModeChoice::Auto)
         .map_err(|_| VpnTcpError::Helper(ClientError::Unexpected))
 }
 

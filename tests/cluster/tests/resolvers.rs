@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use slipway_cluster_tests::lookups::Lookup;
 use slipway_cluster_tests::{
-    Desk, LaptopKind, on_each_laptop, on_the_plain_laptop, on_the_resolved_laptop, until,
+    CONNECTING, Desk, LaptopKind, Session, on_each_laptop, on_the_plain_laptop, on_the_resolved_laptop,
+    until, until_within,
 };
 
 on_each_laptop!(
@@ -17,6 +18,7 @@ on_the_plain_laptop!(search_domains_of_the_laptop_break_no_name);
 on_the_resolved_laptop!(
     nss_resolve_finds_every_form_of_a_name,
     nss_resolve_follows_namespaces_and_leaves_domains_alone,
+    namespaces_without_room_are_named,
 );
 
 /// How long an unknown name may take.
@@ -264,6 +266,54 @@ fn nss_resolve_follows_namespaces_and_leaves_domains_alone(desk: &Desk<'_>) {
     assert_eq!(lookup.addresses(desk, "a.dev"), "203.0.113.30");
     session.disconnect();
     assert!(!finds("orders.shop-test"), "not found after");
+}
+
+fn namespaces_without_room_are_named(desk: &Desk<'_>) {
+    let problem = |session: &Session<'_>| {
+        let problems = session.status().unwrap()["problems"].clone();
+        let mut problems = problems.as_array().unwrap().iter();
+        let found = problems.find(|problem| problem["code"] == "too-many-namespaces");
+        found.map(|problem| problem["cause"].as_str().unwrap().to_owned())
+    };
+    let session = desk.connect(&["--kubeconfig", "/home/dev/.kube/admin", "--namespace", "shop"]);
+    assert_eq!(problem(&session), None);
+    let many = ManyNamespaces::make(desk);
+    until_within(CONNECTING, "the status names namespaces", || {
+        problem(&session).is_some()
+    })
+    .unwrap();
+    let cause = problem(&session).unwrap();
+    // Those that are left out come last in alphabetical order.
+    assert!(cause.contains("to `zone-99`"), "{cause}");
+    drop(many);
+    until_within(CONNECTING, "the problem is withdrawn", || {
+        problem(&session).is_none()
+    })
+    .unwrap();
+    session.disconnect();
+}
+
+/// More namespaces than systemd-resolved has room for, removed when this is dropped.
+struct ManyNamespaces<'a>(&'a Desk<'a>);
+
+impl ManyNamespaces<'_> {
+    fn make<'a>(desk: &'a Desk<'a>) -> ManyNamespaces<'a> {
+        let made = ManyNamespaces(desk);
+        let one = |number| {
+            format!(
+                "apiVersion: v1\nkind: Namespace\nmetadata: {{name: zone-{number}, labels: {{many: zones}}}}\n---\n"
+            )
+        };
+        desk.apply(&(1..=250).map(one).collect::<String>());
+        made
+    }
+}
+
+impl Drop for ManyNamespaces<'_> {
+    fn drop(&mut self) {
+        self.0
+            .kubectl(&["delete", "namespaces", "--selector=many=zones", "--wait=false"]);
+    }
 }
 
 /// A file of a laptop, restored when this is dropped.
