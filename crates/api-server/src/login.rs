@@ -18,11 +18,13 @@ use tokio::task::JoinSet;
 pub use error::LoginError;
 pub use plugin::PLUGIN_PATIENCE;
 
+use source::Source;
 pub(crate) use source::UserLogin;
 
 use renewal::{Need, Renewal};
 
 mod error;
+mod hosts;
 mod json_web_token;
 pub(crate) mod plugin;
 mod renewal;
@@ -126,6 +128,15 @@ impl Login {
     /// Returns the name of the credential plugin or of the kind of login that the kubeconfig names, if there is one.
     pub fn plugin(&self) -> Option<String> {
         self.shared.state().user.source.plugin().map(ToOwned::to_owned)
+    }
+
+    /// Returns the hosts that the credential plugin is told to use, as far as its arguments and variables name them: an
+    /// issuer, a login server.
+    pub fn hosts(&self) -> Vec<String> {
+        match &self.shared.state().user.source {
+            Source::Plugin(plugin) => plugin.hosts(),
+            Source::Fixed(_) | Source::TokenFile(..) | Source::Unknown(_) => Vec::new(),
+        }
     }
 
     /// Returns the credentials for a request, obtained now if there are none that count.

@@ -91,9 +91,11 @@ pub(crate) async fn host<T, F: Future<Output = T>>(
     let changes = publisher.watch();
     let last = publisher.watch();
     let session = Box::pin(slipway_session::run(options, method, publisher, handler, &folder));
-    let outcome = tokio::join!(session, beside(Hosted { changes, stop }));
+    // In this order: `join!` polls the first future first, so that `beside` also sees the first status of a session that
+    // ends at once.
+    let (besides, outcome) = tokio::join!(beside(Hosted { changes, stop }), session);
     let status = last.borrow().clone();
-    match outcome.0 {
+    match outcome {
         Ok(()) => folder.forget_last_words(status.title()),
         // Before the socket is removed, so that a reader always finds the socket or the saved status. A session that never
         // connected is reported by the command itself.
@@ -101,7 +103,7 @@ pub(crate) async fn host<T, F: Future<Output = T>>(
         Err(_) => {}
     }
     server.end().await;
-    Ok(outcome)
+    Ok((outcome, besides))
 }
 
 /// Whether the session was connected: every method then reports its capture.

@@ -51,6 +51,7 @@ impl User {
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .env("HOME", self.home.path())
+            .env("TMPDIR", self.home.path())
             .env("XDG_RUNTIME_DIR", self.home.path().join("run"))
             .env("KUBECONFIG", self.home.path().join("kubeconfig"))
             .env("SLIPWAY_HELPER_SOCKET", self.home.path().join("no-helper.sock"))

@@ -26,8 +26,8 @@ pub enum Doubt {
     Public,
     /// The laptop has this search domain, which is the same, a parent or a subdomain.
     Searched(Name),
-    /// The API server, or the proxy in front of it, has this name, which is the same, a parent or a subdomain.
-    ApiServer(Name),
+    /// The session needs this name itself, which is the same, a parent or a subdomain.
+    Needed(Name),
     /// The laptop's own name servers have the domain.
     OnLaptop,
     /// The laptop's own name servers did not answer whether they have the domain.
@@ -39,7 +39,10 @@ impl fmt::Display for Doubt {
         match self {
             Self::Public => f.write_str("anyone can register domains below it"),
             Self::Searched(search) => write!(f, "`{search}` is a search domain of this laptop"),
-            Self::ApiServer(host) => write!(f, "the laptop reaches the API server as `{host}`"),
+            Self::Needed(host) => write!(
+                f,
+                "the laptop reaches the API server or the login server as `{host}`"
+            ),
             Self::OnLaptop => f.write_str("the laptop's own name servers have that domain"),
             Self::Unknown => f.write_str("the laptop's own name servers did not answer whether they have it"),
         }
@@ -57,12 +60,12 @@ pub enum Trust {
     Doubted(Doubt),
 }
 
-/// Judges a domain by its labels, the laptop's search domains and the names that lead to the API server.
+/// Judges a domain by its labels, the laptop's search domains and the names that the session needs itself.
 pub(crate) fn judge(
     domain: &Name,
     source: DomainSource,
     searched: &[Name],
-    api_server: &BTreeSet<Name>,
+    needed: &BTreeSet<Name>,
 ) -> Trust {
     let text = domain.to_string();
     let text = text.trim_end_matches('.');
@@ -76,8 +79,8 @@ pub(crate) fn judge(
     if let Some(search) = searched.iter().find(touches) {
         return Trust::Doubted(Doubt::Searched(search.clone()));
     }
-    match api_server.iter().find(touches) {
-        Some(host) => Trust::Doubted(Doubt::ApiServer(host.clone())),
+    match needed.iter().find(touches) {
+        Some(host) => Trust::Doubted(Doubt::Needed(host.clone())),
         None => Trust::Unless,
     }
 }
@@ -97,12 +100,12 @@ mod tests {
 
     fn by_cluster(domain: &str) -> Trust {
         let searched = names(&["corp.internal"]);
-        let api_server = names(&["api.prod.example.net"]).into_iter().collect();
+        let needed = names(&["api.prod.example.net"]).into_iter().collect();
         judge(
             &domain.parse().unwrap(),
             DomainSource::Cluster,
             &searched,
-            &api_server,
+            &needed,
         )
     }
 
@@ -133,7 +136,7 @@ mod tests {
         for domain in ["corp.internal", "k8s.corp.internal"] {
             assert_eq!(by_cluster(domain), Trust::Doubted(search.clone()), "{domain}");
         }
-        let host = Doubt::ApiServer("api.prod.example.net".parse().unwrap());
+        let host = Doubt::Needed("api.prod.example.net".parse().unwrap());
         for domain in ["example.net", "prod.example.net", "x.api.prod.example.net"] {
             assert_eq!(by_cluster(domain), Trust::Doubted(host.clone()), "{domain}");
         }

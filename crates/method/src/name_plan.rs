@@ -22,7 +22,7 @@ pub struct ClusterNames<'a> {
     /// Networks for which the cluster answers reverse lookups.
     pub reverse: &'a [IpNet],
     /// Hosts by which the laptop reaches the API server: its own, and that of a proxy in front of it.
-    pub api_server: &'a [String],
+    pub needed: &'a [String],
 }
 
 /// Rules about names with which a method starts. The method adds those that depend on the laptop.
@@ -70,8 +70,8 @@ impl NamePlan {
         });
         scope.hosts = hosts.collect::<Result<_, _>>()?;
         // Leaves out addresses, which need no rule.
-        let api_server = cluster.api_server.iter();
-        scope.api_server = api_server.filter_map(|host| host.parse().ok()).collect();
+        let needed = cluster.needed.iter();
+        scope.needed = needed.filter_map(|host| host.parse().ok()).collect();
         Ok(Self { scope, domain_source })
     }
 
@@ -82,7 +82,7 @@ impl NamePlan {
             &self.scope.cluster_domain,
             self.domain_source,
             searched,
-            &self.scope.api_server,
+            &self.scope.needed,
         )
     }
 }
@@ -131,7 +131,7 @@ mod tests {
         namespace: "shop",
         namespaces: &Namespaces::Unknown,
         reverse: &[],
-        api_server: &[],
+        needed: &[],
     };
 
     #[test]
@@ -141,9 +141,9 @@ mod tests {
         profile.also_proxy = ["db.example", "10.3.0.0/16"]
             .map(|extra| extra.parse().unwrap())
             .to_vec();
-        let api_server = ["api.example".to_owned(), "10.0.0.1".to_owned()];
+        let needed = ["api.example".to_owned(), "10.0.0.1".to_owned()];
         let cluster = ClusterNames {
-            api_server: &api_server,
+            needed: &needed,
             ..CLUSTER
         };
         let plan = NamePlan::new(&profile, false, &cluster).unwrap();
@@ -151,7 +151,7 @@ mod tests {
             |texts: &[&str]| -> BTreeSet<Name> { texts.iter().map(|text| text.parse().unwrap()).collect() };
         assert_eq!(plan.scope.suffixes, ["internal.example".parse().unwrap()]);
         assert_eq!(plan.scope.hosts, names(&["db.example"]));
-        assert!(plan.scope.api_server.contains(&"api.example".parse().unwrap()));
+        assert!(plan.scope.needed.contains(&"api.example".parse().unwrap()));
         assert_eq!(plan.scope.profile, None);
     }
 

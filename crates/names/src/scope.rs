@@ -9,6 +9,7 @@
 //!
 //! | name (session in `shop`) | asked | wins |
 //! |---|---|---|
+//! | names that the session needs itself ([`Scope::needed`]) | laptop | |
 //! | `web` | cluster, then laptop | cluster |
 //! | `web.NS`, `db-0.db.NS`, NS a known namespace | both at once | laptop, unless it says NXDOMAIN |
 //! | `db-0.db`, `web.NS` when namespaces cannot be listed | laptop, then cluster | laptop, unless it says NXDOMAIN |
@@ -70,8 +71,9 @@ pub struct Scope {
     /// Names that the laptop uses itself, such as its host name and those of /etc/hosts. They are never the cluster's,
     /// unless they end in `svc` or the cluster domain, or the user sends them there.
     pub reserved: BTreeSet<Name>,
-    /// The names by which the laptop reaches the API server. They are reserved too.
-    pub api_server: BTreeSet<Name>,
+    /// The names that the session needs itself, to reach the API server and to log in there. They are the laptop's, even if
+    /// the user sends a suffix of them to the cluster: a session that reconnects could not ask the cluster.
+    pub needed: BTreeSet<Name>,
     /// Search domains that this session gave to the laptop's resolver. A name that ends in one may have been a short
     /// name, so it is refused if that one would lead to a proxy or to the API server.
     pub our_search: Vec<Name>,
@@ -94,7 +96,7 @@ impl Scope {
             suffixes: Vec::new(),
             hosts: BTreeSet::new(),
             reserved: BTreeSet::new(),
-            api_server: BTreeSet::new(),
+            needed: BTreeSet::new(),
             our_search: Vec::new(),
             laptop_search: SearchList::default(),
             profile: None,
@@ -254,6 +256,9 @@ impl Scope {
         };
         if self.our_search.iter().any(is_searched) {
             return Ruling::new(Rule::Reserved, Decision::Refuse(RefusedQuestion::NoSuchName));
+        }
+        if self.needed.contains(name) {
+            return Ruling::new(Rule::Reserved, Decision::Laptop);
         }
         if let Some(ruling) = self.ours(name).or_else(|| self.cluster_only(name)) {
             return ruling;
@@ -480,13 +485,14 @@ impl Scope {
         self.is_needed(name) || self.reserved.contains(name)
     }
 
-    /// Whether a short name is one of [`DISCOVERED`], or leads to the API server.
+    /// Whether a name is one of [`DISCOVERED`], or one that the session needs itself.
     fn is_needed(&self, name: &Name) -> bool {
         let mut labels = name.labels();
-        match (labels.next(), labels.next()) {
-            (Some(only), None) => DISCOVERED.contains(&only) || self.api_server.contains(name),
-            (_, _) => self.api_server.contains(name),
-        }
+        let is_discovered = match (labels.next(), labels.next()) {
+            (Some(only), None) => DISCOVERED.contains(&only),
+            (_, _) => false,
+        };
+        is_discovered || self.needed.contains(name)
     }
 
     fn knows(&self, namespace: &[u8]) -> bool {

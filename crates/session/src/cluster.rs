@@ -61,15 +61,15 @@ pub(crate) struct Facts {
     /// Networks that the cluster declares as its own.
     pub(crate) networks: Vec<IpNet>,
     pub(crate) namespaces: Namespaces,
-    pub(crate) api_server: ApiServer,
+    pub(crate) needed: NeededHosts,
     /// Probable address of the service `kubernetes`: the first one of the cluster's services.
     pub(crate) api_service: Option<IpAddr>,
 }
 
-/// Names and addresses of the API server and of a proxy in front of it. The session's own connections use them, so none
-/// of them may be routed through the session.
+/// Names and addresses of the API server, of a proxy in front of it, and of the hosts that the login names. The session
+/// needs them itself, also while it has no tunnel, so none of them may lead through the session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ApiServer {
+pub(crate) struct NeededHosts {
     pub(crate) names: Vec<String>,
     pub(crate) addresses: Vec<IpAddr>,
 }

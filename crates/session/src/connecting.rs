@@ -100,17 +100,13 @@ fn connection<C>(
         namespace: &facts.place.namespace,
         namespaces: &facts.namespaces,
         reverse: &facts.networks,
-        api_server: &facts.api_server.names,
+        needed: &facts.needed.names,
     };
     Ok(Connection {
         tunnel: link.tunnel.clone(),
         packets,
         names: NamePlan::new(profile, context.options.saved, &cluster)?,
-        networks: Networks::new(
-            facts.networks.clone(),
-            profile,
-            facts.api_server.addresses.clone(),
-        ),
+        networks: Networks::new(facts.networks.clone(), profile, facts.needed.addresses.clone()),
         observer: observer(&context.publisher),
         elders: context.elders.clone(),
     })

@@ -18,11 +18,11 @@ use slipway_helper_api::{
 };
 use slipway_method::{DomainSource, NamePlan};
 use slipway_names::{Label, Name, Namespaces};
-use slipway_problem::Fault;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::lease_side::Names;
+use crate::left_out::LeftOut;
 use crate::need::Need;
 use crate::reach::Reach;
 
@@ -174,49 +174,6 @@ impl Domains {
                 }
             }
         }
-    }
-}
-
-/// Namespaces for which systemd-resolved has no room. They are the last ones in alphabetical order.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the cluster has more namespaces than systemd-resolved takes: programs that ask it directly do not find short names \
-     in {}", self.which()
-)]
-pub(crate) struct LeftOut {
-    count: usize,
-    first: Label,
-    last: Label,
-}
-
-impl LeftOut {
-    fn of(namespaces: &[Label]) -> Option<Self> {
-        Some(Self {
-            count: namespaces.len(),
-            first: namespaces.first()?.clone(),
-            last: namespaces.last()?.clone(),
-        })
-    }
-
-    fn which(&self) -> String {
-        let Self { count, first, last } = self;
-        match count {
-            1 => format!("`{first}`"),
-            _ => format!("{count} of them, in alphabetical order from `{first}` to `{last}`"),
-        }
-    }
-}
-
-impl Fault for LeftOut {
-    fn code(&self) -> &str {
-        "too-many-namespaces"
-    }
-
-    fn remedy(&self) -> String {
-        format!(
-            "For these, use names that end in `.svc`, such as `web.{}.svc`.",
-            self.first
-        )
     }
 }
 
@@ -388,9 +345,8 @@ mod tests {
         );
         let left_out = left_out.unwrap();
         let taken = zones.namespaces.len() - 1;
-        assert_eq!(left_out.count, many.len() - taken);
-        assert_eq!(left_out.first, many[taken]);
-        assert!(left_out.to_string().contains("to `team-998`"), "{left_out}");
+        let range = format!("from `{}` to `team-998`", many[taken]);
+        assert!(left_out.to_string().contains(&range), "{left_out}");
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod keeper;
 mod laptop_files;
 mod lease;
 mod lease_side;
+mod left_out;
 mod listener;
 mod method;
 mod name_servers;

@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use slipway_helper_api::DnsMode;
 use slipway_laptop::Overridden;
 
-use crate::domains::LeftOut;
+use crate::left_out::LeftOut;
 use crate::plan::Warning;
 use crate::withheld::Withheld;
 

@@ -11,6 +11,7 @@ use slipway_cluster_tests::{
 on_the_plain_laptop!(
     a_plugin_runs_once_for_each_command,
     a_plugins_words_reach_a_person,
+    a_plugins_issuer_stays_the_laptops,
     a_session_survives_the_end_of_its_token,
     a_session_survives_the_end_of_its_plugins_token,
 );
@@ -110,6 +111,25 @@ fn a_plugins_words_reach_a_person(desk: &Desk<'_>) {
         "{}",
         session.running.said()
     );
+    session.disconnect();
+}
+
+fn a_plugins_issuer_stays_the_laptops(desk: &Desk<'_>) {
+    let issuer = "www.public.test";
+    let finds = || desk.resolves(issuer);
+    assert!(finds(), "known to the laptop's name server");
+    let session = desk.connect(&["--also-proxy", issuer]);
+    assert!(!finds(), "the cluster was asked, which does not know it");
+    session.disconnect();
+
+    let user = TokenUser::new(desk, "plugin-issuer");
+    let plugin = Plugin::new(desk, &user.token(), "");
+    let mut with_issuer = plugin.user();
+    let arguments = with_issuer["exec"]["args"].as_array_mut().unwrap();
+    arguments.push(json!(format!("--issuer=https://{issuer}/")));
+    let file = user.kubeconfig(with_issuer);
+    let session = desk.connect(&["--kubeconfig", &file.path, "--also-proxy", issuer]);
+    assert!(finds(), "a new login would need it");
     session.disconnect();
 }
 

@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -17,6 +18,8 @@ pub struct SessionBus {
     /// As in `DBUS_SESSION_BUS_ADDRESS`.
     pub address: String,
     _daemon: Child,
+    /// Folder of its socket, which a daemon that is killed leaves.
+    _folder: TempDir,
 }
 
 impl SessionBus {
@@ -25,12 +28,16 @@ impl SessionBus {
     /// # Errors
     /// If `dbus-daemon` is not installed or does not start.
     pub async fn start() -> Result<Self> {
+        let folder = tempfile::tempdir().context("Failed to make a folder for the bus")?;
         let mut command = Command::new("dbus-daemon");
-        command.args(["--session", "--nofork", "--nopidfile", "--print-address=1"]);
+        command
+            .args(["--session", "--nofork", "--nopidfile", "--print-address=1"])
+            .arg(format!("--address=unix:dir={}", folder.path().display()));
         let (daemon, address) = start(command, "dbus-daemon").await?;
         Ok(Self {
             address,
             _daemon: daemon,
+            _folder: folder,
         })
     }
 }

@@ -16,6 +16,7 @@ use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::hosts::hosts;
 use super::search_path;
 use super::{LoginError, LoginReport};
 use crate::file::{Exec, InteractiveMode};
@@ -98,6 +99,12 @@ impl Plugin {
     /// Returns the command as the kubeconfig names it.
     pub(super) fn command(&self) -> &str {
         self.exec.command.as_deref().unwrap_or_default()
+    }
+
+    /// Returns the hosts in its arguments and variables.
+    pub(super) fn hosts(&self) -> Vec<String> {
+        let values = self.exec.env.iter().map(|variable| &variable.value);
+        hosts(self.exec.args.iter().chain(values).map(AsRef::as_ref))
     }
 
     pub(super) fn failed(&self, detail: String) -> LoginError {

@@ -335,7 +335,7 @@ proptest! {
 fn names_that_the_laptop_needs_itself_are_never_shared() {
     let scope = Scope {
         reserved: names(&["laptop", "router.home"]).into_iter().collect(),
-        api_server: names(&["k8s-api"]).into_iter().collect(),
+        needed: names(&["k8s-api"]).into_iter().collect(),
         ..scope()
     };
     for name in [
@@ -362,9 +362,26 @@ fn names_that_the_laptop_needs_itself_are_never_shared() {
 }
 
 #[test]
+fn a_users_suffix_does_not_take_what_the_session_needs() {
+    let scope = Scope {
+        suffixes: names(&["corp.example"]),
+        hosts: names(&["proxy.example"]).into_iter().collect(),
+        needed: names(&["api.corp.example", "proxy.example"])
+            .into_iter()
+            .collect(),
+        ..scope()
+    };
+    for name in ["api.corp.example", "API.corp.example", "proxy.example"] {
+        assert_eq!(decide(&scope, name), Decision::Laptop, "{name}");
+    }
+    let other = "db.corp.example";
+    assert_eq!(decide(&scope, other), cluster(&[other]));
+}
+
+#[test]
 fn our_search_domains_do_not_bypass_reserved_names() {
     let mut scope = Scope {
-        api_server: names(&["k8s-api"]).into_iter().collect(),
+        needed: names(&["k8s-api"]).into_iter().collect(),
         ..scope()
     };
     let searched = ["wpad.shop.svc.cluster.local", "k8s-api.svc.cluster.local"];

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use futures_util::stream::{self, BoxStream};
 use ipnet::IpNet;
 use slipway_agent_binary::AGENT;
@@ -29,7 +30,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::namespaces::{Followed, known};
-use super::{ApiServer, Cluster, Clusters, Facts, Location, Obstacles, PlacedAgent};
+use super::{Cluster, Clusters, Facts, Location, NeededHosts, Obstacles, PlacedAgent};
 use crate::error::SessionError;
 use crate::options::Options;
 
@@ -102,12 +103,12 @@ impl Clusters for Kubernetes {
             let rest = tokio::join!(
                 ranges::learn(&client, &searched),
                 list::namespaces(&client),
-                api_server(&target),
+                needed_hosts(&target),
             );
             Ok(rest)
         };
         // If the API server does not answer, stop waiting for the rest.
-        let (version, (ranges, listed, api_server)) = tokio::try_join!(target.probe(&client), rest)?;
+        let (version, (ranges, listed, needed)) = tokio::try_join!(target.probe(&client), rest)?;
         tracing::info!(version = version.version, ?ranges, "the API server answers");
         let namespaces = listed.map_or(Namespaces::Unknown, |listed| {
             known(listed.iter().map(|namespace| namespace.name.as_str()))
@@ -116,7 +117,7 @@ impl Clusters for Kubernetes {
             place: Self::place(&target),
             networks: ranges.services.iter().chain(&ranges.pods).copied().collect(),
             namespaces: namespaces.clone(),
-            api_server,
+            needed,
             api_service: ranges.services.iter().find_map(first_address),
         };
         let agent = agent_identity(&target, options);
@@ -376,29 +377,34 @@ fn agent_identity(target: &Target, options: &Options) -> AgentIdentity {
     }
 }
 
-/// Returns the names of the API server and its proxy, and the addresses of the one that the laptop connects to.
-async fn api_server(target: &Target) -> ApiServer {
+/// Returns the hosts that the session needs itself. Addresses are those of the one that the laptop connects to for the API
+/// server, and of the login's.
+async fn needed_hosts(target: &Target) -> NeededHosts {
     let host = |url: &http::Uri| {
         let host = url.host()?.trim_start_matches('[').trim_end_matches(']');
         Some(host.to_owned())
     };
     let server = host(target.url());
     let proxy = target.proxy().and_then(|proxy| host(&proxy.url));
-    let names: Vec<String> = server.iter().chain(&proxy).cloned().collect();
-    let Some(nearest) = proxy.or(server) else {
-        return ApiServer::default();
-    };
-    let looked_up = tokio::net::lookup_host((nearest.as_str(), 443));
-    let addresses = match timeout(SERVER_LOOKUP_LIMIT, looked_up).await {
+    let login = target.login().hosts();
+    let nearest = proxy.as_ref().or(server.as_ref());
+    let looked_up = nearest.into_iter().chain(&login).map(|host| addresses(host));
+    let addresses = join_all(looked_up).await.concat();
+    let names = server.into_iter().chain(proxy).chain(login).collect();
+    NeededHosts { names, addresses }
+}
+
+/// Returns the addresses of a host; none if the laptop's resolver does not answer in time.
+async fn addresses(host: &str) -> Vec<IpAddr> {
+    match timeout(SERVER_LOOKUP_LIMIT, tokio::net::lookup_host((host, 443))).await {
         Ok(Ok(found)) => found.map(|address| address.ip()).collect(),
         Ok(Err(error)) => {
-            tracing::debug!(%error, host = nearest, "cannot resolve the API server's address");
+            tracing::debug!(%error, host, "cannot resolve an address that the session needs");
             Vec::new()
         }
         Err(_) => {
-            tracing::debug!(host = nearest, "no answer for the API server's address in time");
+            tracing::debug!(host, "no answer in time for an address that the session needs");
             Vec::new()
         }
-    };
-    ApiServer { names, addresses }
+    }
 }

@@ -18,7 +18,7 @@ use tokio::io::{DuplexStream, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 
 use super::agent::{Manner, Network, ScriptedAgent};
-use crate::cluster::{ApiServer, Cluster, Clusters, Facts, Location, Obstacles, PlacedAgent};
+use crate::cluster::{Cluster, Clusters, Facts, Location, NeededHosts, Obstacles, PlacedAgent};
 use crate::error::SessionError;
 use crate::options::Options;
 
@@ -150,7 +150,7 @@ impl Clusters for Scripted {
             },
             networks: vec!["10.96.0.0/16".parse().unwrap()],
             namespaces: Namespaces::Unknown,
-            api_server: ApiServer::default(),
+            needed: NeededHosts::default(),
             api_service: None,
         };
         Ok((self.clone(), facts))
