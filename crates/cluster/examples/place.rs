@@ -17,7 +17,7 @@ use clap::Parser;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
 use slipway_api_server::kubeconfig::{Choice, Sources, choose};
-use slipway_cluster::placement::{DEFAULT_IMAGE, Placement, Progress, place, watch_gone};
+use slipway_cluster::placement::{DEFAULT_IMAGE, Placement, Progress, place, watch_end};
 use slipway_key::Key;
 use slipway_problem::Fault;
 use slipway_profile::{AgentSettings, Image};
@@ -106,8 +106,8 @@ async fn main() -> anyhow::Result<()> {
         binary.len()
     );
 
-    let gone = watch_gone(&client, &agent).await?;
-    println!("{:>9.3?} {gone}", began.elapsed());
+    let gone = watch_end(&client, &agent).await?;
+    println!("{:>9.3?} the agent {gone}", began.elapsed());
     // The developer's Role may lack `get` on pods, but allows to list them.
     let pods: Api<Pod> = Api::namespaced(client, &agent.namespace);
     let ours = ListParams::default().fields(&format!("metadata.name={}", agent.pod));

@@ -26,7 +26,7 @@ pub use manifest::{
     AGENT_CONTAINER, AGENT_FOLDER, AGENT_IN_IMAGE, AGENT_PORT, DEFAULT_IMAGE, UPLOAD_BEGINS, UPLOAD_GRACE,
     grace_of, image_of,
 };
-pub use removed::{Gone, watch_end, watch_gone};
+pub use removed::watch_end;
 
 use shape::Shape;
 use slipway_api_server::request::{Access, ApiError, ask};

@@ -33,10 +33,10 @@ use slipway_bed::again;
 use slipway_cluster::list;
 use slipway_cluster::permissions::{self, Verdict, check, missing};
 use slipway_cluster::placement::{
-    AgentPod, Gone, Owner, PlaceError, Placement, Progress, cleanup, find, leftovers, place, remove,
-    watch_gone,
+    AgentPod, Owner, PlaceError, Placement, Progress, cleanup, find, leftovers, place, remove, watch_end,
 };
 use slipway_cluster::ranges::learn;
+use slipway_control_api::AgentEnd;
 use slipway_key::Key;
 use slipway_problem::Fault;
 use slipway_profile::AgentSettings;
@@ -99,14 +99,14 @@ fn an_agent_runs_restricted_and_removes_itself() {
             "a running agent is no leftover"
         );
 
-        let gone = timeout(PATIENCE, watch_gone(&room.developer, &agent))
+        let gone = timeout(PATIENCE, watch_end(&room.developer, &agent))
             .await
             .unwrap()
             .unwrap();
         let ended = Instant::now();
         let reason = "Completed".to_owned();
         assert!(
-            gone == Gone::Deleted || gone == Gone::Ended { exit_code: 0, reason },
+            gone == AgentEnd::Deleted || gone == AgentEnd::Ended { exit_code: 0, reason },
             "{gone:?}"
         );
         room.until_empty().await;
@@ -119,7 +119,7 @@ fn an_agent_runs_restricted_and_removes_itself() {
 fn a_removed_agent_is_gone_with_its_job() {
     on_a_laptop("a_removed_agent_is_gone_with_its_job", async |room| {
         let agent = room.placed("sleep 600").await;
-        let watched = watch_gone(&room.developer, &agent);
+        let watched = watch_end(&room.developer, &agent);
         let (gone, removed) = timeout(PATIENCE, async {
             tokio::join!(watched, async {
                 // Remove it only after the watch has seen it alive.
@@ -131,7 +131,7 @@ fn a_removed_agent_is_gone_with_its_job() {
         .unwrap();
         removed.unwrap();
         // The watch may see the agent's end or its deletion first.
-        println!("{}", gone.unwrap());
+        println!("the agent {}", gone.unwrap());
         room.until_empty().await;
         remove(&room.developer, &agent)
             .await
@@ -157,13 +157,13 @@ fn without_jobs_a_bare_pod_serves_and_is_removed() {
 
         let agent = room.placed("exit 0").await;
         assert_eq!(agent.owner, Owner::Bare);
-        let gone = timeout(PATIENCE, watch_gone(&room.developer, &agent))
+        let gone = timeout(PATIENCE, watch_end(&room.developer, &agent))
             .await
             .unwrap()
             .unwrap();
         assert_eq!(
             gone,
-            Gone::Ended {
+            AgentEnd::Ended {
                 exit_code: 0,
                 reason: "Completed".to_owned()
             }
@@ -323,14 +323,16 @@ fn an_agent_that_cannot_run_has_its_exit_code() {
     on_a_laptop("an_agent_that_cannot_run_has_its_exit_code", async |room| {
         // A bare pod stays, so that its end is certainly seen.
         let agent = room.placed("exit 3").await;
-        match timeout(PATIENCE, watch_gone(&room.developer, &agent))
+        match timeout(PATIENCE, watch_end(&room.developer, &agent))
             .await
             .unwrap()
             .unwrap()
         {
-            Gone::Ended { exit_code, .. } => assert_eq!(exit_code, 3),
-            Gone::Deleted => println!("the cluster was faster than the watch"),
-            gone @ Gone::Evicted { .. } => panic!("{gone}"),
+            AgentEnd::Ended { exit_code, .. } => assert_eq!(exit_code, 3),
+            AgentEnd::Deleted => println!("the cluster was faster than the watch"),
+            other @ (AgentEnd::OutOfMemory { .. } | AgentEnd::Evicted { .. } | AgentEnd::Unknown) => {
+                panic!("{other}")
+            }
         }
         room.until_empty().await;
     });

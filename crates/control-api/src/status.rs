@@ -213,19 +213,20 @@ pub enum AgentEnd {
 impl fmt::Display for AgentLoss {
     /// Writes what happened as the end of a sentence about the agent.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.end {
-            None | Some(AgentEnd::Unknown) => f.write_str("was lost"),
-            Some(AgentEnd::OutOfMemory { limit: Some(limit) }) => {
-                write!(f, "ran out of memory (limit {limit})")
-            }
-            Some(AgentEnd::OutOfMemory { limit: None }) => f.write_str("ran out of memory"),
-            Some(AgentEnd::Ended { exit_code, reason }) => {
-                write!(f, "ended ({reason}, exit code {exit_code})")
-            }
-            Some(AgentEnd::Evicted { reason, message }) => {
-                write!(f, "was evicted by its node ({reason}): {message}")
-            }
-            Some(AgentEnd::Deleted) => f.write_str("was deleted"),
+        self.end.as_ref().unwrap_or(&AgentEnd::Unknown).fmt(f)
+    }
+}
+
+impl fmt::Display for AgentEnd {
+    /// Writes what happened as the end of a sentence about the agent.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfMemory { limit: Some(limit) } => write!(f, "ran out of memory (limit {limit})"),
+            Self::OutOfMemory { limit: None } => f.write_str("ran out of memory"),
+            Self::Ended { exit_code, reason } => write!(f, "ended ({reason}, exit code {exit_code})"),
+            Self::Evicted { reason, message } => write!(f, "was evicted by its node ({reason}): {message}"),
+            Self::Deleted => f.write_str("was deleted"),
+            Self::Unknown => f.write_str("was lost"),
         }
     }
 }

@@ -119,10 +119,7 @@ pub(crate) trait Cluster: Obstacles {
     /// containers that the cluster added.
     fn discard_agent(&self, agent: &AgentPod) -> impl Future<Output = ()> + Send;
 
-    /// Returns when the agent's pod is gone. Never returns where the user may not watch pods.
-    fn agent_gone(&self, agent: &AgentPod) -> impl Future<Output = ()> + Send;
-
-    /// Waits until the cluster tells how a lost agent ended. Never returns where the user may not watch pods.
+    /// Waits until the agent has ended or its pod is gone. Never returns where the user may not watch pods.
     fn agent_end(&self, agent: &AgentPod) -> impl Future<Output = AgentEnd> + Send;
 
     /// Opens a carrier to the agent.

@@ -79,7 +79,8 @@ impl<C: Cluster> Live<C> {
     /// Closes carriers and streams of the lost agent. The capture stays: new connections of programs wait for the next
     /// agent.
     async fn lose_agent(mut self, context: &SessionContext) -> Event<C> {
-        self.link.remember_loss(&self.agent, context);
+        self.link
+            .remember_loss(&self.agent.agent.pod, &self.watch, context);
         // Carriers first: frames that they have not delivered must not reach the next agent.
         self.carriers.give_up().await;
         self.link.tunnel.fail_streams(ResetCause::AgentLost);
@@ -97,6 +98,7 @@ impl<C: Cluster> Live<C> {
             link,
             captured,
             agent,
+            watch,
             carriers,
             instance,
             namespaces,
@@ -104,8 +106,7 @@ impl<C: Cluster> Live<C> {
         let mut counted = link.tunnel.carriers();
         let enough = |count: &usize| (*count == 0) == (awaited == Awaited::NoCarrier);
         let mut counted = std::pin::pin!(counted.wait_for(enough));
-        let cluster = link.cluster.clone();
-        let mut gone = std::pin::pin!(cluster.agent_gone(&agent.agent));
+        let mut gone = std::pin::pin!(watch.end());
         let mut ended = captured.method.ended();
         let mut health = tokio::time::interval(HEALTH_EVERY);
         let mut said = WAITS_FOR_NETWORK;
@@ -114,7 +115,10 @@ impl<C: Cluster> Live<C> {
             tokio::select! {
                 () = context.stop.cancelled() => return Change::Exit(Exit::Stopped),
                 _ = &mut counted => return Change::Carriers,
-                () = &mut gone => return Change::AgentLost,
+                end = &mut gone => {
+                    tracing::warn!("the agent {end}");
+                    return Change::AgentLost;
+                }
                 problem = &mut ended => return Change::Exit(SessionError::Method(problem).into()),
                 Ok(()) = captured.report.changed() => captured.publish(context, None),
                 () = captured.hosts.finish(), if !captured.hosts.is_done() => {}
@@ -131,7 +135,7 @@ impl<C: Cluster> Live<C> {
                     Report::Up(back) if back.instance != *instance => {
                         tracing::warn!("the agent has restarted");
                         *instance = back.instance;
-                        link.remember_loss(agent, context);
+                        link.remember_loss(&agent.agent.pod, watch, context);
                         link.tunnel.fail_streams(ResetCause::AgentLost);
                     }
                     Report::Up(_) => {}

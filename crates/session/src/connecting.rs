@@ -8,6 +8,7 @@ use slipway_method::{ClusterNames, Connection, NamePlan, Networks};
 use slipway_tunnel::{Introduction, PacketReply};
 use tokio::sync::mpsc;
 
+use crate::agent_watch::AgentWatch;
 use crate::carriers::{Carriers, Report};
 use crate::cluster::Cluster;
 use crate::context::SessionContext;
@@ -70,6 +71,7 @@ impl<C: Cluster> Placed<C> {
             }
         };
         let mut live = Live {
+            watch: AgentWatch::start(&self.link.cluster, &self.agent.agent),
             namespaces: self.link.cluster.namespaces(),
             link: self.link,
             captured,

@@ -16,6 +16,7 @@
 //! [`slipway_control::Publisher`] publishes state and progress; [`ControlHandler`] takes the requests of users. The crate
 //! must not know any method, the helper, how a status is shown, or which program started it.
 
+mod agent_watch;
 mod captured;
 mod carriers;
 mod cluster;

@@ -7,7 +7,8 @@ use slipway_tunnel::Tunnel;
 use slipway_tunnel::frame::Farewell;
 use tokio::sync::mpsc;
 
-use crate::cluster::{Cluster, Facts, PlacedAgent};
+use crate::agent_watch::AgentWatch;
+use crate::cluster::{Cluster, Facts};
 use crate::context::SessionContext;
 use crate::login::LoginWatch;
 use crate::losses::Losses;
@@ -31,9 +32,8 @@ pub(crate) struct Link<C> {
 
 impl<C: Cluster> Link<C> {
     /// Remembers in the status that an agent was lost. Must be called before its streams are failed, which it counts.
-    pub(crate) fn remember_loss(&mut self, agent: &PlacedAgent, context: &SessionContext) {
+    pub(crate) fn remember_loss(&mut self, pod: &str, watch: &AgentWatch, context: &SessionContext) {
         let broken = u32::try_from(self.tunnel.stats().streams).unwrap_or(u32::MAX);
-        self.losses
-            .record(&self.cluster, &agent.agent, broken, &context.publisher);
+        self.losses.record(pod, watch, broken, &context.publisher);
     }
 }

@@ -1,15 +1,13 @@
 //! Losses of agents, which the status remembers for an hour.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use slipway_cluster::placement::AgentPod;
 use slipway_control::Publisher;
 use slipway_control_api::AgentLoss;
 use tokio::task::JoinSet;
 
-use crate::cluster::Cluster;
+use crate::agent_watch::AgentWatch;
 
 /// Limit of the wait for the cluster to tell how an agent ended.
 const END_KNOWN_WITHIN: Duration = Duration::from_secs(15);
@@ -26,10 +24,10 @@ pub(crate) struct Losses(JoinSet<()>);
 
 impl Losses {
     /// Records that an agent was lost now, with this number of connections.
-    pub(crate) fn record<C: Cluster>(
+    pub(crate) fn record(
         &mut self,
-        cluster: &Arc<C>,
-        agent: &AgentPod,
+        pod: &str,
+        watch: &AgentWatch,
         broken_connections: u32,
         publisher: &Publisher,
     ) {
@@ -37,7 +35,7 @@ impl Losses {
         publisher.update(|status| {
             status.losses.push(AgentLoss {
                 at,
-                pod: agent.pod.clone(),
+                pod: pod.to_owned(),
                 end: None,
                 broken_connections,
             });
@@ -49,9 +47,11 @@ impl Losses {
             // Each task removes what is too old, so a later one does it for this loss.
             return;
         }
-        let (cluster, agent, publisher) = (cluster.clone(), agent.clone(), publisher.clone());
+        let (watch, publisher) = (watch.clone(), publisher.clone());
         self.0.spawn(async move {
-            if let Ok(end) = tokio::time::timeout(END_KNOWN_WITHIN, cluster.agent_end(&agent)).await {
+            let end = tokio::time::timeout(END_KNOWN_WITHIN, watch.end()).await;
+            drop(watch);
+            if let Ok(end) = end {
                 publisher.update(|status| {
                     if let Some(loss) = status.losses.iter_mut().find(|loss| loss.at == at) {
                         loss.end = Some(end);

@@ -14,6 +14,7 @@ use slipway_names::{Name, Namespaces};
 use slipway_tunnel::PacketReply;
 use tokio::sync::{mpsc, watch};
 
+use crate::agent_watch::AgentWatch;
 use crate::carriers::Carriers;
 use crate::cluster::{Cluster, PlacedAgent};
 use crate::error::SessionError;
@@ -122,6 +123,7 @@ pub(crate) struct Live<C> {
     pub(crate) link: Link<C>,
     pub(crate) captured: Captured,
     pub(crate) agent: PlacedAgent,
+    pub(crate) watch: AgentWatch,
     pub(crate) carriers: Carriers,
     /// Random number that identifies the agent's run.
     pub(crate) instance: u64,

@@ -3,6 +3,7 @@
 use std::sync::{LazyLock, Mutex};
 
 use serde_json::{Value, json};
+use slipway_control_api::AgentEnd;
 use slipway_problem::Fault;
 
 use super::*;
@@ -402,17 +403,20 @@ async fn removal_deletes_the_job_and_may_be_repeated() {
 
 #[tokio::test]
 async fn a_lost_agent_is_reported_with_the_reason() {
-    let killed = state(json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}));
+    let mut killed = pod(state(
+        json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}),
+    ));
+    killed["spec"]["containers"] =
+        json!([{"name": AGENT_CONTAINER, "resources": {"limits": {"memory": "128Mi"}}}]);
     let mut other = pod(running());
     other["metadata"]["uid"] = json!("u9");
     let cases = [
-        (event("DELETED", &pod(running())), Gone::Deleted),
-        (event("MODIFIED", &other), Gone::Deleted),
+        (event("DELETED", &pod(running())), AgentEnd::Deleted),
+        (event("MODIFIED", &other), AgentEnd::Deleted),
         (
-            event("MODIFIED", &pod(killed)),
-            Gone::Ended {
-                exit_code: 137,
-                reason: "OOMKilled".to_owned(),
+            event("MODIFIED", &killed),
+            AgentEnd::OutOfMemory {
+                limit: Some("128Mi".to_owned()),
             },
         ),
         (
@@ -420,7 +424,7 @@ async fn a_lost_agent_is_reported_with_the_reason() {
                 "MODIFIED",
                 &pod(json!({"phase": "Failed", "reason": "Evicted", "message": "memory"})),
             ),
-            Gone::Evicted {
+            AgentEnd::Evicted {
                 reason: "Evicted".to_owned(),
                 message: "memory".to_owned(),
             },
@@ -431,7 +435,7 @@ async fn a_lost_agent_is_reported_with_the_reason() {
             .on("GET", PODS, 200, list("PodList", "v1", &[pod(running())]))
             .on_watch(PODS, &[change]);
         assert_eq!(
-            watch_gone(&script.client(), &agent().await).await.unwrap(),
+            watch_end(&script.client(), &agent().await).await.unwrap(),
             expected
         );
     }
@@ -447,7 +451,7 @@ async fn an_absent_api_server_does_not_mean_a_lost_agent() {
     let (client, agent) = (script.client(), agent().await);
     let day = Duration::from_secs(86_400);
     assert!(
-        tokio::time::timeout(day, watch_gone(&client, &agent))
+        tokio::time::timeout(day, watch_end(&client, &agent))
             .await
             .is_err()
     );

@@ -18,7 +18,7 @@ use slipway_cluster::keys::{AgentIdentity, Kept, KeyError, KeyStore, PodIdentity
 use slipway_cluster::obstacles::{self, DnsPods};
 use slipway_cluster::placement::{
     self, AGENT_CONTAINER, AGENT_PORT, AgentPod, Created, PlaceError, Placement, Progress, agent_command,
-    grace_of, image_of, watch_end, watch_gone,
+    grace_of, image_of, watch_end,
 };
 use slipway_cluster::{backing, list, permissions, ranges};
 use slipway_control_api::{AgentEnd, Backing, LOGIN_WAITS, NameFacts};
@@ -235,22 +235,12 @@ impl Cluster for KubernetesCluster {
         self.discard(agent).await;
     }
 
-    async fn agent_gone(&self, agent: &AgentPod) {
-        match watch_gone(&self.client, agent).await {
-            Ok(gone) => tracing::warn!("{gone}"),
-            Err(error) => {
-                // The session still notices that the carriers end, but later.
-                tracing::info!(%error, "cannot watch the agent's pod");
-                std::future::pending().await
-            }
-        }
-    }
-
     async fn agent_end(&self, agent: &AgentPod) -> AgentEnd {
         match watch_end(&self.client, agent).await {
             Ok(end) => end,
             Err(error) => {
-                tracing::debug!(%error, "the cluster does not tell how the agent ended");
+                // The session still notices that the carriers end, but later.
+                tracing::info!(%error, "cannot watch the agent's pod");
                 std::future::pending().await
             }
         }

@@ -1,6 +1,7 @@
 //! Scripted agent: the agent's end of the real tunnel, over pipes in memory that can be cut.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use slipway_carrier::CarrierError;
 use slipway_cluster::placement::{AgentPod, Owner};
@@ -45,6 +46,8 @@ pub(super) struct ScriptedAgent {
     manner: Manner,
     instance: watch::Sender<u64>,
     tunnel: Tunnel,
+    /// Cancelled when the cluster tells that the agent ended.
+    pub(super) ended: CancellationToken,
     /// Cancelled when the agent's pod is gone.
     pub(super) gone: CancellationToken,
 }
@@ -64,6 +67,7 @@ impl ScriptedAgent {
             manner,
             instance: watch::Sender::new(1),
             tunnel,
+            ended: CancellationToken::new(),
             gone,
         })
     }
@@ -86,6 +90,16 @@ impl ScriptedAgent {
     /// Acts as another run of the agent from the next carrier on.
     pub(super) fn restart(&self) {
         self.instance.send_modify(|instance| *instance += 1);
+    }
+
+    /// Ends the agent. The cluster tells it, and a moment later the pod is gone with its carriers.
+    pub(super) fn end(&self) {
+        self.ended.cancel();
+        let gone = self.gone.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            gone.cancel();
+        });
     }
 
     pub(super) fn say_goodbye(&self) {

@@ -226,15 +226,15 @@ impl Cluster for Scripted {
         self.0.discarded.lock().unwrap().push(agent.pod.clone());
     }
 
-    async fn agent_gone(&self, agent: &AgentPod) {
+    async fn agent_end(&self, agent: &AgentPod) -> AgentEnd {
         let agent = {
             let agents = self.0.agents.lock().unwrap();
             agents.iter().find(|one| one.pod == agent.pod).unwrap().clone()
         };
-        agent.gone.cancelled().await;
-    }
-
-    async fn agent_end(&self, _: &AgentPod) -> AgentEnd {
+        tokio::select! {
+            () = agent.ended.cancelled() => {}
+            () = agent.gone.cancelled() => {}
+        }
         AgentEnd::OutOfMemory {
             limit: Some("128Mi".to_owned()),
         }

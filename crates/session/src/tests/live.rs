@@ -70,13 +70,15 @@ async fn connections_outlive_a_lost_network() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_agent_is_replaced_and_programs_stay_captured() {
-    let pod_gone: fn(&Bed) = |bed| bed.cluster.agent().gone.cancel();
+    let pod_gone: fn(&Bed) = |bed| bed.cluster.agent().end();
     let goodbye: fn(&Bed) = |bed| bed.cluster.agent().say_goodbye();
     for lose in [pod_gone, goodbye] {
         let bed = connected(Script::default()).await;
         let lost = stream(&bed).await;
+        let agent = bed.cluster.agent();
         lose(&bed);
         bed.until_state(Placing).await;
+        agent.gone.cancel();
         assert!(is_reset(lost).await, "the agent's end is gone");
         bed.until_state(Connected).await;
         assert_eq!(bed.cluster.pods(), ["new-0", "new-1"]);
@@ -103,7 +105,7 @@ async fn a_lost_agent_is_replaced_and_programs_stay_captured() {
 #[tokio::test(start_paused = true)]
 async fn an_agent_lost_while_reconnecting_is_replaced() {
     let bed = reconnecting(Script::default()).await;
-    bed.cluster.agent().gone.cancel();
+    bed.cluster.agent().end();
     bed.until_state(Placing).await;
     bed.set_network(Network::Works);
     bed.until_state(Connected).await;

@@ -17,7 +17,7 @@ async fn lost(attempts: impl IntoIterator<Item = (Answer, Manner)>) -> Bed {
     let cluster = Script::default().placing([first].into_iter().chain(attempts));
     let bed = begin(cluster, Record::default());
     bed.until_state(Connected).await;
-    bed.cluster.agent().gone.cancel();
+    bed.cluster.agent().end();
     bed.until_state(Placing).await;
     bed
 }
@@ -63,7 +63,7 @@ async fn the_next_replacement_begins_with_a_short_pause() {
         .unwrap()
         .push_back((Answer::NotNow, Manner::Serves));
     let began = Instant::now();
-    bed.cluster.agent().gone.cancel();
+    bed.cluster.agent().end();
     bed.until_state(Placing).await;
     bed.until_state(Connected).await;
     assert_eq!(began.elapsed().as_secs(), 1);
