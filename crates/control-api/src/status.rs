@@ -223,7 +223,7 @@ impl fmt::Display for AgentLoss {
                 write!(f, "ended ({reason}, exit code {exit_code})")
             }
             Some(AgentEnd::Evicted { reason, message }) => {
-                write!(f, "was evicted by its node ({reason}): {message}")
+                write!(f, "was evicted by its node ({reason}: {message})")
             }
             Some(AgentEnd::Deleted) => f.write_str("was deleted"),
         }
