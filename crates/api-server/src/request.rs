@@ -75,14 +75,15 @@ pub enum ApiError {
         /// Message of the TLS library.
         detail: String,
     },
-    /// The proxy in front of the API server refused, or its kind is unknown.
+    /// The proxy in front of the API server cannot be reached, or refused the connection.
     #[error("the proxy in front of the API server does not work: {detail}")]
     Proxy {
         /// Description of the failure.
         detail: String,
     },
-    /// The credentials have expired, are revoked or belong to another cluster (HTTP 401, or a TLS alert).
-    #[error("the API server does not accept these credentials: {detail}")]
+    /// The credentials have expired, are revoked or belong to another cluster (HTTP 401, or a TLS alert), or cannot be
+    /// read.
+    #[error("the login to the API server failed: {detail}")]
     Credentials {
         /// What the API server answered, or why there are no credentials.
         detail: String,
@@ -96,7 +97,8 @@ pub enum ApiError {
         plugin: String,
         /// Its standard error, or the reason why it did not start.
         detail: String,
-        /// How to install it, as the kubeconfig says, if it is not there.
+        /// How to install it, as the kubeconfig says, if it is not there; for an unsupported kind of login, what to use
+        /// in its place.
         install_hint: Option<String>,
     },
     /// The user lacks a permission (RBAC or another authorizer).

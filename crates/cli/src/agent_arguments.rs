@@ -8,7 +8,7 @@ use slipway_profile::{
     AgentSettings, AnnotationValue, Grace, Image, LabelValue, MetadataKey, ObjectName, Toleration,
 };
 
-/// The agent's pod; overrides the profile, or adds to its lists.
+/// Settings of the agent's pod; they override the profile, or add to its lists.
 #[derive(Debug, Default, Args)]
 pub(crate) struct AgentArguments {
     /// Image of the agent's pod; it needs a shell with head, mkfifo and timeout
@@ -32,7 +32,7 @@ pub(crate) struct AgentArguments {
     /// Secret with which the node fetches the agent's image; may be given several times
     #[arg(long = "agent-pull-secret", value_name = "NAME")]
     pull_secrets: Vec<ObjectName>,
-    /// Service account of the agent's pod, which gets no token of it
+    /// Service account of the agent's pod, which gets no token for it
     #[arg(long = "agent-service-account", value_name = "NAME")]
     service_account: Option<ObjectName>,
 }

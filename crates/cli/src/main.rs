@@ -3,8 +3,8 @@
 //! Each command is a file in `command/`, with its own arguments. Shared parts: `arguments` (arguments), `failure`
 //! (errors), `progress` (JSON for the program that started a session). A session runs in the process of `connect` or
 //! `run` (`hosting`). Every other command reads and controls sessions over their control sockets (`sessions`), or
-//! looks at the cluster and the laptop (`this_laptop`) without a session. Printed text is made by pure functions, in a folder beside
-//! the command.
+//! looks at the cluster and the laptop (`this_laptop`) without a session. Printed text is made by pure functions, in a
+//! folder beside the command.
 //!
 //! Exit codes: 0 for success, and for a session that was ended by Ctrl-C or SIGTERM; 2 for wrong usage; 255 for
 //! Slipway's own failures; `run` passes on its command's.

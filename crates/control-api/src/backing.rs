@@ -1,16 +1,16 @@
 //! Backing of a cluster name: the service that it means, the service's ports and endpoints, as the API server has them.
-//! [`judgement`] decides what is wrong with it, and [`words`] puts that into sentences.
+//! [`judgment`] decides what is wrong with it, and [`words`] puts that into sentences.
 
 use serde::{Deserialize, Serialize};
 
 use crate::list::{Access, Service, WorkloadKind};
 
-mod judgement;
+mod judgment;
 mod words;
 
-pub use judgement::BackingVerdict;
+pub use judgment::BackingVerdict;
 
-/// Backing of a cluster name. What could not be read is `null`, and [`unread`](Backing::unread) has the reason.
+/// Backing of a cluster name. What could not be read is `null`, and `unread` has the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Backing {

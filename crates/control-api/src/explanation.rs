@@ -229,7 +229,7 @@ pub struct Explained {
     /// Its explanation.
     #[serde(flatten)]
     pub explanation: Explanation,
-    /// The judgement of `backing`; `null` without one.
+    /// The judgment of `backing`; `null` without one.
     #[serde(default)]
     pub backing_verdict: Option<BackingVerdict>,
     /// The cause, in a sentence or two.

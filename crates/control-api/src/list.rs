@@ -147,7 +147,7 @@ pub struct Access {
     pub group: Cow<'static, str>,
     /// The plural resource, with its subresource after a slash: `pods/exec`.
     pub resource: Cow<'static, str>,
-    /// The namespace; `None` for the whole cluster.
+    /// The namespace; `null` for the whole cluster.
     pub namespace: Option<String>,
 }
 

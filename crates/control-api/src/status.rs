@@ -223,8 +223,20 @@ impl fmt::Display for AgentEnd {
         match self {
             Self::OutOfMemory { limit: Some(limit) } => write!(f, "ran out of memory (limit {limit})"),
             Self::OutOfMemory { limit: None } => f.write_str("ran out of memory"),
+            Self::Ended { exit_code, reason } if reason.is_empty() => {
+                write!(f, "ended (exit code {exit_code})")
+            }
             Self::Ended { exit_code, reason } => write!(f, "ended ({reason}, exit code {exit_code})"),
-            Self::Evicted { reason, message } => write!(f, "was evicted by its node ({reason}): {message}"),
+            Self::Evicted { reason, message } => {
+                let told = [reason.as_str(), message.as_str()].into_iter();
+                let told: Vec<_> = told.filter(|text| !text.is_empty()).collect();
+                write!(f, "was evicted by its node")?;
+                if told.is_empty() {
+                    Ok(())
+                } else {
+                    write!(f, " ({})", told.join(": "))
+                }
+            }
             Self::Deleted => f.write_str("was deleted"),
             Self::Unknown => f.write_str("was lost"),
         }

@@ -41,7 +41,7 @@ impl fmt::Display for Doubt {
             Self::Searched(search) => write!(f, "`{search}` is a search domain of this laptop"),
             Self::Needed(host) => write!(
                 f,
-                "the laptop reaches the API server or the login server as `{host}`"
+                "this session needs `{host}` itself, to reach the API server or to log in"
             ),
             Self::OnLaptop => f.write_str("the laptop's own name servers have that domain"),
             Self::Unknown => f.write_str("the laptop's own name servers did not answer whether they have it"),

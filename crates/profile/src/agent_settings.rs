@@ -19,7 +19,7 @@ pub struct AgentSettings {
     /// How long it waits for its client to return; if absent, Slipway's default.
     #[serde(default, rename = "grace-seconds", skip_serializing_if = "Option::is_none")]
     pub grace: Option<Grace>,
-    /// The service account of its pod, which gets no token of it; if absent, the namespace's default one.
+    /// The service account of its pod, which gets no token for it; if absent, the namespace's default one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account: Option<ObjectName>,
     /// Secrets with which the node may fetch the image.

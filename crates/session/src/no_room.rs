@@ -57,8 +57,8 @@ impl Fault for NoRoom {
             }
             NoRoom::Session { .. } => "End programs that hold connections open.",
             NoRoom::Agent => {
-                "End programs that hold connections open. If there are few, the cluster limits the open files of pods, \
-                 which its administrator can change."
+                "End programs that hold connections open. If few connections are open, ask the cluster's administrator for a \
+                 higher limit of open files in pods."
             }
         }
         .to_owned()

@@ -6,7 +6,7 @@ use slipway_problem::Fault;
 /// Namespaces for which systemd-resolved has no room. They are the last ones in alphabetical order.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "systemd-resolved takes no more domains: programs that ask it directly do not find short names in {}",
+    "systemd-resolved takes no more domains, so some programs do not find names such as `web.{first}` in {}",
     self.which()
 )]
 pub(crate) struct LeftOut {
@@ -40,9 +40,6 @@ impl Fault for LeftOut {
     }
 
     fn remedy(&self) -> String {
-        format!(
-            "For these, use names that end in `.svc`, such as `web.{}.svc`.",
-            self.first
-        )
+        format!("Use names that end in `.svc`, such as `web.{}.svc`.", self.first)
     }
 }

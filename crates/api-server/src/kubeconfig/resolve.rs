@@ -94,7 +94,7 @@ fn url(cluster: &Cluster, is_tls: bool) -> Result<Uri, String> {
         .map_err(|error| format!("server {text:?}: {error}"))?;
     match (url.scheme_str(), url.host()) {
         (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(url),
-        _ => Err(format!("server {text:?} is no http or https address")),
+        _ => Err(format!("server {text:?} is not an http or https address")),
     }
 }
 
@@ -110,8 +110,9 @@ fn authority(cluster: &Cluster) -> Result<Option<Vec<u8>>, data::DataError> {
 fn impersonation(user: &User) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
     let mut headers = Vec::new();
     let mut add = |name: &str, value: &str| {
-        let name: HeaderName = name.parse().map_err(|_| format!("{name:?} is no header"))?;
-        let value = HeaderValue::from_str(value).map_err(|_| format!("{value:?} is no value of a header"))?;
+        let name: HeaderName = name.parse().map_err(|_| format!("{name:?} is not a header"))?;
+        let value =
+            HeaderValue::from_str(value).map_err(|_| format!("{value:?} is not a value of a header"))?;
         headers.push((name, value));
         Ok::<_, String>(())
     };

@@ -31,7 +31,8 @@ pub enum LoginError {
         plugin: String,
         /// Its last words on standard error, or the reason why it did not start.
         detail: String,
-        /// How to install it, as the kubeconfig says, if it is not there.
+        /// How to install it, as the kubeconfig says, if it is not there; for an unsupported kind of login, what to use
+        /// in its place.
         install_hint: Option<String>,
     },
     /// The login ended before credentials came.

@@ -207,7 +207,7 @@ impl Plugin {
     fn parse(&self, answer: &[u8]) -> Result<Answer, LoginError> {
         // client-go decodes the answer as YAML, of which JSON is a part. The text of the error might contain a token.
         let answer: ExecCredential = serde_saphyr::from_slice(answer)
-            .map_err(|_| self.failed("its answer is no ExecCredential".to_owned()))?;
+            .map_err(|_| self.failed("its answer is not an ExecCredential".to_owned()))?;
         if answer.api_version != self.version() {
             return Err(self.failed(format!(
                 "it answers in {:?}, but the kubeconfig asks for {:?}",
@@ -235,7 +235,7 @@ impl Plugin {
         }
         let expires = given(status.expiration_timestamp).map(|text| {
             text.parse::<Timestamp>()
-                .map_err(|_| self.failed(format!("its expirationTimestamp {text:?} is no time")))
+                .map_err(|_| self.failed(format!("its expirationTimestamp {text:?} is not a time")))
         });
         Ok(Answer {
             token,

@@ -139,10 +139,11 @@ impl UserLogin {
             }
             Source::Unknown(kind) => Err(LoginError::Plugin {
                 plugin: kind.clone(),
-                detail: format!(
-                    "the login {kind:?} (auth-provider) is not supported; kubectl has given it up for plugins"
+                detail: format!("the login {kind:?} (auth-provider) is not supported"),
+                install_hint: Some(
+                    "Fetch a new kubeconfig, whose user has a credential plugin (`exec`) in place of `auth-provider`."
+                        .to_owned(),
                 ),
-                install_hint: None,
             }),
         }
     }

@@ -23,8 +23,8 @@ use crate::{output, sessions};
 pub(crate) struct List {
     /// What to list
     what: What,
-    /// Id or profile of the session whose cluster and namespace are meant, or the beginning of one; without one, the only
-    /// session, else the kubeconfig decides
+    /// Id or profile of the session in whose cluster and namespace to look, or the beginning of one; without one, the
+    /// only session, or else the kubeconfig, decides
     #[arg(long, conflicts_with_all = ["context", "kubeconfig"])]
     session: Option<String>,
     #[command(flatten)]

@@ -190,17 +190,20 @@ impl Fault for PlaceError {
             Self::NamespaceMissing { .. } | Self::NamespaceEnding { .. } => {
                 "Choose another namespace, with `--namespace` or in the profile, or create this one.".to_owned()
             }
-            Self::Admission { message } => format!(
-                "{}Ask the cluster's administrator about this rule if it wants something else; the agent's pod complies \
-                 with the restricted Pod Security Standard and needs nothing beyond it.",
-                compliance::sentence(message)
-            ),
-            Self::Quota { .. } => "Free something in this namespace, or ask for a larger quota: the agent is one pod with \
+            Self::Admission { message } => {
+                let field = compliance::sentence(message);
+                let ask = if field.is_empty() { "Ask" } else { "If that is not enough, ask" };
+                format!(
+                    "{field}{ask} the cluster's administrator about this rule; the agent's pod complies with the restricted \
+                     Pod Security Standard and needs nothing beyond it."
+                )
+            }
+            Self::Quota { .. } => "Delete something in this namespace, or ask for a larger quota: the agent is one pod with \
                  requests of 10m CPU and 16Mi of memory, and a limit of 128Mi of memory. If the quota counts them, it also \
                  has a limit of 1 CPU, and 1Mi of ephemeral storage with a limit of 16Mi."
                 .to_owned(),
             Self::LimitRange { .. } => {
-                "Ask for a limit range that allows a container with a memory limit of 24Mi or more; 128Mi are better.".to_owned()
+                "Ask for a limit range that allows a container with a memory limit of 24Mi or more, better 128Mi.".to_owned()
             }
             Self::Unschedulable { message } => {
                 let taint = compliance::sentence(message);

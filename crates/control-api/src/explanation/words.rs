@@ -65,7 +65,9 @@ impl Explanation {
             }
             (Difference::None, Found::Address(facts)) => {
                 let is_overridden = self.answered_by != Answerer::Cluster && facts.rule().is_some();
-                is_overridden.then(|| "End that VPN, or leave the address out of what it routes.".to_owned())
+                is_overridden.then(|| {
+                    "End the VPN that made this rule, or leave the address out of what it routes.".to_owned()
+                })
             }
             (Difference::None, Found::NotAName | Found::NotConnected) => None,
         }
@@ -142,7 +144,7 @@ impl Explanation {
         steps
     }
 
-    /// The judgement of what stands behind the name.
+    /// The judgment of what stands behind the name.
     pub fn backing_verdict(&self) -> Option<BackingVerdict> {
         self.backing.as_ref().map(|backing| backing.verdict(self.port))
     }

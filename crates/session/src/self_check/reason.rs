@@ -163,8 +163,8 @@ impl Fault for CheckFailed {
                 pods: Read::Known(DnsPods { ready: 1.., .. }),
                 ..
             } => format!(
-                "Ask the cluster's administrator: the pods run, so they may be overloaded, or serve another domain, which \
-                 `--cluster-domain` names. `{}` shows them.",
+                "Ask the cluster's administrator whether the pods of the cluster's DNS are overloaded; `{}` shows them. If \
+                 the cluster has another domain, connect with `--cluster-domain DOMAIN`.",
                 show_dns()
             ),
             CheckFailed::DnsSilent { .. } => format!(
@@ -176,17 +176,17 @@ impl Fault for CheckFailed {
                 namespace,
                 ..
             } if !names.is_empty() => format!(
-                "Allow traffic of pods with the label app.kubernetes.io/name=slipway-agent, or use another namespace: \
-                 `{}` shows what is allowed.",
+                "Allow traffic of pods with the label app.kubernetes.io/name=slipway-agent; `{}` shows what is allowed. Or \
+                 connect to another namespace, with `--namespace`.",
                 show_policies(namespace)
             ),
             CheckFailed::Blocked { namespace, .. } => format!(
-                "Ask the cluster's administrator which network policy or firewall is for pods in namespace {namespace}, \
-                 or use another namespace."
+                "Ask the cluster's administrator which network policy or firewall limits pods in namespace {namespace}, \
+                 or connect to another namespace, with `--namespace`."
             ),
             CheckFailed::OtherDomain { .. } => {
                 "Connect with `--cluster-domain DOMAIN`, or set `cluster-domain` in the profile's `[dns]`. The \
-                 configuration of the cluster's DNS has the domain."
+                 configuration of the cluster's DNS names the domain."
                     .to_owned()
             }
         }
@@ -272,7 +272,7 @@ mod tests {
             (
                 dns(Read::Known(DnsPods { ready: 2, all: 2 })),
                 "2 of its 2 pods",
-                "may be overloaded",
+                "are overloaded",
             ),
             (
                 dns(Read::Unknown(unknown())),

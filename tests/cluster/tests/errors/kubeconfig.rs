@@ -92,7 +92,7 @@ fn an_expired_certificate_asks_for_a_new_login(desk: &Desk<'_>) {
         &file.path,
         "api-server",
         "credentials-refused",
-        &["context", "does not accept these credentials"],
+        &["context", "the login to the API server failed"],
         &["Log in"],
     );
 }
@@ -106,7 +106,7 @@ fn a_refused_token_asks_for_a_new_login(desk: &Desk<'_>) {
         &file.path,
         "api-server",
         "credentials-refused",
-        &["context", "does not accept these credentials"],
+        &["context", "the login to the API server failed"],
         &["Log in"],
     );
 }

@@ -92,8 +92,8 @@ fn of_namespace(name: &str, looked: Result<NamespaceState, ApiError>) -> Finding
         Err(ApiError::Forbidden { .. }) => Finding::ok(
             Check::Namespace,
             format!(
-                "It is not known whether namespace {name} exists: you may neither list nor read namespaces. A misspelled one \
-                 looks like missing permissions."
+                "It is not known whether namespace {name} exists: you may neither list nor read namespaces. If the name \
+                 is misspelled, permissions seem to be missing."
             ),
         ),
         Err(error) => Finding::warn(

@@ -120,7 +120,8 @@ fn of_access(build: &Build, status: &Status) -> Finding {
             format!(
                 "slipway-helper {build} runs, but it is not known whether it serves you: polkit does not answer."
             ),
-            "Connect: polkit is asked again then, for longer. If it does not answer, restart it.",
+            "Connect: polkit then has more time to answer. If it still does not answer, restart it with `sudo systemctl \
+             restart polkit`.",
         ),
     }
 }

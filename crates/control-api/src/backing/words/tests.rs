@@ -1,4 +1,4 @@
-//! Tests of the judgement and its words: each sentence from facts.
+//! Tests of the judgment and its words: each sentence from facts.
 
 use super::super::{Endpoints, Unread};
 use super::*;

@@ -1,11 +1,11 @@
-//! Judgement of a backing: whether connections to the name can succeed, and if not, the first reason.
+//! Judgment of a backing: whether connections to the name can succeed, and if not, the first reason.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Backing, Endpoints};
 use crate::list::{Port, Service};
 
-/// Judgement of a [`Backing`].
+/// Judgment of what stands behind a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
