@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use slipway_names::Observer;
 use slipway_profile::{AlsoProxy, Profile};
 use slipway_tunnel::{PacketReply, Tunnel};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::name_plan::NamePlan;
 use crate::upstreams::Elders;
@@ -22,6 +22,9 @@ pub struct Connection {
     pub names: NamePlan,
     /// Networks that lead through the tunnel.
     pub networks: Networks,
+    /// Addresses that never lead through the tunnel, even inside these networks, because the session needs them to
+    /// reach the cluster. It may find more while it reconnects, which the method takes out of the tunnel at once.
+    pub never: watch::Receiver<Vec<IpAddr>>,
     /// Observer of every answered question.
     pub observer: Observer,
     /// Elder sessions, whose answers count first, for methods in which programs use several sessions.
@@ -35,15 +38,12 @@ pub struct Networks {
     pub declared: Vec<IpNet>,
     /// Networks that the user adds.
     pub users: Vec<IpNet>,
-    /// Addresses that never lead through the tunnel, even inside these networks, because they carry the tunnel itself.
-    pub never: Vec<IpAddr>,
 }
 
 impl Networks {
-    /// Returns the networks of a cluster and a profile. `never` are the addresses by which the laptop reaches the API
-    /// server.
+    /// Returns the networks of a cluster and a profile.
     #[must_use]
-    pub fn new(declared: Vec<IpNet>, profile: &Profile, never: Vec<IpAddr>) -> Self {
+    pub fn new(declared: Vec<IpNet>, profile: &Profile) -> Self {
         let users = profile.also_proxy.iter().filter_map(|extra| match extra {
             AlsoProxy::Ip(address) => Some((*address).into()),
             AlsoProxy::Cidr(range) => Some(*range),
@@ -52,7 +52,6 @@ impl Networks {
         Self {
             declared,
             users: users.collect(),
-            never,
         }
     }
 }

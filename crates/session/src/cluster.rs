@@ -131,6 +131,9 @@ pub(crate) trait Cluster: Obstacles {
     /// Returns how much longer [`open`](Self::open) may take while the working kind of carrier is unknown.
     fn head_start(&self) -> Duration;
 
+    /// Looks up the addresses of the hosts that the session needs itself, within a limited time.
+    fn needed_addresses(&self) -> impl Future<Output = Vec<IpAddr>> + Send;
+
     /// Returns a stream of the namespaces after each change. It never ends, and is silent where the user may not list them.
     fn namespaces(&self) -> BoxStream<'static, Namespaces>;
 

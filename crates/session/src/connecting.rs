@@ -1,12 +1,13 @@
 //! State connecting: opens carriers to the agent, then starts the method unless programs are captured already.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use slipway_carrier::CarrierError;
 use slipway_control_api::State;
 use slipway_method::{ClusterNames, Connection, NamePlan, Networks};
 use slipway_tunnel::{Introduction, PacketReply};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::agent_watch::AgentWatch;
 use crate::carriers::{Carriers, Report};
@@ -18,6 +19,7 @@ use crate::extra_hosts::HostsCheck;
 use crate::failures::Failures;
 use crate::link::Link;
 use crate::name_events::observer;
+use crate::needed_hosts::NeededWatch;
 use crate::states::{Captured, Event, Laptop, Live, Placed};
 use crate::trouble::{FIRST_CARRIER, Trouble};
 
@@ -45,7 +47,8 @@ impl<C: Cluster> Placed<C> {
             }
             Laptop::Idle { method, packets } => {
                 context.step("Connecting the laptop");
-                let connection = connection(context, &self.link, agent.domain.as_deref(), packets);
+                let (needed, never) = NeededWatch::start(&self.link, &context.publisher);
+                let connection = connection(context, &self.link, agent.domain.as_deref(), packets, never);
                 let started = async {
                     let connection = connection?;
                     let domain = connection.names.scope.cluster_domain.clone();
@@ -63,6 +66,7 @@ impl<C: Cluster> Placed<C> {
                         ),
                         failures: Failures::none(&context.publisher),
                         no_room: context.publisher.problem_source(),
+                        _needed: needed,
                         domain,
                         method,
                     },
@@ -95,6 +99,7 @@ fn connection<C>(
     link: &Link<C>,
     domain: Option<&str>,
     packets: mpsc::Receiver<PacketReply>,
+    never: watch::Receiver<Vec<IpAddr>>,
 ) -> Result<Connection, SessionError> {
     let (profile, facts) = (&context.options.profile, &link.facts);
     let cluster = ClusterNames {
@@ -108,7 +113,8 @@ fn connection<C>(
         tunnel: link.tunnel.clone(),
         packets,
         names: NamePlan::new(profile, context.options.saved, &cluster)?,
-        networks: Networks::new(facts.networks.clone(), profile, facts.needed.addresses.clone()),
+        networks: Networks::new(facts.networks.clone(), profile),
+        never,
         observer: observer(&context.publisher),
         elders: context.elders.clone(),
     })

@@ -34,6 +34,7 @@ mod link;
 mod login;
 mod losses;
 mod name_events;
+mod needed_hosts;
 mod no_room;
 mod options;
 mod pausing;

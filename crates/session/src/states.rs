@@ -22,6 +22,7 @@ use crate::exit::Exit;
 use crate::extra_hosts::HostsCheck;
 use crate::failures::Failures;
 use crate::link::Link;
+use crate::needed_hosts::NeededWatch;
 
 /// A state with its data.
 pub(crate) enum State<C: Cluster> {
@@ -82,6 +83,8 @@ pub(crate) struct Captured {
     pub(crate) failures: Failures,
     /// Problem that no more connections can be opened.
     pub(crate) no_room: ProblemSource,
+    /// Keeps the addresses that the session needs out of the tunnel.
+    pub(crate) _needed: NeededWatch,
     /// Domain of the cluster's names, by the user or the agent's pod.
     pub(crate) domain: Name,
 }

@@ -45,6 +45,7 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
         packets,
         names: mut plan,
         networks,
+        never,
         observer,
         elders,
     } = connection;
@@ -52,7 +53,7 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
     let ranges: Vec<(IpNet, RouteOrigin)> = by(RouteOrigin::Declared, &networks.declared)
         .chain(by(RouteOrigin::User, &networks.users))
         .collect();
-    let (routes, mut warnings) = routable(&ranges, &networks.never);
+    let (routes, mut warnings) = routable(&ranges, &never.borrow());
     plan.scope.reserved.extend(laptop_names());
     plan.scope.domain_is_doubtful = trust(&plan, &[]) != Trust::Given;
     let mut domains = Domains::new(&plan);
@@ -137,7 +138,7 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
         capture: capture.clone(),
         names: names.clone(),
         servers,
-        carrier_addresses: networks.never,
+        carrier_addresses: never.borrow().clone(),
         users: networks.users,
         needs: needed,
         granted: granted_routes,

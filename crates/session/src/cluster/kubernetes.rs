@@ -262,6 +262,10 @@ impl Cluster for KubernetesCluster {
         }
     }
 
+    async fn needed_addresses(&self) -> Vec<IpAddr> {
+        needed_hosts(&self.target).await.addresses
+    }
+
     fn namespaces(&self) -> BoxStream<'static, Namespaces> {
         let followed = Followed::new(&self.client, &self.namespaces);
         stream::unfold(followed, |mut followed| async {

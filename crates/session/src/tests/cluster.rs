@@ -1,6 +1,7 @@
 //! Scripted cluster: each answer is set by the test.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -53,6 +54,8 @@ pub(super) struct Script {
     pub(super) namespaces: Mutex<Option<mpsc::Receiver<Namespaces>>>,
     /// Network policies that select the agent's pod; `None` if the user may not list them.
     pub(super) policies: Option<&'static str>,
+    /// Addresses of the hosts that the session needs.
+    pub(super) needed: Mutex<Vec<IpAddr>>,
     /// Pods of the cluster's DNS; `None` if the user may not list them.
     pub(super) dns_pods: Option<DnsPods>,
 }
@@ -73,6 +76,7 @@ impl Default for Script {
             network: watch::Sender::new(Network::Works),
             namespaces: Mutex::default(),
             policies: None,
+            needed: Mutex::default(),
             dns_pods: None,
         }
     }
@@ -249,6 +253,10 @@ impl Cluster for Scripted {
         let agents = self.0.agents.lock().unwrap();
         let agent = agents.iter().find(|one| one.pod == agent.pod).unwrap();
         agent.open(self.0.network.subscribe())
+    }
+
+    async fn needed_addresses(&self) -> Vec<IpAddr> {
+        self.0.needed.lock().unwrap().clone()
     }
 
     fn head_start(&self) -> Duration {

@@ -1,6 +1,7 @@
 //! Tests of the states connected and reconnecting, and of their exits.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use slipway_control_api::State::{Connected, Connecting, Ended, Placing, Preparing, Reconnecting};
@@ -151,6 +152,21 @@ async fn another_run_of_the_agent_resets_connections() {
     bed.set_network(Network::Works);
     bed.until_state(Connected).await;
     assert!(is_reset(lost).await);
+    bed.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_address_of_the_api_server_leaves_the_tunnel() {
+    let bed = connected(Script::default()).await;
+    let mut never = bed.method.never.lock().unwrap().clone().unwrap();
+    assert!(never.borrow_and_update().is_empty());
+    let moved = IpAddr::from([10, 96, 0, 77]);
+    bed.cluster.needed.lock().unwrap().push(moved);
+    bed.set_network(Network::Gone);
+    bed.until_state(Reconnecting).await;
+    never.wait_for(|never| *never == [moved]).await.unwrap();
+    bed.set_network(Network::Works);
+    bed.until_state(Connected).await;
     bed.stop().await;
 }
 

@@ -31,6 +31,7 @@ pub(super) struct Record {
     pub(super) namespaces: watch::Sender<Namespaces>,
     pub(super) report: watch::Sender<Report>,
     pub(super) ended: watch::Sender<Option<Problem>>,
+    pub(super) never: Mutex<Option<watch::Receiver<Vec<IpAddr>>>>,
     pub(super) connection: Mutex<Option<(Tunnel, mpsc::Receiver<PacketReply>)>>,
 }
 
@@ -52,6 +53,7 @@ impl Default for Record {
             namespaces: watch::Sender::new(Namespaces::Unknown),
             report: watch::Sender::new(report),
             ended: watch::Sender::new(None),
+            never: Mutex::default(),
             connection: Mutex::default(),
         }
     }
@@ -111,6 +113,7 @@ impl Method for Recording {
         let started = async move {
             answer(self.0.started, "not-started").await?;
             self.0.starts.fetch_add(1, Ordering::Relaxed);
+            *self.0.never.lock().unwrap() = Some(connection.never);
             let kept = (connection.tunnel, connection.packets);
             *self.0.connection.lock().unwrap() = Some(kept);
             Ok(self as Box<dyn RunningMethod>)
