@@ -37,7 +37,7 @@ pub use message::{
     Change, DnsChange, DnsGranted, Granted, LeaseAccess, Leased, MAX_CHANGE, Protocol, Reply, Request,
     Status, Tally, Up, UpstreamName,
 };
-pub use plan_error::{MAX_ROUTES, MAX_SUFFIX_BYTES, PlanError};
+pub use plan_error::{MAX_ADDRESSES, MAX_RANGES, MAX_ROUTES, MAX_SUFFIX_BYTES, PlanError};
 pub use range::{RangeError, TunnelCidr};
 pub use refusal::{Conflict, ConflictWith, DnsTrouble, HelperRefusal, Operation, RangeTrouble, Stranger};
 pub use route::{Route, RouteOrigin, Routes};

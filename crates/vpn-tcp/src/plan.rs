@@ -166,15 +166,7 @@ pub(crate) fn narrowed(routes: &Routes, refusal: &HelperRefusal) -> Option<(Rout
         HelperRefusal::Conflicts(conflicts) => {
             let mut left = routes.clone();
             for conflict in conflicts {
-                let overlapping: Vec<Route> = left
-                    .iter()
-                    .filter(|route| route.net.overlaps(conflict.route))
-                    .collect();
-                for route in overlapping {
-                    left.take(&route.net);
-                    let parts = route.net.without(conflict.route).into_iter();
-                    left.extend(parts.map(|net| Route::new(net, route.origin)));
-                }
+                left.give_way(conflict);
             }
             let warnings = conflicts.iter().cloned().map(Warning::InUse).collect();
             (left != *routes).then_some((left, warnings))
