@@ -3,20 +3,22 @@
 
 use std::net::IpAddr;
 
-use slipway_helper_api::{Conflict, ConflictWith, HelperRefusal, Route, RouteOrigin};
-use slipway_laptop::{Holder, InUse, KnownRoute, conflicts};
+use slipway_helper_api::{Conflict, ConflictWith, HelperRefusal, Route, RouteOrigin, Routes};
+use slipway_laptop::{Holder, InUse, KnownRoute, Union, conflicts};
 
-/// Checks networks to be routed into the device `index` (0 if it does not exist yet).
+/// Checks networks to be routed into the device `index` (0 if it does not exist yet), which then has the networks `all`.
 pub(crate) fn check(
     routes: impl Iterator<Item = Route>,
+    all: &Routes,
     known: &[KnownRoute],
     name_servers: &[IpAddr],
     index: u32,
 ) -> Result<(), HelperRefusal> {
+    let union = Union::from_iter(all.nets().map(|net| net.net()));
     let mut found = Vec::new();
     for Route { net, origin } in routes {
         let is_learned = origin == RouteOrigin::Learned;
-        let in_use = conflicts(net.net(), is_learned, known, name_servers, index);
+        let in_use = conflicts(net.net(), is_learned, &union, known, name_servers, index);
         found.extend(in_use.into_iter().map(
             |InUse {
                  net: used,
@@ -70,7 +72,10 @@ mod tests {
             routes.collect::<Vec<_>>()
         };
         let known = [lan];
-        while let Err(HelperRefusal::Conflicts(found)) = check(declared(&parts).into_iter(), &known, &[], 0) {
+        let all = |parts: &[TunnelCidr]| declared(parts).into_iter().collect::<Routes>();
+        while let Err(HelperRefusal::Conflicts(found)) =
+            check(declared(&parts).into_iter(), &all(&parts), &known, &[], 0)
+        {
             for conflict in found {
                 parts = parts
                     .iter()

@@ -53,7 +53,7 @@ impl Leases {
             .routes()
             .await
             .map_err(|errno| kernel(Operation::ReadRoutes, errno))?;
-        conflict::check(routes.iter(), &known, &self.name_servers(), 0)?;
+        conflict::check(routes.iter(), &routes, &known, &self.name_servers(), 0)?;
         let addresses = Addresses::choose(slot.slot(), &known)?;
 
         let tun = Tun::open()?;
@@ -133,7 +133,7 @@ impl Leases {
                 .routes()
                 .await
                 .map_err(|errno| kernel(Operation::ReadRoutes, errno))?;
-            conflict::check(added.iter(), &known, &self.name_servers(), lease.index)?;
+            conflict::check(added.iter(), &next, &known, &self.name_servers(), lease.index)?;
         }
         lease.swap_routes(&self.network, &removed, &added).await?;
         let dns = match change.dns {
