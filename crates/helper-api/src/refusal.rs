@@ -94,7 +94,7 @@ pub enum HelperRefusal {
 }
 
 impl HelperRefusal {
-    /// Maximum number of conflicts in one refusal.
+    /// Maximum number of conflicts in one refusal, and in one [`Updated`](crate::Updated).
     pub const MAX_CONFLICTS: usize = 64;
 
     /// Stable code for scripts.

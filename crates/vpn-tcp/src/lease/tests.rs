@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use slipway_helper_api::frame::{Decoder, encode};
 use slipway_helper_api::{
     Build, Conflict, ConflictWith, DnsModeChoice, Granted, RangeTrouble, Reply, Request, RouteOrigin, Slot,
-    TunnelCidr, Up, Version, Welcome, Zones, rights,
+    TunnelCidr, Up, Updated, Version, Welcome, Zones, rights,
 };
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::task::AbortOnDropHandle;
@@ -83,7 +83,7 @@ async fn serve(listener: UnixListener, script: Script, asked: Arc<Mutex<Vec<Up>>
                     }
                 }
                 Request::Update(_) => match script.next() {
-                    Some(Some(Ok(()))) => Reply::Updated(None),
+                    Some(Some(Ok(()))) => Reply::Updated(Updated::default()),
                     Some(Some(Err(refusal))) => Reply::Refused(refusal),
                     Some(None) | None => return,
                 },
