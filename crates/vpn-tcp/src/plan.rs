@@ -94,15 +94,14 @@ impl Fault for Warning {
             Warning::InUse(conflict) => match conflict.with {
                 ConflictWith::Session => {
                     "If both sessions use the same cluster, this is fine. If not, end the other session with `slipway \
-                     disconnect`, then connect again."
+                     disconnect`; this session then has them."
                 }
                 ConflictWith::Gateway
                 | ConflictWith::Attached
                 | ConflictWith::Routed
                 | ConflictWith::NameServer => {
-                    "Pods and services with such addresses cannot be reached, and their names do not resolve. \
-                     Disconnect from the other network, or end its VPN, then connect again; `slipway doctor` shows \
-                     whose it is."
+                    "Pods and services with such addresses cannot be reached, and their names do not resolve, until you \
+                     disconnect from the other network or end its VPN; `slipway doctor` shows whose it is."
                 }
             },
             Warning::KeptOut { remedy, .. } => {
