@@ -13,6 +13,10 @@
 //! `SCM_RIGHTS` on the first byte of the reply that names them ([`rights`]). The crate `slipway-helper-client` is the
 //! client for sessions, and has the texts for users.
 //!
+//! The helper revokes networks that the laptop itself comes to use: it takes them out of the lease's routes when the
+//! laptop's network changes, and tells the client with its next [`Updated`]. Both work out the remaining routes with
+//! [`Routes::give_way`].
+//!
 //! A lease lives as long as its connection. When either side closes it, or dies, the helper undoes its changes; if the
 //! helper died, the kernel does. The TUN's routes live as long as a process holds its descriptor, so a client must drop
 //! the descriptor at once when the helper closes the connection.
@@ -35,9 +39,9 @@ pub use dns_plan::{DnsMode, DnsModeChoice, DnsPlan, MAX_NAME_SERVERS, RedirectPo
 pub use folder::{Unguarded, guarded};
 pub use message::{
     Change, DnsChange, DnsGranted, Granted, LeaseAccess, Leased, MAX_CHANGE, Protocol, Reply, Request,
-    Status, Tally, Up, UpstreamName,
+    Status, Tally, Up, Updated, UpstreamName,
 };
-pub use plan_error::{MAX_ROUTES, MAX_SUFFIX_BYTES, PlanError};
+pub use plan_error::{MAX_ADDRESSES, MAX_RANGES, MAX_ROUTES, MAX_SUFFIX_BYTES, PlanError};
 pub use range::{RangeError, TunnelCidr};
 pub use refusal::{Conflict, ConflictWith, DnsTrouble, HelperRefusal, Operation, RangeTrouble, Stranger};
 pub use route::{Route, RouteOrigin, Routes};

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::dns_plan::{DnsMode, DnsPlan};
-use crate::refusal::{DnsTrouble, HelperRefusal};
+use crate::refusal::{Conflict, DnsTrouble, HelperRefusal};
 use crate::slot::Slot;
 use crate::version::{Hello, Welcome};
 use crate::{DnsSuffix, Route, TunnelCidr};
@@ -37,13 +37,13 @@ pub enum Reply {
     Welcome(Welcome),
     /// To [`Request::Up`], with the TUN's descriptor and those of [`DnsGranted::upstreams`], in that order.
     Up(Granted),
-    /// To [`Request::Update`], with the descriptors of [`DnsGranted::upstreams`]; without DNS when the change kept it.
-    Updated(Option<DnsGranted>),
+    /// To [`Request::Update`], with the descriptors of [`DnsGranted::upstreams`].
+    Updated(Updated),
     /// To [`Request::Down`].
     Down(Tally),
     /// To [`Request::Status`].
     Status(Status),
-    /// To any request: the helper refused it and changed nothing.
+    /// To any request: the helper refused it, and it changed nothing.
     Refused(HelperRefusal),
 }
 
@@ -59,8 +59,9 @@ pub struct Up {
     pub prefer: Option<Slot>,
 }
 
-/// Change of a lease. Removals come before additions. It is applied completely or not at all.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Change of a lease. It is applied completely or not at all. A network that is replaced by its parts, or the reverse, is
+/// routed all the time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
     /// Networks to add; at most [`MAX_CHANGE`]. Existing ones are not an error.
@@ -72,16 +73,31 @@ pub struct Change {
 }
 
 /// Change of a lease's DNS.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum DnsChange {
     /// Keeps DNS as it is.
+    #[default]
     Keep,
     /// Restores the laptop's DNS from before the lease.
     Off,
     /// Applies this plan. The helper reads the laptop's name servers again and opens new sockets to them, so send the
     /// same plan again after the laptop has moved to another network.
     Set(DnsPlan),
+}
+
+/// Changed lease.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Updated {
+    /// The granted DNS; none if the change kept it, or switched it off.
+    pub dns: Option<DnsGranted>,
+    /// Networks that the helper has revoked since the last reply of this kind, before this change, because the laptop
+    /// itself uses them by now; at most [`HelperRefusal::MAX_CONFLICTS`]. In this order,
+    /// [`Routes::give_way`](crate::Routes::give_way) makes the client's routes the same as the helper's.
+    pub revoked: Vec<Conflict>,
+    /// Number of further ones, also from before this change. The next replies have them.
+    pub more: usize,
 }
 
 /// Granted lease.

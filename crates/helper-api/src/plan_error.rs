@@ -1,7 +1,13 @@
 //! Errors of plans.
 
+/// Maximum number of networks wider than one address in a lease.
+pub const MAX_RANGES: usize = 256;
+
+/// Maximum number of single addresses in a lease.
+pub const MAX_ADDRESSES: usize = 4096;
+
 /// Maximum number of networks of one lease, single addresses included.
-pub const MAX_ROUTES: usize = 4352;
+pub const MAX_ROUTES: usize = MAX_RANGES + MAX_ADDRESSES;
 
 /// Maximum length of all suffixes of a plan in bytes. It makes every request fit a frame.
 pub const MAX_SUFFIX_BYTES: usize = 12 * 1024;

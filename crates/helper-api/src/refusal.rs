@@ -94,7 +94,7 @@ pub enum HelperRefusal {
 }
 
 impl HelperRefusal {
-    /// Maximum number of conflicts in one refusal.
+    /// Maximum number of conflicts in one refusal, and in one [`Updated`](crate::Updated).
     pub const MAX_CONFLICTS: usize = 64;
 
     /// Stable code for scripts.
@@ -229,11 +229,11 @@ pub enum RangeTrouble {
     NoIpv6,
 }
 
-/// Overlap of a requested network and a network that the laptop uses.
+/// Overlap of a network of a request or lease, and a network that the laptop uses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Conflict {
-    /// The requested network.
+    /// The network of the request or lease.
     pub range: TunnelCidr,
     /// The network in use.
     pub route: IpNet,
@@ -241,6 +241,18 @@ pub struct Conflict {
     pub device: String,
     /// Kind of the network in use.
     pub with: ConflictWith,
+}
+
+impl Conflict {
+    /// Returns whether a network must give way because of this conflict.
+    ///
+    /// A network that is routed elsewhere may contain networks of the cluster, depending on their origin, so such a
+    /// conflict is only about the network that it names. In every other conflict no overlap is allowed.
+    #[must_use]
+    pub fn concerns(&self, net: TunnelCidr) -> bool {
+        let is_named = || self.range.net().contains(&net.net());
+        net.overlaps(self.route) && (self.with != ConflictWith::Routed || is_named())
+    }
 }
 
 impl fmt::Display for Conflict {

@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::TunnelCidr;
+use crate::refusal::Conflict;
+use crate::{MAX_ADDRESSES, MAX_RANGES, TunnelCidr};
 
 /// Source of the claim that a network belongs to the cluster. The helper has a rule for each, so that a cluster cannot
 /// claim addresses that do not belong to it. Later variants are allowed more.
@@ -72,6 +73,32 @@ impl Routes {
         Some(Route { net, origin })
     }
 
+    /// Takes the network that the laptop uses out of all networks that a conflict concerns, and returns whether there were
+    /// any.
+    ///
+    /// Each is replaced by its parts without that network, with the same origin. Of parts for which a lease has no room
+    /// ([`MAX_RANGES`], [`MAX_ADDRESSES`]) the narrowest are left out.
+    pub fn give_way(&mut self, conflict: &Conflict) -> bool {
+        let affected: Vec<Route> = self.iter().filter(|route| conflict.concerns(route.net)).collect();
+        for route in &affected {
+            self.take(&route.net);
+        }
+        let mut parts: Vec<Route> = affected
+            .iter()
+            .flat_map(|route| {
+                let parts = route.net.without(conflict.route).into_iter();
+                parts.map(|net| Route::new(net, route.origin))
+            })
+            .collect();
+        parts.sort_by_key(|part| part.net.net().prefix_len());
+        let addresses = self.nets().filter(TunnelCidr::is_single).count();
+        let ranges = self.len() - addresses;
+        let (single, wide): (Vec<Route>, Vec<Route>) = parts.iter().partition(|part| part.net.is_single());
+        self.extend(wide.into_iter().take(MAX_RANGES.saturating_sub(ranges)));
+        self.extend(single.into_iter().take(MAX_ADDRESSES.saturating_sub(addresses)));
+        !affected.is_empty()
+    }
+
     /// Returns a network with its origin.
     #[must_use]
     pub fn get(&self, net: &TunnelCidr) -> Option<Route> {
@@ -129,6 +156,61 @@ impl Extend<Route> for Routes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ConflictWith;
+
+    fn routes(nets: &[&str], origin: RouteOrigin) -> Routes {
+        let nets = nets.iter().map(|net| net.parse().expect("network"));
+        nets.map(|net| Route::new(net, origin)).collect()
+    }
+
+    fn conflict(range: &str, route: &str, with: ConflictWith) -> Conflict {
+        Conflict {
+            range: range.parse().expect("range"),
+            route: route.parse().expect("net"),
+            device: "wlan0".to_owned(),
+            with,
+        }
+    }
+
+    #[test]
+    fn all_networks_give_way_to_an_attached_network() {
+        let mut all = routes(&["10.0.0.0/14", "10.96.0.0/16"], RouteOrigin::Declared);
+        all.extend(routes(&["10.1.2.3", "10.5.6.7"], RouteOrigin::Learned).iter());
+        let lan = conflict("10.1.2.3", "10.1.0.0/16", ConflictWith::Attached);
+        assert!(all.give_way(&lan));
+        let mut left = routes(
+            &["10.0.0.0/16", "10.2.0.0/15", "10.96.0.0/16"],
+            RouteOrigin::Declared,
+        );
+        left.extend(routes(&["10.5.6.7"], RouteOrigin::Learned).iter());
+        assert_eq!(all, left);
+        assert!(!all.give_way(&lan), "it is already out");
+    }
+
+    #[test]
+    fn only_the_named_network_gives_way_to_a_route_elsewhere() {
+        let mut all = routes(&["10.96.0.0/16"], RouteOrigin::Declared);
+        all.extend(routes(&["10.20.30.40"], RouteOrigin::Learned).iter());
+        let vpn = conflict("10.20.30.40", "10.0.0.0/8", ConflictWith::Routed);
+        assert!(all.give_way(&vpn));
+        assert_eq!(all, routes(&["10.96.0.0/16"], RouteOrigin::Declared));
+    }
+
+    #[test]
+    fn parts_without_room_are_left_out() {
+        let nets: Vec<String> = (1..MAX_RANGES).map(|n| format!("172.16.{n}.0/31")).collect();
+        let nets: Vec<&str> = nets.iter().map(String::as_str).collect();
+        let mut all = routes(&nets, RouteOrigin::Declared);
+        all.extend(routes(&["10.0.0.0/8"], RouteOrigin::Declared).iter());
+        assert_eq!(all.len(), MAX_RANGES);
+        assert!(all.give_way(&conflict("10.0.0.0/8", "10.1.2.3/32", ConflictWith::Gateway)));
+        let beside: Vec<String> = all
+            .nets()
+            .map(|net| net.to_string())
+            .filter(|net| net.starts_with("10."))
+            .collect();
+        assert_eq!(beside, ["10.1.2.2/32", "10.128.0.0/9"], "the widest fits");
+    }
 
     #[test]
     fn the_origin_that_is_allowed_most_counts() {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use slipway_helper_api::{
     Build, Change, DnsChange, DnsGranted, DnsPlan, Granted, Hello, HelperRefusal, MAX_CHANGE, Protocol,
-    Reply, Request, Route, Routes, Slot, Status, Tally, UpstreamName, Version, Welcome,
+    Reply, Request, Route, Routes, Slot, Status, Tally, Updated, UpstreamName, Version, Welcome,
 };
 use tokio::net::UnixStream;
 
@@ -75,6 +75,7 @@ impl Client {
     /// [`UpError::Refused`] gives the client back to ask again, for example without the conflicting networks.
     pub async fn up(mut self, plan: &Plan, prefer: Option<Slot>) -> Result<Handover, UpError> {
         let (up, more) = plan.up(prefer);
+        let first = Plan::of(&up);
         let granted = match self.connection.ask(&Request::Up(up), UP_WAIT).await {
             Ok(Reply::Up(granted)) => granted,
             Ok(
@@ -93,30 +94,34 @@ impl Client {
         let mut fds = self.connection.take_fds().into_iter();
         let tun = fds.next().ok_or(UpError::Lost(ClientError::Unexpected))?;
         let upstreams = Upstream::pair(granted.dns.as_ref(), fds).map_err(UpError::Lost)?;
+        let mut lease = Lease {
+            connection: self.connection,
+            welcome: self.welcome,
+            plan: first,
+            granted,
+            has_revoked: false,
+        };
         for change in more {
-            match self.connection.ask(&Request::Update(change), ANSWER_WAIT).await {
+            match lease.change(change).await {
                 Ok(_) => {}
                 Err(ClientError::Refused(refusal)) => {
                     // All or nothing: end the incomplete lease first.
                     drop(tun);
-                    self.connection
-                        .ask(&Request::Down, ANSWER_WAIT)
-                        .await
-                        .map_err(UpError::Lost)?;
+                    let Lease {
+                        mut connection,
+                        welcome,
+                        ..
+                    } = lease;
+                    let ended = connection.ask(&Request::Down, ANSWER_WAIT).await;
+                    ended.map_err(UpError::Lost)?;
                     return Err(UpError::Refused {
                         refusal,
-                        client: Box::new(self),
+                        client: Box::new(Self { connection, welcome }),
                     });
                 }
                 Err(lost) => return Err(UpError::Lost(lost)),
             }
         }
-        let lease = Lease {
-            connection: self.connection,
-            welcome: self.welcome,
-            plan: plan.clone(),
-            granted,
-        };
         Ok(Handover {
             lease,
             tun,
@@ -153,6 +158,8 @@ pub struct Lease {
     welcome: Welcome,
     plan: Plan,
     granted: Granted,
+    /// Whether networks have been revoked since [`Lease::take_revoked`] asked.
+    has_revoked: bool,
 }
 
 impl Lease {
@@ -162,7 +169,7 @@ impl Lease {
         &self.granted
     }
 
-    /// Returns the plan that the lease fulfills.
+    /// Returns the plan that the lease fulfills: without the networks that the laptop itself has come to use.
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
@@ -178,6 +185,19 @@ impl Lease {
     /// descriptor.
     pub async fn closed(&self) {
         self.connection.closed().await;
+    }
+
+    /// Returns whether networks have been revoked since the last call, because the laptop itself uses them by now.
+    pub fn take_revoked(&mut self) -> bool {
+        std::mem::take(&mut self.has_revoked)
+    }
+
+    /// Makes the helper take networks out of the lease that the laptop itself uses by now. Every other change does so too.
+    ///
+    /// # Errors
+    /// As [`Lease::update`].
+    pub async fn recheck(&mut self) -> Result<(), ClientError> {
+        self.change(Change::default()).await.map(drop)
     }
 
     /// Changes the lease to a plan. If its DNS plan is new, returns new sockets to the laptop's name servers.
@@ -264,21 +284,46 @@ impl Lease {
     }
 
     async fn change(&mut self, change: Change) -> Result<Vec<Upstream>, ClientError> {
-        let reply = self
-            .connection
-            .ask(&Request::Update(change.clone()), ANSWER_WAIT)
-            .await?;
+        let mut updated = self.send(&change).await?;
         let fds = self.connection.take_fds();
-        let Reply::Updated(dns) = reply else {
-            return Err(ClientError::Unexpected);
-        };
-        let upstreams = Upstream::pair(dns.as_ref(), fds.into_iter())?;
+        let upstreams = Upstream::pair(updated.dns.as_ref(), fds.into_iter())?;
         match change.dns {
             DnsChange::Keep => {}
-            DnsChange::Off | DnsChange::Set(_) => self.granted.dns = dns,
+            DnsChange::Off | DnsChange::Set(_) => self.granted.dns = updated.dns.take(),
         }
-        self.plan.apply(&change);
+        // Those from before the change come first. What the next replies have beyond these was revoked after it.
+        let mut before = updated.revoked.len() + updated.more;
+        let mut change = Some(change);
+        loop {
+            self.has_revoked |= !updated.revoked.is_empty();
+            for conflict in &updated.revoked {
+                if before == 0
+                    && let Some(change) = change.take()
+                {
+                    self.plan.apply(&change);
+                }
+                self.plan.give_way(conflict);
+                before = before.saturating_sub(1);
+            }
+            if updated.more == 0 {
+                break;
+            }
+            updated = self.send(&Change::default()).await?;
+        }
+        if let Some(change) = change {
+            self.plan.apply(&change);
+        }
         Ok(upstreams)
+    }
+
+    async fn send(&mut self, change: &Change) -> Result<Updated, ClientError> {
+        let request = Request::Update(change.clone());
+        match self.connection.ask(&request, ANSWER_WAIT).await? {
+            Reply::Updated(updated) => Ok(updated),
+            Reply::Welcome(_) | Reply::Up(_) | Reply::Down(_) | Reply::Status(_) | Reply::Refused(_) => {
+                Err(ClientError::Unexpected)
+            }
+        }
     }
 }
 
@@ -325,4 +370,89 @@ pub enum UpError {
     /// The connection is lost.
     #[error(transparent)]
     Lost(ClientError),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd as _;
+
+    use slipway_helper_api::frame::{Decoder, encode};
+    use slipway_helper_api::{Conflict, ConflictWith, RouteOrigin, TunnelCidr, rights};
+
+    use super::*;
+
+    fn net(text: &str) -> TunnelCidr {
+        text.parse().expect("network")
+    }
+
+    fn declared(text: &str) -> Route {
+        Route::new(net(text), RouteOrigin::Declared)
+    }
+
+    fn attached(text: &str) -> Conflict {
+        Conflict {
+            range: net(text),
+            route: net(text).net(),
+            device: "wlan0".to_owned(),
+            with: ConflictWith::Attached,
+        }
+    }
+
+    /// Answers requests with these replies, the second of which grants a lease.
+    async fn answer(stream: UnixStream, replies: Vec<Reply>) {
+        let (mut decoder, mut bytes, mut fds) = (Decoder::default(), [0; 4096], Vec::new());
+        for reply in replies {
+            while decoder.message::<Request>().expect("a request").is_none() {
+                let read = rights::receive(&stream, &mut bytes, &mut fds).await;
+                decoder.push(&bytes[..read.expect("bytes")]);
+            }
+            // Any descriptor stands for the TUN here.
+            let tun = matches!(reply, Reply::Up(_)).then(|| stream.as_fd());
+            let tun: Vec<_> = tun.into_iter().collect();
+            let frame = encode(&reply).expect("fits");
+            rights::send(&stream, &frame, &tun).await.expect("sent");
+        }
+    }
+
+    #[tokio::test]
+    async fn revocations_before_and_after_a_change_keep_their_order() {
+        let updated = |revoked: &[&str], more| {
+            Reply::Updated(Updated {
+                dns: None,
+                revoked: revoked.iter().map(|net| attached(net)).collect(),
+                more,
+            })
+        };
+        let replies = vec![
+            Reply::Welcome(Welcome {
+                version: Version::OURS,
+                build: Build::ours(),
+            }),
+            Reply::Up(Granted {
+                slot: Slot::try_from(0).expect("slot"),
+                tun_name: "slipway0".to_owned(),
+                address: [198, 18, 0, 1].into(),
+                resolver: [198, 18, 0, 2].into(),
+                address6: None,
+                dns: None,
+            }),
+            updated(&[], 0),
+            updated(&["10.1.0.0/16"], 1),
+            // The network was the laptop's before the change, and a part of it is again after the change.
+            updated(&["10.9.0.0/16", "10.9.0.0/17"], 0),
+        ];
+        let (ours, helper) = UnixStream::pair().expect("pair");
+        let talk = async {
+            let client = Client::greet(ours, Version::OURS).await.expect("greeted");
+            let plan = Plan::new([declared("10.0.0.0/15"), declared("10.9.1.0/24")], None).expect("plan");
+            let mut lease = client.up(&plan, None).await.expect("a lease").lease;
+            lease.recheck().await.expect("checked");
+            assert!(!lease.take_revoked(), "nothing is revoked");
+            lease.add([declared("10.9.0.0/16")]).await.expect("added");
+            assert!(lease.take_revoked() && !lease.take_revoked());
+            let routes: Vec<TunnelCidr> = lease.plan().routes().nets().collect();
+            assert_eq!(routes, ["10.0.0.0/16", "10.9.128.0/17"].map(net));
+        };
+        tokio::join!(talk, answer(helper, replies));
+    }
 }

@@ -125,7 +125,7 @@ impl Drop for Unanswered<'_> {
 mod tests {
     use std::os::fd::AsFd as _;
 
-    use slipway_helper_api::{Build, HelperRefusal, Route, RouteOrigin, Tally, Version, Welcome};
+    use slipway_helper_api::{Build, HelperRefusal, Route, RouteOrigin, Tally, Updated, Version, Welcome};
     use tokio::time::Instant;
 
     use super::*;
@@ -181,7 +181,7 @@ mod tests {
     async fn descriptors_arrive_with_their_reply() {
         let (ours, helper) = UnixStream::pair().expect("pair");
         let mut connection = Connection::new(ours);
-        let reply = encode(&Reply::Updated(None)).expect("fits");
+        let reply = encode(&Reply::Updated(Updated::default())).expect("fits");
         let three = [helper.as_fd(), helper.as_fd(), helper.as_fd()];
         rights::send(&helper, &reply, &three).await.expect("sent");
         connection.ask(&Request::Status, SOON).await.expect("a reply");

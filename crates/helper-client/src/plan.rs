@@ -1,7 +1,7 @@
 //! Plan: the routes and DNS that a session wants, and the requests that apply it.
 
 use slipway_helper_api::{
-    Change, DnsChange, DnsPlan, MAX_CHANGE, MAX_ROUTES, PlanError, Route, Routes, Slot, Up,
+    Change, Conflict, DnsChange, DnsPlan, MAX_CHANGE, MAX_ROUTES, PlanError, Route, Routes, Slot, Up,
 };
 
 /// Plan of a session: networks to route into its TUN, and the laptop's DNS.
@@ -36,6 +36,19 @@ impl Plan {
         self.dns.as_ref()
     }
 
+    /// Returns the plan of a request for a lease.
+    pub(crate) fn of(up: &Up) -> Self {
+        Self {
+            routes: up.routes.iter().copied().collect(),
+            dns: up.dns.clone(),
+        }
+    }
+
+    /// Takes a network out that the laptop itself uses by now.
+    pub(crate) fn give_way(&mut self, conflict: &Conflict) {
+        self.routes.give_way(conflict);
+    }
+
     /// Applies a change of the lease to this plan.
     pub(crate) fn apply(&mut self, change: &Change) {
         for route in &change.remove {
@@ -66,8 +79,8 @@ impl Plan {
         (up, rest.collect())
     }
 
-    /// Returns the requests that lead from `self` to `next`; each fits a frame. Removals come first, so that a network
-    /// that is replaced by its parts never overlaps them.
+    /// Returns the requests that lead from `self` to `next`; each fits a frame. Removals come first, because a lease has
+    /// room for a limited number of networks. In one request, a network and its parts replace each other without a gap.
     pub(crate) fn changes_to(&self, next: &Self) -> Vec<Change> {
         let kept: Vec<_> = next.routes.nets().collect();
         let removed: Vec<_> = self

@@ -1,16 +1,15 @@
 //! Leases: each is a device with its routes and DNS. A request is applied completely or not at all, and a lease ends
 //! with its connection.
 
-use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
 use slipway_helper_api::{
-    Change, DnsChange, DnsGranted, Granted, HelperRefusal, LeaseAccess, Leased, MAX_CHANGE, Operation,
-    RangeTrouble, Routes, Slot, Status, Tally, Up,
+    Change, Conflict, DnsChange, DnsGranted, Granted, HelperRefusal, LeaseAccess, Leased, MAX_CHANGE,
+    MAX_ROUTES, Operation, RangeTrouble, Routes, Slot, Status, Tally, Up, Updated,
 };
 use tokio::sync::Mutex;
 
-use crate::conflict;
+use crate::conflict::InUseNow;
 use crate::given::Given;
 use crate::names::{self, LeaseDevice, Names};
 use crate::network::Network;
@@ -48,13 +47,9 @@ impl Leases {
         self.policy.check(routes.iter())?;
         let slot = self.slots.take(uid, up.prefer)?;
         let _lock = self.changing.lock().await;
-        let known = self
-            .network
-            .routes()
-            .await
-            .map_err(|errno| kernel(Operation::ReadRoutes, errno))?;
-        conflict::check(routes.iter(), &known, &self.name_servers(), 0)?;
-        let addresses = Addresses::choose(slot.slot(), &known)?;
+        let in_use = self.in_use().await?;
+        in_use.check(&routes, &routes, 0)?;
+        let addresses = Addresses::choose(slot.slot(), &in_use.routes)?;
 
         let tun = Tun::open()?;
         let configured = self
@@ -69,6 +64,7 @@ impl Leases {
             addresses,
             has_v6,
             routes: Routes::default(),
+            revoked: Vec::new(),
             names: None,
         };
         let configured = async {
@@ -103,13 +99,46 @@ impl Leases {
         Ok((lease, granted, fds))
     }
 
-    /// Changes a lease's routes and DNS. On failure everything is restored.
+    /// Revokes networks of a lease that the laptop itself uses by now. The lease must end if this fails.
+    pub(crate) async fn recheck(&self, lease: &mut Lease) -> Result<(), HelperRefusal> {
+        let _lock = self.changing.lock().await;
+        let in_use = self.in_use().await?;
+        lease.recheck(&self.network, &in_use).await?;
+        if lease.revoked.len() > MAX_ROUTES {
+            tracing::warn!(
+                device = lease.tun_name,
+                "the client does not ask what was revoked"
+            );
+            return Err(HelperRefusal::Defect);
+        }
+        Ok(())
+    }
+
+    /// Checks a lease again, then changes its routes and DNS. On failure these are restored.
     pub(crate) async fn update(
         &self,
         lease: &mut Lease,
         change: Change,
-    ) -> Result<(Option<DnsGranted>, Vec<OwnedFd>), HelperRefusal> {
+    ) -> Result<(Updated, Vec<OwnedFd>), HelperRefusal> {
         limit(change.add.len().max(change.remove.len()))?;
+        let _lock = self.changing.lock().await;
+        let in_use = self.in_use().await?;
+        // After a defect the lease ends, and with it the routes that were to be revoked.
+        let rechecked = lease.recheck(&self.network, &in_use).await;
+        rechecked.map_err(|_| HelperRefusal::Defect)?;
+        let (dns, fds) = self.change(lease, change, &in_use).await?;
+        let reported = lease.revoked.len().min(HelperRefusal::MAX_CONFLICTS);
+        let revoked = lease.revoked.drain(..reported).collect();
+        let more = lease.revoked.len();
+        Ok((Updated { dns, revoked, more }, fds))
+    }
+
+    async fn change(
+        &self,
+        lease: &mut Lease,
+        change: Change,
+        in_use: &InUseNow,
+    ) -> Result<(Option<DnsGranted>, Vec<OwnedFd>), HelperRefusal> {
         let mut next = lease.routes.clone();
         let mut removed = Routes::default();
         for net in change.remove {
@@ -126,15 +155,7 @@ impl Leases {
             added.insert(route);
         }
         self.policy.check(next.iter())?;
-        let _lock = self.changing.lock().await;
-        if !added.is_empty() {
-            let known = self
-                .network
-                .routes()
-                .await
-                .map_err(|errno| kernel(Operation::ReadRoutes, errno))?;
-            conflict::check(added.iter(), &known, &self.name_servers(), lease.index)?;
-        }
+        in_use.check(&added, &next, lease.index)?;
         lease.swap_routes(&self.network, &removed, &added).await?;
         let dns = match change.dns {
             DnsChange::Keep => Ok((None, Vec::new())),
@@ -166,11 +187,16 @@ impl Leases {
         lease.end(&self.network).await
     }
 
-    /// The laptop's name servers; none if its files cannot be read, for which a DNS plan is refused later.
-    fn name_servers(&self) -> Vec<IpAddr> {
-        names::Laptop::read(&self.given)
-            .map(|laptop| laptop.name_servers())
-            .unwrap_or_default()
+    /// Returns what the laptop uses: with no name servers if its files cannot be read, for which a DNS plan is refused
+    /// later.
+    async fn in_use(&self) -> Result<InUseNow, HelperRefusal> {
+        let routes = self.network.routes().await;
+        Ok(InUseNow {
+            routes: routes.map_err(|errno| kernel(Operation::ReadRoutes, errno))?,
+            name_servers: names::Laptop::read(&self.given)
+                .map(|laptop| laptop.name_servers())
+                .unwrap_or_default(),
+        })
     }
 
     /// Status for a user and the lease of its connection.
@@ -204,6 +230,8 @@ pub(crate) struct Lease {
     addresses: Addresses,
     has_v6: bool,
     routes: Routes,
+    /// Conflicts because of which networks were revoked, and of which the client does not know yet.
+    revoked: Vec<Conflict>,
     names: Option<Names>,
 }
 
@@ -229,7 +257,32 @@ impl Lease {
         }
     }
 
-    /// Removes and adds routes. On failure the previous ones are restored.
+    /// Revokes networks that the laptop uses by now.
+    async fn recheck(&mut self, network: &Network, in_use: &InUseNow) -> Result<(), HelperRefusal> {
+        let device = self.device();
+        if let Some(names) = &mut self.names {
+            names.recheck(device, network, in_use).await?;
+        }
+        let mut next = self.routes.clone();
+        let revoked = in_use.take_from(&mut next, self.index);
+        if revoked.is_empty() {
+            return Ok(());
+        }
+        let (count, first) = (revoked.len(), revoked.first().map(ToString::to_string));
+        tracing::info!(device = self.tun_name, count, first, "networks revoked");
+        let beyond = |routes: &Routes, others: &Routes| -> Routes {
+            let own = routes.iter().filter(|route| others.get(&route.net).is_none());
+            own.collect()
+        };
+        let (removed, added) = (beyond(&self.routes, &next), beyond(&next, &self.routes));
+        self.swap_routes(network, &removed, &added).await?;
+        self.routes = next;
+        self.revoked.extend(revoked);
+        Ok(())
+    }
+
+    /// Adds and removes routes. A network that is replaced by its parts, or the reverse, is routed all the time. On failure
+    /// the previous routes are restored.
     async fn swap_routes(
         &mut self,
         network: &Network,
@@ -249,15 +302,15 @@ impl Lease {
         let (mut removed, mut added) = (Vec::new(), Vec::new());
         let result = async {
             // Where only the origin changes, the kernel's route stays.
-            for route in remove.nets().filter(|net| add.get(net).is_none()) {
-                let done = network.remove_route(self.index, route.net()).await;
-                done.map_err(|errno| kernel(Operation::RemoveRoute, errno))?;
-                removed.push(route);
-            }
             for route in add.nets().filter(|net| remove.get(net).is_none()) {
                 let done = network.add_route(self.index, route.net()).await;
                 done.map_err(|errno| kernel(Operation::AddRoute, errno))?;
                 added.push(route);
+            }
+            for route in remove.nets().filter(|net| add.get(net).is_none()) {
+                let done = network.remove_route(self.index, route.net()).await;
+                done.map_err(|errno| kernel(Operation::RemoveRoute, errno))?;
+                removed.push(route);
             }
             Ok(())
         }

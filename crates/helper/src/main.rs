@@ -6,7 +6,8 @@
 //! # How data flows
 //! [`server`] accepts connections at the [`socket`] and holds a conversation on each: [`peer`] identifies the client,
 //! [`authority`] decides whether it may have a lease, and [`lease`] makes and changes leases. [`policy`] and
-//! [`conflict`] decide which networks a lease may have, and change nothing. [`network`] (rtnetlink), [`tun`],
+//! [`conflict`] decide which networks a lease may have, and change nothing. When the laptop's routing changes, each
+//! conversation has its lease checked again. [`network`] (rtnetlink), [`tun`],
 //! [`redirect`] (nftables), [`resolved`] (D-Bus) and [`upstream`] change the system; [`names`] picks between redirect
 //! and resolved; [`given`] keeps what resolved got.
 //!

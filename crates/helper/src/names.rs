@@ -11,6 +11,7 @@ use slipway_helper_api::{
 };
 use slipway_laptop::{HostsLine, NSSWITCH_CONF, RESOLV_CONF, RESOLVED_UPLINKS, ResolvConf};
 
+use crate::conflict::InUseNow;
 use crate::given::Given;
 use crate::network::Network;
 use crate::redirect::{self, Redirect, Target};
@@ -253,6 +254,21 @@ impl Names {
             AppliedMode::Redirect(_) => Ok(()),
             AppliedMode::Resolved(link) => link.restore().await.map_err(|_| HelperRefusal::Defect),
         }
+    }
+
+    /// Removes routes of name servers that the laptop reaches in a network to which it is attached by now.
+    pub(crate) async fn recheck(
+        &mut self,
+        device: LeaseDevice,
+        network: &Network,
+        in_use: &InUseNow,
+    ) -> Result<(), HelperRefusal> {
+        let is_near = |single: &TunnelCidr| in_use.is_near(*single, device.index);
+        let (near, others): (Vec<TunnelCidr>, Vec<TunnelCidr>) =
+            self.routed.iter().partition(|single| is_near(single));
+        unroute(network, device, &near).await?;
+        self.routed = others;
+        Ok(())
     }
 
     /// Applied DNS mode.

@@ -8,13 +8,10 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use ipnet::{IpNet, Ipv4Net};
 use serde::Deserialize;
-use slipway_helper_api::{HelperRefusal, RangeTrouble, Route, RouteOrigin, TunnelCidr};
+use slipway_helper_api::{
+    HelperRefusal, MAX_ADDRESSES, MAX_RANGES, RangeTrouble, Route, RouteOrigin, TunnelCidr,
+};
 use slipway_laptop::is_private;
-
-/// Maximum number of networks wider than one address in a lease.
-pub(crate) const MAX_RANGES: usize = 256;
-/// Maximum number of single addresses in a lease.
-pub(crate) const MAX_ADDRESSES: usize = 4096;
 
 /// Network from which the helper numbers its own devices.
 pub(crate) const OWN_DEVICES: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 16));

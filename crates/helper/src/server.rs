@@ -1,6 +1,7 @@
 //! Server of the helper's socket: one conversation per connection, with limits on number, pace and duration.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -12,11 +13,12 @@ use slipway_helper_api::frame::{self, Decoder};
 use slipway_helper_api::{
     Build, Hello, HelperRefusal, LeaseAccess, Reply, Request, Version, Welcome, rights,
 };
+use slipway_laptop::Routing;
 use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::authority::Authority;
 use crate::lease::{Lease, Leases};
@@ -37,6 +39,9 @@ const REPLY_WAIT: Duration = Duration::from_secs(5);
 const REQUEST_BURST: u32 = 256;
 /// Interval of requests after a burst.
 const REQUEST_INTERVAL: Duration = Duration::from_millis(10);
+/// Pause between two checks of leases because the laptop's routing changed: changes come in groups, and a lease's own
+/// routes are changes too.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// Time limit for the end of all leases when the helper ends.
 const END_WAIT: Duration = Duration::from_secs(5);
 
@@ -56,10 +61,13 @@ impl Server {
         let (ending, ended) = watch::channel(false);
         let mut connections: JoinSet<()> = JoinSet::new();
         let mut owners: HashMap<Id, u32> = HashMap::new();
-        tokio::pin!(end);
+        let (routing, changes) = watch::channel(());
+        let watching = watch_routing(routing);
+        tokio::pin!(end, watching);
         loop {
             tokio::select! {
                 () = &mut end => break,
+                never = &mut watching => match never {},
                 Some(done) = connections.join_next_with_id() => {
                     owners.remove(&done.map_or_else(|error| error.id(), |(id, ())| id));
                 }
@@ -82,6 +90,7 @@ impl Server {
                         peer,
                         leases: Arc::clone(&self.leases),
                         authority: self.authority,
+                        changes: changes.clone(),
                         allowed: false,
                         lease: None,
                     };
@@ -103,12 +112,24 @@ impl Server {
     }
 }
 
+/// Publishes changes of the laptop's routing: the first one at once, those of the pause after it together.
+async fn watch_routing(changes: watch::Sender<()>) -> Infallible {
+    let mut routing = Routing::watch();
+    loop {
+        routing.changed().await;
+        changes.send_replace(());
+        sleep(CHECK_INTERVAL).await;
+    }
+}
+
 /// Conversation with one client.
 struct Conversation {
     stream: UnixStream,
     peer: Peer,
     leases: Arc<Leases>,
     authority: Authority,
+    /// Changes of the laptop's routing.
+    changes: watch::Receiver<()>,
     /// Whether the authority has already allowed a lease on this connection.
     allowed: bool,
     lease: Option<Lease>,
@@ -145,8 +166,14 @@ impl Conversation {
         }
         let mut pace = Pace::new(Instant::now());
         loop {
-            let request = if self.lease.is_some() {
-                receive(&self.stream, &mut decoder).await?
+            let request = if let Some(lease) = &mut self.lease {
+                tokio::select! {
+                    request = receive(&self.stream, &mut decoder) => request?,
+                    Ok(()) = self.changes.changed() => {
+                        self.leases.recheck(lease).await.map_err(|_| Over)?;
+                        continue;
+                    }
+                }
             } else {
                 timeout(IDLE_WAIT, receive(&self.stream, &mut decoder))
                     .await
@@ -216,7 +243,7 @@ impl Conversation {
     }
 }
 
-/// Receives the next request.
+/// Receives the next request. Cancel-safe: bytes of an incomplete one stay in the decoder.
 async fn receive(stream: &UnixStream, decoder: &mut Decoder) -> Result<Request, Over> {
     let mut bytes = [0; 4096];
     loop {
@@ -305,9 +332,9 @@ async fn answer(
             };
             let (added, removed) = (change.add.len(), change.remove.len());
             match leases.update(lease, change).await {
-                Ok((dns, fds)) => {
+                Ok((updated, fds)) => {
                     tracing::debug!(uid, slot = %lease.slot(), added, removed, "lease changed");
-                    (Reply::Updated(dns), fds)
+                    (Reply::Updated(updated), fds)
                 }
                 Err(refusal) => refused(refusal),
             }

@@ -169,6 +169,47 @@ fn a_cluster_cannot_claim_addresses_of_others() {
 
 #[test]
 #[ignore = "needs root"]
+fn the_halves_of_a_vpn_are_refused_in_one_request_and_in_two() {
+    on_a_laptop(|laptop| async move {
+        laptop.move_to("192.168.77.2/24", "192.168.77.1");
+        laptop.set_resolv_conf("nameserver 192.168.77.1\n");
+        run("ip link add wg0 type veth peer name wg1");
+        run("ip link set wg0 up");
+        run("ip route add 10.0.0.0/8 dev wg0");
+        let _helper = laptop.helper();
+        let whole = refusal("10.0.0.0/8").await;
+        assert!(matches!(whole, HelperRefusal::Conflicts(_)), "{whole}");
+        let halves = ["10.0.0.0/9", "10.128.0.0/9"];
+        for origin in [RouteOrigin::Declared, RouteOrigin::User] {
+            let both = Plan::new(by(origin, &halves), None).expect("plan");
+            let refused = connect().await.up(&both, None).await;
+            let Err(UpError::Refused { refusal, client }) = refused else {
+                panic!("both halves are granted")
+            };
+            let HelperRefusal::Conflicts(found) = refusal else {
+                panic!("{refusal}")
+            };
+            assert!(
+                found.len() == 2
+                    && found
+                        .iter()
+                        .all(|one| (one.with, one.device.as_str()) == (ConflictWith::Routed, "wg0")),
+                "{found:?}"
+            );
+            let one = Plan::new(by(origin, &halves[..1]), None).expect("plan");
+            let mut up = client.up(&one, None).await.expect("a part of a VPN");
+            let refused = up.lease.add(by(origin, &halves[1..])).await;
+            assert!(
+                matches!(&refused, Err(ClientError::Refused(HelperRefusal::Conflicts(found))) if found.len() == 1),
+                "{refused:?}"
+            );
+            up.lease.down().await.expect("down");
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
 fn a_cluster_cannot_claim_a_search_domain() {
     on_a_laptop(|laptop| async move {
         let _helper = laptop.helper();

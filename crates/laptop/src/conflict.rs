@@ -6,6 +6,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::route::{KnownRoute, Maker};
+use crate::union::Union;
 
 /// Network or address that the laptop uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,16 +37,19 @@ pub enum Holder {
 /// Returns the networks that the laptop would lose if `net` were routed to a cluster.
 ///
 /// `own_index` is the interface index of the device for the route, 0 if it does not exist yet. `is_learned` is set for
-/// an address of a DNS answer that is neither declared by the cluster nor named by the user.
+/// an address of a DNS answer that is neither declared by the cluster nor named by the user. `union` has all networks
+/// that the device has or is to have.
 ///
-/// `net` conflicts if it contains a gateway or a name server in use, if it overlaps a network to which the laptop is
-/// attached or which another session has, or if it contains a network that is routed elsewhere. A wider route
-/// elsewhere, such as a company VPN's 10.0.0.0/8, is no conflict for a declared or named part of it, because the
-/// kernel prefers the narrower route. A learned address is left to the VPN.
+/// `net` conflicts if it contains a gateway or a name server in use, or if it overlaps a network to which the laptop is
+/// attached or which another session has. It also conflicts if it overlaps a network that is routed elsewhere and that is
+/// completely in `union`, so that the parts of a network conflict as the whole does. A wider route elsewhere, such as a
+/// company VPN's 10.0.0.0/8, is no conflict for a declared or named part of it, because the kernel prefers the narrower
+/// route. A learned address is left to the VPN.
 #[must_use]
 pub fn conflicts(
     net: IpNet,
     is_learned: bool,
+    union: &Union,
     routes: &[KnownRoute],
     name_servers: &[IpAddr],
     own_index: u32,
@@ -55,7 +59,7 @@ pub fn conflicts(
         .filter(|route| own_index == 0 || route.index != own_index);
     let mut found = Vec::new();
     for route in others {
-        found.extend(with_route(net, route));
+        found.extend(with_route(net, union, route));
         if is_learned && is_in_vpn(net, route) {
             found.push(in_use(route, route.net, Holder::Routed));
         }
@@ -78,7 +82,7 @@ fn in_use(route: &KnownRoute, net: IpNet, holder: Holder) -> InUse {
     }
 }
 
-fn with_route(net: IpNet, route: &KnownRoute) -> Vec<InUse> {
+fn with_route(net: IpNet, union: &Union, route: &KnownRoute) -> Vec<InUse> {
     let overlaps = || net.contains(&route.net) || route.net.contains(&net);
     let gateways = route.gateways.iter().filter(|gateway| net.contains(*gateway));
     let mut found: Vec<InUse> = gateways
@@ -91,6 +95,7 @@ fn with_route(net: IpNet, route: &KnownRoute) -> Vec<InUse> {
         Maker::Kernel if overlaps() => Some(Holder::Attached),
         Maker::Helper if overlaps() => Some(Holder::Session),
         Maker::Other if net.contains(&route.net) => Some(Holder::Routed),
+        Maker::Other if overlaps() && union.contains(route.net) => Some(Holder::Routed),
         Maker::Kernel | Maker::Helper | Maker::Other => None,
     };
     found.extend(holder.map(|holder| in_use(route, route.net, holder)));
@@ -123,6 +128,10 @@ pub fn is_private(net: IpNet) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     const LAN: u32 = 2;
@@ -149,10 +158,20 @@ mod tests {
 
     fn found(range: &str, is_learned: bool, own_index: u32) -> Vec<(String, Holder)> {
         let servers = ["10.0.0.53".parse().unwrap()];
-        conflicts(range.parse().unwrap(), is_learned, &laptop(), &servers, own_index)
+        let range = range.parse().unwrap();
+        let union = Union::from_iter([range]);
+        conflicts(range, is_learned, &union, &laptop(), &servers, own_index)
             .into_iter()
             .map(|in_use| (in_use.net.to_string(), in_use.holder))
             .collect()
+    }
+
+    /// What ranges of one lease conflict with, without repetitions.
+    fn of_all(ranges: &[IpNet], is_learned: bool, servers: &[IpAddr]) -> BTreeSet<(IpNet, String)> {
+        let union = Union::from_iter(ranges.iter().copied());
+        let of = |range: &IpNet| conflicts(*range, is_learned, &union, &laptop(), servers, 0);
+        let found = ranges.iter().flat_map(of);
+        found.map(|one| (one.net, format!("{:?}", one.holder))).collect()
     }
 
     fn declared(range: &str) -> Vec<(String, Holder)> {
@@ -188,6 +207,56 @@ mod tests {
         let vpn = one("172.30.0.0/24", Holder::Routed);
         assert_eq!(declared("172.16.0.0/12"), vpn);
         assert_eq!(declared("172.30.0.0/24"), vpn);
+    }
+
+    #[test]
+    fn the_halves_of_a_vpn_conflict_as_the_whole() {
+        let halves = ["10.0.0.0/9", "10.128.0.0/9"].map(|half| half.parse().unwrap());
+        let whole = ["10.0.0.0/8".parse().unwrap()];
+        let conflict = ("10.0.0.0/8".parse().unwrap(), "Routed".to_owned());
+        assert!(of_all(&halves, false, &[]).contains(&conflict));
+        assert_eq!(of_all(&halves, false, &[]), of_all(&whole, false, &[]));
+        let beside = ["10.0.0.0/9", "10.128.0.0/10"].map(|part| part.parse().unwrap());
+        assert!(!of_all(&beside, false, &[]).contains(&conflict));
+        let union = Union::from_iter(halves);
+        for half in halves {
+            let found = conflicts(half, false, &union, &laptop(), &[], FIRST_SESSION);
+            assert_eq!(found.len(), 1, "each half has the conflict: {found:?}");
+        }
+        let other = "172.20.0.0/16".parse().unwrap();
+        assert_eq!(
+            conflicts(other, false, &union, &laptop(), &[], FIRST_SESSION),
+            [],
+            "a network beside it has not"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn splitting_a_range_does_not_change_the_verdict(
+            part in 0u32..3,
+            bits: u32,
+            prefix in 7u8..=31,
+            is_learned: bool,
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 1..6),
+        ) {
+            // Addresses in or around the networks of the laptop.
+            let start = [0x0a00_0000, 0xac10_0000, 0xc0a8_0000][part as usize] | (bits & 0x000f_ffff);
+            let whole = Ipv4Net::new(Ipv4Addr::from_bits(start), prefix).unwrap().trunc();
+            let mut parts = vec![IpNet::from(whole)];
+            for cut in cuts {
+                let one = parts.swap_remove(cut.index(parts.len()));
+                match one.subnets(one.prefix_len() + 1) {
+                    Ok(halves) => parts.extend(halves),
+                    Err(_) => parts.push(one),
+                }
+            }
+            let servers = ["10.0.0.53".parse().unwrap(), "192.168.1.1".parse().unwrap()];
+            prop_assert_eq!(
+                of_all(&parts, is_learned, &servers),
+                of_all(&[whole.into()], is_learned, &servers)
+            );
+        }
     }
 
     #[test]

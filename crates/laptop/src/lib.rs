@@ -10,7 +10,8 @@
 //! resolv.conf ──► ResolvConf      nsswitch.conf ──► HostsLine
 //! ```
 //!
-//! * [`KnownRoute`] is a route of any table; [`conflicts`] finds the networks that the laptop itself uses.
+//! * [`KnownRoute`] is a route of any table; [`conflicts`] finds the networks that the laptop itself uses, judging a
+//!   session's networks by their [`Union`].
 //! * [`overridden()`] finds routes of a session whose packets the kernel sends elsewhere, by a rule or another route.
 //! * [`ResolvConf`] and [`HostsLine`] are parsed from files that programs read before they ask for a name.
 //! * [`tun_remedy`] returns the remedy for a TUN device that does not open.
@@ -25,6 +26,7 @@ mod resolv_conf;
 mod route;
 mod rule;
 mod tun;
+mod union;
 
 #[cfg(feature = "kernel")]
 mod addresses;
@@ -46,6 +48,7 @@ pub use route::{KnownRoute, Maker, PROTOCOL, RouteTo};
 pub use routing::Routing;
 pub use rule::{MAIN_TABLE, RoutingRule, RuleAction, rule_before_main, rule_behind};
 pub use tun::{TUN_DEVICE, tun_remedy};
+pub use union::Union;
 
 /// File with the name servers that programs ask.
 pub const RESOLV_CONF: &str = "/etc/resolv.conf";

@@ -21,22 +21,14 @@ const MOST_OF_ONE_ANSWER: usize = 64;
 impl Keeper {
     /// Decides on each address of an answer, and adds routes to those that programs may have.
     pub(crate) async fn admit(&mut self, addresses: &[IpAddr], named_by: NamedBy) -> Vec<Admission> {
-        let mut decisions = Vec::with_capacity(addresses.len());
-        let mut new = Routes::default();
-        for address in addresses {
-            let decision = self.judge(*address, named_by);
-            if let Decision::Route(route) = decision {
-                if new.len() < MOST_OF_ONE_ANSWER {
-                    new.insert(route);
-                } else {
-                    let why = format!("Slipway adds at most {MOST_OF_ONE_ANSWER} routes for one answer");
-                    decisions.push(Decision::Withhold(why));
-                    continue;
-                }
+        let (decisions, refused) = loop {
+            let (decisions, new) = self.decide(addresses, named_by);
+            let refused = self.learn(new).await;
+            // The helper may have told that the route to one of them was revoked.
+            if !self.follow_revocations() {
+                break (decisions, refused);
             }
-            decisions.push(decision);
-        }
-        let refused = self.learn(new).await;
+        };
         let mut decided = Vec::with_capacity(addresses.len());
         self.reach.send_if_modified(|reach| {
             let mut is_news = false;
@@ -65,10 +57,27 @@ impl Keeper {
         decided
     }
 
+    /// Decides on all addresses, before the helper is asked. Returns the routes to ask for too.
+    fn decide(&self, addresses: &[IpAddr], named_by: NamedBy) -> (Vec<Decision>, Routes) {
+        let mut new = Routes::default();
+        let decide = |address: &IpAddr| {
+            let decision = self.judge(*address, named_by);
+            if let Decision::Route(route) = decision {
+                if new.len() == MOST_OF_ONE_ANSWER {
+                    let why = format!("Slipway adds at most {MOST_OF_ONE_ANSWER} routes for one answer");
+                    return Decision::Withhold(why);
+                }
+                new.insert(route);
+            }
+            decision
+        };
+        (addresses.iter().map(decide).collect(), new)
+    }
+
     /// Decides on an address, before the helper is asked.
     fn judge(&self, address: IpAddr, named_by: NamedBy) -> Decision {
         let is_routed = || self.granted.nets().any(|net| net.contains(address));
-        if self.carrier_addresses.contains(&address) || is_routed() {
+        if self.never.borrow().contains(&address) || is_routed() {
             return Decision::HandOut;
         }
         let net = match TunnelCidr::single(address) {

@@ -12,11 +12,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::error::{HELPER_RETURNS_WITHIN, VpnTcpError};
-use crate::lease::{LeaseRequest, NewLease, laptop_search, obtain, our_search, routes_of, set_dns};
+use crate::lease::{LeaseRequest, NewLease, laptop_search, obtain, our_search, recheck, routes_of, set_dns};
 use crate::lease_side::Names;
 use crate::name_servers::NameServers;
 use crate::need::Need;
-use crate::plan::Warning;
+use crate::plan::{Warning, without_addresses};
 use crate::reach::Reach;
 
 /// Pause between attempts to reach a helper that ended.
@@ -29,7 +29,8 @@ pub(crate) struct Keeper {
     pub(crate) capture: Arc<Capture>,
     pub(crate) names: Names,
     pub(crate) servers: NameServers,
-    pub(crate) carrier_addresses: Vec<IpAddr>,
+    /// Addresses that never lead through the tunnel.
+    pub(crate) never: watch::Receiver<Vec<IpAddr>>,
     /// Networks that the user named, including those that are not completely routed.
     pub(crate) users: Vec<IpNet>,
     pub(crate) needs: mpsc::Receiver<Need>,
@@ -65,6 +66,7 @@ impl Keeper {
                     }
                     self.set_away(false);
                 }
+                Ok(()) = self.never.changed() => self.keep_out().await,
                 Some(need) = self.needs.recv() => match need {
                     Need::Admit { addresses, named_by, decided } => {
                         let decision = self.admit(&addresses, named_by).await;
@@ -73,13 +75,21 @@ impl Keeper {
                     }
                     Need::Sockets => self.renew_sockets().await,
                     Need::Domains(domains) => self.send_domains(domains).await,
+                    Need::Recheck { done } => {
+                        self.recheck().await;
+                        // Fails if nobody waits any more.
+                        let _ = done.send(());
+                    }
                     Need::NameServers { renewed } => {
                         let done = self.renew_name_servers().await;
                         // Fails if nobody waits any more.
                         let _ = renewed.send(done);
+                        self.recheck().await;
                     }
                 },
             }
+            // Every reply of the helper may have told of revoked networks.
+            self.follow_revocations();
         }
     }
 
@@ -131,6 +141,57 @@ impl Keeper {
                 false
             }
         }
+    }
+
+    /// Has the lease follow the laptop's network: without networks that the laptop itself uses by now, and with those that
+    /// it no longer uses.
+    async fn recheck(&mut self) {
+        match recheck(&mut self.lease, &self.request, &self.learned, &self.refused).await {
+            Ok(refused) => {
+                for warning in refused.iter().filter(|warning| !self.refused.contains(warning)) {
+                    tracing::warn!("{warning}");
+                }
+                self.refused = refused;
+            }
+            Err(error) => tracing::warn!(%error, "failed to check the lease again"),
+        }
+        self.follow_revocations();
+        self.follow_routes();
+    }
+
+    /// Takes the addresses that never lead through the tunnel out of the lease.
+    async fn keep_out(&mut self) {
+        let never = self.never.borrow_and_update().clone();
+        self.request.routes = without_addresses(&self.request.routes, &never);
+        self.learned
+            .retain(|route| !never.iter().any(|address| route.net.contains(*address)));
+        self.recheck().await;
+    }
+
+    /// Follows revoked networks, and returns whether there are any. Programs do not get their addresses any more.
+    pub(crate) fn follow_revocations(&mut self) -> bool {
+        let has_revoked = self.lease.take_revoked();
+        if has_revoked {
+            self.follow_routes();
+            self.names.flush();
+        }
+        has_revoked
+    }
+
+    /// Follows the routes of the lease, and publishes them with the warnings.
+    fn follow_routes(&mut self) {
+        let all = self.lease.plan().routes();
+        self.learned.retain(|route| all.contains(route));
+        let learned: Routes = self.learned.iter().copied().collect();
+        let is_learned = |route: &Route| learned.get(&route.net).is_some();
+        self.granted = all.iter().filter(|route| !is_learned(route)).collect();
+        let (routes, warnings) = (routes_of(&self.lease), self.all_warnings());
+        self.reach.send_if_modified(|reach| {
+            let is_new = reach.routes != routes || reach.warnings != warnings;
+            reach.routes = routes;
+            reach.warnings = warnings;
+            is_new
+        });
     }
 
     /// Sets the requested DNS, and has the helper read the laptop's files again. Returns sockets to the name servers.
@@ -205,11 +266,7 @@ impl Keeper {
         self.refused = new_lease.warnings;
         self.follow_laptop(new_lease.upstreams);
         self.names.name_servers_changed();
-        let all = self.lease.plan().routes();
-        self.learned.retain(|route| all.contains(route));
-        self.granted = all.iter().filter(|route| !self.learned.contains(route)).collect();
-        let routes = routes_of(&self.lease);
-        self.reach.send_modify(|reach| reach.routes = routes);
+        self.follow_routes();
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Request for a lease of the helper, repeated without networks that the helper refuses.
+//! Requests for a lease of the helper and for its networks, repeated without networks that the helper refuses.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -41,10 +41,9 @@ pub(crate) async fn obtain(
     prefer: Option<Slot>,
 ) -> Result<NewLease, VpnTcpError> {
     let mut client = Client::connect(&request.socket).await?;
-    let mut warnings = Vec::new();
-    let mut routes: Routes = request.routes.iter().chain(learned.iter().copied()).collect();
+    let mut wanted = Wanted::new(request, learned.to_vec());
     loop {
-        let plan = plan(&routes, request.dns.as_ref())?;
+        let plan = plan(&wanted.routes, request.dns.as_ref())?;
         let refusal = match client.up(&plan, prefer).await {
             Ok(Handover {
                 lease,
@@ -55,7 +54,7 @@ pub(crate) async fn obtain(
                     lease,
                     tun,
                     upstreams,
-                    warnings,
+                    warnings: wanted.warnings,
                 });
             }
             Err(UpError::Lost(error)) => return Err(error.into()),
@@ -67,16 +66,85 @@ pub(crate) async fn obtain(
                 refusal
             }
         };
-        let Some((left, because)) = narrowed(&routes, &refusal) else {
+        if !wanted.leave_out(&refusal) {
             return Err(VpnTcpError::Refused(refusal));
+        }
+    }
+}
+
+/// Has the helper take networks out of a lease that the laptop itself uses by now, and asks again for the networks of
+/// `request`, because the laptop may no longer use those that it used. Keeps these learned addresses as far as the lease
+/// still has them. `refused` has the warnings so far about networks that the helper refused; returns those that hold now.
+///
+/// # Errors
+/// [`VpnTcpError`]; a refusal leaves the lease as it was.
+pub(crate) async fn recheck(
+    lease: &mut Lease,
+    request: &LeaseRequest,
+    learned: &[Route],
+    refused: &[Warning],
+) -> Result<Vec<Warning>, VpnTcpError> {
+    lease.recheck().await?;
+    let kept = learned
+        .iter()
+        .filter(|route| lease.plan().routes().contains(route));
+    let mut wanted = Wanted::new(request, kept.copied().collect());
+    wanted.skip_the_hopeless(lease.granted().address6.is_some(), refused);
+    loop {
+        let next = plan(&wanted.routes, lease.plan().dns())?;
+        match lease.update(&next).await {
+            Ok(_) => return Ok(wanted.warnings),
+            Err(ClientError::Refused(refusal)) => {
+                if !wanted.leave_out(&refusal) {
+                    return Err(VpnTcpError::Refused(refusal));
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Networks to ask for, without those that the helper has refused.
+struct Wanted {
+    routes: Routes,
+    learned: Vec<Route>,
+    /// About the networks that the helper has refused.
+    warnings: Vec<Warning>,
+}
+
+impl Wanted {
+    fn new(request: &LeaseRequest, learned: Vec<Route>) -> Self {
+        Self {
+            routes: request.routes.iter().chain(learned.iter().copied()).collect(),
+            learned,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Leaves out networks that the helper does not route whatever the laptop's network is, and takes over the warnings
+    /// about them.
+    fn skip_the_hopeless(&mut self, has_v6: bool, refused: &[Warning]) {
+        let is_hopeless = |warning: &&Warning| matches!(warning, Warning::KeptOut { .. });
+        self.warnings = refused.iter().filter(is_hopeless).cloned().collect();
+        let warnings = &self.warnings;
+        let is_possible = |route: &Route| {
+            (has_v6 || matches!(route.net.net(), IpNet::V4(_)))
+                && !warnings.iter().any(|warning| warning.is_about(route.net))
         };
-        routes = left;
+        self.routes = self.routes.iter().filter(is_possible).collect();
+    }
+
+    /// Leaves out the networks that were refused. Returns false if the refusal is not about networks.
+    fn leave_out(&mut self, refusal: &HelperRefusal) -> bool {
+        let Some((left, because)) = narrowed(&self.routes, refusal) else {
+            return false;
+        };
+        self.routes = left;
         // No warning about learned addresses: the next answer with one that is refused withholds it.
-        warnings.extend(
-            because
-                .into_iter()
-                .filter(|warning| !learned.iter().any(|route| warning.is_about(route.net))),
-        );
+        let is_learned = |warning: &Warning| self.learned.iter().any(|route| warning.is_about(route.net));
+        let new = because.into_iter().filter(|warning| !is_learned(warning));
+        self.warnings.extend(new);
+        true
     }
 }
 

@@ -11,7 +11,8 @@
 //! redirected DNS ─► listeners ───► resolver ── needs: routes to addresses, sockets, domains ──► keeper
 //! resolv.conf ─► LaptopFiles ── needs: the laptop's new name servers and search domains ──────► keeper
 //! keeper ── Reach: routes, warnings, whether the helper is there ──► report
-//! kernel: changes of routes and rules ──► overridden ── Reach: routes that others override ──► report
+//! kernel: changes of routes and rules ──► overridden ─┬─ needs: another check of the lease ──► keeper
+//!                                                     └─ Reach: routes that others override ──► report
 //! ```
 //!
 //! [`VpnTcp`] implements [`slipway_method::Method`]. It must not know Kubernetes or how the tunnel stays alive.

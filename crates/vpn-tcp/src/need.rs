@@ -19,6 +19,8 @@ pub(crate) enum Need {
     Sockets,
     /// New domains about which the laptop's resolver asks the session. They replace the previous ones.
     Domains(Zones),
+    /// A new check of the lease, after the laptop's network has changed.
+    Recheck { done: oneshot::Sender<()> },
     /// The laptop's current name servers and search domains, with new UDP and TCP sockets. The reply is whether they are
     /// in use now.
     NameServers { renewed: oneshot::Sender<bool> },

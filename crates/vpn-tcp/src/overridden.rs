@@ -1,16 +1,18 @@
-//! Check that packets to the lease's routes really go to the cluster, now and whenever the laptop's routing changes.
+//! Watch of the laptop's routing. After every change, the lease is checked again, and then whether packets to its routes
+//! really go to the cluster.
 
 use std::time::Duration;
 
 use ipnet::IpNet;
 use slipway_laptop::{Kernel, Overridden, Routing};
 use slipway_problem::{Action, Fault};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::error::doctor;
+use crate::need::Need;
 use crate::reach::Reach;
 
-/// Pause before a check, because changes of routes come in groups.
+/// Pause after a change, before the checks: changes of routes come in groups.
 const SETTLE: Duration = Duration::from_millis(300);
 
 /// Returns which of these routes other rules or routes of the laptop override. None if the kernel does not say.
@@ -22,32 +24,50 @@ pub(crate) async fn check(routes: &[IpNet]) -> Vec<Overridden> {
     })
 }
 
-/// Checks again after every change of the laptop's routing or of the lease's routes, and publishes the result.
-pub(crate) async fn follow(reach: watch::Sender<Reach>) {
-    // Before the first check, so that no change is missed.
-    let (mut routing, mut seen) = (Routing::watch(), reach.subscribe());
+/// Checks again after every change of the laptop's routing or of the lease's routes, and publishes the result. `routing`
+/// is a watch from before the lease.
+pub(crate) async fn follow(mut routing: Routing, reach: watch::Sender<Reach>, needs: mpsc::Sender<Need>) {
+    let mut seen = reach.subscribe();
+    let mut has_moved = false;
     loop {
+        if has_moved {
+            // First: a route that leaves the lease is not overridden.
+            tokio::select! {
+                () = recheck(&needs) => {}
+                // Then the keeper is busy until it has a new lease.
+                _ = seen.wait_for(|reach| reach.helper_away) => {}
+            }
+        }
         let checked = routes(&seen.borrow_and_update());
         let found = match &checked {
             Some(routes) => check(routes).await,
             None => Vec::new(),
         };
         publish(&reach, found);
-        loop {
+        has_moved = loop {
             tokio::select! {
-                () = routing.changed() => break,
+                () = routing.changed() => break true,
                 changed = seen.changed() => {
                     if changed.is_err() {
                         return;
                     }
                     // Other parts of the reach, and this result, need no check.
                     if routes(&seen.borrow_and_update()) != checked {
-                        break;
+                        break false;
                     }
                 }
             }
-        }
+        };
         tokio::time::sleep(SETTLE).await;
+    }
+}
+
+/// Has the keeper check the lease again.
+async fn recheck(needs: &mpsc::Sender<Need>) {
+    let (done, checked) = oneshot::channel();
+    if needs.send(Need::Recheck { done }).await.is_ok() {
+        // Fails if the session ends.
+        let _ = checked.await;
     }
 }
 
@@ -103,7 +123,8 @@ mod tests {
             ..Reach::default()
         };
         let (reach, mut seen) = watch::channel(first);
-        let following = tokio::spawn(follow(reach.clone()));
+        let (needs, _needed) = mpsc::channel(1);
+        let following = tokio::spawn(follow(Routing::watch(), reach.clone(), needs));
         let found = seen.wait_for(|reach| !reach.overridden.is_empty());
         tokio::time::timeout(LIMIT, found).await.unwrap().unwrap();
         reach.send_modify(|reach| reach.helper_away = true);

@@ -94,15 +94,14 @@ impl Fault for Warning {
             Warning::InUse(conflict) => match conflict.with {
                 ConflictWith::Session => {
                     "If both sessions use the same cluster, this is fine. If not, end the other session with `slipway \
-                     disconnect`, then connect again."
+                     disconnect`; this session then has them."
                 }
                 ConflictWith::Gateway
                 | ConflictWith::Attached
                 | ConflictWith::Routed
                 | ConflictWith::NameServer => {
-                    "Pods and services with such addresses cannot be reached, and their names do not resolve. \
-                     Disconnect from the other network, or end its VPN, then connect again; `slipway doctor` shows \
-                     whose it is."
+                    "Pods and services with such addresses cannot be reached, and their names do not resolve, until you \
+                     disconnect from the other network or end its VPN; `slipway doctor` shows whose it is."
                 }
             },
             Warning::KeptOut { remedy, .. } => {
@@ -126,20 +125,13 @@ impl Fault for Warning {
     }
 }
 
-/// Returns the networks that a lease may have, without the addresses that carry the tunnel itself.
-pub(crate) fn routable(
-    ranges: &[(IpNet, RouteOrigin)],
-    carrier_addresses: &[IpAddr],
-) -> (Routes, Vec<Warning>) {
+/// Returns the networks that a lease may have, without the addresses that never lead through the tunnel.
+pub(crate) fn routable(ranges: &[(IpNet, RouteOrigin)], never: &[IpAddr]) -> (Routes, Vec<Warning>) {
     let mut routes = Routes::default();
     let mut warnings = Vec::new();
     for (range, origin) in ranges {
         match TunnelCidr::try_from(*range) {
-            Ok(net) => routes.extend(
-                without(net, carrier_addresses)
-                    .into_iter()
-                    .map(|net| Route::new(net, *origin)),
-            ),
+            Ok(net) => routes.extend(without(Route::new(net, *origin), never)),
             Err(why) => warnings.push(Warning::KeptOut {
                 range: *range,
                 why: why.to_string(),
@@ -150,13 +142,22 @@ pub(crate) fn routable(
     (routes, warnings)
 }
 
-fn without(route: TunnelCidr, carrier_addresses: &[IpAddr]) -> Vec<TunnelCidr> {
-    carrier_addresses.iter().fold(vec![route], |parts, address| {
+/// Returns these routes without the addresses that never lead through the tunnel.
+pub(crate) fn without_addresses(routes: &Routes, never: &[IpAddr]) -> Routes {
+    routes.iter().flat_map(|route| without(route, never)).collect()
+}
+
+fn without(route: Route, never: &[IpAddr]) -> Vec<Route> {
+    let parts = never.iter().fold(vec![route.net], |parts, address| {
         parts
             .iter()
             .flat_map(|part| part.without((*address).into()))
             .collect()
-    })
+    });
+    parts
+        .into_iter()
+        .map(|net| Route::new(net, route.origin))
+        .collect()
 }
 
 /// Returns the networks without those that the helper refused, and warnings about these. `None` if the refusal is not
@@ -166,15 +167,7 @@ pub(crate) fn narrowed(routes: &Routes, refusal: &HelperRefusal) -> Option<(Rout
         HelperRefusal::Conflicts(conflicts) => {
             let mut left = routes.clone();
             for conflict in conflicts {
-                let overlapping: Vec<Route> = left
-                    .iter()
-                    .filter(|route| route.net.overlaps(conflict.route))
-                    .collect();
-                for route in overlapping {
-                    left.take(&route.net);
-                    let parts = route.net.without(conflict.route).into_iter();
-                    left.extend(parts.map(|net| Route::new(net, route.origin)));
-                }
+                left.give_way(conflict);
             }
             let warnings = conflicts.iter().cloned().map(Warning::InUse).collect();
             (left != *routes).then_some((left, warnings))

@@ -10,6 +10,7 @@ use slipway_helper_api::{
     ClusterDomain, DnsModeChoice, DnsPlan, Granted, MAX_NAME_SERVERS, RedirectPort, RouteOrigin,
 };
 use slipway_helper_client::ClientError;
+use slipway_laptop::Routing;
 use slipway_method::{
     CaptureResolver, Connection, DomainSource, Doubt, NamePlan, Trust, TunnelFarEnd, Upstreams, laptop_names,
 };
@@ -58,6 +59,7 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
     plan.scope.domain_is_doubtful = trust(&plan, &[]) != Trust::Given;
     let mut domains = Domains::new(&plan);
     let files = LaptopFiles::read();
+    let routing = Routing::watch();
     let mut request = LeaseRequest {
         socket: helper,
         routes,
@@ -129,7 +131,7 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
     tasks.spawn(far_end.return_packets(packets, capture.replies()));
     tasks.spawn(listeners.serve(names.clone()));
     tasks.spawn(files.follow(servers.clone(), needs.clone()));
-    tasks.spawn(overridden::follow(reach_sender.clone()));
+    tasks.spawn(overridden::follow(routing, reach_sender.clone(), needs.clone()));
     tasks.spawn(reporter.follow(reach.clone(), report_sender));
     let (end, ended) = watch::channel(None);
     let keeper = Keeper {
@@ -138,7 +140,7 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
         capture: capture.clone(),
         names: names.clone(),
         servers,
-        carrier_addresses: never.borrow().clone(),
+        never,
         users: networks.users,
         needs: needed,
         granted: granted_routes,

@@ -93,6 +93,14 @@ impl Laptop {
         laptop
     }
 
+    /// Gives the laptop another address and gateway, as in another network.
+    pub(crate) fn move_to(&self, address: &str, gateway: &str) {
+        run("ip -4 addr flush dev eth0");
+        run(&format!("ip addr add {address} dev eth0"));
+        // As DHCP clients do: without the device the kernel looks for a route to the gateway.
+        run(&format!("ip route add default via {gateway} dev eth0"));
+    }
+
     /// Replaces `/etc/resolv.conf`.
     pub(crate) fn set_resolv_conf(&self, text: &str) {
         self.mount_file("/etc/resolv.conf", text);

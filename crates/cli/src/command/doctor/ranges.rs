@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use slipway_cluster::ranges::Ranges;
 use slipway_control_api::{Check, Finding};
 use slipway_laptop::{
-    Holder, InUse, Kernel, KnownRoute, Maker, Overridden, Probe, RouteTo, RoutingRule, conflicts, is_private,
-    overridden, rule_before_main,
+    Holder, InUse, Kernel, KnownRoute, Maker, Overridden, Probe, RouteTo, RoutingRule, Union, conflicts,
+    is_private, overridden, rule_before_main,
 };
 
 use crate::this_laptop;
@@ -50,7 +50,11 @@ async fn ask(ranges: &[IpNet]) -> io::Result<Laptop> {
 
 fn of_ranges(ranges: &[IpNet], laptop: io::Result<Laptop>) -> Vec<Finding> {
     match laptop {
-        Ok(laptop) => ranges.iter().map(|range| of_range(*range, &laptop)).collect(),
+        Ok(laptop) => {
+            let union = Union::from_iter(ranges.iter().copied());
+            let of = |range: &IpNet| of_range(*range, &union, &laptop);
+            ranges.iter().map(of).collect()
+        }
         Err(error) => vec![Finding::warn(
             Check::Range,
             format!(
@@ -63,9 +67,9 @@ fn of_ranges(ranges: &[IpNet], laptop: io::Result<Laptop>) -> Vec<Finding> {
 }
 
 /// Returns what the helper would decide about a range of the cluster, by the same rule, and what the kernel does with its
-/// packets.
-fn of_range(range: IpNet, laptop: &Laptop) -> Finding {
-    let in_use = conflicts(range, false, &laptop.routes, &laptop.servers, 0);
+/// packets. `union` has all ranges of the cluster.
+fn of_range(range: IpNet, union: &Union, laptop: &Laptop) -> Finding {
+    let in_use = conflicts(range, false, union, &laptop.routes, &laptop.servers, 0);
     let (sessions, others): (Vec<InUse>, Vec<InUse>) = in_use
         .into_iter()
         .partition(|in_use| in_use.holder == Holder::Session);
@@ -209,11 +213,33 @@ mod tests {
         laptop
     }
 
+    /// The finding about the only range of a cluster.
+    fn of_one(range: IpNet, laptop: &Laptop) -> Finding {
+        of_range(range, &Union::from_iter([range]), laptop)
+    }
+
+    #[test]
+    fn the_halves_of_a_vpn_are_not_free() {
+        let routes = [route("10.0.0.0/8", "tun0", Maker::Other, MAIN_TABLE)];
+        let halves = ["10.0.0.0/9", "10.128.0.0/9"].map(|half| half.parse().unwrap());
+        let codes = |ranges: &[IpNet]| {
+            let findings = of_ranges(ranges, Ok(laptop(&routes))).into_iter();
+            findings.map(|finding| finding.code).collect::<Vec<_>>()
+        };
+        let in_use = Some("range-not-routed".to_owned());
+        assert_eq!(codes(&halves), [in_use.clone(), in_use]);
+        assert_eq!(
+            codes(&halves[..1]),
+            [None],
+            "a part of a VPN may be the cluster's"
+        );
+    }
+
     #[test]
     fn a_rule_that_takes_a_range_is_named_with_its_device() {
         let range = "10.96.0.0/16".parse().unwrap();
         for connected in [false, true] {
-            let finding = of_range(range, &with_rule(connected));
+            let finding = of_one(range, &with_rule(connected));
             assert_eq!(finding.code.as_deref(), Some("range-overridden"));
             assert_eq!(
                 finding.detail,
@@ -223,7 +249,7 @@ mod tests {
         }
         let mut after_main = with_rule(false);
         after_main.rules[0].priority = 40000;
-        let finding = of_range(range, &after_main);
+        let finding = of_one(range, &after_main);
         assert!(
             finding
                 .detail

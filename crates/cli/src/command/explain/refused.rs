@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use slipway_helper_api::TunnelCidr;
-use slipway_laptop::{Holder, InUse, KnownRoute, conflicts};
+use slipway_laptop::{Holder, InUse, KnownRoute, Union, conflicts};
 
 use crate::this_laptop;
 
@@ -28,7 +28,7 @@ fn judge(address: IpAddr, routes: &[KnownRoute], servers: &[IpAddr]) -> Option<S
     if let Err(error) = TunnelCidr::single(address) {
         return Some(error.to_string());
     }
-    let in_use = conflicts(address.into(), false, routes, servers, 0);
+    let in_use = conflicts(address.into(), false, &Union::default(), routes, servers, 0);
     let InUse { net, device, holder } = in_use.into_iter().find(|one| one.holder != Holder::Session)?;
     Some(match holder {
         Holder::Gateway => format!("{address} is a gateway of this laptop"),
