@@ -93,8 +93,8 @@ impl UserLogin {
                 .map_or("", |password| password.expose_secret());
             Source::Fixed(Some(basic(name, password)?))
         } else if let Some(provider) = &user.auth_provider {
-            let config = provider.config.as_ref();
-            match config.and_then(|config| config.get("id-token")) {
+            let token = provider.config.get("id-token").filter(|token| !token.is_empty());
+            match token {
                 Some(token) if provider.name == "oidc" => Source::Fixed(Some(bearer(token)?)),
                 _ => Source::Unknown(provider.name.clone()),
             }
