@@ -150,12 +150,17 @@ fn empty_fields_of_a_login_mean_absent_ones(desk: &Desk<'_>) {
     let answer = json!({"apiVersion": version, "kind": "ExecCredential", "status": {"token": user.token()}});
     let plugin = |more: Value| {
         let mut exec = json!({"apiVersion": version, "command": "echo", "args": [answer.to_string()]});
-        exec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        exec.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         json!({"exec": exec})
     };
     for (what, user) in [
         ("mode", plugin(json!({"interactiveMode": ""}))),
-        ("variable", plugin(json!({"env": [{"name": "EMPTY", "value": null}, {"name": "ABSENT"}]}))),
+        (
+            "variable",
+            plugin(json!({"env": [{"name": "EMPTY", "value": null}, {"name": "ABSENT"}]})),
+        ),
         (
             "null",
             plugin(json!({

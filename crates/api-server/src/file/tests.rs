@@ -68,9 +68,10 @@ fn every_field_may_be_null() {
         ["name", "config"]
             .map(|field| format!("users: [{{name: one, user: {{auth-provider: {{{field}: null}}}}}}]")),
     )
-    .chain(["name", "extension"].map(|field| {
-        format!("clusters: [{{name: one, cluster: {{extensions: [{{{field}: null}}]}}}}]")
-    }));
+    .chain(
+        ["name", "extension"]
+            .map(|field| format!("clusters: [{{name: one, cluster: {{extensions: [{{{field}: null}}]}}}}]")),
+    );
     let of_file = [
         "apiVersion",
         "kind",

@@ -253,7 +253,10 @@ fn an_unknown_mode_concerns_only_its_own_user() {
     let text = with_plugin("command: kubelogin, interactiveMode: sometimes");
     let error = chosen(&text, &Choice::default()).unwrap_err();
     assert_eq!(error.code(), "context-unusable");
-    assert!(error.to_string().contains("interactiveMode is \"sometimes\""), "{error}");
+    assert!(
+        error.to_string().contains("interactiveMode is \"sometimes\""),
+        "{error}"
+    );
     let other = text.replace("user: dev, namespace", "user: other, namespace");
     assert!(chosen(&other, &Choice::default()).is_ok());
 }
