@@ -102,7 +102,7 @@ struct State {
     /// Whether the API server ever accepted credentials. Before that, the failed request tells enough.
     accepted: bool,
     /// Result of the last run, for those who waited for it.
-    result: Option<Result<Numbered, LoginError>>,
+    result: Option<Result<(), LoginError>>,
 }
 
 impl State {
@@ -152,11 +152,28 @@ impl Login {
 
     /// Returns the credentials for a request, obtained now if there are none that count.
     pub(crate) async fn credentials(&self) -> Result<Numbered, LoginError> {
+        loop {
+            self.ready().await?;
+            let mut state = self.shared.state();
+            let now = Instant::now();
+            let (credentials, number) = match state.renewal.need(now, Timestamp::now()) {
+                Need::Use(credentials, number) => (credentials, number),
+                Need::Again => state.renewal.send_again(now).ok_or(LoginError::Ended)?,
+                Need::Fail(error) => return Err(error),
+                // They have ended, or another request found them refused, in the meantime.
+                Need::Obtain { .. } => continue,
+            };
+            return Ok(Numbered { credentials, number });
+        }
+    }
+
+    /// Obtains credentials if there are none that count. Returns an error if a request would not be sent.
+    pub(crate) async fn ready(&self) -> Result<(), LoginError> {
         let mut finished = self.shared.finished.subscribe();
         let renews = {
             let mut state = self.shared.state();
             match state.renewal.need(Instant::now(), Timestamp::now()) {
-                Need::Use(credentials, number) => return Ok(Numbered { credentials, number }),
+                Need::Use(..) | Need::Again => return Ok(()),
                 Need::Fail(error) => return Err(error),
                 Need::Obtain { renews } => (!std::mem::replace(&mut state.running, true)).then_some(renews),
             }
@@ -240,10 +257,7 @@ impl Shared {
             let result = match obtained {
                 Ok(obtained) => {
                     let until = obtained.until;
-                    state
-                        .renewal
-                        .obtained(obtained.credentials, until, now, took)
-                        .map(|(credentials, number)| Numbered { credentials, number })
+                    state.renewal.obtained(obtained.credentials, until, now, took)
                 }
                 Err(error) => Err(state.renewal.failed(error, now, took)),
             };

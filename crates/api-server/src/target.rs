@@ -81,7 +81,7 @@ impl Target {
     /// Returns [`ConnectError`] with the plugin's message, or with the file that cannot be read.
     pub async fn client(&self) -> Result<kube::Client, ConnectError> {
         self.login
-            .credentials()
+            .ready()
             .await
             .map_err(|error| self.failed(error.into()))?;
         client::build(self.api.clone(), self.login.clone(), &self.namespace)

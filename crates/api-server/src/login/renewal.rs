@@ -39,6 +39,8 @@ const AT_LEAST: SignedDuration = SignedDuration::from_secs(10);
 pub(super) enum Need<C> {
     /// Send these credentials, with this number.
     Use(C, u64),
+    /// Send the refused credentials again, of which [`Renewal::send_again`] gives the number to one request.
+    Again,
     /// Obtain credentials first.
     Obtain {
         /// Whether the API server refused the last ones.
@@ -91,9 +93,8 @@ impl<C: Clone> Renewal<C> {
         }
     }
 
-    /// Returns what a request needs at this time. `clock` is the calendar's time. Refused credentials that are due are for
-    /// this request alone.
-    pub(super) fn need(&mut self, now: Instant, clock: Timestamp) -> Need<C> {
+    /// Returns what a request needs at this time. `clock` is the calendar's time.
+    pub(super) fn need(&self, now: Instant, clock: Timestamp) -> Need<C> {
         let counts = |current: &Current<C>| current.until.is_none_or(|until| clock < until);
         match (&self.problem, &self.current) {
             (None, Some(current)) if current.refused.is_some() => Need::Obtain { renews: true },
@@ -105,8 +106,7 @@ impl<C: Clone> Renewal<C> {
             (Some(_), Some(current))
                 if current.refused.is_some() && counts(current) && self.may_send_again(now) =>
             {
-                let credentials = current.credentials.clone();
-                Need::Use(credentials, self.send_again(now))
+                Need::Again
             }
             (Some(problem), _) => Need::Fail(problem.clone()),
         }
@@ -120,11 +120,12 @@ impl<C: Clone> Renewal<C> {
         self.again.is_none_or(|again| now >= again)
     }
 
-    /// Begins the next pause, and returns the number for refused credentials that are sent again.
-    fn send_again(&mut self, now: Instant) -> u64 {
+    /// Begins the next pause, and returns the refused credentials and their number, for one request.
+    pub(super) fn send_again(&mut self, now: Instant) -> Option<(C, u64)> {
+        let credentials = self.current.as_ref()?.credentials.clone();
         self.put_off(now);
         self.number += 1;
-        self.number
+        Some((credentials, self.number))
     }
 
     fn put_off(&mut self, now: Instant) {
@@ -142,7 +143,7 @@ impl<C: Clone> Renewal<C> {
         until: Option<Timestamp>,
         now: Instant,
         took: Duration,
-    ) -> Result<(C, u64), LoginError> {
+    ) -> Result<(), LoginError> {
         self.next = Some(next_run(now, took));
         if let Some(current) = &mut self.current
             && (self.is_same)(&current.credentials, &credentials)
@@ -151,19 +152,19 @@ impl<C: Clone> Renewal<C> {
             current.until = until;
             self.problem = Some(refusal.clone());
             return match self.may_send_again(now) {
-                true => Ok((credentials, self.send_again(now))),
+                true => Ok(()),
                 false => Err(refusal),
             };
         }
         self.number += 1;
         self.problem = None;
         self.current = Some(Current {
-            credentials: credentials.clone(),
+            credentials,
             until,
             refused: None,
             accepted: false,
         });
-        Ok((credentials, self.number))
+        Ok(())
     }
 
     /// Notes that no credentials came, and returns the error for all requests until the next run.
@@ -279,14 +280,15 @@ mod tests {
             let second = (now - begun).as_secs();
             let number = match renewal.need(now, clock(0)) {
                 Need::Use(_, number) => Some(number),
+                Need::Again => renewal.send_again(now).map(|(_, number)| number),
                 Need::Fail(_) => None,
                 Need::Obtain { renews } => {
                     assert!(renews);
                     obtained.push(second);
                     let (credentials, took) = run(second);
                     now += took;
-                    let result = renewal.obtained(credentials, None, now, took);
-                    result.ok().map(|(_, number)| number)
+                    let _ = renewal.obtained(credentials, None, now, took);
+                    continue;
                 }
             };
             if let Some(number) = number {
@@ -327,8 +329,7 @@ mod tests {
         let later = now + PAUSE;
         renewal.refused(1, refusal(), later);
         assert_eq!(renewal.need(later, clock(9)), renew());
-        let (now, number) = renewal.obtained("b", None, later, MOMENT).unwrap();
-        assert_eq!((now, number), ("b", 2));
+        renewal.obtained("b", None, later, MOMENT).unwrap();
         renewal.refused(1, refusal(), later);
         assert_eq!(
             renewal.need(later, clock(9)),
@@ -349,7 +350,8 @@ mod tests {
         assert_eq!(renewal.need(now, clock(0)), Need::Fail(refusal()));
         assert_eq!(renewal.to_tell(), None, "it may pass");
         let now = now + seconds(1);
-        assert_eq!(renewal.need(now, clock(0)), Need::Use("a", 2));
+        assert_eq!(renewal.need(now, clock(0)), Need::Again);
+        assert_eq!(renewal.send_again(now), Some(("a", 2)));
         assert_eq!(
             renewal.need(now, clock(0)),
             Need::Fail(refusal()),
@@ -362,7 +364,7 @@ mod tests {
         renewal.obtained("a", None, now + seconds(9), MOMENT).unwrap_err();
         assert_eq!(
             renewal.need(now + seconds(10), clock(0)),
-            Need::Use("a", 3),
+            Need::Again,
             "pauses begin small again"
         );
     }
@@ -419,10 +421,12 @@ mod tests {
         renewal.refused(1, refusal(), now);
         assert_eq!(renewal.failed(LoginError::Ended, now, MOMENT), LoginError::Ended);
         assert_eq!(renewal.to_tell(), Some(&LoginError::Ended));
-        assert_eq!(renewal.need(now + seconds(1), clock(0)), Need::Use("a", 2));
+        assert_eq!(renewal.need(now + seconds(1), clock(0)), Need::Again);
+        renewal.send_again(now + seconds(1));
         renewal.refused(2, refusal(), now + seconds(1));
         assert_eq!(renewal.to_tell(), Some(&LoginError::Ended));
-        assert_eq!(renewal.need(now + seconds(3), clock(0)), Need::Use("a", 3));
+        assert_eq!(renewal.need(now + seconds(3), clock(0)), Need::Again);
+        renewal.send_again(now + seconds(3));
         renewal.accepted(3);
         assert_eq!(renewal.need(now + seconds(3), clock(0)), Need::Use("a", 3));
     }
@@ -434,7 +438,10 @@ mod tests {
         for (number, second) in [(1, 0), (2, 1), (3, 3)] {
             assert_eq!(renewal.to_tell(), None, "{number}");
             let now = now + seconds(second);
-            assert_eq!(renewal.need(now, clock(0)), Need::Use("a", number));
+            if number > 1 {
+                assert_eq!(renewal.need(now, clock(0)), Need::Again);
+                assert_eq!(renewal.send_again(now), Some(("a", number)));
+            }
             renewal.refused(number, refusal(), now);
             renewal.refused(number, refusal(), now);
         }
