@@ -11,7 +11,6 @@ use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
-use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
 use hyper_util::client::legacy::connect::{Connection, HttpConnector};
@@ -19,22 +18,23 @@ use hyper_util::rt::TokioExecutor;
 use kube::client::retry::RetryPolicy;
 use kube::client::{Body, ClientBuilder, ConfigExt as _};
 use percent_encoding::percent_decode_str;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use tower::retry::RetryLayer;
-use tower::timeout::Timeout;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt as _};
 
 use crate::login::{Login, Numbered};
 use crate::proxy::Proxy;
 use crate::trust::{self, Trust};
-use read_ahead::ReadAhead;
+use limited::{Limited, Tls};
 
+pub use limited::Silent;
+
+mod limited;
 mod read_ahead;
 
-/// Limit for TCP and TLS to the API server and its proxy.
+/// Limit for TCP and TLS to the API server and its proxy, and the lookup of their names.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Time that sent bytes may remain unacknowledged before the kernel closes the connection (TCP_USER_TIMEOUT). Without
@@ -175,46 +175,41 @@ impl Server {
         // If one of several addresses is dead, there must be time for the next.
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
 
-        let tls = trust::tls(&self.trust, identity)?;
+        let tls = Tls::new(trust::tls(&self.trust, identity)?, self.tls_server_name.clone());
         let Some(proxy) = &self.proxy else {
             return Ok(self.over(tcp, tls));
         };
         match proxy.url.scheme_str() {
             Some("socks5" | "socks5h") => Ok(self.over(socks(proxy, tcp), tls)),
             Some("https") => {
-                let to_proxy = https(tcp, trust::tls(&self.trust, None)?, None);
-                Ok(self.over(tunnel(proxy, to_proxy)?, tls))
+                let to_proxy = Tls::new(trust::tls(&self.trust, None)?, None);
+                Ok(self.over(tunnel(proxy, to_proxy.over(tcp))?, tls))
             }
             Some(_) | None => Ok(self.over(tunnel(proxy, tcp)?, tls)),
         }
     }
 
-    fn over<C>(&self, connector: C, tls: ClientConfig) -> Http
+    fn over<C>(&self, connector: C, tls: Tls) -> Http
     where
         C: Service<Uri> + Clone + Send + Sync + 'static,
         C::Response: Connection + Read + Write + Send + Unpin + 'static,
         C::Future: Send + 'static,
         C::Error: Into<BoxError> + Send + 'static,
     {
-        let connector = connector.map_response(ReadAhead::new);
-        let tls = https(connector, tls, self.tls_server_name.clone());
-        // Boxed, because hyper needs a future that is `Unpin`.
-        let connector = BoxCloneSyncService::new(Timeout::new(tls, CONNECT_TIMEOUT));
+        let nearest = match self.proxy {
+            Some(_) => Silent::Proxy,
+            None => Silent::Server,
+        };
+        let connector = Limited {
+            connector,
+            nearest,
+            tls,
+        };
         let http = legacy::Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE)
             .build::<_, Body>(connector);
         BoxCloneSyncService::new(http.map_err(BoxError::from))
     }
-}
-
-fn https<C>(connector: C, tls: ClientConfig, name: Option<ServerName<'static>>) -> HttpsConnector<C> {
-    let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
-    match name {
-        Some(name) => builder.with_server_name_resolver(FixedServerNameResolver::new(name)),
-        None => builder,
-    }
-    .enable_http1()
-    .wrap_connector(connector)
 }
 
 /// Returns a connector through a SOCKS 5 proxy, which also resolves the server's name.

@@ -1,6 +1,7 @@
 //! Contents of a kubeconfig file (`k8s.io/client-go/tools/clientcmd/api/v1`).
 //!
-//! As in client-go, an empty text, an empty list and an absent field mean the same.
+//! As in client-go, an empty text, an empty list, `null` and an absent field mean the same. A value that only matters for a
+//! user who is not chosen does not make the file unusable.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,22 +25,25 @@ pub(crate) struct Kubeconfig {
     pub(crate) users: Vec<NamedUser>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct NamedContext {
+    #[serde(default, deserialize_with = "or_default")]
     pub(crate) name: String,
     #[serde(default)]
     pub(crate) context: Option<Context>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct NamedCluster {
+    #[serde(default, deserialize_with = "or_default")]
     pub(crate) name: String,
     #[serde(default)]
     pub(crate) cluster: Option<Cluster>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct NamedUser {
+    #[serde(default, deserialize_with = "or_default")]
     pub(crate) name: String,
     #[serde(default)]
     pub(crate) user: Option<User>,
@@ -75,8 +79,9 @@ pub(crate) struct Cluster {
     pub(crate) extensions: Vec<NamedExtension>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct NamedExtension {
+    #[serde(default, deserialize_with = "or_default")]
     pub(crate) name: String,
     #[serde(default)]
     pub(crate) extension: serde_json::Value,
@@ -107,8 +112,8 @@ pub(crate) struct User {
     pub(crate) impersonate_uid: Option<String>,
     #[serde(default, rename = "as-groups", deserialize_with = "list")]
     pub(crate) impersonate_groups: Vec<String>,
-    #[serde(default, rename = "as-user-extra")]
-    pub(crate) impersonate_extra: Option<BTreeMap<String, Vec<String>>>,
+    #[serde(default, rename = "as-user-extra", deserialize_with = "lists")]
+    pub(crate) impersonate_extra: BTreeMap<String, Vec<String>>,
     #[serde(default)]
     pub(crate) auth_provider: Option<AuthProvider>,
     #[serde(default)]
@@ -118,9 +123,10 @@ pub(crate) struct User {
 /// Login by a kind that is built into kubectl.
 #[derive(Clone, Deserialize)]
 pub(crate) struct AuthProvider {
+    #[serde(default, deserialize_with = "or_default")]
     pub(crate) name: String,
-    #[serde(default)]
-    pub(crate) config: Option<BTreeMap<String, String>>,
+    #[serde(default, deserialize_with = "texts")]
+    pub(crate) config: BTreeMap<String, String>,
 }
 
 /// The configuration contains tokens.
@@ -146,25 +152,28 @@ pub(crate) struct Exec {
     pub(crate) env: Vec<Variable>,
     #[serde(default, deserialize_with = "text")]
     pub(crate) install_hint: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "mode")]
     pub(crate) interactive_mode: Option<InteractiveMode>,
     #[serde(default)]
     pub(crate) provide_cluster_info: Option<bool>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub(crate) struct Variable {
+    #[serde(default, deserialize_with = "or_default")]
     pub(crate) name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(crate) value: String,
 }
 
 /// Whether a plugin talks to the user in a terminal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum InteractiveMode {
     Never,
     IfAvailable,
     Always,
+    /// Another word, with which the plugin is not run.
+    Unknown(String),
 }
 
 impl Kubeconfig {
@@ -247,7 +256,44 @@ fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretString>, D:
     Ok(text(from)?.map(SecretString::from))
 }
 
-/// Reads a list, and treats an absent one as empty.
-fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
-    Ok(Option::<Vec<T>>::deserialize(from)?.unwrap_or_default())
+fn mode<'de, D: Deserializer<'de>>(from: D) -> Result<Option<InteractiveMode>, D::Error> {
+    let mode = |text: String| match &*text {
+        "Never" => InteractiveMode::Never,
+        "IfAvailable" => InteractiveMode::IfAvailable,
+        "Always" => InteractiveMode::Always,
+        _ => InteractiveMode::Unknown(text),
+    };
+    Ok(text(from)?.map(mode))
 }
+
+/// Value whose default one is meant by `null`.
+struct OrDefault<T>(T);
+
+impl<'de, T: Default + Deserialize<'de>> Deserialize<'de> for OrDefault<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Ok(Self(Option::deserialize(from)?.unwrap_or_default()))
+    }
+}
+
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    Ok(OrDefault::deserialize(from)?.0)
+}
+
+fn list<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    let items: Vec<OrDefault<T>> = or_default(from)?;
+    Ok(items.into_iter().map(|item| item.0).collect())
+}
+
+fn texts<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let texts: BTreeMap<String, OrDefault<String>> = or_default(from)?;
+    Ok(texts.into_iter().map(|(key, text)| (key, text.0)).collect())
+}
+
+fn lists<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, Vec<String>>, D::Error> {
+    let lists: BTreeMap<String, OrDefault<Vec<OrDefault<String>>>> = or_default(from)?;
+    let list = |list: OrDefault<Vec<OrDefault<String>>>| list.0.into_iter().map(|text| text.0).collect();
+    Ok(lists.into_iter().map(|(key, texts)| (key, list(texts))).collect())
+}
+
+#[cfg(test)]
+mod tests;

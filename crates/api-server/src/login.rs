@@ -1,9 +1,9 @@
 //! Login to one API server, shared by all clients of a target.
 //!
 //! Credentials come from the kubeconfig, a token file or a credential plugin. They are obtained once and used until they
-//! end or the API server refuses them (401). Then kubeconfig, token file or plugin are asked again, with pauses that
-//! [`renewal`] decides, so that a person who logs in again is noticed and an API server that counts failed logins is not
-//! asked without end. A plugin runs in a task of its own: a request that waits for it may be given up without ending it.
+//! end or the API server refuses them (401). Then kubeconfig, token file or plugin are asked again, and the refused
+//! credentials are sent again, with pauses that [`renewal`] decides: a person who logs in again is noticed, a refusal that
+//! passes is survived, and an API server that counts failed logins is not asked without end. A plugin runs in a task of its own: a request that waits for it may be given up without ending it.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,6 +30,10 @@ pub(crate) mod plugin;
 mod renewal;
 mod search_path;
 mod source;
+mod words;
+
+/// Number of runs, the last one included, of which a program such as a browser may still write to standard error.
+const RUNS: usize = 8;
 
 /// What requests are sent with.
 #[derive(Clone)]
@@ -98,7 +102,14 @@ struct State {
     /// Whether the API server ever accepted credentials. Before that, the failed request tells enough.
     accepted: bool,
     /// Result of the last run, for those who waited for it.
-    result: Option<Result<Numbered, LoginError>>,
+    result: Option<Result<(), LoginError>>,
+}
+
+impl State {
+    /// Returns why requests fail, if the login worked before and a person should know it.
+    fn to_tell(&self) -> Option<LoginError> {
+        self.renewal.to_tell().filter(|_| self.accepted).cloned()
+    }
 }
 
 impl Login {
@@ -141,11 +152,28 @@ impl Login {
 
     /// Returns the credentials for a request, obtained now if there are none that count.
     pub(crate) async fn credentials(&self) -> Result<Numbered, LoginError> {
+        loop {
+            self.ready().await?;
+            let mut state = self.shared.state();
+            let now = Instant::now();
+            let (credentials, number) = match state.renewal.need(now, Timestamp::now()) {
+                Need::Use(credentials, number) => (credentials, number),
+                Need::Again => state.renewal.send_again(now).ok_or(LoginError::Ended)?,
+                Need::Fail(error) => return Err(error),
+                // They have ended, or another request found them refused, in the meantime.
+                Need::Obtain { .. } => continue,
+            };
+            return Ok(Numbered { credentials, number });
+        }
+    }
+
+    /// Obtains credentials if there are none that count. Returns an error if a request would not be sent.
+    pub(crate) async fn ready(&self) -> Result<(), LoginError> {
         let mut finished = self.shared.finished.subscribe();
         let renews = {
             let mut state = self.shared.state();
             match state.renewal.need(Instant::now(), Timestamp::now()) {
-                Need::Use(credentials, number) => return Ok(Numbered { credentials, number }),
+                Need::Use(..) | Need::Again => return Ok(()),
                 Need::Fail(error) => return Err(error),
                 Need::Obtain { renews } => (!std::mem::replace(&mut state.running, true)).then_some(renews),
             }
@@ -153,7 +181,8 @@ impl Login {
         if let Some(renews) = renews {
             let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
             while runs.try_join_next().is_some() {}
-            runs.spawn(self.shared.clone().run(renews));
+            let is_read_on = runs.len() < RUNS;
+            runs.spawn(self.shared.clone().run(renews, is_read_on));
         }
         // Fails only if this login is dropped.
         let _ = finished.changed().await;
@@ -172,8 +201,9 @@ impl Login {
                 .as_ref()
                 .and_then(json_web_token::expiry),
         };
-        if state.renewal.refused(sent.number, error.clone(), Instant::now()) && state.accepted {
-            self.shared.show(Some(error.clone()));
+        state.renewal.refused(sent.number, error.clone(), Instant::now());
+        if let Some(problem) = state.to_tell() {
+            self.shared.show(Some(problem));
         }
         error
     }
@@ -210,14 +240,15 @@ impl Shared {
     }
 
     /// Obtains credentials once. `renews` is whether the API server refused the last ones: then the kubeconfig may have
-    /// changed.
-    async fn run(self: Arc<Self>, renews: bool) {
+    /// changed. `is_read_on` is whether the plugin's standard error is read also after the run, until nobody writes to it.
+    async fn run(self: Arc<Self>, renews: bool, is_read_on: bool) {
         if renews && let Some(user) = (self.reload)() {
             self.state().user = user;
         }
         let user = self.state().user.clone();
         let begun = Instant::now();
-        let obtained = user.obtain(&self.report).await;
+        let mut words = None;
+        let obtained = user.obtain(&self.report, &mut words).await;
         self.report
             .send_if_modified(|report| !std::mem::take(&mut report.words).is_empty());
         let problem = {
@@ -226,15 +257,12 @@ impl Shared {
             let result = match obtained {
                 Ok(obtained) => {
                     let until = obtained.until;
-                    state
-                        .renewal
-                        .obtained(obtained.credentials, until, now, took)
-                        .map(|(credentials, number)| Numbered { credentials, number })
+                    state.renewal.obtained(obtained.credentials, until, now, took)
                 }
                 Err(error) => Err(state.renewal.failed(error, now, took)),
             };
             state.running = false;
-            let problem = result.as_ref().err().filter(|_| state.accepted).cloned();
+            let problem = result.as_ref().err().and_then(|_| state.to_tell());
             state.result = Some(result);
             problem
         };
@@ -242,5 +270,8 @@ impl Shared {
             self.show(problem);
         }
         self.finished.send_modify(|number| *number += 1);
+        if is_read_on && let Some(words) = words {
+            words.ignore().await;
+        }
     }
 }

@@ -49,7 +49,7 @@ pub enum ApiError {
         /// Message of the resolver.
         detail: String,
     },
-    /// The TCP connection failed.
+    /// The TCP connection failed, or the API server did not answer while it was made.
     #[error("the API server cannot be reached: {detail}")]
     Connect {
         /// Message of the kernel.
@@ -75,7 +75,7 @@ pub enum ApiError {
         /// Message of the TLS library.
         detail: String,
     },
-    /// The proxy in front of the API server cannot be reached, or refused the connection.
+    /// The proxy in front of the API server cannot be reached, refused the connection, or did not answer.
     #[error("the proxy in front of the API server does not work: {detail}")]
     Proxy {
         /// Description of the failure.
@@ -201,16 +201,24 @@ impl ApiError {
     /// busy.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Resolve { .. } | Self::Connect { .. } | Self::Timeout { .. } | Self::Broken { .. } => true,
+            Self::Resolve { .. }
+            | Self::Connect { .. }
+            | Self::Timeout { .. }
+            | Self::Proxy { .. }
+            | Self::Broken { .. } => true,
             Self::Refused { status, .. } => matches!(status, 408 | 410 | 429 | 500..=599),
             Self::Certificate { .. }
             | Self::Tls { .. }
-            | Self::Proxy { .. }
             | Self::Credentials { .. }
             | Self::Plugin { .. }
             | Self::Forbidden { .. }
             | Self::NotFound { .. } => false,
         }
+    }
+
+    /// Returns whether the same request may succeed after a new login.
+    pub fn is_of_login(&self) -> bool {
+        matches!(self, Self::Credentials { .. } | Self::Plugin { .. })
     }
 }
 

@@ -81,7 +81,7 @@ impl Target {
     /// Returns [`ConnectError`] with the plugin's message, or with the file that cannot be read.
     pub async fn client(&self) -> Result<kube::Client, ConnectError> {
         self.login
-            .credentials()
+            .ready()
             .await
             .map_err(|error| self.failed(error.into()))?;
         client::build(self.api.clone(), self.login.clone(), &self.namespace)
@@ -103,14 +103,18 @@ impl Target {
         }
     }
 
-    /// Adds to a failed request the cluster that it was sent to, and the proxy if that failed.
+    /// Adds to a failed request the cluster that it was sent to, and the proxy if that failed or was used in vain.
     pub fn failed(&self, cause: ApiError) -> ConnectError {
         let cause = match (cause, self.proxy()) {
             (ApiError::Proxy { detail }, Some(proxy)) => ApiError::Proxy {
                 detail: format!("{proxy}: {detail}"),
             },
-            (ApiError::Connect { detail } | ApiError::Resolve { detail }, Some(proxy)) => ApiError::Proxy {
+            (ApiError::Resolve { detail }, Some(proxy)) => ApiError::Proxy {
                 detail: format!("{proxy} cannot be reached: {detail}"),
+            },
+            // A proxy that cannot be reached is an error of the proxy before it gets here.
+            (ApiError::Connect { detail }, Some(proxy)) => ApiError::Connect {
+                detail: format!("{detail}, through the proxy {proxy}"),
             },
             (cause, _) => cause,
         };

@@ -262,6 +262,22 @@ async fn a_refused_plugin_is_named_and_not_run_again_soon() {
 }
 
 #[tokio::test]
+async fn one_refusal_blocks_no_valid_login() {
+    let server = Server::start("one").await;
+    let files = Files::new(&server);
+    files.user("{token: one}");
+    let target = files.target();
+    probed(&target).await.unwrap();
+    server.accept("nothing yet");
+    probed(&target).await.unwrap_err();
+    server.accept("one");
+    let begun = std::time::Instant::now();
+    comes_back(&target).await;
+    assert!(begun.elapsed() < Duration::from_secs(3));
+    assert_eq!(target.login().report().borrow().problem, None);
+}
+
+#[tokio::test]
 async fn a_new_token_in_the_kubeconfig_is_used() {
     let server = Server::start("one").await;
     let files = Files::new(&server);
@@ -332,6 +348,61 @@ async fn a_plugins_words_are_shown_while_it_runs() {
     assert!(!probe.is_finished());
     probe.await.unwrap().unwrap();
     assert!(report.borrow().words.is_empty());
+}
+
+#[tokio::test]
+async fn a_browser_that_a_plugin_leaves_delays_no_answer() {
+    let server = Server::start("one").await;
+    let files = Files::new(&server);
+    files.write("token", "one");
+    files.plugin("", "", 0.0);
+    // It has the plugin's standard error, as a browser has, and writes to it later.
+    let (script, alive) = (files.path("plugin.sh"), files.path("alive"));
+    let browser = format!(
+        "(sleep 1; echo opened; echo opened; echo x > {}; exec sleep 400) >&2 &",
+        alive.display()
+    );
+    let text = std::fs::read_to_string(&script).unwrap();
+    files.write(
+        "plugin.sh",
+        &text.replace(
+            "token=",
+            &format!("{browser}\necho $! > {}.pid\ntoken=", alive.display()),
+        ),
+    );
+    let target = files.target();
+    timeout(PATIENCE, probed(&target))
+        .await
+        .expect("the answer counts")
+        .unwrap();
+    let pid: i32 = std::fs::read_to_string(files.path("alive.pid"))
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    let writes = async {
+        while !alive.exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, writes).await.expect("nothing ends the browser");
+    let browser = nix::unistd::Pid::from_raw(pid);
+    nix::sys::signal::kill(browser, nix::sys::signal::Signal::SIGKILL).unwrap();
+}
+
+#[tokio::test]
+async fn last_words_count_although_a_browser_stays() {
+    let server = Server::start("one").await;
+    let files = Files::new(&server);
+    files.plugin("", "", 0.0);
+    files.write(
+        "plugin.sh",
+        "sleep 5 >/dev/null & echo 'the login is over' >&2; exit 3\n",
+    );
+    let begun = std::time::Instant::now();
+    let text = probed(&files.target()).await.unwrap_err().to_string();
+    assert!(text.contains("the login is over (exit status: 3)"), "{text}");
+    assert!(begun.elapsed() < Duration::from_secs(5));
 }
 
 #[tokio::test]

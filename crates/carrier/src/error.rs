@@ -3,6 +3,7 @@
 use std::{fmt, io};
 
 use http::StatusCode;
+use slipway_api_server::login::LoginError;
 
 /// Reason for which a carrier could not be opened, or ended.
 ///
@@ -17,12 +18,9 @@ pub enum CarrierError {
         /// Value of the field.
         value: String,
     },
-    /// The credentials could not be read or renewed. The request was not sent.
-    #[error("Slipway has no credentials for the cluster: {cause}")]
-    Credentials {
-        /// Message of the credential source.
-        cause: String,
-    },
+    /// The API server does not accept the credentials, or there are none to send.
+    #[error("the login to the API server failed: {0}")]
+    Login(LoginError),
     /// The API server, or the proxy in front of it, could not be reached (address, TLS).
     #[error("the API server cannot be reached: {cause}")]
     Unreachable {
@@ -34,12 +32,6 @@ pub enum CarrierError {
     TimedOut {
         /// The wait that ended.
         wait: Wait,
-    },
-    /// 401: the API server does not accept the credentials.
-    #[error("the API server does not accept these credentials: {message}")]
-    Unauthorized {
-        /// Message of the API server.
-        message: String,
     },
     /// 403: the user lacks a permission. The message names user, verb, resource and namespace.
     #[error("a permission on {resource} is missing, `create` or `get`: {message}")]
@@ -107,8 +99,10 @@ pub enum CarrierError {
 /// Wait with a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// TCP and TLS to the API server and its proxy: [`CONNECT_TIMEOUT`](slipway_api_server::client::CONNECT_TIMEOUT).
+    /// TCP and TLS to the API server: [`CONNECT_TIMEOUT`](slipway_api_server::client::CONNECT_TIMEOUT).
     Connect,
+    /// The same with a proxy in front of the API server, which did not say that it has connected to it.
+    Proxy,
     /// Time from the request to the switch of protocols: [`UPGRADE_TIMEOUT`](crate::UPGRADE_TIMEOUT).
     Upgrade,
     /// Body of an answer that refuses the upgrade.
@@ -119,6 +113,7 @@ impl fmt::Display for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Wait::Connect => "connecting to the API server",
+            Wait::Proxy => "connecting through the proxy in front of the API server",
             Wait::Upgrade => "switching to the carrier's protocol",
             Wait::Refusal => "reading the API server's refusal",
         })
@@ -172,9 +167,7 @@ impl From<CarrierError> for io::Error {
     fn from(error: CarrierError) -> Self {
         let kind = match &error {
             CarrierError::InvalidEndpoint { .. } | CarrierError::NoCommand => io::ErrorKind::InvalidInput,
-            CarrierError::Credentials { .. }
-            | CarrierError::Unauthorized { .. }
-            | CarrierError::Forbidden { .. } => io::ErrorKind::PermissionDenied,
+            CarrierError::Login(_) | CarrierError::Forbidden { .. } => io::ErrorKind::PermissionDenied,
             CarrierError::Unreachable { .. } => io::ErrorKind::HostUnreachable,
             CarrierError::TimedOut { .. } => io::ErrorKind::TimedOut,
             CarrierError::PodNotFound { .. } => io::ErrorKind::NotFound,

@@ -110,10 +110,11 @@ fn another_kind_may_help(error: &CarrierError) -> bool {
         | CarrierError::Lost { .. } => true,
         // The requests of all kinds have the same API server, user and pod.
         CarrierError::InvalidEndpoint { .. }
-        | CarrierError::Credentials { .. }
-        | CarrierError::Unauthorized { .. }
+        | CarrierError::Login(_)
         | CarrierError::Unreachable { .. }
-        | CarrierError::TimedOut { wait: Wait::Connect }
+        | CarrierError::TimedOut {
+            wait: Wait::Connect | Wait::Proxy,
+        }
         | CarrierError::PodNotFound { .. }
         | CarrierError::PortRefused { .. }
         | CarrierError::PodGone { .. } => false,

@@ -9,6 +9,7 @@ use hyper_util::client::legacy;
 use hyper_util::rt::TokioIo;
 use kube::client::Body;
 use kube::core::Status;
+use slipway_api_server::client::Silent;
 use slipway_api_server::login::LoginError;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
@@ -160,7 +161,6 @@ pub(crate) fn from_status(
     by_api_server: bool,
 ) -> CarrierError {
     match status {
-        StatusCode::UNAUTHORIZED => CarrierError::Unauthorized { message },
         StatusCode::FORBIDDEN if by_api_server => CarrierError::Forbidden { message, resource },
         StatusCode::NOT_FOUND if by_api_server => CarrierError::PodNotFound { message },
         status => CarrierError::UpgradeRefused { status, message },
@@ -172,17 +172,15 @@ pub(crate) fn from_send(error: &kube::Error) -> CarrierError {
     let cause = with_causes(error);
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = source {
-        if error.is::<tower::timeout::error::Elapsed>() {
-            return CarrierError::TimedOut { wait: Wait::Connect };
+        if let Some(silent) = error.downcast_ref::<Silent>() {
+            let wait = match silent {
+                Silent::Proxy => Wait::Proxy,
+                Silent::Server => Wait::Connect,
+            };
+            return CarrierError::TimedOut { wait };
         }
-        match error.downcast_ref::<LoginError>() {
-            Some(LoginError::Refused { .. }) => {
-                return CarrierError::Unauthorized {
-                    message: error.to_string(),
-                };
-            }
-            Some(_) => return CarrierError::Credentials { cause },
-            None => {}
+        if let Some(error) = error.downcast_ref::<LoginError>() {
+            return CarrierError::Login(error.clone());
         }
         if let Some(error) = error.downcast_ref::<legacy::Error>()
             && !error.is_connect()

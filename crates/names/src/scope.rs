@@ -9,7 +9,7 @@
 //!
 //! | name (session in `shop`) | asked | wins |
 //! |---|---|---|
-//! | names that the session needs itself ([`Scope::needed`]) | laptop | |
+//! | names that the session needs itself ([`Scope::needed`]), also with a search domain of the laptop | laptop | |
 //! | `web` | cluster, then laptop | cluster |
 //! | `web.NS`, `db-0.db.NS`, NS a known namespace | both at once | laptop, unless it says NXDOMAIN |
 //! | `db-0.db`, `web.NS` when namespaces cannot be listed | laptop, then cluster | laptop, unless it says NXDOMAIN |
@@ -72,7 +72,8 @@ pub struct Scope {
     /// unless they end in `svc` or the cluster domain, or the user sends them there.
     pub reserved: BTreeSet<Name>,
     /// The names that the session needs itself, to reach the API server and to log in there. They are the laptop's, even if
-    /// the user sends a suffix of them to the cluster: a session that reconnects could not ask the cluster.
+    /// the user sends a suffix of them to the cluster: a session that reconnects could not ask the cluster. So is what the
+    /// laptop's resolver asks for in place of a short one.
     pub needed: BTreeSet<Name>,
     /// Search domains that this session gave to the laptop's resolver. A name that ends in one may have been a short
     /// name, so it is refused if that one would lead to a proxy or to the API server.
@@ -257,7 +258,7 @@ impl Scope {
         if self.our_search.iter().any(is_searched) {
             return Ruling::new(Rule::Reserved, Decision::Refuse(RefusedQuestion::NoSuchName));
         }
-        if self.needed.contains(name) {
+        if self.stands_for_a_needed(name) {
             return Ruling::new(Rule::Reserved, Decision::Laptop);
         }
         if let Some(ruling) = self.ours(name).or_else(|| self.cluster_only(name)) {
@@ -493,6 +494,15 @@ impl Scope {
             (_, _) => false,
         };
         is_discovered || self.needed.contains(name)
+    }
+
+    /// Whether a name is one that the session needs itself, or what the laptop's resolver asks for in its place.
+    fn stands_for_a_needed(&self, name: &Name) -> bool {
+        let is_searched = |domain: &Name| {
+            name.strip_suffix(domain)
+                .is_some_and(|short| self.needed.contains(&short))
+        };
+        self.needed.contains(name) || self.laptop_search.domains.iter().any(is_searched)
     }
 
     fn knows(&self, namespace: &[u8]) -> bool {

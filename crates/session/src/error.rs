@@ -32,7 +32,7 @@ pub(crate) enum SessionError {
     Place(Box<PlaceError>),
     /// The agent cannot be reached.
     #[error("the session cannot reach the agent in the cluster: {0}")]
-    Carrier(#[from] CarrierError),
+    Carrier(CarrierError),
     /// The program that answers in the pod is not this session's agent.
     #[error("the session rejected the agent in the cluster: {0}")]
     Proof(#[from] ProofError),
@@ -59,6 +59,15 @@ impl From<Trouble> for SessionError {
                 seconds: FIRST_CARRIER.as_secs(),
             },
         }
+    }
+}
+
+impl From<CarrierError> for SessionError {
+    fn from(error: CarrierError) -> SessionError {
+        if let CarrierError::Login(error) = error {
+            return ApiError::from(error).into();
+        }
+        SessionError::Carrier(error)
     }
 }
 
@@ -100,9 +109,6 @@ impl Fault for SessionError {
             SessionError::Place(error) => error.remedy(),
             SessionError::Carrier(CarrierError::Forbidden { .. }) => {
                 "Ask for a Role that allows it; `slipway doctor` prints a suitable one.".to_owned()
-            }
-            SessionError::Carrier(CarrierError::Credentials { .. } | CarrierError::Unauthorized { .. }) => {
-                "Log in to the cluster again, or check the user in the kubeconfig.".to_owned()
             }
             SessionError::Carrier(_) => {
                 "Check that `kubectl port-forward` to a pod of this namespace works, then connect again."
@@ -161,7 +167,8 @@ impl SessionError {
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             SessionError::Place(error) => error.is_passing(),
-            SessionError::Api(error) => error.is_passing(),
+            // A new login is no change of the session.
+            SessionError::Api(error) => error.is_passing() || error.is_of_login(),
             SessionError::Carrier(CarrierError::Forbidden { .. } | CarrierError::InvalidEndpoint { .. }) => {
                 false
             }
@@ -203,7 +210,35 @@ impl SessionError {
 
 #[cfg(test)]
 mod tests {
+    use slipway_api_server::login::LoginError;
+
     use super::*;
+
+    #[test]
+    fn a_refused_carrier_has_the_words_of_a_refused_request() {
+        let refused = LoginError::Refused {
+            plugin: Some("kubelogin".into()),
+            expired: None,
+        };
+        let failed = LoginError::Plugin {
+            plugin: "kubelogin".into(),
+            detail: "exit status: 1".into(),
+            install_hint: None,
+        };
+        for (login, code, named) in [
+            (refused, "credentials-refused", "again with kubelogin."),
+            (failed, "credential-plugin", "the credential plugin kubelogin"),
+        ] {
+            let error = SessionError::from(CarrierError::Login(login.clone()));
+            assert_eq!(error.problem(), ApiError::from(login).problem());
+            assert_eq!(error.code(), code);
+            assert!(error.remedy().contains(named), "{}", error.remedy());
+            assert!(
+                error.is_passing(),
+                "a session that is connected waits for a new login"
+            );
+        }
+    }
 
     #[test]
     fn a_profile_at_fault_can_be_edited() {

@@ -32,8 +32,7 @@ impl Trouble {
             self,
             Self::Open(
                 CarrierError::Forbidden { .. }
-                    | CarrierError::Unauthorized { .. }
-                    | CarrierError::Credentials { .. }
+                    | CarrierError::Login(_)
                     | CarrierError::InvalidEndpoint { .. }
             )
         )
@@ -41,10 +40,7 @@ impl Trouble {
 
     /// Returns whether attempts cannot succeed until the user logs in again.
     pub(crate) fn is_refused_login(&self) -> bool {
-        matches!(
-            self,
-            Self::Open(CarrierError::Unauthorized { .. } | CarrierError::Credentials { .. })
-        )
+        matches!(self, Self::Open(CarrierError::Login(_)))
     }
 
     /// Returns whether attempts cannot succeed because the agent is gone or is not this session's.

@@ -14,6 +14,7 @@ use slipway_cluster_tests::{Desk, LaptopFile, TokenUser, on_the_plain_laptop, pa
 
 on_the_plain_laptop!(
     empty_fields_of_a_kubeconfig_mean_absent_ones,
+    empty_fields_of_a_login_mean_absent_ones,
     base64_may_be_wrapped,
     the_first_current_context_with_a_name_counts,
     a_client_certificate_of_version_1_logs_in,
@@ -140,6 +141,47 @@ fn empty_fields_of_a_kubeconfig_mean_absent_ones(desk: &Desk<'_>) {
     ] {
         with_kubeconfig(desk, what, |config| config["users"][0]["user"] = user);
     }
+}
+
+fn empty_fields_of_a_login_mean_absent_ones(desk: &Desk<'_>) {
+    let user = TokenUser::new(desk, "empty-login");
+    // kubectl wants a mode with version v1, but not with this one.
+    let version = "client.authentication.k8s.io/v1beta1";
+    let answer = json!({"apiVersion": version, "kind": "ExecCredential", "status": {"token": user.token()}});
+    let plugin = |more: Value| {
+        let mut exec = json!({"apiVersion": version, "command": "echo", "args": [answer.to_string()]});
+        exec.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        json!({"exec": exec})
+    };
+    for (what, user) in [
+        ("mode", plugin(json!({"interactiveMode": ""}))),
+        (
+            "variable",
+            plugin(json!({"env": [{"name": "EMPTY", "value": null}, {"name": "ABSENT"}]})),
+        ),
+        (
+            "null",
+            plugin(json!({
+                "env": null, "installHint": null, "interactiveMode": null, "provideClusterInfo": null,
+            })),
+        ),
+        (
+            "token beside null",
+            json!({"token": user.token(), "exec": null, "auth-provider": null, "as-groups": null, "as-user-extra": null}),
+        ),
+    ] {
+        with_kubeconfig(desk, what, |config| config["users"][0]["user"] = user);
+    }
+    let plugin = plugin(json!({}));
+    with_kubeconfig(desk, "fields of others", |config| {
+        config["users"][0]["user"] = plugin;
+        let users = config["users"].as_array_mut().unwrap();
+        users.push(json!({"name": "mode", "user": {"exec": {"interactiveMode": "sometimes"}}}));
+        users.push(json!({"name": "provider", "user": {"auth-provider": {"name": null, "config": {"id-token": null}}}}));
+        config["clusters"][0]["cluster"]["extensions"] = json!([{"name": "x", "extension": null}]);
+    });
 }
 
 fn base64_may_be_wrapped(desk: &Desk<'_>) {

@@ -125,7 +125,7 @@ fn impersonation(user: &User) -> Result<Vec<(HeaderName, HeaderValue)>, String> 
     for group in &user.impersonate_groups {
         add("impersonate-group", group)?;
     }
-    for (key, values) in user.impersonate_extra.iter().flatten() {
+    for (key, values) in &user.impersonate_extra {
         let key = utf8_percent_encode(&key.to_lowercase(), HEADER_KEY).to_string();
         for value in values {
             add(&format!("impersonate-extra-{key}"), value)?;
@@ -141,13 +141,20 @@ pub(super) fn user_login(
     terminal: bool,
 ) -> Result<UserLogin, KubeconfigError> {
     let exec = user.exec.as_ref();
-    if let Some(exec) =
-        exec.filter(|exec| !terminal && exec.interactive_mode == Some(InteractiveMode::Always))
-    {
-        return Err(KubeconfigError::PluginNeedsTerminal {
-            context: picked.name.clone(),
-            plugin: exec.command.clone().unwrap_or_default(),
-        });
+    match exec.map(|exec| (exec, exec.interactive_mode.as_ref())) {
+        Some((exec, Some(InteractiveMode::Always))) if !terminal => {
+            return Err(KubeconfigError::PluginNeedsTerminal {
+                context: picked.name.clone(),
+                plugin: exec.command.clone().unwrap_or_default(),
+            });
+        }
+        Some((_, Some(InteractiveMode::Unknown(mode)))) => {
+            return Err(unusable(
+                &picked.name,
+                format!("the user's interactiveMode is {mode:?}, not Never, IfAvailable or Always"),
+            ));
+        }
+        Some(_) | None => {}
     }
     let plugin = |exec: &Exec| Plugin::new(exec, cluster_info(picked.cluster), terminal);
     UserLogin::of(user, || exec.map(plugin)).map_err(|error| unusable(&picked.name, error))

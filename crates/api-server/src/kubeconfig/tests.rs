@@ -248,6 +248,19 @@ fn a_plugin_that_needs_a_terminal_is_not_run() {
     assert!(chosen(&text, &with_terminal).is_ok());
 }
 
+#[test]
+fn an_unknown_mode_concerns_only_its_own_user() {
+    let text = with_plugin("command: kubelogin, interactiveMode: sometimes");
+    let error = chosen(&text, &Choice::default()).unwrap_err();
+    assert_eq!(error.code(), "context-unusable");
+    assert!(
+        error.to_string().contains("interactiveMode is \"sometimes\""),
+        "{error}"
+    );
+    let other = text.replace("user: dev, namespace", "user: other, namespace");
+    assert!(chosen(&other, &Choice::default()).is_ok());
+}
+
 #[tokio::test]
 async fn an_unreachable_server_is_named_with_its_address() {
     let target = chosen(TWO, &context("production")).unwrap();

@@ -11,13 +11,14 @@ use nix::unistd::Pid;
 use rustls::sign::CertifiedKey;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::hosts::hosts;
 use super::search_path;
+use super::words::Words;
 use super::{LoginError, LoginReport};
 use crate::file::{Exec, InteractiveMode};
 use crate::trust::identity;
@@ -27,10 +28,6 @@ pub const PLUGIN_PATIENCE: Duration = Duration::from_secs(300);
 
 /// Largest answer that is read, in bytes.
 const MAX_ANSWER: u64 = 1024 * 1024;
-
-/// Number of last lines of standard error that are kept, and the largest length of one in bytes.
-const LINES: usize = 8;
-const MAX_LINE: usize = 500;
 
 /// Version of the interface for a kubeconfig that names none.
 const VERSION: &str = "client.authentication.k8s.io/v1";
@@ -116,19 +113,31 @@ impl Plugin {
     }
 
     /// Runs the plugin once. Lines that it writes for a person appear in the report, unless it has the terminal.
-    pub(super) async fn run(&self, report: &watch::Sender<LoginReport>) -> Result<Answer, LoginError> {
+    ///
+    /// As in kubectl, the run ends when the plugin has ended and its standard output is closed. Standard error may stay
+    /// open, because a browser that the plugin starts inherits it; `words` gets it then.
+    pub(super) async fn run(
+        &self,
+        report: &watch::Sender<LoginReport>,
+        words: &mut Option<Words>,
+    ) -> Result<Answer, LoginError> {
         let mut command = self.prepare().await?;
         let mut child = command
             .spawn()
             .map_err(|error| self.failed(format!("it cannot be started: {error}")))?;
         let mut group = Group(self.own_group(child.id()));
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let stdout = child.stdout.take();
+        let mut said = child.stderr.take().map(Words::new);
+        let ended = async { tokio::join!(read_answer(stdout), child.wait()) };
         let run = async {
-            let (answer, words, status) =
-                tokio::join!(read_answer(stdout), read_words(stderr, report), child.wait());
-            (answer, words, status)
+            tokio::pin!(ended);
+            let Some(said) = &mut said else { return ended.await };
+            tokio::select! {
+                result = &mut ended => result,
+                () = said.follow(report) => ended.await,
+            }
         };
-        let Ok((answer, words, status)) = timeout(PLUGIN_PATIENCE, run).await else {
+        let Ok((answer, status)) = timeout(PLUGIN_PATIENCE, run).await else {
             return Err(self.failed(format!(
                 "it did not finish within {} s",
                 PLUGIN_PATIENCE.as_secs()
@@ -137,8 +146,10 @@ impl Plugin {
         group.0 = None;
         let failed = |error: std::io::Error| self.failed(error.to_string());
         let (answer, status) = (answer.map_err(failed)?, status.map_err(failed)?);
+        let lines = said.as_mut().map(Words::rest).unwrap_or_default();
+        *words = said;
         if !status.success() {
-            return Err(self.failed(last_words(&words, status)));
+            return Err(self.failed(last_words(&lines, status)));
         }
         self.parse(&answer)
     }
@@ -251,34 +262,6 @@ async fn read_answer(stdout: Option<impl AsyncRead + Unpin>) -> std::io::Result<
         stdout.take(MAX_ANSWER).read_to_end(&mut answer).await?;
     }
     Ok(answer)
-}
-
-/// Shows the last lines of standard error while they come, and returns them.
-async fn read_words(
-    stderr: Option<impl AsyncRead + Unpin>,
-    report: &watch::Sender<LoginReport>,
-) -> Vec<String> {
-    let mut words: Vec<String> = Vec::new();
-    let Some(stderr) = stderr else { return words };
-    let mut stderr = BufReader::new(stderr);
-    loop {
-        let mut line = Vec::new();
-        // A longer line continues as the next one.
-        let mut part = (&mut stderr).take(MAX_LINE as u64);
-        match part.read_until(b'\n', &mut line).await {
-            Ok(0) | Err(_) => return words,
-            Ok(_) => {}
-        }
-        let line = String::from_utf8_lossy(&line).trim().to_owned();
-        if line.is_empty() {
-            continue;
-        }
-        words.push(line);
-        if words.len() > LINES {
-            words.remove(0);
-        }
-        report.send_modify(|report| report.words.clone_from(&words));
-    }
 }
 
 fn last_words(words: &[String], status: ExitStatus) -> String {

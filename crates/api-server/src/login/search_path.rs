@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Command;
 
 /// Limit of the login shell that tells its PATH.
@@ -51,16 +51,16 @@ async fn told_by(shell: &OsStr) -> Option<OsString> {
         .kill_on_drop(true)
         .spawn()
         .ok()?;
-    let mut output = Vec::new();
-    let stdout = child.stdout.take()?;
+    let mut lines = BufReader::new(child.stdout.take()?.take(SHELL_OUTPUT)).lines();
+    // The output may stay open, because a start-up file may leave a program running.
     let told = async {
-        stdout.take(SHELL_OUTPUT).read_to_end(&mut output).await.ok()?;
-        child.wait().await.ok()
+        while !lines.next_line().await.ok()??.ends_with(MARK) {}
+        lines.next_line().await.ok()?
     };
-    tokio::time::timeout(SHELL_LIMIT, told).await.ok()??;
-    let text = String::from_utf8(output).ok()?;
-    let mut lines = text.lines().skip_while(|line| !line.ends_with(MARK));
-    lines.nth(1).map(OsString::from)
+    tokio::time::timeout(SHELL_LIMIT, told)
+        .await
+        .ok()?
+        .map(OsString::from)
 }
 
 #[cfg(test)]
@@ -84,6 +84,15 @@ mod tests {
         );
         let path = told_by(shell.as_os_str()).await.unwrap();
         assert!(path.to_str().unwrap().ends_with(":/opt/cloud"), "{path:?}");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_the_shell_leaves_delays_no_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let shell = shell(folder.path(), "sleep 4 & eval \"$2\"");
+        let begun = std::time::Instant::now();
+        assert!(told_by(shell.as_os_str()).await.is_some());
+        assert!(begun.elapsed() < Duration::from_secs(4));
     }
 
     #[tokio::test(start_paused = true)]

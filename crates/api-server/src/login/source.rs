@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::plugin::Plugin;
 use super::renewal::counts_until;
+use super::words::Words;
 use super::{Credentials, LoginError, LoginReport};
 use crate::file::User;
 use crate::file::data::{self, DataError};
@@ -93,8 +94,8 @@ impl UserLogin {
                 .map_or("", |password| password.expose_secret());
             Source::Fixed(Some(basic(name, password)?))
         } else if let Some(provider) = &user.auth_provider {
-            let config = provider.config.as_ref();
-            match config.and_then(|config| config.get("id-token")) {
+            let token = provider.config.get("id-token").filter(|token| !token.is_empty());
+            match token {
                 Some(token) if provider.name == "oidc" => Source::Fixed(Some(bearer(token)?)),
                 _ => Source::Unknown(provider.name.clone()),
             }
@@ -107,8 +108,13 @@ impl UserLogin {
         Ok(Self { source, identity })
     }
 
-    /// Reads the file, runs the plugin, or returns what the kubeconfig says.
-    pub(super) async fn obtain(&self, report: &watch::Sender<LoginReport>) -> Result<Obtained, LoginError> {
+    /// Reads the file, runs the plugin, or returns what the kubeconfig says. `words` gets the plugin's standard error, as
+    /// [`Plugin::run`] says.
+    pub(super) async fn obtain(
+        &self,
+        report: &watch::Sender<LoginReport>,
+        words: &mut Option<Words>,
+    ) -> Result<Obtained, LoginError> {
         let clock = Timestamp::now();
         let obtained = |authorization, until| Obtained {
             credentials: Credentials {
@@ -126,7 +132,7 @@ impl UserLogin {
                 Ok(obtained(Some(token), clock.checked_add(TOKEN_FILE_EVERY).ok()))
             }
             Source::Plugin(plugin) => {
-                let answer = plugin.run(report).await?;
+                let answer = plugin.run(report, words).await?;
                 let until = answer.expires.map(|end| counts_until(end, clock));
                 let token = answer.token.as_deref().map(bearer).transpose();
                 let token = token.map_err(|error| plugin.failed(error.to_string()))?;

@@ -11,6 +11,7 @@ use kube::core::Status;
 use rustls::CertificateError;
 
 use super::{Access, ApiError, CertificateProblem};
+use crate::client::Silent;
 use crate::login::LoginError;
 
 /// Largest number of causes in a chain, in case a cause refers to itself.
@@ -69,6 +70,13 @@ fn from_causes(error: &(dyn StdError + 'static)) -> ApiError {
 fn from_cause(error: &(dyn StdError + 'static)) -> Option<ApiError> {
     if let Some(error) = error.downcast_ref::<LoginError>() {
         return Some(error.clone().into());
+    }
+    if let Some(silent) = error.downcast_ref::<Silent>() {
+        let detail = silent.to_string();
+        return Some(match silent {
+            Silent::Proxy => ApiError::Proxy { detail },
+            Silent::Server => ApiError::Connect { detail },
+        });
     }
     if let Some(error) = error.downcast_ref::<rustls::Error>() {
         return Some(from_tls(error));

@@ -176,9 +176,10 @@ async fn credentials_that_are_not_accepted_are_their_own_error() {
     let error = refused_with(status(401, "Unauthorized")).await;
     assert_eq!(
         error,
-        CarrierError::Unauthorized {
-            message: "it answered 401 Unauthorized".to_owned()
-        }
+        CarrierError::Login(LoginError::Refused {
+            plugin: None,
+            expired: None,
+        })
     );
 }
 

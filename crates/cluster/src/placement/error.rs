@@ -266,7 +266,7 @@ impl PlaceError {
         match self {
             // A new login is no change of the session.
             Self::Api(error) | Self::Upload(UploadError::Api(error)) => {
-                error.is_passing() || matches!(error, ApiError::Credentials { .. } | ApiError::Plugin { .. })
+                error.is_passing() || error.is_of_login()
             }
             Self::Forbidden { .. }
             | Self::NamespaceMissing { .. }

@@ -379,6 +379,31 @@ fn a_users_suffix_does_not_take_what_the_session_needs() {
 }
 
 #[test]
+fn a_users_suffix_does_not_take_a_needed_short_name() {
+    let scope = Scope {
+        suffixes: names(&["corp.internal"]),
+        hosts: names(&["squid.lan"]).into_iter().collect(),
+        needed: names(&["squid", "api.k8s"]).into_iter().collect(),
+        laptop_search: SearchList {
+            domains: names(&["corp.internal", "lan"]),
+            ndots: 1,
+        },
+        ..scope()
+    };
+    for name in [
+        "squid",
+        "squid.corp.internal",
+        "SQUID.lan",
+        "api.k8s.corp.internal",
+    ] {
+        assert_eq!(decide(&scope, name), Decision::Laptop, "{name}");
+    }
+    for other in ["db.corp.internal", "squid.x.corp.internal", "k8s.corp.internal"] {
+        assert_eq!(decide(&scope, other), cluster(&[other]));
+    }
+}
+
+#[test]
 fn our_search_domains_do_not_bypass_reserved_names() {
     let mut scope = Scope {
         needed: names(&["k8s-api"]).into_iter().collect(),
