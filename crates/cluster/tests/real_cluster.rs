@@ -263,7 +263,7 @@ fn a_counting_quota_is_met_and_a_full_one_reported() {
             .unwrap_err();
         println!("{error} [{}] after {:.3?}", error.code(), began.elapsed());
         assert!(
-            matches!(&error, PlaceError::Quota { message } if message.contains("full")),
+            matches!(&error, PlaceError::Quota { message, .. } if message.contains("full")),
             "{error}"
         );
         room.until_empty().await;
@@ -286,7 +286,7 @@ fn a_counting_quota_is_met_and_a_full_one_reported() {
             .await
             .unwrap_err();
         assert!(
-            matches!(&error, PlaceError::Quota { message } if message.contains("full")),
+            matches!(&error, PlaceError::Quota { message, .. } if message.contains("full")),
             "{error}"
         );
         room.until_empty().await;

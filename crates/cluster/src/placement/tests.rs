@@ -14,6 +14,7 @@ mod rules;
 const JOBS: &str = "/apis/batch/v1/namespaces/dev/jobs";
 const JOB: &str = "/apis/batch/v1/namespaces/dev/jobs/slipway-agent-x";
 const PODS: &str = "/api/v1/namespaces/dev/pods";
+const NODES: &str = "/api/v1/nodes";
 const EVENTS: &str = "/api/v1/namespaces/dev/events";
 
 static SETTINGS: LazyLock<AgentSettings> = LazyLock::new(|| AgentSettings {
@@ -187,6 +188,35 @@ async fn a_pod_waits_for_a_node_as_long_as_for_an_image() {
     let (shown_after, step) = steps.lock().unwrap().last().cloned().unwrap();
     assert_eq!(shown_after, 0, "the scheduler's message is shown at once");
     assert!(step.contains("0/3 nodes are available"), "{step}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_of_another_processor_are_named_at_once() {
+    let message = "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.";
+    let mut status = unschedulable();
+    status["conditions"][0]["message"] = json!(message);
+    let node = json!({"metadata": {"name": "a", "labels": {"kubernetes.io/os": "linux", "kubernetes.io/arch": "arm64"}}});
+    let script = cluster(&[status.clone(), status]).on("GET", NODES, 200, list("NodeList", "v1", &[node]));
+    let steps = Mutex::new(Vec::new());
+    let error = place(&script.client(), &placement(), &|progress| {
+        if let Progress::WaitingForPod { reason } = progress {
+            steps.lock().unwrap().push(reason);
+        }
+    })
+    .await
+    .unwrap_err();
+    let words = format!("this cluster has only arm64 nodes, and the agent needs amd64 ({message})");
+    let last = steps.lock().unwrap().last().cloned();
+    assert_eq!(last, Some(format!("Unschedulable: {words}")));
+    assert_eq!(
+        error.to_string(),
+        format!("no node accepts the agent's pod: {words}")
+    );
+    assert_eq!(
+        script.seen("GET", NODES).len(),
+        1,
+        "the same message is explained once"
+    );
 }
 
 #[tokio::test(start_paused = true)]
