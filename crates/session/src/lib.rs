@@ -39,6 +39,7 @@ mod options;
 mod pausing;
 mod placing;
 mod preparing;
+mod retried;
 mod run;
 mod self_check;
 mod states;

@@ -79,7 +79,11 @@ mod tests {
                 "session-full",
                 "the most that a session carries",
             ),
-            (Full::Agent, "agent-full", "as many connections open as its pod allows"),
+            (
+                Full::Agent,
+                "agent-full",
+                "as many connections open as its pod allows",
+            ),
         ] {
             let problem = NoRoom::of(full);
             assert_eq!(problem.code(), code);
