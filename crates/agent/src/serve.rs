@@ -226,13 +226,12 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// Returns smaller limits than the session's: the pod has 128 MiB, including the binary and the kernel's memory for
-/// sockets, about 4 KiB for each stream.
+/// Returns smaller limits than the session's, because the pod has 128 MiB for the binary, the streams and the kernel's
+/// memory for sockets.
 fn limits() -> Limits {
     Limits {
         most_credit: 8 * 1024 * 1024,
         receive_budget: 24 * 1024 * 1024,
-        streams: 12 * 1024,
         most_in_flight: 16 * 1024 * 1024,
         ..Limits::default()
     }

@@ -32,7 +32,7 @@ pub(crate) enum Command {
     List(command::list::List),
     /// Manage saved profiles
     Profiles(command::profiles::Profiles),
-    /// Check whether this laptop and account can connect, with a remedy for each failed check
+    /// Check whether this laptop and account can connect and what a running session reports, with remedies
     Doctor(command::doctor::Doctor),
     /// Remove what sessions left behind, in the cluster and on this laptop
     Cleanup(command::cleanup::Cleanup),

@@ -18,6 +18,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
 use slipway_api_server::kubeconfig::{Choice, Sources, choose};
 use slipway_cluster::placement::{DEFAULT_IMAGE, Placement, Progress, place, watch_end};
+use slipway_control_api::AgentEnd;
 use slipway_key::Key;
 use slipway_problem::Fault;
 use slipway_profile::{AgentSettings, Image};
@@ -106,7 +107,9 @@ async fn main() -> anyhow::Result<()> {
         binary.len()
     );
 
-    let gone = watch_end(&client, &agent).await?;
+    let (sender, end) = tokio::sync::watch::channel(None);
+    watch_end(&client, &agent, &sender).await?;
+    let gone = end.borrow().clone().unwrap_or(AgentEnd::Unknown);
     println!("{:>9.3?} the agent {gone}", began.elapsed());
     // The developer's Role may lack `get` on pods, but allows to list them.
     let pods: Api<Pod> = Api::namespaced(client, &agent.namespace);

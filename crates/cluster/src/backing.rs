@@ -193,7 +193,7 @@ async fn elsewhere(client: &Client, facts: &NameFacts, backing: &mut Backing) {
         .fields(&format!("metadata.name={}", backing.name))
         .limit(u32::try_from(ELSEWHERE).unwrap_or(u32::MAX));
     let listing = Access::cluster("list", "", "services");
-    let listed = ask_within(PATIENCE, listing, api.list(&named)).await;
+    let listed = ask_or_note(&mut backing.unread, listing, api.list(&named)).await;
     let by_api = listed.into_iter().flat_map(|listed| listed.items);
     backing.elsewhere = by_api.filter_map(|one| one.metadata.namespace).collect();
     let near = facts.near.as_deref().and_then(Subject::read);

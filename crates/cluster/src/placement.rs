@@ -228,7 +228,7 @@ async fn attempt(
     progress(Progress::Creating);
     let created = create(client, placement, shape)
         .await
-        .map_err(|error| refusal::of(error, &placement.namespace))?;
+        .map_err(|error| refusal::of(error, &placement.namespace, &shape.demands))?;
     progress(Progress::Created(created.clone()));
     let running = start_and_upload(client, placement, shape, &created, progress).await;
     if !matches!(running, Ok(Attempt::Placed(_)))

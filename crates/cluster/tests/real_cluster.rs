@@ -40,6 +40,7 @@ use slipway_control_api::AgentEnd;
 use slipway_key::Key;
 use slipway_problem::Fault;
 use slipway_profile::AgentSettings;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
@@ -57,6 +58,13 @@ static SETTINGS: LazyLock<AgentSettings> = LazyLock::new(|| AgentSettings {
     grace: Some(30.try_into().unwrap()),
     ..AgentSettings::default()
 });
+
+/// Waits until an agent has ended.
+async fn end_of(client: &Client, agent: &AgentPod) -> Result<AgentEnd, ApiError> {
+    let (sender, end) = watch::channel(None);
+    watch_end(client, agent, &sender).await?;
+    Ok(end.borrow().clone().unwrap())
+}
 
 #[test]
 #[ignore = "needs a bed, and so root"]
@@ -99,7 +107,7 @@ fn an_agent_runs_restricted_and_removes_itself() {
             "a running agent is no leftover"
         );
 
-        let gone = timeout(PATIENCE, watch_end(&room.developer, &agent))
+        let gone = timeout(PATIENCE, end_of(&room.developer, &agent))
             .await
             .unwrap()
             .unwrap();
@@ -119,7 +127,7 @@ fn an_agent_runs_restricted_and_removes_itself() {
 fn a_removed_agent_is_gone_with_its_job() {
     on_a_laptop("a_removed_agent_is_gone_with_its_job", async |room| {
         let agent = room.placed("sleep 600").await;
-        let watched = watch_end(&room.developer, &agent);
+        let watched = end_of(&room.developer, &agent);
         let (gone, removed) = timeout(PATIENCE, async {
             tokio::join!(watched, async {
                 // Remove it only after the watch has seen it alive.
@@ -157,7 +165,7 @@ fn without_jobs_a_bare_pod_serves_and_is_removed() {
 
         let agent = room.placed("exit 0").await;
         assert_eq!(agent.owner, Owner::Bare);
-        let gone = timeout(PATIENCE, watch_end(&room.developer, &agent))
+        let gone = timeout(PATIENCE, end_of(&room.developer, &agent))
             .await
             .unwrap()
             .unwrap();
@@ -263,7 +271,7 @@ fn a_counting_quota_is_met_and_a_full_one_reported() {
             .unwrap_err();
         println!("{error} [{}] after {:.3?}", error.code(), began.elapsed());
         assert!(
-            matches!(&error, PlaceError::Quota { message } if message.contains("full")),
+            matches!(&error, PlaceError::Quota { message, .. } if message.contains("full")),
             "{error}"
         );
         room.until_empty().await;
@@ -286,7 +294,7 @@ fn a_counting_quota_is_met_and_a_full_one_reported() {
             .await
             .unwrap_err();
         assert!(
-            matches!(&error, PlaceError::Quota { message } if message.contains("full")),
+            matches!(&error, PlaceError::Quota { message, .. } if message.contains("full")),
             "{error}"
         );
         room.until_empty().await;
@@ -323,7 +331,7 @@ fn an_agent_that_cannot_run_has_its_exit_code() {
     on_a_laptop("an_agent_that_cannot_run_has_its_exit_code", async |room| {
         // A bare pod stays, so that its end is certainly seen.
         let agent = room.placed("exit 3").await;
-        match timeout(PATIENCE, watch_end(&room.developer, &agent))
+        match timeout(PATIENCE, end_of(&room.developer, &agent))
             .await
             .unwrap()
             .unwrap()

@@ -15,7 +15,7 @@ pub struct Finding {
     pub detail: String,
     /// What the user can do; `null` if nothing has to be done.
     pub remedy: Option<String>,
-    /// The code of the problem with which a session would fail, if there is one.
+    /// The code of the problem with which a session would fail, or which a session reports, if there is one.
     pub code: Option<String>,
     /// The remedies that a program can offer as buttons; often empty.
     #[serde(default, deserialize_with = "known_actions")]
@@ -38,6 +38,7 @@ pub enum Check {
     Namespace,
     Permission,
     Range,
+    Session,
     /// A check of a newer version.
     #[serde(other)]
     Unknown,
@@ -48,11 +49,11 @@ pub enum Check {
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Verdict {
-    /// The check passed.
+    /// The check passed, or found nothing that the user has to do; the detail says what is not known.
     Ok,
     /// A session is possible, but lacks something.
     Warn,
-    /// No session is possible.
+    /// No session is possible, or one that runs reaches nothing.
     Fail,
 }
 
@@ -94,6 +95,14 @@ impl Finding {
         Self {
             actions: problem.actions,
             ..Self::fail(check, problem.cause, problem.remedy).coded(problem.code)
+        }
+    }
+
+    /// A warning with the texts, code and actions of a problem with which a session goes on.
+    pub fn warning(check: Check, problem: Problem) -> Self {
+        Self {
+            verdict: Verdict::Warn,
+            ..Self::problem(check, problem)
         }
     }
 

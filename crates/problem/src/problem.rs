@@ -25,11 +25,12 @@ pub struct Problem {
 
 impl Problem {
     /// A problem without actions. Cause and remedy become sentences: error texts begin in lower case and have no full stop,
-    /// because they can be part of each other. A very long cause is cut.
+    /// because they can be part of each other. A very long cause is cut, and one that ends before an empty message ends
+    /// without the colon.
     pub fn new(code: impl Into<String>, cause: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             code: code.into(),
-            cause: sentence(bounded(cause.into())),
+            cause: sentence(bounded(without_colon(cause.into()))),
             remedy: sentence(remedy.into()),
             actions: Vec::new(),
         }
@@ -39,6 +40,14 @@ impl Problem {
     pub fn with_actions(mut self, actions: impl IntoIterator<Item = Action>) -> Self {
         self.actions.extend(actions);
         self
+    }
+}
+
+/// Removes the colon after which a message of another program would stand, if that is empty.
+fn without_colon(text: String) -> String {
+    match text.trim_end().strip_suffix(':') {
+        Some(whole) => whole.to_owned(),
+        None => text,
     }
 }
 
@@ -74,6 +83,11 @@ mod tests {
         let cause = Problem::new("x", format!("a{}", "ä".repeat(MAX_CAUSE)), "").cause;
         assert_eq!(cause.len(), MAX_CAUSE - 1 + "...".len());
         assert!(cause.ends_with("ä..."), "{cause}");
+    }
+
+    #[test]
+    fn a_cause_before_an_empty_message_has_no_colon() {
+        assert_eq!(Problem::new("x", "the pod ended: ", "").cause, "The pod ended.");
     }
 
     #[test]

@@ -20,27 +20,35 @@ pub(crate) struct AgentWatch {
 impl AgentWatch {
     /// Starts to watch.
     pub(crate) fn start<C: Cluster>(cluster: &Arc<C>, agent: &AgentPod) -> Self {
-        let (known, end) = watch::channel(None);
+        let (sender, end) = watch::channel(None);
         let (cluster, agent) = (cluster.clone(), agent.clone());
-        let watching = tokio::spawn(async move {
-            let end = cluster.agent_end(&agent).await;
-            known.send_replace(Some(end));
-        });
+        let watching = tokio::spawn(async move { cluster.watch_agent(&agent, sender).await });
         Self {
             end,
             _watching: Arc::new(AbortOnDropHandle::new(watching)),
         }
     }
 
-    /// Waits until the cluster tells how the agent ended. Never returns where the user may not watch pods. Cancel-safe.
-    pub(crate) async fn end(&self) -> AgentEnd {
+    /// Waits until the cluster tells that the agent has ended or is being deleted, and returns which. Never returns where
+    /// the user may not watch pods. Cancel-safe.
+    pub(crate) async fn gone(&self) -> AgentEnd {
         let mut end = self.end.clone();
         let known = end.wait_for(Option::is_some).await;
         let known = known.ok().and_then(|known| known.clone());
         match known {
             Some(end) => end,
-            // The task ended without a result, by a panic.
             None => std::future::pending().await,
         }
+    }
+
+    /// Returns what the cluster has told so far.
+    pub(crate) fn known(&self) -> Option<AgentEnd> {
+        self.end.borrow().clone()
+    }
+
+    /// Waits until the cluster tells nothing more: the agent has ended, or its pod is gone.
+    pub(crate) async fn over(&self) {
+        let mut end = self.end.clone();
+        while end.changed().await.is_ok() {}
     }
 }

@@ -16,6 +16,7 @@ use slipway_key::Key;
 use slipway_names::Namespaces;
 use slipway_problem::Problem;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 
 use crate::error::SessionError;
 use crate::options::Options;
@@ -119,8 +120,13 @@ pub(crate) trait Cluster: Obstacles {
     /// containers that the cluster added.
     fn discard_agent(&self, agent: &AgentPod) -> impl Future<Output = ()> + Send;
 
-    /// Waits until the agent has ended or its pod is gone. Never returns where the user may not watch pods.
-    fn agent_end(&self, agent: &AgentPod) -> impl Future<Output = AgentEnd> + Send;
+    /// Follows the agent and sends how it ended: first whether its pod is being deleted, and last how its program ended.
+    /// Returns then, or where the user may not watch pods.
+    fn watch_agent(
+        &self,
+        agent: &AgentPod,
+        end: watch::Sender<Option<AgentEnd>>,
+    ) -> impl Future<Output = ()> + Send;
 
     /// Opens a carrier to the agent.
     fn open(

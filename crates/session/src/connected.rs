@@ -106,7 +106,7 @@ impl<C: Cluster> Live<C> {
         let mut counted = link.tunnel.carriers();
         let enough = |count: &usize| (*count == 0) == (awaited == Awaited::NoCarrier);
         let mut counted = std::pin::pin!(counted.wait_for(enough));
-        let mut gone = std::pin::pin!(watch.end());
+        let mut gone = std::pin::pin!(watch.gone());
         let mut ended = captured.method.ended();
         let mut health = tokio::time::interval(HEALTH_EVERY);
         let mut said = WAITS_FOR_NETWORK;

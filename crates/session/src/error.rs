@@ -152,9 +152,14 @@ impl Fault for SessionError {
 impl SessionError {
     /// Returns the problem to show to users. For a saved profile at fault, it offers to edit the profile.
     pub(crate) fn problem_of(&self, profile: Option<&ProfileName>) -> Problem {
+        self.editable(self.problem(), profile)
+    }
+
+    /// Adds to this error's problem how to edit the saved profile, if that is at fault.
+    pub(crate) fn editable(&self, problem: Problem, profile: Option<&ProfileName>) -> Problem {
         match profile.filter(|_| self.is_the_profiles()) {
-            Some(profile) => profile.editable(self.problem()),
-            None => self.problem(),
+            Some(profile) => profile.editable(problem),
+            None => problem,
         }
     }
 

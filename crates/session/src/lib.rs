@@ -40,6 +40,7 @@ mod options;
 mod pausing;
 mod placing;
 mod preparing;
+mod retried;
 mod run;
 mod self_check;
 mod states;

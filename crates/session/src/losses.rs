@@ -47,11 +47,21 @@ impl Losses {
             // Each task removes what is too old, so a later one does it for this loss.
             return;
         }
+        // Without an end by now, carriers or the agent itself told of the loss. The session deletes what is left of the
+        // agent, so only the end of its program says more.
+        let known = watch.known();
         let (watch, publisher) = (watch.clone(), publisher.clone());
         self.0.spawn(async move {
-            let end = tokio::time::timeout(END_KNOWN_WITHIN, watch.end()).await;
+            let end = match known {
+                Some(end) => Some(end),
+                None => {
+                    // When this takes too long, what is known counts.
+                    let _ = tokio::time::timeout(END_KNOWN_WITHIN, watch.over()).await;
+                    watch.known()
+                }
+            };
             drop(watch);
-            if let Ok(end) = end {
+            if let Some(end) = end {
                 publisher.update(|status| {
                     if let Some(loss) = status.losses.iter_mut().find(|loss| loss.at == at) {
                         loss.end = Some(end);

@@ -15,14 +15,14 @@ pub(crate) enum NoRoom {
         /// Largest number of connections.
         most: usize,
     },
-    /// The session carries as many connections as any session can.
+    /// The session has as many connections as any session carries.
     #[error("the session has {most} connections open, the most that a session carries; new ones are refused")]
     Session {
         /// Largest number of connections.
         most: usize,
     },
-    /// The agent refused a connection.
-    #[error("the agent in the cluster has no room for another connection; new ones are refused")]
+    /// The agent's process may not open more files, or its pod has no memory for more connections.
+    #[error("the agent in the cluster has as many connections open as its pod allows; new ones are refused")]
     Agent,
 }
 
@@ -57,8 +57,8 @@ impl Fault for NoRoom {
             }
             NoRoom::Session { .. } => "End programs that hold connections open.",
             NoRoom::Agent => {
-                "End programs that hold connections open. If few connections are open, ask the cluster's administrator for a \
-                 higher limit of open files in pods."
+                "End programs that hold connections open, or ask the cluster's administrator for a higher limit of open \
+                 files in pods and connect again."
             }
         }
         .to_owned()
@@ -79,7 +79,11 @@ mod tests {
                 "session-full",
                 "the most that a session carries",
             ),
-            (Full::Agent, "agent-full", "the agent in the cluster"),
+            (
+                Full::Agent,
+                "agent-full",
+                "as many connections open as its pod allows",
+            ),
         ] {
             let problem = NoRoom::of(full);
             assert_eq!(problem.code(), code);

@@ -4,11 +4,12 @@
 //! restarts or a webhook that is down may take any time. Routes and names stay meanwhile, so nothing that belongs to
 //! the cluster leaves by the laptop's own network.
 
-use slipway_control_api::{Problem, State};
+use slipway_control_api::State;
 use slipway_problem::Fault;
 
 use crate::cluster::Cluster;
 use crate::context::SessionContext;
+use crate::retried;
 use crate::states::{Event, Laptop, Pausing, Prepared};
 
 impl<C: Cluster> Pausing<C> {
@@ -20,7 +21,7 @@ impl<C: Cluster> Pausing<C> {
             error,
         } = self;
         let profile = &context.options.profile.name;
-        let problem = still_tried(error.problem_of(context.options.saved.then_some(profile)));
+        let problem = retried::problem(&error, context.options.saved.then_some(profile));
         tracing::warn!(code = error.code(), %error, "the agent cannot be replaced now");
         context.publisher.update(|status| {
             status.state = State::Placing;
@@ -42,10 +43,4 @@ impl<C: Cluster> Pausing<C> {
             Err(exit) => Event::NotPlaced(prepared, exit),
         }
     }
-}
-
-/// Says in a problem's remedy that the session goes on by itself.
-fn still_tried(problem: Problem) -> Problem {
-    let remedy = format!("The session tries again until you end it. {}", problem.remedy);
-    Problem::new(problem.code, problem.cause, remedy).with_actions(problem.actions)
 }

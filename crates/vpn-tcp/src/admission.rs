@@ -2,15 +2,19 @@
 
 use std::net::IpAddr;
 
-use slipway_helper_api::{HelperRefusal, RangeTrouble, Route, RouteOrigin, Routes, TunnelCidr};
+use slipway_helper_api::{
+    Conflict, ConflictWith, HelperRefusal, RangeTrouble, Route, RouteOrigin, Routes, TunnelCidr,
+};
 use slipway_helper_client::ClientError;
 use slipway_laptop::is_private;
 use slipway_names::{Admission, NamedBy};
+use slipway_problem::Fault;
 
 use crate::error::VpnTcpError;
 use crate::keeper::Keeper;
 use crate::lease::{plan, routes_of};
 use crate::plan::{Warning, narrowed};
+use crate::withheld::Reason;
 
 /// Maximum number of learned addresses. The least recently used one is dropped first.
 const MOST_LEARNED: usize = 4096;
@@ -64,8 +68,9 @@ impl Keeper {
             let decision = self.judge(*address, named_by);
             if let Decision::Route(route) = decision {
                 if new.len() == MOST_OF_ONE_ANSWER {
-                    let why = format!("Slipway adds at most {MOST_OF_ONE_ANSWER} routes for one answer");
-                    return Decision::Withhold(why);
+                    return Decision::Withhold(Reason::TooMany {
+                        most: MOST_OF_ONE_ANSWER,
+                    });
                 }
                 new.insert(route);
             }
@@ -82,7 +87,12 @@ impl Keeper {
         }
         let net = match TunnelCidr::single(address) {
             Ok(net) => net,
-            Err(error) => return Decision::Withhold(error.to_string()),
+            Err(error) => {
+                return Decision::Withhold(Reason::Refused {
+                    why: error.to_string(),
+                    remedy: NEVER.to_owned(),
+                });
+            }
         };
         let is_users = named_by == NamedBy::User || self.users.iter().any(|range| range.contains(&address));
         if is_users {
@@ -103,7 +113,7 @@ impl Keeper {
         self.learned.extend(known.iter());
         let mut refused = Vec::new();
         if let Err(error) = self.make_room(new.len()).await {
-            refuse_all(&mut new, &mut refused, &error.to_string());
+            refuse_all(&mut new, &mut refused, &error);
         }
         while !new.is_empty() {
             match self.lease.add(new.iter()).await {
@@ -115,9 +125,9 @@ impl Keeper {
                         }
                         new = left;
                     }
-                    None => refuse_all(&mut new, &mut refused, &refusal.cause()),
+                    None => refuse_all(&mut new, &mut refused, &ClientError::Refused(refusal)),
                 },
-                Err(error) => refuse_all(&mut new, &mut refused, &error.to_string()),
+                Err(error) => refuse_all(&mut new, &mut refused, &error),
             }
         }
         if !new.is_empty() {
@@ -150,7 +160,7 @@ impl Keeper {
 /// Decision on an address of an answer.
 enum Decision {
     HandOut,
-    Withhold(String),
+    Withhold(Reason),
     Route(Route),
 }
 
@@ -160,33 +170,165 @@ enum Refused {
     NoIpv6,
     /// Another session, perhaps of the same cluster, has the route. A warning tells the user.
     Shared,
-    Because(String),
+    Because(Reason),
 }
+
+/// What the user can do about an address that no session ever routes.
+const NEVER: &str = "give the name another address in the cluster: `--also-proxy` cannot change this";
 
 impl Refused {
     fn by(net: &TunnelCidr, refusal: &HelperRefusal, because: &[Warning]) -> Self {
         if let HelperRefusal::RangeRefused { why, .. } = refusal {
-            return match why {
-                RangeTrouble::NoIpv6 => Self::NoIpv6,
-                RangeTrouble::Public
-                | RangeTrouble::PublicByCluster
-                | RangeTrouble::Denied
-                | RangeTrouble::HelpersOwn => Self::Because(why.to_string()),
-            };
+            return Self::by_rule(*why);
         }
-        let mut about = because.iter().filter(|warning| warning.is_about(*net)).peekable();
-        if about.peek().is_some() && about.clone().all(Warning::is_shared) {
-            return Self::Shared;
+        let conflicts: Vec<&Conflict> = because
+            .iter()
+            .filter(|warning| warning.is_about(*net))
+            .filter_map(|warning| match warning {
+                Warning::InUse(conflict) => Some(conflict),
+                Warning::KeptOut { .. } | Warning::DoubtfulDomain { .. } => None,
+            })
+            .collect();
+        Self::by_conflicts(&conflicts)
+            .unwrap_or_else(|| Self::Because(failed(&ClientError::Refused(refusal.clone()))))
+    }
+
+    fn by_rule(why: RangeTrouble) -> Self {
+        let remedy = match why {
+            RangeTrouble::NoIpv6 => return Self::NoIpv6,
+            RangeTrouble::PublicByCluster => return Self::Because(Reason::NotNamed(why.to_string())),
+            RangeTrouble::Public | RangeTrouble::HelpersOwn => NEVER,
+            RangeTrouble::Denied => {
+                "ask the laptop's administrator to remove it from `deny_ranges` in /etc/slipway/helper.toml"
+            }
+        };
+        Self::Because(Reason::Refused {
+            why: why.to_string(),
+            remedy: remedy.to_owned(),
+        })
+    }
+
+    /// Returns the reason that decides, among all networks in use that contain one address: one that stays, whoever names
+    /// the address. `None` without a conflict.
+    fn by_conflicts(conflicts: &[&Conflict]) -> Option<Self> {
+        let is_shared = |conflict: &&Conflict| conflict.with == ConflictWith::Session;
+        let first = conflicts.first()?;
+        if conflicts.iter().all(is_shared) {
+            return Some(Self::Shared);
         }
-        let conflict = about.find_map(|warning| match warning {
-            Warning::InUse(conflict) => Some(conflict.to_string()),
-            Warning::KeptOut { .. } | Warning::DoubtfulDomain { .. } => None,
-        });
-        Self::Because(conflict.unwrap_or_else(|| refusal.cause()))
+        let Some(stays) = conflicts.iter().find(|conflict| !is_left_to_vpn(conflict)) else {
+            return Some(Self::Because(Reason::NotNamed(first.to_string())));
+        };
+        let remedy = match stays.with {
+            ConflictWith::Session => "end the other session with `slipway disconnect`",
+            ConflictWith::Gateway
+            | ConflictWith::Attached
+            | ConflictWith::Routed
+            | ConflictWith::NameServer => {
+                "disconnect from the network that has it, or end its VPN: `--also-proxy` cannot change this"
+            }
+        };
+        Some(Self::Because(Reason::Refused {
+            why: stays.to_string(),
+            remedy: remedy.to_owned(),
+        }))
     }
 }
 
-fn refuse_all(new: &mut Routes, refused: &mut Vec<(TunnelCidr, Refused)>, why: &str) {
+/// Whether the conflict exists only because nobody but the cluster names the address: it lies in a wider network of a VPN
+/// ([`slipway_laptop::conflicts`]).
+fn is_left_to_vpn(conflict: &Conflict) -> bool {
+    conflict.with == ConflictWith::Routed && conflict.route != conflict.range.net()
+}
+
+/// Returns the reason for an address to which no route could be added.
+fn failed(error: &impl Fault) -> Reason {
+    Reason::Refused {
+        why: error.to_string(),
+        remedy: error.remedy(),
+    }
+}
+
+fn refuse_all(new: &mut Routes, refused: &mut Vec<(TunnelCidr, Refused)>, error: &impl Fault) {
     let all = std::mem::take(new);
-    refused.extend(all.nets().map(|net| (net, Refused::Because(why.to_owned()))));
+    refused.extend(all.nets().map(|net| (net, Refused::Because(failed(error)))));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADDRESS: &str = "10.1.2.3/32";
+
+    fn conflict(with: ConflictWith, route: &str) -> Warning {
+        Warning::InUse(Conflict {
+            range: ADDRESS.parse().unwrap(),
+            route: route.parse().unwrap(),
+            device: "wlan0".to_owned(),
+            with,
+        })
+    }
+
+    fn reason(refusal: &HelperRefusal, because: &[Warning]) -> Option<Reason> {
+        match Refused::by(&ADDRESS.parse().unwrap(), refusal, because) {
+            Refused::NoIpv6 | Refused::Shared => None,
+            Refused::Because(reason) => Some(reason),
+        }
+    }
+
+    fn can_be_named(reason: Option<Reason>) -> bool {
+        matches!(reason, Some(Reason::NotNamed(_)))
+    }
+
+    #[test]
+    fn also_proxy_helps_where_only_the_origin_matters() {
+        let by_rule = |why| {
+            let range = ADDRESS.parse().unwrap();
+            reason(&HelperRefusal::RangeRefused { range, why }, &[])
+        };
+        assert!(can_be_named(by_rule(RangeTrouble::PublicByCluster)));
+        for why in [
+            RangeTrouble::Denied,
+            RangeTrouble::HelpersOwn,
+            RangeTrouble::Public,
+        ] {
+            assert!(!can_be_named(by_rule(why)), "{why}");
+        }
+        let in_vpn = || conflict(ConflictWith::Routed, "10.0.0.0/8");
+        let refusal = HelperRefusal::Conflicts(Vec::new());
+        assert!(can_be_named(reason(&refusal, &[in_vpn()])));
+        for (with, route) in [
+            (ConflictWith::Attached, "10.1.2.0/24"),
+            (ConflictWith::Gateway, ADDRESS),
+            (ConflictWith::NameServer, ADDRESS),
+            (ConflictWith::Routed, ADDRESS),
+            (ConflictWith::Session, "10.1.0.0/16"),
+        ] {
+            for because in [
+                [in_vpn(), conflict(with, route)],
+                [conflict(with, route), in_vpn()],
+            ] {
+                let Some(Reason::Refused { why, .. }) = reason(&refusal, &because) else {
+                    panic!("{with}");
+                };
+                assert!(why.contains(&with.to_string()) && why.contains(route), "{why}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_address_of_another_session_is_not_withheld() {
+        let refusal = HelperRefusal::Conflicts(Vec::new());
+        let shared = [conflict(ConflictWith::Session, "10.1.0.0/16")];
+        assert_eq!(reason(&refusal, &shared), None);
+    }
+
+    #[test]
+    fn a_refusal_without_a_network_has_its_own_remedy() {
+        let Some(Reason::Refused { why, remedy }) = reason(&HelperRefusal::Busy, &[]) else {
+            panic!("another reason");
+        };
+        assert_eq!(why, HelperRefusal::Busy.cause());
+        assert_eq!(remedy, "disconnect another session first");
+    }
 }

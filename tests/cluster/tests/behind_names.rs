@@ -127,6 +127,12 @@ fn explain_says_what_it_may_not_look_at(desk: &Desk<'_>) {
         text.contains("Not looked at: you may not get services in namespace shop-test"),
         "{text}"
     );
+    let text = desk.slipway(&["explain", "nosuch"]).output().unwrap();
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(
+        text.contains("Not looked at: you may not list services in the whole cluster"),
+        "other namespaces: {text}"
+    );
     session.disconnect();
 }
 

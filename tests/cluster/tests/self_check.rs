@@ -34,6 +34,17 @@ fn cause(session: &Session<'_>, code: &str) -> String {
     found().unwrap()
 }
 
+/// Returns the exit code and the findings of the doctor for a place.
+fn doctor(desk: &Desk<'_>, place: &[&str]) -> (Option<i32>, Vec<Value>) {
+    let output = desk
+        .slipway(&[&["doctor", "--json"], place].concat())
+        .output()
+        .unwrap();
+    let findings =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    (output.status.code(), findings)
+}
+
 fn is_withdrawn(session: &Session<'_>) {
     until_within(CHECKED, "the problem is withdrawn", || {
         problems(&session.status().unwrap()).is_empty()
@@ -97,8 +108,24 @@ fn blocked_traffic_is_reported_with_its_network_policy(desk: &Desk<'_>) {
     assert!(cause.contains("The network policy `test-no-egress`"), "{cause}");
     let said = session.running.said();
     assert!(said.contains("Note: The agent's traffic is blocked"), "{said}");
+    let place = &connect[..4];
+    let (code, findings) = doctor(desk, place);
+    assert_eq!(code, Some(255), "{findings:#?}");
+    let finding = findings.iter().find(|finding| finding["code"] == "agent-blocked");
+    let finding = finding.unwrap_or_else(|| panic!("{findings:#?}"));
+    assert_eq!(
+        (&finding["check"], &finding["verdict"]),
+        (&"session".into(), &"fail".into())
+    );
+    let remedy = finding["remedy"].as_str().unwrap();
+    assert!(remedy.contains("describe networkpolicies"), "{remedy}");
     drop(blocked);
     is_withdrawn(&session);
+    let (code, findings) = doctor(desk, place);
+    assert_eq!(code, Some(0), "{findings:#?}");
+    let mut of_session = findings.iter().filter(|finding| finding["check"] == "session");
+    assert_eq!(of_session.next().unwrap()["verdict"], "ok", "{findings:#?}");
+    assert_eq!(of_session.next(), None);
     session.disconnect();
 }
 

@@ -18,7 +18,8 @@ use crate::progress::{BackgroundWriter, ProgressWriter};
 pub(crate) struct Connect {
     #[command(flatten)]
     pub(crate) session: Session,
-    /// Return once connected; the session continues in the background
+    /// Return once connected; the session continues in the background, and `slipway status` shows the problems that it
+    /// finds later
     #[arg(long)]
     pub(crate) detach: bool,
     /// Write progress and failure to standard output as JSON, one event per line

@@ -1,4 +1,4 @@
-//! `slipway doctor`: checks whether this laptop and this account can connect.
+//! `slipway doctor`: checks whether this laptop and this account can connect, and what running sessions report.
 //!
 //! Every check gives [`Finding`]s; each failed one has a remedy. The doctor changes nothing on the laptop or in the
 //! cluster, and every wait has a limit.
@@ -7,8 +7,10 @@ mod cluster;
 mod laptop;
 mod namespaces;
 mod ranges;
+mod sessions;
 mod text;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -52,12 +54,13 @@ pub(crate) async fn run(arguments: Doctor) -> Result<ExitCode, Failure> {
         Some(name) => Store::of_user()?.load(name)?,
         None => Profile::unsaved(),
     };
+    let is_saved = arguments.profile.is_some() || arguments.profile_option.is_some();
     arguments.place.onto(&mut profile)?;
     let helper = &arguments.helper.helper_socket;
     if arguments.watch {
         loop {
             let findings = tokio::select! {
-                findings = check(&profile, helper) => findings?,
+                findings = check(&profile, is_saved, helper) => findings?,
                 _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
             };
             if arguments.json {
@@ -71,7 +74,7 @@ pub(crate) async fn run(arguments: Doctor) -> Result<ExitCode, Failure> {
             }
         }
     }
-    let findings = check(&profile, helper).await?;
+    let findings = check(&profile, is_saved, helper).await?;
     if arguments.json {
         output::print_json(&findings)?;
     } else {
@@ -83,12 +86,17 @@ pub(crate) async fn run(arguments: Doctor) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn check(profile: &Profile, helper: &std::path::Path) -> Result<Vec<Finding>, Failure> {
-    let (kernel, helper, cluster) =
-        tokio::join!(laptop::kernel(), laptop::helper(helper), cluster::check(profile));
+async fn check(profile: &Profile, is_saved: bool, helper: &Path) -> Result<Vec<Finding>, Failure> {
+    let (kernel, helper, cluster, sessions) = tokio::join!(
+        laptop::kernel(),
+        laptop::helper(helper),
+        cluster::check(profile),
+        sessions::check(profile, is_saved)
+    );
     let mut findings = kernel;
     findings.extend(helper);
     findings.extend(laptop::resolver());
     findings.extend(cluster?);
+    findings.extend(sessions?);
     Ok(findings)
 }

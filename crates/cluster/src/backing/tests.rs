@@ -74,6 +74,12 @@ fn cluster(services: &[Value]) -> Script {
         .on("GET", SERVICES, 200, list_of("ServiceList", "v1", services))
 }
 
+/// Returns the permissions that were missing.
+fn unread(backing: &Backing) -> Vec<String> {
+    let unread = backing.unread.iter();
+    unread.map(|unread| unread.access.to_string()).collect()
+}
+
 #[tokio::test]
 async fn a_service_is_read_with_its_endpoints() {
     let endpoints = [endpoint("a", true), endpoint("b", false), endpoint("a", true)];
@@ -132,13 +138,8 @@ async fn a_workload_that_is_scaled_to_0_is_found() {
         .await
         .unwrap();
     assert_eq!(backing.verdict(None), BackingVerdict::ScaledToZero);
-    assert_eq!(backing.workload.unwrap().name, "web");
-    let unread: Vec<String> = backing
-        .unread
-        .iter()
-        .map(|unread| unread.access.to_string())
-        .collect();
-    assert_eq!(unread, ["list daemonsets (apps) in namespace shop"]);
+    assert_eq!(backing.workload.as_ref().unwrap().name, "web");
+    assert_eq!(unread(&backing), ["list daemonsets (apps) in namespace shop"]);
 }
 
 #[tokio::test]
@@ -190,12 +191,7 @@ async fn what_may_not_be_read_is_named_with_its_permission() {
         .await
         .unwrap();
     assert_eq!(backing.verdict(Some(80)), BackingVerdict::Unknown);
-    let unread: Vec<String> = backing
-        .unread
-        .iter()
-        .map(|unread| unread.access.to_string())
-        .collect();
-    assert_eq!(unread, ["get services in namespace shop"]);
+    assert_eq!(unread(&backing), ["get services in namespace shop"]);
     assert!(backing.unread.iter().all(|unread| unread.reason.is_none()));
 }
 
@@ -229,13 +225,19 @@ async fn a_service_is_found_in_other_namespaces() {
     assert!(query.contains("metadata.name%3Dorders"), "{query}");
 
     // Where services of the whole cluster may not be listed, the cluster's DNS may have found one.
+    let listing = "list services in the whole cluster";
     let script = cluster(&[]).on("GET", ALL_SERVICES, 403, rbac("list", "services", "", ""));
     let by_dns = NameFacts {
         near: Some("orders.dev.svc.cluster.local".into()),
-        ..asked
+        ..asked.clone()
     };
     let backing = read(&script.client(), &by_dns).await.unwrap();
     assert_eq!(backing.elsewhere, ["dev"]);
+    assert_eq!(unread(&backing), [listing]);
+    // Otherwise it is said that nobody looked there.
+    let backing = read(&script.client(), &asked).await.unwrap();
+    assert_eq!(backing.verdict(None), BackingVerdict::ServiceMissing);
+    assert_eq!(unread(&backing), [listing]);
 }
 
 #[tokio::test]

@@ -36,31 +36,33 @@ pub enum PlaceError {
         namespace: String,
     },
     /// A rule of the cluster refuses the pod: Pod Security, a webhook, security context constraints.
-    #[error("a rule of the cluster refuses the agent's pod: {message}")]
+    #[error("a rule of the cluster refuses the agent's pod{}", told(message))]
     Admission {
         /// Message of the rule.
         message: String,
     },
     /// A ResourceQuota leaves no room.
-    #[error("the namespace's quota leaves no room for the agent: {message}")]
+    #[error("the namespace's quota leaves no room for the agent{}", told(message))]
     Quota {
         /// Message of the API server.
         message: String,
+        /// Requests and limits of the pod that it refused, in words.
+        asked: String,
     },
     /// A LimitRange does not allow requests and limits as small or large as the agent's.
-    #[error("the namespace's limit range does not fit the agent: {message}")]
+    #[error("the namespace's limit range does not fit the agent{}", told(message))]
     LimitRange {
         /// Message of the API server.
         message: String,
     },
     /// No node accepts the pod.
-    #[error("no node accepts the agent's pod: {message}")]
+    #[error("no node accepts the agent's pod{}", told(message))]
     Unschedulable {
         /// Message of the scheduler.
         message: String,
     },
     /// The node cannot fetch the image.
-    #[error("the cluster cannot fetch the image {image:?} ({reason}): {message}")]
+    #[error("the cluster cannot fetch the image {image:?} ({reason}){}", told(message))]
     Image {
         /// Name of the image.
         image: String,
@@ -70,7 +72,7 @@ pub enum PlaceError {
         message: String,
     },
     /// The container cannot be created or does not start.
-    #[error("the agent's container does not start ({reason}): {message}")]
+    #[error("the agent's container does not start ({reason}){}", told(message))]
     Container {
         /// `CreateContainerError`, `RunContainerError`, ...
         reason: String,
@@ -79,7 +81,8 @@ pub enum PlaceError {
     },
     /// A container that the cluster added to the pod failed, so the agent's never starts.
     #[error(
-        "the container {name} that the cluster added to the agent's pod failed (exit code {exit_code}): {message}"
+        "the container {name} that the cluster added to the agent's pod failed (exit code {exit_code}){}",
+        told(message)
     )]
     AddedContainer {
         /// Name of that container.
@@ -90,7 +93,10 @@ pub enum PlaceError {
         message: String,
     },
     /// The container ended before the agent was in it.
-    #[error("the agent's container ended at once (exit code {exit_code}): {message}")]
+    #[error(
+        "the agent's container ended at once (exit code {exit_code}){}",
+        told(message)
+    )]
     Ended {
         /// Exit code.
         exit_code: i32,
@@ -98,7 +104,7 @@ pub enum PlaceError {
         message: String,
     },
     /// The node evicted the pod.
-    #[error("the node evicted the agent's pod ({reason}): {message}")]
+    #[error("the node evicted the agent's pod ({reason}){}", told(message))]
     Evicted {
         /// `Evicted`, `Preempting`, `NodeShutdown`, ...
         reason: String,
@@ -109,11 +115,11 @@ pub enum PlaceError {
     #[error("the agent's pod was deleted while it started")]
     Gone,
     /// The pod did not run in time.
-    #[error("the agent's pod did not run within {} s; its last state was: {last}", waited.as_secs())]
+    #[error("the agent's pod did not run within {} s{}", waited.as_secs(), last_state(last))]
     TooSlow {
         /// Length of the wait.
         waited: Duration,
-        /// Last state of the pod, in the cluster's words.
+        /// Last state of the pod, in the cluster's words; empty if nothing was seen of it.
         last: String,
     },
     /// Binary and key could not be sent.
@@ -128,7 +134,7 @@ pub enum UploadError {
     #[error(transparent)]
     Api(ApiError),
     /// The pod's shell failed, or sent an unexpected answer.
-    #[error("the pod's shell failed{}: {said}", exit(*exit_code))]
+    #[error("the pod's shell failed{}{}", exit(*exit_code), told(said))]
     Shell {
         /// Exit code, if the shell ended with one.
         exit_code: Option<i32>,
@@ -198,10 +204,9 @@ impl Fault for PlaceError {
                      Pod Security Standard and needs nothing beyond it."
                 )
             }
-            Self::Quota { .. } => "Delete something in this namespace, or ask for a larger quota: the agent is one pod with \
-                 requests of 10m CPU and 16Mi of memory, and a limit of 128Mi of memory. If the quota counts them, it also \
-                 has a limit of 1 CPU, and 1Mi of ephemeral storage with a limit of 16Mi."
-                .to_owned(),
+            Self::Quota { asked, .. } => format!(
+                "Delete something in this namespace, or ask for a larger quota: the agent is one pod with {asked}."
+            ),
             Self::LimitRange { .. } => {
                 "Ask for a limit range that allows a container with a memory limit of 24Mi or more, better 128Mi.".to_owned()
             }
@@ -328,4 +333,76 @@ fn is_denied(message: &str) -> bool {
 
 fn exit(code: Option<i32>) -> String {
     code.map_or_else(String::new, |code| format!(" (exit code {code})"))
+}
+
+/// Puts a colon before a message of the cluster. An empty one needs none.
+pub(super) fn told(message: &str) -> String {
+    let message = message.trim();
+    if message.is_empty() {
+        String::new()
+    } else {
+        format!(": {message}")
+    }
+}
+
+fn last_state(last: &str) -> String {
+    if last.is_empty() {
+        String::new()
+    } else {
+        format!("; its last state was: {last}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_without_a_message_has_no_colon() {
+        let none = String::new;
+        let reason = || "Error".to_owned();
+        for error in [
+            PlaceError::Admission { message: none() },
+            PlaceError::Quota {
+                message: none(),
+                asked: none(),
+            },
+            PlaceError::LimitRange { message: none() },
+            PlaceError::Unschedulable { message: none() },
+            PlaceError::Image {
+                image: "busybox".to_owned(),
+                reason: reason(),
+                message: none(),
+            },
+            PlaceError::Container {
+                reason: reason(),
+                message: "\n".to_owned(),
+            },
+            PlaceError::AddedContainer {
+                name: "istio-init".to_owned(),
+                exit_code: 1,
+                message: none(),
+            },
+            PlaceError::Ended {
+                exit_code: 1,
+                message: none(),
+            },
+            PlaceError::Evicted {
+                reason: reason(),
+                message: none(),
+            },
+            PlaceError::TooSlow {
+                waited: Duration::from_secs(120),
+                last: none(),
+            },
+            UploadError::Shell {
+                exit_code: Some(1),
+                said: none(),
+            }
+            .into(),
+        ] {
+            let cause = error.problem().cause;
+            assert!(!cause.contains(':'), "{cause}");
+        }
+    }
 }

@@ -2,11 +2,12 @@
 //! messages decide.
 
 use super::PlaceError;
+use super::resources::Demands;
 use crate::permissions;
 use slipway_api_server::request::ApiError;
 
-/// Converts the error of a request to the error of placing.
-pub(super) fn of(error: ApiError, namespace: &str) -> PlaceError {
+/// Converts the error of a request to the error of placing a pod that meets these demands.
+pub(super) fn of(error: ApiError, namespace: &str, demands: &Demands) -> PlaceError {
     match error {
         ApiError::Forbidden { access, .. } => PlaceError::Forbidden {
             access,
@@ -19,7 +20,7 @@ pub(super) fn of(error: ApiError, namespace: &str) -> PlaceError {
             status: 400 | 403 | 422,
             message,
             ..
-        } => of_message(message, namespace),
+        } => of_message(message, namespace, demands),
         ApiError::Resolve { .. }
         | ApiError::Connect { .. }
         | ApiError::Timeout { .. }
@@ -34,10 +35,13 @@ pub(super) fn of(error: ApiError, namespace: &str) -> PlaceError {
 }
 
 /// Converts the message of a refusal: of a request, or in the Job controller's `FailedCreate` event.
-pub(super) fn of_message(message: String, namespace: &str) -> PlaceError {
+pub(super) fn of_message(message: String, namespace: &str, demands: &Demands) -> PlaceError {
     let says = |words: &str| message.contains(words);
     if says("exceeded quota") || says("failed quota") {
-        return PlaceError::Quota { message };
+        return PlaceError::Quota {
+            message,
+            asked: demands.in_words(),
+        };
     }
     // `plugin/pkg/admission/limitranger`: "minimum cpu usage per Container is 100m, but request is 10m".
     if says(" usage per ") || says("limit to request ratio per") {

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
 use kube::api::Api;
 use slipway_control_api::AgentEnd;
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::{AgentPod, start};
@@ -16,15 +17,20 @@ use slipway_api_server::request::ApiError;
 /// Pause after a failed request.
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
 
-/// Waits until the agent's pod is gone or no longer runs, or its program has ended, and returns which. Keeps waiting while
-/// the API server cannot be reached or does not accept the login.
+/// Follows an agent until it has ended or its pod is gone, and sends how. A pod that is being deleted counts as deleted
+/// first; if its program has ended by the time it is gone, that is sent after it. Keeps watching while the API server cannot
+/// be reached or does not accept the login.
 ///
 /// The cluster removes an ended agent at once, so a caller that wants to know more than [`AgentEnd::Deleted`] starts to
-/// wait while the agent runs.
+/// watch while the agent runs.
 ///
 /// # Errors
 /// Returns [`ApiError::Forbidden`] without the permission to list or watch pods.
-pub async fn watch_end(client: &Client, agent: &AgentPod) -> Result<AgentEnd, ApiError> {
+pub async fn watch_end(
+    client: &Client,
+    agent: &AgentPod,
+    end: &watch::Sender<Option<AgentEnd>>,
+) -> Result<(), ApiError> {
     let selection = Selection {
         labels: None,
         fields: Some(format!("metadata.name={}", agent.pod)),
@@ -33,11 +39,16 @@ pub async fn watch_end(client: &Client, agent: &AgentPod) -> Result<AgentEnd, Ap
     let mut pods = Follow::new(pods, &agent.namespace, "pods", selection);
     loop {
         match pods.next().await {
-            Ok(listed) => {
-                if let Some(end) = end(listed, agent) {
-                    return Ok(end);
+            Ok(listed) => match fate(listed, agent) {
+                Fate::Runs => {}
+                Fate::IsDeleted => {
+                    end.send_replace(Some(AgentEnd::Deleted));
                 }
-            }
+                Fate::Ended(ended) => {
+                    end.send_replace(Some(ended));
+                    return Ok(());
+                }
+            },
             Err(error @ ApiError::Forbidden { .. }) => return Err(error),
             Err(error) => {
                 tracing::debug!(%error, "cannot watch the agent's pod; trying again");
@@ -47,19 +58,26 @@ pub async fn watch_end(client: &Client, agent: &AgentPod) -> Result<AgentEnd, Ap
     }
 }
 
+enum Fate {
+    Runs,
+    /// The pod is being deleted, and its program may still run.
+    IsDeleted,
+    Ended(AgentEnd),
+}
+
 /// Reason that the kubelet gives for a container that the kernel killed for lack of memory.
 const OUT_OF_MEMORY: &str = "OOMKilled";
 
-fn end(listed: &BTreeMap<String, Pod>, agent: &AgentPod) -> Option<AgentEnd> {
+fn fate(listed: &BTreeMap<String, Pod>, agent: &AgentPod) -> Fate {
     let Some(pod) = listed
         .get(&agent.pod)
         .filter(|pod| pod.metadata.uid.as_ref() == Some(&agent.uid))
     else {
-        return Some(AgentEnd::Deleted);
+        return Fate::Ended(AgentEnd::Deleted);
     };
     if let Some(ended) = start::last_termination(pod) {
         let reason = ended.reason.clone().unwrap_or_default();
-        return Some(if reason == OUT_OF_MEMORY {
+        return Fate::Ended(if reason == OUT_OF_MEMORY {
             AgentEnd::OutOfMemory {
                 limit: start::memory_limit(pod),
             }
@@ -75,13 +93,14 @@ fn end(listed: &BTreeMap<String, Pod>, agent: &AgentPod) -> Option<AgentEnd> {
         .as_ref()
         .filter(|status| status.phase.as_deref() == Some("Failed"))
     {
-        return Some(AgentEnd::Evicted {
+        return Fate::Ended(AgentEnd::Evicted {
             reason: status.reason.clone().unwrap_or_default(),
             message: status.message.clone().unwrap_or_default(),
         });
     }
-    pod.metadata
-        .deletion_timestamp
-        .is_some()
-        .then_some(AgentEnd::Deleted)
+    if pod.metadata.deletion_timestamp.is_some() {
+        Fate::IsDeleted
+    } else {
+        Fate::Runs
+    }
 }

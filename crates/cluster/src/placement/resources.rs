@@ -82,6 +82,15 @@ impl Resource {
         }
     }
 
+    /// Returns the words that follow an amount of it.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Cpu => "CPU",
+            Self::Memory => "of memory",
+            Self::EphemeralStorage => "of ephemeral storage",
+        }
+    }
+
     fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|resource| resource.name() == name)
     }
@@ -217,6 +226,20 @@ impl Demands {
         }
     }
 
+    /// Returns the requests and limits that meet the demands, in words.
+    pub(super) fn in_words(&self) -> String {
+        let ResourceRequirements { requests, limits, .. } = self.met();
+        let list = |amounts: Option<BTreeMap<String, Quantity>>| {
+            let amounts = amounts.unwrap_or_default();
+            let words = Resource::ALL.into_iter().filter_map(|resource| {
+                let amount = amounts.get(resource.name())?;
+                Some(format!("{} {}", amount.0, resource.words()))
+            });
+            words.collect::<Vec<_>>().join(", ")
+        };
+        format!("requests of {}, and limits of {}", list(requests), list(limits))
+    }
+
     fn of(&self, resource: Resource) -> &Bounds {
         match resource {
             Resource::Cpu => &self.cpu,
@@ -273,6 +296,22 @@ mod tests {
     #[test]
     fn an_agent_asks_for_little() {
         assert_eq!(met(""), "cpu=10m memory=16Mi / memory=128Mi");
+    }
+
+    #[test]
+    fn requests_and_limits_are_said_in_words() {
+        let mut demands = Demands::default();
+        assert_eq!(
+            demands.in_words(),
+            "requests of 10m CPU, 16Mi of memory, and limits of 128Mi of memory"
+        );
+        demands.limit(Resource::Cpu);
+        demands.limit(Resource::EphemeralStorage);
+        assert_eq!(
+            demands.in_words(),
+            "requests of 10m CPU, 16Mi of memory, 1Mi of ephemeral storage, and limits of 1 CPU, 128Mi of memory, 16Mi of \
+             ephemeral storage"
+        );
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Shape {
     pub(super) fn adapted_to(&self, refused: &PlaceError) -> Option<Self> {
         let mut next = self.clone();
         match refused {
-            PlaceError::Quota { message } => {
+            PlaceError::Quota { message, .. } => {
                 let unspecified = message.split_once("must specify").map_or("", |(_, what)| what);
                 if unspecified.contains("limits.cpu") {
                     next.demands.limit(Resource::Cpu);
@@ -131,7 +131,11 @@ mod tests {
     #[test]
     fn a_full_quota_is_not_answered_with_another_shape() {
         let message = "exceeded quota: q, requested: limits.cpu=1, used: limits.cpu=4".to_owned();
-        assert_eq!(Shape::default().adapted_to(&PlaceError::Quota { message }), None);
+        let full = PlaceError::Quota {
+            message,
+            asked: Demands::default().in_words(),
+        };
+        assert_eq!(Shape::default().adapted_to(&full), None);
     }
 
     #[test]

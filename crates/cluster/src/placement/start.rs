@@ -9,6 +9,7 @@ use kube::api::{Api, PostParams};
 use tokio::time::{Instant, sleep_until};
 
 use self::judge::{Judge, Step, container, has_other_containers};
+use super::error::told;
 use super::manifest::{self, AGENT_CONTAINER};
 use super::shape::{Processes, Shape};
 use super::{Created, PlaceError, Placement, Progress, START_PATIENCE, nodes, refusal};
@@ -89,6 +90,14 @@ pub(super) fn memory_limit(pod: &Pod) -> Option<String> {
     Some(limits.get("memory")?.0.clone())
 }
 
+/// Pod that no node accepts now.
+struct Unschedulable {
+    /// Message of the scheduler.
+    message: String,
+    /// The same with what the nodes show.
+    words: String,
+}
+
 struct Start<'a> {
     client: &'a Client,
     placement: &'a Placement<'a>,
@@ -103,7 +112,7 @@ impl Start<'_> {
         let mut pods = self.pods();
         let mut refusals = self.refusals();
         let mut give_up = Instant::now() + START_PATIENCE;
-        let mut unschedulable: Option<String> = None;
+        let mut unschedulable: Option<Unschedulable> = None;
         let mut has_node = false;
         let mut dry_run: Option<Instant> = None;
         let mut judge = Judge::default();
@@ -114,7 +123,7 @@ impl Start<'_> {
                     let listed = match listed {
                         Ok(listed) => { failures = 0; listed }
                         Err(error) if error.is_passing() && failures < FAILURES => { failures += 1; continue }
-                        Err(error) => return Err(refusal::of(error, &self.placement.namespace)),
+                        Err(error) => return Err(refusal::of(error, &self.placement.namespace, &self.shape.demands)),
                     };
                     let Some(pod) = self.ours(listed) else {
                         if seen { return Err(PlaceError::Gone) }
@@ -136,8 +145,16 @@ impl Start<'_> {
                         Step::Failed(error) => return Err(error),
                         Step::Waiting(reason) => { self.report(&reason); None }
                         Step::Unschedulable(message) => {
-                            self.report(&format!("Unschedulable: {message}"));
-                            Some(message)
+                            let known = unschedulable.take().filter(|known| known.message == message);
+                            let known = match known {
+                                Some(known) => known,
+                                None => Unschedulable {
+                                    words: nodes::in_words(self.client, message.clone()).await,
+                                    message,
+                                },
+                            };
+                            self.report(&format!("Unschedulable{}", told(&known.words)));
+                            Some(known)
                         }
                     };
                 }
@@ -154,9 +171,7 @@ impl Start<'_> {
                     self.try_dry().await?;
                 }
                 () = sleep_until(give_up) => return Err(match unschedulable {
-                    Some(message) => PlaceError::Unschedulable {
-                        message: nodes::in_words(self.client, message).await,
-                    },
+                    Some(Unschedulable { words, .. }) => PlaceError::Unschedulable { message: words },
                     None => PlaceError::TooSlow {
                         waited: START_PATIENCE,
                         last: std::mem::take(&mut self.last),
@@ -234,7 +249,8 @@ impl Start<'_> {
         // The default service account of a new namespace comes a moment after the namespace.
         let account_is_missing = says("error looking up service account");
         if final_word && !(account_is_missing && self.placement.settings.service_account.is_none()) {
-            return Some(refusal::of_message(message, &self.placement.namespace));
+            let namespace = &self.placement.namespace;
+            return Some(refusal::of_message(message, namespace, &self.shape.demands));
         }
         self.report(&message);
         None

@@ -8,12 +8,14 @@ use slipway_problem::Fault;
 
 use super::*;
 use slipway_scripted_api::{Script, event, failure, list, rbac};
+use tokio::sync::watch;
 
 mod rules;
 
 const JOBS: &str = "/apis/batch/v1/namespaces/dev/jobs";
 const JOB: &str = "/apis/batch/v1/namespaces/dev/jobs/slipway-agent-x";
 const PODS: &str = "/api/v1/namespaces/dev/pods";
+const NODES: &str = "/api/v1/nodes";
 const EVENTS: &str = "/api/v1/namespaces/dev/events";
 
 static SETTINGS: LazyLock<AgentSettings> = LazyLock::new(|| AgentSettings {
@@ -187,6 +189,35 @@ async fn a_pod_waits_for_a_node_as_long_as_for_an_image() {
     let (shown_after, step) = steps.lock().unwrap().last().cloned().unwrap();
     assert_eq!(shown_after, 0, "the scheduler's message is shown at once");
     assert!(step.contains("0/3 nodes are available"), "{step}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_of_another_processor_are_named_at_once() {
+    let message = "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.";
+    let mut status = unschedulable();
+    status["conditions"][0]["message"] = json!(message);
+    let node = json!({"metadata": {"name": "a", "labels": {"kubernetes.io/os": "linux", "kubernetes.io/arch": "arm64"}}});
+    let script = cluster(&[status.clone(), status]).on("GET", NODES, 200, list("NodeList", "v1", &[node]));
+    let steps = Mutex::new(Vec::new());
+    let error = place(&script.client(), &placement(), &|progress| {
+        if let Progress::WaitingForPod { reason } = progress {
+            steps.lock().unwrap().push(reason);
+        }
+    })
+    .await
+    .unwrap_err();
+    let words = format!("this cluster has only arm64 nodes, and the agent needs amd64 ({message})");
+    let last = steps.lock().unwrap().last().cloned();
+    assert_eq!(last, Some(format!("Unschedulable: {words}")));
+    assert_eq!(
+        error.to_string(),
+        format!("no node accepts the agent's pod: {words}")
+    );
+    assert_eq!(
+        script.seen("GET", NODES).len(),
+        1,
+        "the same message is explained once"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -401,6 +432,13 @@ async fn removal_deletes_the_job_and_may_be_repeated() {
     );
 }
 
+/// Waits until an agent has ended.
+async fn end_of(client: &Client, agent: &AgentPod) -> Result<AgentEnd, ApiError> {
+    let (sender, end) = watch::channel(None);
+    watch_end(client, agent, &sender).await?;
+    Ok(end.borrow().clone().unwrap())
+}
+
 #[tokio::test]
 async fn a_lost_agent_is_reported_with_the_reason() {
     let mut killed = pod(state(
@@ -434,11 +472,31 @@ async fn a_lost_agent_is_reported_with_the_reason() {
         let script = Script::new()
             .on("GET", PODS, 200, list("PodList", "v1", &[pod(running())]))
             .on_watch(PODS, &[change]);
-        assert_eq!(
-            watch_end(&script.client(), &agent().await).await.unwrap(),
-            expected
-        );
+        assert_eq!(end_of(&script.client(), &agent().await).await.unwrap(), expected);
     }
+}
+
+#[tokio::test]
+async fn a_pod_that_is_deleted_tells_its_programs_end_last() {
+    let mut deleted = pod(running());
+    deleted["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let mut ended = pod(state(
+        json!({"terminated": {"exitCode": 0, "reason": "Completed"}}),
+    ));
+    ended["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let script = Script::new()
+        .on("GET", PODS, 200, list("PodList", "v1", &[pod(running())]))
+        .on_watch(PODS, &[event("MODIFIED", &deleted), event("MODIFIED", &ended)]);
+    let (client, agent) = (script.client(), agent().await);
+    let (sender, mut end) = watch::channel(None);
+    let watching = tokio::spawn(async move { watch_end(&client, &agent, &sender).await });
+    end.wait_for(Option::is_some).await.unwrap();
+    watching.await.unwrap().unwrap();
+    let completed = AgentEnd::Ended {
+        exit_code: 0,
+        reason: "Completed".to_owned(),
+    };
+    assert_eq!(*end.borrow(), Some(completed));
 }
 
 #[tokio::test(start_paused = true)]
@@ -450,11 +508,7 @@ async fn an_absent_api_server_does_not_mean_a_lost_agent() {
         .on_watch(PODS, &[]);
     let (client, agent) = (script.client(), agent().await);
     let day = Duration::from_secs(86_400);
-    assert!(
-        tokio::time::timeout(day, watch_end(&client, &agent))
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(day, end_of(&client, &agent)).await.is_err());
     assert!(
         script.seen("GET", PODS).len() > 100,
         "a silent watch is started again"

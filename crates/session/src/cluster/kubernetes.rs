@@ -26,6 +26,7 @@ use slipway_key::Key;
 use slipway_names::Namespaces;
 use slipway_problem::{Fault, Problem};
 use slipway_profile::AgentSettings;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -235,14 +236,10 @@ impl Cluster for KubernetesCluster {
         self.discard(agent).await;
     }
 
-    async fn agent_end(&self, agent: &AgentPod) -> AgentEnd {
-        match watch_end(&self.client, agent).await {
-            Ok(end) => end,
-            Err(error) => {
-                // The session still notices that the carriers end, but later.
-                tracing::info!(%error, "cannot watch the agent's pod");
-                std::future::pending().await
-            }
+    async fn watch_agent(&self, agent: &AgentPod, end: watch::Sender<Option<AgentEnd>>) {
+        if let Err(error) = watch_end(&self.client, agent, &end).await {
+            // The session still notices that the carriers end, but later.
+            tracing::info!(%error, "cannot watch the agent's pod");
         }
     }
 

@@ -230,7 +230,7 @@ impl Cluster for Scripted {
         self.0.discarded.lock().unwrap().push(agent.pod.clone());
     }
 
-    async fn agent_end(&self, agent: &AgentPod) -> AgentEnd {
+    async fn watch_agent(&self, agent: &AgentPod, end: watch::Sender<Option<AgentEnd>>) {
         let agent = {
             let agents = self.0.agents.lock().unwrap();
             agents.iter().find(|one| one.pod == agent.pod).unwrap().clone()
@@ -239,9 +239,9 @@ impl Cluster for Scripted {
             () = agent.ended.cancelled() => {}
             () = agent.gone.cancelled() => {}
         }
-        AgentEnd::OutOfMemory {
+        end.send_replace(Some(AgentEnd::OutOfMemory {
             limit: Some("128Mi".to_owned()),
-        }
+        }));
     }
 
     async fn open(&self, agent: &AgentPod) -> Result<(Self::Reader, Self::Writer), CarrierError> {

@@ -250,5 +250,12 @@ mod tests {
             "{}",
             finding.detail
         );
+        // It stays a row of its own, because no other finding has this check.
+        let server = Finding::ok(Check::ApiServer, "It answers.");
+        let text = in_words(&[server, finding]);
+        assert!(
+            text.contains("\nok    namespace   It is not known whether"),
+            "{text}"
+        );
     }
 }

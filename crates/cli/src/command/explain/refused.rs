@@ -1,11 +1,15 @@
 //! Refusals: addresses to which the helper adds no route, even if the user names them in `also-proxy`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use slipway_helper_api::TunnelCidr;
+use ipnet::{IpNet, Ipv4Net};
+use slipway_helper_api::{RangeTrouble, TunnelCidr};
 use slipway_laptop::{Holder, InUse, KnownRoute, Union, conflicts};
 
 use crate::this_laptop;
+
+/// Network of the helper's own devices, which it never routes.
+const HELPERS_OWN: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 16));
 
 /// Returns why a route to an address would be refused, in a clause; `None` if it would not, or if the kernel does not list
 /// its routes.
@@ -27,6 +31,9 @@ pub(super) async fn why_any(addresses: impl Iterator<Item = &IpAddr>) -> Option<
 fn judge(address: IpAddr, routes: &[KnownRoute], servers: &[IpAddr]) -> Option<String> {
     if let Err(error) = TunnelCidr::single(address) {
         return Some(error.to_string());
+    }
+    if HELPERS_OWN.contains(&address) {
+        return Some(RangeTrouble::HelpersOwn.to_string());
     }
     let in_use = conflicts(address.into(), false, &Union::default(), routes, servers, 0);
     let InUse { net, device, holder } = in_use.into_iter().find(|one| one.holder != Holder::Session)?;
@@ -71,7 +78,12 @@ mod tests {
         );
         assert_eq!(why("10.0.0.53"), "10.0.0.53 is a name server of this laptop");
         assert_ne!(why("127.0.0.1"), "");
-        for fine in ["10.1.2.3", "10.96.0.7", "203.0.113.10"] {
+        assert!(
+            why("198.18.3.4").contains("198.18.0.0/16"),
+            "{}",
+            why("198.18.3.4")
+        );
+        for fine in ["10.1.2.3", "10.96.0.7", "198.19.0.7", "203.0.113.10"] {
             assert_eq!(why(fine), "", "{fine}");
         }
     }

@@ -124,7 +124,14 @@ async fn an_unsatisfied_quota_ends_the_attempts() {
         "jobs is forbidden: failed quota: q: must specify limits.cpu for: agent",
     );
     let script = Script::new().on("POST", JOBS, 403, quota);
-    assert_eq!(failing(&script).await.code(), "quota");
+    let error = failing(&script).await;
+    assert_eq!(error.code(), "quota");
+    let asked = "requests of 10m CPU, 16Mi of memory, and limits of 1 CPU, 128Mi of memory";
+    assert!(
+        error.remedy().contains(asked),
+        "those of the last attempt: {}",
+        error.remedy()
+    );
     assert_eq!(script.seen("POST", JOBS).len(), 2);
 }
 
