@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attached_network_with_thousands_of_learned_addresses_is_one_conflict() {
+    fn thousands_of_addresses_in_a_lan_are_one_conflict() {
         let learned = |n: u32| std::net::Ipv4Addr::from_bits(0x0a60_0000 + 2 * n).to_string();
         let learned: Vec<String> = (0..4096).map(learned).collect();
         let learned: Vec<&str> = learned.iter().map(String::as_str).collect();
