@@ -251,14 +251,12 @@ impl Scope {
             return Ruling::new(Rule::NotAHost, Decision::Laptop);
         }
         let name = &question.name;
-        let is_searched = |domain: &Name| {
-            name.strip_suffix(domain)
-                .is_some_and(|short| self.is_needed(&short))
-        };
-        if self.our_search.iter().any(is_searched) {
+        let is_needed = |name: &Name| self.needed.contains(name);
+        let is_the_laptops = |short: &Name| is_discovered(short) || is_needed(short);
+        if stands_for(name, &self.our_search, is_the_laptops) {
             return Ruling::new(Rule::Reserved, Decision::Refuse(RefusedQuestion::NoSuchName));
         }
-        if self.stands_for_a_needed(name) {
+        if is_needed(name) || stands_for(name, &self.laptop_search.domains, is_needed) {
             return Ruling::new(Rule::Reserved, Decision::Laptop);
         }
         if let Some(ruling) = self.ours(name).or_else(|| self.cluster_only(name)) {
@@ -483,26 +481,7 @@ impl Scope {
 
     /// Whether a name that would be shared is reserved for the laptop.
     fn is_reserved(&self, name: &Name) -> bool {
-        self.is_needed(name) || self.reserved.contains(name)
-    }
-
-    /// Whether a name is one of [`DISCOVERED`], or one that the session needs itself.
-    fn is_needed(&self, name: &Name) -> bool {
-        let mut labels = name.labels();
-        let is_discovered = match (labels.next(), labels.next()) {
-            (Some(only), None) => DISCOVERED.contains(&only),
-            (_, _) => false,
-        };
-        is_discovered || self.needed.contains(name)
-    }
-
-    /// Whether a name is one that the session needs itself, or what the laptop's resolver asks for in its place.
-    fn stands_for_a_needed(&self, name: &Name) -> bool {
-        let is_searched = |domain: &Name| {
-            name.strip_suffix(domain)
-                .is_some_and(|short| self.needed.contains(&short))
-        };
-        self.needed.contains(name) || self.laptop_search.domains.iter().any(is_searched)
+        is_discovered(name) || self.reserved.contains(name)
     }
 
     fn knows(&self, namespace: &[u8]) -> bool {
@@ -518,6 +497,21 @@ impl Scope {
     pub fn is_cluster_address(&self, address: IpAddr) -> bool {
         self.reverse.iter().any(|range| range.contains(&address))
     }
+}
+
+/// Whether a name is one of [`DISCOVERED`].
+fn is_discovered(name: &Name) -> bool {
+    let mut labels = name.labels();
+    match (labels.next(), labels.next()) {
+        (Some(only), None) => DISCOVERED.contains(&only),
+        (_, _) => false,
+    }
+}
+
+/// Whether a resolver with these search domains may ask for `name` in place of a name that `is_meant` accepts.
+fn stands_for(name: &Name, search: &[Name], is_meant: impl Fn(&Name) -> bool) -> bool {
+    let mut shorts = search.iter().filter_map(|domain| name.strip_suffix(domain));
+    shorts.any(|short| is_meant(&short))
 }
 
 fn wire(bytes: &[u8]) -> Option<Name> {
