@@ -21,7 +21,7 @@ pub struct ClusterNames<'a> {
     pub namespaces: &'a Namespaces,
     /// Networks for which the cluster answers reverse lookups.
     pub reverse: &'a [IpNet],
-    /// Hosts by which the laptop reaches the API server: its own, and that of a proxy in front of it.
+    /// Hosts that the session needs itself: the API server's, that of a proxy in front of it, and those of the login.
     pub needed: &'a [String],
 }
 

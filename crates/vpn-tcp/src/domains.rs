@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use crate::lease_side::Names;
 use crate::left_out::LeftOut;
 use crate::need::Need;
-use crate::reach::Reach;
+use crate::reach::{Reach, set};
 
 /// Maximum number of domains, including search domains: systemd-resolved before version 247 accepts at most 256.
 const MOST: usize = 240;
@@ -178,11 +178,7 @@ impl Domains {
 }
 
 fn publish(reach: &watch::Sender<Reach>, left_out: Option<LeftOut>) {
-    reach.send_if_modified(|reach| {
-        let is_new = reach.left_out != left_out;
-        reach.left_out = left_out;
-        is_new
-    });
+    reach.send_if_modified(|reach| set(&mut reach.left_out, left_out));
 }
 
 /// Asks the laptop's name servers whether namespaces are domains there. Returns whether any is still undecided.

@@ -17,7 +17,7 @@ use crate::lease_side::Names;
 use crate::name_servers::NameServers;
 use crate::need::Need;
 use crate::plan::{Warning, without_addresses};
-use crate::reach::Reach;
+use crate::reach::{Reach, set};
 
 /// Pause between attempts to reach a helper that ended.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -186,12 +186,8 @@ impl Keeper {
         let is_learned = |route: &Route| learned.get(&route.net).is_some();
         self.granted = all.iter().filter(|route| !is_learned(route)).collect();
         let (routes, warnings) = (routes_of(&self.lease), self.all_warnings());
-        self.reach.send_if_modified(|reach| {
-            let is_new = reach.routes != routes || reach.warnings != warnings;
-            reach.routes = routes;
-            reach.warnings = warnings;
-            is_new
-        });
+        self.reach
+            .send_if_modified(|reach| set(&mut reach.routes, routes) | set(&mut reach.warnings, warnings));
     }
 
     /// Sets the requested DNS, and has the helper read the laptop's files again. Returns sockets to the name servers.
@@ -220,11 +216,8 @@ impl Keeper {
         });
         let warnings = self.all_warnings();
         self.reach.send_if_modified(|reach| {
-            let is_new = has_moved || reach.dns != mode || reach.warnings != warnings;
             reach.moves += u64::from(has_moved);
-            reach.dns = mode;
-            reach.warnings = warnings;
-            is_new
+            has_moved | set(&mut reach.dns, mode) | set(&mut reach.warnings, warnings)
         });
     }
 

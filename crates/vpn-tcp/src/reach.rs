@@ -8,6 +8,13 @@ use crate::left_out::LeftOut;
 use crate::plan::Warning;
 use crate::withheld::Withheld;
 
+/// Sets a part of the reach. Returns whether it is new.
+pub(crate) fn set<T: PartialEq>(part: &mut T, now: T) -> bool {
+    let is_new = *part != now;
+    *part = now;
+    is_new
+}
+
 /// Reach of a lease. The keeper publishes it whenever it changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reach {
