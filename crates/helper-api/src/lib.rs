@@ -21,6 +21,10 @@
 //! helper died, the kernel does. The TUN's routes live as long as a process holds its descriptor, so a client must drop
 //! the descriptor at once when the helper closes the connection.
 
+use std::net::Ipv4Addr;
+
+use ipnet::{IpNet, Ipv4Net};
+
 mod dns_plan;
 mod folder;
 pub mod frame;
@@ -52,6 +56,9 @@ pub use zones::{ClusterDomain, Namespace, ReverseZone, ZoneError, Zones, is_with
 
 /// Socket of the packaged helper. Its systemd unit makes the folder, which belongs to the helper.
 pub const DEFAULT_SOCKET: &str = "/run/slipway-helper/helper.sock";
+
+/// Network from which the helper numbers its own devices. It routes no part of it.
+pub const OWN_DEVICES: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 16));
 
 /// MTU of every TUN the helper makes, in bytes: the largest an IPv4 packet can fill, because each packet costs one
 /// read.

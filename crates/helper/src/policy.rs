@@ -1,20 +1,16 @@
 //! Policy of the laptop: decides which networks may be routed into a tunnel. No I/O except reading the settings.
 
 use std::io::Read as _;
-use std::net::Ipv4Addr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use serde::Deserialize;
 use slipway_helper_api::{
-    HelperRefusal, MAX_ADDRESSES, MAX_RANGES, RangeTrouble, Route, RouteOrigin, TunnelCidr,
+    HelperRefusal, MAX_ADDRESSES, MAX_RANGES, OWN_DEVICES, RangeTrouble, Route, RouteOrigin, TunnelCidr,
 };
 use slipway_laptop::is_private;
-
-/// Network from which the helper numbers its own devices.
-pub(crate) const OWN_DEVICES: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 16));
 
 /// Settings of the administrator, from `/etc/slipway/helper.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -108,8 +104,9 @@ impl Policy {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
+    use std::net::{IpAddr, Ipv4Addr};
 
+    use ipnet::Ipv4Net;
     use proptest::prelude::*;
 
     use super::*;

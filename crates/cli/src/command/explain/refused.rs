@@ -1,15 +1,11 @@
 //! Refusals: addresses to which the helper adds no route, even if the user names them in `also-proxy`.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net};
-use slipway_helper_api::{RangeTrouble, TunnelCidr};
+use slipway_helper_api::{OWN_DEVICES, RangeTrouble, TunnelCidr};
 use slipway_laptop::{Holder, InUse, KnownRoute, Union, conflicts};
 
 use crate::this_laptop;
-
-/// Network of the helper's own devices, which it never routes.
-const HELPERS_OWN: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 16));
 
 /// Returns why a route to an address would be refused, in a clause; `None` if it would not, or if the kernel does not list
 /// its routes.
@@ -32,7 +28,7 @@ fn judge(address: IpAddr, routes: &[KnownRoute], servers: &[IpAddr]) -> Option<S
     if let Err(error) = TunnelCidr::single(address) {
         return Some(error.to_string());
     }
-    if HELPERS_OWN.contains(&address) {
+    if OWN_DEVICES.contains(&address) {
         return Some(RangeTrouble::HelpersOwn.to_string());
     }
     let in_use = conflicts(address.into(), false, &Union::default(), routes, servers, 0);
