@@ -23,6 +23,7 @@ pub mod similar;
 pub mod target;
 
 mod file;
+mod host;
 mod trust;
 
 pub use target::Target;

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use http::Uri;
 use slipway_control_api::list::Access;
 use slipway_problem::Fault;
 use thiserror::Error;
 
 use crate::client::{self, Server};
+use crate::host::host_of;
 use crate::login::{Login, LoginError};
 use crate::proxy::Proxy;
 use crate::request::{self, ApiError};
@@ -60,9 +60,14 @@ impl Fault for ConnectError {
 }
 
 impl Target {
-    /// Returns the URL of the API server.
-    pub fn url(&self) -> &Uri {
-        &self.api.url
+    /// Returns the API server's host.
+    pub fn server_host(&self) -> Option<String> {
+        host_of(self.api.url.authority()?)
+    }
+
+    /// Returns the host of the proxy in front of the API server.
+    pub fn proxy_host(&self) -> Option<String> {
+        host_of(self.proxy()?.url.authority()?)
     }
 
     /// Returns the proxy in front of the API server.

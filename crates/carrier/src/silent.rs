@@ -3,35 +3,13 @@
 use std::time::Duration;
 
 use slipway_api_server::client::CONNECT_TIMEOUT;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use slipway_scripted_api::silent_after;
 use tokio::time::Instant;
 
 use crate::error::Wait;
 use crate::test_client::client_of;
 use crate::upgrade::REFUSAL_TIMEOUT;
 use crate::{CarrierError, CarrierKind, Endpoint, UPGRADE_TIMEOUT, open};
-
-/// Starts a server that reads a request, sends `word`, and falls silent.
-async fn silent_after(word: &'static str) -> (String, JoinSet<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let mut tasks = JoinSet::new();
-    tasks.spawn(async move {
-        let mut held = JoinSet::new();
-        loop {
-            let (mut connection, _) = listener.accept().await.unwrap();
-            held.spawn(async move {
-                let mut bytes = [0; 4096];
-                let _ = connection.read(&mut bytes).await;
-                connection.write_all(word.as_bytes()).await.unwrap();
-                while connection.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
-            });
-        }
-    });
-    (address, tasks)
-}
 
 async fn given_up(url: &str, kind: CarrierKind, wait: Wait, limit: Duration) {
     let client = client_of(url).await;

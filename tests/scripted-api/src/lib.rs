@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests use it")]
 
+mod silent;
+
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
@@ -14,6 +16,8 @@ use hyper::body::Frame;
 use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
+
+pub use silent::silent_after;
 
 /// Answers for one path.
 struct Rule {

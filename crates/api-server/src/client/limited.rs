@@ -107,35 +107,13 @@ where
 #[cfg(test)]
 mod tests {
     use slipway_problem::Fault;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
-    use tokio::task::JoinSet;
+    use slipway_scripted_api::silent_after;
 
     use crate::Target;
     use crate::kubeconfig::{Choice, ConnectError, Sources, choose};
     use crate::proxy::{Proxy, Setting};
 
     use super::*;
-
-    /// Starts a peer that reads once, sends `word`, and falls silent.
-    async fn silent_after(word: &'static str) -> (u16, JoinSet<()>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            let mut held = JoinSet::new();
-            loop {
-                let (mut connection, _) = listener.accept().await.unwrap();
-                held.spawn(async move {
-                    let mut bytes = [0; 4096];
-                    let _ = connection.read(&mut bytes).await;
-                    connection.write_all(word.as_bytes()).await.unwrap();
-                    while connection.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
-                });
-            }
-        });
-        (port, tasks)
-    }
 
     fn target(cluster: &str) -> Target {
         let folder = tempfile::tempdir().unwrap();
@@ -169,9 +147,9 @@ contexts: [{{name: test, context: {{cluster: test}}}}]
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_proxy_is_named() {
-        let (port, _proxy) = silent_after("").await;
+        let (peer, _proxy) = silent_after("").await;
         for scheme in ["http", "https", "socks5"] {
-            let proxy = format!("{scheme}://127.0.0.1:{port}");
+            let proxy = format!("{scheme}://{peer}");
             for (setting, shown) in [
                 (Setting::ProxyUrl, "proxy-url in the kubeconfig"),
                 (Setting::Variable("HTTPS_PROXY"), "the variable HTTPS_PROXY"),
@@ -191,9 +169,9 @@ contexts: [{{name: test, context: {{cluster: test}}}}]
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_server_with_a_name_is_unreachable() {
-        let (port, _server) = silent_after("").await;
+        let (peer, _server) = silent_after("").await;
         for host in ["localhost", "127.0.0.1"] {
-            let error = given_up(&target(&format!("server: 'https://{host}:{port}'"))).await;
+            let error = given_up(&target(&format!("server: 'https://{host}:{}'", peer.port()))).await;
             assert_eq!(error.code(), "api-unreachable");
             assert!(
                 error
@@ -207,8 +185,8 @@ contexts: [{{name: test, context: {{cluster: test}}}}]
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_server_behind_a_proxy_is_unreachable() {
-        let (port, _proxy) = silent_after("HTTP/1.1 200 OK\r\n\r\n").await;
-        let proxy = format!("http://127.0.0.1:{port}");
+        let (peer, _proxy) = silent_after("HTTP/1.1 200 OK\r\n\r\n").await;
+        let proxy = format!("http://{peer}");
         let error = given_up(&target(&format!(
             "server: 'https://api.test:6443', proxy-url: '{proxy}'"
         )))

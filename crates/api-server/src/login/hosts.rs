@@ -1,5 +1,7 @@
 //! Hosts in the arguments of a credential plugin.
 
+use crate::host::host_of;
+
 /// Returns the hosts that texts name: those of URLs (`--issuer=https://login.example/realm`), and those of a text or an
 /// option's value that is a host with a port (`--proxy=login.example:443`). Each is returned once.
 pub(super) fn hosts<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<String> {
@@ -15,7 +17,7 @@ pub(super) fn hosts<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<String> {
 fn in_text(text: &str) -> Vec<String> {
     let urls = text.split("://").skip(1).filter_map(|rest| {
         let authority = rest.split(|c: char| !is_of_an_authority(c)).next()?;
-        host_of(authority)
+        parsed(authority)
     });
     let value = text.split_once('=').map_or(text, |(_, value)| value);
     let has_port = value
@@ -23,7 +25,7 @@ fn in_text(text: &str) -> Vec<String> {
         .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     let bare = Some(value)
         .filter(|value| has_port && value.contains('.') && value.chars().all(is_of_an_authority))
-        .and_then(host_of);
+        .and_then(parsed);
     urls.chain(bare).collect()
 }
 
@@ -31,11 +33,8 @@ fn is_of_an_authority(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':' | '@' | '[' | ']' | '%')
 }
 
-/// Returns the host of `user@host:port` (RFC 3986 section 3.2).
-fn host_of(authority: &str) -> Option<String> {
-    let uri: http::uri::Authority = authority.parse().ok()?;
-    let host = uri.host().trim_start_matches('[').trim_end_matches(']');
-    (!host.is_empty()).then(|| host.to_owned())
+fn parsed(authority: &str) -> Option<String> {
+    host_of(&authority.parse().ok()?)
 }
 
 #[cfg(test)]

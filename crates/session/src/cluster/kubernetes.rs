@@ -371,12 +371,7 @@ fn agent_identity(target: &Target, options: &Options) -> AgentIdentity {
 /// Returns the hosts that the session needs itself. Addresses are those of the one that the laptop connects to for the API
 /// server, and of the login's.
 async fn needed_hosts(target: &Target) -> NeededHosts {
-    let host = |url: &http::Uri| {
-        let host = url.host()?.trim_start_matches('[').trim_end_matches(']');
-        Some(host.to_owned())
-    };
-    let server = host(target.url());
-    let proxy = target.proxy().and_then(|proxy| host(&proxy.url));
+    let (server, proxy) = (target.server_host(), target.proxy_host());
     let login = target.login().hosts();
     let nearest = proxy.as_ref().or(server.as_ref());
     let looked_up = nearest.into_iter().chain(&login).map(|host| addresses(host));
