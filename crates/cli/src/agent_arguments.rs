@@ -8,6 +8,8 @@ use slipway_profile::{
     AgentSettings, AnnotationValue, Grace, Image, LabelValue, MetadataKey, ObjectName, Toleration,
 };
 
+use crate::arguments::add_missing;
+
 /// Settings of the agent's pod; they override the profile, or add to its lists.
 #[derive(Debug, Default, Args)]
 pub(crate) struct AgentArguments {
@@ -40,13 +42,6 @@ pub(crate) struct AgentArguments {
 impl AgentArguments {
     /// Writes the arguments into a profile's settings, over values of the same name, and adds to its lists.
     pub(crate) fn onto(self, settings: &mut AgentSettings) {
-        fn add<T: PartialEq>(list: &mut Vec<T>, more: Vec<T>) {
-            for one in more {
-                if !list.contains(&one) {
-                    list.push(one);
-                }
-            }
-        }
         let Self {
             image,
             grace,
@@ -63,8 +58,8 @@ impl AgentArguments {
         settings.labels.extend(labels);
         settings.annotations.extend(annotations);
         settings.node_selector.extend(node_selector);
-        add(&mut settings.tolerations, tolerations);
-        add(&mut settings.pull_secrets, pull_secrets);
+        add_missing(&mut settings.tolerations, tolerations);
+        add_missing(&mut settings.pull_secrets, pull_secrets);
     }
 }
 

@@ -62,6 +62,9 @@ pub(crate) struct Session {
     /// Also reach this host, address or network through the cluster; may be given several times
     #[arg(long, value_name = "HOST|IP|CIDR")]
     also_proxy: Vec<AlsoProxy>,
+    /// Also look up names without dots in this namespace, after the first; may be given several times
+    #[arg(long = "also-namespace", value_name = "NAMESPACE")]
+    also_namespaces: Vec<Namespace>,
     /// Domain of the cluster's own names, if Slipway doubts the one that the cluster declares
     #[arg(long, value_name = "DOMAIN")]
     cluster_domain: Option<DomainName>,
@@ -108,11 +111,8 @@ impl Session {
             profile.dns.cluster_domain = Some(domain);
         }
         self.agent.onto(&mut profile.agent);
-        for extra in self.also_proxy {
-            if !profile.also_proxy.contains(&extra) {
-                profile.also_proxy.push(extra);
-            }
-        }
+        add_missing(&mut profile.also_proxy, self.also_proxy);
+        add_missing(&mut profile.cluster.also_namespaces, self.also_namespaces);
         let options = Options {
             profile,
             saved,
@@ -121,6 +121,15 @@ impl Session {
         };
         let method = method_of(&options, self.helper.helper_socket)?;
         Ok((options, method))
+    }
+}
+
+/// Appends the values that a list does not have.
+pub(crate) fn add_missing<T: PartialEq>(list: &mut Vec<T>, more: Vec<T>) {
+    for one in more {
+        if !list.contains(&one) {
+            list.push(one);
+        }
     }
 }
 

@@ -57,6 +57,10 @@ impl NamePlan {
     pub fn new(profile: &Profile, saved: bool, cluster: &ClusterNames<'_>) -> Result<Self, BadName> {
         let (domain, domain_source) = cluster_domain(profile, cluster.domain);
         let mut scope = Scope::new(domain, label(cluster.namespace)?);
+        let more = profile.cluster.also_namespaces.iter();
+        scope.also_namespaces = more
+            .map(|namespace| label(namespace.as_str()))
+            .collect::<Result<_, _>>()?;
         scope.namespaces = cluster.namespaces.clone();
         scope.reverse = cluster.reverse.to_vec();
         scope.profile = saved.then(|| label(profile.name.as_str())).transpose()?;

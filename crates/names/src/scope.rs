@@ -10,7 +10,7 @@
 //! | name (session in `shop`) | asked | wins |
 //! |---|---|---|
 //! | names that the session needs itself ([`Scope::needed`]), also with a search domain of the laptop | laptop | |
-//! | `web` | cluster, then laptop | cluster |
+//! | `web`, in the session's namespace, then in [`Scope::also_namespaces`] | cluster, then laptop | cluster |
 //! | `web.NS`, `db-0.db.NS`, NS a known namespace | both at once | laptop, unless it says NXDOMAIN |
 //! | `db-0.db`, `web.NS` when namespaces cannot be listed | laptop, then cluster | laptop, unless it says NXDOMAIN |
 //! | `web.SEARCH`, SEARCH a search domain of the laptop | laptop as it is, then cluster without SEARCH | laptop, unless it says NXDOMAIN |
@@ -60,7 +60,9 @@ pub struct Scope {
     pub domain_is_doubtful: bool,
     /// The session's namespace, where names without dots are looked up.
     pub namespace: Label,
-    /// The known namespaces. The session's namespace counts as known in any case.
+    /// Namespaces of the user in which names without dots are looked up as well, in this order, after the session's.
+    pub also_namespaces: Vec<Label>,
+    /// The known namespaces. The session's own ones count as known in any case.
     pub namespaces: Namespaces,
     /// Ranges whose reverse names the cluster answers.
     pub reverse: Vec<IpNet>,
@@ -92,6 +94,7 @@ impl Scope {
             cluster_domain,
             domain_is_doubtful: false,
             namespace,
+            also_namespaces: Vec::new(),
             namespaces: Namespaces::Unknown,
             reverse: Vec::new(),
             suffixes: Vec::new(),
@@ -188,7 +191,7 @@ pub enum Rule {
     User,
     /// The reverse name of an address in the cluster.
     Reverse,
-    /// No dots: a service of the session's namespace.
+    /// No dots: a service of the session's namespace, or of one that the user added.
     Short,
     /// Its last part is a namespace.
     InNamespace {
@@ -430,15 +433,19 @@ impl Scope {
             .collect();
         let last = *hosts.last()?;
         let services = single(b"svc")?.join(&self.cluster_domain).ok()?;
-        let here = single(self.namespace.as_bytes())?.join(&services).ok()?;
+        let here = self.own_namespaces().filter_map(|namespace| {
+            let zone = single(namespace.as_bytes())?;
+            zone.join(&services).ok()
+        });
+        let there = std::iter::once(services.clone());
         let known = self.knows(last);
-        let (order, zones) = match hosts.len() {
-            1 => (Order::ClusterFirst, vec![&here]),
-            // The second candidate is a pod of a headless service that has the name of a namespace.
-            2 if known => (Order::Together, vec![&services, &here]),
-            2 => (Order::LaptopFirst, vec![&here, &services]),
-            3 if known => (Order::Together, vec![&services]),
-            3 if self.namespaces == Namespaces::Unknown => (Order::LaptopFirst, vec![&services]),
+        let (order, zones): (Order, Vec<Name>) = match hosts.len() {
+            1 => (Order::ClusterFirst, here.collect()),
+            // The further candidates are pods of a headless service that has the name of a namespace.
+            2 if known => (Order::Together, there.chain(here).collect()),
+            2 => (Order::LaptopFirst, here.chain(there).collect()),
+            3 if known => (Order::Together, there.collect()),
+            3 if self.namespaces == Namespaces::Unknown => (Order::LaptopFirst, there.collect()),
             _ => return None,
         };
         let rule = match (hosts.len(), known) {
@@ -449,7 +456,7 @@ impl Scope {
             (_, false) => Rule::Perhaps,
         };
         let candidates: Vec<Name> = zones
-            .into_iter()
+            .iter()
             .filter_map(|zone| name.join(zone).ok())
             .collect();
         (!candidates.is_empty()).then_some(Expansion {
@@ -471,7 +478,7 @@ impl Scope {
         written.into_iter().flat_map(move |(service, services)| {
             known
                 .iter()
-                .filter(|namespace| **namespace != self.namespace)
+                .filter(|namespace| !self.is_own(namespace.as_bytes()))
                 .filter_map(move |namespace| {
                     let zone = single(namespace.as_bytes())?.join(&services).ok()?;
                     service.join(&zone).ok()
@@ -489,7 +496,16 @@ impl Scope {
             Namespaces::Known(names) => names.contains(namespace),
             Namespaces::Unknown => false,
         };
-        listed || self.namespace.as_bytes() == namespace
+        listed || self.is_own(namespace)
+    }
+
+    /// The namespaces in which names without dots are looked up, in order.
+    fn own_namespaces(&self) -> impl Iterator<Item = &Label> {
+        std::iter::once(&self.namespace).chain(&self.also_namespaces)
+    }
+
+    fn is_own(&self, namespace: &[u8]) -> bool {
+        self.own_namespaces().any(|own| own.as_bytes() == namespace)
     }
 
     /// Whether the cluster answers for the reverse name of an address.

@@ -18,6 +18,7 @@
 //! kubeconfig = "~/.kube/staging"
 //! context = "staging"
 //! namespace = "shop"
+//! also-namespaces = ["shop-test"]
 //!
 //! [agent]
 //! image = "registry.example.com/slipway-agent:0.1.0"

@@ -79,6 +79,9 @@ pub struct Cluster {
     /// The namespace; if absent, the context's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<Namespace>,
+    /// More namespaces in which names without dots are looked up, in this order, after the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_namespaces: Vec<Namespace>,
 }
 
 /// Names that the cluster answers in addition to its own.

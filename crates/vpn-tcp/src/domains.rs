@@ -43,6 +43,8 @@ const AGAIN: Duration = Duration::from_secs(30);
 pub(crate) struct Domains {
     zones: Zones,
     own: Label,
+    /// More namespaces that the user named. They may be unknown otherwise.
+    also: Vec<Label>,
 }
 
 impl Domains {
@@ -58,15 +60,17 @@ impl Domains {
         }
         let taken = !scope.domain_is_doubtful;
         // Without a cluster domain, programs use names that end in `.svc`.
-        let search = if taken {
-            vec![
-                format!("{own}.svc.{domain}"),
-                format!("svc.{domain}"),
-                domain.clone(),
-            ]
+        let services = if taken {
+            format!("svc.{domain}")
         } else {
-            vec![format!("{own}.svc"), "svc".to_owned()]
+            "svc".to_owned()
         };
+        let namespaces = std::iter::once(&scope.namespace).chain(&scope.also_namespaces);
+        let mut search: Vec<String> = namespaces
+            .map(|namespace| format!("{namespace}.{services}"))
+            .collect();
+        search.push(services);
+        search.extend(taken.then(|| domain.clone()));
         let is_clusters = taken && plan.domain_source == DomainSource::Cluster;
         let cluster: Option<ClusterDomain> = if is_clusters {
             parsed([&domain]).pop()
@@ -89,6 +93,7 @@ impl Domains {
         Self {
             zones,
             own: scope.namespace.clone(),
+            also: scope.also_namespaces.clone(),
         }
     }
 
@@ -135,10 +140,11 @@ impl Domains {
             let Ok(moves) = seen.wait_for(is_resolved).await.map(|reach| reach.moves) else {
                 return;
             };
-            let known = match &*namespaces.borrow_and_update() {
+            let mut known = match &*namespaces.borrow_and_update() {
                 Namespaces::Known(known) => known.clone(),
                 Namespaces::Unknown => BTreeSet::new(),
             };
+            known.extend(self.also.iter().cloned());
             verdicts.retain(|namespace, _| known.contains(namespace));
             let new = known
                 .into_iter()

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use slipway_api_server::kubeconfig::contexts;
-use slipway_profile::{AlsoProxy, Color, DomainName, Method, Profile, ProfileName, Store};
+use slipway_profile::{AlsoProxy, Color, DomainName, Method, Namespace, Profile, ProfileName, Store};
 
 use crate::agent_arguments::AgentArguments;
 use crate::arguments::{ClusterArguments, chosen};
@@ -86,6 +86,9 @@ struct Create {
     /// Also reach this host, address or network through the cluster; may be given several times
     #[arg(long, value_name = "HOST|IP|CIDR")]
     also_proxy: Vec<AlsoProxy>,
+    /// Also look up names without dots in this namespace, after the first; may be given several times
+    #[arg(long = "also-namespace", value_name = "NAMESPACE")]
+    also_namespaces: Vec<Namespace>,
     /// Ask the cluster for this name and every name below it; may be given several times
     #[arg(long, value_name = "DOMAIN")]
     dns_suffix: Vec<DomainName>,
@@ -163,6 +166,7 @@ impl Create {
         self.place.onto(&mut profile)?;
         profile.method = self.method;
         profile.also_proxy = self.also_proxy;
+        profile.cluster.also_namespaces = self.also_namespaces;
         profile.dns.suffixes = self.dns_suffix;
         profile.dns.cluster_domain = self.cluster_domain;
         self.agent.onto(&mut profile.agent);

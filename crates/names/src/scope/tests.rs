@@ -63,6 +63,37 @@ fn every_form_of_a_service_expands_to_its_full_name() {
 }
 
 #[test]
+fn names_are_looked_up_in_the_users_namespaces_too() {
+    let scope = Scope {
+        also_namespaces: vec!["test".parse().unwrap(), "dev".parse().unwrap()],
+        ..scope()
+    };
+    let of = |name: &str| ["shop", "test", "dev"].map(|namespace| format!("{name}.{namespace}.svc.{ZONE}"));
+    let [shop, test, dev] = &of("web");
+    assert_eq!(
+        decide(&scope, "web"),
+        both(Order::ClusterFirst, &[shop, test, dev]),
+        "the session's namespace comes first"
+    );
+    let [shop, test, dev] = &of("db-0.data");
+    assert_eq!(
+        decide(&scope, "db-0.data"),
+        both(Order::LaptopFirst, &[shop, test, dev, "db-0.data.svc.cluster.local"])
+    );
+    let hidden = Scope {
+        namespaces: Namespaces::Unknown,
+        ..scope.clone()
+    };
+    assert!(
+        matches!(decide(&hidden, "web.test"), Decision::Both { order: Order::Together, .. }),
+        "the user knows them"
+    );
+    let name = "web".parse().unwrap();
+    let elsewhere: Vec<Name> = scope.elsewhere(&name).collect();
+    assert_eq!(elsewhere, names(&["web.com.svc.cluster.local", "web.db.svc.cluster.local"]));
+}
+
+#[test]
 fn another_cluster_domain_is_used_throughout() {
     let scope = Scope::new("k8s.example".parse().unwrap(), "shop".parse().unwrap());
     assert_eq!(
