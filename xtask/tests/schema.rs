@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
-use slipway_control_api::{Explained, Finding, NameEvent, Progress, SessionStatus, list};
+use slipway_control_api::{
+    Changed, Explained, Finding, NameEvent, Progress, SessionHistory, SessionStatus, list,
+};
 use slipway_profile::Profile;
 
 /// Set by `cargo xtask schema` to write the files instead of comparing them.
@@ -15,6 +17,7 @@ const RENEW: &str = "SLIPWAY_RENEW_SCHEMA";
 /// Returns every file of `docs/schema/` with its schema.
 fn schemas() -> Vec<(&'static str, Schema)> {
     vec![
+        ("change.json", schema::<Changed>()),
         ("connect.json", schema::<Progress>()),
         ("doctor.json", schema::<Vec<Finding>>()),
         ("explain.json", schema::<Explained>()),
@@ -25,6 +28,7 @@ fn schemas() -> Vec<(&'static str, Schema)> {
         ("list-workloads.json", schema::<list::Workloads>()),
         ("names.json", schema::<NameEvent>()),
         ("profiles-show.json", schema::<Profile>()),
+        ("status-history.json", schema::<Vec<SessionHistory>>()),
         ("status.json", schema::<Vec<SessionStatus>>()),
     ]
 }

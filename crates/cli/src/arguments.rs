@@ -65,6 +65,9 @@ pub(crate) struct Session {
     /// Also look up names without dots in this namespace, after the first; may be given several times
     #[arg(long = "also-namespace", value_name = "NAMESPACE")]
     also_namespaces: Vec<Namespace>,
+    /// Ask the cluster for this name and every name below it; may be given several times
+    #[arg(long = "suffix", value_name = "DOMAIN")]
+    suffixes: Vec<DomainName>,
     /// Domain of the cluster's own names, if Slipway doubts the one that the cluster declares
     #[arg(long, value_name = "DOMAIN")]
     cluster_domain: Option<DomainName>,
@@ -112,6 +115,7 @@ impl Session {
         }
         self.agent.onto(&mut profile.agent);
         add_missing(&mut profile.also_proxy, self.also_proxy);
+        add_missing(&mut profile.dns.suffixes, self.suffixes);
         add_missing(&mut profile.cluster.also_namespaces, self.also_namespaces);
         let options = Options {
             profile,
