@@ -14,6 +14,7 @@ use slipway_session::Options;
 use crate::agent_arguments::AgentArguments;
 use crate::failure::{Failure, Uncoded};
 use crate::method::method_of;
+use crate::repeated::add_missing;
 
 /// Cluster and namespace; overrides the profile.
 #[derive(Debug, Default, Args)]
@@ -125,15 +126,6 @@ impl Session {
         };
         let method = method_of(&options, self.helper.helper_socket)?;
         Ok((options, method))
-    }
-}
-
-/// Appends the values that a list does not have.
-pub(crate) fn add_missing<T: PartialEq>(list: &mut Vec<T>, more: Vec<T>) {
-    for one in more {
-        if !list.contains(&one) {
-            list.push(one);
-        }
     }
 }
 

@@ -19,6 +19,7 @@ mod method;
 mod narration;
 mod output;
 mod progress;
+mod repeated;
 mod sessions;
 mod table;
 mod this_laptop;

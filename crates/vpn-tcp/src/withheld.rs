@@ -166,7 +166,7 @@ mod tests {
         ] {
             let remedy = remedy(reason);
             assert!(
-                remedy.starts_with("To reach it") && remedy.contains("`--also-proxy`"),
+                remedy.starts_with("To reach it") && remedy.contains("--also-proxy`"),
                 "{remedy}"
             );
         }

@@ -1,5 +1,5 @@
 //! Changes of a running session: what the user sends to the cluster, saved and undone.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use serde_json::Value;
 use slipway_cluster_tests::{Desk, LaptopFile, Session, on_each_laptop, on_the_plain_laptop, problems};

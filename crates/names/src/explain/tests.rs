@@ -173,7 +173,7 @@ async fn a_laptop_without_network_is_named_as_the_cause() {
 async fn a_service_in_another_namespace_is_suggested() {
     let names = ["orders", "orders.shop", "orders.nosuch", "orders.shop.svc"];
     insta::assert_snapshot!(in_words(world(), &names).await, @r"
-    Nobody Nowhere: `orders` was not found in namespace `shop`, nor by the laptop's name servers. Did you mean `orders.dev.svc.cluster.local`?
+    Nobody Nowhere: `orders` was not found in namespace `shop`, nor by the laptop's name servers. Did you mean `orders.dev.svc.cluster.local`? To look up `orders` in that namespace too, run `slipway change --also-namespace dev`.
     Nobody Nowhere: `orders.shop` was not found in namespace `shop`, nor by the laptop's name servers. Did you mean `orders.dev.svc.cluster.local`?
     Nobody Nowhere: Neither the laptop's name servers nor the cluster's DNS know `orders.nosuch`. Did you mean `orders.dev.svc.cluster.local`?
     Nobody Nowhere: `orders.shop.svc` does not exist in the cluster, and no other DNS server has names of this domain. Did you mean `orders.dev.svc.cluster.local`?
