@@ -37,7 +37,7 @@ pub use explanation::{
 pub use finding::{Check, Finding, Verdict};
 pub use history::{Happening, History, HistoryEvent, Minute, Second, SessionHistory};
 pub use message::{Greeting, PROTOCOL_VERSION, Reply, Request, Subscription, WatchedNames};
-pub use name::{Answerer, NameEvent};
+pub use name::{Answerer, Asker, NameEvent};
 pub use progress::Progress;
 pub use session_id::{InvalidSessionId, SessionId};
 pub use slipway_problem::{Action, Problem};
