@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
-use slipway_control_api::{Explained, Finding, NameEvent, Progress, SessionStatus, list};
+use slipway_control_api::{
+    CheckEvent, Explained, Finding, HelperStatus, NameEvent, Progress, SessionStatus, list,
+};
 use slipway_profile::Profile;
 
 /// Set by `cargo xtask schema` to write the files instead of comparing them.
@@ -17,7 +19,9 @@ fn schemas() -> Vec<(&'static str, Schema)> {
     vec![
         ("connect.json", schema::<Progress>()),
         ("doctor.json", schema::<Vec<Finding>>()),
+        ("doctor-lines.json", schema::<CheckEvent>()),
         ("explain.json", schema::<Explained>()),
+        ("helper-status.json", schema::<HelperStatus>()),
         ("list-contexts.json", schema::<Vec<list::ContextInfo>>()),
         ("list-namespaces.json", schema::<Vec<list::Namespace>>()),
         ("list-ports.json", schema::<Vec<list::ListedPort>>()),

@@ -53,7 +53,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Logs(arguments) => blocking(command::logs::run(&arguments)),
         Command::List(arguments) => blocking(command::list::run(arguments)),
         Command::Profiles(arguments) => command::profiles::run(arguments),
-        Command::Doctor(arguments) => blocking(command::doctor::run(arguments)),
+        Command::Doctor(arguments) => command::doctor::run(arguments),
         Command::Cleanup(arguments) => blocking(command::cleanup::run(arguments)),
     }
 }

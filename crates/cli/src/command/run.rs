@@ -23,7 +23,7 @@ use tokio::process::{Child, Command};
 
 use crate::arguments::Session;
 use crate::failure::{Failure, OURS, Uncoded};
-use crate::hosting::{Hosted, Signals, block_on, host};
+use crate::hosting::{Hosted, Signals, block_on, host, signalled};
 use crate::narration::{Otherwise, Teller};
 use crate::output;
 use crate::progress::{BackgroundWriter, ProgressWriter};
@@ -294,10 +294,6 @@ fn code(status: ExitStatus) -> u8 {
         (None, Some(signal)) => signalled(signal),
         (None, None) => OURS,
     }
-}
-
-fn signalled(signal: i32) -> u8 {
-    u8::try_from(128 + signal).unwrap_or(OURS)
 }
 
 #[cfg(test)]
