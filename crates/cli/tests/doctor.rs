@@ -1,4 +1,4 @@
-//! The doctor, without a cluster.
+//! The doctor and the helper's commands, without a cluster.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,7 +14,7 @@ use std::process::{Output, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use slipway_control_api::{Check, CheckEvent, FindingData, RangeOrigin, StepState, Verdict};
+use slipway_control_api::{Check, CheckEvent, FindingData, HelperStatus, RangeOrigin, StepState, Verdict};
 use slipway_profile::Method;
 
 use self::user::{User, code, stderr, stdout};
@@ -203,5 +203,26 @@ fn the_doctor_says_of_each_method_whether_it_works_here() {
     assert_eq!(
         of("api-server")["methods"],
         serde_json::json!(["vpn-tcp", "inject-tcp", "container"])
+    );
+}
+
+#[test]
+fn a_missing_helper_is_told_with_how_it_would_start() {
+    let user = User::new();
+    let output = user.slipway(&["helper", "status", "--json"]);
+    assert_eq!(code(&output), 255);
+    let status: HelperStatus = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(!status.serves && status.sessions == 0);
+    assert_eq!(status.problem.unwrap().code, "no-helper");
+    assert!(status.start.is_some() != status.obstacle.is_some());
+    let words = user.slipway(&["helper", "status"]);
+    assert!(
+        stdout(&words).starts_with("slipway-helper does not run"),
+        "{words:?}"
+    );
+    let stopped = user.slipway(&["helper", "stop"]);
+    assert_eq!(
+        (code(&stopped), stdout(&stopped)),
+        (0, "slipway-helper does not run.\n")
     );
 }

@@ -22,6 +22,7 @@ use slipway_control_api::{Problem, SessionStatus, State};
 use tokio::process::{Child, Command};
 
 use crate::arguments::Session;
+use crate::command::helper::offer;
 use crate::failure::{Failure, OURS, Uncoded};
 use crate::hosting::{Hosted, Signals, block_on, host, signalled};
 use crate::narration::{Otherwise, Teller};
@@ -88,10 +89,14 @@ fn connected(
     listeners: &mut Listeners,
 ) -> Result<ExitCode, Failure> {
     let verbose = session.verbose;
+    let helper = session.helper_socket();
     let (options, method) = session.options(io::stdin().is_terminal())?;
     let name = command.first().cloned().unwrap_or_default();
     if !is_there(&name) {
         return Err(not_there(&name).into());
+    }
+    if listeners.progress.is_none() {
+        offer(&options.profile, &helper)?;
     }
     // Before the session raises it.
     let files = OpenFiles::limit();
