@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use slipway_control_api::{
-    CheckEvent, Explained, Finding, HelperStatus, NameEvent, Progress, SessionStatus, list,
+    Changed, CheckEvent, Explained, Finding, HelperStatus, NameEvent, Progress, SessionHistory,
+    SessionStatus, list,
 };
 use slipway_profile::Profile;
 
@@ -17,6 +18,7 @@ const RENEW: &str = "SLIPWAY_RENEW_SCHEMA";
 /// Returns every file of `docs/schema/` with its schema.
 fn schemas() -> Vec<(&'static str, Schema)> {
     vec![
+        ("change.json", schema::<Changed>()),
         ("connect.json", schema::<Progress>()),
         ("doctor.json", schema::<Vec<Finding>>()),
         ("doctor-lines.json", schema::<CheckEvent>()),
@@ -29,6 +31,7 @@ fn schemas() -> Vec<(&'static str, Schema)> {
         ("list-workloads.json", schema::<list::Workloads>()),
         ("names.json", schema::<NameEvent>()),
         ("profiles-show.json", schema::<Profile>()),
+        ("status-history.json", schema::<Vec<SessionHistory>>()),
         ("status.json", schema::<Vec<SessionStatus>>()),
     ]
 }

@@ -16,10 +16,12 @@
 
 mod backing;
 mod capture;
+mod changed;
 mod check_event;
 mod explanation;
 mod finding;
 mod helper_status;
+mod history;
 pub mod list;
 mod message;
 mod name;
@@ -31,6 +33,7 @@ mod status;
 
 pub use backing::{Backing, BackingVerdict, Endpoints, Replicas, Unread};
 pub use capture::{BackEnd, CaptureStatus, VpnTcpStatus};
+pub use changed::{Changed, HostAddresses};
 pub use check_event::{CheckEvent, CheckSummary, MethodSummary, Step, StepState, Steps};
 pub use explanation::{
     AddressFacts, AddressRoute, Explained, Explanation, Found, NameFacts, NameOutcome, NameRule, NameVerdict,
@@ -38,6 +41,7 @@ pub use explanation::{
 };
 pub use finding::{Check, Finding, FindingData, Verdict};
 pub use helper_status::{HelperStart, HelperStarted, HelperStatus};
+pub use history::{Happening, History, HistoryEvent, Minute, Second, SessionHistory};
 pub use message::{Greeting, PROTOCOL_VERSION, Reply, Request, Subscription, WatchedNames};
 pub use name::{Answerer, NameEvent};
 pub use progress::Progress;

@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use slipway_problem::Problem;
-use slipway_profile::{Method, ProfileId};
+use slipway_profile::{Extras, Method, ProfileId};
 
 use crate::capture::CaptureStatus;
 use crate::session_id::SessionId;
@@ -47,6 +47,9 @@ pub struct SessionStatus {
     /// When it entered its state.
     #[cfg_attr(feature = "schema", schemars(with = "String", extend("format" = "date-time")))]
     pub since: Timestamp,
+    /// Why it entered its state, if something went wrong; it may become known later than the state.
+    #[serde(default)]
+    pub cause: Option<String>,
     /// Present problems of a session that continues.
     #[serde(default)]
     pub problems: Vec<Problem>,
@@ -65,6 +68,9 @@ pub struct SessionStatus {
     /// How programs are captured; `null` until they are.
     #[serde(default)]
     pub capture: Option<CaptureStatus>,
+    /// What the user sends to the cluster in addition, by the profile, the command line and later changes.
+    #[serde(default)]
+    pub extras: Extras,
     /// Agents that were lost within the last hour, the newest last.
     #[serde(default)]
     pub losses: Vec<AgentLoss>,
@@ -91,12 +97,14 @@ impl SessionStatus {
             state: State::Preparing,
             started,
             since: started,
+            cause: None,
             problems: Vec::new(),
             failure: None,
             health: None,
             step: None,
             agent: None,
             capture: None,
+            extras: Extras::default(),
             losses: Vec::new(),
         }
     }

@@ -337,6 +337,7 @@ mod tests {
                     kubeconfig: kubeconfig.map(|text| text.parse().unwrap()),
                     context: context.map(|text| text.parse().unwrap()),
                     namespace: namespace.map(|text| text.parse().unwrap()),
+                    also_namespaces: vec!["shop-test".parse().unwrap()],
                 },
                 agent,
                 dns: Dns {

@@ -34,6 +34,8 @@
 mod agent_settings;
 mod also_proxy;
 mod error;
+mod extras;
+mod extras_in_text;
 mod file;
 mod id;
 mod invalid_value;
@@ -47,6 +49,7 @@ mod value;
 pub use agent_settings::AgentSettings;
 pub use also_proxy::AlsoProxy;
 pub use error::{Error, FilePosition};
+pub use extras::{Change, Extras};
 pub use file::FORMAT_VERSION;
 pub use id::ProfileId;
 pub use invalid_value::InvalidValue;

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use crate::error::Error;
+use crate::extras::{Change, Extras};
+use crate::extras_in_text;
 use crate::id::ProfileId;
 use crate::name::ProfileName;
 use crate::schema::Profile;
@@ -120,18 +122,20 @@ impl Store {
     /// [`Error::Missing`] if it does not exist; [`Error::Invalid`], [`Error::Version`], [`Error::TooLarge`] or
     /// [`Error::Io`] if its file is not a valid profile.
     pub fn load(&self, name: &ProfileName) -> Result<Profile, Error> {
+        let mut profile = Profile::from_toml(name.clone(), &self.text(name)?)?;
+        // A copied file has the same id: both then use the identity of their names.
+        if profile.id.is_some_and(|id| self.is_elsewhere(id, name)) {
+            profile.id = None;
+        }
+        Ok(profile)
+    }
+
+    fn text(&self, name: &ProfileName) -> Result<String, Error> {
         match read_bounded(&self.path(name)) {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 Err(Error::Missing(name.clone()))
             }
-            text => {
-                let mut profile = Profile::from_toml(name.clone(), &text?)?;
-                // A copied file has the same id: both then use the identity of their names.
-                if profile.id.is_some_and(|id| self.is_elsewhere(id, name)) {
-                    profile.id = None;
-                }
-                Ok(profile)
-            }
+            text => text,
         }
     }
 
@@ -164,6 +168,28 @@ impl Store {
         let profile = Profile::from_toml(name.clone(), text)?;
         self.replace(name, text)?;
         Ok(profile)
+    }
+
+    /// Returns the part of a change that the profile `name` does not have yet.
+    ///
+    /// # Errors
+    /// Those of [`Store::load`].
+    pub fn lacks(&self, name: &ProfileName, change: &Change) -> Result<Change, Error> {
+        Ok(Extras::of(&self.load(name)?).change(change))
+    }
+
+    /// Makes a change in the file of the profile `name`, and keeps its comments and order. Returns the part of the change
+    /// that was not so already.
+    ///
+    /// # Errors
+    /// Those of [`Store::load`], and [`Error::Io`] if the file cannot be written.
+    pub fn change(&self, name: &ProfileName, change: &Change) -> Result<Change, Error> {
+        let text = self.text(name)?;
+        let (after, done) = extras_in_text::changed(name, &text, change)?;
+        if after != text {
+            self.replace(name, &after)?;
+        }
+        Ok(done)
     }
 
     fn replace(&self, name: &ProfileName, text: &str) -> Result<(), Error> {
