@@ -7,7 +7,7 @@
 //! folder beside the command.
 //!
 //! Exit codes: 0 for success, and for a session that was ended by Ctrl-C or SIGTERM; 2 for wrong usage; 255 for
-//! Slipway's own failures; `run` passes on its command's.
+//! Slipway's own failures; `run` passes on its command's; `doctor` has 128+N if signal N ended it.
 
 mod agent_arguments;
 mod arguments;

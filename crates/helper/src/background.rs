@@ -43,12 +43,18 @@ async fn gone(folder: &Path) {
 
 /// Ends the helper of the same user that listens at a socket, and waits until it is gone. Does nothing if none listens.
 pub(crate) fn end_other(socket: &Path) -> anyhow::Result<()> {
-    let folder = socket.parent().context("The socket has no folder")?;
+    let (folder, name) = socket
+        .parent()
+        .zip(socket.file_name())
+        .context("The socket has no folder")?;
+    if !folder.exists() {
+        return Ok(());
+    }
+    // In another folder its owner could put the socket of any other program there.
+    let socket = &guarded(folder, geteuid().as_raw())?.join(name);
     let Ok(stream) = UnixStream::connect(socket) else {
         return Ok(());
     };
-    // Otherwise its user could put the socket of any other program there.
-    guarded(folder, geteuid().as_raw())?;
     let peer = getsockopt(&stream, sockopt::PeerCredentials).context("Failed to find the other helper")?;
     let name = |process: &str| std::fs::read_to_string(format!("/proc/{process}/comm")).ok();
     let is_helper = name(&peer.pid().to_string()).is_some_and(|other| Some(other) == name("self"));
