@@ -84,7 +84,7 @@ fn of_range(wanted: &Wanted, union: &Union, laptop: &Laptop) -> Finding {
 fn in_words(Wanted { range, origin }: &Wanted, judged: &Judged<'_>) -> Finding {
     let (shown, remedy) = match origin {
         RangeOrigin::AlsoProxy => (
-            format!("{range} (also-proxy)"),
+            format!("{} (also-proxy)", short(*range)),
             "Programs do not reach the cluster at addresses in both networks. Leave the network out of `also-proxy`, \
              disconnect from the other network, or end its VPN.",
         ),
@@ -94,6 +94,16 @@ fn in_words(Wanted { range, origin }: &Wanted, judged: &Judged<'_>) -> Finding {
              Disconnect from the other network, or end its VPN.",
         ),
     };
+    if let Some(why) = &judged.unroutable {
+        let detail = format!("{shown} is not routed to the cluster: {why}.");
+        let remedy = match origin {
+            RangeOrigin::AlsoProxy => "Leave it out of `also-proxy`, or name narrower networks.",
+            RangeOrigin::Services | RangeOrigin::Pods | RangeOrigin::Unknown => {
+                "Pods and services with such addresses cannot be reached, and their names do not resolve."
+            }
+        };
+        return Finding::warn(Check::Range, detail, remedy).coded("range-not-routed");
+    }
     if !judged.others.is_empty() {
         let owners = owners(&judged.others);
         let detail = format!("{shown} is also used by {owners}.");
@@ -120,6 +130,14 @@ fn in_words(Wanted { range, origin }: &Wanted, judged: &Judged<'_>) -> Finding {
         None => format!("{shown} is free on this laptop."),
     };
     Finding::ok(Check::Range, detail)
+}
+
+/// Returns a network as text; one address without its prefix.
+fn short(net: IpNet) -> String {
+    match net.prefix_len() == net.max_prefix_len() {
+        true => net.addr().to_string(),
+        false => net.to_string(),
+    }
 }
 
 fn owners(in_use: &[InUse]) -> String {
@@ -312,6 +330,28 @@ mod tests {
              of two sessions, the one that connected first has it."
         );
         insta::assert_json_snapshot!(facts(&finding));
+    }
+
+    #[test]
+    fn a_network_that_no_laptop_routes_is_told() {
+        let also = |range: &str| {
+            let wanted = Wanted {
+                range: range.parse().unwrap(),
+                origin: RangeOrigin::AlsoProxy,
+            };
+            of_one(wanted, &laptop(&[]))
+        };
+        let wide = also("8.0.0.0/6");
+        assert_eq!(wide.code.as_deref(), Some("range-not-routed"));
+        assert_eq!(facts(&wide).goes_to, RangeWinner::Laptop);
+        assert!(
+            wide.detail.starts_with("8.0.0.0/6 (also-proxy) is not routed"),
+            "{wide:?}"
+        );
+        assert_eq!(
+            also("10.3.0.7/32").detail,
+            "10.3.0.7 (also-proxy) is free on this laptop."
+        );
     }
 
     #[test]

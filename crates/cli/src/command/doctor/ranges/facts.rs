@@ -2,6 +2,7 @@
 
 use ipnet::IpNet;
 use slipway_control_api::{CaptureStatus, NetworkHolder, Overlap, RangeFacts, RangeWinner, SessionStatus};
+use slipway_helper_api::{RangeError, TunnelCidr};
 use slipway_laptop::{
     By, Holder, InUse, KnownRoute, Maker, Overridden, Probe, RouteTo, Union, conflicts, is_private,
     overridden, rule_before_main,
@@ -12,6 +13,8 @@ use super::wanted::Wanted;
 
 /// What overlaps a network.
 pub(super) struct Judged<'a> {
+    /// Why no laptop routes it, if so.
+    pub(super) unroutable: Option<RangeError>,
     /// Networks of the laptop that the helper does not take from it.
     pub(super) others: Vec<InUse>,
     /// Networks of sessions that are connected.
@@ -41,6 +44,7 @@ impl<'a> Judged<'a> {
         };
         let profiles = laptop.profiles.iter();
         Self {
+            unroutable: TunnelCidr::try_from(range).err(),
             overridden: taken(range, !sessions.is_empty(), laptop),
             around: laptop.routes.iter().filter(is_around).collect(),
             profiles: profiles
@@ -77,7 +81,8 @@ impl<'a> Judged<'a> {
         // A stable sort: what decides comes first.
         overlaps.sort_by_key(|overlap| overlap.net);
         overlaps.dedup();
-        let goes_to = if !self.others.is_empty() || !self.overridden.is_empty() {
+        let is_laptops = self.unroutable.is_some() || !self.others.is_empty() || !self.overridden.is_empty();
+        let goes_to = if is_laptops {
             RangeWinner::Laptop
         } else if !self.sessions.is_empty() {
             RangeWinner::Session
