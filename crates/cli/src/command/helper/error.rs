@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use slipway_helper_api::Unguarded;
 use slipway_problem::Fault;
 
-use super::program::Unusable;
+use super::program::{PACKAGED, Unusable};
 
 /// Why the helper can be neither started nor ended from here.
 #[derive(Debug, thiserror::Error)]
@@ -50,8 +50,8 @@ impl Fault for NoWay {
         match self {
             Self::Program { why, socket } => match why.program() {
                 Some(program) => format!(
-                    "if you trust it, start it in a terminal of its own: `sudo {} --socket {} --allow-uid {}`; or install \
-                     Slipway where only root can write",
+                    "if you trust it, install it where only root can write, `sudo install -D {0} {PACKAGED}`, and try again; or \
+                     start it in a terminal of its own: `sudo {0} --socket {1} --allow-uid {2}`",
                     program.display(),
                     socket.display(),
                     nix::unistd::geteuid()

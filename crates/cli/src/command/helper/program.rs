@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use slipway_helper_api::{Unguarded, guarded};
 
 /// Place where packages put the program.
-const PACKAGED: &str = "/usr/libexec/slipway/slipway-helper";
+pub(super) const PACKAGED: &str = "/usr/libexec/slipway/slipway-helper";
 
 /// Mode bits with which the group or others may write.
 const WRITABLE: u32 = 0o022;
@@ -41,16 +41,24 @@ impl Unusable {
     }
 }
 
-/// Returns the program beside this one, or the packaged one, without symbolic links.
+/// Returns the program beside this one, or else the packaged one, without symbolic links.
 pub(super) fn find() -> Result<PathBuf, Unusable> {
     let own = std::env::current_exe().unwrap_or_default();
-    let beside = own.with_file_name("slipway-helper");
-    for program in [beside.as_path(), Path::new(PACKAGED)] {
-        if program.exists() {
-            return trusted(program, 0);
+    first_trusted(&own.with_file_name("slipway-helper"), Path::new(PACKAGED), 0)
+}
+
+/// Returns the first of the two that may be run as root; otherwise why the first that exists may not.
+fn first_trusted(beside: &Path, packaged: &Path, root: u32) -> Result<PathBuf, Unusable> {
+    let mut refused = None;
+    for program in [beside, packaged].into_iter().filter(|program| program.exists()) {
+        match trusted(program, root) {
+            Ok(program) => return Ok(program),
+            Err(why) => refused = refused.or(Some(why)),
         }
     }
-    Err(Unusable::Missing { beside })
+    Err(refused.unwrap_or_else(|| Unusable::Missing {
+        beside: beside.to_owned(),
+    }))
 }
 
 /// Returns the program's path without symbolic links, if only `root` can have written it and can replace it.
@@ -132,6 +140,20 @@ mod tests {
         let link = folder.path().join("link");
         symlink(&program, &link).unwrap();
         assert_eq!(trusted(&link, own()).unwrap(), program, "sudo gets no link");
+    }
+
+    #[test]
+    fn a_packaged_program_serves_for_one_that_is_not_trusted() {
+        let (folder, beside) = program();
+        let (_other, packaged) = program();
+        let none = folder.path().join("none");
+        assert_eq!(first_trusted(&beside, &packaged, own()).unwrap(), beside);
+        set_mode(&beside, 0o777);
+        assert_eq!(first_trusted(&beside, &packaged, own()).unwrap(), packaged);
+        let refused = first_trusted(&beside, &none, own()).unwrap_err();
+        assert_eq!(refused.program(), Some(beside.as_path()));
+        let missing = first_trusted(&none, &none, own()).unwrap_err();
+        assert!(matches!(missing, Unusable::Missing { .. }), "{missing}");
     }
 
     #[test]
