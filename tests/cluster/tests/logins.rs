@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use slipway_cluster_tests::{
-    CONNECTING, Conversation, Desk, LaptopFile, TokenUser, on_the_plain_laptop, path_text, problems, program,
-    until_within,
+    CONNECTING, Conversation, Desk, LaptopFile, TokenUser, on_the_plain_laptop, on_the_resolved_laptop,
+    path_text, problems, program, until_within,
 };
 
 on_the_plain_laptop!(
@@ -15,9 +15,13 @@ on_the_plain_laptop!(
     a_plugins_issuer_stays_the_laptops,
     a_session_survives_the_end_of_its_token,
     a_session_survives_the_end_of_its_plugins_token,
+    a_plugin_on_the_login_shells_path_is_found,
+);
+
+// Beside the others, because they wait for tokens to end.
+on_the_resolved_laptop!(
     a_session_survives_the_end_of_its_token_file,
     a_short_lived_token_takes_one_run_in_its_life,
-    a_plugin_on_the_login_shells_path_is_found,
 );
 
 /// How soon a session tells that its credentials are refused, and is back after a new login.

@@ -6,11 +6,14 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use slipway_cluster_tests::{
-    CONNECTING, Desk, NodeRule, Running, on_the_plain_laptop, problems, until, until_within,
+    CONNECTING, Desk, NodeRule, Running, on_the_plain_laptop, on_the_resolved_laptop, problems, until,
+    until_within,
 };
 
+// These two wait for a minute, so each has a laptop.
+on_the_resolved_laptop!(a_vanished_peer_is_told_within_a_minute);
+
 on_the_plain_laptop!(
-    a_vanished_peer_is_told_within_a_minute,
     an_idle_connection_is_not_forgotten_on_the_way,
     connections_beyond_the_limit_are_refused_and_reported,
     a_command_keeps_its_limit_of_open_files,
@@ -167,7 +170,6 @@ impl Drop for NodeSettings<'_> {
 
 /// A firewall on the way forgets connections that are idle for 20 s, and drops the packets of those.
 fn an_idle_connection_is_not_forgotten_on_the_way(desk: &Desk<'_>) {
-    let _locks = desk.alone();
     let echo = desk.address("pods", POD);
     let other = other_pod(desk);
     let session = desk.connect(&[]);

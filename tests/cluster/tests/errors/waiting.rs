@@ -166,6 +166,8 @@ fn a_replacement_waits_for_a_webhook(desk: &Desk<'_>) {
     let room = Room::new(desk, "webhook");
     let session = desk.connect(&["--namespace", &room.name]);
     let service = desk.address("service/web", "{.spec.clusterIP}");
+    // The developer may not read the cluster's ranges from this namespace, so the address is routed with its name.
+    assert!(desk.page(PAGE).is_some());
     let name = || session.status().unwrap()["agent"]["pod"].clone();
     let first = name();
     let webhook = DeadWebhook::begin(desk, &room);
