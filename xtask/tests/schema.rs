@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use slipway_control_api::{
-    Changed, Explained, Finding, NameEvent, Progress, SessionHistory, SessionStatus, list,
+    Changed, CheckEvent, Explained, Finding, HelperStatus, NameEvent, Progress, SessionHistory,
+    SessionStatus, list,
 };
 use slipway_profile::Profile;
 
@@ -20,7 +21,9 @@ fn schemas() -> Vec<(&'static str, Schema)> {
         ("change.json", schema::<Changed>()),
         ("connect.json", schema::<Progress>()),
         ("doctor.json", schema::<Vec<Finding>>()),
+        ("doctor-lines.json", schema::<CheckEvent>()),
         ("explain.json", schema::<Explained>()),
+        ("helper-status.json", schema::<HelperStatus>()),
         ("list-contexts.json", schema::<Vec<list::ContextInfo>>()),
         ("list-namespaces.json", schema::<Vec<list::Namespace>>()),
         ("list-ports.json", schema::<Vec<list::ListedPort>>()),
