@@ -19,6 +19,7 @@
 mod agent_watch;
 mod captured;
 mod carriers;
+mod chosen;
 mod cluster;
 mod connected;
 mod connecting;
@@ -46,8 +47,10 @@ mod self_check;
 mod states;
 #[cfg(test)]
 mod tests;
+mod time_limit;
 mod trouble;
 
+pub use chosen::chosen;
 pub use control_handler::ControlHandler;
 pub use options::Options;
 pub use run::run;

@@ -10,6 +10,7 @@ use slipway_laptop::Addresses;
 use slipway_method::Method;
 use slipway_problem::Fault;
 use slipway_tunnel::{Limits, descriptors};
+use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Clusters;
 use crate::cluster::kubernetes::Kubernetes;
@@ -21,6 +22,7 @@ use crate::exit::Exit;
 use crate::options::Options;
 use crate::preparing::Preparing;
 use crate::states::{State, next};
+use crate::time_limit;
 
 /// Runs a session from connect to clean-up, until [`ControlHandler::stop`] is cancelled or an error ends it.
 ///
@@ -48,6 +50,7 @@ pub async fn run(
         elders: Arc::new(Elders::watch(folder, publisher.status())),
         publisher,
         stop: handler.stop(),
+        time_over: CancellationToken::new(),
         handler,
     };
     run_from(begin, &context).await
@@ -86,6 +89,7 @@ pub(crate) async fn run_from<K: Clusters>(
     let profile = &context.options.profile.name;
     let outcome = match exit {
         Exit::Stopped => Ok(()),
+        Exit::TimeOver => Err(time_limit::over(&context.options)),
         Exit::Failed(error) => Err(error.problem_of(context.options.saved.then_some(profile))),
     };
     context.publisher.update(|status| {
