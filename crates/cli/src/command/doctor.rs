@@ -7,6 +7,7 @@ mod cluster;
 mod laptop;
 mod namespaces;
 mod ranges;
+mod secrets;
 mod sessions;
 mod text;
 
@@ -87,16 +88,18 @@ pub(crate) async fn run(arguments: Doctor) -> Result<ExitCode, Failure> {
 }
 
 async fn check(profile: &Profile, is_saved: bool, helper: &Path) -> Result<Vec<Finding>, Failure> {
-    let (kernel, helper, cluster, sessions) = tokio::join!(
+    let (kernel, helper, cluster, sessions, secrets) = tokio::join!(
         laptop::kernel(),
         laptop::helper(helper),
         cluster::check(profile),
-        sessions::check(profile, is_saved)
+        sessions::check(profile, is_saved),
+        secrets::check()
     );
     let mut findings = kernel;
     findings.extend(helper);
     findings.extend(laptop::resolver());
     findings.extend(cluster?);
     findings.extend(sessions?);
+    findings.extend(secrets);
     Ok(findings)
 }

@@ -31,9 +31,13 @@ pub(super) async fn check(profile: &Profile) -> Result<Vec<Finding>, Failure> {
             return Ok(findings);
         }
     };
+    let cluster = match &profile.cluster.server {
+        Some(server) => format!("Server {server} of the profile"),
+        None => format!("Context {}", target.context),
+    };
     findings.push(Finding::ok(
         Check::Kubeconfig,
-        format!("Context {}, namespace {}.", target.context, target.namespace),
+        format!("{cluster}, namespace {}.", target.namespace),
     ));
     findings.extend(ask(&target).await);
     Ok(findings)
