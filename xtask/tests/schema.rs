@@ -8,7 +8,9 @@ use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
-use slipway_control_api::{Explained, Finding, NameEvent, Progress, SessionStatus, list};
+use slipway_control_api::{
+    Changed, Explained, Finding, NameEvent, Progress, SessionHistory, SessionStatus, list,
+};
 use slipway_profile::{Mistake, Profile, file_schema};
 
 /// Set by `cargo xtask schema` to write the files instead of comparing them.
@@ -17,6 +19,7 @@ const RENEW: &str = "SLIPWAY_RENEW_SCHEMA";
 /// Returns every file of `docs/schema/` with its schema.
 fn schemas() -> Vec<(&'static str, Schema)> {
     vec![
+        ("change.json", schema::<Changed>()),
         ("connect.json", schema::<Progress>()),
         ("doctor.json", schema::<Vec<Finding>>()),
         ("explain.json", schema::<Explained>()),
@@ -29,6 +32,7 @@ fn schemas() -> Vec<(&'static str, Schema)> {
         ("profile.json", profile_file()),
         ("profiles-show.json", schema::<Profile>()),
         ("profiles-validate.json", schema::<Vec<Mistake>>()),
+        ("status-history.json", schema::<Vec<SessionHistory>>()),
         ("status.json", schema::<Vec<SessionStatus>>()),
     ]
 }

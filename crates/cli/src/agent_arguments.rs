@@ -8,7 +8,7 @@ use slipway_profile::{
     AgentSettings, AnnotationValue, Grace, Image, LabelValue, MetadataKey, ObjectName, Toleration,
 };
 
-use crate::arguments::add_missing;
+use crate::repeated::add_missing;
 
 /// Settings of the agent's pod; they override the profile, or add to its lists.
 #[derive(Debug, Default, Args)]

@@ -15,6 +15,7 @@ use slipway_session::Options;
 use crate::agent_arguments::AgentArguments;
 use crate::failure::{Failure, Uncoded};
 use crate::method::method_of;
+use crate::repeated::add_missing;
 
 /// Cluster and namespace; overrides the profile.
 #[derive(Debug, Default, Args)]
@@ -70,6 +71,9 @@ pub(crate) struct Session {
     /// Also look up names without dots in this namespace, after the first; may be given several times
     #[arg(long = "also-namespace", value_name = "NAMESPACE")]
     also_namespaces: Vec<Namespace>,
+    /// Ask the cluster for this name and every name below it; may be given several times
+    #[arg(long = "suffix", value_name = "DOMAIN")]
+    suffixes: Vec<DomainName>,
     /// Domain of the cluster's own names, if Slipway doubts the one that the cluster declares
     #[arg(long, value_name = "DOMAIN")]
     cluster_domain: Option<DomainName>,
@@ -123,6 +127,7 @@ impl Session {
         }
         self.agent.onto(&mut profile.agent);
         add_missing(&mut profile.also_proxy, self.also_proxy);
+        add_missing(&mut profile.dns.suffixes, self.suffixes);
         add_missing(&mut profile.cluster.also_namespaces, self.also_namespaces);
         let options = Options {
             profile,
@@ -132,15 +137,6 @@ impl Session {
         };
         let method = method_of(&options, self.helper.helper_socket)?;
         Ok((options, method))
-    }
-}
-
-/// Appends the values that a list does not have.
-pub(crate) fn add_missing<T: PartialEq>(list: &mut Vec<T>, more: Vec<T>) {
-    for one in more {
-        if !list.contains(&one) {
-            list.push(one);
-        }
     }
 }
 

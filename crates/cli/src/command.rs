@@ -1,5 +1,6 @@
 //! Commands, one file each.
 
+pub(crate) mod change;
 pub(crate) mod cleanup;
 pub(crate) mod connect;
 pub(crate) mod disconnect;

@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Run(command::run::Run),
     /// Show the sessions
     Status(command::status::Status),
+    /// Change what a running session sends to the cluster, or undo a change
+    Change(command::change::Change),
     /// End a session, or all of them, and wait until it has ended
     Disconnect(command::disconnect::Disconnect),
     /// Explain who answers a name or address, and why it fails

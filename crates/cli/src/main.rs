@@ -19,6 +19,7 @@ mod method;
 mod narration;
 mod output;
 mod progress;
+mod repeated;
 mod sessions;
 mod table;
 mod this_laptop;
@@ -47,6 +48,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Connect(arguments) => command::connect::run(arguments),
         Command::Run(arguments) => command::run::run(arguments),
         Command::Status(arguments) => blocking(command::status::run(&arguments)),
+        Command::Change(arguments) => blocking(command::change::run(arguments)),
         Command::Disconnect(arguments) => blocking(command::disconnect::run(&arguments)),
         Command::Explain(arguments) => blocking(command::explain::run(&arguments)),
         Command::Names(arguments) => blocking(command::names::run(&arguments)),

@@ -15,8 +15,10 @@
 
 mod backing;
 mod capture;
+mod changed;
 mod explanation;
 mod finding;
+mod history;
 pub mod list;
 mod message;
 mod name;
@@ -27,11 +29,13 @@ mod status;
 
 pub use backing::{Backing, BackingVerdict, Endpoints, Replicas, Unread};
 pub use capture::{BackEnd, CaptureStatus, VpnTcpStatus};
+pub use changed::{Changed, HostAddresses};
 pub use explanation::{
     AddressFacts, AddressRoute, Explained, Explanation, Found, NameFacts, NameOutcome, NameRule, NameVerdict,
     Said,
 };
 pub use finding::{Check, Finding, Verdict};
+pub use history::{Happening, History, HistoryEvent, Minute, Second, SessionHistory};
 pub use message::{Greeting, PROTOCOL_VERSION, Reply, Request, Subscription, WatchedNames};
 pub use name::{Answerer, NameEvent};
 pub use progress::Progress;

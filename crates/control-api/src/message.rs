@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 use slipway_problem::Problem;
+use slipway_profile::Change;
 
+use crate::changed::Changed;
 use crate::explanation::Explanation;
+use crate::history::History;
 use crate::name::NameEvent;
 use crate::session_id::SessionId;
 use crate::status::SessionStatus;
@@ -35,11 +38,27 @@ pub enum Request {
         /// The name, as a program asks for it.
         name: String,
     },
+    /// Change of what the session sends to the cluster: one [`Reply::Changed`].
+    Change {
+        /// The change.
+        change: Box<Change>,
+        /// The part that the client makes in the saved profile too, where an undo takes it back.
+        #[serde(default)]
+        profile: Option<Box<Change>>,
+    },
+    /// Undo of a change: one [`Reply::Changed`]. The client takes back what it names for the profile.
+    Undo {
+        /// The number of the change; without one, the last change that is not undone.
+        #[serde(default)]
+        number: Option<u32>,
+    },
     /// Answer to a DNS question of another session, if this session's cluster has the name: one [`Reply::Answer`].
     Answer {
         /// The DNS message, in hexadecimal digits.
         query: String,
     },
+    /// The last hour: one [`Reply::History`].
+    History,
     /// [`Reply::Name`] for every name that is kept; then [`Reply::Done`], or with `follow` every new one until either
     /// side closes.
     Names {
@@ -93,6 +112,10 @@ pub enum Reply {
     Missed(u64),
     /// Explanation of a name.
     Explanation(Explanation),
+    /// The last hour of the session.
+    History(Box<History>),
+    /// Outcome of a change.
+    Changed(Box<Changed>),
     /// A DNS message in hexadecimal digits; `None` if the session does not have the name.
     Answer(Option<String>),
     /// One line of the log.
@@ -128,6 +151,16 @@ mod tests {
         assert_eq!(
             text(&Request::Watch(subscription)),
             r#"{"do":"watch","names":"failed","figures":true}"#
+        );
+        let change: Request =
+            serde_json::from_str(r#"{"do":"change","change":{"add":{"also-proxy":["db.example"]}}}"#)
+                .unwrap();
+        assert!(
+            matches!(change, Request::Change { change, profile: None } if change.add.also_proxy.len() == 1)
+        );
+        assert_eq!(
+            text(&Request::Undo { number: Some(3) }),
+            r#"{"do":"undo","number":3}"#
         );
         let plain: Request = serde_json::from_str(r#"{"do":"watch"}"#).unwrap();
         assert_eq!(plain, Request::Watch(Subscription::default()));

@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use slipway_problem::Problem;
-use slipway_profile::{Method, ProfileId};
+use slipway_profile::{Extras, Method, ProfileId};
 
 use crate::capture::CaptureStatus;
 use crate::session_id::SessionId;
@@ -54,6 +54,9 @@ pub struct SessionStatus {
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(with = "Option<String>", extend("format" = "date-time")))]
     pub ends: Option<Timestamp>,
+    /// Why it entered its state, if something went wrong; it may become known later than the state.
+    #[serde(default)]
+    pub cause: Option<String>,
     /// Present problems of a session that continues.
     #[serde(default)]
     pub problems: Vec<Problem>,
@@ -72,6 +75,9 @@ pub struct SessionStatus {
     /// How programs are captured; `null` until they are.
     #[serde(default)]
     pub capture: Option<CaptureStatus>,
+    /// What the user sends to the cluster in addition, by the profile, the command line and later changes.
+    #[serde(default)]
+    pub extras: Extras,
     /// Agents that were lost within the last hour, the newest last.
     #[serde(default)]
     pub losses: Vec<AgentLoss>,
@@ -99,12 +105,14 @@ impl SessionStatus {
             started,
             since: started,
             ends: None,
+            cause: None,
             problems: Vec::new(),
             failure: None,
             health: None,
             step: None,
             agent: None,
             capture: None,
+            extras: Extras::default(),
             losses: Vec::new(),
         }
     }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use slipway_control_api::{
-    Explanation, Greeting, NameEvent, PROTOCOL_VERSION, Reply, Request, SessionId, SessionStatus,
-    Subscription,
+    Changed, Explanation, Greeting, History, NameEvent, PROTOCOL_VERSION, Reply, Request, SessionId,
+    SessionStatus, Subscription,
 };
+use slipway_profile::Change;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -20,6 +21,8 @@ use crate::wire::{BadLine, Lines};
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 /// How long a session may take to explain a name. Longer than the session's own limit, so that its own error arrives.
 const EXPLAIN_LIMIT: Duration = Duration::from_secs(20);
+/// How long a session may take to make a change. Longer than the session's own limit, so that its own error arrives.
+const CHANGE_LIMIT: Duration = Duration::from_secs(20);
 /// How long a session may take to end after a request: longer than its cleanup in the cluster.
 pub const DISCONNECT_LIMIT: Duration = Duration::from_secs(30);
 
@@ -129,6 +132,20 @@ impl Client {
         Ok(*status)
     }
 
+    /// Returns the last hour of the session.
+    ///
+    /// # Errors
+    /// See [`Error`]; within a second.
+    pub async fn history(&mut self) -> Result<History, Error> {
+        let reply = self
+            .ask(&Request::History, "report its history", ANSWER_LIMIT)
+            .await?;
+        let Reply::History(history) = reply else {
+            return Err(self.unexpected(&reply));
+        };
+        Ok(*history)
+    }
+
     /// Returns the explanation of `name`.
     ///
     /// # Errors
@@ -142,6 +159,35 @@ impl Client {
             return Err(self.unexpected(&reply));
         };
         Ok(explanation)
+    }
+
+    /// Changes what the session sends to the cluster. `profile` is the part that the caller makes in the saved profile.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the session cannot make the change; see [`Error`] for the rest.
+    pub async fn change(&mut self, change: Change, profile: Option<Change>) -> Result<Changed, Error> {
+        let request = Request::Change {
+            change: Box::new(change),
+            profile: profile.map(Box::new),
+        };
+        self.changed(&request).await
+    }
+
+    /// Undoes a change of the session: the one with this number, or else the last one. The caller takes back what the
+    /// outcome names for the saved profile.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if there is no such change; see [`Error`] for the rest.
+    pub async fn undo(&mut self, number: Option<u32>) -> Result<Changed, Error> {
+        self.changed(&Request::Undo { number }).await
+    }
+
+    async fn changed(&mut self, request: &Request) -> Result<Changed, Error> {
+        let reply = self.ask(request, "make the change", CHANGE_LIMIT).await?;
+        let Reply::Changed(changed) = reply else {
+            return Err(self.unexpected(&reply));
+        };
+        Ok(*changed)
     }
 
     /// Returns the session's answer to a DNS question; `None` if its cluster does not have the name.
@@ -194,6 +240,8 @@ impl Client {
                 | Reply::Name(_)
                 | Reply::Missed(_)
                 | Reply::Explanation(_)
+                | Reply::Changed(_)
+                | Reply::History(_)
                 | Reply::Answer(_)
                 | Reply::Log(_)) => return Err(self.unexpected(&other)),
             }
@@ -248,7 +296,12 @@ impl Client {
                 Reply::Missed(count) => each(Err(count)),
                 Reply::Done => break,
                 Reply::Error(problem) => return Err(Error::Refused(problem)),
-                Reply::Status(_) | Reply::Log(_) | Reply::Explanation(_) | Reply::Answer(_) => {
+                Reply::Status(_)
+                | Reply::Log(_)
+                | Reply::Explanation(_)
+                | Reply::Changed(_)
+                | Reply::History(_)
+                | Reply::Answer(_) => {
                     return Err(self.unexpected(&reply));
                 }
             }
@@ -268,7 +321,12 @@ impl Client {
                 Reply::Missed(count) => each(&format!("({count} lines were left out)")),
                 Reply::Done => break,
                 Reply::Error(problem) => return Err(Error::Refused(problem)),
-                Reply::Status(_) | Reply::Name(_) | Reply::Explanation(_) | Reply::Answer(_) => {
+                Reply::Status(_)
+                | Reply::Name(_)
+                | Reply::Explanation(_)
+                | Reply::Changed(_)
+                | Reply::History(_)
+                | Reply::Answer(_) => {
                     return Err(self.unexpected(&reply));
                 }
             }
@@ -374,9 +432,14 @@ impl Watch {
             Some(Reply::Name(name)) => Ok(Some(WatchEvent::Name(name))),
             Some(Reply::Missed(count)) => Ok(Some(WatchEvent::Missed(count))),
             Some(Reply::Error(problem)) => Err(Error::Refused(problem)),
-            Some(other @ (Reply::Explanation(_) | Reply::Answer(_) | Reply::Log(_) | Reply::Done)) => {
-                Err(self.client.unexpected(&other))
-            }
+            Some(
+                other @ (Reply::Explanation(_)
+                | Reply::Changed(_)
+                | Reply::History(_)
+                | Reply::Answer(_)
+                | Reply::Log(_)
+                | Reply::Done),
+            ) => Err(self.client.unexpected(&other)),
         }
     }
 }

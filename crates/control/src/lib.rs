@@ -23,6 +23,7 @@ mod error;
 mod file_lock;
 mod folder;
 mod folder_watch;
+mod history;
 mod last_words;
 mod log;
 mod names;

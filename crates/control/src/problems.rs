@@ -6,8 +6,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::Timestamp;
 use slipway_control_api::{Problem, SessionStatus};
 use tokio::sync::watch;
+
+use crate::history::Recorder;
 
 /// The problems of all sources of a session.
 #[derive(Debug, Default)]
@@ -21,11 +24,16 @@ pub(crate) struct Problems {
 pub struct ProblemSource {
     number: u64,
     problems: Arc<Mutex<Problems>>,
+    history: Arc<Mutex<Recorder>>,
     status: Arc<watch::Sender<SessionStatus>>,
 }
 
 impl ProblemSource {
-    pub(crate) fn new(problems: Arc<Mutex<Problems>>, status: Arc<watch::Sender<SessionStatus>>) -> Self {
+    pub(crate) fn new(
+        problems: Arc<Mutex<Problems>>,
+        history: Arc<Mutex<Recorder>>,
+        status: Arc<watch::Sender<SessionStatus>>,
+    ) -> Self {
         let number = {
             let mut problems = problems.lock().unwrap_or_else(PoisonError::into_inner);
             problems.next += 1;
@@ -34,6 +42,7 @@ impl ProblemSource {
         Self {
             number,
             problems,
+            history,
             status,
         }
     }
@@ -45,9 +54,14 @@ impl ProblemSource {
         let all: Vec<Problem> = problems.raised.values().flatten().cloned().collect();
         // Under the lock, so that the status keeps the later one of two changes at the same time.
         self.status.send_if_modified(|status| {
-            let changed = status.problems != all;
-            status.problems = all;
-            changed
+            let is_changed = status.problems != all;
+            if is_changed {
+                let before = status.clone();
+                status.problems = all;
+                let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+                history.changed(&before, status, Timestamp::now());
+            }
+            is_changed
         });
     }
 

@@ -1,11 +1,12 @@
 //! Publisher of a session's status, names and log to its clients.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use slipway_control_api::{NameEvent, SessionStatus, State};
+use slipway_control_api::{History, NameEvent, SessionStatus, State};
 use tokio::sync::{broadcast, watch};
 
+use crate::history::Recorder;
 use crate::log::LogRing;
 use crate::names::NameRing;
 use crate::problems::{ProblemSource, Problems};
@@ -15,6 +16,7 @@ use crate::problems::{ProblemSource, Problems};
 pub struct Publisher {
     status: Arc<watch::Sender<SessionStatus>>,
     problems: Arc<Mutex<Problems>>,
+    history: Arc<Mutex<Recorder>>,
     names: NameRing,
     logs: LogRing,
 }
@@ -24,6 +26,7 @@ impl Publisher {
     /// [`Server::bind`](crate::Server::bind) makes.
     pub fn new(initial: SessionStatus, logs: LogRing) -> Self {
         Self {
+            history: Arc::new(Mutex::new(Recorder::new(&initial))),
             status: Arc::new(watch::Sender::new(initial)),
             problems: Arc::default(),
             names: NameRing::new(),
@@ -40,20 +43,49 @@ impl Publisher {
             if status.state != before.state && status.since == before.since {
                 status.since = Timestamp::now();
             }
-            *status != before
+            let is_changed = *status != before;
+            if is_changed {
+                self.recorder().changed(&before, status, Timestamp::now());
+            }
+            is_changed
         });
+    }
+
+    /// Notes in the history how the session is in this second.
+    pub fn second(&self) {
+        let status = self.status.borrow();
+        self.recorder().second(&status, Timestamp::now());
+    }
+
+    /// Returns the last hour.
+    pub(crate) fn history(&self) -> History {
+        self.recorder().history(Timestamp::now())
+    }
+
+    fn recorder(&self) -> MutexGuard<'_, Recorder> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Creates a source of problems, which are listed after those of earlier sources.
     pub fn problem_source(&self) -> ProblemSource {
-        ProblemSource::new(Arc::clone(&self.problems), Arc::clone(&self.status))
+        ProblemSource::new(
+            Arc::clone(&self.problems),
+            Arc::clone(&self.history),
+            Arc::clone(&self.status),
+        )
     }
 
-    /// Enters a state, and clears the `step` of the state before.
+    /// Enters a state, and clears `step` and `cause` of the state before.
     pub fn enter(&self, state: State) {
+        self.enter_because(state, None);
+    }
+
+    /// Enters a state because something went wrong, and clears the `step` of the state before.
+    pub fn enter_because(&self, state: State, cause: Option<String>) {
         self.update(|status| {
             status.state = state;
             status.step = None;
+            status.cause = cause;
         });
     }
 

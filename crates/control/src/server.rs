@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use nix::unistd::geteuid;
 use slipway_control_api::{
-    Explanation, Greeting, NameEvent, PROTOCOL_VERSION, Problem, Reply, Request, SessionId, SessionStatus,
-    Subscription, WatchedNames,
+    Changed, Explanation, Greeting, NameEvent, PROTOCOL_VERSION, Problem, Reply, Request, SessionId,
+    SessionStatus, Subscription, WatchedNames,
 };
+use slipway_profile::Change;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +32,8 @@ const MAX_CLIENTS: usize = 64;
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 /// How long the session may take to explain a name.
 const EXPLAIN_LIMIT: Duration = Duration::from_secs(15);
+/// How long the session may take to make a change, which goes through the helper and asks the cluster about hosts.
+const CHANGE_LIMIT: Duration = Duration::from_secs(15);
 /// How long clients may take to read the last status.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
 /// Pause after a failed `accept`, so that a lack of descriptors does not cause a busy loop.
@@ -42,6 +46,16 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Explains the answer for a name.
     fn explain(&self, name: &str) -> impl Future<Output = Explanation> + Send;
+
+    /// Changes what the session sends to the cluster. `profile` is the part that the client makes in the saved profile.
+    fn change(
+        &self,
+        change: Change,
+        profile: Option<Change>,
+    ) -> impl Future<Output = Result<Changed, Problem>> + Send;
+
+    /// Undoes a change: the one with this number, or else the last one.
+    fn undo(&self, number: Option<u32>) -> impl Future<Output = Result<Changed, Problem>> + Send;
 
     /// Answers a DNS question of another session; `None` if this session's cluster does not have the name.
     fn answer(&self, query: Vec<u8>) -> impl Future<Output = Option<Vec<u8>>> + Send;
@@ -215,7 +229,20 @@ impl<H: Handler> Service<H> {
                     lines.write(&Reply::Done).await?;
                 }
                 Request::Explain { name } => lines.write(&self.explain(&name).await).await?,
+                Request::Change { change, profile } => {
+                    let outcome = self.handler.change(*change, profile.map(|profile| *profile));
+                    let outcome = timeout(CHANGE_LIMIT, outcome);
+                    lines.write(&changed(outcome.await)).await?;
+                }
+                Request::Undo { number } => {
+                    let outcome = timeout(CHANGE_LIMIT, self.handler.undo(number));
+                    lines.write(&changed(outcome.await)).await?;
+                }
                 Request::Answer { query } => lines.write(&self.answer(&query).await).await?,
+                Request::History => {
+                    let history = Box::new(self.publisher.history());
+                    lines.write(&Reply::History(history)).await?;
+                }
                 Request::Names { failed, follow } => {
                     let (kept, new) = self.publisher.follow_names();
                     let reply = |event: NameEvent| {
@@ -337,6 +364,18 @@ async fn next_name(
     match names {
         Some(names) => names.recv().await,
         None => std::future::pending().await,
+    }
+}
+
+fn changed(outcome: Result<Result<Changed, Problem>, Elapsed>) -> Reply {
+    match outcome {
+        Ok(Ok(changed)) => Reply::Changed(Box::new(changed)),
+        Ok(Err(problem)) => Reply::Error(problem),
+        Err(_) => Reply::Error(Problem::new(
+            "control-change-timed-out",
+            format!("The change was not complete within {} s.", CHANGE_LIMIT.as_secs()),
+            "Check `slipway status`, which shows what the session sends to the cluster now.",
+        )),
     }
 }
 

@@ -12,8 +12,8 @@ use slipway_control::{
     Client, DISCONNECT_LIMIT, Error, Handler, LogRing, Publisher, RuntimeFolder, Server, Watcher, fresh_id,
     status_of_this_process,
 };
-use slipway_control_api::{Explanation, PROTOCOL_VERSION, SessionId, Subscription};
-use slipway_profile::Method;
+use slipway_control_api::{Changed, Explanation, PROTOCOL_VERSION, Problem, SessionId, Subscription};
+use slipway_profile::{Change, Method};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -53,6 +53,10 @@ async fn each_request_to_a_silent_session_times_out() {
     given_up(&id, error, "send its log", Duration::from_secs(1), waited);
     let (waited, error) = wait(async { place.client().await.explain("web").await.map(drop) }).await;
     given_up(&id, error, "explain the name", Duration::from_secs(20), waited);
+    let (waited, error) = wait(async { place.client().await.undo(None).await.map(drop) }).await;
+    given_up(&id, error, "make the change", Duration::from_secs(20), waited);
+    let (waited, error) = wait(async { place.client().await.history().await.map(drop) }).await;
+    given_up(&id, error, "report its history", Duration::from_secs(1), waited);
     let (waited, error) = wait(async { place.client().await.disconnect().await.map(drop) }).await;
     given_up(&id, error, "end", DISCONNECT_LIMIT, waited);
 }
@@ -133,6 +137,31 @@ async fn a_late_explanation_is_refused_with_a_code() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_late_change_is_refused_with_a_code() {
+    let place = Place::new();
+    let (_server, _publisher) = place.session();
+    let change = async {
+        place
+            .client()
+            .await
+            .change(Change::default(), None)
+            .await
+            .map(drop)
+    };
+    let undo = async { place.client().await.undo(None).await.map(drop) };
+    for (waited, error) in [wait(change).await, wait(undo).await] {
+        let Error::Refused(problem) = error else {
+            panic!("{error}")
+        };
+        assert_eq!(problem.code, "control-change-timed-out");
+        assert!(
+            waited >= Duration::from_secs(15) && waited < Duration::from_secs(15) + SOON,
+            "{waited:?}"
+        );
+    }
+}
+
 async fn wait(asked: impl Future<Output = Result<(), Error>>) -> (Duration, Error) {
     let began = Instant::now();
     let error = asked.await.unwrap_err();
@@ -195,6 +224,14 @@ impl Handler for Speechless {
     fn disconnect(&self) {}
 
     async fn explain(&self, _: &str) -> Explanation {
+        std::future::pending().await
+    }
+
+    async fn change(&self, _: Change, _: Option<Change>) -> Result<Changed, Problem> {
+        std::future::pending().await
+    }
+
+    async fn undo(&self, _: Option<u32>) -> Result<Changed, Problem> {
         std::future::pending().await
     }
 }

@@ -15,8 +15,7 @@
 //! * [`overridden()`] finds routes of a session whose packets the kernel sends elsewhere, by a rule or another route.
 //! * [`ResolvConf`] and [`HostsLine`] are parsed from files that programs read before they ask for a name.
 //! * [`tun_remedy`] returns the remedy for a TUN device that does not open.
-//! * `Kernel`, `Addresses` and `Routing` ask the kernel, with the feature `kernel`. [`uptime()`] reads a file.
-//!   Everything else does no I/O.
+//! * `Kernel`, `Addresses` and `Routing` ask the kernel, with the feature `kernel`. Everything else does no I/O.
 //!
 //! The crate must not know the helper's protocol, sessions or clusters, and it changes nothing.
 
@@ -28,7 +27,6 @@ mod route;
 mod rule;
 mod tun;
 mod union;
-mod uptime;
 
 #[cfg(feature = "kernel")]
 mod addresses;
@@ -51,7 +49,6 @@ pub use routing::Routing;
 pub use rule::{MAIN_TABLE, RoutingRule, RuleAction, rule_before_main, rule_behind};
 pub use tun::{TUN_DEVICE, tun_remedy};
 pub use union::Union;
-pub use uptime::uptime;
 
 /// File with the name servers that programs ask.
 pub const RESOLV_CONF: &str = "/etc/resolv.conf";

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use slipway_names::Observer;
-use slipway_profile::{AlsoProxy, Profile};
 use slipway_tunnel::{PacketReply, Tunnel};
 use tokio::sync::{mpsc, watch};
 
@@ -38,20 +37,4 @@ pub struct Networks {
     pub declared: Vec<IpNet>,
     /// Networks that the user adds.
     pub users: Vec<IpNet>,
-}
-
-impl Networks {
-    /// Returns the networks of a cluster and a profile.
-    #[must_use]
-    pub fn new(declared: Vec<IpNet>, profile: &Profile) -> Self {
-        let users = profile.also_proxy.iter().filter_map(|extra| match extra {
-            AlsoProxy::Ip(address) => Some((*address).into()),
-            AlsoProxy::Cidr(range) => Some(*range),
-            AlsoProxy::Host(_) => None,
-        });
-        Self {
-            declared,
-            users: users.collect(),
-        }
-    }
 }

@@ -14,6 +14,7 @@
 //! ```
 //!
 //! * [`NamePlan`] turns a profile and known facts of the cluster into the rules about names.
+//! * [`Additions`] are what the user sends to the cluster in addition, which a [`Changer`] replaces while the method runs.
 //! * [`Upstreams`] sends the resolver's questions to the cluster or the laptop; a method brings its [`LaptopSide`].
 //! * [`Explainer`] explains names of a running method.
 //! * `TunnelFarEnd` and `CaptureResolver`, with the feature `capture`, connect the tunnel and the resolver to
@@ -21,6 +22,7 @@
 //!
 //! The crate must not know any single method, the helper, Kubernetes, or how the tunnel stays alive.
 
+mod additions;
 mod cluster_domain;
 mod connection;
 mod explainer;
@@ -34,6 +36,7 @@ mod capture_resolver;
 #[cfg(feature = "capture")]
 mod far_end;
 
+pub use additions::{Additions, BadName};
 #[cfg(feature = "capture")]
 pub use capture_resolver::CaptureResolver;
 pub use cluster_domain::{DomainSource, Doubt, Trust};
@@ -42,6 +45,6 @@ pub use explainer::Explainer;
 #[cfg(feature = "capture")]
 pub use far_end::TunnelFarEnd;
 pub use laptop_names::laptop_names;
-pub use method::{Method, Report, RunningMethod};
-pub use name_plan::{BadName, ClusterNames, NamePlan};
+pub use method::{Changer, Method, Probe, Report, RunningMethod};
+pub use name_plan::{ClusterNames, NamePlan};
 pub use upstreams::{Elders, LaptopSide, Upstreams};

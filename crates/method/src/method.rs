@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use slipway_control_api::{CaptureStatus, Problem};
-use slipway_names::Namespaces;
+use slipway_names::{Name, Namespaces};
 use tokio::sync::watch;
 
+use crate::additions::Additions;
 use crate::connection::Connection;
 use crate::explainer::Explainer;
 
@@ -46,11 +47,35 @@ pub trait RunningMethod: Send + Sync {
     /// Returns the explainer of names. It may outlive this value.
     fn explainer(&self) -> Arc<dyn Explainer>;
 
+    /// Returns the changer of what the user sends to the cluster. It may outlive this value, and does nothing then.
+    fn changer(&self) -> Arc<dyn Changer>;
+
+    /// Returns the probe from the side of programs; `None` if only programs themselves can make one.
+    fn probe(&self) -> Option<Arc<dyn Probe>>;
+
     /// Waits until the method ends by itself, and returns the reason.
     fn ended(&self) -> BoxFuture<'static, Problem>;
 
     /// Ends the method and waits until everything is undone.
     fn stop(self: Box<Self>) -> BoxFuture<'static, ()>;
+}
+
+/// Changer of what the user sends to the cluster, in a running method.
+pub trait Changer: Send + Sync {
+    /// Replaces what the user sends to the cluster. When this returns, names, routes and the laptop's resolver follow it, as
+    /// far as nothing on the laptop contradicts it. Returns the problems with which the method continues, as its report has
+    /// them.
+    fn change(&self, additions: Additions) -> BoxFuture<'_, Vec<Problem>>;
+}
+
+/// Probe from the side of programs that a method captures.
+pub trait Probe: Send + Sync {
+    /// Looks up a name of the cluster and connects to its first address in the way in which captured programs do, within a
+    /// limited time.
+    ///
+    /// # Errors
+    /// The problem that programs have, unless the method's report has it already.
+    fn probe<'a>(&'a self, name: &'a Name, port: u16) -> BoxFuture<'a, Result<(), Problem>>;
 }
 
 /// Report of a running method.

@@ -1,10 +1,10 @@
 //! Name plan: rules of the resolver, from the profile and known facts of the cluster.
 
 use ipnet::IpNet;
-use slipway_names::{Label, Name, Namespaces, Scope};
-use slipway_problem::Fault;
-use slipway_profile::{AlsoProxy, Profile};
+use slipway_names::{Name, Namespaces, Scope};
+use slipway_profile::Profile;
 
+use crate::additions::{Additions, BadName, label};
 use crate::cluster_domain::{DomainSource, Trust, judge};
 
 /// Cluster domain unless the cluster's administrator chose another one.
@@ -34,45 +34,24 @@ pub struct NamePlan {
     pub domain_source: DomainSource,
 }
 
-/// Error of a name in the profile or the kubeconfig that is not a DNS name.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a valid DNS name")]
-pub struct BadName(pub String);
-
-impl Fault for BadName {
-    fn code(&self) -> &str {
-        "bad-name"
-    }
-
-    fn remedy(&self) -> String {
-        "Correct the name in the profile or on the command line.".to_owned()
-    }
-}
-
 impl NamePlan {
-    /// Makes the plan of a profile. If the profile is `saved`, its name becomes a rule as well.
+    /// Makes the plan of a profile and what the user sends to the cluster. If the profile is `saved`, its name becomes a
+    /// rule as well.
     ///
     /// # Errors
     /// [`BadName`] if a name is not a DNS name.
-    pub fn new(profile: &Profile, saved: bool, cluster: &ClusterNames<'_>) -> Result<Self, BadName> {
+    pub fn new(
+        profile: &Profile,
+        saved: bool,
+        additions: &Additions,
+        cluster: &ClusterNames<'_>,
+    ) -> Result<Self, BadName> {
         let (domain, domain_source) = cluster_domain(profile, cluster.domain);
         let mut scope = Scope::new(domain, label(cluster.namespace)?);
-        let more = profile.cluster.also_namespaces.iter();
-        scope.also_namespaces = more
-            .map(|namespace| label(namespace.as_str()))
-            .collect::<Result<_, _>>()?;
         scope.namespaces = cluster.namespaces.clone();
         scope.reverse = cluster.reverse.to_vec();
         scope.profile = saved.then(|| label(profile.name.as_str())).transpose()?;
-        let suffixes = profile.dns.suffixes.iter();
-        scope.suffixes = suffixes
-            .map(|suffix| name(suffix.as_str()))
-            .collect::<Result<_, _>>()?;
-        let hosts = profile.also_proxy.iter().filter_map(|extra| match extra {
-            AlsoProxy::Host(host) => Some(name(host.as_str())),
-            AlsoProxy::Ip(_) | AlsoProxy::Cidr(_) => None,
-        });
-        scope.hosts = hosts.collect::<Result<_, _>>()?;
+        additions.onto(&mut scope);
         // Leaves out addresses, which need no rule.
         let needed = cluster.needed.iter();
         scope.needed = needed.filter_map(|host| host.parse().ok()).collect();
@@ -89,14 +68,6 @@ impl NamePlan {
             &self.scope.needed,
         )
     }
-}
-
-fn name(text: &str) -> Result<Name, BadName> {
-    text.parse().map_err(|_| BadName(text.to_owned()))
-}
-
-fn label(text: &str) -> Result<Label, BadName> {
-    text.parse().map_err(|_| BadName(text.to_owned()))
 }
 
 /// Returns the cluster domain and its source. `declared` is the domain of the agent's pod.
@@ -128,6 +99,8 @@ fn default_domain() -> Name {
 mod tests {
     use std::collections::BTreeSet;
 
+    use slipway_profile::Extras;
+
     use super::*;
 
     const CLUSTER: ClusterNames<'_> = ClusterNames {
@@ -150,7 +123,9 @@ mod tests {
             needed: &needed,
             ..CLUSTER
         };
-        let plan = NamePlan::new(&profile, false, &cluster).unwrap();
+        let additions = Additions::new(&Extras::of(&profile)).unwrap();
+        let plan = NamePlan::new(&profile, false, &additions, &cluster).unwrap();
+        assert_eq!(additions.networks, ["10.3.0.0/16".parse().unwrap()]);
         let names =
             |texts: &[&str]| -> BTreeSet<Name> { texts.iter().map(|text| text.parse().unwrap()).collect() };
         assert_eq!(plan.scope.suffixes, ["internal.example".parse().unwrap()]);
@@ -163,7 +138,8 @@ mod tests {
     fn the_users_domain_replaces_the_clusters() {
         let mut profile = Profile::unsaved();
         let plan = |profile: &Profile, domain| {
-            let plan = NamePlan::new(profile, false, &ClusterNames { domain, ..CLUSTER }).unwrap();
+            let cluster = ClusterNames { domain, ..CLUSTER };
+            let plan = NamePlan::new(profile, false, &Additions::default(), &cluster).unwrap();
             (plan.scope.cluster_domain.to_string(), plan.domain_source)
         };
         let declared = |domain: &str| (domain.to_owned(), DomainSource::Cluster);
@@ -181,7 +157,7 @@ mod tests {
             namespace: "a.b",
             ..CLUSTER
         };
-        let error = NamePlan::new(&Profile::unsaved(), false, &cluster).unwrap_err();
+        let error = NamePlan::new(&Profile::unsaved(), false, &Additions::default(), &cluster).unwrap_err();
         assert_eq!(error, BadName("a.b".to_owned()));
     }
 }

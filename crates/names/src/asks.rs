@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use slipway_control_api::NameOutcome;
 
+use crate::name::Name;
+
 /// Reason why a server gave no answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum AskError {
@@ -44,10 +46,10 @@ pub enum Addressee {
 }
 
 /// Origin of the name behind the addresses of a cluster answer.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum NamedBy {
-    /// The user: the profile sends this name to the cluster.
-    User,
+    /// The user, who sends this name to the cluster.
+    User(Name),
     /// The cluster: it is one of the cluster's own names.
     Cluster,
     /// The cluster, for an alias of a name outside it (a Service of type `ExternalName`).

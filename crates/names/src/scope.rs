@@ -321,7 +321,7 @@ impl Scope {
     /// Decides on names that belong to the cluster alone; `None` for others.
     fn cluster_only(&self, name: &Name) -> Option<Ruling> {
         let ruling = |rule, candidates| Some(Ruling::new(rule, Decision::Cluster { candidates }));
-        if self.hosts.contains(name) || self.suffixes.iter().any(|suffix| name.is_within(suffix)) {
+        if self.is_users(name) {
             return ruling(Rule::User, vec![name.clone()]);
         }
         if name.is_within(&self.cluster_domain) {
@@ -455,10 +455,7 @@ impl Scope {
             },
             (_, false) => Rule::Perhaps,
         };
-        let candidates: Vec<Name> = zones
-            .iter()
-            .filter_map(|zone| name.join(zone).ok())
-            .collect();
+        let candidates: Vec<Name> = zones.iter().filter_map(|zone| name.join(zone).ok()).collect();
         (!candidates.is_empty()).then_some(Expansion {
             rule,
             order,
@@ -506,6 +503,12 @@ impl Scope {
 
     fn is_own(&self, namespace: &[u8]) -> bool {
         self.own_namespaces().any(|own| own.as_bytes() == namespace)
+    }
+
+    /// Whether the user sends this name to the cluster, by itself or by a suffix.
+    #[must_use]
+    pub fn is_users(&self, name: &Name) -> bool {
+        self.hosts.contains(name) || self.suffixes.iter().any(|suffix| name.is_within(suffix))
     }
 
     /// Whether the cluster answers for the reverse name of an address.

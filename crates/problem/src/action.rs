@@ -19,6 +19,11 @@ pub enum Action {
         /// The entry, as the profile spells it.
         host: String,
     },
+    /// Look up names without dots in another namespace too.
+    AddNamespace {
+        /// The namespace.
+        namespace: String,
+    },
     /// Use another namespace: connect to it, or set it in the profile.
     UseNamespace {
         /// The namespace.

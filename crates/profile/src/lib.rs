@@ -49,6 +49,8 @@ mod also_proxy;
 mod cluster;
 mod disconnect_after;
 mod error;
+mod extras;
+mod extras_in_text;
 mod field;
 mod file;
 mod file_path;
@@ -71,6 +73,7 @@ pub use also_proxy::AlsoProxy;
 pub use cluster::Cluster;
 pub use disconnect_after::DisconnectAfter;
 pub use error::Error;
+pub use extras::{Change, Extras};
 pub use file::FORMAT_VERSION;
 #[cfg(feature = "schema")]
 pub use file::file_schema;

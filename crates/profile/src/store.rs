@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use crate::error::Error;
+use crate::extras::{Change, Extras};
+use crate::extras_in_text;
 use crate::file::id_in;
 use crate::id::ProfileId;
 use crate::name::ProfileName;
@@ -199,6 +201,28 @@ impl Store {
         let profile = Profile::from_toml(name.clone(), text)?;
         self.replace(name, text)?;
         Ok(profile)
+    }
+
+    /// Returns the part of a change that the profile `name` does not have yet.
+    ///
+    /// # Errors
+    /// Those of [`Store::load`].
+    pub fn lacks(&self, name: &ProfileName, change: &Change) -> Result<Change, Error> {
+        Ok(Extras::of(&self.load(name)?).change(change))
+    }
+
+    /// Makes a change in the file of the profile `name`, and keeps its comments and order. Returns the part of the change
+    /// that was not so already.
+    ///
+    /// # Errors
+    /// Those of [`Store::load`], and [`Error::Io`] if the file cannot be written.
+    pub fn change(&self, name: &ProfileName, change: &Change) -> Result<Change, Error> {
+        let text = self.text(name)?;
+        let (after, done) = extras_in_text::changed(name, &text, change)?;
+        if after != text {
+            self.replace(name, &after)?;
+        }
+        Ok(done)
     }
 
     fn replace(&self, name: &ProfileName, text: &str) -> Result<(), Error> {

@@ -2,21 +2,28 @@
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use slipway_control_api::{Health, State};
+use futures_util::future::{BoxFuture, Either};
+use futures_util::{FutureExt, StreamExt};
+use slipway_control_api::{Health, Problem, State};
 use slipway_tunnel::frame::Farewell;
 use slipway_tunnel::{ResetCause, Stats};
+use tokio::sync::{Notify, watch};
 
+use crate::awake::Awake;
 use crate::carriers::Report;
 use crate::cluster::Cluster;
 use crate::context::SessionContext;
 use crate::error::SessionError;
 use crate::exit::Exit;
+use crate::laptop_probe::LaptopProbe;
 use crate::no_room::NoRoom;
-use crate::self_check::SelfCheck;
+use crate::self_check::{HTTPS, SelfCheck, service};
 use crate::states::{Event, Live};
+use crate::trouble::Trouble;
 
 /// Interval at which the figures in the status are measured.
 const HEALTH_EVERY: Duration = Duration::from_secs(1);
@@ -36,15 +43,19 @@ enum Awaited {
 enum Change {
     /// The awaited number of carriers was reached.
     Carriers,
-    AgentLost,
+    /// The agent is lost for this reason.
+    AgentLost(String),
     Exit(Exit),
 }
 
 impl<C: Cluster> Live<C> {
     /// Runs the state connected, until it ends.
     pub(crate) async fn stay_connected(mut self, context: &SessionContext) -> Event<C> {
+        self.trouble = None;
         context.publisher.enter(State::Connected);
         tracing::info!("connected");
+        let (fine, agent_is_fine) = watch::channel(false);
+        let check_agent = Arc::<Notify>::default();
         let check = SelfCheck {
             tunnel: self.link.tunnel.clone(),
             cluster: self.link.cluster.clone(),
@@ -52,33 +63,68 @@ impl<C: Cluster> Live<C> {
             explainer: self.captured.method.explainer(),
             domain: self.captured.domain.clone(),
             guess: self.link.facts.api_service,
+            fine,
+            now: check_agent.clone(),
         };
-        // Its problems are withdrawn with the state, in which alone they can be checked.
+        let probing = self.probing(agent_is_fine, check_agent, context);
+        // Their problems are withdrawn with the state, in which alone they can be checked.
         let checking = check.run(context.publisher.problem_source());
+        let checking = async {
+            match futures_util::future::select(pin!(checking), pin!(probing)).await {
+                Either::Left((never, _)) | Either::Right((never, _)) => never,
+            }
+        };
         match self.until(Awaited::NoCarrier, checking, context).await {
             Change::Carriers => Event::CarriersLost(self),
-            Change::AgentLost => self.lose_agent(context).await,
+            Change::AgentLost(why) => self.lose_agent(why, context).await,
             Change::Exit(exit) => Event::Left(self, exit),
         }
     }
 
+    /// Probes from the laptop's side, if the method can.
+    fn probing(
+        &self,
+        agent_is_fine: watch::Receiver<bool>,
+        check_agent: Arc<Notify>,
+        context: &SessionContext,
+    ) -> BoxFuture<'static, Infallible> {
+        let parts = self.captured.method.probe().zip(service(&self.captured.domain));
+        let Some((probe, service)) = parts else {
+            return pending().boxed();
+        };
+        let probe = LaptopProbe {
+            probe,
+            tunnel: self.link.tunnel.clone(),
+            service,
+            port: HTTPS,
+            agent_is_fine,
+            now: self.probe_now.clone(),
+            check_agent,
+            unseen: self.link.unseen.clone(),
+        };
+        probe.run(context.publisher.problem_source()).boxed()
+    }
+
     /// Waits for a carrier. Open connections are kept, and new ones wait.
     pub(crate) async fn reconnect(mut self, context: &SessionContext) -> Event<C> {
-        context.publisher.enter(State::Reconnecting);
+        context
+            .publisher
+            .enter_because(State::Reconnecting, self.trouble.take());
         context.step(WAITS_FOR_NETWORK);
         match self.until(Awaited::ACarrier, pending(), context).await {
             Change::Carriers => {
                 self.captured.method.forget_answers();
                 Event::CarriersBack(self)
             }
-            Change::AgentLost => self.lose_agent(context).await,
+            Change::AgentLost(why) => self.lose_agent(why, context).await,
             Change::Exit(exit) => Event::Left(self, exit),
         }
     }
 
     /// Closes carriers and streams of the lost agent. The capture stays: new connections of programs wait for the next
     /// agent.
-    async fn lose_agent(mut self, context: &SessionContext) -> Event<C> {
+    async fn lose_agent(mut self, why: String, context: &SessionContext) -> Event<C> {
+        context.publisher.enter_because(State::Placing, Some(why));
         self.link
             .remember_loss(&self.agent.agent.pod, &self.watch, context);
         // Carriers first: frames that they have not delivered must not reach the next agent.
@@ -100,9 +146,12 @@ impl<C: Cluster> Live<C> {
             agent,
             watch,
             carriers,
+            trouble,
+            probe_now,
             instance,
             namespaces,
         } = self;
+        let mut awake = Awake::now();
         let mut counted = link.tunnel.carriers();
         let enough = |count: &usize| (*count == 0) == (awaited == Awaited::NoCarrier);
         let mut counted = std::pin::pin!(counted.wait_for(enough));
@@ -117,18 +166,21 @@ impl<C: Cluster> Live<C> {
                 _ = &mut counted => return Change::Carriers,
                 end = &mut gone => {
                     tracing::warn!("the agent {end}");
-                    return Change::AgentLost;
+                    return Change::AgentLost(format!("The agent {end}"));
                 }
                 problem = &mut ended => return Change::Exit(SessionError::Method(problem).into()),
                 Ok(()) = captured.report.changed() => captured.publish(context, None),
-                () = captured.hosts.finish(), if !captured.hosts.is_done() => {}
-                Some(now) = namespaces.next() => captured.method.set_namespaces(now),
+                Some(now) = namespaces.next() => {
+                    captured.method.set_namespaces(now.clone());
+                    captured.changes.set_namespaces(now);
+                }
                 Some(()) = link.address_changes.next() => {
                     tracing::info!("the addresses of the laptop changed");
                     link.tunnel.suspect_carriers();
+                    probe_now.notify_one();
                 }
                 Some(farewell) = link.farewells.recv() => match farewell {
-                    Farewell::AgentEnds => return Change::AgentLost,
+                    Farewell::AgentEnds => return Change::AgentLost("The agent said that it ends".to_owned()),
                     Farewell::SessionEnds | Farewell::SessionLeaves => {}
                 },
                 Some(report) = carriers.reports.recv() => match report {
@@ -139,9 +191,14 @@ impl<C: Cluster> Live<C> {
                         link.tunnel.fail_streams(ResetCause::AgentLost);
                     }
                     Report::Up(_) => {}
-                    Report::Down(trouble) if trouble.is_lost_agent() => return Change::AgentLost,
-                    Report::Down(trouble) if awaited == Awaited::ACarrier => {
-                        let step = if trouble.is_refused_login() {
+                    Report::Down(why) if why.is_lost_agent() => {
+                        return Change::AgentLost(sentence(&why));
+                    }
+                    Report::Down(why) if awaited == Awaited::ACarrier => {
+                        context.publisher.update(|status| {
+                            status.cause.get_or_insert_with(|| sentence(&why));
+                        });
+                        let step = if why.is_refused_login() {
                             WAITS_FOR_LOGIN
                         } else {
                             WAITS_FOR_NETWORK
@@ -151,10 +208,15 @@ impl<C: Cluster> Live<C> {
                             context.step(step);
                         }
                     }
-                    Report::Down(_) => {}
+                    Report::Down(why) => *trouble = Some(sentence(&why)),
                 },
                 never = &mut checking => match never {},
                 _ = health.tick() => {
+                    if awake.has_slept() {
+                        tracing::info!("the laptop has slept");
+                        link.tunnel.suspect_carriers();
+                        probe_now.notify_one();
+                    }
                     let stats = link.tunnel.stats();
                     NoRoom::publish(&stats, &captured.no_room);
                     let figures = figures(stats);
@@ -163,6 +225,11 @@ impl<C: Cluster> Live<C> {
             }
         }
     }
+}
+
+/// Makes a sentence of the reason, as problems have it.
+fn sentence(why: &Trouble) -> String {
+    Problem::new("carrier-lost", why.to_string(), "").cause
 }
 
 fn figures(stats: Stats) -> Health {

@@ -1,21 +1,22 @@
 //! State connecting: opens carriers to the agent, then starts the method unless programs are captured already.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::sync::Arc;
 
 use slipway_carrier::CarrierError;
 use slipway_control_api::State;
-use slipway_method::{ClusterNames, Connection, NamePlan, Networks};
+use slipway_method::{Additions, ClusterNames, Connection, NamePlan, Networks};
+use slipway_profile::Extras;
 use slipway_tunnel::{Introduction, PacketReply};
 use tokio::sync::{mpsc, watch};
 
 use crate::agent_watch::AgentWatch;
 use crate::carriers::{Carriers, Report};
+use crate::changes::Changes;
 use crate::cluster::Cluster;
 use crate::context::SessionContext;
 use crate::control_handler::Sources;
 use crate::error::SessionError;
-use crate::extra_hosts::HostsCheck;
 use crate::failures::Failures;
 use crate::link::Link;
 use crate::name_events::observer;
@@ -23,10 +24,6 @@ use crate::needed_hosts::NeededWatch;
 use crate::states::{Captured, Event, Laptop, Live, Placed};
 use crate::time_limit::TimeLimit;
 use crate::trouble::{FIRST_CARRIER, Trouble};
-
-/// Limit of the wait for the cluster's DNS to resolve the profile's extra hosts. A later answer is reported when it
-/// comes.
-const HOSTS_WITHIN: Duration = Duration::from_secs(1);
 
 impl<C: Cluster> Placed<C> {
     pub(crate) async fn run(mut self, context: &SessionContext) -> Event<C> {
@@ -40,6 +37,7 @@ impl<C: Cluster> Placed<C> {
         };
         // A farewell of the previous agent does not apply to this one.
         while self.link.farewells.try_recv().is_ok() {}
+        let is_first = matches!(self.laptop, Laptop::Idle { .. });
         let captured = match self.laptop {
             Laptop::Captured(mut captured) => {
                 captured.method.forget_answers();
@@ -60,11 +58,12 @@ impl<C: Cluster> Placed<C> {
                     Ok((method, domain)) => Captured {
                         report: method.report(),
                         problems: context.publisher.problem_source(),
-                        hosts: HostsCheck::new(
-                            &context.options.profile,
-                            method.explainer(),
-                            context.publisher.problem_source(),
-                        ),
+                        changes: Arc::new(Changes::new(
+                            &*method,
+                            Extras::of(&context.options.profile),
+                            self.link.facts.namespaces.clone(),
+                            &context.publisher,
+                        )),
                         failures: Failures::none(&context.publisher),
                         no_room: context.publisher.problem_source(),
                         _time_limit: TimeLimit::start(context),
@@ -83,14 +82,19 @@ impl<C: Cluster> Placed<C> {
             captured,
             agent: self.agent,
             carriers,
+            probe_now: Arc::default(),
+            trouble: None,
             instance: agent.instance,
         };
         context.handler.set_sources(Some(Sources {
             names: live.captured.method.explainer(),
             backings: live.link.cluster.clone(),
+            changes: live.captured.changes.clone(),
         }));
-        // A program that starts a session in the background reads the status only until "connected", so report first.
-        let _ = tokio::time::timeout(HOSTS_WITHIN, live.captured.hosts.finish()).await;
+        if is_first {
+            // A program that starts a session in the background reads the status only until "connected", so report first.
+            live.captured.changes.begin().await;
+        }
         live.captured.publish(context, Some(State::Connected));
         Event::Connected(live)
     }
@@ -111,13 +115,17 @@ fn connection<C>(
         reverse: &facts.networks,
         needed: &facts.needed.names,
     };
+    let additions = Additions::new(&Extras::of(profile))?;
     Ok(Connection {
         tunnel: link.tunnel.clone(),
         packets,
-        names: NamePlan::new(profile, context.options.saved, &cluster)?,
-        networks: Networks::new(facts.networks.clone(), profile),
+        names: NamePlan::new(profile, context.options.saved, &additions, &cluster)?,
+        networks: Networks {
+            declared: facts.networks.clone(),
+            users: additions.networks,
+        },
         never,
-        observer: observer(&context.publisher),
+        observer: observer(&context.publisher, link.unseen.clone()),
         elders: context.elders.clone(),
     })
 }

@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use slipway_control::Handler;
-use slipway_control_api::{Answerer, Backing, Explanation, Found, NameFacts, NameVerdict};
+use slipway_control_api::{Answerer, Backing, Changed, Explanation, Found, NameFacts, NameVerdict, Problem};
 use slipway_method::Explainer;
 use slipway_names::Name;
+use slipway_profile::Change;
 use tokio_util::sync::CancellationToken;
 
+use crate::changes::{Changes, not_connected};
 use crate::cluster::Cluster;
 
 /// Handler of control requests. Clones share their state.
@@ -19,11 +21,12 @@ pub struct ControlHandler {
     sources: Arc<Mutex<Option<Sources>>>,
 }
 
-/// Sources of explanations while the session is connected.
+/// Parts of a session that serve requests while programs are captured.
 #[derive(Clone)]
 pub(crate) struct Sources {
     pub(crate) names: Arc<dyn Explainer>,
     pub(crate) backings: Arc<dyn Backings>,
+    pub(crate) changes: Arc<Changes>,
 }
 
 /// Reader of what stands behind a name in the cluster.
@@ -63,6 +66,16 @@ impl Handler for ControlHandler {
         answer.map(Vec::from)
     }
 
+    async fn change(&self, change: Change, profile: Option<Change>) -> Result<Changed, Problem> {
+        let changes = self.sources().ok_or_else(not_connected)?.changes;
+        to_its_end(async move { changes.change(&change, profile).await }).await
+    }
+
+    async fn undo(&self, number: Option<u32>) -> Result<Changed, Problem> {
+        let changes = self.sources().ok_or_else(not_connected)?.changes;
+        to_its_end(async move { changes.undo(number).await }).await
+    }
+
     async fn explain(&self, name: &str) -> Explanation {
         let unanswered = |found| Explanation {
             name: name.to_owned(),
@@ -76,7 +89,7 @@ impl Handler for ControlHandler {
         let Ok(parsed) = name.parse::<Name>() else {
             return unanswered(Found::NotAName);
         };
-        let Some(Sources { names, backings }) = self.sources() else {
+        let Some(Sources { names, backings, .. }) = self.sources() else {
             return unanswered(Found::NotConnected);
         };
         // A trailing dot disables search domains (resolv.conf(5)).
@@ -93,6 +106,13 @@ impl Handler for ControlHandler {
         }
         explanation
     }
+}
+
+/// Runs to its end what must not stop half-way, even if nobody waits for it any more.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::spawn(work).await.unwrap_or_else(|_| Err(not_connected()))
 }
 
 /// Whether what stands behind a name in the cluster decides whether it works: not where the laptop answers.

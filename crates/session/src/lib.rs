@@ -17,8 +17,10 @@
 //! must not know any method, the helper, how a status is shown, or which program started it.
 
 mod agent_watch;
+mod awake;
 mod captured;
 mod carriers;
+mod changes;
 mod chosen;
 mod cluster;
 mod connected;
@@ -31,6 +33,7 @@ mod error;
 mod exit;
 mod extra_hosts;
 mod failures;
+mod laptop_probe;
 mod link;
 mod login;
 mod losses;

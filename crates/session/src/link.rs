@@ -12,6 +12,7 @@ use crate::cluster::{Cluster, Facts};
 use crate::context::SessionContext;
 use crate::login::LoginWatch;
 use crate::losses::Losses;
+use crate::name_events::Unseen;
 
 /// Cluster, facts and tunnel of a session, which outlive each agent.
 pub(crate) struct Link<C> {
@@ -26,6 +27,8 @@ pub(crate) struct Link<C> {
     pub(crate) address_changes: BoxStream<'static, ()>,
     /// Publishes the problems of the login.
     pub(crate) _login: LoginWatch,
+    /// Name that the session asks for itself.
+    pub(crate) unseen: Unseen,
     /// Agents that were lost.
     pub(crate) losses: Losses,
 }

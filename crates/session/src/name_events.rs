@@ -1,14 +1,49 @@
 //! Events for answers of the resolver, as watchers and `slipway names` show them.
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use jiff::Timestamp;
 use slipway_control::Publisher;
 use slipway_control_api::{Action, NameEvent, NameOutcome, Problem};
-use slipway_names::{Answerer, Event, Observer};
+use slipway_names::{Answerer, Event, Name, Observer};
 
-/// Returns an observer that publishes every answer.
-pub(crate) fn observer(publisher: &Publisher) -> Observer {
+/// Name for which no events are published, because the session itself asks for it. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Unseen(Arc<RwLock<Option<Name>>>);
+
+/// Time in which a name is not published. It ends when this is dropped.
+pub(crate) struct Hidden<'a>(&'a Unseen);
+
+impl Unseen {
+    /// Hides a name for as long as the result lives. A program that asks for it meanwhile is not seen either.
+    pub(crate) fn hide(&self, name: &Name) -> Hidden<'_> {
+        self.set(Some(name.clone()));
+        Hidden(self)
+    }
+
+    fn set(&self, name: Option<Name>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = name;
+    }
+
+    fn is(&self, name: &Name) -> bool {
+        let hidden = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        hidden.as_ref() == Some(name)
+    }
+}
+
+impl Drop for Hidden<'_> {
+    fn drop(&mut self) {
+        self.0.set(None);
+    }
+}
+
+/// Returns an observer that publishes every answer, except to the session's own questions.
+pub(crate) fn observer(publisher: &Publisher, unseen: Unseen) -> Observer {
     let publisher = publisher.clone();
     Box::new(move |event: Event| {
+        if unseen.is(&event.name) {
+            return;
+        }
         // Answers from the cache are frequent, and were published when they first came, so only watchers of names get them.
         if event.answerer != Answerer::Cache {
             publisher.name(name_event(&event));

@@ -21,7 +21,9 @@ impl<C: Cluster> Prepared<C> {
             Laptop::Idle { .. } => true,
         };
         if is_first {
-            context.publisher.enter(State::Placing);
+            // A replacement keeps the cause, which says how the agent was lost.
+            let cause = matches!(laptop, Laptop::Captured(_)).then(|| context.publisher.status().cause);
+            context.publisher.enter_because(State::Placing, cause.flatten());
         }
         let agent = async {
             let cluster = &*link.cluster;

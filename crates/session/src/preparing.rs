@@ -14,6 +14,7 @@ use crate::exit::Exit;
 use crate::link::Link;
 use crate::login::LoginWatch;
 use crate::losses::Losses;
+use crate::name_events::Unseen;
 use crate::states::{Event, Laptop, Prepared, WantedAgent};
 
 /// Input of the first state.
@@ -60,6 +61,7 @@ impl<K: Clusters> Preparing<K> {
                 run: uuid::Uuid::new_v4().as_u64_pair().0,
                 address_changes: self.address_changes,
                 _login: login,
+                unseen: Unseen::default(),
                 losses: Losses::default(),
             },
             laptop: Laptop::Idle {

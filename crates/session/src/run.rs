@@ -1,6 +1,7 @@
 //! Main loop of a session: runs one state after another.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
@@ -10,7 +11,9 @@ use slipway_laptop::Addresses;
 use slipway_method::Method;
 use slipway_problem::Fault;
 use slipway_tunnel::{Limits, descriptors};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::cluster::Clusters;
 use crate::cluster::kubernetes::Kubernetes;
@@ -23,6 +26,9 @@ use crate::options::Options;
 use crate::preparing::Preparing;
 use crate::states::{State, next};
 use crate::time_limit;
+
+/// Interval of the entries of the history.
+const RECORD_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs a session from connect to clean-up, until [`ControlHandler::stop`] is cancelled or an error ends it.
 ///
@@ -53,7 +59,19 @@ pub async fn run(
         time_over: CancellationToken::new(),
         handler,
     };
+    let _recording = AbortOnDropHandle::new(tokio::spawn(record(context.publisher.clone())));
     run_from(begin, &context).await
+}
+
+/// Notes every second in the history how the session is.
+async fn record(publisher: Publisher) {
+    let mut seconds = tokio::time::interval(RECORD_EVERY);
+    // Nothing is measured while the laptop sleeps.
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        seconds.tick().await;
+        publisher.second();
+    }
 }
 
 fn address_changes() -> BoxStream<'static, ()> {

@@ -18,6 +18,7 @@ use slipway_method::Explainer;
 use slipway_names::Name;
 use slipway_problem::Fault;
 use slipway_tunnel::{StreamRefusal, Tunnel};
+use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use self::reason::{CheckFailed, with_reason};
@@ -26,6 +27,8 @@ use crate::cluster::Obstacles;
 
 mod reason;
 mod verdict;
+
+pub(crate) use verdict::HTTPS;
 
 /// Limit of an attempt to connect. Within a cluster it takes milliseconds.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -40,21 +43,29 @@ pub(crate) struct SelfCheck<C> {
     pub(crate) domain: Name,
     /// Probable address of the service `kubernetes`.
     pub(crate) guess: Option<IpAddr>,
+    /// Gets whether the last check found everything fine.
+    pub(crate) fine: watch::Sender<bool>,
+    /// Wakes the check before its time.
+    pub(crate) now: Arc<Notify>,
+}
+
+/// Returns the name of the service that every cluster has; `None` if the domain is so long that no name fits below it.
+pub(crate) fn service(domain: &Name) -> Option<Name> {
+    format!("kubernetes.default.svc.{domain}").parse().ok()
 }
 
 impl<C: Obstacles> SelfCheck<C> {
     /// Checks until it is dropped, which also withdraws its problems.
     pub(crate) async fn run(self, problems: ProblemSource) -> Infallible {
-        let service = format!("kubernetes.default.svc.{}", self.domain);
-        let Ok(service) = service.parse::<Name>() else {
-            // The domain is so long that no name fits below it.
-            tracing::debug!(service, "the self-check has no name to ask for");
+        let Some(service) = service(&self.domain) else {
+            tracing::debug!(domain = %self.domain, "the self-check has no name to ask for");
             return std::future::pending().await;
         };
         let mut course = Course::new(self.guess);
         let mut shown: Option<Verdict> = None;
         loop {
             self.check(&service, &mut course).await;
+            self.fine.send_replace(course.is_fine());
             let wrong = course.wrong();
             if wrong != shown {
                 let problem = match wrong {
@@ -68,7 +79,10 @@ impl<C: Obstacles> SelfCheck<C> {
                 problems.set(problem.map(|problem| problem.problem()));
                 shown = wrong;
             }
-            sleep(course.pause()).await;
+            tokio::select! {
+                () = sleep(course.pause()) => {}
+                () = self.now.notified() => {}
+            }
         }
     }
 

@@ -12,14 +12,14 @@ use slipway_control::ProblemSource;
 use slipway_method::{Method, Report, RunningMethod};
 use slipway_names::{Name, Namespaces};
 use slipway_tunnel::PacketReply;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::agent_watch::AgentWatch;
 use crate::carriers::Carriers;
+use crate::changes::Changes;
 use crate::cluster::{Cluster, PlacedAgent};
 use crate::error::SessionError;
 use crate::exit::Exit;
-use crate::extra_hosts::HostsCheck;
 use crate::failures::Failures;
 use crate::link::Link;
 use crate::needed_hosts::NeededWatch;
@@ -79,7 +79,8 @@ pub(crate) struct Captured {
     pub(crate) report: watch::Receiver<Report>,
     /// Problems that the method reports. They are withdrawn when this is dropped.
     pub(crate) problems: ProblemSource,
-    pub(crate) hosts: HostsCheck,
+    /// What the user sends to the cluster, and changes of it.
+    pub(crate) changes: Arc<Changes>,
     /// Failed attempts to replace the agent since programs reached the cluster last.
     pub(crate) failures: Failures,
     /// Problem that no more connections can be opened.
@@ -131,6 +132,10 @@ pub(crate) struct Live<C> {
     pub(crate) agent: PlacedAgent,
     pub(crate) watch: AgentWatch,
     pub(crate) carriers: Carriers,
+    /// Wakes the probe from the laptop's side.
+    pub(crate) probe_now: Arc<Notify>,
+    /// Why a carrier was lost last.
+    pub(crate) trouble: Option<String>,
     /// Random number that identifies the agent's run.
     pub(crate) instance: u64,
     pub(crate) namespaces: BoxStream<'static, Namespaces>,

@@ -4,9 +4,11 @@
 mod agent;
 mod bed;
 mod carriers;
+mod changing;
 mod cluster;
 mod connecting;
 mod ending;
+mod laptop_probe;
 mod live;
 mod method;
 mod placing;

@@ -6,13 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use slipway_control::{ProblemSource, Publisher};
 use slipway_control_api::Problem;
-use slipway_laptop::uptime;
 use slipway_problem::Fault;
 use slipway_profile::DisconnectAfter;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::awake::since_boot;
 use crate::context::SessionContext;
 use crate::options::Options;
 
@@ -87,25 +87,22 @@ pub(crate) fn over(options: &Options) -> Problem {
 /// Clock that runs while the session does, and also while the laptop sleeps.
 struct Clock {
     began: Instant,
-    /// Time since the laptop started, at the beginning.
-    uptime: Option<Duration>,
+    /// The kernel's time at the beginning.
+    since_boot: Duration,
 }
 
 impl Clock {
     fn start() -> Self {
         Self {
             began: Instant::now(),
-            uptime: uptime(),
+            since_boot: since_boot(),
         }
     }
 
     /// Returns how much of a time is left.
     fn left(&self, whole: Duration) -> Duration {
-        let by_kernel = uptime()
-            .zip(self.uptime)
-            .map(|(now, then)| now.saturating_sub(then));
-        let elapsed = self.began.elapsed().max(by_kernel.unwrap_or_default());
-        whole.saturating_sub(elapsed)
+        let by_kernel = since_boot().saturating_sub(self.since_boot);
+        whole.saturating_sub(self.began.elapsed().max(by_kernel))
     }
 
     /// Waits until a time has passed.

@@ -24,7 +24,7 @@ const MOST_OF_ONE_ANSWER: usize = 64;
 
 impl Keeper {
     /// Decides on each address of an answer, and adds routes to those that programs may have.
-    pub(crate) async fn admit(&mut self, addresses: &[IpAddr], named_by: NamedBy) -> Vec<Admission> {
+    pub(crate) async fn admit(&mut self, addresses: &[IpAddr], named_by: &NamedBy) -> Vec<Admission> {
         let (decisions, refused) = loop {
             let (decisions, new) = self.decide(addresses, named_by);
             let refused = self.learn(new).await;
@@ -33,6 +33,13 @@ impl Keeper {
                 break (decisions, refused);
             }
         };
+        if let NamedBy::User(name) = named_by {
+            for route in decisions.iter().filter_map(Decision::route) {
+                if self.learned.contains(&route) {
+                    self.user_names.insert(route.net, name.clone());
+                }
+            }
+        }
         let mut decided = Vec::with_capacity(addresses.len());
         self.reach.send_if_modified(|reach| {
             let mut is_news = false;
@@ -62,7 +69,7 @@ impl Keeper {
     }
 
     /// Decides on all addresses, before the helper is asked. Returns the routes to ask for too.
-    fn decide(&self, addresses: &[IpAddr], named_by: NamedBy) -> (Vec<Decision>, Routes) {
+    fn decide(&self, addresses: &[IpAddr], named_by: &NamedBy) -> (Vec<Decision>, Routes) {
         let mut new = Routes::default();
         let decide = |address: &IpAddr| {
             let decision = self.judge(*address, named_by);
@@ -80,7 +87,7 @@ impl Keeper {
     }
 
     /// Decides on an address, before the helper is asked.
-    fn judge(&self, address: IpAddr, named_by: NamedBy) -> Decision {
+    fn judge(&self, address: IpAddr, named_by: &NamedBy) -> Decision {
         let is_routed = || self.granted.nets().any(|net| net.contains(address));
         if self.never.borrow().contains(&address) || is_routed() {
             return Decision::HandOut;
@@ -94,11 +101,12 @@ impl Keeper {
                 });
             }
         };
-        let is_users = named_by == NamedBy::User || self.users.iter().any(|range| range.contains(&address));
+        let is_users =
+            matches!(named_by, NamedBy::User(_)) || self.users.iter().any(|range| range.contains(&address));
         if is_users {
             return Decision::Route(Route::new(net, RouteOrigin::User));
         }
-        if named_by == NamedBy::Alias && !is_private(net.net()) {
+        if *named_by == NamedBy::Alias && !is_private(net.net()) {
             // A public host has the same address everywhere, so the laptop's own route leads there as well.
             return Decision::HandOut;
         }
@@ -162,6 +170,15 @@ enum Decision {
     HandOut,
     Withhold(Reason),
     Route(Route),
+}
+
+impl Decision {
+    fn route(&self) -> Option<Route> {
+        match self {
+            Decision::Route(route) => Some(*route),
+            Decision::HandOut | Decision::Withhold(_) => None,
+        }
+    }
 }
 
 /// Reason why the helper added no route.

@@ -18,7 +18,7 @@ use slipway_helper_api::{
 };
 use slipway_method::{DomainSource, NamePlan};
 use slipway_names::{Label, Name, Namespaces};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::lease_side::Names;
@@ -38,13 +38,24 @@ const AT_ONCE: usize = 8;
 /// Time after which the laptop's name servers are asked again about namespaces without an answer.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// Domains of a session that never change: all except other namespaces.
+/// Domains of a session except other namespaces. They change only with what the user sends to the cluster.
 #[derive(Clone, Debug)]
 pub(crate) struct Domains {
     zones: Zones,
     own: Label,
     /// More namespaces that the user named. They may be unknown otherwise.
     also: Vec<Label>,
+}
+
+/// What determines the domains of a session at a time.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    /// The cluster's namespaces.
+    pub(crate) namespaces: Namespaces,
+    /// All other domains.
+    pub(crate) domains: Domains,
+    /// Number of times that the other domains were replaced.
+    pub(crate) number: u64,
 }
 
 impl Domains {
@@ -119,65 +130,72 @@ impl Domains {
         zones.namespaces.extend(parsed::<Namespace>(taken));
         (zones, left_out)
     }
+}
 
-    /// Updates the domains of the lease as namespaces come and go, until the session ends. Does nothing while the laptop's
-    /// programs do not ask systemd-resolved.
-    pub(crate) async fn follow(
-        self,
-        mut namespaces: watch::Receiver<Namespaces>,
-        reach: watch::Sender<Reach>,
-        names: Names,
-        needs: mpsc::Sender<Need>,
-    ) {
-        let mut verdicts: BTreeMap<Label, bool> = BTreeMap::new();
-        let (mut sent, _) = self.with(&[]);
-        let mut seen = reach.subscribe();
-        loop {
-            let is_resolved = |reach: &Reach| reach.dns == Some(DnsMode::Resolved);
-            if !is_resolved(&seen.borrow()) {
-                publish(&reach, None);
-            }
-            let Ok(moves) = seen.wait_for(is_resolved).await.map(|reach| reach.moves) else {
+/// Updates the domains of the lease as namespaces come and go and the user's domains change, until the session ends. Does
+/// nothing while the laptop's programs do not ask systemd-resolved. `applied` gets the number of what it has.
+pub(crate) async fn follow(
+    mut wanted: watch::Receiver<Wanted>,
+    applied: watch::Sender<u64>,
+    reach: watch::Sender<Reach>,
+    names: Names,
+    needs: mpsc::Sender<Need>,
+) {
+    let mut verdicts: BTreeMap<Label, bool> = BTreeMap::new();
+    let (mut sent, _) = wanted.borrow().domains.with(&[]);
+    let mut seen = reach.subscribe();
+    loop {
+        let is_resolved = |reach: &Reach| reach.dns == Some(DnsMode::Resolved);
+        if !is_resolved(&seen.borrow()) {
+            publish(&reach, None);
+        }
+        let Ok(moves) = seen.wait_for(is_resolved).await.map(|reach| reach.moves) else {
+            return;
+        };
+        let Wanted {
+            namespaces,
+            domains,
+            number,
+        } = wanted.borrow_and_update().clone();
+        let mut known = match namespaces {
+            Namespaces::Known(known) => known,
+            Namespaces::Unknown => BTreeSet::new(),
+        };
+        known.extend(domains.also.iter().cloned());
+        verdicts.retain(|namespace, _| known.contains(namespace));
+        let new = known
+            .into_iter()
+            .filter(|one| !verdicts.contains_key(one) && *one != domains.own)
+            .collect();
+        let undecided = judge(new, &names, &mut verdicts).await;
+        let ours: Vec<Label> = verdicts
+            .iter()
+            .filter(|(_, is_laptops)| !**is_laptops)
+            .map(|(namespace, _)| namespace.clone())
+            .collect();
+        let (zones, left_out) = domains.with(&ours);
+        publish(&reach, left_out);
+        if zones != sent {
+            sent.clone_from(&zones);
+            let (done, replaced) = oneshot::channel();
+            if needs.send(Need::Domains { zones, done }).await.is_err() || replaced.await.is_err() {
                 return;
-            };
-            let mut known = match &*namespaces.borrow_and_update() {
-                Namespaces::Known(known) => known.clone(),
-                Namespaces::Unknown => BTreeSet::new(),
-            };
-            known.extend(self.also.iter().cloned());
-            verdicts.retain(|namespace, _| known.contains(namespace));
-            let new = known
-                .into_iter()
-                .filter(|one| !verdicts.contains_key(one) && *one != self.own)
-                .collect();
-            let undecided = judge(new, &names, &mut verdicts).await;
-            let ours: Vec<Label> = verdicts
-                .iter()
-                .filter(|(_, is_laptops)| !**is_laptops)
-                .map(|(namespace, _)| namespace.clone())
-                .collect();
-            let (wanted, left_out) = self.with(&ours);
-            publish(&reach, left_out);
-            if wanted != sent {
-                sent.clone_from(&wanted);
-                if needs.send(Need::Domains(wanted)).await.is_err() {
-                    return;
-                }
             }
-            let again = async {
-                if undecided {
-                    tokio::time::sleep(AGAIN).await;
-                } else {
-                    std::future::pending().await
-                }
-            };
-            tokio::select! {
-                changed = namespaces.changed() => if changed.is_err() { return },
-                () = again => {}
-                moved = seen.wait_for(|reach| reach.moves != moves || !is_resolved(reach)) => {
-                    drop(moved);
-                    verdicts.clear();
-                }
+        }
+        applied.send_replace(number);
+        let again = async {
+            if undecided {
+                tokio::time::sleep(AGAIN).await;
+            } else {
+                std::future::pending().await
+            }
+        };
+        tokio::select! {
+            changed = wanted.changed() => if changed.is_err() { return },
+            () = again => {}
+            moved = seen.wait_for(|reach| reach.moves != moves || !is_resolved(reach)) => {
+                drop(moved);
+                verdicts.clear();
             }
         }
     }

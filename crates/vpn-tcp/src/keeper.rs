@@ -1,13 +1,15 @@
 //! Keeper of the lease: serves the needs of the resolver, and asks a helper that came back for a new lease.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use slipway_capture::Capture;
-use slipway_helper_api::{DnsPlan, Granted, Route, Routes, Zones};
+use slipway_helper_api::{DnsPlan, Granted, Route, RouteOrigin, Routes, TunnelCidr, Zones};
 use slipway_helper_client::{ClientError, Lease, Upstream};
+use slipway_names::Name;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -16,7 +18,7 @@ use crate::lease::{LeaseRequest, NewLease, laptop_search, obtain, our_search, re
 use crate::lease_side::Names;
 use crate::name_servers::NameServers;
 use crate::need::Need;
-use crate::plan::{Warning, without_addresses};
+use crate::plan::{Warning, routable, without_addresses};
 use crate::reach::{Reach, set};
 
 /// Pause between attempts to reach a helper that ended.
@@ -31,15 +33,21 @@ pub(crate) struct Keeper {
     pub(crate) servers: NameServers,
     /// Addresses that never lead through the tunnel.
     pub(crate) never: watch::Receiver<Vec<IpAddr>>,
+    /// Networks that the cluster declares.
+    pub(crate) declared: Vec<IpNet>,
     /// Networks that the user named, including those that are not completely routed.
     pub(crate) users: Vec<IpNet>,
+    /// Names for which addresses were learned because the user sends them to the cluster.
+    pub(crate) user_names: BTreeMap<TunnelCidr, Name>,
     pub(crate) needs: mpsc::Receiver<Need>,
     /// Granted routes, without learned addresses.
     pub(crate) granted: Routes,
     /// Granted routes of learned addresses, the least recently used first.
     pub(crate) learned: Vec<Route>,
-    /// Warnings that do not depend on the lease.
-    pub(crate) warnings: Vec<Warning>,
+    /// Warnings about networks that no lease can have.
+    pub(crate) unroutable: Vec<Warning>,
+    /// Warning about the cluster domain, if it was doubtful from the start.
+    pub(crate) doubt: Option<Warning>,
     /// Warnings about networks that the helper refused.
     pub(crate) refused: Vec<Warning>,
     /// Whether the cluster domain was doubtful from the start.
@@ -69,12 +77,21 @@ impl Keeper {
                 Ok(()) = self.never.changed() => self.keep_out().await,
                 Some(need) = self.needs.recv() => match need {
                     Need::Admit { addresses, named_by, decided } => {
-                        let decision = self.admit(&addresses, named_by).await;
+                        let decision = self.admit(&addresses, &named_by).await;
                         // Fails if the resolver no longer waits.
                         let _ = decided.send(decision);
                     }
                     Need::Sockets => self.renew_sockets().await,
-                    Need::Domains(domains) => self.send_domains(domains).await,
+                    Need::Domains { zones, done } => {
+                        self.send_domains(zones).await;
+                        // Fails if nobody waits any more.
+                        let _ = done.send(());
+                    }
+                    Need::Networks { users, done } => {
+                        self.replace_users(users).await;
+                        // Fails if nobody waits any more.
+                        let _ = done.send(());
+                    }
                     Need::Recheck { done } => {
                         self.recheck().await;
                         // Fails if nobody waits any more.
@@ -159,6 +176,25 @@ impl Keeper {
         self.follow_routes();
     }
 
+    /// Routes other networks of the user in place of the previous ones, and forgets the addresses of names that the user does
+    /// not send to the cluster any more.
+    async fn replace_users(&mut self, users: Vec<IpNet>) {
+        let never = self.never.borrow().clone();
+        (self.request.routes, self.unroutable) = routable(&self.declared, &users, &never);
+        self.users = users;
+        let scope = self.names.scope();
+        let is_kept = |route: &Route| match self.user_names.get(&route.net) {
+            Some(name) => scope.is_users(name),
+            None => {
+                route.origin != RouteOrigin::User
+                    || self.users.iter().any(|range| range.contains(&route.net.net()))
+            }
+        };
+        self.learned.retain(is_kept);
+        self.user_names.retain(|_, name| scope.is_users(name));
+        self.recheck().await;
+    }
+
     /// Takes the addresses that never lead through the tunnel out of the lease.
     async fn keep_out(&mut self) {
         let never = self.never.borrow_and_update().clone();
@@ -182,6 +218,7 @@ impl Keeper {
     fn follow_routes(&mut self) {
         let all = self.lease.plan().routes();
         self.learned.retain(|route| all.contains(route));
+        self.user_names.retain(|net, _| all.get(net).is_some());
         let learned: Routes = self.learned.iter().copied().collect();
         let is_learned = |route: &Route| learned.get(&route.net).is_some();
         self.granted = all.iter().filter(|route| !is_learned(route)).collect();
@@ -223,8 +260,9 @@ impl Keeper {
 
     fn all_warnings(&self) -> Vec<Warning> {
         let lost_domain = self.lost_domain.iter();
-        let warnings = self.warnings.iter().chain(&self.refused);
-        warnings.chain(lost_domain).cloned().collect()
+        let about_names = self.doubt.iter().chain(lost_domain);
+        let about_networks = self.unroutable.iter().chain(&self.refused);
+        about_networks.chain(about_names).cloned().collect()
     }
 
     /// Asks a helper that came back for the same addresses, so that open connections continue.

@@ -10,6 +10,7 @@
 //!                            └─► resolver ─► tunnel, or the laptop's name servers
 //! redirected DNS ─► listeners ───► resolver ── needs: routes to addresses, sockets, domains ──► keeper
 //! resolv.conf ─► LaptopFiles ── needs: the laptop's new name servers and search domains ──────► keeper
+//! changer ── needs: the user's networks, and domains ───────────────────────────────────────────► keeper
 //! keeper ── Reach: routes, warnings, whether the helper is there ──► report
 //! kernel: changes of routes and rules ──► overridden ─┬─ needs: another check of the lease ──► keeper
 //!                                                     └─ Reach: routes that others override ──► report
@@ -18,6 +19,7 @@
 //! [`VpnTcp`] implements [`slipway_method::Method`]. It must not know Kubernetes or how the tunnel stays alive.
 
 mod admission;
+mod changer;
 mod domains;
 mod error;
 mod keeper;
@@ -31,6 +33,7 @@ mod name_servers;
 mod need;
 mod overridden;
 mod plan;
+mod probe;
 mod reach;
 mod report;
 mod running;

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use slipway_helper_api::Zones;
 use slipway_names::{Admission, NamedBy};
 use tokio::sync::oneshot;
@@ -18,7 +19,12 @@ pub(crate) enum Need {
     /// New TCP sockets to the laptop's name servers. Each serves one connection.
     Sockets,
     /// New domains about which the laptop's resolver asks the session. They replace the previous ones.
-    Domains(Zones),
+    Domains { zones: Zones, done: oneshot::Sender<()> },
+    /// New networks of the user, which replace the previous ones.
+    Networks {
+        users: Vec<IpNet>,
+        done: oneshot::Sender<()>,
+    },
     /// A new check of the lease, after the laptop's network has changed.
     Recheck { done: oneshot::Sender<()> },
     /// The laptop's current name servers and search domains, with new UDP and TCP sockets. The reply is whether they are

@@ -126,17 +126,19 @@ impl Fault for Warning {
 }
 
 /// Returns the networks that a lease may have, without the addresses that never lead through the tunnel.
-pub(crate) fn routable(ranges: &[(IpNet, RouteOrigin)], never: &[IpAddr]) -> (Routes, Vec<Warning>) {
+pub(crate) fn routable(declared: &[IpNet], users: &[IpNet], never: &[IpAddr]) -> (Routes, Vec<Warning>) {
     let mut routes = Routes::default();
     let mut warnings = Vec::new();
-    for (range, origin) in ranges {
-        match TunnelCidr::try_from(*range) {
-            Ok(net) => routes.extend(without(Route::new(net, *origin), never)),
-            Err(why) => warnings.push(Warning::KeptOut {
-                range: *range,
-                why: why.to_string(),
-                remedy: "if `also-proxy` names it, leave it out",
-            }),
+    for (ranges, origin) in [(declared, RouteOrigin::Declared), (users, RouteOrigin::User)] {
+        for range in ranges {
+            match TunnelCidr::try_from(*range) {
+                Ok(net) => routes.extend(without(Route::new(net, origin), never)),
+                Err(why) => warnings.push(Warning::KeptOut {
+                    range: *range,
+                    why: why.to_string(),
+                    remedy: "if `also-proxy` names it, leave it out",
+                }),
+            }
         }
     }
     (routes, warnings)
@@ -235,17 +237,16 @@ mod tests {
 
     #[test]
     fn reserved_networks_are_left_out_with_a_warning() {
-        let ranges =
-            ["10.96.0.0/16", "169.254.0.0/16"].map(|range| (range.parse().unwrap(), RouteOrigin::Declared));
-        let (routes, warnings) = routable(&ranges, &[]);
+        let ranges = ["10.96.0.0/16", "169.254.0.0/16"].map(|range| range.parse().unwrap());
+        let (routes, warnings) = routable(&ranges, &[], &[]);
         assert_eq!(routes, set(&["10.96.0.0/16"]));
-        assert!(matches!(&warnings[..], [Warning::KeptOut { range, .. }] if *range == ranges[1].0));
+        assert!(matches!(&warnings[..], [Warning::KeptOut { range, .. }] if *range == ranges[1]));
     }
 
     #[test]
     fn a_range_is_routed_without_the_api_servers_address() {
-        let range = ("10.0.0.0/30".parse().unwrap(), RouteOrigin::Declared);
-        let (routes, _) = routable(&[range], &["10.0.0.1".parse().unwrap()]);
+        let range = "10.0.0.0/30".parse().unwrap();
+        let (routes, _) = routable(&[range], &[], &["10.0.0.1".parse().unwrap()]);
         assert_eq!(routes, set(&["10.0.0.0/32", "10.0.0.2/31"]));
     }
 

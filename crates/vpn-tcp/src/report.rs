@@ -59,7 +59,7 @@ pub(crate) fn dns_words(mode: Option<DnsMode>) -> String {
 
 /// Returns the problems, the most severe first: without the helper no program reaches the cluster. Of the withheld
 /// addresses it has only the newest.
-fn problems(reach: &Reach) -> Vec<Problem> {
+pub(crate) fn problems(reach: &Reach) -> Vec<Problem> {
     let away = reach.helper_away.then(|| HelperAway.problem());
     let mut warnings: Vec<_> = reach.warnings.iter().collect();
     warnings.sort_by_key(|warning| warning.is_shared());

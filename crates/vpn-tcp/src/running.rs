@@ -6,20 +6,27 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use slipway_capture::Capture;
 use slipway_control_api::Problem;
-use slipway_method::{Explainer, Report, RunningMethod};
+use slipway_method::{Changer, Explainer, Probe, Report, RunningMethod};
 use slipway_names::Namespaces;
 use slipway_problem::Fault;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::changer::VpnChanger;
+use crate::domains::Wanted;
 use crate::error::Ended;
 use crate::lease_side::Names;
+use crate::probe::VpnProbe;
+use crate::reach::set;
 
 /// Connected laptop. Dropping it ends its tasks, and with its keeper the lease.
 pub(crate) struct Running {
     pub(crate) capture: Arc<Capture>,
     pub(crate) names: Names,
-    pub(crate) namespaces: watch::Sender<Namespaces>,
+    /// What determines the domains of the lease.
+    pub(crate) wanted: watch::Sender<Wanted>,
+    pub(crate) changer: Arc<VpnChanger>,
+    pub(crate) probe: Arc<VpnProbe>,
     pub(crate) report: watch::Receiver<Report>,
     pub(crate) ended: watch::Receiver<Option<Arc<Ended>>>,
     pub(crate) tasks: JoinSet<()>,
@@ -33,11 +40,8 @@ impl RunningMethod for Running {
     fn set_namespaces(&self, namespaces: Namespaces) {
         self.names
             .change_scope(|scope| scope.namespaces = namespaces.clone());
-        self.namespaces.send_if_modified(|before| {
-            let is_new = *before != namespaces;
-            *before = namespaces;
-            is_new
-        });
+        self.wanted
+            .send_if_modified(|wanted| set(&mut wanted.namespaces, namespaces));
     }
 
     fn forget_answers(&self) {
@@ -46,6 +50,14 @@ impl RunningMethod for Running {
 
     fn explainer(&self) -> Arc<dyn Explainer> {
         Arc::new(self.names.clone())
+    }
+
+    fn changer(&self) -> Arc<dyn Changer> {
+        self.changer.clone()
+    }
+
+    fn probe(&self) -> Option<Arc<dyn Probe>> {
+        Some(self.probe.clone())
     }
 
     fn ended(&self) -> BoxFuture<'static, Problem> {

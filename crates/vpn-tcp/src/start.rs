@@ -1,14 +1,12 @@
 //! Start of the method: lease, rules about names, capture, and a test of DNS.
 
+use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ipnet::IpNet;
 use slipway_capture::{Capture, Lost, Setup, TunAddresses};
-use slipway_helper_api::{
-    ClusterDomain, DnsModeChoice, DnsPlan, Granted, MAX_NAME_SERVERS, RedirectPort, RouteOrigin,
-};
+use slipway_helper_api::{ClusterDomain, DnsModeChoice, DnsPlan, Granted, MAX_NAME_SERVERS, RedirectPort};
 use slipway_helper_client::ClientError;
 use slipway_laptop::Routing;
 use slipway_method::{
@@ -18,7 +16,8 @@ use slipway_names::Name;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::domains::Domains;
+use crate::changer::VpnChanger;
+use crate::domains::{self, Domains, Wanted};
 use crate::error::{Ended, VpnTcpError};
 use crate::keeper::Keeper;
 use crate::laptop_files::LaptopFiles;
@@ -28,6 +27,7 @@ use crate::listener::Listeners;
 use crate::name_servers::NameServers;
 use crate::overridden;
 use crate::plan::{Warning, routable};
+use crate::probe::VpnProbe;
 use crate::reach::Reach;
 use crate::report::{Reporter, dns_words};
 use crate::running::Running;
@@ -51,10 +51,7 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
         elders,
     } = connection;
     let listeners = Listeners::bind().await.map_err(VpnTcpError::Listener)?;
-    let ranges: Vec<(IpNet, RouteOrigin)> = by(RouteOrigin::Declared, &networks.declared)
-        .chain(by(RouteOrigin::User, &networks.users))
-        .collect();
-    let (routes, mut warnings) = routable(&ranges, &never.borrow());
+    let (routes, unroutable) = routable(&networks.declared, &networks.users, &never.borrow());
     plan.scope.reserved.extend(laptop_names());
     plan.scope.domain_is_doubtful = trust(&plan, &[]) != Trust::Given;
     let mut domains = Domains::new(&plan);
@@ -78,16 +75,15 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
     let servers = NameServers::new(needs.clone());
     servers.replace(granted.dns.as_ref(), upstreams);
     let laptop_side = LeaseSide::new(servers.clone(), needs.clone(), reach.clone());
-    let namespaces = watch::Sender::new(plan.scope.namespaces.clone());
     plan.scope.laptop_search = laptop_search(&lease);
     plan.scope.our_search = our_search(&lease);
     let upstreams = Upstreams::new(tunnel.clone(), laptop_side, elders);
     let names = Names::new(plan.scope.clone(), upstreams, observer);
-    match doubt(&plan, &names).await {
-        Some(doubt) => warnings.push(Warning::DoubtfulDomain {
-            domain: plan.scope.cluster_domain.clone(),
-            doubt,
-        }),
+    let doubt = doubt(&plan, &names).await.map(|doubt| Warning::DoubtfulDomain {
+        domain: plan.scope.cluster_domain.clone(),
+        doubt,
+    });
+    match doubt {
         None if plan.scope.domain_is_doubtful => {
             plan.scope.domain_is_doubtful = false;
             domains = Domains::new(&plan);
@@ -98,7 +94,7 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
             names.set_scope(plan.scope.clone());
             request.dns = Some(dns);
         }
-        None => {}
+        Some(_) | None => {}
     }
     let granted_routes = lease.plan().routes().clone();
     let routes = routes_of(&lease);
@@ -106,7 +102,7 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
         overridden: overridden::check(&routes).await,
         routes,
         dns: lease.granted().dns.as_ref().map(|dns| dns.mode),
-        warnings: [&warnings[..], &refused].concat(),
+        warnings: [&unroutable[..], doubt.as_slice(), &refused].concat(),
         ..Reach::default()
     };
     for warning in &first.warnings {
@@ -133,6 +129,28 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
     tasks.spawn(files.follow(servers.clone(), needs.clone()));
     tasks.spawn(overridden::follow(routing, reach_sender.clone(), needs.clone()));
     tasks.spawn(reporter.follow(reach.clone(), report_sender));
+    let wanted = watch::Sender::new(Wanted {
+        namespaces: plan.scope.namespaces.clone(),
+        domains,
+        number: 0,
+    });
+    let (now_applied, applied) = watch::channel(0);
+    tasks.spawn(domains::follow(
+        wanted.subscribe(),
+        now_applied,
+        reach_sender.clone(),
+        names.clone(),
+        needs.clone(),
+    ));
+    let changer = Arc::new(VpnChanger {
+        names: names.clone(),
+        wanted: wanted.clone(),
+        applied,
+        needs,
+        reach: reach.clone(),
+        plan: plan.clone(),
+    });
+    let probe = Arc::new(VpnProbe::new(names.clone(), reach));
     let (end, ended) = watch::channel(None);
     let keeper = Keeper {
         request,
@@ -141,22 +159,26 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
         names: names.clone(),
         servers,
         never,
+        declared: networks.declared,
         users: networks.users,
+        user_names: BTreeMap::new(),
         needs: needed,
         granted: granted_routes,
         learned: Vec::new(),
-        warnings,
+        unroutable,
+        doubt,
         refused,
         domain_is_doubtful: plan.scope.domain_is_doubtful,
         lost_domain: None,
-        reach: reach_sender.clone(),
+        reach: reach_sender,
     };
     tasks.spawn(watch_over(keeper, capture.clone(), end));
-    tasks.spawn(domains.follow(namespaces.subscribe(), reach_sender, names.clone(), needs));
     let running = Running {
         capture,
         names,
-        namespaces,
+        wanted,
+        changer,
+        probe,
         report,
         ended,
         tasks,
@@ -184,10 +206,6 @@ fn setup(granted: &Granted) -> Setup {
         tun_addresses: std::iter::once(v4).chain(v6).collect(),
         ..Setup::default()
     }
-}
-
-fn by(origin: RouteOrigin, ranges: &[IpNet]) -> impl Iterator<Item = (IpNet, RouteOrigin)> {
-    ranges.iter().map(move |range| (*range, origin))
 }
 
 fn dns_plan(domains: &Domains, ports: [RedirectPort; MAX_NAME_SERVERS]) -> Result<DnsPlan, VpnTcpError> {

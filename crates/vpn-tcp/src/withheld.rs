@@ -42,12 +42,12 @@ impl Reason {
     fn remedy(&self) -> &str {
         match self {
             Reason::NotNamed(_) => {
-                "to reach it through the cluster, connect with `--also-proxy` and its name or address, or add that to \
-                 `also-proxy` in the profile"
+                "to reach it through the cluster, run `slipway change --also-proxy` with its name or address; `--save` adds \
+                 that to the profile too"
             }
             Reason::TooMany { .. } => {
-                "to reach it through the cluster, connect with `--also-proxy` and its address, or its network if that is \
-                 private, or add that to `also-proxy` in the profile"
+                "to reach it through the cluster, run `slipway change --also-proxy` with its address, or its network if that \
+                 is private; `--save` adds that to the profile too"
             }
             Reason::Refused { remedy, .. } => remedy,
         }
@@ -166,7 +166,7 @@ mod tests {
         ] {
             let remedy = remedy(reason);
             assert!(
-                remedy.starts_with("To reach it") && remedy.contains("`--also-proxy`"),
+                remedy.starts_with("To reach it") && remedy.contains("--also-proxy`"),
                 "{remedy}"
             );
         }

@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use slipway_control::{Handler, LogRing, Publisher, RuntimeFolder, Server, fresh_id, status_of_this_process};
-use slipway_control_api::{Answerer, Explanation, Found, Problem, Progress, SessionStatus, State};
-use slipway_profile::{Method, Profile, Store};
+use slipway_control_api::{Answerer, Changed, Explanation, Found, Problem, Progress, SessionStatus, State};
+use slipway_profile::{Change, Method, Profile, Store};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -144,6 +144,20 @@ impl Handler for Asked {
             backing: None,
             found: Found::NotConnected,
         }
+    }
+
+    async fn change(&self, change: Change, profile: Option<Change>) -> Result<Changed, Problem> {
+        Ok(Changed {
+            number: Some(1),
+            change,
+            profile,
+            hosts: Vec::new(),
+            problems: Vec::new(),
+        })
+    }
+
+    async fn undo(&self, _: Option<u32>) -> Result<Changed, Problem> {
+        Err(Problem::new("nothing-to-undo", "nothing was changed", ""))
     }
 }
 

@@ -14,9 +14,16 @@ pub struct LaptopFile<'a> {
 impl<'a> LaptopFile<'a> {
     /// Writes a file; `name` distinguishes it from others on the laptop.
     pub fn new(desk: &'a Desk<'a>, name: &str, content: &str) -> LaptopFile<'a> {
-        let path = format!("/tmp/slipway-test-{name}");
-        desk.laptop.write(&path, content).unwrap();
-        LaptopFile { desk, path }
+        LaptopFile::at(desk, &format!("/tmp/slipway-test-{name}"), content)
+    }
+
+    /// Writes a file that is not there yet.
+    pub fn at(desk: &'a Desk<'a>, path: &str, content: &str) -> LaptopFile<'a> {
+        desk.laptop.write(path, content).unwrap();
+        LaptopFile {
+            desk,
+            path: path.to_owned(),
+        }
     }
 
     /// Writes a changed copy of the developer's kubeconfig.

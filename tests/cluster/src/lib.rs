@@ -22,12 +22,14 @@ mod network;
 mod node_rule;
 mod polkit;
 mod programs;
+mod relay;
 mod running;
 mod session;
 mod token_user;
 mod traces;
 mod tray;
 mod turn;
+mod vpn;
 mod waits;
 
 pub use conversation::Conversation;
@@ -37,6 +39,7 @@ pub use name_server::NameServer;
 pub use network::{Gone, Moved};
 pub use node_rule::NodeRule;
 pub use programs::{path_text, program};
+pub use relay::Relay;
 pub use running::{Frozen, Running};
 pub use session::{Detached, Session, States, problems};
 pub use slipway_bed::{Bed, BedName, LaptopKind, Silent};
@@ -44,6 +47,7 @@ pub use token_user::TokenUser;
 pub use traces::Traces;
 pub use tray::Tray;
 pub use turn::{bed, with_laptop, with_laptop_of};
+pub use vpn::Vpn;
 pub use waits::{CONNECTING, MOMENT, until, until_within};
 
 /// Makes a test of this name for each kind of laptop.

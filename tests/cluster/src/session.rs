@@ -13,6 +13,14 @@ impl Desk<'_> {
         self.start_connecting(arguments).until_connected()
     }
 
+    /// Connects with more variables in the environment.
+    pub fn connect_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Session<'_> {
+        let mut command = self.slipway(&[&["connect", "--agent-grace", "5"], arguments].concat());
+        command.envs(variables.iter().copied());
+        let running = Running::start(command);
+        Session { desk: self, running }.until_connected()
+    }
+
     /// Connects with limits of open files, as options of `ulimit`.
     pub fn connect_with_limit(&self, ulimit: &str, arguments: &[&str]) -> Session<'_> {
         let connect = [&["connect", "--agent-grace", "5"], arguments].concat();

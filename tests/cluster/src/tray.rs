@@ -16,10 +16,15 @@ pub struct Tray {
 impl Tray {
     /// Connects by a click, and returns when the page was fetched.
     pub fn connect(desk: &Desk<'_>, page: &str) -> Tray {
+        Tray::connect_with(desk, page, &[])
+    }
+
+    /// The same with more variables in the desktop's environment.
+    pub fn connect_with(desk: &Desk<'_>, page: &str, variables: &[(&str, &str)]) -> Tray {
         let (driver, desktop) = (program("slipway-tray-driver"), program("slipway-desktop"));
         let arguments = ["--desktop", path_text(&desktop), "--page", page, "--hold"];
         let mut command = desk.command(path_text(&driver), &arguments);
-        command.stdin(Stdio::null());
+        command.stdin(Stdio::null()).envs(variables.iter().copied());
         let running = Running::start(command);
         let mut pid = None;
         until_within(CONNECTING * 2, "the tray holds a session", || {
@@ -40,5 +45,14 @@ impl Tray {
     /// Returns the driver's output so far.
     pub fn said(&self) -> String {
         self.running.said()
+    }
+
+    /// Returns the texts that the menu has had, each from top to bottom in one line; the present one is the last.
+    pub fn menus(&self) -> Vec<String> {
+        let said = self.said();
+        said.lines()
+            .filter_map(|line| line.strip_prefix("The menu says: "))
+            .map(str::to_owned)
+            .collect()
     }
 }

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use serde_json::Value;
-use slipway_cluster_tests::{Desk, on_the_plain_laptop};
+use slipway_cluster_tests::{CONNECTING, Desk, Session, on_the_plain_laptop, until_within};
 
 on_the_plain_laptop!(
     explain_says_why_a_service_does_not_serve,
@@ -12,7 +12,7 @@ on_the_plain_laptop!(
 
 const ADMIN: &str = "/home/dev/.kube/admin";
 
-/// Services without pods, in a namespace of their own.
+/// Services without pods that serve, in a namespace of their own.
 const SERVICES: &str = "
 apiVersion: v1
 kind: Namespace
@@ -37,6 +37,23 @@ apiVersion: v1
 kind: Service
 metadata: {name: absent, namespace: behind-names}
 spec: {clusterIP: None, selector: {app: absent}, ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: slow, namespace: behind-names, labels: {app: slow}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: slow
+    image: busybox
+    imagePullPolicy: IfNotPresent
+    command: [sleep, \"3600\"]
+    readinessProbe: {exec: {command: [\"false\"]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: slow, namespace: behind-names}
+spec: {clusterIP: None, selector: {app: slow}, ports: [{port: 80}]}
 ";
 
 /// The services, deleted when this is dropped.
@@ -45,7 +62,16 @@ struct Services<'a>(&'a Desk<'a>);
 impl<'a> Services<'a> {
     fn add(desk: &'a Desk<'a>) -> Services<'a> {
         desk.apply(SERVICES);
-        Services(desk)
+        let services = Services(desk);
+        let unready = [
+            "--namespace=behind-names",
+            "get",
+            "endpoints/slow",
+            "--ignore-not-found",
+            "--output=jsonpath={.subsets[0].notReadyAddresses[0].ip}",
+        ];
+        until_within(CONNECTING, "the pod runs", || !desk.kubectl(&unready).is_empty()).unwrap();
+        services
     }
 }
 
@@ -62,9 +88,22 @@ fn json(desk: &Desk<'_>, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"))
 }
 
+/// Whether a pod finds a name.
+fn a_pod_resolves(desk: &Desk<'_>, session: &Session<'_>, name: &str) -> bool {
+    let status = session.status().unwrap();
+    let pod = status["agent"]["pod"].as_str().unwrap();
+    let exec = ["--namespace=shop", "exec", pod, "--", "nslookup", name];
+    desk.bed.kubectl(exec).output().unwrap().status.success()
+}
+
 fn explain_says_why_a_service_does_not_serve(desk: &Desk<'_>) {
     let _services = Services::add(desk);
     let session = desk.connect(&["--kubeconfig", ADMIN, "--namespace", "shop"]);
+    for (service, known) in [("idle", true), ("absent", false), ("slow", false)] {
+        let name = format!("{service}.behind-names.svc.cluster.local");
+        let found = a_pod_resolves(desk, &session, &name);
+        assert_eq!(found, known, "the cluster's DNS: {name}");
+    }
     for (name, verdict, cause) in [
         ("web:80", "serves", "`web.shop.svc.cluster.local` in the cluster."),
         (
@@ -82,6 +121,11 @@ fn explain_says_why_a_service_does_not_serve(desk: &Desk<'_>) {
             "absent.behind-names",
             "no-pod",
             "is headless, and no pod stands behind it",
+        ),
+        (
+            "slow.behind-names",
+            "not-ready",
+            "is headless, and the only pod behind it is not ready",
         ),
         ("idle", "elsewhere", "it exists in namespace `behind-names`"),
         (

@@ -10,7 +10,9 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
-use slipway_cluster_tests::{Desk, LaptopFile, TokenUser, on_the_plain_laptop, path_text, program};
+use slipway_cluster_tests::{
+    CONNECTING, Desk, LaptopFile, Relay, TokenUser, on_the_plain_laptop, path_text, program, until_within,
+};
 
 on_the_plain_laptop!(
     empty_fields_of_a_kubeconfig_mean_absent_ones,
@@ -19,9 +21,11 @@ on_the_plain_laptop!(
     the_first_current_context_with_a_name_counts,
     a_client_certificate_of_version_1_logs_in,
     the_servers_own_certificate_may_be_the_anchor,
+    a_server_that_signed_its_own_certificate_is_trusted,
     no_proxy_excepts_the_api_server,
     proxy_url_counts_whatever_no_proxy_says,
     odd_proxy_variables_are_taken,
+    a_session_works_through_a_proxy,
 );
 
 /// Environment of a command.
@@ -201,14 +205,16 @@ fn the_first_current_context_with_a_name_counts(desk: &Desk<'_>) {
     both_work(desk, "two files", &[("KUBECONFIG", &both)]);
 }
 
+/// Runs openssl on the host, and returns its text.
+fn openssl(arguments: &[&str]) -> String {
+    let output = Command::new("openssl").args(arguments).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 fn a_client_certificate_of_version_1_logs_in(desk: &Desk<'_>) {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let openssl = |arguments: &[&str]| {
-        let output = Command::new("openssl").args(arguments).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    };
     let (key, request, certificate) = (path("key"), path("request"), path("certificate"));
     let subject = "/O=system:masters/CN=someone";
     openssl(&[
@@ -258,6 +264,34 @@ fn the_servers_own_certificate_may_be_the_anchor(desk: &Desk<'_>) {
     });
 }
 
+/// A certificate that is marked as an authority, without and with uses of its key.
+fn a_server_that_signed_its_own_certificate_is_trusted(desk: &Desk<'_>) {
+    let user = TokenUser::new(desk, "own-authority");
+    let token = user.token();
+    let folder = tempfile::tempdir().unwrap();
+    let [key, certificate] = ["key", "certificate"].map(|name| folder.path().join(name));
+    let marked = [
+        "req -x509 -newkey rsa:2048 -nodes -days 3 -subj /CN=kube",
+        "-addext basicConstraints=critical,CA:TRUE -addext subjectAltName=IP:127.0.0.1",
+    ];
+    let uses = "-addext keyUsage=critical,keyCertSign -addext extendedKeyUsage=serverAuth";
+    for (what, more) in [("no uses of the key", ""), ("uses of the key", uses)] {
+        let words = [marked[0], marked[1], more].join(" ");
+        let files = ["-keyout", path_text(&key), "-out", path_text(&certificate)];
+        openssl(&words.split_whitespace().chain(files).collect::<Vec<_>>());
+        let [certificate, key] = [("own.crt", &certificate), ("own.key", &key)]
+            .map(|(name, path)| LaptopFile::new(desk, name, &std::fs::read_to_string(path).unwrap()));
+        let relay = Relay::with_certificate(desk, &certificate, &key);
+        with_kubeconfig(desk, what, |config| {
+            let server = format!("https://{}", Relay::ADDRESS);
+            config["clusters"][0]["cluster"] =
+                json!({"server": server, "certificate-authority": certificate.path});
+            config["users"][0]["user"] = json!({"token": token});
+        });
+        assert!(relay.connections() >= 2, "both programs have used it");
+    }
+}
+
 /// An address without a proxy, to which the laptop's packets are dropped.
 const NOWHERE: &str = "http://192.0.2.1:3128";
 
@@ -290,4 +324,33 @@ fn odd_proxy_variables_are_taken(desk: &Desk<'_>) {
     let socks = format!("socks5h://{proxy}");
     both_fail(desk, "socks5h", &[("HTTPS_PROXY", &socks)], ["refused", proxy]);
     both_work(desk, "ALL_PROXY", &[("ALL_PROXY", NOWHERE)]);
+}
+
+/// The usual settings of a company's laptop: the proxy has no scheme, and only it reaches the API server.
+fn a_session_works_through_a_proxy(desk: &Desk<'_>) {
+    const PAGE: &str = "http://web.shop.svc.cluster.local";
+    let proxy = Relay::proxy(desk);
+    let file = LaptopFile::kubeconfig(desk, |config| {
+        let cluster = &mut config["clusters"][0]["cluster"];
+        cluster["server"] = json!("https://192.0.2.1:6443");
+        cluster["tls-server-name"] = json!("kubernetes");
+    });
+    let variables = [
+        ("KUBECONFIG", &*file.path),
+        ("HTTPS_PROXY", Relay::ADDRESS),
+        ("NO_PROXY", "localhost,127.0.0.1"),
+    ];
+    both_work(desk, "proxy", &variables);
+    let session = desk.connect_with(&variables, &[]);
+    assert!(desk.page(PAGE).is_some());
+    let before = proxy.connections();
+    assert!(before >= 3, "kubectl, a list and the session: {before}");
+    let (host, port) = Relay::ADDRESS.split_once(':').unwrap();
+    desk.as_root("ss", &["-K", "dst", host, "dport", "=", port]);
+    until_within(CONNECTING, "the session reconnects through the proxy", || {
+        let is_connected = session.state().as_deref() == Some("connected");
+        proxy.connections() > before && is_connected && desk.page(PAGE).is_some()
+    })
+    .unwrap();
+    session.disconnect();
 }

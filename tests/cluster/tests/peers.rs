@@ -6,17 +6,67 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use slipway_cluster_tests::{
-    CONNECTING, Desk, NodeRule, Running, on_the_plain_laptop, problems, until, until_within,
+    CONNECTING, Desk, NodeRule, Running, on_the_plain_laptop, on_the_resolved_laptop, problems, until,
+    until_within,
 };
 
+// These two wait for a minute, so each has a laptop.
+on_the_resolved_laptop!(a_vanished_peer_is_told_within_a_minute);
+
 on_the_plain_laptop!(
-    a_vanished_peer_is_told_within_a_minute,
     an_idle_connection_is_not_forgotten_on_the_way,
     connections_beyond_the_limit_are_refused_and_reported,
     a_command_keeps_its_limit_of_open_files,
 );
 
 const POD: &str = "{.items[?(@.metadata.labels.app==\"echo\")].status.podIP}";
+
+/// A pod whose network is used for the control: the same without Slipway.
+const OTHER_POD: &str = "{.items[?(@.metadata.labels.app==\"web\")].status.podIP}";
+
+/// Opens a connection, and uses it again after some seconds. It asks for keep-alive every 5 s, or not.
+const IDLE: &str = "\
+import socket, sys, time
+address, port, seconds, keeps = sys.argv[1:]
+s = socket.create_connection((address, int(port)), 10); s.settimeout(5)
+if keeps == 'keeps':
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in ((socket.TCP_KEEPIDLE, 5), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3)):
+        s.setsockopt(socket.IPPROTO_TCP, option, value)
+s.sendall(b'x'); assert s.recv(1) == b'x'
+print('open', flush=True)
+time.sleep(int(seconds))
+try: s.sendall(b'y')
+except OSError as e: print('told', type(e).__name__, flush=True); sys.exit()
+try: print('answered', s.recv(1).decode(), flush=True)
+except OSError as e: print('silent', type(e).__name__, flush=True)
+";
+
+/// Echoes on any port. Unlike servers in Go, it asks for no keep-alive.
+const SERVER: &str = "\
+import socket, threading
+def echo(s):
+    while data := s.recv(100): s.sendall(data)
+listener = socket.create_server(('', 0))
+print('open', listener.getsockname()[1], flush=True)
+while True: threading.Thread(target=echo, args=(listener.accept()[0],), daemon=True).start()
+";
+
+/// Starts a program of Python in the network of a pod, and returns when it is open. It ends after 90 s.
+fn in_pod(desk: &Desk<'_>, pod: &str, program: &str, arguments: &[&str]) -> Running {
+    let enter = "for net in /run/netns/*; do \
+                 nsenter --net=$net ip -4 -oneline address | grep --quiet --fixed-strings \" $0/\" || continue; \
+                 exec timeout 90 nsenter --net=$net python3 -c \"$@\"; done; echo no such pod";
+    let script = [&["-c", enter, pod, program], arguments].concat();
+    let program = Running::start(desk.bed.command_on_node("sh", script));
+    until("a program in a pod's network is open", || {
+        program.said().contains("open")
+    })
+    .unwrap_or_else(|why| {
+        panic!("{why}: {}", program.said());
+    });
+    program
+}
 
 /// Says "open" once a connection carries bytes, then the error that ends it. It sends a byte each second, or nothing.
 const WAITS: &str = "\
@@ -44,14 +94,16 @@ fn waits(desk: &Desk<'_>, address: &str, what: &str) -> Running {
 
 fn a_vanished_peer_is_told_within_a_minute(desk: &Desk<'_>) {
     let echo = desk.address("pods", POD);
+    let other = other_pod(desk);
     let session = desk.connect(&[]);
     let agent = session.agent_address();
     let programs = ["sends", "waits"].map(|what| waits(desk, &echo, what));
+    let control = in_pod(desk, &other, IDLE, &[&echo, "7000", "30", "keeps"]);
     let gone = NodeRule::on(
         desk,
         "vanished",
         "prerouting priority -300",
-        &format!("ip saddr {agent} ip daddr {echo} drop"),
+        &format!("ip saddr {{ {agent}, {other} }} ip daddr {echo} drop"),
     );
     let since = Instant::now();
     for program in &programs {
@@ -63,10 +115,21 @@ fn a_vanished_peer_is_told_within_a_minute(desk: &Desk<'_>) {
         println!("a vanished peer: told after {told:?}");
         assert!(told <= Duration::from_secs(60), "{told:?}");
     }
+    until_within(
+        CONNECTING,
+        "a program in a pod is told by its own keep-alive",
+        || control.said().contains("told TimeoutError"),
+    )
+    .unwrap_or_else(|why| panic!("{why}: {}", control.said()));
     drop(gone);
     let again = waits(desk, &echo, "waits");
     drop(again);
     session.disconnect();
+}
+
+fn other_pod(desk: &Desk<'_>) -> String {
+    let addresses = desk.address("pods", OTHER_POD);
+    addresses.split_whitespace().next().unwrap().to_owned()
 }
 
 /// Settings of the node's kernel, restored when this is dropped.
@@ -107,8 +170,8 @@ impl Drop for NodeSettings<'_> {
 
 /// A firewall on the way forgets connections that are idle for 20 s, and drops the packets of those.
 fn an_idle_connection_is_not_forgotten_on_the_way(desk: &Desk<'_>) {
-    let _locks = desk.alone();
     let echo = desk.address("pods", POD);
+    let other = other_pod(desk);
     let session = desk.connect(&[]);
     let agent = session.agent_address();
     let _settings = NodeSettings::begin(
@@ -122,14 +185,23 @@ fn an_idle_connection_is_not_forgotten_on_the_way(desk: &Desk<'_>) {
         desk,
         "forgets",
         "forward priority 0",
-        &format!("ip saddr {agent} ct state invalid drop"),
+        &format!("ip saddr {{ {agent}, {other} }} ct state invalid drop"),
     );
-    let idle = "import socket, sys, time\n\
-                s = socket.create_connection((sys.argv[1], 7000), 10); s.settimeout(10)\n\
-                s.sendall(b'x'); assert s.recv(1) == b'x'\n\
-                time.sleep(40)\n\
-                s.sendall(b'y'); print(s.recv(1).decode())";
-    assert_eq!(desk.text("python3", &["-c", idle, &echo]).trim(), "y");
+    let server = in_pod(desk, &echo, SERVER, &[]);
+    let said = server.said();
+    let port = said.trim().strip_prefix("open ").unwrap();
+    let idle = |what| [echo.as_str(), port, "40", what];
+    let [keeps, forgets] = ["keeps", "forgets"].map(|what| in_pod(desk, &other, IDLE, &idle(what)));
+    let said = desk.text("python3", &[&["-c", IDLE][..], &idle("forgets")].concat());
+    assert!(
+        said.contains("answered y"),
+        "without keep-alive of its own: {said}"
+    );
+    for (control, end) in [(keeps, "answered y"), (forgets, "silent TimeoutError")] {
+        until(end, || control.said().contains(end)).unwrap_or_else(|why| {
+            panic!("in a pod: {why}: {}", control.said());
+        });
+    }
     session.disconnect();
 }
 

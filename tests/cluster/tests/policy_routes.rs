@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use slipway_cluster_tests::{Desk, Session, on_the_plain_laptop, problems, program, until_within};
+use slipway_cluster_tests::{Desk, Session, Vpn, on_the_plain_laptop, problems, program, until_within};
 
 on_the_plain_laptop!(
     a_rule_that_is_there_is_named_at_connect,
@@ -16,33 +16,6 @@ const NOTICED: Duration = Duration::from_secs(5);
 
 const PAGE: &str = "http://web.shop.svc.cluster.local";
 const PLACE: [&str; 4] = ["--kubeconfig", "/home/dev/.kube/admin", "--namespace", "shop"];
-
-/// Another VPN, with a table of its own before `main`, as Tailscale has it.
-struct Vpn<'a>(&'a Desk<'a>);
-
-impl<'a> Vpn<'a> {
-    const DEVICE: &'static str = "ts0";
-    const RULE: &'static str = "5270: from all lookup 52";
-
-    fn begin(desk: &'a Desk<'a>) -> Vpn<'a> {
-        let vpn = Vpn(desk);
-        let ip = |words: &str| desk.as_root("ip", &words.split(' ').collect::<Vec<_>>());
-        ip("link add ts0 type veth peer name ts1");
-        ip("link set ts0 up");
-        ip("link set ts1 up");
-        ip("address add 100.64.1.1/32 dev ts0");
-        ip("route add 10.0.0.0/8 dev ts0 table 52");
-        ip("rule add pref 5270 lookup 52");
-        vpn
-    }
-}
-
-impl Drop for Vpn<'_> {
-    fn drop(&mut self) {
-        self.0.output_as_root("ip", &["rule", "delete", "pref", "5270"]);
-        self.0.output_as_root("ip", &["link", "delete", Vpn::DEVICE]);
-    }
-}
 
 fn overridden(session: &Session<'_>) -> Option<Value> {
     let status = session.status()?;

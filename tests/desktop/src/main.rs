@@ -4,13 +4,14 @@
 //! program, clicks in its menu as a panel does, and fetches a page while connected. Prints its steps to standard error,
 //! and only the page to standard output.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
-use slipway_tray_host::{Display, Item, SessionBus, TrayHost};
+use slipway_tray_host::{Display, Item, SessionBus, Shown, TrayHost};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
@@ -41,7 +42,7 @@ struct Arguments {
     /// While connected, kill the desktop and continue with another one
     #[arg(long, requires = "page")]
     crash: bool,
-    /// Once connected, wait for SIGTERM
+    /// Once connected, wait for SIGTERM; print what the menu says, and each change
     #[arg(long, requires = "page")]
     hold: bool,
 }
@@ -67,21 +68,27 @@ async fn main() -> Result<()> {
         .await
         .context("The desktop did not appear in the tray")?;
     let Some(page) = &arguments.page else {
-        return hold(&desktop).await;
+        return hold(&desktop, std::future::pending()).await;
     };
     let clicked = item
         .click(&format!("Connect {}", arguments.target), SHOWN_WITHIN)
         .await?;
     say(&format!("Clicked \"{clicked}\"."));
+    let menu = Menu::default();
     let shown = item
-        .wait(CONNECTED_WITHIN, |shown| shown.tooltip.ends_with(": Connected"))
+        .wait(CONNECTED_WITHIN, |shown| {
+            if arguments.hold {
+                menu.print(shown);
+            }
+            shown.tooltip.ends_with(": Connected")
+        })
         .await
         .context("The tray did not show a connection")?;
     say(&format!("The tray says \"{}\". Fetching {page}", shown.tooltip));
     let text = fetch(page).await?;
     print_page(&text);
     if arguments.hold {
-        return hold(&desktop).await;
+        return hold(&desktop, menu.follow(&item)).await;
     }
     let item = if arguments.crash {
         desktop.kill().await.context("Failed to kill the desktop")?;
@@ -123,12 +130,42 @@ fn start(desktop: &Path, bus: &SessionBus, display: &Display) -> Result<Child> {
         .context("Failed to start the desktop")
 }
 
-/// Waits for SIGTERM while connected. The screen, the bus and the desktop end afterwards.
-async fn hold(desktop: &Child) -> Result<()> {
+/// What the menu said last.
+#[derive(Default)]
+struct Menu(RefCell<String>);
+
+impl Menu {
+    /// Prints the texts of the menu in one line, if they have changed.
+    fn print(&self, shown: &Shown) {
+        let texts = shown.menu.iter().map(|line| line.label.trim());
+        let texts: Vec<_> = texts.filter(|text| !text.is_empty()).collect();
+        let texts = texts.join(" ");
+        if self.0.replace(texts.clone()) != texts {
+            say(&format!("The menu says: {texts}"));
+        }
+    }
+
+    /// Prints each change, until the desktop is gone.
+    async fn follow(&self, item: &Item) {
+        let never = |shown: &Shown| {
+            self.print(shown);
+            false
+        };
+        // An error means that the desktop is gone, which is no failure while it is held.
+        let _ = item.wait(Duration::MAX, never).await;
+        std::future::pending().await
+    }
+}
+
+/// Waits for SIGTERM while connected, and does `meanwhile`. The screen, the bus and the desktop end afterwards.
+async fn hold(desktop: &Child, meanwhile: impl Future<Output = ()>) -> Result<()> {
     let mut term = signal(SignalKind::terminate()).context("Failed to listen for signals")?;
     let pid = desktop.id().context("The desktop has ended")?;
     say(&format!("Holding. The desktop is process {pid}."));
-    term.recv().await;
+    tokio::select! {
+        _ = term.recv() => {}
+        () = meanwhile => {}
+    }
     Ok(())
 }
 

@@ -169,7 +169,7 @@ mod tests {
     fn the_cause_comes_first_and_the_checks_last() {
         insta::assert_snapshot!(in_words(&explained()), @r"
         `orders` was not found in namespace `shop`, nor by the laptop's name servers.
-        Did you mean `orders.shop-test.svc.cluster.local`?
+        Did you mean `orders.shop-test.svc.cluster.local`? To look up `orders` in that namespace too, run `slipway change --also-namespace shop-test`.
           The cluster: `orders.shop.svc.cluster.local` not found (2 ms)
           The laptop's name servers: `orders` not found (7 ms)
           Programs: not found

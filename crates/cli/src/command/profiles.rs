@@ -105,8 +105,8 @@ struct Create {
     #[arg(long = "also-namespace", value_name = "NAMESPACE")]
     also_namespaces: Vec<Namespace>,
     /// Ask the cluster for this name and every name below it; may be given several times
-    #[arg(long, value_name = "DOMAIN")]
-    dns_suffix: Vec<DomainName>,
+    #[arg(long = "suffix", alias = "dns-suffix", value_name = "DOMAIN")]
+    suffixes: Vec<DomainName>,
     /// Domain of the cluster's own names, if Slipway doubts the one that the cluster declares
     #[arg(long, value_name = "DOMAIN")]
     cluster_domain: Option<DomainName>,
@@ -205,7 +205,7 @@ impl Create {
         profile.method = self.method;
         profile.also_proxy = self.also_proxy;
         profile.cluster.also_namespaces = self.also_namespaces;
-        profile.dns.suffixes = self.dns_suffix;
+        profile.dns.suffixes = self.suffixes;
         profile.dns.cluster_domain = self.cluster_domain;
         self.agent.onto(&mut profile.agent);
         profile.color = self.color;

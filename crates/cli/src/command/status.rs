@@ -1,5 +1,6 @@
 //! `slipway status`: the running sessions.
 
+mod history;
 mod text;
 
 use std::process::ExitCode;
@@ -22,6 +23,9 @@ pub(crate) struct Status {
     /// Continue with every change, until Ctrl-C; with --json, one array per line
     #[arg(long)]
     watch: bool,
+    /// Show what happened within the last hour instead
+    #[arg(long, conflicts_with = "watch")]
+    history: bool,
 }
 
 /// Shows the sessions once, or until Ctrl-C.
@@ -30,6 +34,9 @@ pub(crate) async fn run(arguments: &Status) -> Result<ExitCode, Failure> {
         return watch(arguments).await;
     }
     let running = sessions::all().await?;
+    if arguments.history {
+        return show_history(arguments, &running).await;
+    }
     let shown = match &arguments.session {
         Some(wanted) => match sessions::pick(&running, Some(wanted)) {
             Ok(session) => vec![session.clone()],
@@ -41,6 +48,20 @@ pub(crate) async fn run(arguments: &Status) -> Result<ExitCode, Failure> {
         output::print_json(&shown)?;
     } else {
         output::print(&in_words(arguments, &shown))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show_history(arguments: &Status, running: &[SessionStatus]) -> Result<ExitCode, Failure> {
+    let shown = match &arguments.session {
+        Some(wanted) => std::slice::from_ref(sessions::pick(running, Some(wanted))?),
+        None => running,
+    };
+    let histories = history::of(shown).await?;
+    if arguments.json {
+        output::print_json(&histories)?;
+    } else {
+        output::print(&history::in_words(&histories, Timestamp::now()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

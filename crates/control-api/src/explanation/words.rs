@@ -55,11 +55,18 @@ impl Explanation {
                     .backing
                     .as_ref()
                     .and_then(|backing| backing.remedy(self.port));
-                behind.or_else(|| facts.remedy(self.answered_by))
+                let remedy = behind.or_else(|| facts.remedy(self.answered_by));
+                match (&self.actions()[..], remedy) {
+                    ([Action::AddNamespace { namespace }], Some(remedy)) => Some(format!(
+                        "{remedy} To look up `{}` in that namespace too, run `slipway change --also-namespace {namespace}`.",
+                        self.name
+                    )),
+                    (_, remedy) => remedy,
+                }
             }
             (Difference::None, Found::Address(facts)) if facts.may_be_proxied(self.answered_by) => {
                 Some(format!(
-                    "To send it through the cluster, connect with `--also-proxy {}`.",
+                    "To send it through the cluster, run `slipway change --also-proxy {}`.",
                     self.name
                 ))
             }
@@ -101,13 +108,14 @@ impl Explanation {
                         .backing
                         .as_ref()
                         .and_then(|backing| backing.meant_namespace(self.port));
-                    meant
-                        .or(facts.near_namespace())
-                        .map_or_else(Vec::new, |namespace| {
-                            vec![Action::UseNamespace {
-                                namespace: namespace.to_owned(),
-                            }]
-                        })
+                    let meant = meant.or(facts.near_namespace()).map(str::to_owned);
+                    meant.map_or_else(Vec::new, |namespace| {
+                        vec![if facts.is_short() {
+                            Action::AddNamespace { namespace }
+                        } else {
+                            Action::UseNamespace { namespace }
+                        }]
+                    })
                 }
                 NameVerdict::Answered
                 | NameVerdict::NoAddress
@@ -189,6 +197,11 @@ impl NameFacts {
         labels.get(svc.checked_sub(1)?).copied()
     }
 
+    /// Whether only the session's namespaces, of which the name has none, decide where it is looked up.
+    fn is_short(&self) -> bool {
+        matches!(self.rule, NameRule::Short)
+    }
+
     /// The full name in the cluster.
     fn in_cluster(&self) -> &str {
         self.cluster.as_ref().map_or(&self.asked, |said| &said.asked)
@@ -205,7 +218,7 @@ impl NameFacts {
             NameVerdict::NoAddress => None,
             NameVerdict::Nowhere => self.perhaps(),
             NameVerdict::OnlyInCluster => Some(format!(
-                "To send it through the cluster, connect with `--also-proxy {name}`, or add the name to `also-proxy` in the profile."
+                "To send it through the cluster, run `slipway change --also-proxy {name}`; `--save` adds it to the profile too."
             )),
             NameVerdict::HiddenByLaptop => self
                 .cluster
@@ -227,7 +240,7 @@ impl NameFacts {
             }
             NameVerdict::Withheld if !self.may_be_proxied() => None,
             NameVerdict::Withheld => Some(format!(
-                "To reach it through the cluster, connect with `--also-proxy {}`, or add the name to `also-proxy` in the profile.",
+                "To reach it through the cluster, run `slipway change --also-proxy {}`; `--save` adds it to the profile too.",
                 self.in_cluster()
             )),
         }

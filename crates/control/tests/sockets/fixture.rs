@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use slipway_control::{
     Client, Handler, LogRing, Publisher, RuntimeFolder, Server, fresh_id, status_of_this_process,
 };
-use slipway_control_api::{Answerer, Explanation, Found, NameEvent, SessionId, State};
-use slipway_profile::Method;
+use slipway_control_api::{Answerer, Changed, Explanation, Found, NameEvent, Problem, SessionId, State};
+use slipway_profile::{Change, Method};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
@@ -39,6 +39,28 @@ impl Handler for Scripted {
 
     async fn explain(&self, name: &str) -> Explanation {
         explain(name)
+    }
+
+    async fn change(&self, change: Change, profile: Option<Change>) -> Result<Changed, Problem> {
+        Ok(changed(change, profile))
+    }
+
+    async fn undo(&self, number: Option<u32>) -> Result<Changed, Problem> {
+        Err(Problem::new(
+            "nothing-to-undo",
+            format!("no change {number:?}"),
+            "",
+        ))
+    }
+}
+
+pub(crate) fn changed(change: Change, profile: Option<Change>) -> Changed {
+    Changed {
+        number: Some(1),
+        change,
+        profile,
+        hosts: Vec::new(),
+        problems: Vec::new(),
     }
 }
 

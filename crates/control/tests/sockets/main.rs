@@ -15,11 +15,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
 use slipway_control::{Client, Error, LogRing, RuntimeFolder, Server, sessions, status_of_this_process};
-use slipway_control_api::{PROTOCOL_VERSION, SessionId, State};
-use slipway_profile::Method;
+use slipway_control_api::{Happening, PROTOCOL_VERSION, SessionId, State};
+use slipway_profile::{Change, Extras, Method};
 use tokio::time::timeout;
 
-use crate::fixture::{Fixture, Scripted, explain};
+use crate::fixture::{Fixture, Scripted, changed, explain};
 
 /// Limit of each step, far longer than any step takes.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -54,6 +54,39 @@ async fn a_session_that_reconnects_stays_the_oldest() {
     let listed = sessions(&fixture.folder).await.unwrap();
     let ids: Vec<_> = listed.iter().map(|status| &status.id).collect();
     assert_eq!(ids, [&older.id, &younger.id]);
+}
+
+#[tokio::test]
+async fn changes_and_the_history_cross_the_socket() {
+    let fixture = Fixture::new();
+    let session = fixture.session("shop");
+    session
+        .publisher
+        .enter_because(State::Reconnecting, Some("The carrier ended.".into()));
+    session.publisher.second();
+    let mut client = fixture.client(&session).await;
+    let wanted = Change {
+        add: Extras {
+            also_proxy: vec!["db.example".parse().unwrap()],
+            ..Extras::default()
+        },
+        ..Change::default()
+    };
+    let outcome = client.change(wanted.clone(), Some(wanted.clone())).await.unwrap();
+    assert_eq!(outcome, changed(wanted.clone(), Some(wanted)));
+    let Err(Error::Refused(problem)) = client.undo(Some(7)).await else {
+        panic!("there is nothing to undo")
+    };
+    assert_eq!(problem.code, "nothing-to-undo");
+    let history = client.history().await.unwrap();
+    let states: Vec<_> = history.events.iter().map(|event| &event.what).collect();
+    let cause = Some("The carrier ended.".to_owned());
+    let reconnecting = Happening::State {
+        state: State::Reconnecting,
+        cause,
+    };
+    assert_eq!(states.last(), Some(&&reconnecting), "{states:?}");
+    assert_eq!(history.minutes[0].away, 1);
 }
 
 #[tokio::test]

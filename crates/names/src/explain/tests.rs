@@ -139,7 +139,7 @@ async fn every_cause_has_its_own_text() {
     Nobody Nowhere: `nosuch.dev` was not found in namespace `dev`, nor by the laptop's name servers. `slipway list services --namespace dev` shows the services there.
     Nobody Nowhere: `nosuch.dev.svc` does not exist in the cluster, and no other DNS server has names of this domain. Check the namespace with `slipway list namespaces`, then the service with `slipway list services`.
     Nobody Nowhere: Neither the laptop's name servers nor the cluster's DNS know `no.such.example`. Check the spelling.
-    Laptop OnlyInCluster: The cluster's DNS knows `db.corp.example`, but the laptop's name servers, which decide about this name, do not. To send it through the cluster, connect with `--also-proxy db.corp.example`, or add the name to `also-proxy` in the profile.
+    Laptop OnlyInCluster: The cluster's DNS knows `db.corp.example`, but the laptop's name servers, which decide about this name, do not. To send it through the cluster, run `slipway change --also-proxy db.corp.example`; `--save` adds it to the profile too.
     Laptop HiddenByLaptop: The laptop's name servers know `shopify.dev` (192.0.2.1), and their answer is used. To reach the service in the cluster, use the name `shopify.dev.svc.cluster.local`.
     Cluster NoAddress: `headless` exists in the cluster but has no address. A headless service without ready pods has no address: check with `kubectl get endpointslices`.
     Nobody ClusterSilent: The cluster's DNS did not answer in time, so it is not known whether `stuck` exists. `slipway status` shows whether the session is reconnecting.
@@ -173,7 +173,7 @@ async fn a_laptop_without_network_is_named_as_the_cause() {
 async fn a_service_in_another_namespace_is_suggested() {
     let names = ["orders", "orders.shop", "orders.nosuch", "orders.shop.svc"];
     insta::assert_snapshot!(in_words(world(), &names).await, @r"
-    Nobody Nowhere: `orders` was not found in namespace `shop`, nor by the laptop's name servers. Did you mean `orders.dev.svc.cluster.local`?
+    Nobody Nowhere: `orders` was not found in namespace `shop`, nor by the laptop's name servers. Did you mean `orders.dev.svc.cluster.local`? To look up `orders` in that namespace too, run `slipway change --also-namespace dev`.
     Nobody Nowhere: `orders.shop` was not found in namespace `shop`, nor by the laptop's name servers. Did you mean `orders.dev.svc.cluster.local`?
     Nobody Nowhere: Neither the laptop's name servers nor the cluster's DNS know `orders.nosuch`. Did you mean `orders.dev.svc.cluster.local`?
     Nobody Nowhere: `orders.shop.svc` does not exist in the cluster, and no other DNS server has names of this domain. Did you mean `orders.dev.svc.cluster.local`?

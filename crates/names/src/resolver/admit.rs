@@ -24,10 +24,8 @@ impl<A: Asks> Resolver<A> {
         let answer = &found.answer;
         let mut kept = Vec::new();
         if !answer.addresses.is_empty() {
-            let asking = self
-                .inner
-                .asks
-                .admit(&answer.addresses, self.named_by(answer, rule));
+            let named_by = self.named_by(asked, answer, rule);
+            let asking = self.inner.asks.admit(&answer.addresses, named_by);
             let admissions = timeout(ROUTES_WITHIN, asking)
                 .await
                 .map_err(|_| NameOutcome::TimedOut)?;
@@ -53,10 +51,10 @@ impl<A: Asks> Resolver<A> {
     }
 
     /// Origin of the name behind the addresses of an answer.
-    fn named_by(&self, answer: &Answer, rule: &Rule) -> NamedBy {
+    fn named_by(&self, asked: &Asked<'_>, answer: &Answer, rule: &Rule) -> NamedBy {
         let cluster = &self.scope().cluster_domain;
         match &answer.alias_of {
-            _ if *rule == Rule::User => NamedBy::User,
+            _ if *rule == Rule::User => NamedBy::User(asked.question.name.clone()),
             Some(end) if !end.is_within(cluster) => NamedBy::Alias,
             Some(_) | None => NamedBy::Cluster,
         }

@@ -78,19 +78,31 @@ fn names_are_looked_up_in_the_users_namespaces_too() {
     let [shop, test, dev] = &of("db-0.data");
     assert_eq!(
         decide(&scope, "db-0.data"),
-        both(Order::LaptopFirst, &[shop, test, dev, "db-0.data.svc.cluster.local"])
+        both(
+            Order::LaptopFirst,
+            &[shop, test, dev, "db-0.data.svc.cluster.local"]
+        )
     );
     let hidden = Scope {
         namespaces: Namespaces::Unknown,
         ..scope.clone()
     };
     assert!(
-        matches!(decide(&hidden, "web.test"), Decision::Both { order: Order::Together, .. }),
+        matches!(
+            decide(&hidden, "web.test"),
+            Decision::Both {
+                order: Order::Together,
+                ..
+            }
+        ),
         "the user knows them"
     );
     let name = "web".parse().unwrap();
     let elsewhere: Vec<Name> = scope.elsewhere(&name).collect();
-    assert_eq!(elsewhere, names(&["web.com.svc.cluster.local", "web.db.svc.cluster.local"]));
+    assert_eq!(
+        elsewhere,
+        names(&["web.com.svc.cluster.local", "web.db.svc.cluster.local"])
+    );
 }
 
 #[test]

@@ -14,7 +14,7 @@ const EVERY: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_secs(3);
 
 /// Port of the service `kubernetes`.
-const HTTPS: u16 = 443;
+pub(crate) const HTTPS: u16 = 443;
 
 /// Answer of the cluster's DNS about the service `kubernetes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,8 @@ pub(super) struct Course {
     suspected: Option<Verdict>,
     /// Whether a second check confirmed that something is wrong.
     confirmed: bool,
+    /// Whether the last check with a verdict found everything fine.
+    fine: bool,
 }
 
 impl Course {
@@ -82,6 +84,7 @@ impl Course {
             address: guess,
             suspected: None,
             confirmed: false,
+            fine: false,
         }
     }
 
@@ -105,10 +108,12 @@ impl Course {
             Some(Verdict::Fine) => {
                 self.suspected = None;
                 self.confirmed = false;
+                self.fine = true;
             }
             Some(verdict) => {
                 self.confirmed = self.suspected.is_some();
                 self.suspected = Some(verdict);
+                self.fine = false;
             }
             None => {}
         }
@@ -117,6 +122,11 @@ impl Course {
     /// Returns what is wrong, if it is certain.
     pub(super) fn wrong(&self) -> Option<Verdict> {
         self.suspected.filter(|_| self.confirmed)
+    }
+
+    /// Whether the last check with a verdict found everything fine.
+    pub(super) fn is_fine(&self) -> bool {
+        self.fine
     }
 
     /// Returns the pause before the next check.

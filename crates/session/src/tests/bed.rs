@@ -31,6 +31,7 @@ pub(super) const MOST_STREAMS: usize = 4;
 pub(super) struct Bed {
     pub(super) cluster: Arc<Script>,
     pub(super) method: Arc<Record>,
+    pub(super) handler: ControlHandler,
     publisher: Publisher,
     stop: CancellationToken,
     addresses: mpsc::Sender<()>,
@@ -76,7 +77,7 @@ pub(super) fn begin_with(profile: Profile, cluster: Script, method: Record) -> B
         stop: stop.clone(),
         time_over: CancellationToken::new(),
         elders: Arc::new(NoElders),
-        handler,
+        handler: handler.clone(),
     };
     let preparing = Preparing {
         clusters: Scripted(cluster.clone()),
@@ -91,6 +92,7 @@ pub(super) fn begin_with(profile: Profile, cluster: Script, method: Record) -> B
     Bed {
         cluster,
         method,
+        handler,
         publisher,
         stop,
         addresses,

@@ -16,6 +16,7 @@ use crate::cluster::{Cluster, Clusters};
 use crate::link::Link;
 use crate::login::LoginWatch;
 use crate::losses::Losses;
+use crate::name_events::Unseen;
 use crate::options::Options;
 use crate::trouble::Trouble;
 
@@ -45,6 +46,7 @@ async fn to_silence() -> Carriers {
         run: 1,
         address_changes: Box::pin(futures_util::stream::pending()),
         _login: LoginWatch::start(Box::pin(futures_util::stream::pending()), problems),
+        unseen: Unseen::default(),
         losses: Losses::default(),
     };
     Carriers::start(&link, &agent)

@@ -1,7 +1,9 @@
 //! Tests of the state connecting: its exits to connected, placing and ending.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
+use slipway_control_api::NameOutcome;
 use slipway_control_api::State::{Connected, Connecting, Ended, Placing, Preparing};
 use slipway_profile::Profile;
 use slipway_tunnel::PacketReply;
@@ -110,7 +112,11 @@ fn with_hosts() -> Profile {
 
 #[tokio::test(start_paused = true)]
 async fn unknown_hosts_are_reported_and_withdrawn_at_the_end() {
-    let bed = begin_with(with_hosts(), Script::default(), Record::default());
+    let method = Record {
+        found: Mutex::new(Some((NameOutcome::NotFound, Vec::new()))),
+        ..Record::default()
+    };
+    let bed = begin_with(with_hosts(), Script::default(), method);
     bed.until_state(Connected).await;
     let problems = bed.status().problems;
     assert_eq!(problems[0].code, "also-proxy-unknown");
@@ -121,6 +127,7 @@ async fn unknown_hosts_are_reported_and_withdrawn_at_the_end() {
 async fn slow_dns_holds_a_session_up_for_a_second() {
     let method = Record {
         host_takes: Duration::from_secs(20),
+        found: Mutex::new(Some((NameOutcome::NotFound, Vec::new()))),
         ..Record::default()
     };
     let bed = begin_with(with_hosts(), Script::default(), method);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use slipway_control_api::{CaptureStatus, NameOutcome, Problem};
-use slipway_method::{Connection, Explainer, Method, Report, RunningMethod};
+use slipway_method::{Additions, Changer, Connection, Explainer, Method, Probe, Report, RunningMethod};
 use slipway_names::{Explanation, Finding, Name, Namespaces};
 use slipway_tunnel::{PacketReply, Tunnel};
 use tokio::sync::{mpsc, watch};
@@ -28,7 +28,10 @@ pub(super) struct Record {
     pub(super) starts: AtomicUsize,
     pub(super) stops: AtomicUsize,
     pub(super) forgotten: AtomicUsize,
+    pub(super) probes: AtomicUsize,
+    pub(super) probed: watch::Sender<Answer>,
     pub(super) namespaces: watch::Sender<Namespaces>,
+    pub(super) additions: watch::Sender<Additions>,
     pub(super) report: watch::Sender<Report>,
     pub(super) ended: watch::Sender<Option<Problem>>,
     pub(super) never: Mutex<Option<watch::Receiver<Vec<IpAddr>>>>,
@@ -50,7 +53,10 @@ impl Default for Record {
             starts: AtomicUsize::new(0),
             stops: AtomicUsize::new(0),
             forgotten: AtomicUsize::new(0),
+            probes: AtomicUsize::new(0),
+            probed: watch::Sender::new(Answer::Yes),
             namespaces: watch::Sender::new(Namespaces::Unknown),
+            additions: watch::Sender::new(Additions::default()),
             report: watch::Sender::new(report),
             ended: watch::Sender::new(None),
             never: Mutex::default(),
@@ -139,6 +145,14 @@ impl RunningMethod for Recording {
         Arc::new(self.clone())
     }
 
+    fn changer(&self) -> Arc<dyn Changer> {
+        Arc::new(self.clone())
+    }
+
+    fn probe(&self) -> Option<Arc<dyn Probe>> {
+        Some(Arc::new(self.clone()))
+    }
+
     fn ended(&self) -> BoxFuture<'static, Problem> {
         let mut ended = self.0.ended.subscribe();
         async move { ended.wait_for(Option::is_some).await.unwrap().clone().unwrap() }.boxed()
@@ -150,6 +164,24 @@ impl RunningMethod for Recording {
             answer(self.0.stopped, "not-stopped").await.unwrap();
         };
         stopped.boxed()
+    }
+}
+
+impl Probe for Recording {
+    fn probe<'a>(&'a self, _: &'a Name, _: u16) -> BoxFuture<'a, Result<(), Problem>> {
+        let outcome = async {
+            self.0.probes.fetch_add(1, Ordering::Relaxed);
+            let probed = *self.0.probed.borrow();
+            answer(probed, "not-reached").await
+        };
+        outcome.boxed()
+    }
+}
+
+impl Changer for Recording {
+    fn change(&self, additions: Additions) -> BoxFuture<'_, Vec<Problem>> {
+        self.0.additions.send_replace(additions);
+        std::future::ready(self.0.report.borrow().problems.clone()).boxed()
     }
 }
 

@@ -11,7 +11,9 @@ on_the_plain_laptop!(
     an_unknown_context_is_reported_with_a_similar_one,
     an_expired_certificate_asks_for_a_new_login,
     a_refused_token_asks_for_a_new_login,
+    an_expired_token_says_since_when,
     a_missing_credential_plugin_is_named,
+    the_install_hint_of_a_missing_plugin_is_the_remedy,
     a_failing_credential_plugin_is_reported_with_its_text,
     a_detached_session_reports_the_same_problem_as_json,
 );
@@ -111,6 +113,41 @@ fn a_refused_token_asks_for_a_new_login(desk: &Desk<'_>) {
     );
 }
 
+const VERSION: &str = "client.authentication.k8s.io/v1";
+
+/// Returns what kubectl says about a kubeconfig that it cannot use either.
+fn kubectl_says(desk: &Desk<'_>, file: &str) -> String {
+    let output = desk.output("kubectl", &["--kubeconfig", file, "auth", "whoami"]);
+    assert!(!output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The cluster's answer does not say it, but the token does.
+fn an_expired_token_says_since_when(desk: &Desk<'_>) {
+    let encode = "import base64, json, time\n\
+                  claims = json.dumps({'exp': int(time.time()) - 3 * 3600}).encode()\n\
+                  print('e30.' + base64.urlsafe_b64encode(claims).decode().rstrip('=') + '.c2ln')";
+    let token = desk.text("python3", &["-c", encode]);
+    let status = json!({"token": token.trim()});
+    let answer = json!({"apiVersion": VERSION, "kind": "ExecCredential", "status": status});
+    let file = plugin(
+        desk,
+        json!({
+            "apiVersion": VERSION, "command": "echo", "args": [answer.to_string()], "interactiveMode": "Never",
+        }),
+    );
+    let said = kubectl_says(desk, &file.path);
+    assert!(said.contains("must be logged in"), "{said}");
+    fails(
+        desk,
+        &file.path,
+        "api-server",
+        "credentials-refused",
+        &["the token expired 3 h ago"],
+        &["again with echo"],
+    );
+}
+
 fn plugin<'a>(desk: &'a Desk<'a>, plugin: serde_json::Value) -> LaptopFile<'a> {
     LaptopFile::kubeconfig(desk, |config| {
         config["users"][0]["user"] = json!({"exec": plugin})
@@ -133,6 +170,26 @@ fn a_missing_credential_plugin_is_named(desk: &Desk<'_>) {
         "credential-plugin",
         &["cloud-login", "it is not in PATH, which is /"],
         &["cloud-login", "not be installed"],
+    );
+}
+
+fn the_install_hint_of_a_missing_plugin_is_the_remedy(desk: &Desk<'_>) {
+    let hint = "Install it with `brew install cloud-login`.";
+    let file = plugin(
+        desk,
+        json!({
+            "apiVersion": VERSION, "command": "cloud-login", "interactiveMode": "IfAvailable", "installHint": hint,
+        }),
+    );
+    let said = kubectl_says(desk, &file.path);
+    assert!(said.contains(hint), "{said}");
+    fails(
+        desk,
+        &file.path,
+        "api-server",
+        "credential-plugin",
+        &["cloud-login", "it is not in PATH"],
+        &[hint],
     );
 }
 

@@ -17,3 +17,4 @@ mod placing;
 mod room;
 mod rules;
 mod support;
+mod waiting;

@@ -164,7 +164,7 @@ fn cleanup_takes_an_ended_agent_at_once(desk: &Desk<'_>) {
 }
 
 /// Returns the agent's pod in a room; null if there is none.
-fn agent_pod(desk: &Desk<'_>, room: &Room<'_>) -> Value {
+pub(crate) fn agent_pod(desk: &Desk<'_>, room: &Room<'_>) -> Value {
     let selector = "--selector=app.kubernetes.io/name=slipway-agent";
     let listed = [
         "get",

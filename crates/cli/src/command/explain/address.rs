@@ -99,10 +99,10 @@ mod tests {
         .map(|said| format!("{} {}", said.cause(), said.remedy().unwrap_or_default()));
         insta::assert_snapshot!(explained.join("\n"), @r"
         Traffic to 10.96.0.7 goes to the cluster, by the route 10.96.0.0/16 on slipway0. 
-        Traffic to 10.1.2.3 does not go to the cluster: the laptop's route 10.0.0.0/8 sends it to wg0. To send it through the cluster, connect with `--also-proxy 10.1.2.3`.
+        Traffic to 10.1.2.3 does not go to the cluster: the laptop's route 10.0.0.0/8 sends it to wg0. To send it through the cluster, run `slipway change --also-proxy 10.1.2.3`.
         Traffic to 10.1.2.3 does not go to the cluster: the laptop's routing rule `5270: from all lookup 52` sends it to ts0, by the route 10.0.0.0/8. End the VPN that made this rule, or leave the address out of what it routes.
         127.0.0.1 is an address of this laptop, so its traffic never goes to the cluster. 
-        Traffic to 192.0.2.1 does not go to the cluster, and the laptop has no route to it either. To send it through the cluster, connect with `--also-proxy 192.0.2.1`.
+        Traffic to 192.0.2.1 does not go to the cluster, and the laptop has no route to it either. To send it through the cluster, run `slipway change --also-proxy 192.0.2.1`.
         Traffic to 192.168.1.1 does not go to the cluster: the laptop's route 192.168.1.0/24 sends it to wlan0. `--also-proxy` cannot change that: 192.168.1.1 is a gateway of this laptop. 
         ");
     }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use slipway_control::LastWords;
 use slipway_control_api::{AgentLoss, CaptureStatus, Health, SessionStatus};
+use slipway_profile::Extras;
 
 use crate::narration::place;
 use crate::table::table;
@@ -108,6 +109,20 @@ pub(super) fn one(session: &SessionStatus, now: Timestamp) -> String {
         rows.push(("DNS mode", capture.dns.clone()));
         rows.push(("Capture", capture.back_end.to_string()));
     }
+    let Extras {
+        also_proxy,
+        suffixes,
+        also_namespaces,
+    } = &session.extras;
+    for (what, extras) in [
+        ("Hosts", texts(also_proxy)),
+        ("Suffixes", texts(suffixes)),
+        ("Also in", texts(also_namespaces)),
+    ] {
+        if !extras.is_empty() {
+            rows.push((what, extras.join(", ")));
+        }
+    }
     rows.push(("Session", format!("{} (process {})", session.id, session.pid)));
     rows.extend(session.losses.iter().map(|loss| ("Past", lost(loss, now))));
     for problem in session.all_problems() {
@@ -119,6 +134,10 @@ pub(super) fn one(session: &SessionStatus, now: Timestamp) -> String {
         let _ = writeln!(text, "  {what:8} {said}");
     }
     text
+}
+
+fn texts<T: ToString>(list: &[T]) -> Vec<String> {
+    list.iter().map(ToString::to_string).collect()
 }
 
 /// Formats a loss of an agent.
@@ -150,7 +169,7 @@ fn health(figures: &Health) -> String {
 }
 
 /// Formats a size in the largest unit in which it is at least 1.
-fn bytes(count: u64) -> String {
+pub(super) fn bytes(count: u64) -> String {
     let mut rest = count;
     let mut tenths = 0;
     for unit in ["B", "KiB", "MiB", "GiB"] {
@@ -167,7 +186,7 @@ fn bytes(count: u64) -> String {
 }
 
 /// Formats an age in the largest whole unit.
-fn since(then: Timestamp, now: Timestamp) -> String {
+pub(super) fn since(then: Timestamp, now: Timestamp) -> String {
     let seconds = now.duration_since(then).as_secs().max(0);
     match seconds {
         0..60 => format!("{seconds} s"),

@@ -116,6 +116,26 @@ fn a_name_that_only_the_cluster_has_can_be_sent_there() {
     );
 }
 
+#[test]
+fn a_short_name_of_another_namespace_can_be_looked_up_there() {
+    let mut explanation = with_programs("orders", &[], &[]);
+    explanation.answered_by = Answerer::Nobody;
+    let Found::Name(facts) = &mut explanation.found else {
+        unreachable!("it is a name");
+    };
+    facts.verdict = NameVerdict::Nowhere;
+    facts.rule = NameRule::Short;
+    facts.near = Some("orders.shop-test.svc.cluster.local".into());
+    let namespace = "shop-test".to_owned();
+    let add = Action::AddNamespace { namespace };
+    assert_eq!(explanation.actions(), [add]);
+    let remedy = explanation.remedy().unwrap();
+    assert!(
+        remedy.ends_with("run `slipway change --also-namespace shop-test`."),
+        "{remedy}"
+    );
+}
+
 fn withheld(rule: NameRule, refused: Option<&str>) -> Explanation {
     let mut explanation = with_programs("db", &[], &[]);
     explanation.answered_by = Answerer::Nobody;

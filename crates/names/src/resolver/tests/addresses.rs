@@ -80,7 +80,10 @@ async fn the_origin_of_an_address_follows_from_its_name() {
         0,
     );
     for (name, named_by) in [
-        ("db.partner.example", NamedBy::User),
+        (
+            "db.partner.example",
+            NamedBy::User("db.partner.example".parse().unwrap()),
+        ),
         ("saas", NamedBy::Alias),
         ("twin", NamedBy::Cluster),
         ("web", NamedBy::Cluster),
