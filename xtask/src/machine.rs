@@ -12,6 +12,7 @@ const PACKAGES: &[&str] = &[
     "build-essential",
     "curl",
     "dbus-daemon",
+    "gnome-keyring",
     "iproute2",
     "iputils-ping",
     "libgtk-3-dev",

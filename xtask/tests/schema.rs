@@ -1,16 +1,18 @@
-//! Check that `docs/schema/` describes the present types of the `--json` output.
+//! Check that `docs/schema/` describes the present types of the `--json` output, and the file of a profile.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema};
+use serde_json::{Value, json};
 use slipway_control_api::{
     Changed, CheckEvent, Explained, Finding, HelperStatus, NameEvent, Progress, SessionHistory,
     SessionStatus, list,
 };
-use slipway_profile::Profile;
+use slipway_profile::{Mistake, Profile, file_schema};
 
 /// Set by `cargo xtask schema` to write the files instead of comparing them.
 const RENEW: &str = "SLIPWAY_RENEW_SCHEMA";
@@ -30,7 +32,9 @@ fn schemas() -> Vec<(&'static str, Schema)> {
         ("list-services.json", schema::<Vec<list::Service>>()),
         ("list-workloads.json", schema::<list::Workloads>()),
         ("names.json", schema::<NameEvent>()),
+        ("profile.json", profile_file()),
         ("profiles-show.json", schema::<Profile>()),
+        ("profiles-validate.json", schema::<Vec<Mistake>>()),
         ("status-history.json", schema::<Vec<SessionHistory>>()),
         ("status.json", schema::<Vec<SessionStatus>>()),
     ]
@@ -40,6 +44,25 @@ fn schemas() -> Vec<(&'static str, Schema)> {
 fn schema<T: JsonSchema>() -> Schema {
     let settings = SchemaSettings::draft2020_12().for_serialize();
     settings.into_generator().into_root_schema_for::<T>()
+}
+
+/// Returns the schema of a profile's file, for editors.
+fn profile_file() -> Schema {
+    let settings = SchemaSettings::draft07().with_transform(RecursiveTransform(without_null));
+    file_schema(settings.into_generator())
+}
+
+/// Removes the alternative `null` of optional fields, which TOML does not have.
+fn without_null(schema: &mut Schema) {
+    let is_null = |one: &Value| one.get("type").and_then(Value::as_str) == Some("null");
+    let left = schema.get_mut("anyOf").and_then(Value::as_array_mut).map(|any| {
+        any.retain(|one| !is_null(one));
+        any.clone()
+    });
+    if let Some([only]) = left.as_deref() {
+        schema.remove("anyOf");
+        schema.insert("allOf".to_owned(), json!([only]));
+    }
 }
 
 #[test]

@@ -5,9 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
+
+use crate::token_source::TokenSource;
 
 pub(crate) mod data;
 
@@ -118,6 +121,9 @@ pub(crate) struct User {
     pub(crate) auth_provider: Option<AuthProvider>,
     #[serde(default)]
     pub(crate) exec: Option<Exec>,
+    /// Source of a token outside the kubeconfig; no file has one.
+    #[serde(skip)]
+    pub(crate) token_source: Option<Arc<dyn TokenSource>>,
 }
 
 /// Login by a kind that is built into kubectl.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 pub use slipway_control_api::list::ContextInfo;
 
 pub use error::KubeconfigError;
+pub use named_server::NamedServer;
 
 pub use crate::target::ConnectError;
 
@@ -15,9 +16,10 @@ use crate::target::Target;
 
 mod error;
 mod load;
+mod named_server;
 mod resolve;
 
-/// Places of kubeconfig files.
+/// Places of kubeconfig files, or a server in place of them.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     /// A file that the user named; no other file is read then.
@@ -26,6 +28,8 @@ pub struct Sources {
     pub variable: Option<OsString>,
     /// The home folder, for `.kube/config`.
     pub home: Option<PathBuf>,
+    /// A server that the user named; no file is read then.
+    pub server: Option<NamedServer>,
 }
 
 impl Sources {
@@ -35,6 +39,7 @@ impl Sources {
             file,
             variable: std::env::var_os("KUBECONFIG"),
             home: std::env::var_os("HOME").map(PathBuf::from),
+            server: None,
         }
     }
 }
@@ -56,11 +61,20 @@ pub struct Choice {
 /// # Errors
 /// Returns [`KubeconfigError`] with the file, the position in it, or the names that exist.
 pub fn choose(sources: &Sources, choice: &Choice) -> Result<Target, KubeconfigError> {
+    let chosen = choose_context(sources, choice);
+    match &sources.server {
+        Some(server) => chosen.map_err(|error| error.of_server(&server.url)),
+        None => chosen,
+    }
+}
+
+fn choose_context(sources: &Sources, choice: &Choice) -> Result<Target, KubeconfigError> {
     let kubeconfig = load::load(sources)?;
     let picked = load::pick(&kubeconfig, choice.context.as_deref())?;
     let user = resolve::user(&kubeconfig, &picked);
     let api = resolve::server(&picked, &user)?;
     let user = resolve::user_login(&user, &picked, choice.terminal)?;
+    let is_named = sources.server.is_some();
     // A new login may be in the files.
     let (sources, terminal, context) = (sources.clone(), choice.terminal, picked.name.clone());
     let reload = Box::new(move || {
@@ -80,6 +94,7 @@ pub fn choose(sources: &Sources, choice: &Choice) -> Result<Target, KubeconfigEr
         api: Arc::new(api),
         login: Arc::new(Login::new(user, reload)),
         context: picked.name,
+        is_named,
     })
 }
 

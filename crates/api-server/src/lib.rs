@@ -24,6 +24,8 @@ pub mod target;
 
 mod file;
 mod host;
+mod token_source;
 mod trust;
 
 pub use target::Target;
+pub use token_source::TokenSource;

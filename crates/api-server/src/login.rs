@@ -1,6 +1,6 @@
 //! Login to one API server, shared by all clients of a target.
 //!
-//! Credentials come from the kubeconfig, a token file or a credential plugin. They are obtained once and used until they
+//! Credentials come from the kubeconfig, a token file, a credential plugin or another [`TokenSource`](crate::TokenSource). They are obtained once and used until they
 //! end or the API server refuses them (401). Then kubeconfig, token file or plugin are asked again, and the refused
 //! credentials are sent again, with pauses that [`renewal`] decides: a person who logs in again is noticed, a refusal that
 //! passes is survived, and an API server that counts failed logins is not asked without end. A plugin runs in a task of its own: a request that waits for it may be given up without ending it.
@@ -146,7 +146,7 @@ impl Login {
     pub fn hosts(&self) -> Vec<String> {
         match &self.shared.state().user.source {
             Source::Plugin(plugin) => plugin.hosts(),
-            Source::Fixed(_) | Source::TokenFile(..) | Source::Unknown(_) => Vec::new(),
+            Source::Fixed(_) | Source::TokenFile(..) | Source::Asked(_) | Source::Unknown(_) => Vec::new(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 pub use slipway_control_api::list::Access;
-use slipway_problem::Fault;
+use slipway_problem::{Action, Fault, Problem};
 use thiserror::Error;
 
 mod classify;
@@ -101,6 +101,9 @@ pub enum ApiError {
         /// in its place.
         install_hint: Option<String>,
     },
+    /// The token cannot be read from its source outside the kubeconfig.
+    #[error("there is no token for the API server: {}", .0.cause)]
+    Secret(Problem),
     /// The user lacks a permission (RBAC or another authorizer).
     #[error("you may not {access}")]
     Forbidden {
@@ -144,6 +147,7 @@ impl Fault for ApiError {
             Self::Proxy { .. } => "api-proxy",
             Self::Credentials { .. } => "credentials-refused",
             Self::Plugin { .. } => "credential-plugin",
+            Self::Secret(problem) => &problem.code,
             Self::Forbidden { .. } => "forbidden",
             Self::NotFound { .. } => "not-found",
             Self::Refused { .. } => "api-refused",
@@ -186,6 +190,7 @@ impl Fault for ApiError {
                     "Run the credential plugin {plugin} in a terminal: it may need a new login, or may not be installed."
                 )
             }
+            Self::Secret(problem) => problem.remedy.clone(),
             Self::Forbidden { access, .. } => {
                 format!("Ask the cluster's administrator for the permission to {access}.")
             }
@@ -194,9 +199,51 @@ impl Fault for ApiError {
             Self::Broken { .. } => "Try again; if the error remains, check proxies and firewalls up to the API server.".to_owned(),
         }
     }
+
+    fn actions(&self) -> Vec<Action> {
+        if let Self::Secret(problem) = self {
+            return problem.actions.clone();
+        }
+        Vec::new()
+    }
 }
 
 impl ApiError {
+    /// Returns the remedy where the API server is named by the profile, and not by a kubeconfig.
+    pub(crate) fn remedy_of_named(&self) -> String {
+        let text = match self {
+            Self::Resolve { .. } => {
+                "Check the server name in the profile, and whether its network or VPN is connected."
+            }
+            Self::Certificate {
+                problem:
+                    CertificateProblem::UnknownIssuer
+                    | CertificateProblem::WrongName
+                    | CertificateProblem::Invalid,
+                ..
+            } => {
+                "Check server, certificate-authority and tls-server-name in the profile; the cluster's address or its \
+                 authority may have changed, or a proxy replaces certificates."
+            }
+            Self::Tls { .. } => "Check that the server in the profile is an API server's https port.",
+            Self::Proxy { .. } => "Check HTTPS_PROXY and NO_PROXY.",
+            Self::Credentials { .. } => {
+                "Get a new token for the cluster, and store it where the profile's `token` says: in the keyring with \
+                 `slipway profiles secret set PROFILE token`."
+            }
+            Self::Connect { .. }
+            | Self::Timeout { .. }
+            | Self::Certificate { .. }
+            | Self::Plugin { .. }
+            | Self::Secret(_)
+            | Self::Forbidden { .. }
+            | Self::NotFound { .. }
+            | Self::Refused { .. }
+            | Self::Broken { .. } => return self.remedy(),
+        };
+        text.to_owned()
+    }
+
     /// Returns whether the same request may succeed later without any change: the network was down, or the API server was
     /// busy.
     pub fn is_passing(&self) -> bool {
@@ -211,6 +258,7 @@ impl ApiError {
             | Self::Tls { .. }
             | Self::Credentials { .. }
             | Self::Plugin { .. }
+            | Self::Secret(_)
             | Self::Forbidden { .. }
             | Self::NotFound { .. } => false,
         }
@@ -218,7 +266,10 @@ impl ApiError {
 
     /// Returns whether the same request may succeed after a new login.
     pub fn is_of_login(&self) -> bool {
-        matches!(self, Self::Credentials { .. } | Self::Plugin { .. })
+        matches!(
+            self,
+            Self::Credentials { .. } | Self::Plugin { .. } | Self::Secret(_)
+        )
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use slipway_control_api::list::Access;
-use slipway_problem::Fault;
+use slipway_problem::{Action, Fault};
 use thiserror::Error;
 
 use crate::client::{self, Server};
@@ -23,6 +23,8 @@ pub struct Target {
     pub cluster: String,
     /// Address of the API server.
     pub server: String,
+    /// Whether the profile names the server, and not a kubeconfig.
+    pub(crate) is_named: bool,
     pub(crate) api: Arc<Server>,
     pub(crate) login: Arc<Login>,
 }
@@ -44,6 +46,8 @@ pub struct ConnectError {
     pub server: String,
     /// Context that names the address.
     pub context: String,
+    /// Whether the profile names the server, and not a kubeconfig.
+    pub is_named: bool,
     /// Error of the request.
     #[source]
     pub cause: ApiError,
@@ -55,7 +59,14 @@ impl Fault for ConnectError {
     }
 
     fn remedy(&self) -> String {
-        self.cause.remedy()
+        match self.is_named {
+            true => self.cause.remedy_of_named(),
+            false => self.cause.remedy(),
+        }
+    }
+
+    fn actions(&self) -> Vec<Action> {
+        self.cause.actions()
     }
 }
 
@@ -126,6 +137,7 @@ impl Target {
         ConnectError {
             server: self.server.clone(),
             context: self.context.clone(),
+            is_named: self.is_named,
             cause,
         }
     }
@@ -141,6 +153,7 @@ impl From<LoginError> for ApiError {
         match error {
             LoginError::Refused { plugin, .. } => Self::Credentials { detail, plugin },
             LoginError::TokenFile { .. } | LoginError::Ended => Self::Credentials { detail, plugin: None },
+            LoginError::Secret(problem) => Self::Secret(problem),
             LoginError::Plugin {
                 plugin, install_hint, ..
             } => Self::Plugin {

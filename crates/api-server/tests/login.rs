@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use slipway_api_server::Target;
-use slipway_api_server::kubeconfig::{Choice, ConnectError, Sources, choose};
-use slipway_problem::Fault;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+use secrecy::SecretString;
+use slipway_api_server::kubeconfig::{Choice, ConnectError, NamedServer, Sources, choose};
+use slipway_api_server::{Target, TokenSource};
+use slipway_problem::{Fault, Problem};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -452,4 +455,43 @@ fn runs(argument: &Path) -> bool {
     processes
         .filter_map(|process| std::fs::read(process.path().join("cmdline")).ok())
         .any(|line| line.split(|byte| *byte == 0).any(|word| word == argument))
+}
+
+/// A source whose token is in a file.
+#[derive(Debug)]
+struct TokenOf(PathBuf);
+
+impl TokenSource for TokenOf {
+    fn token(&self) -> BoxFuture<'_, Result<SecretString, Problem>> {
+        let read = std::fs::read_to_string(&self.0);
+        let token = read.map(SecretString::from);
+        ready(token.map_err(|_| Problem::new("secret-missing", "there is no token", "set one"))).boxed()
+    }
+}
+
+#[tokio::test]
+async fn a_source_is_asked_again_when_its_token_is_refused() {
+    let server = Server::start("one").await;
+    let files = Files::new(&server);
+    let named = NamedServer {
+        name: "test".to_owned(),
+        url: server.url.clone(),
+        certificate_authority: None,
+        certificate_authority_data: None,
+        tls_server_name: None,
+        token: Some(Arc::new(TokenOf(files.path("token")))),
+    };
+    let sources = Sources {
+        server: Some(named),
+        ..Sources::default()
+    };
+    let target = choose(&sources, &Choice::default()).unwrap();
+    let error = probed(&target).await.unwrap_err();
+    assert_eq!(error.code(), "secret-missing");
+    assert_eq!(error.remedy(), "Set one.");
+    files.write("token", "one\n");
+    comes_back(&target).await;
+    files.write("token", "two\n");
+    server.accept("two");
+    comes_back(&target).await;
 }

@@ -7,7 +7,8 @@ use slipway_api_server::kubeconfig::{Choice, Sources};
 use slipway_control_api::SessionStatus;
 use slipway_method as method;
 use slipway_profile::{
-    AlsoProxy, ContextName, DomainName, KubeconfigPath, Method, Namespace, Profile, ProfileName, Store,
+    AlsoProxy, ContextName, DisconnectAfter, DomainName, FilePath, Method, Namespace, Profile, ProfileName,
+    ServerUrl, Store,
 };
 use slipway_session::Options;
 
@@ -31,8 +32,12 @@ pub(crate) struct ClusterArguments {
 }
 
 impl ClusterArguments {
-    /// Writes context, namespace and kubeconfig into a profile, over its own values.
+    /// Writes context, namespace and kubeconfig into a profile, over its own values. A context or kubeconfig also stands in
+    /// place of a server that the profile names.
     pub(crate) fn onto(self, profile: &mut Profile) -> Result<(), Failure> {
+        if self.context.is_some() || self.kubeconfig.is_some() {
+            profile.cluster.leave_server();
+        }
         if let Some(context) = self.context {
             profile.cluster.context = Some(context);
         }
@@ -40,7 +45,7 @@ impl ClusterArguments {
             profile.cluster.namespace = Some(namespace);
         }
         if let Some(file) = self.kubeconfig {
-            profile.cluster.kubeconfig = Some(kubeconfig(&file)?);
+            profile.cluster.kubeconfig = Some(file_path(&file)?);
         }
         Ok(())
     }
@@ -72,6 +77,9 @@ pub(crate) struct Session {
     /// Domain of the cluster's own names, if Slipway doubts the one that the cluster declares
     #[arg(long, value_name = "DOMAIN")]
     cluster_domain: Option<DomainName>,
+    /// End the session by itself this long after it connected, as in 30m, 8h or 2d
+    #[arg(long, value_name = "TIME")]
+    disconnect_after: Option<DisconnectAfter>,
     #[command(flatten)]
     agent: AgentArguments,
     #[command(flatten)]
@@ -119,6 +127,9 @@ impl Session {
         if let Some(domain) = self.cluster_domain {
             profile.dns.cluster_domain = Some(domain);
         }
+        if let Some(time) = self.disconnect_after {
+            profile.disconnect_after = Some(time);
+        }
         self.agent.onto(&mut profile.agent);
         add_missing(&mut profile.also_proxy, self.also_proxy);
         add_missing(&mut profile.dns.suffixes, self.suffixes);
@@ -134,25 +145,17 @@ impl Session {
     }
 }
 
-/// Returns the kubeconfig files of a profile, and the context and namespace that it chooses.
+/// Returns the kubeconfig files or the server of a profile, and the context and namespace that it chooses.
 pub(crate) fn chosen(profile: &Profile, terminal: bool) -> Result<(Sources, Choice), Failure> {
-    let home = home()?;
-    let file = profile
-        .cluster
-        .kubeconfig
-        .as_ref()
-        .map(|path| path.resolve(&home));
-    let choice = Choice {
-        context: profile.cluster.context.as_ref().map(ToString::to_string),
-        namespace: profile.cluster.namespace.as_ref().map(ToString::to_string),
-        terminal,
-    };
-    Ok((Sources::from_environment(file), choice))
+    Ok(slipway_session::chosen(profile, &home()?, terminal))
 }
 
 /// Returns the value of `KUBECONFIG` with which a program in any folder reads these files; `None` if a path does not fit
-/// into one.
+/// into one, or the profile names a server in place of a kubeconfig.
 pub(crate) fn kubeconfig_variable(sources: &Sources) -> Option<String> {
+    if sources.server.is_some() {
+        return None;
+    }
     let listed = sources.variable.as_ref().map(std::env::split_paths);
     let listed = listed
         .into_iter()
@@ -173,14 +176,23 @@ pub(crate) fn kubeconfig_variable(sources: &Sources) -> Option<String> {
     std::env::join_paths(absolute).ok()?.into_string().ok()
 }
 
-/// Returns the kubeconfig files, the context and the namespace of a session, or another namespace of its cluster. `None`
-/// until the session has chosen its cluster.
-pub(crate) fn chosen_by(session: &SessionStatus, namespace: Option<&Namespace>) -> Option<(Sources, Choice)> {
+/// Returns the kubeconfig files or the server, the context and the namespace of a session, or another namespace of its
+/// cluster. `None` until the session has chosen its cluster. `profiles` are the saved ones.
+pub(crate) fn chosen_by(
+    session: &SessionStatus,
+    profiles: &[Profile],
+    namespace: Option<&Namespace>,
+) -> Option<(Sources, Choice)> {
     let choice = Choice {
         context: Some(session.context.clone()?),
         namespace: namespace.map(ToString::to_string).or(session.namespace.clone()),
         terminal: true,
     };
+    let mut with_server = profiles.iter().filter(|profile| profile.cluster.server.is_some());
+    if let Some(profile) = with_server.find(|profile| is_of(session, profile)) {
+        let (sources, _) = chosen(profile, true).ok()?;
+        return Some((sources, choice));
+    }
     let mut sources = Sources::from_environment(None);
     if let Some(files) = &session.kubeconfig {
         sources.variable = Some(files.into());
@@ -188,13 +200,20 @@ pub(crate) fn chosen_by(session: &SessionStatus, namespace: Option<&Namespace>) 
     Some((sources, choice))
 }
 
-/// Returns a kubeconfig's path as a profile keeps it: absolute, so that it does not depend on the current folder.
-pub(crate) fn kubeconfig(file: &Path) -> Result<KubeconfigPath, Failure> {
+/// Whether a session is of the profile, at the server that it names.
+fn is_of(session: &SessionStatus, profile: &Profile) -> bool {
+    let server = profile.cluster.server.as_ref().map(ServerUrl::authority);
+    let is_there = session.kubeconfig.is_none() && session.context.as_deref() == server;
+    is_there && session.profile_id == Some(profile.identity())
+}
+
+/// Returns a file's path as a profile keeps it: absolute, so that it does not depend on the current folder.
+pub(crate) fn file_path(file: &Path) -> Result<FilePath, Failure> {
     let file = std::path::absolute(file).uncoded(format!("{} is not a path", file.display()))?;
     let text = file
         .to_str()
         .uncoded(format!("The path {} is not UTF-8", file.display()))?;
-    text.parse().uncoded("The path of the kubeconfig is not valid")
+    text.parse().uncoded("The path is not valid")
 }
 
 fn home() -> Result<PathBuf, Failure> {
@@ -235,11 +254,14 @@ mod tests {
             "10.3.0.0/16",
             "--method",
             "vpn-tcp",
+            "--disconnect-after",
+            "30m",
         ])
         .options(false)
         .unwrap();
         assert_eq!(options.profile.cluster.namespace.unwrap().as_str(), "shop");
         assert_eq!(options.profile.also_proxy.len(), 1);
+        assert_eq!(options.profile.disconnect_after.unwrap().to_string(), "30m");
         assert!(!options.saved);
     }
 
@@ -249,6 +271,7 @@ mod tests {
             file: file.map(PathBuf::from),
             variable: variable.map(Into::into),
             home: Some("/home/dev".into()),
+            server: None,
         };
         let value = |file, variable| kubeconfig_variable(&sources(file, variable));
         assert_eq!(value(Some("/a"), Some("/b:/c")).as_deref(), Some("/a"));
@@ -267,19 +290,52 @@ mod tests {
     fn lists_follow_the_session() {
         let id = "shop-a1".parse().unwrap();
         let mut session = slipway_control::status_of_this_process(id, None, Method::VpnTcp);
-        assert!(chosen_by(&session, None).is_none(), "it has no cluster yet");
+        assert!(chosen_by(&session, &[], None).is_none(), "it has no cluster yet");
         session.context = Some("staging".into());
         session.namespace = Some("shop".into());
         session.kubeconfig = Some("/a:/b".into());
-        let (sources, choice) = chosen_by(&session, None).unwrap();
+        let (sources, choice) = chosen_by(&session, &[], None).unwrap();
         assert_eq!(sources.variable, Some("/a:/b".into()));
         assert_eq!(
             (choice.context.as_deref(), choice.namespace.as_deref()),
             (Some("staging"), Some("shop"))
         );
         let other = "dev".parse().unwrap();
-        let (_, choice) = chosen_by(&session, Some(&other)).unwrap();
+        let (_, choice) = chosen_by(&session, &[], Some(&other)).unwrap();
         assert_eq!(choice.namespace.as_deref(), Some("dev"));
+    }
+
+    fn with_server() -> Profile {
+        let text = "version = 1\n[cluster]\nserver = \"https://10.0.0.1:6443\"\ntoken = \"keyring\"\n";
+        Profile::from_toml("shop".parse().unwrap(), text).unwrap()
+    }
+
+    #[test]
+    fn lists_follow_a_session_without_a_kubeconfig() {
+        let profile = with_server();
+        assert_eq!(kubeconfig_variable(&chosen(&profile, false).unwrap().0), None);
+        let id = "shop-a1".parse().unwrap();
+        let mut session = slipway_control::status_of_this_process(id, Some("shop".into()), Method::VpnTcp);
+        session.profile_id = Some(profile.identity());
+        session.context = Some("10.0.0.1:6443".into());
+        session.namespace = Some("blog".into());
+        let of = |profiles: &[Profile]| chosen_by(&session, profiles, None).unwrap();
+        let (sources, choice) = of(std::slice::from_ref(&profile));
+        assert_eq!(sources.server.unwrap().url, "https://10.0.0.1:6443");
+        assert_eq!(choice.namespace.as_deref(), Some("blog"));
+        // A profile that was deleted meanwhile: the name is no context of any kubeconfig.
+        assert!(of(&[]).0.server.is_none());
+    }
+
+    #[test]
+    fn a_context_stands_in_place_of_the_profiles_server() {
+        let arguments = ClusterArguments {
+            context: Some("staging".parse().unwrap()),
+            ..ClusterArguments::default()
+        };
+        let mut profile = with_server();
+        arguments.onto(&mut profile).unwrap();
+        assert_eq!((profile.cluster.server, profile.cluster.token), (None, None));
     }
 
     #[test]

@@ -54,7 +54,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Names(arguments) => blocking(command::names::run(&arguments)),
         Command::Logs(arguments) => blocking(command::logs::run(&arguments)),
         Command::List(arguments) => blocking(command::list::run(arguments)),
-        Command::Profiles(arguments) => command::profiles::run(arguments),
+        Command::Profiles(arguments) => blocking(command::profiles::run(arguments)),
         Command::Doctor(arguments) => command::doctor::run(arguments),
         Command::Helper(arguments) => blocking(command::helper::run(arguments)),
         Command::Cleanup(arguments) => blocking(command::cleanup::run(arguments)),

@@ -60,6 +60,7 @@ pub enum Check {
     Permission,
     Range,
     Session,
+    Secret,
     /// A check of a newer version.
     #[serde(other)]
     Unknown,

@@ -17,6 +17,9 @@ pub const LOGIN_WAITS: &str = "login-waits";
 /// Codes of problems that end when the user logs in.
 const LOGIN_CODES: [&str; 3] = [LOGIN_WAITS, "credentials-refused", "credential-plugin"];
 
+/// Beginnings of the codes of problems with a profile's token, which the user mends as well.
+const SECRET_CODES: [&str; 2] = ["keyring-", "secret-"];
+
 /// Status of a session at one moment. `slipway status --json` prints an array of these.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -47,6 +50,10 @@ pub struct SessionStatus {
     /// When it entered its state.
     #[cfg_attr(feature = "schema", schemars(with = "String", extend("format" = "date-time")))]
     pub since: Timestamp,
+    /// When it ends by itself, by the profile's `disconnect-after`; `null` if it does not, and until it is connected.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>", extend("format" = "date-time")))]
+    pub ends: Option<Timestamp>,
     /// Why it entered its state, if something went wrong; it may become known later than the state.
     #[serde(default)]
     pub cause: Option<String>,
@@ -97,6 +104,7 @@ impl SessionStatus {
             state: State::Preparing,
             started,
             since: started,
+            ends: None,
             cause: None,
             problems: Vec::new(),
             failure: None,
@@ -125,7 +133,9 @@ impl SessionStatus {
 
     /// Returns whether the session cannot go on before the user logs in.
     fn waits_for_login(&self) -> bool {
-        let is_login = |problem: &Problem| LOGIN_CODES.contains(&&*problem.code);
+        let is_login = |Problem { code, .. }: &Problem| {
+            LOGIN_CODES.contains(&&**code) || SECRET_CODES.iter().any(|start| code.starts_with(start))
+        };
         self.problems.iter().any(is_login)
     }
 
@@ -321,8 +331,10 @@ mod tests {
         status.state = State::Reconnecting;
         status.problems = vec![problem()];
         assert_eq!(status.word(), Word::Reconnecting);
-        status.problems = vec![Problem::new("credentials-refused", "It ended.", "Log in.")];
-        assert_eq!(status.word(), Word::NeedsYou);
+        for code in ["credentials-refused", "keyring-locked", "secret-file"] {
+            status.problems = vec![Problem::new(code, "It ended.", "Log in.")];
+            assert_eq!(status.word(), Word::NeedsYou, "{code}");
+        }
     }
 
     #[test]

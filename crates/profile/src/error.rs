@@ -1,40 +1,14 @@
 //! Errors of profiles and their files.
 
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 use slipway_problem::Fault;
 
 use crate::invalid_value::InvalidValue;
+use crate::mistake::{Mistake, MistakeCode};
 use crate::name::ProfileName;
-
-/// Position of an error in a file, counted from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FilePosition {
-    /// The line.
-    pub line: usize,
-    /// The character in the line.
-    pub column: usize,
-}
-
-impl FilePosition {
-    /// Returns the position of a byte of `text`.
-    pub(crate) fn of(text: &str, byte: usize) -> Self {
-        let before = text.get(..byte).unwrap_or(text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Self {
-            line: before.matches('\n').count() + 1,
-            column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
-        }
-    }
-}
-
-impl fmt::Display for FilePosition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}, column {}", self.line, self.column)
-    }
-}
+use crate::position::FilePosition;
 
 /// Error of reading, writing or finding a profile.
 #[derive(Debug, thiserror::Error)]
@@ -52,14 +26,12 @@ pub enum Error {
     #[error("the profile {0} exists already")]
     Exists(ProfileName),
     /// The text is not a profile.
-    #[error("{source_name}, {place}: {message}")]
+    #[error("{}", listed(source_name, mistakes))]
     Invalid {
         /// The name of the file.
         source_name: String,
-        /// Where in the text.
-        place: FilePosition,
-        /// What is wrong there.
-        message: String,
+        /// Every mistake, in the order of the text.
+        mistakes: Vec<Mistake>,
     },
     /// The text has another version of the profile format.
     #[error(
@@ -70,6 +42,8 @@ pub enum Error {
         source_name: String,
         /// The version in the text.
         found: i64,
+        /// Where the text says it.
+        place: Option<FilePosition>,
         /// The version that can be read.
         supported: u32,
     },
@@ -91,6 +65,43 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
+}
+
+impl Error {
+    /// Returns the mistakes in the text; none for an error of another kind.
+    pub fn mistakes(&self) -> Vec<Mistake> {
+        match self {
+            Self::Invalid { mistakes, .. } => mistakes.clone(),
+            Self::Version {
+                found,
+                place,
+                supported,
+                ..
+            } => vec![Mistake {
+                field: Some("version".to_owned()),
+                place: *place,
+                code: MistakeCode::Version,
+                message: format!("this program reads version {supported} of the profile format, not {found}"),
+            }],
+            Self::NoConfigHome
+            | Self::Name(_)
+            | Self::Missing(_)
+            | Self::Exists(_)
+            | Self::TooLarge { .. }
+            | Self::Io { .. } => Vec::new(),
+        }
+    }
+}
+
+/// Formats mistakes: one behind the file's name, several below it, each on its line.
+fn listed(source_name: &str, mistakes: &[Mistake]) -> String {
+    match mistakes {
+        [only] => format!("{source_name}, {only}"),
+        several => {
+            let lines: String = several.iter().map(|mistake| format!("\n  {mistake}")).collect();
+            format!("{source_name} has {} mistakes:{lines}", several.len())
+        }
+    }
 }
 
 impl Fault for Error {
@@ -131,20 +142,6 @@ impl Fault for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn places_count_lines_and_characters_from_one() {
-        let text = "a = 1\nä = ö\n";
-        assert_eq!(FilePosition::of(text, 0), FilePosition { line: 1, column: 1 });
-        assert_eq!(
-            FilePosition::of(text, text.find('ö').unwrap()),
-            FilePosition { line: 2, column: 5 }
-        );
-        assert_eq!(
-            FilePosition::of(text, text.len()),
-            FilePosition { line: 3, column: 1 }
-        );
-    }
 
     #[test]
     fn a_long_refused_value_is_shortened() {

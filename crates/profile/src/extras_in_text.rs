@@ -4,9 +4,11 @@ use std::fmt::Display;
 
 use toml_edit::{Array, DocumentMut, Item, Table, Value};
 
-use crate::error::{Error, FilePosition};
+use crate::error::Error;
 use crate::extras::{Change, Extras};
+use crate::mistake::{Mistake, MistakeCode};
 use crate::name::ProfileName;
+use crate::position::FilePosition;
 use crate::schema::Profile;
 
 /// Returns the changed text, and the part of the change that was not so already.
@@ -46,8 +48,12 @@ pub(crate) fn changed(name: &ProfileName, text: &str, change: &Change) -> Result
 fn invalid(name: &ProfileName, text: &str, error: &toml_edit::TomlError) -> Error {
     Error::Invalid {
         source_name: format!("{name}.toml"),
-        place: FilePosition::of(text, error.span().map_or(0, |span| span.start)),
-        message: error.message().to_owned(),
+        mistakes: vec![Mistake {
+            field: None,
+            place: Some(FilePosition::of(text, error.span().map_or(0, |span| span.start))),
+            code: MistakeCode::Syntax,
+            message: error.message().to_owned(),
+        }],
     }
 }
 

@@ -15,6 +15,7 @@ use crate::name::ProfileName;
 /// Data of a profile in other places, such as the key of its agent, is stored under it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("format" = "uuid")))]
 #[serde(try_from = "String", into = "String")]
 pub struct ProfileId(#[cfg_attr(feature = "schema", schemars(with = "String"))] Uuid);
 

@@ -4,10 +4,11 @@ use std::fmt;
 
 /// An invalid value: its kind, its text, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a valid {what}: {why}")]
+#[error("{}", sentence(self))]
 pub struct InvalidValue {
     what: &'static str,
-    text: String,
+    /// The text; `None` if it may be a secret.
+    text: Option<String>,
     why: String,
 }
 
@@ -19,8 +20,24 @@ impl InvalidValue {
         let text = text.to_string().chars().take(Self::SHOWN).collect();
         Self {
             what,
-            text,
+            text: Some(text),
             why: why.into(),
         }
+    }
+
+    /// An invalid value whose text may be a secret.
+    pub(crate) fn unsaid(what: &'static str, why: impl Into<String>) -> Self {
+        Self {
+            what,
+            text: None,
+            why: why.into(),
+        }
+    }
+}
+
+fn sentence(InvalidValue { what, text, why }: &InvalidValue) -> String {
+    match text {
+        Some(text) => format!("{text:?} is not a valid {what}: {why}"),
+        None => format!("this is not a valid {what}: {why}"),
     }
 }

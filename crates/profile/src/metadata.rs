@@ -69,6 +69,7 @@ text_value!(MetadataKey);
 /// Value of a label or a node selector; may be empty.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("pattern" = "^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$")))]
 #[serde(try_from = "String", into = "String")]
 pub struct LabelValue(String);
 
@@ -101,6 +102,7 @@ text_value!(LabelValue);
 /// Value of an annotation: any text without control characters other than line ends and tabs; may be empty.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("maxLength" = 8192)))]
 #[serde(try_from = "String", into = "String")]
 pub struct AnnotationValue(String);
 
@@ -137,6 +139,7 @@ text_value!(AnnotationValue);
 /// Name of an object in the session's namespace, such as a Secret or a service account: a DNS subdomain (RFC 1123).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("pattern" = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$", "maxLength" = 253)))]
 #[serde(try_from = "String", into = "String")]
 pub struct ObjectName(String);
 

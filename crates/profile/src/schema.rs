@@ -8,10 +8,12 @@ use slipway_problem::Fault;
 
 use crate::agent_settings::AgentSettings;
 use crate::also_proxy::AlsoProxy;
+use crate::cluster::Cluster;
+use crate::disconnect_after::DisconnectAfter;
 use crate::id::ProfileId;
 use crate::invalid_value::InvalidValue;
 use crate::name::ProfileName;
-use crate::value::{ContextName, DomainName, KubeconfigPath, Namespace};
+use crate::value::DomainName;
 
 /// A profile. For absent values, the kubeconfig and Slipway's defaults apply.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -26,6 +28,8 @@ pub struct Profile {
     pub color: Option<Color>,
     /// Whether mistakes are expensive there: it is shown with a red edge, and some actions ask first.
     pub protected: bool,
+    /// How long after its first connection a session ends by itself; if absent, it does not.
+    pub disconnect_after: Option<DisconnectAfter>,
     /// How programs on the laptop are captured.
     pub method: Method,
     /// Extra destinations that are reached through the cluster.
@@ -51,6 +55,7 @@ impl Profile {
             id: None,
             color: None,
             protected: false,
+            disconnect_after: None,
             method: Method::default(),
             also_proxy: Vec::new(),
             cluster: Cluster::default(),
@@ -63,25 +68,6 @@ impl Profile {
     pub fn identity(&self) -> ProfileId {
         self.id.unwrap_or_else(|| ProfileId::of_name(&self.name))
     }
-}
-
-/// Which cluster and namespace a profile connects to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Cluster {
-    /// The kubeconfig file; if absent, the one that kubectl would read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kubeconfig: Option<KubeconfigPath>,
-    /// The context; if absent, the kubeconfig's current one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub context: Option<ContextName>,
-    /// The namespace; if absent, the context's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<Namespace>,
-    /// More namespaces in which names without dots are looked up, in this order, after the first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub also_namespaces: Vec<Namespace>,
 }
 
 /// Names that the cluster answers in addition to its own.

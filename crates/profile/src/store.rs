@@ -1,5 +1,6 @@
 //! Store: the folder of profiles.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -11,6 +12,7 @@ use tempfile::NamedTempFile;
 use crate::error::Error;
 use crate::extras::{Change, Extras};
 use crate::extras_in_text;
+use crate::file::id_in;
 use crate::id::ProfileId;
 use crate::name::ProfileName;
 use crate::schema::Profile;
@@ -130,13 +132,44 @@ impl Store {
         Ok(profile)
     }
 
-    fn text(&self, name: &ProfileName) -> Result<String, Error> {
-        match read_bounded(&self.path(name)) {
+    /// Returns the text of the profile `name`, also if it is not valid.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] if it does not exist; [`Error::TooLarge`] or [`Error::Io`] if it cannot be read.
+    pub fn text(&self, name: &ProfileName) -> Result<String, Error> {
+        match read_text(&self.path(name)) {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 Err(Error::Missing(name.clone()))
             }
-            text => text,
+            read => read,
         }
+    }
+
+    /// Returns the identity of the profile `name`, also if its file is otherwise not valid.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] if it does not exist; [`Error::TooLarge`] or [`Error::Io`] if it cannot be read.
+    pub fn identity(&self, name: &ProfileName) -> Result<ProfileId, Error> {
+        let id = id_in(&self.text(name)?).flatten();
+        let own = id.filter(|id| !self.is_elsewhere(*id, name));
+        Ok(own.unwrap_or_else(|| ProfileId::of_name(name)))
+    }
+
+    /// Returns the identities of all profiles, also of those that are not valid. `None` if a file hides its identity.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the folder cannot be read.
+    pub fn identities(&self) -> Result<Option<BTreeSet<ProfileId>>, Error> {
+        let mut identities = BTreeSet::new();
+        for Listed { stem, .. } in self.list()? {
+            let Ok(name) = stem.parse() else { continue };
+            match read_text(&self.path(&name)).ok().as_deref().and_then(id_in) {
+                // A copied file has the identity of its name.
+                Some(id) => identities.extend(id.into_iter().chain([ProfileId::of_name(&name)])),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(identities))
     }
 
     /// Whether a profile other than `name` has this identity.
@@ -148,7 +181,7 @@ impl Store {
             (path.extension()? == EXTENSION && other != *name).then_some((other, path))
         });
         others
-            .filter_map(|(other, path)| Profile::from_toml(other, &read_bounded(&path).ok()?).ok())
+            .filter_map(|(other, path)| Profile::from_toml(other, &read_text(&path).ok()?).ok())
             .any(|other| other.id == Some(id))
     }
 
@@ -239,7 +272,7 @@ impl Store {
     /// [`Error::Missing`] if `from` does not exist, [`Error::Exists`] if `to` exists, [`Error::Io`] if the system refuses.
     pub fn rename(&self, from: &ProfileName, to: &ProfileName) -> Result<(), Error> {
         let (old, new) = (self.path(from), self.path(to));
-        let text = read_bounded(&old);
+        let text = read_text(&old);
         if let Ok(text) = &text
             && let Ok(profile) = Profile::from_toml(from.clone(), text)
             && profile.id.is_none()
@@ -277,7 +310,7 @@ impl Store {
             Some(name) => name,
             None => path.file_stem().unwrap_or_default().to_string_lossy().parse()?,
         };
-        self.import(name, &read_bounded(path)?)
+        self.import(name, &read_text(path)?)
     }
 
     /// Returns the text of the profile `name`, for another user or a backup. It has no identity, because an import makes
@@ -306,21 +339,29 @@ impl Store {
     }
 }
 
-fn read_bounded(path: &Path) -> Result<String, Error> {
-    let failed = io_error("read", path);
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) => return Err(failed(error)),
-    };
+/// Reads the text of a file that may be a profile.
+///
+/// # Errors
+/// [`Error::TooLarge`] if it is none by its size, [`Error::Io`] if it cannot be read or is not UTF-8.
+pub fn read_text(path: &Path) -> Result<String, Error> {
+    let file = File::open(path).map_err(io_error("read", path))?;
+    read_bounded(file, path)
+}
+
+/// Reads a text that may be a profile. `path` names it in errors.
+///
+/// # Errors
+/// As [`read_text`].
+pub fn read_bounded(from: impl Read, path: &Path) -> Result<String, Error> {
     // Reads one byte more than allowed, because the size in the metadata may be wrong.
     let mut text = String::new();
-    match file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text) {
+    match from.take(MAX_FILE_BYTES + 1).read_to_string(&mut text) {
         Ok(_) if u64::try_from(text.len()).is_ok_and(|len| len <= MAX_FILE_BYTES) => Ok(text),
         Ok(_) => Err(Error::TooLarge {
             path: path.to_owned(),
             limit: MAX_FILE_BYTES,
         }),
-        Err(error) => Err(failed(error)),
+        Err(error) => Err(io_error("read", path)(error)),
     }
 }
 

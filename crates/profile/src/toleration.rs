@@ -13,6 +13,7 @@ use crate::value::text_value;
 /// tolerates every value, without an effect every effect.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("pattern" = "^[^\\s=:]+(=[^\\s=:]*)?(:(NoSchedule|PreferNoSchedule|NoExecute))?$")))]
 #[serde(try_from = "String", into = "String")]
 pub struct Toleration {
     key: String,

@@ -1,7 +1,6 @@
 //! Values of a profile. Each is checked once, when it is parsed.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -40,6 +39,7 @@ pub(crate) use text_value;
 /// A DNS name in lower case, without a final dot: a host, or a suffix of hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("pattern" = r"^[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?$", "maxLength" = 254)))]
 #[serde(try_from = "String", into = "String")]
 pub struct DomainName(String);
 
@@ -103,6 +103,7 @@ text_value!(DomainName);
 /// A Kubernetes namespace: one lower-case DNS label (RFC 1123).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("pattern" = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")))]
 #[serde(try_from = "String", into = "String")]
 pub struct Namespace(String);
 
@@ -145,6 +146,7 @@ text_value!(Namespace);
 /// Name of a kubeconfig context. Kubernetes has no rule for it; cloud tools use slashes, colons and '@' in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("minLength" = 1, "maxLength" = 1024)))]
 #[serde(try_from = "String", into = "String")]
 pub struct ContextName(String);
 
@@ -175,6 +177,7 @@ text_value!(ContextName);
 /// Reference of a container image. Only checked to be one word; the registry decides about its form.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("pattern" = r"^[^\s-]\S*$", "maxLength" = 1024)))]
 #[serde(try_from = "String", into = "String")]
 pub struct Image(String);
 
@@ -205,56 +208,10 @@ impl fmt::Display for Image {
 
 text_value!(Image);
 
-/// Path of a kubeconfig: absolute, or below the home folder as `~/...`, so that a profile can be shared.
-///
-/// A relative path is refused, because the tray and a terminal would read different files.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(try_from = "String", into = "String")]
-pub struct KubeconfigPath(String);
-
-impl KubeconfigPath {
-    /// Returns the absolute path for the home folder `home`.
-    pub fn resolve(&self, home: &Path) -> PathBuf {
-        match self.0.strip_prefix("~/") {
-            Some(rest) => home.join(rest),
-            None => PathBuf::from(&self.0),
-        }
-    }
-
-    /// The path as written.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for KubeconfigPath {
-    type Err = InvalidValue;
-
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        check_line("kubeconfig", text)?;
-        if !text.starts_with('/') && !text.starts_with("~/") {
-            return Err(InvalidValue::new(
-                "kubeconfig",
-                text,
-                "it must begin with '/' or '~/'",
-            ));
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Display for KubeconfigPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-text_value!(KubeconfigPath);
-
 /// How long the agent waits for its client to return before it ends itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("minimum" = Self::MIN_SECONDS, "maximum" = Self::MAX_SECONDS)))]
 #[serde(try_from = "u32", into = "u32")]
 pub struct Grace(u32);
 
@@ -297,7 +254,7 @@ impl From<Grace> for u32 {
 }
 
 /// Checks that a text is one short line without control characters, for menus, messages and process arguments.
-fn check_line(what: &'static str, text: &str) -> Result<(), InvalidValue> {
+pub(crate) fn check_line(what: &'static str, text: &str) -> Result<(), InvalidValue> {
     if text.is_empty() {
         return Err(InvalidValue::new(what, text, "it is empty"));
     }
@@ -369,18 +326,6 @@ mod tests {
         for bad in ["", "a\nb", "--kubeconfig=x"] {
             assert!(bad.parse::<ContextName>().is_err(), "{bad:?} was taken");
         }
-    }
-
-    #[test]
-    fn a_path_below_home_is_resolved_in_any_home() {
-        let path: KubeconfigPath = "~/.kube/staging".parse().unwrap();
-        assert_eq!(
-            path.resolve(Path::new("/home/me")),
-            Path::new("/home/me/.kube/staging")
-        );
-        let absolute: KubeconfigPath = "/etc/kube".parse().unwrap();
-        assert_eq!(absolute.resolve(Path::new("/home/me")), Path::new("/etc/kube"));
-        assert!("kube/config".parse::<KubeconfigPath>().is_err());
     }
 
     #[test]

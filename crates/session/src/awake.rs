@@ -24,6 +24,6 @@ impl Awake {
 }
 
 /// Returns the time since the laptop started, with the time in which it slept (`CLOCK_BOOTTIME`, clock_gettime(2)).
-fn since_boot() -> Duration {
+pub(crate) fn since_boot() -> Duration {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
 }

@@ -34,7 +34,7 @@ impl Captured {
         loop {
             tokio::select! {
                 biased;
-                () = context.stop.cancelled() => return Err(Exit::Stopped),
+                exit = context.has_to_end() => return Err(exit),
                 problem = &mut ended => return Err(SessionError::Method(problem).into()),
                 Ok(()) = self.report.changed() => self.publish(context, None),
                 done = &mut work => return done.map_err(Exit::from),

@@ -162,7 +162,7 @@ impl<C: Cluster> Live<C> {
         let mut checking = std::pin::pin!(checking);
         loop {
             tokio::select! {
-                () = context.stop.cancelled() => return Change::Exit(Exit::Stopped),
+                exit = context.has_to_end() => return Change::Exit(exit),
                 _ = &mut counted => return Change::Carriers,
                 end = &mut gone => {
                     tracing::warn!("the agent {end}");

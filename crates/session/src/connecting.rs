@@ -22,6 +22,7 @@ use crate::link::Link;
 use crate::name_events::observer;
 use crate::needed_hosts::NeededWatch;
 use crate::states::{Captured, Event, Laptop, Live, Placed};
+use crate::time_limit::TimeLimit;
 use crate::trouble::{FIRST_CARRIER, Trouble};
 
 impl<C: Cluster> Placed<C> {
@@ -65,6 +66,7 @@ impl<C: Cluster> Placed<C> {
                         )),
                         failures: Failures::none(&context.publisher),
                         no_room: context.publisher.problem_source(),
+                        _time_limit: TimeLimit::start(context),
                         _needed: needed,
                         domain,
                         method,

@@ -17,6 +17,8 @@ pub(crate) struct SessionContext {
     pub(crate) publisher: Publisher,
     pub(crate) handler: ControlHandler,
     pub(crate) stop: CancellationToken,
+    /// Cancelled when the session has to end because its time is over.
+    pub(crate) time_over: CancellationToken,
     pub(crate) elders: Arc<dyn Elders>,
 }
 
@@ -28,14 +30,23 @@ impl SessionContext {
             .update(|status| status.step = Some(text.to_owned()));
     }
 
-    /// Waits for `work`. Returns [`Exit::Stopped`] at once when the session is asked to end.
+    /// Waits until the session has to end, although nothing failed.
+    pub(crate) async fn has_to_end(&self) -> Exit {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Exit::Stopped,
+            () = self.time_over.cancelled() => Exit::TimeOver,
+        }
+    }
+
+    /// Waits for `work`. Returns the [`Exit`] at once when the session has to end.
     pub(crate) async fn unless_stopped<T, E: Into<SessionError>>(
         &self,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Exit> {
         tokio::select! {
             biased;
-            () = self.stop.cancelled() => Err(Exit::Stopped),
+            exit = self.has_to_end() => Err(exit),
             done = work => done.map_err(Exit::from),
         }
     }

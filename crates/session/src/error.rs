@@ -192,7 +192,9 @@ impl SessionError {
             SessionError::Name(_) => true,
             SessionError::Kubeconfig(error) => matches!(
                 error,
-                KubeconfigError::Missing { .. } | KubeconfigError::UnknownContext { .. }
+                KubeconfigError::Missing { .. }
+                    | KubeconfigError::UnknownContext { .. }
+                    | KubeconfigError::UnusableServer { .. }
             ),
             SessionError::Place(error) => matches!(
                 **error,
@@ -202,8 +204,8 @@ impl SessionError {
                     | PlaceError::Admission { .. }
                     | PlaceError::Unschedulable { .. }
             ),
-            SessionError::Connect(_)
-            | SessionError::Api(_)
+            SessionError::Connect(error) => error.is_named,
+            SessionError::Api(_)
             | SessionError::Key(_)
             | SessionError::Carrier(_)
             | SessionError::Proof(_)

@@ -7,6 +7,8 @@ use crate::error::SessionError;
 pub(crate) enum Exit {
     /// A user or program asked it to end.
     Stopped,
+    /// The time of the profile's `disconnect-after` is over.
+    TimeOver,
     /// An error ended it.
     Failed(SessionError),
 }

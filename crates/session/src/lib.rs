@@ -22,6 +22,7 @@ mod awake;
 mod captured;
 mod carriers;
 mod changes;
+mod chosen;
 mod cluster;
 mod connected;
 mod connecting;
@@ -50,8 +51,10 @@ mod self_check;
 mod states;
 #[cfg(test)]
 mod tests;
+mod time_limit;
 mod trouble;
 
+pub use chosen::chosen;
 pub use control_handler::ControlHandler;
 pub use options::Options;
 pub use run::run;

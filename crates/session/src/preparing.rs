@@ -36,7 +36,7 @@ impl<K: Clusters> Preparing<K> {
     }
 
     async fn prepare(self, context: &SessionContext) -> Result<Prepared<K::Cluster>, Exit> {
-        context.step("Reading the kubeconfig");
+        context.step("Looking for the cluster");
         let chosen = self.clusters.choose(&context.options);
         let target = context.unless_stopped(chosen).await?;
         let login = LoginWatch::start(K::login_problems(&target), context.publisher.problem_source());

@@ -12,6 +12,7 @@ use slipway_method::Method;
 use slipway_problem::Fault;
 use slipway_tunnel::{Limits, descriptors};
 use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::cluster::Clusters;
@@ -24,6 +25,7 @@ use crate::exit::Exit;
 use crate::options::Options;
 use crate::preparing::Preparing;
 use crate::states::{State, next};
+use crate::time_limit;
 
 /// Interval of the entries of the history.
 const RECORD_EVERY: Duration = Duration::from_secs(1);
@@ -54,6 +56,7 @@ pub async fn run(
         elders: Arc::new(Elders::watch(folder, publisher.status())),
         publisher,
         stop: handler.stop(),
+        time_over: CancellationToken::new(),
         handler,
     };
     let _recording = AbortOnDropHandle::new(tokio::spawn(record(context.publisher.clone())));
@@ -104,6 +107,7 @@ pub(crate) async fn run_from<K: Clusters>(
     let profile = &context.options.profile.name;
     let outcome = match exit {
         Exit::Stopped => Ok(()),
+        Exit::TimeOver => Err(time_limit::over(&context.options)),
         Exit::Failed(error) => Err(error.problem_of(context.options.saved.then_some(profile))),
     };
     context.publisher.update(|status| {

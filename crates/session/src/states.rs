@@ -23,6 +23,7 @@ use crate::exit::Exit;
 use crate::failures::Failures;
 use crate::link::Link;
 use crate::needed_hosts::NeededWatch;
+use crate::time_limit::TimeLimit;
 
 /// A state with its data.
 pub(crate) enum State<C: Cluster> {
@@ -84,6 +85,8 @@ pub(crate) struct Captured {
     pub(crate) failures: Failures,
     /// Problem that no more connections can be opened.
     pub(crate) no_room: ProblemSource,
+    /// Ends the session after its time.
+    pub(crate) _time_limit: Option<TimeLimit>,
     /// Keeps the addresses that the session needs out of the tunnel.
     pub(crate) _needed: NeededWatch,
     /// Domain of the cluster's names, by the user or the agent's pod.
@@ -180,8 +183,8 @@ pub(crate) fn next<C: Cluster>(event: Event<C>) -> State<C> {
 }
 
 impl<C: Cluster> Prepared<C> {
-    /// Decides what follows when no agent serves: once programs are captured, only a request to stop, or the method, ends
-    /// the session.
+    /// Decides what follows when no agent serves: once programs are captured, only a request to stop, the end of the
+    /// session's time, or the method ends the session.
     fn after(self, exit: Exit) -> State<C> {
         match (self.laptop, exit) {
             (Laptop::Captured(captured), Exit::Failed(error)) if !error.is_of_method() => {
@@ -253,7 +256,7 @@ impl<C> Undo<C> {
     fn of_agent(link: Link<C>, agent: PlacedAgent, exit: &Exit) -> Self {
         let agent = match exit {
             Exit::Failed(_) if !agent.found => Remains::Agent(link.cluster, agent),
-            Exit::Failed(_) | Exit::Stopped => Remains::Nothing,
+            Exit::Failed(_) | Exit::Stopped | Exit::TimeOver => Remains::Nothing,
         };
         Self { capture: None, agent }
     }

@@ -15,3 +15,4 @@ mod placing;
 mod preparing;
 mod replacing;
 mod self_check;
+mod time_limit;

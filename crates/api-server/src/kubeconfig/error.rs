@@ -66,6 +66,14 @@ pub enum KubeconfigError {
         /// Description of the error.
         detail: String,
     },
+    /// The server that the profile names cannot be used, for example because a certificate file is missing.
+    #[error("the server {server} of the profile is not usable: {detail}")]
+    UnusableServer {
+        /// Address of the server.
+        server: String,
+        /// Description of the error.
+        detail: String,
+    },
     /// The credential plugin needs a terminal, and the session has none.
     #[error("context {context:?}: the credential plugin {plugin} needs a terminal")]
     PluginNeedsTerminal {
@@ -74,6 +82,17 @@ pub enum KubeconfigError {
         /// The program.
         plugin: String,
     },
+}
+
+impl KubeconfigError {
+    /// Returns the error of a server that stands in the profile and not in a kubeconfig.
+    pub(super) fn of_server(self, server: &str) -> Self {
+        if let Self::Unusable { detail, .. } = self {
+            let server = server.to_owned();
+            return Self::UnusableServer { server, detail };
+        }
+        self
+    }
 }
 
 impl Fault for KubeconfigError {
@@ -86,6 +105,7 @@ impl Fault for KubeconfigError {
             Self::UnknownContext { .. } => "context-unknown",
             Self::UnknownCluster { .. } => "cluster-unknown",
             Self::Unusable { .. } => "context-unusable",
+            Self::UnusableServer { .. } => "server-unusable",
             Self::PluginNeedsTerminal { .. } => "credential-plugin-terminal",
         }
     }
@@ -113,6 +133,7 @@ impl Fault for KubeconfigError {
             Self::UnknownCluster { .. } | Self::Unusable { .. } => {
                 "Correct this context in the kubeconfig, or fetch it again.".to_owned()
             }
+            Self::UnusableServer { .. } => "Correct the table `[cluster]` of the profile.".to_owned(),
             Self::PluginNeedsTerminal { plugin, .. } => {
                 format!("Start the session from a terminal, or log in with {plugin} beforehand.")
             }

@@ -6,8 +6,11 @@ use super::{ContextInfo, KubeconfigError, Sources};
 use crate::file::{Cluster, Context, Kubeconfig, NamedContext};
 use crate::similar::nearest;
 
-/// Reads and merges the files that [`Sources`] name.
+/// Reads and merges the files that [`Sources`] name, or returns the server that they name.
 pub(super) fn load(sources: &Sources) -> Result<Kubeconfig, KubeconfigError> {
+    if let Some(server) = &sources.server {
+        return Ok(server.kubeconfig());
+    }
     let paths = paths(sources);
     let mut merged: Option<Kubeconfig> = None;
     for path in &paths {

@@ -6,6 +6,7 @@ use slipway_problem::Fault;
 
 use super::*;
 use crate::login::PLUGIN_PATIENCE;
+use crate::request::{ApiError, CertificateProblem};
 
 const TWO: &str = "
 apiVersion: v1
@@ -174,6 +175,7 @@ fn a_named_file_hides_the_variable() {
         file,
         variable,
         home: None,
+        server: None,
     })
     .unwrap_err();
     assert_eq!(error.code(), "kubeconfig-missing");
@@ -284,4 +286,88 @@ fn a_missing_certificate_file_is_named() {
     let error = chosen(&text, &Choice::default()).unwrap_err();
     assert_eq!(error.code(), "context-unusable");
     assert!(error.to_string().contains("/nowhere/ca.crt"), "{error}");
+}
+
+fn named(server: NamedServer) -> Result<Target, KubeconfigError> {
+    let sources = Sources {
+        file: Some("/nowhere/config".into()),
+        server: Some(server),
+        ..Sources::default()
+    };
+    choose(&sources, &Choice::default())
+}
+
+fn server() -> NamedServer {
+    NamedServer {
+        name: "10.0.0.1:6443".to_owned(),
+        url: "https://10.0.0.1:6443".to_owned(),
+        certificate_authority: None,
+        certificate_authority_data: None,
+        tls_server_name: None,
+        token: None,
+    }
+}
+
+#[test]
+fn a_server_without_a_kubeconfig_is_a_context() {
+    let target = named(server()).unwrap();
+    assert_eq!(
+        (&*target.context, &*target.namespace, &*target.server),
+        ("10.0.0.1:6443", "default", "https://10.0.0.1:6443/")
+    );
+    let listed = contexts(&Sources {
+        server: Some(server()),
+        ..Sources::default()
+    });
+    assert_eq!(listed.unwrap()[0].name, "10.0.0.1:6443");
+}
+
+#[test]
+fn a_named_servers_certificates_count_as_a_kubeconfigs() {
+    let authority = rcgen::generate_simple_self_signed(["kubernetes".to_owned()]).unwrap();
+    let inline = NamedServer {
+        certificate_authority_data: Some(authority.cert.pem()),
+        tls_server_name: Some("kubernetes".to_owned()),
+        ..server()
+    };
+    let target = named(inline).unwrap();
+    let anchors = crate::trust::Trust::Anchors(vec![authority.cert.der().clone()]);
+    assert_eq!(target.api.trust, anchors);
+    assert_eq!(target.api.tls_server_name, Some("kubernetes".try_into().unwrap()));
+    let missing = NamedServer {
+        certificate_authority: Some("/nowhere/ca.crt".into()),
+        ..server()
+    };
+    let error = named(missing).unwrap_err();
+    assert_eq!(error.code(), "server-unusable");
+    assert!(error.to_string().contains("/nowhere/ca.crt"), "{error}");
+    assert!(error.remedy().contains("[cluster]"), "{}", error.remedy());
+}
+
+#[tokio::test]
+async fn an_error_of_a_named_server_blames_no_kubeconfig() {
+    let target = named(server()).unwrap();
+    let problem = || CertificateProblem::UnknownIssuer;
+    for cause in [
+        ApiError::Resolve {
+            detail: String::new(),
+        },
+        ApiError::Tls {
+            detail: String::new(),
+        },
+        ApiError::Proxy {
+            detail: String::new(),
+        },
+        ApiError::Certificate {
+            problem: problem(),
+            detail: String::new(),
+        },
+        ApiError::Credentials {
+            detail: String::new(),
+            plugin: None,
+        },
+    ] {
+        let remedy = target.failed(cause).remedy();
+        assert!(!remedy.contains("kubeconfig"), "{remedy}");
+    }
 }

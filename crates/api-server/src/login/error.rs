@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use slipway_problem::Problem;
 use thiserror::Error;
 
 /// Reason for which there are no credentials that the API server accepts.
@@ -35,6 +36,9 @@ pub enum LoginError {
         /// in its place.
         install_hint: Option<String>,
     },
+    /// The token cannot be read from its source outside the kubeconfig.
+    #[error("{}", .0.cause)]
+    Secret(Problem),
     /// The login ended before credentials came.
     #[error("the login ended")]
     Ended,

@@ -9,6 +9,7 @@ use http::HeaderValue;
 use jiff::{SignedDuration, Timestamp};
 use rustls::sign::CertifiedKey;
 use secrecy::{ExposeSecret, SecretString};
+use slipway_problem::Problem;
 use tokio::sync::watch;
 
 use super::plugin::Plugin;
@@ -17,6 +18,7 @@ use super::words::Words;
 use super::{Credentials, LoginError, LoginReport};
 use crate::file::User;
 use crate::file::data::{self, DataError};
+use crate::token_source::TokenSource;
 use crate::trust::{TrustError, identity};
 
 /// Interval at which a token file is read again, as in client-go.
@@ -38,6 +40,8 @@ pub(crate) enum Source {
     /// A file with a token, and the token that counts while it cannot be read.
     TokenFile(PathBuf, Option<HeaderValue>),
     Plugin(Box<Plugin>),
+    /// A source outside the kubeconfig.
+    Asked(Arc<dyn TokenSource>),
     /// A kind of login that this version does not know.
     Unknown(String),
 }
@@ -82,7 +86,9 @@ impl UserLogin {
         };
         let token = user.token.as_ref().map(|token| bearer(token.expose_secret()));
         let token = token.transpose()?;
-        let source = if let Some(file) = &user.token_file {
+        let source = if let Some(source) = &user.token_source {
+            Source::Asked(source.clone())
+        } else if let Some(file) = &user.token_file {
             Source::TokenFile(file.into(), token)
         } else if token.is_some() {
             Source::Fixed(token)
@@ -143,6 +149,14 @@ impl UserLogin {
                 }
                 Ok(obtained)
             }
+            Source::Asked(source) => {
+                let token = source.token().await.map_err(LoginError::Secret)?;
+                let token = bearer(token.expose_secret().trim()).map_err(|error| {
+                    let remedy = "Check that the profile's token refers to the token alone.";
+                    LoginError::Secret(Problem::new("secret-unusable", error.to_string(), remedy))
+                })?;
+                Ok(obtained(Some(token), None))
+            }
             Source::Unknown(kind) => Err(LoginError::Plugin {
                 plugin: kind.clone(),
                 detail: format!("the login {kind:?} (auth-provider) is not supported"),
@@ -161,7 +175,7 @@ impl Source {
         match self {
             Self::Plugin(plugin) => Some(plugin.command()),
             Self::Unknown(kind) => Some(kind),
-            Self::Fixed(_) | Self::TokenFile(..) => None,
+            Self::Fixed(_) | Self::TokenFile(..) | Self::Asked(_) => None,
         }
     }
 }

@@ -15,7 +15,7 @@ use slipway_cluster::keys::{AgentIdentity, KeyStore};
 use slipway_cluster::placement::{self, Leftover, LeftoverKind};
 use slipway_control::RuntimeFolder;
 use slipway_control_api::{SessionStatus, State};
-use slipway_profile::{Profile, Store};
+use slipway_profile::{Profile, ProfileName, Store};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -31,6 +31,9 @@ const UNFINISHED: Duration = Duration::from_secs(60);
 /// Arguments of `slipway cleanup`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Cleanup {
+    /// Saved profile in whose cluster and namespace to look; without one, the kubeconfig decides
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<ProfileName>,
     #[command(flatten)]
     place: ClusterArguments,
     /// Remove without asking
@@ -52,10 +55,14 @@ pub(crate) async fn run(arguments: Cleanup) -> Result<ExitCode, Failure> {
         ))?;
     }
     let running = sessions::all().await?;
-    let mut profile = Profile::unsaved();
+    let store = Store::of_user()?;
+    let mut profile = match &arguments.profile {
+        Some(name) => store.load(name)?,
+        None => Profile::unsaved(),
+    };
     arguments.place.onto(&mut profile)?;
     let cluster = look(&profile, &running).await?;
-    let profiles: Vec<Profile> = Store::of_user()?
+    let profiles: Vec<Profile> = store
         .list()?
         .into_iter()
         .filter_map(|listed| listed.profile.ok())

@@ -17,6 +17,7 @@ mod namespaces;
 mod plan;
 mod ranges;
 mod reporter;
+mod secrets;
 mod sessions;
 mod subject;
 mod text;
@@ -240,5 +241,6 @@ async fn check(subject: &Subject, reporter: Reporter<'_>, helper: &Path) {
         }),
         Box::pin(cluster::check(subject, &reporter)),
         reporter.findings(Check::Session, Box::pin(sessions::check(subject))),
+        reporter.findings(Check::Secret, Box::pin(async { secrets::check().await.into_iter().collect() })),
     );
 }

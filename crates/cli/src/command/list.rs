@@ -12,7 +12,7 @@ use slipway_api_server::request::ApiError;
 use slipway_cluster::list;
 use slipway_control_api::SessionStatus;
 use slipway_control_api::list::{ContextInfo, ListedPort, Namespace};
-use slipway_profile::{Profile, Store};
+use slipway_profile::{ContextName, Profile, ProfileName, ServerUrl, Store};
 
 use crate::arguments::{ClusterArguments, chosen, chosen_by};
 use crate::failure::Failure;
@@ -27,6 +27,9 @@ pub(crate) struct List {
     /// only session, or else the kubeconfig, decides
     #[arg(long, conflicts_with_all = ["context", "kubeconfig"])]
     session: Option<String>,
+    /// Saved profile in whose cluster and namespace to look
+    #[arg(long, value_name = "PROFILE", conflicts_with = "session")]
+    profile: Option<ProfileName>,
     #[command(flatten)]
     place: ClusterArguments,
     /// Print JSON
@@ -50,7 +53,7 @@ enum What {
 
 /// Prints the list.
 pub(crate) async fn run(arguments: List) -> Result<ExitCode, Failure> {
-    let (sources, choice) = place(arguments.session.as_deref(), arguments.place).await?;
+    let (sources, choice) = place(arguments.session.as_deref(), arguments.profile, arguments.place).await?;
     let print = Print(arguments.json);
     if arguments.what == What::Contexts {
         let listed = contexts(&sources)?;
@@ -104,13 +107,22 @@ pub(crate) async fn run(arguments: List) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Returns the cluster and namespace to list: those of the command line, of a session, or of the kubeconfig.
-async fn place(session: Option<&str>, arguments: ClusterArguments) -> Result<(Sources, Choice), Failure> {
+/// Returns the cluster and namespace to list: those of the command line, of a profile, of a session, or of the kubeconfig.
+async fn place(
+    session: Option<&str>,
+    profile: Option<ProfileName>,
+    arguments: ClusterArguments,
+) -> Result<(Sources, Choice), Failure> {
+    if let Some(name) = profile {
+        let mut profile = Store::of_user()?.load(&name)?;
+        arguments.onto(&mut profile)?;
+        return chosen(&profile, true);
+    }
     if arguments.context.is_none() && arguments.kubeconfig.is_none() {
         let namespace = arguments.namespace.as_ref();
         if let Some(found) = session_meant(session)
             .await?
-            .and_then(|found| chosen_by(&found, namespace))
+            .and_then(|found| chosen_by(&found, &profiles(), namespace))
         {
             return Ok(found);
         }
@@ -176,11 +188,10 @@ fn named_namespaces(target: &Target, contexts: &[ContextInfo], profiles: &[Profi
     let from_profiles = profiles
         .iter()
         .filter(|profile| {
-            profile
-                .cluster
-                .context
-                .as_ref()
-                .is_some_and(|name| of_cluster.iter().any(|context| context.name == name.as_str()))
+            let cluster = &profile.cluster;
+            let context = cluster.context.as_ref().map(ContextName::as_str);
+            let name = context.or(cluster.server.as_ref().map(ServerUrl::authority));
+            name.is_some_and(|name| of_cluster.iter().any(|context| context.name == name))
         })
         .filter_map(|profile| profile.cluster.namespace.as_ref().map(ToString::to_string));
     let names: BTreeSet<String> = std::iter::once(target.namespace.clone())

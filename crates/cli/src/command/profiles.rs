@@ -1,18 +1,27 @@
 //! `slipway profiles`: management of saved profiles.
 
 mod edit;
+mod secret;
+mod server_arguments;
 mod text;
+mod validate;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use slipway_api_server::kubeconfig::contexts;
-use slipway_profile::{AlsoProxy, Color, DomainName, Method, Namespace, Profile, ProfileName, Store};
+use slipway_profile::{
+    AlsoProxy, Color, DisconnectAfter, DomainName, Method, Namespace, Profile, ProfileName, SecretReference,
+    Store,
+};
 
 use crate::agent_arguments::AgentArguments;
 use crate::arguments::{ClusterArguments, chosen};
 use crate::failure::{Failure, Uncoded};
 use crate::output;
+
+pub(super) use self::secret::orphaned;
+use self::server_arguments::ServerArguments;
 
 /// Arguments of `slipway profiles`.
 #[derive(Debug, clap::Args)]
@@ -44,6 +53,10 @@ enum What {
         /// The profile
         name: ProfileName,
     },
+    /// Tell every mistake in a profile's text; the exit code is 255 if there is one
+    Validate(validate::Validate),
+    /// Store or remove a profile's secrets in the keyring
+    Secret(secret::Secret),
     /// Rename a profile
     Rename {
         /// The profile
@@ -51,7 +64,7 @@ enum What {
         /// Its new name
         to: ProfileName,
     },
-    /// Delete a profile; its running session continues
+    /// Delete a profile and its secrets; its running session continues
     Delete {
         /// The profile
         name: ProfileName,
@@ -80,6 +93,8 @@ struct Create {
     name: ProfileName,
     #[command(flatten)]
     place: ClusterArguments,
+    #[command(flatten)]
+    server: ServerArguments,
     /// Method by which programs on the laptop are captured
     #[arg(long, default_value_t)]
     method: Method,
@@ -103,10 +118,13 @@ struct Create {
     /// Mark the profile as one where mistakes are expensive
     #[arg(long)]
     protected: bool,
+    /// End its sessions by themselves this long after they connected, as in 30m, 8h or 2d
+    #[arg(long, value_name = "TIME")]
+    disconnect_after: Option<DisconnectAfter>,
 }
 
 /// Runs a subcommand of `slipway profiles`.
-pub(crate) fn run(arguments: Profiles) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(arguments: Profiles) -> Result<ExitCode, Failure> {
     let store = Store::of_user()?;
     match arguments.what {
         What::List { json } => {
@@ -129,6 +147,12 @@ pub(crate) fn run(arguments: Profiles) -> Result<ExitCode, Failure> {
             let profile = create.profile()?;
             store.create(&profile)?;
             said("Created", &profile.name)?;
+            if profile.cluster.token == Some(SecretReference::Keyring) {
+                output::note(&format!(
+                    "Store its token with `slipway profiles secret set {} token`.",
+                    profile.name
+                ));
+            }
             if let Some(doubt) = doubt(&profile)? {
                 output::note(&doubt);
             }
@@ -137,17 +161,30 @@ pub(crate) fn run(arguments: Profiles) -> Result<ExitCode, Failure> {
             edit::Edited::Saved => said("Saved", &name)?,
             edit::Edited::Unchanged => output::print(&format!("{name} was not changed.\n"))?,
         },
+        What::Secret(arguments) => return secret::run(&store, arguments).await,
+        What::Validate(arguments) => return validate::run(&store, &arguments),
         What::Rename { name, to } => {
             store.rename(&name, &to)?;
             output::print(&format!("Renamed {name} to {to}.\n"))?;
         }
         What::Delete { name } => {
+            // A file that cannot be read has its secrets in the keyring still; the doctor lists them.
+            let id = store.identity(&name);
             store.delete(&name)?;
             said("Deleted", &name)?;
+            if let Ok(id) = id {
+                secret::forget(id, &name).await?;
+            }
         }
         What::Import { file, name } => {
             let profile = store.import_file(&file, name)?;
             said("Imported", &profile.name)?;
+            if let Some(SecretReference::Program(line)) = &profile.cluster.token {
+                output::note(&format!(
+                    "Note: to log in, this profile runs the program `{}`.",
+                    line.as_str()
+                ));
+            }
         }
         What::Export { name, output } => {
             let text = store.export(&name)?;
@@ -164,6 +201,7 @@ impl Create {
     fn profile(self) -> Result<Profile, Failure> {
         let mut profile = Profile::new(self.name);
         self.place.onto(&mut profile)?;
+        self.server.onto(&mut profile)?;
         profile.method = self.method;
         profile.also_proxy = self.also_proxy;
         profile.cluster.also_namespaces = self.also_namespaces;
@@ -172,6 +210,7 @@ impl Create {
         self.agent.onto(&mut profile.agent);
         profile.color = self.color;
         profile.protected = self.protected;
+        profile.disconnect_after = self.disconnect_after;
         Ok(profile)
     }
 }

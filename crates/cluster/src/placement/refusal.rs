@@ -29,6 +29,7 @@ pub(super) fn of(error: ApiError, namespace: &str, demands: &Demands) -> PlaceEr
         | ApiError::Proxy { .. }
         | ApiError::Credentials { .. }
         | ApiError::Plugin { .. }
+        | ApiError::Secret(_)
         | ApiError::Refused { .. }
         | ApiError::Broken { .. } => PlaceError::Api(error),
     }

@@ -237,3 +237,22 @@ fn a_file_larger_than_any_profile_is_not_read() {
     fs::write(store.path(&name("big")), "#".repeat(300 * 1024)).unwrap();
     assert!(matches!(store.load(&name("big")), Err(Error::TooLarge { .. })));
 }
+
+#[test]
+fn a_profile_that_is_not_valid_keeps_its_identity() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    let shop = store.create(&profile("shop")).unwrap();
+    let broken = format!("{}nope = 1\n", shop.to_toml().unwrap());
+    fs::write(store.path(&shop.name), broken).unwrap();
+    assert_eq!(store.identity(&shop.name).unwrap(), shop.identity());
+    fs::write(store.path(&name("written")), "version = 1\n").unwrap();
+    let written = ProfileId::of_name(&name("written"));
+    assert_eq!(store.identity(&name("written")).unwrap(), written);
+    let known = store.identities().unwrap().unwrap();
+    assert!(known.contains(&shop.identity()) && known.contains(&written));
+    fs::write(store.path(&name("latin")), b"id = \"\xe9\"\n").unwrap();
+    assert_eq!(store.identities().unwrap(), None);
+}

@@ -1,4 +1,4 @@
-//! Implementation of the cluster traits for the clusters of a kubeconfig.
+//! Implementation of the cluster traits for the clusters of a kubeconfig, and those that profiles name.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use futures_util::stream::{self, BoxStream};
 use ipnet::IpNet;
 use slipway_agent_binary::AGENT;
 use slipway_api_server::Target;
-use slipway_api_server::kubeconfig::{Choice, Sources, choose};
+use slipway_api_server::kubeconfig::choose;
 use slipway_api_server::login::LoginReport;
 use slipway_api_server::request::{Access, ApiError};
 use slipway_carrier::{CarrierError, CarrierOpener, Endpoint, HEAD_START, PipeReader, PipeWriter};
@@ -32,6 +32,7 @@ use uuid::Uuid;
 
 use super::namespaces::{Followed, known};
 use super::{Cluster, Clusters, Facts, Location, NeededHosts, Obstacles, PlacedAgent};
+use crate::chosen::chosen;
 use crate::error::SessionError;
 use crate::options::Options;
 
@@ -42,7 +43,7 @@ const SERVER_LOOKUP_LIMIT: Duration = Duration::from_secs(10);
 /// Limit of the removal of an agent that never served.
 const REMOVAL: Duration = Duration::from_secs(5);
 
-/// The clusters of the user's kubeconfig.
+/// The clusters of the user's kubeconfig, and those that profiles name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kubernetes;
 
@@ -63,15 +64,8 @@ impl Clusters for Kubernetes {
     type Cluster = KubernetesCluster;
 
     async fn choose(&self, options: &Options) -> Result<Target, SessionError> {
-        let cluster = &options.profile.cluster;
-        let file = cluster.kubeconfig.as_ref();
-        let file = file.map(|path| path.resolve(&options.home));
-        let choice = Choice {
-            context: cluster.context.as_ref().map(ToString::to_string),
-            namespace: cluster.namespace.as_ref().map(ToString::to_string),
-            terminal: options.terminal,
-        };
-        Ok(choose(&Sources::from_environment(file), &choice)?)
+        let (sources, choice) = chosen(&options.profile, &options.home, options.terminal);
+        Ok(choose(&sources, &choice)?)
     }
 
     fn place(target: &Target) -> Location {

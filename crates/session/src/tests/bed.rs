@@ -75,6 +75,7 @@ pub(super) fn begin_with(profile: Profile, cluster: Script, method: Record) -> B
         },
         publisher: publisher.clone(),
         stop: stop.clone(),
+        time_over: CancellationToken::new(),
         elders: Arc::new(NoElders),
         handler: handler.clone(),
     };

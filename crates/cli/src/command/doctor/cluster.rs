@@ -93,7 +93,11 @@ fn target(subject: &Subject) -> (Vec<Finding>, Option<Target>) {
         .map_err(Failure::into_problem);
     match chosen {
         Ok(target) => {
-            let text = format!("Context {}, namespace {}.", target.context, target.namespace);
+            let cluster = match &subject.profile.cluster.server {
+                Some(server) => format!("Server {server} of the profile"),
+                None => format!("Context {}", target.context),
+            };
+            let text = format!("{cluster}, namespace {}.", target.namespace);
             (vec![Finding::ok(Check::Kubeconfig, text)], Some(target))
         }
         Err(problem) => (vec![Finding::problem(Check::Kubeconfig, problem)], None),

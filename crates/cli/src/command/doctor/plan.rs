@@ -4,7 +4,7 @@ use slipway_control_api::{Check, Steps};
 use slipway_profile::Method;
 
 /// Every step, in the order in which it is shown.
-const ORDER: [Check; 11] = [
+const ORDER: [Check; 12] = [
     Check::Kernel,
     Check::Tun,
     Check::Helper,
@@ -16,6 +16,7 @@ const ORDER: [Check; 11] = [
     Check::Permission,
     Check::Range,
     Check::Session,
+    Check::Secret,
 ];
 
 /// Returns what a session of this method needs.
@@ -28,6 +29,7 @@ const fn needed_by(method: Method) -> &'static [Check] {
         Check::Namespace,
         Check::Permission,
         Check::Session,
+        Check::Secret,
     ];
     match method {
         Method::VpnTcp => &ORDER,

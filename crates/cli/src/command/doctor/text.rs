@@ -80,6 +80,7 @@ fn line(text: &mut String, verdict: Verdict, check: Check, detail: &str) {
         Check::Permission => "permission",
         Check::Range => "range",
         Check::Session => "session",
+        Check::Secret => "secret",
         Check::Unknown => "other",
     };
     text.push_str(&format!("{verdict:4}  {check:10}  {detail}\n"));

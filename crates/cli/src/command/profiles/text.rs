@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 use slipway_problem::Fault;
-use slipway_profile::Listed;
+use slipway_profile::{Listed, Profile};
 
 use crate::table::table;
 
@@ -20,7 +20,7 @@ pub(super) fn list(listed: &[Listed]) -> String {
                 let or_default = |text: Option<String>| text.unwrap_or_else(|| "(kubeconfig's)".to_owned());
                 rows.push([
                     entry.stem.clone(),
-                    or_default(profile.cluster.context.as_ref().map(ToString::to_string)),
+                    or_default(cluster(profile)),
                     or_default(profile.cluster.namespace.as_ref().map(ToString::to_string)),
                     profile.method.to_string(),
                     if profile.protected { "protected" } else { "" }.to_owned(),
@@ -36,6 +36,13 @@ pub(super) fn list(listed: &[Listed]) -> String {
         }
     }
     table(["PROFILE", "CONTEXT", "NAMESPACE", "METHOD", ""], &rows) + &broken
+}
+
+/// Returns the context of a profile, or the server that stands in its place.
+fn cluster(profile: &Profile) -> Option<String> {
+    let cluster = &profile.cluster;
+    let context = cluster.context.as_ref().map(ToString::to_string);
+    context.or_else(|| Some(cluster.server.as_ref()?.authority().to_owned()))
 }
 
 /// Returns profiles as JSON: an object for each; a broken file has `name` and `problem`.
@@ -60,8 +67,6 @@ pub(super) fn word(value: &impl Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use slipway_profile::Profile;
-
     use super::*;
 
     fn listed() -> Vec<Listed> {
@@ -76,7 +81,13 @@ mod tests {
                 "version = 1\nprotected = true\ncolor = \"blue\"\nalso-proxy = [\"10.3.0.0/16\"]\n\
                  [cluster]\ncontext = \"staging\"\nnamespace = \"shop\"\n",
             ),
+            read(
+                "alone",
+                "version = 1\ndisconnect-after = \"90m\"\n[cluster]\nserver = \"https://10.0.0.1:6443\"\n\
+                 certificate-authority = \"~/ca.crt\"\ntoken = \"keyring\"\n",
+            ),
             read("broken", "version = 1\nnope = 1\n"),
+            read("worse", "version = 1\nnope = 1\ncolor = 2\n"),
         ]
     }
 

@@ -88,6 +88,9 @@ pub(super) fn one(session: &SessionStatus, now: Timestamp) -> String {
         ("Place", place(session)),
         ("Method", session.method.to_string()),
     ];
+    if let Some(ends) = session.ends {
+        rows.push(("Ends", format!("in {}", since(now, ends))));
+    }
     if let Some(step) = &session.step {
         rows.push(("Doing", step.clone()));
     }

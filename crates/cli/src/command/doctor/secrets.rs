@@ -1,0 +1,54 @@
+//! Check of the keyring: secrets of profiles that no longer exist.
+
+use slipway_control_api::{Action, Check, Finding};
+use slipway_profile::Store;
+use slipway_secrets::keyring::{self, Stored};
+
+use crate::command::profiles::orphaned;
+
+/// Returns a warning about secrets of profiles that no longer exist; nothing without a keyring or a store.
+pub(super) async fn check() -> Option<Finding> {
+    // Only a session that needs a secret needs a keyring, and tells what is wrong with it.
+    let stored = keyring::list().await.ok()?;
+    let store = Store::of_user().ok()?;
+    of_orphaned(&orphaned(&store, stored).ok()?)
+}
+
+fn of_orphaned(orphaned: &[Stored]) -> Option<Finding> {
+    if orphaned.is_empty() {
+        return None;
+    }
+    let secrets: Vec<String> = orphaned
+        .iter()
+        .map(|Stored { profile, purpose }| format!("{purpose} of {profile}"))
+        .collect();
+    let command = "slipway profiles secret clear --orphaned".to_owned();
+    let detail = format!(
+        "The keyring has secrets of profiles that no longer exist: {}.",
+        secrets.join(", ")
+    );
+    let finding = Finding::warn(Check::Secret, detail, format!("To remove them, run `{command}`."));
+    Some(Finding {
+        actions: vec![Action::Run { command }],
+        ..finding.coded("secret-orphaned")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use slipway_profile::ProfileId;
+
+    use super::*;
+
+    #[test]
+    fn orphaned_secrets_are_a_warning() {
+        assert_eq!(of_orphaned(&[]), None);
+        let stored = Stored {
+            profile: ProfileId::of_name(&"gone".parse().unwrap()),
+            purpose: "token".to_owned(),
+        };
+        let finding = of_orphaned(&[stored]).unwrap();
+        assert_eq!(finding.code.as_deref(), Some("secret-orphaned"));
+        assert!(finding.detail.contains("token of "), "{finding:?}");
+    }
+}
