@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use slipway_control::Publisher;
@@ -26,11 +26,15 @@ const EVENTS: usize = 1024;
 /// How long an event waits for its program.
 const FOUND_WITHIN: Duration = Duration::from_millis(50);
 
-/// Number of found programs that are kept for their events.
+/// Number of sockets that are remembered. Further questions are published without a program.
 const MOST: usize = 256;
+
+/// Time in which questions from one socket are of one program.
+const SAME: Duration = Duration::from_secs(1);
 
 /// Finder of the programs that ask for names. Its task and its thread end when this is dropped.
 pub(crate) struct Askers {
+    found: Arc<Found>,
     sockets: std::sync::mpsc::SyncSender<SocketAddr>,
     events: mpsc::Sender<Waiting>,
     _publishing: AbortOnDropHandle<()>,
@@ -43,11 +47,23 @@ struct Waiting {
     until: Instant,
 }
 
+/// Sockets from which questions came.
 #[derive(Default)]
 struct Found {
-    /// `None` for a socket whose program was not found.
-    programs: Mutex<HashMap<SocketAddr, Option<SocketOwner>>>,
+    sockets: Mutex<HashMap<SocketAddr, Asked>>,
     news: Notify,
+}
+
+/// A socket from which a question came.
+struct Asked {
+    at: Instant,
+    owner: Owner,
+}
+
+enum Owner {
+    Awaited,
+    /// `None` if it was not found.
+    Known(Option<SocketOwner>),
 }
 
 impl Askers {
@@ -61,8 +77,9 @@ impl Askers {
             tracing::warn!(%error, "programs that ask for names are not shown");
         }
         let (events, waiting) = mpsc::channel(EVENTS);
-        let publishing = tokio::spawn(publish(publisher.clone(), waiting, found));
+        let publishing = tokio::spawn(publish(publisher.clone(), waiting, found.clone()));
         Self {
+            found,
             sockets,
             events,
             _publishing: AbortOnDropHandle::new(publishing),
@@ -72,13 +89,19 @@ impl Askers {
     /// Begins to find the program of a question that has just arrived. Does not block.
     pub(crate) fn asked(&self, socket: SocketAddr) {
         // Fails if many questions arrive at once, or without the thread.
-        let _ = self.sockets.try_send(socket);
+        if self.found.expect(socket) && self.sockets.try_send(socket).is_err() {
+            self.found.know(socket, None);
+        }
     }
 
     /// Publishes an event with its program, if that is found in time. Gives the event back if it does not wait.
     pub(crate) fn answered(&self, event: Box<NameEvent>, socket: SocketAddr) -> Result<(), Box<NameEvent>> {
         let until = Instant::now() + FOUND_WITHIN;
-        let waiting = Waiting { event, socket, until };
+        let waiting = Waiting {
+            event,
+            socket,
+            until,
+        };
         self.events
             .try_send(waiting)
             .map_err(|error| error.into_inner().event)
@@ -86,30 +109,51 @@ impl Askers {
 }
 
 impl Found {
+    fn sockets(&self) -> MutexGuard<'_, HashMap<SocketAddr, Asked>> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a question. Returns whether its program has to be found: the C library asks for both families at once.
+    fn expect(&self, socket: SocketAddr) -> bool {
+        let at = Instant::now();
+        let mut sockets = self.sockets();
+        if sockets.len() >= MOST {
+            sockets.retain(|_, asked| at.duration_since(asked.at) < SAME);
+        }
+        let is_known = sockets
+            .get(&socket)
+            .is_some_and(|asked| at.duration_since(asked.at) < SAME);
+        if is_known || sockets.len() >= MOST {
+            return false;
+        }
+        let owner = Owner::Awaited;
+        sockets.insert(socket, Asked { at, owner });
+        true
+    }
+
+    fn know(&self, socket: SocketAddr, owner: Option<SocketOwner>) {
+        if let Some(asked) = self.sockets().get_mut(&socket) {
+            asked.owner = Owner::Known(owner);
+        }
+        self.news.notify_waiters();
+    }
+
     fn find_all(&self, asked: &std::sync::mpsc::Receiver<SocketAddr>) {
         let mut owners = SocketOwners::default();
         while let Ok(socket) = asked.recv() {
-            let owner = owners.find(socket);
-            let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-            if programs.len() >= MOST {
-                programs.clear();
-            }
-            programs.insert(socket, owner);
-            drop(programs);
-            self.news.notify_waiters();
+            self.know(socket, owners.find(socket));
         }
     }
 
+    /// Waits until the program is known; `None` without one.
     async fn of(&self, socket: SocketAddr) -> Option<SocketOwner> {
         loop {
-            let news = self.news.notified();
-            let mut news = std::pin::pin!(news);
+            let mut news = std::pin::pin!(self.news.notified());
             news.as_mut().enable();
-            {
-                let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(owner) = programs.remove(&socket) {
-                    return owner;
-                }
+            match self.sockets().get(&socket).map(|asked| &asked.owner) {
+                None => return None,
+                Some(Owner::Known(owner)) => return owner.clone(),
+                Some(Owner::Awaited) => {}
             }
             news.await;
         }

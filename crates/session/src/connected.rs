@@ -32,6 +32,9 @@ const HEALTH_EVERY: Duration = Duration::from_secs(1);
 const WAITS_FOR_NETWORK: &str = "Waiting for the network. Open connections are kept";
 const WAITS_FOR_LOGIN: &str = "Waiting for a new login. Open connections are kept";
 
+/// Why a session reconnects while no carrier has ended: it may still come back to life.
+const SILENT: &str = "Nothing arrives over the carriers.";
+
 /// Number of carriers that a live session waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Awaited {
@@ -107,9 +110,8 @@ impl<C: Cluster> Live<C> {
 
     /// Waits for a carrier. Open connections are kept, and new ones wait.
     pub(crate) async fn reconnect(mut self, context: &SessionContext) -> Event<C> {
-        context
-            .publisher
-            .enter_because(State::Reconnecting, self.trouble.take());
+        let why = self.trouble.clone().unwrap_or_else(|| SILENT.to_owned());
+        context.publisher.enter_because(State::Reconnecting, Some(why));
         context.step(WAITS_FOR_NETWORK);
         match self.until(Awaited::ACarrier, pending(), context).await {
             Change::Carriers => {
@@ -195,9 +197,10 @@ impl<C: Cluster> Live<C> {
                         return Change::AgentLost(sentence(&why));
                     }
                     Report::Down(why) if awaited == Awaited::ACarrier => {
-                        context.publisher.update(|status| {
-                            status.cause.get_or_insert_with(|| sentence(&why));
-                        });
+                        if trouble.is_none() {
+                            let known = trouble.insert(sentence(&why)).clone();
+                            context.publisher.update(|status| status.cause = Some(known));
+                        }
                         let step = if why.is_refused_login() {
                             WAITS_FOR_LOGIN
                         } else {

@@ -38,7 +38,7 @@ fn the_hour_has_states_with_causes_and_figures(desk: &Desk<'_>) {
             .map(|minute| minute[field].as_u64().unwrap())
             .sum::<u64>()
     };
-    assert!(sum("away") >= 3 && sum("well") >= 1, "{minutes:?}");
+    assert!(sum("away") >= 1 && sum("well") >= 1, "{minutes:?}");
     assert!(sum("down_bytes") > 0, "a page was fetched");
     assert!(!hour["seconds"].as_array().unwrap().is_empty());
     let text = desk.slipway(&["status", "--history"]).output().unwrap();
