@@ -18,6 +18,8 @@ pub const REQUEST_PATIENCE: Duration = Duration::from_secs(15);
 pub enum CertificateProblem {
     /// No authority that the kubeconfig trusts has signed it.
     UnknownIssuer,
+    /// No authority that the profile trusts has signed it, where the profile names the server.
+    UnknownToProfile,
     /// It is for names or addresses other than the one in the kubeconfig.
     WrongName,
     /// It has expired, or the laptop's clock is wrong.
@@ -32,6 +34,7 @@ impl fmt::Display for CertificateProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::UnknownIssuer => "it is signed by an authority that the kubeconfig does not name",
+            Self::UnknownToProfile => "it is signed by an authority that the profile does not name",
             Self::WrongName => "it is for another name or address",
             Self::Expired => "it has expired",
             Self::NotYetValid => "it is not valid yet",
@@ -164,7 +167,10 @@ impl Fault for ApiError {
                 "Check that the cluster runs and that its network or VPN is connected.".to_owned()
             }
             Self::Certificate { problem, .. } => match problem {
-                CertificateProblem::UnknownIssuer | CertificateProblem::WrongName | CertificateProblem::Invalid => {
+                CertificateProblem::UnknownIssuer
+                | CertificateProblem::UnknownToProfile
+                | CertificateProblem::WrongName
+                | CertificateProblem::Invalid => {
                     "Fetch a new kubeconfig for this cluster; its address or its authority has changed, or a proxy \
                      replaces certificates."
                         .to_owned()
@@ -218,6 +224,7 @@ impl ApiError {
             Self::Certificate {
                 problem:
                     CertificateProblem::UnknownIssuer
+                    | CertificateProblem::UnknownToProfile
                     | CertificateProblem::WrongName
                     | CertificateProblem::Invalid,
                 ..

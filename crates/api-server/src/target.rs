@@ -10,7 +10,7 @@ use crate::client::{self, Server};
 use crate::host::host_of;
 use crate::login::{Login, LoginError};
 use crate::proxy::Proxy;
-use crate::request::{self, ApiError};
+use crate::request::{self, ApiError, CertificateProblem};
 
 /// A cluster and namespace, and the login to it.
 #[derive(Debug, Clone)]
@@ -40,7 +40,7 @@ pub struct ServerVersion {
 
 /// Reason for which a cluster cannot be used.
 #[derive(Debug, Error)]
-#[error("{server} (context {context:?}): {cause}")]
+#[error("{server} ({}): {cause}", named_by(*is_named, context))]
 pub struct ConnectError {
     /// Address of the API server.
     pub server: String,
@@ -51,6 +51,14 @@ pub struct ConnectError {
     /// Error of the request.
     #[source]
     pub cause: ApiError,
+}
+
+/// Says where the address of the API server stands.
+fn named_by(is_named: bool, context: &str) -> String {
+    match is_named {
+        true => "named by the profile".to_owned(),
+        false => format!("context {context:?}"),
+    }
 }
 
 impl Fault for ConnectError {
@@ -119,7 +127,8 @@ impl Target {
         }
     }
 
-    /// Adds to a failed request the cluster that it was sent to, and the proxy if that failed or was used in vain.
+    /// Adds to a failed request the cluster that it was sent to, and the proxy if that failed or was used in vain. The words
+    /// are those of a profile where it names the server.
     pub fn failed(&self, cause: ApiError) -> ConnectError {
         let cause = match (cause, self.proxy()) {
             (ApiError::Proxy { detail }, Some(proxy)) => ApiError::Proxy {
@@ -132,6 +141,14 @@ impl Target {
             (ApiError::Connect { detail }, Some(proxy)) => ApiError::Connect {
                 detail: format!("{detail}, through the proxy {proxy}"),
             },
+            (ApiError::Certificate { problem, detail }, _)
+                if self.is_named && problem == CertificateProblem::UnknownIssuer =>
+            {
+                ApiError::Certificate {
+                    problem: CertificateProblem::UnknownToProfile,
+                    detail,
+                }
+            }
             (cause, _) => cause,
         };
         ConnectError {
