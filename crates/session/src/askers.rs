@@ -97,11 +97,7 @@ impl Askers {
     /// Publishes an event with its program, if that is found in time. Gives the event back if it does not wait.
     pub(crate) fn answered(&self, event: Box<NameEvent>, socket: SocketAddr) -> Result<(), Box<NameEvent>> {
         let until = Instant::now() + FOUND_WITHIN;
-        let waiting = Waiting {
-            event,
-            socket,
-            until,
-        };
+        let waiting = Waiting { event, socket, until };
         self.events
             .try_send(waiting)
             .map_err(|error| error.into_inner().event)
