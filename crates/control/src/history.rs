@@ -13,6 +13,9 @@ const MOST_EVENTS: usize = 512;
 const MOST_MINUTES: usize = 60;
 const MOST_SECONDS: usize = 300;
 
+/// Longest cause in characters. Some have text of a cluster, or list many names.
+const MOST_CAUSE: usize = 300;
+
 /// Recorder of the last hour.
 #[derive(Debug)]
 pub(crate) struct Recorder {
@@ -56,7 +59,7 @@ impl Recorder {
                 at,
                 Happening::Problem {
                     code: problem.code.clone(),
-                    cause: problem.cause.clone(),
+                    cause: shortened(&problem.cause),
                 },
             );
         }
@@ -165,8 +168,15 @@ impl Recorder {
 }
 
 fn why(status: &SessionStatus) -> Option<String> {
-    let failure = status.failure.as_ref().map(|failure| failure.cause.clone());
-    failure.or_else(|| status.cause.clone())
+    let failure = status.failure.as_ref().map(|failure| &failure.cause);
+    failure.or(status.cause.as_ref()).map(|cause| shortened(cause))
+}
+
+fn shortened(cause: &str) -> String {
+    match cause.char_indices().nth(MOST_CAUSE) {
+        Some((end, _)) => format!("{}...", &cause[..end]),
+        None => cause.to_owned(),
+    }
 }
 
 fn keep<T>(list: &mut VecDeque<T>, most: usize) {
@@ -240,6 +250,22 @@ mod tests {
                 },
             ]
         );
+    }
+
+    #[test]
+    fn a_long_cause_is_shortened() {
+        let mut recorder = Recorder::new(&begun());
+        let mut long = begun();
+        long.problems = vec![Problem::new("x", "ä".repeat(1000), "c")];
+        recorder.changed(&begun(), &long, at(1));
+        let Some(HistoryEvent {
+            what: Happening::Problem { cause, .. },
+            ..
+        }) = recorder.history(at(2)).events.pop()
+        else {
+            panic!("it is a problem")
+        };
+        assert_eq!(cause.chars().count(), MOST_CAUSE + 3);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use nix::unistd::geteuid;
+
 /// Tables of the kernel's sockets.
 const TABLES: [&str; 4] = [
     "/proc/net/udp",
@@ -34,9 +36,13 @@ impl SocketOwners {
     /// Finds the program with a socket at this local address. `None` if it is gone, or belongs to another user. Takes
     /// milliseconds, because it reads many small files.
     pub fn find(&mut self, local: SocketAddr) -> Option<SocketOwner> {
-        let inode = TABLES
+        let Socket { uid, inode } = TABLES
             .iter()
-            .find_map(|table| inode_in(&fs::read_to_string(table).ok()?, local))?;
+            .find_map(|table| socket_in(&fs::read_to_string(table).ok()?, local))?;
+        // The processes of other users do not show their files. systemd-resolved, for one, asks in the place of programs.
+        if uid != geteuid().as_raw() {
+            return None;
+        }
         let socket = format!("socket:[{inode}]");
         let recent = self.recent.iter().copied().find(|pid| has(*pid, &socket));
         let pid = recent.or_else(|| processes().into_iter().find(|pid| has(*pid, &socket)))?;
@@ -67,8 +73,15 @@ fn has(pid: u32, file: &str) -> bool {
         .any(|target| target.as_os_str() == file)
 }
 
+/// A socket in a table of the kernel.
+#[derive(Debug, PartialEq, Eq)]
+struct Socket {
+    uid: u32,
+    inode: u64,
+}
+
 /// Finds the socket with this local address in a table of the kernel.
-fn inode_in(table: &str, local: SocketAddr) -> Option<u64> {
+fn socket_in(table: &str, local: SocketAddr) -> Option<Socket> {
     table.lines().skip(1).find_map(|line| {
         let mut fields = line.split_whitespace();
         let (address, port) = fields.nth(1)?.split_once(':')?;
@@ -76,8 +89,9 @@ fn inode_in(table: &str, local: SocketAddr) -> Option<u64> {
         let address = parse_address(address)?;
         let is_it =
             port == local.port() && (address == local.ip().to_canonical() || address.is_unspecified());
-        let inode = fields.nth(7)?.parse().ok()?;
-        is_it.then_some(inode)
+        let uid = fields.nth(5)?.parse().ok()?;
+        let inode = fields.nth(1)?.parse().ok()?;
+        is_it.then_some(Socket { uid, inode })
     })
 }
 
@@ -138,7 +152,7 @@ mod tests {
             assert_eq!(parse_address(odd), None);
         }
         assert_eq!(
-            inode_in("sl\n garbage\n 1: 0100007F:0035\n", ([127, 0, 0, 1], 53).into()),
+            socket_in("sl\n garbage\n 1: 0100007F:0035\n", ([127, 0, 0, 1], 53).into()),
             None
         );
     }

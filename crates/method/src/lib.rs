@@ -45,6 +45,6 @@ pub use explainer::Explainer;
 #[cfg(feature = "capture")]
 pub use far_end::TunnelFarEnd;
 pub use laptop_names::laptop_names;
-pub use method::{Changer, Method, Probe, Report, RunningMethod};
+pub use method::{Changer, Method, Probe, Probed, Report, RunningMethod};
 pub use name_plan::{ClusterNames, NamePlan};
 pub use upstreams::{Elders, LaptopSide, Upstreams};

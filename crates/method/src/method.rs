@@ -74,8 +74,17 @@ pub trait Probe: Send + Sync {
     /// limited time.
     ///
     /// # Errors
-    /// The problem that programs have, unless the method's report has it already.
-    fn probe<'a>(&'a self, name: &'a Name, port: u16) -> BoxFuture<'a, Result<(), Problem>>;
+    /// The problem that programs have.
+    fn probe<'a>(&'a self, name: &'a Name, port: u16) -> BoxFuture<'a, Result<Probed, Problem>>;
+}
+
+/// Result of a probe that found no new problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probed {
+    /// Programs find and reach the name.
+    Reached,
+    /// It says nothing: the cluster does not have the name now, or the method's report has the problem already.
+    Unknown,
 }
 
 /// Report of a running method.

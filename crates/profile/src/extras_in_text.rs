@@ -1,6 +1,7 @@
 //! Change of the extras in a profile's text, which keeps comments, order and form of everything else.
 
 use std::fmt::Display;
+use std::str::FromStr;
 
 use toml_edit::{Array, DocumentMut, Item, Table, Value};
 
@@ -72,7 +73,10 @@ fn table<'a>(
         .as_table_like_mut()
 }
 
-fn change_array<T: Display>(table: &mut dyn toml_edit::TableLike, key: &str, add: &[T], remove: &[T]) {
+fn change_array<T>(table: &mut dyn toml_edit::TableLike, key: &str, add: &[T], remove: &[T])
+where
+    T: Display + FromStr + PartialEq,
+{
     if add.is_empty() && remove.is_empty() {
         return;
     }
@@ -83,9 +87,10 @@ fn change_array<T: Display>(table: &mut dyn toml_edit::TableLike, key: &str, add
         // The text was read as a profile, in which this is a list.
         return;
     };
+    // Compares values, because each may be written in several ways.
     let is_removed = |value: &Value| {
-        let text = value.as_str().unwrap_or_default();
-        remove.iter().any(|one| is_same(text, &one.to_string()))
+        let value = value.as_str().unwrap_or_default().parse::<T>();
+        value.is_ok_and(|value| remove.contains(&value))
     };
     array.retain(|value| !is_removed(value));
     for one in add {
@@ -94,11 +99,6 @@ fn change_array<T: Display>(table: &mut dyn toml_edit::TableLike, key: &str, add
     if array.is_empty() {
         table.remove(key);
     }
-}
-
-/// Whether a text stands for a value: names may be written in upper case and with a final dot.
-fn is_same(text: &str, value: &str) -> bool {
-    text == value || text.strip_suffix('.').unwrap_or(text).eq_ignore_ascii_case(value)
 }
 
 #[cfg(test)]
@@ -145,6 +145,15 @@ mod tests {
         let (again, nothing) = changed(&name(), &text, &change).unwrap();
         assert!(nothing.is_empty());
         assert_eq!(again, text, "the second time");
+    }
+
+    #[test]
+    fn a_value_is_removed_however_it_is_written() {
+        let text = "version = 1\nalso-proxy = [\"FD00::0007\", \"2001:DB8:0::/48\", \"DB.example.\"]\n";
+        let gone = change(&[], &["fd00::7", "2001:db8::/48", "db.example"]);
+        let (after, done) = changed(&name(), text, &gone).unwrap();
+        assert_eq!(done, gone);
+        assert_eq!(Profile::from_toml(name(), &after).unwrap().also_proxy, []);
     }
 
     #[test]

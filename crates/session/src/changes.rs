@@ -131,9 +131,11 @@ impl Changes {
 
     /// Notes the cluster's namespaces.
     pub(crate) fn set_namespaces(&self, namespaces: Namespaces) {
-        *self.namespaces.lock().unwrap_or_else(PoisonError::into_inner) = namespaces;
+        let mut known = self.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = namespaces;
+        // Under the lock, so that the later one of two changes counts.
         let extras = self.publisher.status().extras;
-        self.missing.set(self.missing_namespaces(&extras.also_namespaces));
+        self.missing.set(missing(&known, &extras.also_namespaces));
     }
 
     async fn apply(&self, present: &mut Present, after: Extras, change: Change) -> Result<Changed, Problem> {
@@ -163,42 +165,46 @@ impl Changes {
         changed.hosts.retain(|known| is_added(&known.host));
         let not_known: Vec<String> = not_known.into_iter().filter(|host| is_added(host)).collect();
         problems.extend(unknown(&not_known));
-        problems.extend(self.missing_namespaces(&added.also_namespaces));
+        let known = self.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
+        problems.extend(missing(&known, &added.also_namespaces));
+        drop(known);
         changed.problems = problems;
         Ok(changed)
     }
 
     async fn publish(&self, extras: &Extras) -> Hosts {
         self.publisher.update(|status| status.extras = extras.clone());
-        self.missing.set(self.missing_namespaces(&extras.also_namespaces));
+        {
+            let known = self.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
+            self.missing.set(missing(&known, &extras.also_namespaces));
+        }
         let hosts = self.hosts.begin(extras);
         match tokio::time::timeout(HOSTS_WITHIN, hosts).await {
             Ok(Ok(hosts)) => hosts,
             Ok(Err(_)) | Err(_) => Hosts::default(),
         }
     }
+}
 
-    /// Returns a problem that names the namespaces that the cluster does not have, if any.
-    fn missing_namespaces(&self, wanted: &[Namespace]) -> Option<Problem> {
-        let known = self.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
-        let Namespaces::Known(known) = &*known else {
-            return None;
-        };
-        let missing: Vec<&str> = wanted
-            .iter()
-            .map(Namespace::as_str)
-            .filter(|namespace| !known.contains(namespace.as_bytes()))
-            .collect();
-        if missing.is_empty() {
-            return None;
-        }
-        let names = missing.join("`, `");
-        Some(Problem::new(
-            "also-namespace-missing",
-            format!("The cluster has no namespace `{names}`, in which names are looked up too."),
-            "Check the spelling in `also-namespaces`. If the namespace is created later, its names are found then.",
-        ))
+/// Returns a problem that names the namespaces that the cluster does not have, if any.
+fn missing(known: &Namespaces, wanted: &[Namespace]) -> Option<Problem> {
+    let Namespaces::Known(known) = known else {
+        return None;
+    };
+    let missing: Vec<&str> = wanted
+        .iter()
+        .map(Namespace::as_str)
+        .filter(|namespace| !known.contains(namespace.as_bytes()))
+        .collect();
+    if missing.is_empty() {
+        return None;
     }
+    let names = missing.join("`, `");
+    Some(Problem::new(
+        "also-namespace-missing",
+        format!("The cluster has no namespace `{names}`, in which names are looked up too."),
+        "Check the spelling in `also-namespaces`. If the namespace is created later, its names are found then.",
+    ))
 }
 
 /// The problem that a session cannot be changed, because no programs are captured.

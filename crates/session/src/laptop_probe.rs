@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use slipway_control::ProblemSource;
-use slipway_method::Probe;
+use slipway_method::{Probe, Probed};
 use slipway_names::Name;
 use slipway_tunnel::Tunnel;
 use tokio::sync::{Notify, watch};
@@ -44,6 +44,10 @@ impl LaptopProbe {
     pub(crate) async fn run(mut self, problems: ProblemSource) -> Infallible {
         let mut is_suspected = false;
         loop {
+            if !*self.agent_is_fine.borrow() {
+                is_suspected = false;
+                problems.clear();
+            }
             if self.agent_is_fine.wait_for(|fine| *fine).await.is_err() {
                 return std::future::pending().await;
             }
@@ -52,13 +56,10 @@ impl LaptopProbe {
                 self.probe.probe(&self.service, self.port).await
             };
             match outcome {
-                _ if !*self.agent_is_fine.borrow() => {
-                    is_suspected = false;
-                    problems.clear();
-                    continue;
-                }
+                _ if !*self.agent_is_fine.borrow() => continue,
+                Ok(Probed::Unknown) => {}
                 Err(_) if self.says_nothing() => {}
-                Ok(()) => {
+                Ok(Probed::Reached) => {
                     if is_suspected {
                         tracing::info!("programs on this laptop reach the cluster again");
                     }
@@ -83,6 +84,7 @@ impl LaptopProbe {
             tokio::select! {
                 () = sleep(pause) => {}
                 () = self.now.notified() => {}
+                Ok(_) = self.agent_is_fine.wait_for(|fine| !*fine) => {}
             }
         }
     }

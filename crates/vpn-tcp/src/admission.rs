@@ -25,6 +25,10 @@ const MOST_OF_ONE_ANSWER: usize = 64;
 impl Keeper {
     /// Decides on each address of an answer, and adds routes to those that programs may have.
     pub(crate) async fn admit(&mut self, addresses: &[IpAddr], named_by: &NamedBy) -> Vec<Admission> {
+        // The user may have taken the name back while it was looked up.
+        if matches!(named_by, NamedBy::User(name) if !self.names.scope().is_users(name)) {
+            return vec![Admission::Withhold; addresses.len()];
+        }
         let (decisions, refused) = loop {
             let (decisions, new) = self.decide(addresses, named_by);
             let refused = self.learn(new).await;
@@ -36,7 +40,7 @@ impl Keeper {
         if let NamedBy::User(name) = named_by {
             for route in decisions.iter().filter_map(Decision::route) {
                 if self.learned.contains(&route) {
-                    self.user_names.insert(route.net, name.clone());
+                    self.user_names.entry(route.net).or_default().insert(name.clone());
                 }
             }
         }

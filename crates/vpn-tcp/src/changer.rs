@@ -7,9 +7,11 @@ use futures_util::future::BoxFuture;
 use slipway_control_api::Problem;
 use slipway_helper_api::DnsMode;
 use slipway_method::{Additions, Changer, NamePlan};
+use slipway_problem::{Action, Fault};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::domains::{Domains, Wanted};
+use crate::domains::{Applied, Domains, Wanted};
+use crate::error::doctor;
 use crate::lease_side::Names;
 use crate::need::Need;
 use crate::reach::Reach;
@@ -25,10 +27,38 @@ pub(crate) struct VpnChanger {
     pub(crate) plan: NamePlan,
     pub(crate) names: Names,
     pub(crate) wanted: watch::Sender<Wanted>,
-    /// Number of the last wanted domains that systemd-resolved has.
-    pub(crate) applied: watch::Receiver<u64>,
+    /// What systemd-resolved has of the wanted domains.
+    pub(crate) applied: watch::Receiver<Applied>,
     pub(crate) needs: mpsc::Sender<Need>,
     pub(crate) reach: watch::Receiver<Reach>,
+}
+
+/// Part of a change that is not in force.
+#[derive(Debug, thiserror::Error)]
+enum Incomplete {
+    #[error(
+        "the helper did not change the session's routes, so the networks that are reached stay as they were"
+    )]
+    Routes,
+    #[error(
+        "systemd-resolved did not take the new domains, so programs that ask it do not ask the session about the new names"
+    )]
+    Domains,
+}
+
+impl Fault for Incomplete {
+    fn code(&self) -> &str {
+        "change-incomplete"
+    }
+
+    fn remedy(&self) -> String {
+        "Undo the change, or connect again with it. `slipway doctor` shows whether the helper serves you; the log          (`slipway logs`) has its reason. A session may have some hundred hosts and suffixes."
+            .to_owned()
+    }
+
+    fn actions(&self) -> Vec<Action> {
+        vec![doctor()]
+    }
 }
 
 impl Changer for VpnChanger {
@@ -54,18 +84,19 @@ impl VpnChanger {
             users: additions.networks,
             done,
         };
-        if self.needs.send(need).await.is_ok() {
-            // Without a reply the lease has ended.
-            let _ = replaced.await;
-        }
+        // Without a reply the lease has ended.
+        let is_routed = self.needs.send(need).await.is_ok() && replaced.await.unwrap_or(false);
         // Where the laptop's resolver is not systemd-resolved, it sends every question to the session.
-        if self.reach.borrow().dns == Some(DnsMode::Resolved) {
+        let is_resolved = self.reach.borrow().dns == Some(DnsMode::Resolved);
+        let has_domains = !is_resolved || {
             let mut applied = self.applied.clone();
-            let applied = applied.wait_for(|applied| *applied >= number);
-            if tokio::time::timeout(DOMAINS_WITHIN, applied).await.is_err() {
-                tracing::warn!("systemd-resolved does not have the new domains yet");
-            }
-        }
-        problems(&self.reach.borrow())
+            let applied = applied.wait_for(|applied| applied.number >= number);
+            let applied = tokio::time::timeout(DOMAINS_WITHIN, applied).await;
+            matches!(applied, Ok(Ok(applied)) if applied.is_set)
+        };
+        let mut problems = problems(&self.reach.borrow());
+        problems.extend((!is_routed).then(|| Incomplete::Routes.problem()));
+        problems.extend((!has_domains).then(|| Incomplete::Domains.problem()));
+        problems
     }
 }

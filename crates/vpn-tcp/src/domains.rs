@@ -58,6 +58,15 @@ pub(crate) struct Wanted {
     pub(crate) number: u64,
 }
 
+/// What systemd-resolved has of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Applied {
+    /// The number of the wanted domains.
+    pub(crate) number: u64,
+    /// Whether the helper has set them. If not, the previous ones are in force.
+    pub(crate) is_set: bool,
+}
+
 impl Domains {
     /// Returns the domains of a session with this plan.
     pub(crate) fn new(plan: &NamePlan) -> Self {
@@ -136,7 +145,7 @@ impl Domains {
 /// nothing while the laptop's programs do not ask systemd-resolved. `applied` gets the number of what it has.
 pub(crate) async fn follow(
     mut wanted: watch::Receiver<Wanted>,
-    applied: watch::Sender<u64>,
+    applied: watch::Sender<Applied>,
     reach: watch::Sender<Reach>,
     names: Names,
     needs: mpsc::Sender<Need>,
@@ -168,23 +177,39 @@ pub(crate) async fn follow(
             .filter(|one| !verdicts.contains_key(one) && *one != domains.own)
             .collect();
         let undecided = judge(new, &names, &mut verdicts).await;
-        let ours: Vec<Label> = verdicts
+        let is_ours = |namespace: &&Label| verdicts.get(*namespace) == Some(&false);
+        let others = verdicts
+            .keys()
+            .filter(|namespace| !domains.also.contains(namespace));
+        // Those that the user named come first, because there may be no room for all.
+        let ours: Vec<Label> = domains
+            .also
             .iter()
-            .filter(|(_, is_laptops)| !**is_laptops)
-            .map(|(namespace, _)| namespace.clone())
+            .chain(others)
+            .filter(is_ours)
+            .cloned()
             .collect();
         let (zones, left_out) = domains.with(&ours);
         publish(&reach, left_out);
+        let mut is_set = true;
         if zones != sent {
-            sent.clone_from(&zones);
             let (done, replaced) = oneshot::channel();
-            if needs.send(Need::Domains { zones, done }).await.is_err() || replaced.await.is_err() {
+            let need = Need::Domains {
+                zones: zones.clone(),
+                done,
+            };
+            if needs.send(need).await.is_err() {
                 return;
             }
+            let Ok(outcome) = replaced.await else { return };
+            is_set = outcome;
+            if is_set {
+                sent = zones;
+            }
         }
-        applied.send_replace(number);
+        applied.send_replace(Applied { number, is_set });
         let again = async {
-            if undecided {
+            if undecided || !is_set {
                 tokio::time::sleep(AGAIN).await;
             } else {
                 std::future::pending().await

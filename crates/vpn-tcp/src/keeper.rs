@@ -1,6 +1,6 @@
 //! Keeper of the lease: serves the needs of the resolver, and asks a helper that came back for a new lease.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub(crate) struct Keeper {
     /// Networks that the user named, including those that are not completely routed.
     pub(crate) users: Vec<IpNet>,
     /// Names for which addresses were learned because the user sends them to the cluster.
-    pub(crate) user_names: BTreeMap<TunnelCidr, Name>,
+    pub(crate) user_names: BTreeMap<TunnelCidr, BTreeSet<Name>>,
     pub(crate) needs: mpsc::Receiver<Need>,
     /// Granted routes, without learned addresses.
     pub(crate) granted: Routes,
@@ -83,14 +83,14 @@ impl Keeper {
                     }
                     Need::Sockets => self.renew_sockets().await,
                     Need::Domains { zones, done } => {
-                        self.send_domains(zones).await;
+                        let is_set = self.send_domains(zones).await;
                         // Fails if nobody waits any more.
-                        let _ = done.send(());
+                        let _ = done.send(is_set);
                     }
                     Need::Networks { users, done } => {
-                        self.replace_users(users).await;
+                        let is_changed = self.replace_users(users).await;
                         // Fails if nobody waits any more.
-                        let _ = done.send(());
+                        let _ = done.send(is_changed);
                     }
                     Need::Recheck { done } => {
                         self.recheck().await;
@@ -128,19 +128,29 @@ impl Keeper {
         }
     }
 
-    /// Replaces the domains about which the laptop's resolver asks the session.
-    async fn send_domains(&mut self, domains: Zones) {
-        let Some(before) = &self.request.dns else { return };
+    /// Replaces the domains about which the laptop's resolver asks the session. Returns whether it could; if not, the
+    /// previous ones stay.
+    async fn send_domains(&mut self, domains: Zones) -> bool {
+        let Some(before) = self.request.dns.clone() else {
+            return false;
+        };
         match DnsPlan::new(domains, before.redirect_ports(), before.mode()) {
             Ok(dns) => self.request.dns = Some(dns),
             Err(error) => {
                 tracing::warn!(%error, "failed to update the domains of the lease");
-                return;
+                return false;
             }
         }
         match self.set_dns().await {
-            Ok(sockets) => self.follow_laptop(sockets),
-            Err(error) => tracing::warn!(%error, "failed to update the domains of the lease"),
+            Ok(sockets) => {
+                self.follow_laptop(sockets);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "failed to update the domains of the lease");
+                self.request.dns = Some(before);
+                false
+            }
         }
     }
 
@@ -162,37 +172,45 @@ impl Keeper {
 
     /// Has the lease follow the laptop's network: without networks that the laptop itself uses by now, and with those that
     /// it no longer uses.
-    async fn recheck(&mut self) {
-        match recheck(&mut self.lease, &self.request, &self.learned, &self.refused).await {
+    async fn recheck(&mut self) -> bool {
+        let is_done = match recheck(&mut self.lease, &self.request, &self.learned, &self.refused).await {
             Ok(refused) => {
                 for warning in refused.iter().filter(|warning| !self.refused.contains(warning)) {
                     tracing::warn!("{warning}");
                 }
                 self.refused = refused;
+                true
             }
-            Err(error) => tracing::warn!(%error, "failed to check the lease again"),
-        }
+            Err(error) => {
+                tracing::warn!(%error, "failed to check the lease again");
+                false
+            }
+        };
         self.follow_revocations();
         self.follow_routes();
+        is_done
     }
 
     /// Routes other networks of the user in place of the previous ones, and forgets the addresses of names that the user does
     /// not send to the cluster any more.
-    async fn replace_users(&mut self, users: Vec<IpNet>) {
+    async fn replace_users(&mut self, users: Vec<IpNet>) -> bool {
         let never = self.never.borrow().clone();
         (self.request.routes, self.unroutable) = routable(&self.declared, &users, &never);
         self.users = users;
         let scope = self.names.scope();
+        for names in self.user_names.values_mut() {
+            names.retain(|name| scope.is_users(name));
+        }
         let is_kept = |route: &Route| match self.user_names.get(&route.net) {
-            Some(name) => scope.is_users(name),
+            Some(names) => !names.is_empty(),
             None => {
                 route.origin != RouteOrigin::User
                     || self.users.iter().any(|range| range.contains(&route.net.net()))
             }
         };
         self.learned.retain(is_kept);
-        self.user_names.retain(|_, name| scope.is_users(name));
-        self.recheck().await;
+        self.user_names.retain(|_, names| !names.is_empty());
+        self.recheck().await
     }
 
     /// Takes the addresses that never lead through the tunnel out of the lease.

@@ -18,12 +18,16 @@ pub(crate) enum Need {
     },
     /// New TCP sockets to the laptop's name servers. Each serves one connection.
     Sockets,
-    /// New domains about which the laptop's resolver asks the session. They replace the previous ones.
-    Domains { zones: Zones, done: oneshot::Sender<()> },
-    /// New networks of the user, which replace the previous ones.
+    /// New domains about which the laptop's resolver asks the session. They replace the previous ones. The reply is
+    /// whether the helper has set them.
+    Domains {
+        zones: Zones,
+        done: oneshot::Sender<bool>,
+    },
+    /// New networks of the user, which replace the previous ones. The reply is whether the helper has changed the lease.
     Networks {
         users: Vec<IpNet>,
-        done: oneshot::Sender<()>,
+        done: oneshot::Sender<bool>,
     },
     /// A new check of the lease, after the laptop's network has changed.
     Recheck { done: oneshot::Sender<()> },

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use slipway_control_api::{NameOutcome, Problem};
-use slipway_method::Probe;
+use slipway_method::{Probe, Probed};
 use slipway_names::Name;
 use slipway_problem::{Action, Fault};
 use tokio::net::TcpStream;
@@ -92,15 +92,15 @@ impl VpnProbe {
         }
     }
 
-    async fn attempt(&self, name: &Name, port: u16) -> Result<(), ProbeFailed> {
+    async fn attempt(&self, name: &Name, port: u16) -> Result<Probed, ProbeFailed> {
         let Some(found) = self.names.in_cluster(name).await else {
-            return Ok(());
+            return Ok(Probed::Unknown);
         };
         let (NameOutcome::Found, Some(expected)) = (found.outcome, found.addresses.first().copied()) else {
-            return Ok(());
+            return Ok(Probed::Unknown);
         };
         if self.is_told(expected) {
-            return Ok(());
+            return Ok(Probed::Unknown);
         }
         let addresses = self.look_up(name).await.map_err(|error| ProbeFailed::NotFound {
             name: name.clone(),
@@ -122,12 +122,12 @@ impl VpnProbe {
         };
         let to = SocketAddr::new(address, port);
         let why = match timeout(CONNECT_WITHIN, TcpStream::connect(to)).await {
-            Ok(Ok(_)) => return Ok(()),
+            Ok(Ok(_)) => return Ok(Probed::Reached),
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {} s", CONNECT_WITHIN.as_secs()),
         };
         if self.is_told(address) {
-            return Ok(());
+            return Ok(Probed::Unknown);
         }
         Err(ProbeFailed::NotReached { to, why })
     }
@@ -167,7 +167,7 @@ impl VpnProbe {
 }
 
 impl Probe for VpnProbe {
-    fn probe<'a>(&'a self, name: &'a Name, port: u16) -> BoxFuture<'a, Result<(), Problem>> {
+    fn probe<'a>(&'a self, name: &'a Name, port: u16) -> BoxFuture<'a, Result<Probed, Problem>> {
         let attempt = self.attempt(name, port);
         async { attempt.await.map_err(|error| error.problem()) }.boxed()
     }

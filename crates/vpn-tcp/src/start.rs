@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::changer::VpnChanger;
-use crate::domains::{self, Domains, Wanted};
+use crate::domains::{self, Applied, Domains, Wanted};
 use crate::error::{Ended, VpnTcpError};
 use crate::keeper::Keeper;
 use crate::laptop_files::LaptopFiles;
@@ -134,7 +134,7 @@ pub(crate) async fn start(helper: PathBuf, connection: Connection) -> Result<Run
         domains,
         number: 0,
     });
-    let (now_applied, applied) = watch::channel(0);
+    let (now_applied, applied) = watch::channel(Applied::default());
     tasks.spawn(domains::follow(
         wanted.subscribe(),
         now_applied,

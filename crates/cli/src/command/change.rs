@@ -93,8 +93,10 @@ async fn make(
     let lacking = store.lacks(&profile, &wanted)?;
     let changed = client.change(wanted.clone(), Some(lacking)).await?;
     if let Err(error) = store.change(&profile, &wanted) {
-        if let Some(number) = changed.number {
-            client.undo(Some(number)).await?;
+        if let Some(number) = changed.number
+            && let Err(other) = client.undo(Some(number)).await
+        {
+            output::note(&format!("Note: the session keeps the change, because {other}."));
         }
         return Err(error.into());
     }
@@ -111,10 +113,21 @@ async fn undo(
     let Some(back) = &changed.profile else {
         return Ok((changed, None));
     };
-    let store = Store::of_user()?;
-    let profile = profile_of(session, &store)?;
-    store.change(&profile, back)?;
-    Ok((changed, Some(profile)))
+    let in_profile = || {
+        let store = Store::of_user()?;
+        let profile = profile_of(session, &store)?;
+        store.change(&profile, back)?;
+        Ok::<_, Failure>(profile)
+    };
+    match in_profile() {
+        Ok(profile) => Ok((changed, Some(profile))),
+        Err(failure) => {
+            // Both or none: the session gets the change back, so that it can be undone when the profile can be written.
+            let again = changed.change.clone().inverse();
+            client.change(again, Some(back.clone().inverse())).await?;
+            Err(failure)
+        }
+    }
 }
 
 impl Change {
@@ -148,9 +161,15 @@ fn profile_of(session: &SessionStatus, store: &Store) -> Result<ProfileName, Fai
     let profiles = store.list()?.into_iter().filter_map(|listed| listed.profile.ok());
     match profiles.into_iter().find(|profile| is_it(profile.identity())) {
         Some(profile) => Ok(profile.name),
-        // Its file is broken or gone, which is told with its name.
-        None => Ok(name
-            .parse()
-            .map_err(|error: slipway_profile::InvalidValue| slipway_profile::Error::Name(error).problem())?),
+        None => {
+            let name: ProfileName = name
+                .parse()
+                .map_err(|error| slipway_profile::Error::Name(error).problem())?;
+            match store.load(&name) {
+                // Another profile that has the name by now.
+                Ok(_) => Err(slipway_profile::Error::Missing(name).into()),
+                Err(error) => Err(error.into()),
+            }
+        }
     }
 }

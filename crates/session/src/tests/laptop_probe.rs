@@ -61,7 +61,10 @@ async fn programs_are_not_blamed_while_the_agent_reaches_nothing() {
     let bed = connected().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     bed.method.probed.send_replace(Answer::No);
+    bed.until(|status| !status.problems.is_empty()).await;
+    assert_eq!(codes(&bed), ["not-reached"]);
     *bed.method.found.lock().unwrap() = Some((NameOutcome::NotFound, Vec::new()));
+    bed.until(|status| status.problems.is_empty()).await;
     bed.until(|status| !status.problems.is_empty()).await;
     assert_eq!(codes(&bed), ["cluster-domain-not-served"]);
     tokio::time::sleep(Duration::from_secs(60)).await;

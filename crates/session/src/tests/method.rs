@@ -9,7 +9,9 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use slipway_control_api::{CaptureStatus, NameOutcome, Problem};
-use slipway_method::{Additions, Changer, Connection, Explainer, Method, Probe, Report, RunningMethod};
+use slipway_method::{
+    Additions, Changer, Connection, Explainer, Method, Probe, Probed, Report, RunningMethod,
+};
 use slipway_names::{Explanation, Finding, Name, Namespaces};
 use slipway_tunnel::{PacketReply, Tunnel};
 use tokio::sync::{mpsc, watch};
@@ -168,11 +170,11 @@ impl RunningMethod for Recording {
 }
 
 impl Probe for Recording {
-    fn probe<'a>(&'a self, _: &'a Name, _: u16) -> BoxFuture<'a, Result<(), Problem>> {
+    fn probe<'a>(&'a self, _: &'a Name, _: u16) -> BoxFuture<'a, Result<Probed, Problem>> {
         let outcome = async {
             self.0.probes.fetch_add(1, Ordering::Relaxed);
             let probed = *self.0.probed.borrow();
-            answer(probed, "not-reached").await
+            answer(probed, "not-reached").await.map(|()| Probed::Reached)
         };
         outcome.boxed()
     }

@@ -2,28 +2,37 @@
 
 use std::fmt::Write as _;
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use slipway_control::{Client, RuntimeFolder};
 use slipway_control_api::{Happening, History, SessionHistory, SessionStatus};
 
 use super::text::{bytes, since};
 use crate::failure::Failure;
+use crate::output;
 
-/// Asks each session for its last hour.
+/// Asks each session for its last hour, all at once. Of several, those that do not answer are left out with a note.
 ///
 /// # Errors
 ///
-/// When a session does not answer.
+/// When the only session does not answer.
 pub(super) async fn of(sessions: &[SessionStatus]) -> Result<Vec<SessionHistory>, Failure> {
     let folder = RuntimeFolder::of_user()?;
+    let ask = |session: &SessionStatus| {
+        let (id, title) = (session.id.clone(), session.title().to_owned());
+        let folder = &folder;
+        async move {
+            let history = Client::connect(folder, &id).await?.history().await?;
+            Ok::<_, slipway_control::Error>(SessionHistory { id, title, history })
+        }
+    };
     let mut histories = Vec::new();
-    for session in sessions {
-        let history = Client::connect(&folder, &session.id).await?.history().await?;
-        histories.push(SessionHistory {
-            id: session.id.clone(),
-            title: session.title().to_owned(),
-            history,
-        });
+    for answer in join_all(sessions.iter().map(ask)).await {
+        match answer {
+            Ok(history) => histories.push(history),
+            Err(error) if sessions.len() == 1 => return Err(error.into()),
+            Err(error) => output::note(&format!("Note: {error}")),
+        }
     }
     Ok(histories)
 }
