@@ -105,7 +105,7 @@ pub enum ApiError {
         install_hint: Option<String>,
     },
     /// The token cannot be read from its source outside the kubeconfig.
-    #[error("there is no token for the API server: {}", .0.cause)]
+    #[error("there is no token for the API server. {}", .0.cause)]
     Secret(Problem),
     /// The user lacks a permission (RBAC or another authorizer).
     #[error("you may not {access}")]

@@ -87,7 +87,7 @@ impl Profile {
 struct File {
     /// Version of the format.
     #[cfg_attr(feature = "schema", schemars(extend("const" = FORMAT_VERSION)))]
-    #[serde(default)]
+    #[serde(default = "current")]
     version: u32,
     /// Identity, which `slipway profiles create` and `import` make.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -197,6 +197,11 @@ struct Identified {
 pub(crate) fn id_in(text: &str) -> Option<Option<ProfileId>> {
     let Identified { id } = toml::from_str(text).ok()?;
     Some(id)
+}
+
+/// Returns the version that a text without one is read as. Its absence is a mistake of its own.
+fn current() -> u32 {
+    FORMAT_VERSION
 }
 
 fn is_false(value: &bool) -> bool {

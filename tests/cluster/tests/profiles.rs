@@ -3,9 +3,13 @@
 
 use std::time::Duration;
 
-use slipway_cluster_tests::{Desk, LaptopFile, TokenUser, on_the_plain_laptop, problems, until_within};
+use slipway_cluster_tests::{
+    Desk, LaptopFile, TokenUser, on_the_plain_laptop, on_the_resolved_laptop, problems, until_within,
+};
 
-on_the_plain_laptop!(a_cluster_needs_no_kubeconfig, a_session_ends_after_its_time,);
+on_the_plain_laptop!(a_cluster_needs_no_kubeconfig);
+// It waits for a minute.
+on_the_resolved_laptop!(a_session_ends_after_its_time);
 
 const PAGE: &str = "http://web.shop.svc.cluster.local";
 
