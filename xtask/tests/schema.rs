@@ -9,7 +9,8 @@ use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
 use slipway_control_api::{
-    Changed, Explained, Finding, NameEvent, Progress, SessionHistory, SessionStatus, list,
+    Changed, CheckEvent, Explained, Finding, HelperStatus, NameEvent, Progress, SessionHistory,
+    SessionStatus, list,
 };
 use slipway_profile::{Mistake, Profile, file_schema};
 
@@ -22,7 +23,9 @@ fn schemas() -> Vec<(&'static str, Schema)> {
         ("change.json", schema::<Changed>()),
         ("connect.json", schema::<Progress>()),
         ("doctor.json", schema::<Vec<Finding>>()),
+        ("doctor-lines.json", schema::<CheckEvent>()),
         ("explain.json", schema::<Explained>()),
+        ("helper-status.json", schema::<HelperStatus>()),
         ("list-contexts.json", schema::<Vec<list::ContextInfo>>()),
         ("list-namespaces.json", schema::<Vec<list::Namespace>>()),
         ("list-ports.json", schema::<Vec<list::ListedPort>>()),

@@ -255,7 +255,7 @@ impl DnsService for Answerer {
         Answer::Ready
     }
 
-    async fn answer(&self, _: Bytes) -> Option<Bytes> {
+    async fn answer(&self, _: Bytes, _: SocketAddr) -> Option<Bytes> {
         std::future::ready(None).await
     }
 

@@ -1,6 +1,7 @@
 //! The resolver: the trait of what answers the DNS queries of programs.
 
 use std::future::Future;
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
@@ -12,10 +13,11 @@ pub trait DnsService: Clone + Send + Sync + 'static {
     /// `answer` is empty when this is called, and holds the answer when it returns [`Answer::Ready`].
     fn try_answer(&self, query: &[u8], answer: &mut Vec<u8>) -> Answer;
 
-    /// Answers a UDP query for which [`DnsService::try_answer`] returned [`Answer::Later`]. `None` sends no answer.
+    /// Answers a UDP query for which [`DnsService::try_answer`] returned [`Answer::Later`]. `None` sends no answer. `from` is
+    /// the program's socket.
     ///
     /// It is dropped when it takes longer than [`crate::ANSWER_LIMIT`].
-    fn answer(&self, query: Bytes) -> impl Future<Output = Option<Bytes>> + Send;
+    fn answer(&self, query: Bytes, from: SocketAddr) -> impl Future<Output = Option<Bytes>> + Send;
 
     /// Serves DNS over one TCP connection until its end.
     fn serve_tcp(&self, program: TcpStream) -> impl Future<Output = ()> + Send;

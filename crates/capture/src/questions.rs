@@ -59,7 +59,7 @@ impl<R: DnsService> Questions<R> {
         let (resolver, laptop) = (self.resolver.clone(), Arc::clone(&self.laptop));
         let query = Bytes::copy_from_slice(query);
         self.tasks.spawn(async move {
-            let answer = timeout(ANSWER_LIMIT, resolver.answer(query)).await;
+            let answer = timeout(ANSWER_LIMIT, resolver.answer(query, flow.from)).await;
             drop(permit);
             if let Ok(Some(answer)) = answer {
                 reply(&laptop, &mut Vec::new(), flow, &answer);

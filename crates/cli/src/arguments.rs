@@ -103,6 +103,11 @@ pub(crate) struct Helper {
 }
 
 impl Session {
+    /// Returns the socket of the privileged helper.
+    pub(crate) fn helper_socket(&self) -> PathBuf {
+        self.helper.helper_socket.clone()
+    }
+
     /// Returns the profile with the values of the command line over its own, and its method.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ pub(crate) mod connect;
 pub(crate) mod disconnect;
 pub(crate) mod doctor;
 pub(crate) mod explain;
+pub(crate) mod helper;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod names;

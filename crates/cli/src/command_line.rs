@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Profiles(command::profiles::Profiles),
     /// Check whether this laptop and account can connect and what a running session reports, with remedies
     Doctor(command::doctor::Doctor),
+    /// Start, end or show the privileged helper
+    Helper(command::helper::Helper),
     /// Remove what sessions left behind, in the cluster and on this laptop
     Cleanup(command::cleanup::Cleanup),
 }

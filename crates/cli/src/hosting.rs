@@ -22,7 +22,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::arguments::{chosen, kubeconfig_variable};
-use crate::failure::{Failure, Uncoded};
+use crate::failure::{Failure, OURS, Uncoded};
 use crate::sessions;
 
 /// How long the next session waits for one that is ending: longer than the ending session's own limit.
@@ -224,6 +224,11 @@ impl Signals {
             _ = four.recv() => *d,
         }
     }
+}
+
+/// Returns the exit code that a shell gives for a program that a signal ended.
+pub(crate) fn signalled(signal: i32) -> u8 {
+    u8::try_from(128 + signal).unwrap_or(OURS)
 }
 
 /// Keeps the log for `slipway logs`, and writes it to standard error with `-v`.

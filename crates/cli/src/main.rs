@@ -7,7 +7,7 @@
 //! folder beside the command.
 //!
 //! Exit codes: 0 for success, and for a session that was ended by Ctrl-C or SIGTERM; 2 for wrong usage; 255 for
-//! Slipway's own failures; `run` passes on its command's.
+//! Slipway's own failures; `run` passes on its command's; `doctor` has 128+N if signal N ended it.
 
 mod agent_arguments;
 mod arguments;
@@ -55,7 +55,8 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Logs(arguments) => blocking(command::logs::run(&arguments)),
         Command::List(arguments) => blocking(command::list::run(arguments)),
         Command::Profiles(arguments) => blocking(command::profiles::run(arguments)),
-        Command::Doctor(arguments) => blocking(command::doctor::run(arguments)),
+        Command::Doctor(arguments) => command::doctor::run(arguments),
+        Command::Helper(arguments) => blocking(command::helper::run(arguments)),
         Command::Cleanup(arguments) => blocking(command::cleanup::run(arguments)),
     }
 }

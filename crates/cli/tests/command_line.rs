@@ -6,73 +6,17 @@
     reason = "a test ends at what it did not expect"
 )]
 
+mod user;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::net::UnixListener;
-use std::process::{Command, Output, Stdio};
 use std::thread;
 
 use slipway_control_api::{Problem, Progress, State};
 
-/// A user with an empty home folder, and a kubeconfig whose API server refuses connections.
-struct User {
-    home: tempfile::TempDir,
-}
-
-const KUBECONFIG: &str = "\
-apiVersion: v1
-kind: Config
-current-context: nowhere
-clusters: [{name: nowhere, cluster: {server: 'http://127.0.0.1:1'}}]
-users: [{name: dev, user: {token: sesame}}]
-contexts: [{name: nowhere, context: {cluster: nowhere, user: dev, namespace: shop}}]
-";
-
-impl User {
-    fn new() -> User {
-        let home = tempfile::tempdir().unwrap();
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .create(home.path().join("run"))
-            .unwrap();
-        fs::write(home.path().join("kubeconfig"), KUBECONFIG).unwrap();
-        User { home }
-    }
-
-    fn slipway(&self, arguments: &[&str]) -> Output {
-        self.with("EDITOR", "true", arguments)
-    }
-
-    fn with(&self, name: &str, value: &str, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_slipway"))
-            .args(arguments)
-            .env_clear()
-            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
-            .env("HOME", self.home.path())
-            .env("TMPDIR", self.home.path())
-            .env("XDG_RUNTIME_DIR", self.home.path().join("run"))
-            .env("KUBECONFIG", self.home.path().join("kubeconfig"))
-            .env("SLIPWAY_HELPER_SOCKET", self.home.path().join("no-helper.sock"))
-            .env(name, value)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
-    }
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
-
-fn stdout(output: &Output) -> &str {
-    std::str::from_utf8(&output.stdout).unwrap()
-}
-
-fn stderr(output: &Output) -> &str {
-    std::str::from_utf8(&output.stderr).unwrap()
-}
+use self::user::{User, code, stderr, stdout};
 
 #[test]
 fn wrong_usage_and_failures_have_different_exit_codes() {
@@ -245,57 +189,6 @@ fn contexts_are_listed_without_a_cluster() {
     let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
     assert_eq!(listed[0]["name"], "nowhere");
     assert_eq!(listed[0]["current"], true);
-}
-
-#[test]
-fn every_failed_check_of_the_doctor_has_a_remedy() {
-    let user = User::new();
-    let output = user.slipway(&["doctor", "--json"]);
-    assert_eq!(code(&output), 255);
-    let findings: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
-    let failed: Vec<&str> = findings
-        .iter()
-        .filter(|finding| finding["verdict"] == "fail")
-        .map(|finding| {
-            assert!(
-                finding["remedy"]
-                    .as_str()
-                    .is_some_and(|remedy| !remedy.is_empty()),
-                "{finding}"
-            );
-            finding["check"].as_str().unwrap()
-        })
-        .collect();
-    assert!(failed.contains(&"helper"), "{failed:?}");
-    assert!(failed.contains(&"api-server"), "{failed:?}");
-}
-
-#[test]
-fn a_silent_helper_is_a_finding_of_the_doctor() {
-    let user = User::new();
-    let socket = user.home.path().join("silent.sock");
-    // The queue takes the connection, and no program accepts it.
-    let _listener = UnixListener::bind(&socket).unwrap();
-    let output = user.with(
-        "SLIPWAY_HELPER_SOCKET",
-        socket.to_str().unwrap(),
-        &["doctor", "--json"],
-    );
-    assert_eq!(code(&output), 255);
-    let findings: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
-    let helper = findings
-        .iter()
-        .find(|finding| finding["check"] == "helper")
-        .unwrap();
-    assert_eq!(helper["verdict"], "fail", "{helper}");
-    assert!(
-        helper["detail"].as_str().unwrap().contains("does not answer"),
-        "{helper}"
-    );
-    assert!(
-        helper["remedy"].as_str().unwrap().contains("systemctl restart"),
-        "{helper}"
-    );
 }
 
 /// Text that sets the clipboard of many terminals (OSC 52), clears the screen by a control character of one byte, and

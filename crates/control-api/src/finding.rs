@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use slipway_problem::{Action, Problem, known_actions};
+use slipway_profile::Method;
+
+use crate::range::RangeFacts;
 
 /// Result of one check. `slipway doctor --json` prints an array of these.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,10 +23,28 @@ pub struct Finding {
     /// The remedies that a program can offer as buttons; often empty.
     #[serde(default, deserialize_with = "known_actions")]
     pub actions: Vec<Action>,
+    /// The methods that it concerns, among those that were checked.
+    #[serde(default)]
+    pub methods: Vec<Method>,
+    /// The facts behind the result, for checks that have some.
+    #[serde(default)]
+    pub data: Option<FindingData>,
+}
+
+/// Facts behind a finding, by check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum FindingData {
+    /// Of the check `range`.
+    Range(RangeFacts),
+    /// Facts that this version does not know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Checks of the doctor, in their order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the names say it")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -45,8 +66,8 @@ pub enum Check {
     Unknown,
 }
 
-/// Verdict of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Verdict of a check, the worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Verdict {
@@ -68,6 +89,8 @@ impl Finding {
             remedy: None,
             code: None,
             actions: Vec::new(),
+            methods: Vec::new(),
+            data: None,
         }
     }
 
@@ -80,6 +103,8 @@ impl Finding {
             remedy: Some(remedy.into()),
             code: None,
             actions: Vec::new(),
+            methods: Vec::new(),
+            data: None,
         }
     }
 
@@ -104,6 +129,14 @@ impl Finding {
         Self {
             verdict: Verdict::Warn,
             ..Self::problem(check, problem)
+        }
+    }
+
+    /// Adds the facts behind the result.
+    pub fn with_data(self, data: FindingData) -> Self {
+        Self {
+            data: Some(data),
+            ..self
         }
     }
 
@@ -135,8 +168,9 @@ mod tests {
     #[test]
     fn a_newer_finding_is_read() {
         let text = r#"{"check":"wormhole","verdict":"ok","detail":"Open.","remedy":null,"code":null,
-            "actions":[{"do":"fly"}]}"#;
+            "actions":[{"do":"fly"}],"data":{"kind":"wormhole","length":7}}"#;
         let finding: Finding = serde_json::from_str(text).unwrap();
+        assert_eq!(finding.data, Some(FindingData::Unknown));
         assert_eq!((finding.check, finding.actions), (Check::Unknown, Vec::new()));
     }
 }

@@ -20,11 +20,24 @@ pub struct NameEvent {
     pub answer: Vec<String>,
     /// Who answered.
     pub answered_by: Answerer,
+    /// The program that asked; `null` if it is not known, because it belongs to another user or had ended.
+    #[serde(default)]
+    pub asked_by: Option<Asker>,
     /// How long it took, in milliseconds.
     pub took_ms: u32,
     /// Why there is no answer.
     #[serde(default)]
     pub problem: Option<Problem>,
+}
+
+/// Program that asked for a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Asker {
+    /// The name of its process: at most 15 bytes, chosen by the program.
+    pub program: String,
+    /// Its process id.
+    pub pid: u32,
 }
 
 /// Source of an answer for a name.

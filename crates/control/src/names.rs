@@ -73,6 +73,7 @@ mod tests {
             kind: "A".into(),
             answer: Vec::new(),
             answered_by: Answerer::Nobody,
+            asked_by: None,
             took_ms: 1,
             problem: None,
         }

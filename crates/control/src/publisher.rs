@@ -119,6 +119,11 @@ impl Publisher {
         &self.logs
     }
 
+    /// Returns the names that are kept, the oldest first.
+    pub fn kept_names(&self) -> Vec<NameEvent> {
+        self.names.follow().0
+    }
+
     /// Returns the names that are kept, and a receiver of new ones.
     pub(crate) fn follow_names(&self) -> (Vec<NameEvent>, broadcast::Receiver<NameEvent>) {
         self.names.follow()

@@ -13,13 +13,14 @@ use tokio::net::UnixStream;
 use crate::connection::{ANSWER_WAIT, Connection, UP_WAIT};
 use crate::error::ClientError;
 use crate::plan::Plan;
-use crate::started;
+use crate::started::{self, Started};
 
 /// Connection to the helper without a lease.
 #[derive(Debug)]
 pub struct Client {
     connection: Connection,
     welcome: Welcome,
+    started: Started,
 }
 
 impl Client {
@@ -50,6 +51,7 @@ impl Client {
     /// # Errors
     /// As [`Client::connect`].
     pub async fn greet(stream: UnixStream, version: Version) -> Result<Self, ClientError> {
+        let started = started::of_peer(&stream);
         let mut connection = Connection::new(stream);
         let hello = Hello {
             epoch: version.epoch,
@@ -59,7 +61,11 @@ impl Client {
         let Reply::Welcome(welcome) = connection.ask(&Request::Hello(hello), ANSWER_WAIT).await? else {
             return Err(ClientError::Unexpected);
         };
-        Ok(Self { connection, welcome })
+        Ok(Self {
+            connection,
+            welcome,
+            started,
+        })
     }
 
     /// Returns the helper's version and build.
@@ -116,7 +122,11 @@ impl Client {
                     ended.map_err(UpError::Lost)?;
                     return Err(UpError::Refused {
                         refusal,
-                        client: Box::new(Self { connection, welcome }),
+                        client: Box::new(Self {
+                            connection,
+                            welcome,
+                            started: self.started,
+                        }),
                     });
                 }
                 Err(lost) => return Err(UpError::Lost(lost)),
@@ -135,6 +145,12 @@ impl Client {
     /// [`ClientError`] if the helper is gone or does not answer.
     pub async fn status(&mut self) -> Result<Status, ClientError> {
         self.connection.status().await
+    }
+
+    /// Returns how the helper was started.
+    #[must_use]
+    pub fn started(&self) -> &Started {
+        &self.started
     }
 }
 

@@ -76,6 +76,9 @@ impl Fault for ClientError {
                 Started::Service { unit } => {
                     format!("finish the update, then run `sudo systemctl restart {unit}` and connect again")
                 }
+                Started::InBackground => {
+                    "finish the update, then run `slipway helper start`, which takes its place, and connect again".into()
+                }
                 Started::ByHand { command } => format!(
                     "finish the update, then end slipway-helper in its terminal, start it again with `sudo {command}`, and \
                      connect again"
@@ -87,7 +90,11 @@ impl Fault for ClientError {
 
     fn actions(&self) -> Vec<Action> {
         match self {
-            Self::NoHelper { .. } => vec![Action::StartHelper],
+            Self::NoHelper { .. }
+            | Self::OtherVersion {
+                started: Started::Service { .. } | Started::InBackground,
+                ..
+            } => vec![Action::StartHelper],
             Self::Gone(_)
             | Self::Silent
             | Self::Garbled(_)
@@ -105,12 +112,13 @@ fn start_it(socket: &Path) -> String {
     let mut folders = socket.ancestors().skip(1).take(2);
     if folders.find(|folder| folder.exists()).is_some_and(guarded) {
         return format!(
-            "start it with `{}`, or with `sudo systemctl start slipway-helper` if a package installed it",
+            "start it with `slipway helper start`, with `sudo systemctl start slipway-helper` if a package installed it, \
+             or by hand with `{}`",
             by_hand(socket)
         );
     }
     format!(
-        "start it with `{}`, or with `sudo systemctl start slipway-helper` if a package installed it, and \
+        "start it with `sudo systemctl start slipway-helper` if a package installed it, or by hand with `{}`, and \
          connect without SLIPWAY_HELPER_SOCKET and `--helper-socket`: as root, slipway-helper does not listen in \
          a folder that others can change",
         by_hand(Path::new(DEFAULT_SOCKET))
@@ -202,6 +210,7 @@ mod tests {
             "{by_hand}"
         );
         assert!(!by_hand.contains("systemctl"), "{by_hand}");
+        assert!(remedy(Started::InBackground).contains("`slipway helper start`"));
         assert!(remedy(Started::Unknown).contains("finish the update"));
     }
 

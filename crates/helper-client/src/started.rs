@@ -12,6 +12,8 @@ pub enum Started {
         /// The unit.
         unit: String,
     },
+    /// By `slipway helper start`, in the background.
+    InBackground,
     /// By a person, with this command.
     ByHand {
         /// The command line, quoted for a shell.
@@ -45,6 +47,9 @@ fn of_entries(entries: &Path) -> Started {
         .collect();
     if words.is_empty() {
         return Started::Unknown;
+    }
+    if words.iter().any(|word| word == "--background") {
+        return Started::InBackground;
     }
     Started::ByHand {
         command: words.join(" "),
@@ -102,6 +107,10 @@ mod tests {
             Started::ByHand {
                 command: "'/opt/my tools/slipway-helper' --socket /run/h.sock --allow-uid 1000".to_owned()
             }
+        );
+        assert_eq!(
+            started(terminal, &format!("{command}\0--background")),
+            Started::InBackground
         );
         assert_eq!(of_entries(Path::new("/nowhere")), Started::Unknown);
     }

@@ -15,6 +15,9 @@
 //! the GPL, or have more code than the rest of this process.
 //!
 //! # How it ends
+//! A helper that was started in the [`background`] for one user ends with that user's login. Every helper ends by a
+//! signal, which `--stop` sends.
+//!
 //! A lease ends with its connection. The helper then removes the device, and with it every address and route, even
 //! while a session still holds its descriptor.
 //!
@@ -24,6 +27,7 @@
 //! number.
 
 mod authority;
+mod background;
 mod conflict;
 mod given;
 mod lease;
@@ -69,6 +73,18 @@ struct Arguments {
     /// Serve only this user, without asking polkit; by default polkit decides who may connect
     #[arg(long, value_name = "UID")]
     allow_uid: Option<u32>,
+
+    /// Go on in the background once the socket listens, and end with the last login session of the user
+    #[arg(long, requires = "allow_uid")]
+    background: bool,
+
+    /// Take the place of a helper that listens at the socket
+    #[arg(long, requires = "background")]
+    replace: bool,
+
+    /// End the helper that listens at the socket, and start none
+    #[arg(long, conflicts_with = "background")]
+    stop: bool,
 }
 
 /// Reads the log level from `SLIPWAY_LOG`, for example `debug`.
@@ -92,8 +108,17 @@ fn main() -> anyhow::Result<()> {
     let policy = Policy::read(Path::new("/etc/slipway/helper.toml"))?;
     privilege::shed()?;
     // Capabilities go first: no power is used on a path from the command line.
+    if arguments.replace || arguments.stop {
+        background::end_other(&arguments.socket)?;
+    }
+    if arguments.stop {
+        return Ok(());
+    }
     let socket = socket::place(&arguments.socket)?;
     let listener = socket::listen(&socket)?;
+    if arguments.background {
+        background::enter(&listener)?;
+    }
 
     // The work is short calls into the kernel, so more threads would cost memory and gain no time.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -101,7 +126,8 @@ fn main() -> anyhow::Result<()> {
         .build()
         .context("Failed to start the runtime")?;
     let authority = arguments.allow_uid.map_or(Authority::Polkit, Authority::Only);
-    let result = runtime.block_on(run(listener, policy, authority));
+    let login = arguments.allow_uid.filter(|_| arguments.background);
+    let result = runtime.block_on(run(listener, policy, authority, login));
     // systemd removes the folder with the unit, so a failure is harmless.
     let _ = std::fs::remove_file(&socket);
     result
@@ -111,6 +137,7 @@ async fn run(
     listener: std::os::unix::net::UnixListener,
     policy: Policy,
     authority: Authority,
+    login: Option<u32>,
 ) -> anyhow::Result<()> {
     let network = Network::open().context("Failed to open a routing socket")?;
     let swept = network
@@ -130,6 +157,7 @@ async fn run(
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            () = background::logged_out(login) => tracing::info!("ending with the user's login"),
         }
     };
     server.serve(listener, end).await;

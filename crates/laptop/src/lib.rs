@@ -15,7 +15,8 @@
 //! * [`overridden()`] finds routes of a session whose packets the kernel sends elsewhere, by a rule or another route.
 //! * [`ResolvConf`] and [`HostsLine`] are parsed from files that programs read before they ask for a name.
 //! * [`tun_remedy`] returns the remedy for a TUN device that does not open.
-//! * `Kernel`, `Addresses` and `Routing` ask the kernel, with the feature `kernel`. Everything else does no I/O.
+//! * `SocketOwners` finds the program that has a socket.
+//! * `Kernel`, `Addresses`, `Routing` and `SocketOwners` ask the kernel, with the feature `kernel`. Everything else does no I/O.
 //!
 //! The crate must not know the helper's protocol, sessions or clusters, and it changes nothing.
 
@@ -34,6 +35,8 @@ mod addresses;
 mod kernel;
 #[cfg(feature = "kernel")]
 mod routing;
+#[cfg(feature = "kernel")]
+mod socket_owner;
 
 #[cfg(feature = "kernel")]
 pub use addresses::Addresses;
@@ -47,6 +50,8 @@ pub use route::{KnownRoute, Maker, PROTOCOL, RouteTo};
 #[cfg(feature = "kernel")]
 pub use routing::Routing;
 pub use rule::{MAIN_TABLE, RoutingRule, RuleAction, rule_before_main, rule_behind};
+#[cfg(feature = "kernel")]
+pub use socket_owner::{SocketOwner, SocketOwners};
 pub use tun::{TUN_DEVICE, tun_remedy};
 pub use union::Union;
 

@@ -1,5 +1,7 @@
 //! DNS service of a capture: the resolver answers questions that programs send into the TUN.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use slipway_capture::Answer;
 use slipway_names::{Asks, Resolver, Transport};
@@ -31,8 +33,8 @@ impl<A: Asks> slipway_capture::DnsService for CaptureResolver<A> {
         }
     }
 
-    async fn answer(&self, query: Bytes) -> Option<Bytes> {
-        let answer = self.0.answer(query, Transport::Udp).await;
+    async fn answer(&self, query: Bytes, from: SocketAddr) -> Option<Bytes> {
+        let answer = self.0.asked_by(from).answer(query, Transport::Udp).await;
         (!answer.is_empty()).then_some(answer)
     }
 

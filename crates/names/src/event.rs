@@ -1,6 +1,6 @@
 //! Events: the answer that each question got, for programs that show it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,22 +42,48 @@ pub struct Event {
     pub addresses: Arc<[IpAddr]>,
     /// The full names that the cluster was asked for; empty if it was not asked.
     pub candidates: Arc<[Name]>,
+    /// The socket from which the question came, if it is known.
+    pub asker: Option<SocketAddr>,
     /// Time from question to answer.
     pub took: Duration,
 }
 
-/// Receiver of events. It is called before every answer is given, so it must not block and must bound its own queue.
-pub type Observer = Box<dyn Fn(Event) + Send + Sync>;
+/// Receiver of what the resolver does. It is called before every answer is given, so it must not block and must bound its
+/// own queue.
+pub struct Observer {
+    pub(crate) asked: Box<dyn Fn(SocketAddr) + Send + Sync>,
+    pub(crate) answered: Box<dyn Fn(Event) + Send + Sync>,
+}
+
+impl Observer {
+    /// Makes an observer of answers.
+    #[must_use]
+    pub fn new(answered: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        Self {
+            asked: Box::new(|_| ()),
+            answered: Box::new(answered),
+        }
+    }
+
+    /// Also tells the socket of each question when it arrives, unless the answer is in the cache.
+    #[must_use]
+    pub fn with_askers(self, asked: impl Fn(SocketAddr) + Send + Sync + 'static) -> Self {
+        Self {
+            asked: Box::new(asked),
+            ..self
+        }
+    }
+}
 
 /// Returns an observer and the bounded queue that it fills. Events are dropped while the queue is full, so that no
 /// answer waits for the program that shows it.
 #[must_use]
 pub fn channel(capacity: usize) -> (Observer, mpsc::Receiver<Event>) {
     let (sender, receiver) = mpsc::channel(capacity);
-    let observer = move |event| {
+    let observer = Observer::new(move |event| {
         if sender.try_send(event).is_err() {
             tracing::trace!("event about a name dropped");
         }
-    };
-    (Box::new(observer), receiver)
+    });
+    (observer, receiver)
 }

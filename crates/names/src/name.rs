@@ -142,6 +142,14 @@ impl Name {
         self.split_before(zone).is_some()
     }
 
+    /// Whether the first labels are those of `beginning`.
+    #[must_use]
+    pub fn starts_with(&self, beginning: &Self) -> bool {
+        // Without the root's empty label. Names are in lower case.
+        let wire = beginning.0.split_last().map_or(&[][..], |(_, labels)| labels);
+        self.0.starts_with(wire)
+    }
+
     /// Returns the labels before `suffix` as a name; `None` unless there is at least one.
     #[must_use]
     pub fn strip_suffix(&self, suffix: &Self) -> Option<Self> {

@@ -2,6 +2,7 @@
 //!
 //! It always answers, and within a bounded time.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -44,6 +45,8 @@ pub struct Resolver<A> {
     inner: Arc<Inner<A>>,
     /// The laptop's name servers to which programs' questions go that are the laptop's.
     addressee: Addressee,
+    /// The socket from which its questions come.
+    asker: Option<SocketAddr>,
 }
 
 struct Inner<A> {
@@ -101,6 +104,7 @@ impl<A> Clone for Resolver<A> {
         Self {
             inner: Arc::clone(&self.inner),
             addressee: self.addressee,
+            asker: self.asker,
         }
     }
 }
@@ -118,6 +122,7 @@ impl<A: Asks> Resolver<A> {
                 flights: Flights::default(),
             }),
             addressee: Addressee::InOrder,
+            asker: None,
         }
     }
 
@@ -130,6 +135,16 @@ impl<A: Asks> Resolver<A> {
         Self {
             inner: Arc::clone(&self.inner),
             addressee: Addressee::Only(server),
+            asker: self.asker,
+        }
+    }
+
+    /// Returns a clone for questions from this socket, which its events name.
+    #[must_use]
+    pub fn asked_by(&self, socket: SocketAddr) -> Self {
+        Self {
+            asker: Some(socket),
+            ..self.clone()
         }
     }
 
@@ -203,9 +218,10 @@ impl<A: Asks> Resolver<A> {
                 outcome,
                 addresses,
                 candidates,
+                asker: self.asker,
                 took: now.elapsed(),
             };
-            (self.inner.observer)(event);
+            (self.inner.observer.answered)(event);
         }
         true
     }
@@ -225,7 +241,12 @@ impl<A: Asks> Resolver<A> {
         };
         let reply = match self.remembered(&asked) {
             Some(reply) => reply,
-            None => self.find(&asked).await,
+            None => {
+                if let Some(asker) = self.asker {
+                    (self.inner.observer.asked)(asker);
+                }
+                self.find(&asked).await
+            }
         };
         let Reply {
             bytes,
@@ -235,13 +256,14 @@ impl<A: Asks> Resolver<A> {
             candidates,
         } = reply;
         let kind = parsed.kind();
-        (self.inner.observer)(Event {
+        (self.inner.observer.answered)(Event {
             name: asked.question.name,
             kind,
             answerer,
             outcome,
             addresses,
             candidates,
+            asker: self.asker,
             took: start.elapsed(),
         });
         if transport == Transport::Udp && bytes.len() > parsed.udp_limit() {

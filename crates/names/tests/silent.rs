@@ -10,7 +10,7 @@ use slipway_control_api::NameVerdict;
 use slipway_names::upstream::{Dial, ROUNDS, Server, Upstream};
 use slipway_names::{
     ADDRESSED_WITHIN, Addressee, Admission, AskError, Asks, CLUSTER_WITHIN, EXPLAIN_WITHIN, LAPTOP_WITHIN,
-    NEIGHBORS_WITHIN, NamedBy, Namespaces, ROUTES_WITHIN, Resolver, Scope, Transport,
+    NEIGHBORS_WITHIN, NamedBy, Namespaces, Observer, ROUTES_WITHIN, Resolver, Scope, Transport,
 };
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
@@ -88,7 +88,7 @@ async fn say(what: Say, query: &[u8]) -> Result<Bytes, AskError> {
 fn resolver(world: World) -> Resolver<World> {
     let mut scope = Scope::new("cluster.local".parse().unwrap(), "shop".parse().unwrap());
     scope.namespaces = Namespaces::Known(["shop".parse().unwrap()].into());
-    Resolver::new(scope, world, Box::new(|_| ()))
+    Resolver::new(scope, world, Observer::new(|_| ()))
 }
 
 fn query(name: &str) -> Bytes {

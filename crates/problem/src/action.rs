@@ -29,7 +29,7 @@ pub enum Action {
         /// The namespace.
         namespace: String,
     },
-    /// Start the privileged helper, or install it.
+    /// Start the privileged helper, as `slipway helper start` does, or install it.
     StartHelper,
     /// Send this Role to the cluster's administrator.
     AskForRole {

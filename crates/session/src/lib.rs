@@ -17,6 +17,7 @@
 //! must not know any method, the helper, how a status is shown, or which program started it.
 
 mod agent_watch;
+mod askers;
 mod awake;
 mod captured;
 mod carriers;

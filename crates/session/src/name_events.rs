@@ -7,6 +7,8 @@ use slipway_control::Publisher;
 use slipway_control_api::{Action, NameEvent, NameOutcome, Problem};
 use slipway_names::{Answerer, Event, Name, Observer};
 
+use crate::askers::Askers;
+
 /// Name for which no events are published, because the session itself asks for it. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Unseen(Arc<RwLock<Option<Name>>>);
@@ -25,9 +27,10 @@ impl Unseen {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = name;
     }
 
+    /// Whether this is the hidden name, perhaps with a search domain of the laptop.
     fn is(&self, name: &Name) -> bool {
         let hidden = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        hidden.as_ref() == Some(name)
+        hidden.as_ref().is_some_and(|hidden| name.starts_with(hidden))
     }
 }
 
@@ -37,20 +40,32 @@ impl Drop for Hidden<'_> {
     }
 }
 
-/// Returns an observer that publishes every answer, except to the session's own questions.
+/// Returns an observer that publishes every answer with the program that asked, except to the session's own questions.
 pub(crate) fn observer(publisher: &Publisher, unseen: Unseen) -> Observer {
-    let publisher = publisher.clone();
-    Box::new(move |event: Event| {
+    let askers = Arc::new(Askers::start(publisher));
+    let (publisher, finder) = (publisher.clone(), askers.clone());
+    let answered = move |event: Event| {
         if unseen.is(&event.name) {
             return;
         }
+        let is_cached = event.answerer == Answerer::Cache;
         // Answers from the cache are frequent, and were published when they first came, so only watchers of names get them.
-        if event.answerer != Answerer::Cache {
-            publisher.name(name_event(&event));
-        } else if publisher.names_are_watched() {
-            publisher.name_again(name_event(&event));
+        if is_cached {
+            if publisher.names_are_watched() {
+                publisher.name_again(name_event(&event));
+            }
+            return;
         }
-    })
+        let data = Box::new(name_event(&event));
+        let rest = match event.asker {
+            Some(socket) => askers.answered(data, socket),
+            None => Err(data),
+        };
+        if let Err(data) = rest {
+            publisher.name(*data);
+        }
+    };
+    Observer::new(answered).with_askers(move |socket| finder.asked(socket))
 }
 
 fn name_event(event: &Event) -> NameEvent {
@@ -70,6 +85,7 @@ fn name_event(event: &Event) -> NameEvent {
         kind: event.kind.to_string(),
         answer: event.addresses.iter().map(ToString::to_string).collect(),
         answered_by: event.answerer.data(),
+        asked_by: None,
         took_ms: u32::try_from(event.took.as_millis()).unwrap_or(u32::MAX),
         problem: problem.map(|(code, cause)| {
             let command = format!("slipway explain {}", event.name);

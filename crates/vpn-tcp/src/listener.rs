@@ -129,7 +129,7 @@ async fn serve_udp(socket: Arc<UdpSocket>, names: Names, permits: Arc<Semaphore>
         let Ok(permit) = permits.clone().acquire_owned().await else {
             return;
         };
-        let (socket, names) = (socket.clone(), names.clone());
+        let (socket, names) = (socket.clone(), names.asked_by(from));
         let question = Bytes::copy_from_slice(&question[..length]);
         answering.spawn(async move {
             let answer = names.answer(question, Transport::Udp).await;
@@ -155,8 +155,8 @@ async fn serve_tcp(listener: TcpListener, names: Names, permits: Arc<Semaphore>)
             return;
         };
         match listener.accept().await {
-            Ok((program, _)) => {
-                let names = names.clone();
+            Ok((program, from)) => {
+                let names = names.asked_by(from);
                 serving.spawn(async move {
                     if let Err(error) = names.serve_tcp(program).await {
                         tracing::trace!(%error, "DNS connection over TCP failed");

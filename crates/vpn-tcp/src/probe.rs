@@ -144,8 +144,8 @@ impl VpnProbe {
 
     /// Looks a name up by getaddrinfo, which programs use.
     async fn look_up(&self, name: &Name) -> io::Result<Vec<IpAddr>> {
-        // The dot at the end prevents search domains.
-        let text = format!("{}.", name.to_string().trim_end_matches('.'));
+        // Without a dot at the end, as programs ask: with one, glibc does not look into /etc/hosts.
+        let text = name.to_string().trim_end_matches('.').to_owned();
         let look_ups = self.look_ups.clone();
         let looking = async {
             let permit = look_ups.acquire_owned().await.map_err(io::Error::other)?;

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use serde_json::Value;
-use slipway_cluster_tests::{Desk, LaptopFile, Session, on_each_laptop, on_the_plain_laptop, problems};
+use slipway_cluster_tests::{Desk, Session, on_each_laptop, on_the_plain_laptop, problems};
 
 on_each_laptop!(
     a_change_works_at_once_and_is_undone,
@@ -91,10 +91,30 @@ fn a_network_is_routed_at_once(desk: &Desk<'_>) {
     session.disconnect();
 }
 
+/// The saved profile `changing`, deleted when this is dropped.
+struct Saved<'a>(&'a Desk<'a>);
+
+impl<'a> Saved<'a> {
+    const PATH: &'static str = "/home/dev/.config/slipway/profiles/changing.toml";
+
+    fn new(desk: &'a Desk<'a>, text: &str) -> Saved<'a> {
+        let saved = Saved(desk);
+        let write = "mkdir -p \"${1%/*}\" && printf %s \"$2\" > \"$1\"";
+        desk.text("sh", &["-c", write, "sh", Self::PATH, text]);
+        saved
+    }
+}
+
+impl Drop for Saved<'_> {
+    fn drop(&mut self) {
+        self.0.output_as_root("rm", &["-f", Self::PATH]);
+    }
+}
+
 fn a_saved_change_is_in_the_profile_until_it_is_undone(desk: &Desk<'_>) {
     let text = "# Ours\nversion = 1\n[cluster]\nnamespace = \"shop\" # orders\n";
-    let file = LaptopFile::at(desk, "/home/dev/.config/slipway/profiles/changing.toml", text);
-    let read = || desk.text("cat", &[&file.path]);
+    let _profile = Saved::new(desk, text);
+    let read = || desk.text("cat", &[Saved::PATH]);
     let session = desk.connect(&["changing"]);
     let page = format!("http://{HOST}/");
     assert_eq!(desk.page(&page), None, "not reachable before");

@@ -1,5 +1,5 @@
 //! The last hour of a session.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use std::time::Duration;
 
@@ -27,7 +27,8 @@ fn the_hour_has_states_with_causes_and_figures(desk: &Desk<'_>) {
     for state in ["preparing", "placing", "connecting", "connected"] {
         assert!(of_state(state)["cause"].is_null(), "{state}: {hour:#}");
     }
-    let why = of_state("reconnecting")["cause"].as_str().unwrap();
+    let why = of_state("reconnecting")["cause"].as_str();
+    let why = why.unwrap_or_else(|| panic!("no cause: {hour:#}"));
     assert!(why.contains("carrier"), "{why}");
     assert_eq!(events.last().unwrap()["state"], "connected");
     let minutes = hour["minutes"].as_array().unwrap();

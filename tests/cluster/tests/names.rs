@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use slipway_cluster_tests::{Desk, on_each_laptop, until};
+use slipway_cluster_tests::{Desk, on_each_laptop, on_the_plain_laptop, until};
 
 on_each_laptop!(
     a_page_by_the_full_name_of_its_service,
@@ -11,6 +11,8 @@ on_each_laptop!(
     public_and_company_names_answer_as_before,
     a_new_service_resolves_within_ten_seconds,
 );
+
+on_the_plain_laptop!(the_program_that_asked_is_named);
 
 const FULL: &str = "http://web.shop.svc.cluster.local";
 
@@ -93,5 +95,25 @@ fn a_new_service_resolves_within_ten_seconds(desk: &Desk<'_>) {
     let found = until("a new service resolves", || desk.resolves(&service));
     desk.kubectl(&["--namespace", "shop", "delete", "service", &service]);
     found.expect("resolves");
+    session.disconnect();
+}
+
+fn the_program_that_asked_is_named(desk: &Desk<'_>) {
+    let session = desk.connect(&[]);
+    let name = "nobody-has-this-name";
+    assert!(!desk.resolves(name));
+    let ask = format!("import socket\ntry: socket.getaddrinfo('{name}-either', 80)\nexcept OSError: pass");
+    desk.text("python3", &["-c", &ask]);
+    let names = desk.text(
+        slipway_cluster_tests::path_text(&slipway_cluster_tests::program("slipway")),
+        &["names", "--failed", "--json"],
+    );
+    for program in ["getent", "python3"] {
+        let by = format!("\"program\":\"{program}");
+        let is_named = names
+            .lines()
+            .any(|line| line.contains(name) && line.contains(&by));
+        assert!(is_named, "{program}: {names}");
+    }
     session.disconnect();
 }

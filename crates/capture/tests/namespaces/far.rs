@@ -165,7 +165,7 @@ impl DnsService for Reverser {
         }
     }
 
-    async fn answer(&self, query: Bytes) -> Option<Bytes> {
+    async fn answer(&self, query: Bytes, _: SocketAddr) -> Option<Bytes> {
         tokio::task::yield_now().await;
         Some(reversed(&query).into())
     }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use slipway_control_api::State;
 
 use crate::arguments::Session;
+use crate::command::helper::offer;
 use crate::failure::Failure;
 use crate::hosting::{Hosted, Signals, block_on, host};
 use crate::narration::{Otherwise, Teller};
@@ -54,7 +55,12 @@ fn in_foreground(
     progress: Option<&mut ProgressWriter<BackgroundWriter>>,
 ) -> Result<ExitCode, Failure> {
     let verbose = session.verbose;
+    let helper = session.helper_socket();
     let (options, method) = session.options(io::stdin().is_terminal())?;
+    // A program that reads the progress has the action of the failure.
+    if progress.is_none() {
+        offer(&options.profile, &helper)?;
+    }
     let outcome = block_on(async {
         let signals = Signals::new()?;
         host(options, method, verbose, |hosted| async move {

@@ -63,7 +63,9 @@ fn in_words(event: &NameEvent) -> String {
         (None, []) => format!("no {kind} record ({}", by(event.answered_by)),
         (None, answer) => format!("{} ({}", answer.join(", "), by(event.answered_by)),
     };
-    format!("{at} {name} {kind}: {said}, {took_ms} ms)\n")
+    let asker = event.asked_by.as_ref();
+    let asker = asker.map_or_else(String::new, |asker| format!(", for {}", asker.program));
+    format!("{at} {name} {kind}: {said}, {took_ms} ms{asker})\n")
 }
 
 fn by(answerer: Answerer) -> &'static str {
@@ -88,6 +90,7 @@ mod tests {
             kind: "A".into(),
             answer: vec!["10.96.0.7".into()],
             answered_by: Answerer::Cluster,
+            asked_by: None,
             took_ms: 3,
             problem: None,
         };
@@ -103,12 +106,16 @@ mod tests {
         let empty = NameEvent {
             answer: Vec::new(),
             kind: "AAAA".into(),
+            asked_by: Some(slipway_control_api::Asker {
+                program: "curl".into(),
+                pid: 7,
+            }),
             ..event.clone()
         };
         insta::assert_snapshot!([event, failed, empty].iter().map(in_words).collect::<String>(), @r"
         2026-03-01T12:00:00Z web.shop A: 10.96.0.7 (cluster, 3 ms)
         2026-03-01T12:00:00Z web.shop A: No server knows this name. (name-not-found, 3 ms)
-        2026-03-01T12:00:00Z web.shop AAAA: no AAAA record (cluster, 3 ms)
+        2026-03-01T12:00:00Z web.shop AAAA: no AAAA record (cluster, 3 ms, for curl)
         ");
     }
 }

@@ -22,8 +22,9 @@ use slipway_control_api::{Problem, SessionStatus, State};
 use tokio::process::{Child, Command};
 
 use crate::arguments::Session;
+use crate::command::helper::offer;
 use crate::failure::{Failure, OURS, Uncoded};
-use crate::hosting::{Hosted, Signals, block_on, host};
+use crate::hosting::{Hosted, Signals, block_on, host, signalled};
 use crate::narration::{Otherwise, Teller};
 use crate::output;
 use crate::progress::{BackgroundWriter, ProgressWriter};
@@ -88,10 +89,14 @@ fn connected(
     listeners: &mut Listeners,
 ) -> Result<ExitCode, Failure> {
     let verbose = session.verbose;
+    let helper = session.helper_socket();
     let (options, method) = session.options(io::stdin().is_terminal())?;
     let name = command.first().cloned().unwrap_or_default();
     if !is_there(&name) {
         return Err(not_there(&name).into());
+    }
+    if listeners.progress.is_none() {
+        offer(&options.profile, &helper)?;
     }
     // Before the session raises it.
     let files = OpenFiles::limit();
@@ -294,10 +299,6 @@ fn code(status: ExitStatus) -> u8 {
         (None, Some(signal)) => signalled(signal),
         (None, None) => OURS,
     }
-}
-
-fn signalled(signal: i32) -> u8 {
-    u8::try_from(128 + signal).unwrap_or(OURS)
 }
 
 #[cfg(test)]

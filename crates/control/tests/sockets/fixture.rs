@@ -122,6 +122,7 @@ pub(crate) fn name_event(name: &str) -> NameEvent {
         kind: "A".into(),
         answer: vec!["10.96.0.7".into()],
         answered_by: Answerer::Cluster,
+        asked_by: None,
         took_ms: 3,
         problem: None,
     }

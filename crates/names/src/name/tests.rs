@@ -89,3 +89,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_beginning_is_of_whole_labels() {
+    let service = name("db.shop.svc");
+    for (whole, begins) in [
+        ("db.shop.svc", true),
+        ("db.shop.svc.corp.internal", true),
+        ("db.shop.svcx", false),
+        ("db.shop", false),
+        ("a.db.shop.svc", false),
+    ] {
+        assert_eq!(name(whole).starts_with(&service), begins, "{whole}");
+    }
+}

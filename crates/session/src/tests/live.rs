@@ -49,8 +49,11 @@ async fn a_lost_network_is_waited_for() {
     let bed = reconnecting(Script::default()).await;
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(bed.status().state, Reconnecting);
+    let why = bed.status().cause.unwrap();
+    assert!(why.starts_with("The carrier ended: "), "{why}");
     bed.set_network(Network::Works);
     bed.until_state(Connected).await;
+    assert_eq!(bed.status().cause, None);
     assert_eq!(bed.method.forgotten(), 1, "names may have changed meanwhile");
     assert_eq!(bed.cluster.pods(), ["new-0"]);
     let end = bed.stop().await;

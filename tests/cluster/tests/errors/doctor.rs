@@ -7,6 +7,7 @@ use crate::support::{AT_ONCE, Attempt, jobs_made};
 
 on_the_plain_laptop!(
     no_check_fails_on_a_working_laptop,
+    every_step_of_a_check_ends,
     programs_that_never_ask_dns_are_a_finding,
     an_unreadable_resolv_conf_is_found_before_placing,
     a_misspelled_namespace_is_found_with_a_similar_one,
@@ -35,6 +36,32 @@ fn no_check_fails_on_a_working_laptop(desk: &Desk<'_>) {
         text.contains("ok    API server") && !text.contains("FAIL"),
         "{text}"
     );
+}
+
+fn every_step_of_a_check_ends(desk: &Desk<'_>) {
+    let output = desk
+        .slipway(&["doctor", "--json-lines", "--all-methods"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "a method works: {text}");
+    let events: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let steps = events[0]["value"]["steps"].as_array().unwrap();
+    for step in steps {
+        let ended = events.iter().any(|event| {
+            event["event"] == "step" && event["value"]["check"] == *step && event["value"]["state"] == "ended"
+        });
+        assert!(ended, "{step} has not ended: {text}");
+    }
+    let summary = &events.last().unwrap()["value"];
+    let works: Vec<_> = summary["methods"].as_array().unwrap().iter().collect();
+    assert_eq!(works[0]["works"], true, "{summary}");
+    for other in &works[1..] {
+        assert_eq!(other["code"], "method-not-yet", "{summary}");
+    }
 }
 
 /// A changed file of the laptop, restored when this is dropped.

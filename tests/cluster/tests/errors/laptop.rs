@@ -1,5 +1,6 @@
 //! Laptops without a helper, TUN device or free range, and with broken profiles.
 
+use serde_json::Value;
 use slipway_cluster_tests::{Desk, LaptopFile, on_the_bare_laptop, on_the_plain_laptop, until};
 
 use crate::other_helper::OtherHelper;
@@ -13,6 +14,7 @@ on_the_plain_laptop!(
     a_helper_for_another_user_is_reported_before_placing,
     a_range_of_another_vpn_is_not_taken,
     a_wider_vpn_is_said_to_be_fine,
+    a_range_is_told_with_what_overlaps_it,
     run_shows_the_notes_of_connect,
     a_broken_profile_is_reported_with_its_position,
 );
@@ -190,6 +192,66 @@ fn a_wider_vpn_is_said_to_be_fine(desk: &Desk<'_>) {
     let session = desk.connect(&place);
     assert!(desk.page("http://web.shop.svc.cluster.local").is_some());
     session.disconnect();
+}
+
+/// Runs the doctor of the namespace `shop` as the cluster's administrator, and returns its events.
+fn doctor_events(desk: &Desk<'_>) -> Vec<Value> {
+    let place = ["--kubeconfig", "/home/dev/.kube/admin", "--namespace", "shop"];
+    let arguments = [&["doctor", "--json-lines"][..], &place].concat();
+    let output = desk.slipway(&arguments).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// Returns what the doctor knows about the range of the cluster's services.
+fn services_of(events: &[Value]) -> Value {
+    let facts = events.iter().map(|event| &event["value"]["data"]);
+    let mut of_services = facts.filter(|facts| facts["origin"] == "services");
+    of_services.next().unwrap().clone()
+}
+
+fn a_range_is_told_with_what_overlaps_it(desk: &Desk<'_>) {
+    let services = format!("{}/16", desk.bed.addresses().unwrap().services());
+    let other = ["profiles", "create", "elsewhere", "--context", "elsewhere"];
+    let create = [&other[..], &["--also-proxy", &services]].concat();
+    assert!(desk.slipway(&create).output().unwrap().status.success());
+    let with_vpn = {
+        let _vpn = Vpn::new(desk, &services);
+        doctor_events(desk)
+    };
+    let session = desk.connect(&["--kubeconfig", "/home/dev/.kube/admin", "--namespace", "shop"]);
+    let connected = doctor_events(desk);
+    let id = session.status().unwrap()["id"].clone();
+    session.disconnect();
+    let deleted = desk
+        .slipway(&["profiles", "delete", "elsewhere"])
+        .output()
+        .unwrap();
+    assert!(deleted.status.success());
+
+    let facts = services_of(&with_vpn);
+    assert_eq!(facts["goes_to"], "laptop", "{facts}");
+    let vpn = serde_json::json!({
+        "net": services, "device": Vpn::DEVICE, "holder": {"is": "routed"}, "wins": true,
+    });
+    let profile = serde_json::json!({
+        "net": services, "device": null, "holder": {"is": "profile", "profile": "elsewhere"}, "wins": false,
+    });
+    assert_eq!(facts["overlaps"], serde_json::json!([vpn, profile]));
+    let layout = with_vpn.iter().find(|event| event["event"] == "layout").unwrap();
+    let routes = layout["value"]["routes"].as_array().unwrap();
+    assert!(
+        routes
+            .iter()
+            .any(|route| route["net"] == *services && route["device"] == Vpn::DEVICE),
+        "{routes:#?}"
+    );
+
+    let facts = services_of(&connected);
+    assert_eq!(facts["goes_to"], "session", "{facts}");
+    assert_eq!(facts["overlaps"][0]["holder"]["session"], id, "{facts}");
 }
 
 fn run_shows_the_notes_of_connect(desk: &Desk<'_>) {

@@ -21,6 +21,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::arguments::Session;
+use crate::command::helper::offer;
 use crate::failure::{Failure, Uncoded};
 use crate::hosting::{Hosted, Signals, block_on, host, refuse_second};
 use crate::narration::{Otherwise, Teller};
@@ -54,7 +55,11 @@ pub(super) fn start(
     progress: Option<&mut ProgressWriter<BackgroundWriter>>,
 ) -> Result<ExitCode, Failure> {
     let verbose = session.verbose;
+    let helper = session.helper_socket();
     let (options, _) = session.options(false)?;
+    if progress.is_none() {
+        offer(&options.profile, &helper)?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -1,7 +1,7 @@
-//! Checks of the cluster: kubeconfig, API server, permissions, ranges.
+//! Checks of the cluster: methods, kubeconfig, API server, namespace, permissions.
 
 use slipway_api_server::Target;
-use slipway_api_server::kubeconfig::choose;
+use slipway_api_server::kubeconfig::{ConnectError, choose};
 use slipway_api_server::request::ApiError;
 use slipway_cluster::namespace::{self, NamespaceState};
 use slipway_cluster::permissions::{self, Feature, Verdict as Allowed};
@@ -9,71 +9,114 @@ use slipway_cluster::placement::PlaceError;
 use slipway_cluster::ranges;
 use slipway_control_api::{Action, Check, Finding, Problem};
 use slipway_problem::Fault;
-use slipway_profile::Profile;
+use slipway_profile::Method;
 
+use super::reporter::Reporter;
+use super::subject::Subject;
 use crate::arguments::chosen;
 use crate::failure::Failure;
 
-/// Runs the checks in order; stops at a failure that the next checks depend on.
-pub(super) async fn check(profile: &Profile) -> Result<Vec<Finding>, Failure> {
-    let mut findings = vec![match profile.method.ready() {
-        Ok(()) => Finding::ok(
-            Check::Method,
-            format!("This version supports the method {}.", profile.method),
-        ),
-        Err(error) => Finding::problem(Check::Method, error.problem()),
-    }];
-    let (sources, choice) = chosen(profile, true)?;
-    let target = match choose(&sources, &choice) {
-        Ok(target) => target,
-        Err(error) => {
-            findings.push(Finding::problem(Check::Kubeconfig, error.problem()));
-            return Ok(findings);
+/// Returns for each method whether this version can connect with it.
+pub(super) fn methods(subject: &Subject, methods: &[Method]) -> Vec<Finding> {
+    let of_method = |method: &Method| {
+        let finding = match method.ready() {
+            Ok(()) => Finding::ok(
+                Check::Method,
+                format!("This version supports the method {method}."),
+            ),
+            Err(error) if subject.identity.is_some() && subject.profile.method == *method => {
+                Finding::problem(Check::Method, subject.profile.name.editable(error.problem()))
+            }
+            Err(error) => Finding::problem(Check::Method, error.problem()),
+        };
+        Finding {
+            methods: vec![*method],
+            ..finding
         }
     };
-    let cluster = match &profile.cluster.server {
-        Some(server) => format!("Server {server} of the profile"),
-        None => format!("Context {}", target.context),
-    };
-    findings.push(Finding::ok(
-        Check::Kubeconfig,
-        format!("{cluster}, namespace {}.", target.namespace),
-    ));
-    findings.extend(ask(&target).await);
-    Ok(findings)
+    methods.iter().map(of_method).collect()
 }
 
-async fn ask(target: &Target) -> Vec<Finding> {
-    let answered = async {
-        let client = target.client().await?;
-        let version = target.probe(&client).await?;
-        Ok::<_, slipway_api_server::kubeconfig::ConnectError>((client, version))
+/// Runs the steps of the cluster in order. Leaves out those that depend on a failed one.
+pub(super) async fn check(subject: &Subject, reporter: &Reporter<'_>) {
+    let target = reporter.step(Check::Kubeconfig, async { target(subject) }).await;
+    let Some(target) = target.flatten() else {
+        reporter.leave_out(&[Check::ApiServer]).await;
+        return without_client(subject, reporter).await;
     };
-    let (client, version) = match answered.await {
-        Ok(answered) => answered,
-        Err(error) => return vec![Finding::problem(Check::ApiServer, error.problem())],
+    let reached = reporter.step(Check::ApiServer, Box::pin(reach(&target))).await;
+    let Some(client) = reached.flatten() else {
+        return without_client(subject, reporter).await;
     };
-    let mut findings = vec![Finding::ok(
-        Check::ApiServer,
-        format!("{} answers: Kubernetes {}.", target.server, version.version),
-    )];
-    let namespaces = [target.namespace.clone()];
-    let (namespace, allowed, ranges) = tokio::join!(
-        namespace::look(&client, &target.namespace),
-        permissions::check(&client, &target.namespace),
-        ranges::learn(&client, &namespaces)
+    let name = &target.namespace;
+    tokio::join!(
+        reporter.findings(Check::Namespace, Box::pin(look(&client, name))),
+        reporter.findings(Check::Permission, Box::pin(may(&client, name))),
+        reporter.findings(
+            Check::Range,
+            Box::pin(async {
+                let learned = ranges::learn(&client, std::slice::from_ref(name)).await;
+                super::ranges::check(Some(&learned), subject, reporter).await
+            })
+        )
     );
-    findings.push(of_namespace(&target.namespace, namespace));
-    match allowed {
-        Ok(allowed) => findings.extend(of_permissions(&target.namespace, &allowed)),
-        Err(error) => findings.push(Finding::warn(
+}
+
+async fn look(client: &kube::Client, namespace: &str) -> Vec<Finding> {
+    vec![of_namespace(namespace, namespace::look(client, namespace).await)]
+}
+
+async fn may(client: &kube::Client, namespace: &str) -> Vec<Finding> {
+    match permissions::check(client, namespace).await {
+        Ok(allowed) => of_permissions(namespace, &allowed),
+        Err(error) => vec![Finding::warn(
             Check::Permission,
             format!("Your permissions are not known: {error}."),
             error.remedy(),
-        )),
+        )],
     }
-    findings.extend(super::ranges::check(&ranges).await);
-    findings
+}
+
+/// Checks what needs no answer of the API server.
+async fn without_client(subject: &Subject, reporter: &Reporter<'_>) {
+    reporter.leave_out(&[Check::Namespace, Check::Permission]).await;
+    if super::ranges::of_user(&subject.profile).next().is_none() {
+        return reporter.leave_out(&[Check::Range]).await;
+    }
+    let ranges = super::ranges::check(None, subject, reporter);
+    reporter.findings(Check::Range, Box::pin(ranges)).await;
+}
+
+fn target(subject: &Subject) -> (Vec<Finding>, Option<Target>) {
+    let chosen = chosen(&subject.profile, subject.terminal)
+        .and_then(|(sources, choice)| Ok(choose(&sources, &choice)?))
+        .map_err(Failure::into_problem);
+    match chosen {
+        Ok(target) => {
+            let cluster = match &subject.profile.cluster.server {
+                Some(server) => format!("Server {server} of the profile"),
+                None => format!("Context {}", target.context),
+            };
+            let text = format!("{cluster}, namespace {}.", target.namespace);
+            (vec![Finding::ok(Check::Kubeconfig, text)], Some(target))
+        }
+        Err(problem) => (vec![Finding::problem(Check::Kubeconfig, problem)], None),
+    }
+}
+
+async fn reach(target: &Target) -> (Vec<Finding>, Option<kube::Client>) {
+    let answered = async {
+        let client = target.client().await?;
+        let version = target.probe(&client).await?;
+        Ok::<_, ConnectError>((client, version))
+    };
+    match answered.await {
+        Ok((client, version)) => {
+            let text = format!("{} answers: Kubernetes {}.", target.server, version.version);
+            (vec![Finding::ok(Check::ApiServer, text)], Some(client))
+        }
+        Err(error) => (vec![Finding::problem(Check::ApiServer, error.problem())], None),
+    }
 }
 
 /// Returns whether the namespace exists, or that it is not known.

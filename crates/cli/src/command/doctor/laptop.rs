@@ -19,8 +19,8 @@ use crate::this_laptop;
 /// How long the helper may take to report its status.
 const HELPER_PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) async fn kernel() -> Vec<Finding> {
-    let namespaces = match namespaces::attempt().await {
+pub(super) async fn namespaces() -> Vec<Finding> {
+    vec![match namespaces::attempt().await {
         Ok(Ok(())) => Finding::ok(
             Check::Kernel,
             "You may make user and network namespaces, which capture uses.",
@@ -40,11 +40,11 @@ pub(super) async fn kernel() -> Vec<Finding> {
             format!("The check whether you may make namespaces failed: {error}."),
             "Connect: Slipway rewrites packets if the kernel refuses namespaces.",
         ),
-    };
-    vec![
-        namespaces,
-        tun(OpenOptions::new().read(true).write(true).open(TUN_DEVICE).err()),
-    ]
+    }]
+}
+
+pub(super) fn tun_device() -> Finding {
+    tun(OpenOptions::new().read(true).write(true).open(TUN_DEVICE).err())
 }
 
 fn tun(error: Option<io::Error>) -> Finding {

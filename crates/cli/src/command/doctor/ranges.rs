@@ -1,59 +1,59 @@
-//! Checks of the cluster's ranges: whether packets to them would go to a session, by the rules of helper and kernel.
+//! Checks of the networks that a session would have: whether packets to them would go to it, by the rules of helper and
+//! kernel.
+
+mod facts;
+mod laptop;
+mod layout;
+mod wanted;
 
 use std::io;
-use std::net::IpAddr;
 
 use ipnet::IpNet;
 use slipway_cluster::ranges::Ranges;
-use slipway_control_api::{Check, Finding};
-use slipway_laptop::{
-    Holder, InUse, Kernel, KnownRoute, Maker, Overridden, Probe, RouteTo, RoutingRule, Union, conflicts,
-    is_private, overridden, rule_before_main,
-};
+use slipway_control_api::{Check, Finding, FindingData, RangeOrigin};
+use slipway_laptop::{Holder, InUse, KnownRoute, Overridden, Union};
 
-use crate::this_laptop;
+use self::facts::Judged;
+use self::laptop::Laptop;
+use self::wanted::Wanted;
+use super::reporter::Reporter;
+use super::subject::Subject;
 
-/// What the kernel and the resolver of this laptop say about the ranges.
-struct Laptop {
-    routes: Vec<KnownRoute>,
-    /// Where the kernel sends packets to the parts of the ranges now.
-    answers: Vec<(Probe, RouteTo)>,
-    rules: Vec<RoutingRule>,
-    servers: Vec<IpAddr>,
-    /// User whose programs send the packets.
-    user: u32,
-}
+pub(super) use self::wanted::of_user;
 
-/// Checks each range of the cluster.
-pub(super) async fn check(ranges: &Ranges) -> Vec<Finding> {
-    let all: Vec<IpNet> = ranges.services.iter().chain(&ranges.pods).copied().collect();
-    if all.is_empty() {
-        return vec![Finding::ok(
+/// Checks each network that a session of the profile would have, and reports the laptop's routes. `learned` has the
+/// cluster's ranges, if it could be asked.
+pub(super) async fn check(
+    learned: Option<&Ranges>,
+    subject: &Subject,
+    reporter: &Reporter<'_>,
+) -> Vec<Finding> {
+    let wanted = Wanted::all(learned, &subject.profile);
+    let mut findings = Vec::new();
+    if learned.is_some_and(|ranges| ranges.services.is_empty() && ranges.pods.is_empty()) {
+        findings.push(Finding::ok(
             Check::Range,
             "The cluster's ranges are not known. Slipway learns addresses one by one, as programs ask for names.",
-        )];
+        ));
     }
-    of_ranges(&all, ask(&all).await)
+    if wanted.is_empty() {
+        return findings;
+    }
+    let ranges: Vec<IpNet> = wanted.iter().map(|wanted| wanted.range).collect();
+    let laptop = Laptop::ask(&ranges, subject).await;
+    if let Ok(laptop) = &laptop {
+        reporter.layout(layout::of(laptop)).await;
+    }
+    findings.extend(of_ranges(&wanted, laptop));
+    findings
 }
 
-async fn ask(ranges: &[IpNet]) -> io::Result<Laptop> {
-    let kernel = Kernel::open()?;
-    let (answers, rules) = kernel.probed(ranges).await?;
-    Ok(Laptop {
-        routes: kernel.routes().await?,
-        answers,
-        rules,
-        servers: this_laptop::name_servers_in_use(),
-        user: nix::unistd::geteuid().as_raw(),
-    })
-}
-
-fn of_ranges(ranges: &[IpNet], laptop: io::Result<Laptop>) -> Vec<Finding> {
+fn of_ranges(wanted: &[Wanted], laptop: io::Result<Laptop>) -> Vec<Finding> {
     match laptop {
         Ok(laptop) => {
-            let union = Union::from_iter(ranges.iter().copied());
-            let of = |range: &IpNet| of_range(*range, &union, &laptop);
-            ranges.iter().map(of).collect()
+            let union = Union::from_iter(wanted.iter().map(|wanted| wanted.range));
+            let of = |wanted: &Wanted| of_range(wanted, &union, &laptop);
+            wanted.iter().map(of).collect()
         }
         Err(error) => vec![Finding::warn(
             Check::Range,
@@ -66,67 +66,78 @@ fn of_ranges(ranges: &[IpNet], laptop: io::Result<Laptop>) -> Vec<Finding> {
     }
 }
 
-/// Returns what the helper would decide about a range of the cluster, by the same rule, and what the kernel does with its
-/// packets. `union` has all ranges of the cluster.
-fn of_range(range: IpNet, union: &Union, laptop: &Laptop) -> Finding {
-    let in_use = conflicts(range, false, union, &laptop.routes, &laptop.servers, 0);
-    let (sessions, others): (Vec<InUse>, Vec<InUse>) = in_use
-        .into_iter()
-        .partition(|in_use| in_use.holder == Holder::Session);
-    if !others.is_empty() {
-        return Finding::warn(
-            Check::Range,
-            format!("{range} is also used by {}.", owners(&others)),
+/// Returns what the helper would decide about a network, by the same rule, and what the kernel does with its packets.
+/// `union` has all networks of the session.
+fn of_range(wanted: &Wanted, union: &Union, laptop: &Laptop) -> Finding {
+    let judged = Judged::of(wanted.range, union, laptop);
+    let mut finding = in_words(wanted, &judged);
+    for (profile, nets) in &judged.profiles {
+        let nets: Vec<String> = nets.iter().map(IpNet::to_string).collect();
+        finding.detail.push_str(&format!(
+            " Profile {profile} sends {} to its cluster too: of two sessions, the one that connected first has it.",
+            nets.join(", ")
+        ));
+    }
+    finding.with_data(FindingData::Range(judged.facts(wanted, laptop)))
+}
+
+fn in_words(Wanted { range, origin }: &Wanted, judged: &Judged<'_>) -> Finding {
+    let (shown, remedy) = match origin {
+        RangeOrigin::AlsoProxy => (
+            format!("{} (also-proxy)", short(*range)),
+            "Programs do not reach the cluster at addresses in both networks. Leave the network out of `also-proxy`, \
+             disconnect from the other network, or end its VPN.",
+        ),
+        RangeOrigin::Services | RangeOrigin::Pods | RangeOrigin::Unknown => (
+            range.to_string(),
             "Pods and services with addresses in both networks cannot be reached, and their names do not resolve. \
              Disconnect from the other network, or end its VPN.",
-        )
-        .coded("range-not-routed");
+        ),
+    };
+    if let Some(why) = &judged.unroutable {
+        let detail = format!("{shown} is not routed to the cluster: {why}.");
+        let remedy = match origin {
+            RangeOrigin::AlsoProxy => "Leave it out of `also-proxy`, or name narrower networks.",
+            RangeOrigin::Services | RangeOrigin::Pods | RangeOrigin::Unknown => {
+                "Pods and services with such addresses cannot be reached, and their names do not resolve."
+            }
+        };
+        return Finding::warn(Check::Range, detail, remedy).coded("range-not-routed");
     }
-    if let Some(taken) = taken(range, !sessions.is_empty(), laptop) {
-        return taken;
+    if !judged.others.is_empty() {
+        let owners = owners(&judged.others);
+        let detail = format!("{shown} is also used by {owners}.");
+        return Finding::warn(Check::Range, detail, remedy).coded("range-not-routed");
     }
-    if !sessions.is_empty() {
-        let owners = owners(&sessions);
-        return Finding::ok(
-            Check::Range,
-            format!("Traffic to {range} goes to the session that has {owners}."),
-        );
+    if let Some(overridden) = judged.overridden.first() {
+        let text = overridden.to_string();
+        let detail = match text.strip_prefix("packets") {
+            Some(rest) => format!("Packets{rest}."),
+            None => format!("{text}."),
+        };
+        return Finding::warn(Check::Range, detail, Overridden::REMEDY).coded("range-overridden");
     }
-    let around = laptop
-        .routes
-        .iter()
-        .find(|route| route.maker == Maker::Other && is_private(route.net) && route.net.contains(&range));
-    let detail = match around {
-        Some(KnownRoute { net, device, .. }) => {
-            format!(
-                "{range} is free on this laptop. The wider route {net} to {device} is fine: a session takes only {range} out \
-                 of it."
-            )
-        }
-        None => format!("{range} is free on this laptop."),
+    if !judged.sessions.is_empty() {
+        let owners = owners(&judged.sessions);
+        let detail = format!("Traffic to {shown} goes to the session that has {owners}.");
+        return Finding::ok(Check::Range, detail);
+    }
+    let detail = match judged.around.first() {
+        Some(KnownRoute { net, device, .. }) => format!(
+            "{shown} is free on this laptop. The wider route {net} to {device} is fine: a session takes only {range} out of \
+             it."
+        ),
+        None => format!("{shown} is free on this laptop."),
     };
     Finding::ok(Check::Range, detail)
 }
 
-/// Returns the finding that packets to the range go elsewhere although a session has it, or would although one had it.
-fn taken(range: IpNet, has_session: bool, laptop: &Laptop) -> Option<Finding> {
-    let Laptop { rules, user, .. } = laptop;
-    let stays = |probe: &Probe, answer: &RouteTo| {
-        has_session || rule_before_main(answer, rules, probe.address, *user).is_some()
-    };
-    let answers: Vec<(Probe, RouteTo)> = laptop
-        .answers
-        .iter()
-        .filter(|(probe, answer)| range.contains(&probe.net) && stays(probe, answer))
-        .cloned()
-        .collect();
-    let first = overridden(&answers, rules, *user).into_iter().next()?;
-    let text = first.to_string();
-    let detail = match text.strip_prefix("packets") {
-        Some(rest) => format!("Packets{rest}."),
-        None => format!("{text}."),
-    };
-    Some(Finding::warn(Check::Range, detail, Overridden::REMEDY).coded("range-overridden"))
+/// Returns a network as text; one address without its prefix.
+fn short(net: IpNet) -> String {
+    match net.prefix_len() == net.max_prefix_len() {
+        true => net.addr().to_string(),
+        false => net.to_string(),
+    }
 }
 
 fn owners(in_use: &[InUse]) -> String {
@@ -143,10 +154,11 @@ fn owners(in_use: &[InUse]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use slipway_laptop::{MAIN_TABLE, RuleAction};
+    use slipway_control_api::{NetworkHolder, Overlap, RangeFacts, RangeWinner};
+    use slipway_laptop::{MAIN_TABLE, Maker, Probe, RouteTo, RoutingRule, RuleAction};
 
     use super::*;
-    use crate::command::doctor::text::in_words;
+    use crate::command::doctor::text::in_words as text_of;
 
     fn route(net: &str, device: &str, maker: Maker, table: u32) -> KnownRoute {
         KnownRoute {
@@ -166,6 +178,22 @@ mod tests {
             rules: Vec::new(),
             servers: Vec::new(),
             user: 1000,
+            sessions: Vec::new(),
+            profiles: Vec::new(),
+        }
+    }
+
+    fn service(range: &str) -> Wanted {
+        Wanted {
+            range: range.parse().unwrap(),
+            origin: RangeOrigin::Services,
+        }
+    }
+
+    fn facts(finding: &Finding) -> &RangeFacts {
+        match &finding.data {
+            Some(FindingData::Range(facts)) => facts,
+            other => panic!("no facts: {other:?}"),
         }
     }
 
@@ -177,13 +205,12 @@ mod tests {
             route("10.96.0.0/16", "slipway0", Maker::Helper, MAIN_TABLE),
             route("10.100.0.0/16", "slipway0", Maker::Helper, MAIN_TABLE),
         ];
-        let ranges = ["10.96.0.0/16", "10.100.0.0/16", "10.244.0.0/16", "172.20.0.0/16"]
-            .map(|range| range.parse().unwrap());
+        let ranges = ["10.96.0.0/16", "10.100.0.0/16", "10.244.0.0/16", "172.20.0.0/16"].map(service);
         let laptop = Laptop {
             servers: vec!["172.20.0.53".parse().unwrap()],
             ..laptop(&routes)
         };
-        insta::assert_snapshot!(in_words(&of_ranges(&ranges, Ok(laptop))));
+        insta::assert_snapshot!(text_of(&of_ranges(&ranges, Ok(laptop))));
     }
 
     /// A laptop on which rule 5270 sends packets to `ts0` before the table `main` is looked at.
@@ -214,15 +241,15 @@ mod tests {
     }
 
     /// The finding about the only range of a cluster.
-    fn of_one(range: IpNet, laptop: &Laptop) -> Finding {
-        of_range(range, &Union::from_iter([range]), laptop)
+    fn of_one(wanted: Wanted, laptop: &Laptop) -> Finding {
+        of_range(&wanted, &Union::from_iter([wanted.range]), laptop)
     }
 
     #[test]
     fn the_halves_of_a_vpn_are_not_free() {
         let routes = [route("10.0.0.0/8", "tun0", Maker::Other, MAIN_TABLE)];
-        let halves = ["10.0.0.0/9", "10.128.0.0/9"].map(|half| half.parse().unwrap());
-        let codes = |ranges: &[IpNet]| {
+        let halves = ["10.0.0.0/9", "10.128.0.0/9"].map(service);
+        let codes = |ranges: &[Wanted]| {
             let findings = of_ranges(ranges, Ok(laptop(&routes))).into_iter();
             findings.map(|finding| finding.code).collect::<Vec<_>>()
         };
@@ -237,10 +264,19 @@ mod tests {
 
     #[test]
     fn a_rule_that_takes_a_range_is_named_with_its_device() {
-        let range = "10.96.0.0/16".parse().unwrap();
+        let range = service("10.96.0.0/16");
         for connected in [false, true] {
             let finding = of_one(range, &with_rule(connected));
             assert_eq!(finding.code.as_deref(), Some("range-overridden"));
+            assert_eq!(facts(&finding).goes_to, RangeWinner::Laptop);
+            let rule = NetworkHolder::Rule {
+                rule: "5270: from all lookup 52".to_owned(),
+            };
+            let overlaps = &facts(&finding).overlaps;
+            assert!(
+                overlaps.iter().any(|overlap| overlap.holder == rule),
+                "{overlaps:?}"
+            );
             assert_eq!(
                 finding.detail,
                 "Packets to 10.96.0.0/16 go to ts0 and not to the cluster: the routing rule `5270: from all lookup 52` comes \
@@ -261,7 +297,7 @@ mod tests {
 
     #[test]
     fn without_the_laptops_routes_no_range_is_called_free() {
-        let range = "10.96.0.0/16".parse().unwrap();
+        let range = service("10.96.0.0/16");
         let error = io::Error::from_raw_os_error(105);
         let findings = of_ranges(&[range], Err(error));
         assert!(
@@ -269,6 +305,86 @@ mod tests {
                 .iter()
                 .all(|finding| finding.verdict == slipway_control_api::Verdict::Warn)
         );
-        assert!(!in_words(&findings).contains("free"));
+        assert!(!text_of(&findings).contains("free"));
+    }
+
+    #[test]
+    fn what_overlaps_a_range_is_told_as_data() {
+        let routes = [
+            route("10.0.0.0/8", "tun0", Maker::Other, MAIN_TABLE),
+            route("10.3.4.0/24", "wg0", Maker::Other, MAIN_TABLE),
+            route("192.168.1.0/24", "wlan0", Maker::Kernel, MAIN_TABLE),
+        ];
+        let laptop = Laptop {
+            profiles: vec![("corp".to_owned(), vec!["10.3.128.0/17".parse().unwrap()])],
+            ..laptop(&routes)
+        };
+        let wanted = Wanted {
+            range: "10.3.0.0/16".parse().unwrap(),
+            origin: RangeOrigin::AlsoProxy,
+        };
+        let finding = of_one(wanted, &laptop);
+        assert_eq!(
+            finding.detail,
+            "10.3.0.0/16 (also-proxy) is also used by wg0 (10.3.4.0/24). Profile corp sends 10.3.128.0/17 to its cluster too: \
+             of two sessions, the one that connected first has it."
+        );
+        insta::assert_json_snapshot!(facts(&finding));
+    }
+
+    #[test]
+    fn a_network_that_no_laptop_routes_is_told() {
+        let also = |range: &str| {
+            let wanted = Wanted {
+                range: range.parse().unwrap(),
+                origin: RangeOrigin::AlsoProxy,
+            };
+            of_one(wanted, &laptop(&[]))
+        };
+        let wide = also("8.0.0.0/6");
+        assert_eq!(wide.code.as_deref(), Some("range-not-routed"));
+        assert_eq!(facts(&wide).goes_to, RangeWinner::Laptop);
+        assert!(
+            wide.detail.starts_with("8.0.0.0/6 (also-proxy) is not routed"),
+            "{wide:?}"
+        );
+        assert_eq!(
+            also("10.3.0.7/32").detail,
+            "10.3.0.7 (also-proxy) is free on this laptop."
+        );
+    }
+
+    #[test]
+    fn the_session_that_has_a_range_is_named() {
+        let laptop = laptop(&[route("10.96.0.0/16", "slipway0", Maker::Helper, MAIN_TABLE)]);
+        let finding = of_one(service("10.96.0.0/16"), &laptop);
+        let facts = facts(&finding);
+        assert_eq!(facts.goes_to, RangeWinner::Session);
+        let holder = NetworkHolder::Session {
+            session: None,
+            profile: None,
+        };
+        let overlap = Overlap {
+            net: facts.range,
+            device: Some("slipway0".to_owned()),
+            holder,
+            wins: true,
+        };
+        assert_eq!(facts.overlaps, [overlap]);
+    }
+
+    #[test]
+    fn routes_are_laid_out_by_address() {
+        let routes = [
+            route("192.168.1.0/24", "wlan0", Maker::Kernel, MAIN_TABLE),
+            route("fe80::/64", "wlan0", Maker::Kernel, MAIN_TABLE),
+            route("10.0.0.0/8", "tun0", Maker::Other, MAIN_TABLE),
+            route("0.0.0.0/0", "wlan0", Maker::Other, MAIN_TABLE),
+            route("ff00::/8", "wlan0", Maker::Kernel, MAIN_TABLE),
+        ];
+        let layout = layout::of(&laptop(&routes));
+        let nets: Vec<String> = layout.routes.iter().map(|route| route.net.to_string()).collect();
+        assert_eq!(nets, ["0.0.0.0/0", "10.0.0.0/8", "192.168.1.0/24"]);
+        assert_eq!(layout.more, 0);
     }
 }

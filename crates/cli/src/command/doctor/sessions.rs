@@ -2,8 +2,9 @@
 
 use slipway_api_server::kubeconfig::choose;
 use slipway_control_api::{Check, Finding, Problem, SessionStatus, State};
-use slipway_profile::{Profile, ProfileId};
+use slipway_profile::ProfileId;
 
+use super::subject::Subject;
 use crate::arguments::{chosen, kubeconfig_variable};
 use crate::failure::Failure;
 use crate::sessions;
@@ -13,7 +14,7 @@ const REACHES_NOTHING: [&str; 3] = ["agent-blocked", "cluster-dns-silent", "clus
 
 /// Sessions to check.
 struct Wanted {
-    /// Identity of the saved profile, if one was named.
+    /// Identity of the profile, if sessions can know it.
     profile: Option<ProfileId>,
     /// Context and namespace, if the kubeconfig can be read.
     place: Option<(String, String)>,
@@ -21,28 +22,32 @@ struct Wanted {
     kubeconfig: Option<String>,
 }
 
-/// Returns the findings about running sessions; none if there is no such session. `is_saved` is whether the profile is a
-/// saved one.
-pub(super) async fn check(profile: &Profile, is_saved: bool) -> Result<Vec<Finding>, Failure> {
-    let (sources, choice) = chosen(profile, false)?;
-    let wanted = Wanted {
-        profile: is_saved.then(|| profile.identity()),
-        place: choose(&sources, &choice)
-            .ok()
-            .map(|target| (target.context, target.namespace)),
-        kubeconfig: kubeconfig_variable(&sources),
+/// Returns the findings about running sessions; none if there is no such session.
+pub(super) async fn check(subject: &Subject) -> Vec<Finding> {
+    let checked = async {
+        let wanted = Wanted::of(subject)?;
+        let running = sessions::all().await?;
+        let those = running.iter().filter(|session| wanted.is(session));
+        Ok::<_, Failure>(those.flat_map(of_session).collect())
     };
-    Ok(match sessions::all().await {
-        Ok(running) => running
-            .iter()
-            .filter(|session| wanted.is(session))
-            .flat_map(of_session)
-            .collect(),
+    match checked.await {
+        Ok(findings) => findings,
         Err(failure) => vec![Finding::problem(Check::Session, failure.into_problem())],
-    })
+    }
 }
 
 impl Wanted {
+    fn of(subject: &Subject) -> Result<Wanted, Failure> {
+        let (sources, choice) = chosen(&subject.profile, false)?;
+        Ok(Wanted {
+            profile: subject.identity,
+            place: choose(&sources, &choice)
+                .ok()
+                .map(|target| (target.context, target.namespace)),
+            kubeconfig: kubeconfig_variable(&sources),
+        })
+    }
+
     fn is(&self, session: &SessionStatus) -> bool {
         let is_profiles = self.profile.is_some() && self.profile == session.profile_id;
         let place = session.context.clone().zip(session.namespace.clone());

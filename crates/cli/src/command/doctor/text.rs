@@ -1,6 +1,6 @@
 //! Text of findings.
 
-use slipway_control_api::{Check, Finding, Verdict};
+use slipway_control_api::{Check, Finding, MethodSummary, Verdict};
 
 /// Formats each finding as a line, with its remedy below. Findings of one check that are all fine are one line.
 pub(super) fn in_words(findings: &[Finding]) -> String {
@@ -41,6 +41,19 @@ pub(super) fn in_words(findings: &[Finding]) -> String {
     text
 }
 
+/// Formats a line for each method: whether it works here, or why not.
+pub(super) fn methods_in_words(methods: &[MethodSummary]) -> String {
+    let mut text = String::new();
+    for method in methods {
+        let verdict = match &method.reason {
+            None => "works here",
+            Some(reason) => &format!("does not work here: {reason}"),
+        };
+        text.push_str(&format!("{:<11} {verdict}\n", method.method.as_str()));
+    }
+    text
+}
+
 fn whole(text: &mut String, finding: &Finding) {
     line(text, finding.verdict, finding.check, &finding.detail);
     for line in finding.remedy.iter().flat_map(|remedy| remedy.lines()) {
@@ -75,6 +88,8 @@ fn line(text: &mut String, verdict: Verdict, check: Check, detail: &str) {
 
 #[cfg(test)]
 mod tests {
+    use slipway_profile::Method;
+
     use super::*;
 
     fn findings() -> Vec<Finding> {
@@ -120,6 +135,24 @@ mod tests {
         let text = in_words(&findings);
         let permissions = "ok    permission  You have 2 permissions that Slipway uses.\nwarn  permission  You may not list nodes.";
         assert!(text.contains(permissions), "{text}");
+    }
+
+    #[test]
+    fn each_method_has_a_line_at_the_end() {
+        let method = |method, reason: Option<&str>| MethodSummary {
+            method,
+            works: reason.is_none(),
+            reason: reason.map(str::to_owned),
+            code: None,
+        };
+        let methods = [
+            method(Method::VpnTcp, None),
+            method(Method::InjectTcp, Some("It is not there.")),
+        ];
+        assert_eq!(
+            methods_in_words(&methods),
+            "vpn-tcp     works here\ninject-tcp  does not work here: It is not there.\n"
+        );
     }
 
     #[test]
