@@ -241,9 +241,6 @@ async fn check(subject: &Subject, reporter: Reporter<'_>, helper: &Path) {
         }),
         Box::pin(cluster::check(subject, &reporter)),
         reporter.findings(Check::Session, Box::pin(sessions::check(subject))),
-        reporter.findings(
-            Check::Secret,
-            Box::pin(async { secrets::check().await.into_iter().collect() })
-        ),
+        reporter.findings(Check::Secret, Box::pin(secrets::check())),
     );
 }

@@ -7,11 +7,17 @@ use slipway_secrets::keyring::{self, Stored};
 use crate::command::profiles::orphaned;
 
 /// Returns a warning about secrets of profiles that no longer exist; nothing without a keyring or a store.
-pub(super) async fn check() -> Option<Finding> {
+pub(super) async fn check() -> Vec<Finding> {
     // Only a session that needs a secret needs a keyring, and tells what is wrong with it.
-    let stored = keyring::list().await.ok()?;
-    let store = Store::of_user().ok()?;
-    of_orphaned(&orphaned(&store, stored).ok()?)
+    let Ok(stored) = keyring::list().await else {
+        return Vec::new();
+    };
+    let found = Store::of_user().and_then(|store| orphaned(&store, stored));
+    found
+        .ok()
+        .and_then(|found| of_orphaned(&found))
+        .into_iter()
+        .collect()
 }
 
 fn of_orphaned(orphaned: &[Stored]) -> Option<Finding> {

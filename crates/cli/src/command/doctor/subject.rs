@@ -1,10 +1,9 @@
 //! Subject of a check: a saved profile, the text of one, or none.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
-use slipway_profile::{Error, MAX_FILE_BYTES, Profile, ProfileId, ProfileName, Store};
+use slipway_profile::{Error, Profile, ProfileId, ProfileName, Store, read_bounded, read_text};
 
 /// A profile to check.
 #[derive(Debug)]
@@ -29,9 +28,9 @@ impl Subject {
             (named, Some(file)) => {
                 let is_standard_input = file == Path::new("-");
                 let text = if is_standard_input {
-                    bounded(io::stdin().lock(), Path::new("standard input"))?
+                    read_bounded(io::stdin().lock(), Path::new("standard input"))?
                 } else {
-                    bounded(File::open(file).map_err(unread(file))?, file)?
+                    read_text(file)?
                 };
                 let profile = Profile::from_toml(name_for(named, file), &text)?;
                 let has_identity = named.is_some() || profile.id.is_some();
@@ -53,31 +52,6 @@ fn name_for(named: Option<&ProfileName>, file: &Path) -> ProfileName {
         .cloned()
         .or_else(of_file)
         .unwrap_or_else(|| Profile::unsaved().name)
-}
-
-fn bounded(source: impl Read, path: &Path) -> Result<String, Error> {
-    let mut text = String::new();
-    // One byte more than allowed shows that there is more.
-    source
-        .take(MAX_FILE_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(unread(path))?;
-    if u64::try_from(text.len()).is_ok_and(|len| len <= MAX_FILE_BYTES) {
-        return Ok(text);
-    }
-    Err(Error::TooLarge {
-        path: path.to_owned(),
-        limit: MAX_FILE_BYTES,
-    })
-}
-
-fn unread(path: &Path) -> impl Fn(io::Error) -> Error + use<> {
-    let path = PathBuf::from(path);
-    move |source| Error::Io {
-        action: "read",
-        path: path.clone(),
-        source,
-    }
 }
 
 #[cfg(test)]
@@ -102,7 +76,7 @@ mod tests {
     #[test]
     fn a_text_without_an_end_is_refused() {
         let endless = io::repeat(b'#');
-        let refused = bounded(endless, Path::new("standard input")).unwrap_err();
+        let refused = read_bounded(endless, Path::new("standard input")).unwrap_err();
         assert!(matches!(refused, Error::TooLarge { .. }), "{refused}");
     }
 

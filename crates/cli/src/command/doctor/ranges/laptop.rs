@@ -63,5 +63,9 @@ fn profiles_beside(subject: &Subject) -> Vec<(String, Vec<IpNet>)> {
 
 /// Whether two profiles name their cluster in the same way. Two names of one cluster count as two clusters.
 fn is_same_cluster(one: &Profile, other: &Profile) -> bool {
-    one.cluster.context == other.cluster.context && one.cluster.kubeconfig == other.cluster.kubeconfig
+    let place = |profile: &Profile| {
+        let cluster = profile.cluster.clone();
+        (cluster.context, cluster.kubeconfig, cluster.server)
+    };
+    place(one) == place(other)
 }
