@@ -42,9 +42,15 @@ pub enum Request {
     Change {
         /// The change.
         change: Box<Change>,
-        /// The part that the client makes in the saved profile too, where an undo takes it back.
+    },
+    /// Note that the client has made a change in the saved profile too, where its undo takes it back: one
+    /// [`Reply::Changed`].
+    Saved {
+        /// The number of the change in the session; without one, the session had it already, and gives a number now.
         #[serde(default)]
-        profile: Option<Box<Change>>,
+        number: Option<u32>,
+        /// What changed in the profile.
+        profile: Box<Change>,
     },
     /// Undo of a change: one [`Reply::Changed`]. The client takes back what it names for the profile.
     Undo {
@@ -155,9 +161,7 @@ mod tests {
         let change: Request =
             serde_json::from_str(r#"{"do":"change","change":{"add":{"also-proxy":["db.example"]}}}"#)
                 .unwrap();
-        assert!(
-            matches!(change, Request::Change { change, profile: None } if change.add.also_proxy.len() == 1)
-        );
+        assert!(matches!(change, Request::Change { change } if change.add.also_proxy.len() == 1));
         assert_eq!(
             text(&Request::Undo { number: Some(3) }),
             r#"{"do":"undo","number":3}"#

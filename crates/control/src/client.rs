@@ -161,16 +161,22 @@ impl Client {
         Ok(explanation)
     }
 
-    /// Changes what the session sends to the cluster. `profile` is the part that the caller makes in the saved profile.
+    /// Changes what the session sends to the cluster.
     ///
     /// # Errors
     /// [`Error::Refused`] if the session cannot make the change; see [`Error`] for the rest.
-    pub async fn change(&mut self, change: Change, profile: Option<Change>) -> Result<Changed, Error> {
-        let request = Request::Change {
-            change: Box::new(change),
-            profile: profile.map(Box::new),
-        };
-        self.changed(&request).await
+    pub async fn change(&mut self, change: Change) -> Result<Changed, Error> {
+        let change = Box::new(change);
+        self.changed(&Request::Change { change }).await
+    }
+
+    /// Tells the session that the caller has made a change in the saved profile too, so that its undo names it.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the session has no such change; see [`Error`] for the rest.
+    pub async fn saved(&mut self, number: Option<u32>, profile: Change) -> Result<Changed, Error> {
+        let profile = Box::new(profile);
+        self.changed(&Request::Saved { number, profile }).await
     }
 
     /// Undoes a change of the session: the one with this number, or else the last one. The caller takes back what the

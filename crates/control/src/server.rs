@@ -47,11 +47,14 @@ pub trait Handler: Send + Sync + 'static {
     /// Explains the answer for a name.
     fn explain(&self, name: &str) -> impl Future<Output = Explanation> + Send;
 
-    /// Changes what the session sends to the cluster. `profile` is the part that the client makes in the saved profile.
-    fn change(
+    /// Changes what the session sends to the cluster.
+    fn change(&self, change: Change) -> impl Future<Output = Result<Changed, Problem>> + Send;
+
+    /// Notes that the client has made a change in the saved profile too.
+    fn saved(
         &self,
-        change: Change,
-        profile: Option<Change>,
+        number: Option<u32>,
+        profile: Change,
     ) -> impl Future<Output = Result<Changed, Problem>> + Send;
 
     /// Undoes a change: the one with this number, or else the last one.
@@ -229,9 +232,12 @@ impl<H: Handler> Service<H> {
                     lines.write(&Reply::Done).await?;
                 }
                 Request::Explain { name } => lines.write(&self.explain(&name).await).await?,
-                Request::Change { change, profile } => {
-                    let outcome = self.handler.change(*change, profile.map(|profile| *profile));
-                    let outcome = timeout(CHANGE_LIMIT, outcome);
+                Request::Change { change } => {
+                    let outcome = timeout(CHANGE_LIMIT, self.handler.change(*change));
+                    lines.write(&changed(outcome.await)).await?;
+                }
+                Request::Saved { number, profile } => {
+                    let outcome = timeout(CHANGE_LIMIT, self.handler.saved(number, *profile));
                     lines.write(&changed(outcome.await)).await?;
                 }
                 Request::Undo { number } => {

@@ -141,14 +141,7 @@ async fn a_late_explanation_is_refused_with_a_code() {
 async fn a_late_change_is_refused_with_a_code() {
     let place = Place::new();
     let (_server, _publisher) = place.session();
-    let change = async {
-        place
-            .client()
-            .await
-            .change(Change::default(), None)
-            .await
-            .map(drop)
-    };
+    let change = async { place.client().await.change(Change::default()).await.map(drop) };
     let undo = async { place.client().await.undo(None).await.map(drop) };
     for (waited, error) in [wait(change).await, wait(undo).await] {
         let Error::Refused(problem) = error else {
@@ -227,7 +220,11 @@ impl Handler for Speechless {
         std::future::pending().await
     }
 
-    async fn change(&self, _: Change, _: Option<Change>) -> Result<Changed, Problem> {
+    async fn change(&self, _: Change) -> Result<Changed, Problem> {
+        std::future::pending().await
+    }
+
+    async fn saved(&self, _: Option<u32>, _: Change) -> Result<Changed, Problem> {
         std::future::pending().await
     }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use crate::error::Error;
-use crate::extras::{Change, Extras};
+use crate::extras::Change;
 use crate::extras_in_text;
 use crate::file::id_in;
 use crate::id::ProfileId;
@@ -201,14 +201,6 @@ impl Store {
         let profile = Profile::from_toml(name.clone(), text)?;
         self.replace(name, text)?;
         Ok(profile)
-    }
-
-    /// Returns the part of a change that the profile `name` does not have yet.
-    ///
-    /// # Errors
-    /// Those of [`Store::load`].
-    pub fn lacks(&self, name: &ProfileName, change: &Change) -> Result<Change, Error> {
-        Ok(Extras::of(&self.load(name)?).change(change))
     }
 
     /// Makes a change in the file of the profile `name`, and keeps its comments and order. Returns the part of the change

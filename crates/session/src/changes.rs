@@ -47,6 +47,24 @@ struct Made {
     profile: Option<Change>,
 }
 
+impl Present {
+    /// Records a change that can be undone, and returns its number.
+    fn record(&mut self, before: Extras, after: Extras, change: Change, profile: Option<Change>) -> u32 {
+        self.last_number += 1;
+        let number = self.last_number;
+        self.made.push_back(Made {
+            number,
+            before,
+            after,
+            change,
+            profile,
+        });
+        let surplus = self.made.len().saturating_sub(MOST);
+        self.made.drain(..surplus);
+        number
+    }
+}
+
 impl Changes {
     /// Takes over the extras with which the method was started.
     pub(crate) fn new(
@@ -76,32 +94,48 @@ impl Changes {
         self.publish(&present.extras).await;
     }
 
-    /// Makes a change. `profile` is the part that the client makes in the saved profile too.
+    /// Makes a change.
     ///
     /// # Errors
     /// A problem if the change cannot be made; nothing is changed then.
-    pub(crate) async fn change(&self, wanted: &Change, profile: Option<Change>) -> Result<Changed, Problem> {
+    pub(crate) async fn change(&self, wanted: &Change) -> Result<Changed, Problem> {
         let mut present = self.present.lock().await;
         let before = present.extras.clone();
         let mut after = before.clone();
         let change = after.change(wanted);
         let mut changed = self.apply(&mut present, after.clone(), change).await?;
-        changed.profile = profile.filter(|profile| !profile.is_empty());
-        if !changed.change.is_empty() || changed.profile.is_some() {
-            present.last_number += 1;
-            let number = present.last_number;
-            changed.number = Some(number);
-            present.made.push_back(Made {
-                number,
-                before,
-                after,
-                change: changed.change.clone(),
-                profile: changed.profile.clone(),
-            });
-            let surplus = present.made.len().saturating_sub(MOST);
-            present.made.drain(..surplus);
+        if !changed.change.is_empty() {
+            changed.number = Some(present.record(before, after, changed.change.clone(), None));
         }
         Ok(changed)
+    }
+
+    /// Notes that the client has made a change in the saved profile too. Without a number it is a change of the profile
+    /// alone, which gets one.
+    ///
+    /// # Errors
+    /// A problem if there is no change with that number.
+    pub(crate) async fn saved(&self, number: Option<u32>, profile: Change) -> Result<Changed, Problem> {
+        let mut present = self.present.lock().await;
+        let number = match number {
+            Some(number) => {
+                let made = present.made.iter_mut().find(|made| made.number == number);
+                let made = made.ok_or_else(|| nothing_to_undo(Some(number)))?;
+                made.profile = Some(profile.clone());
+                number
+            }
+            None => {
+                let same = present.extras.clone();
+                present.record(same.clone(), same, Change::default(), Some(profile.clone()))
+            }
+        };
+        Ok(Changed {
+            number: Some(number),
+            change: Change::default(),
+            profile: Some(profile),
+            hosts: Vec::new(),
+            problems: Vec::new(),
+        })
     }
 
     /// Undoes the change with this number, or else the last one.

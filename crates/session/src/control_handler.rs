@@ -66,9 +66,14 @@ impl Handler for ControlHandler {
         answer.map(Vec::from)
     }
 
-    async fn change(&self, change: Change, profile: Option<Change>) -> Result<Changed, Problem> {
+    async fn change(&self, change: Change) -> Result<Changed, Problem> {
         let changes = self.sources().ok_or_else(not_connected)?.changes;
-        to_its_end(async move { changes.change(&change, profile).await }).await
+        to_its_end(async move { changes.change(&change).await }).await
+    }
+
+    async fn saved(&self, number: Option<u32>, profile: Change) -> Result<Changed, Problem> {
+        let changes = self.sources().ok_or_else(not_connected)?.changes;
+        changes.saved(number, profile).await
     }
 
     async fn undo(&self, number: Option<u32>) -> Result<Changed, Problem> {

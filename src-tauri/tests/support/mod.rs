@@ -146,14 +146,22 @@ impl Handler for Asked {
         }
     }
 
-    async fn change(&self, change: Change, profile: Option<Change>) -> Result<Changed, Problem> {
+    async fn change(&self, change: Change) -> Result<Changed, Problem> {
         Ok(Changed {
             number: Some(1),
             change,
-            profile,
+            profile: None,
             hosts: Vec::new(),
             problems: Vec::new(),
         })
+    }
+
+    async fn saved(&self, number: Option<u32>, _: Change) -> Result<Changed, Problem> {
+        Err(Problem::new(
+            "nothing-to-undo",
+            format!("there is no change {number:?}"),
+            "",
+        ))
     }
 
     async fn undo(&self, _: Option<u32>) -> Result<Changed, Problem> {

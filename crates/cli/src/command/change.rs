@@ -86,19 +86,27 @@ async fn make(
     let save = arguments.save;
     let wanted = arguments.into_wanted();
     if !save {
-        return Ok((client.change(wanted, None).await?, None));
+        return Ok((client.change(wanted).await?, None));
     }
     let store = Store::of_user()?;
     let profile = profile_of(session, &store)?;
-    let lacking = store.lacks(&profile, &wanted)?;
-    let changed = client.change(wanted.clone(), Some(lacking)).await?;
-    if let Err(error) = store.change(&profile, &wanted) {
-        if let Some(number) = changed.number
-            && let Err(other) = client.undo(Some(number)).await
-        {
-            output::note(&format!("Note: the session keeps the change, because {other}."));
+    // Refuses a profile that cannot be read before anything is changed.
+    store.load(&profile)?;
+    let mut changed = client.change(wanted.clone()).await?;
+    match store.change(&profile, &wanted) {
+        Ok(saved) if saved.is_empty() => {}
+        Ok(saved) => {
+            changed.number = client.saved(changed.number, saved.clone()).await?.number;
+            changed.profile = Some(saved);
         }
-        return Err(error.into());
+        Err(error) => {
+            if let Some(number) = changed.number
+                && let Err(other) = client.undo(Some(number)).await
+            {
+                output::note(&format!("Note: the session keeps the change, because {other}."));
+            }
+            return Err(error.into());
+        }
     }
     Ok((changed, Some(profile)))
 }
@@ -123,8 +131,8 @@ async fn undo(
         Ok(profile) => Ok((changed, Some(profile))),
         Err(failure) => {
             // Both or none: the session gets the change back, so that it can be undone when the profile can be written.
-            let again = changed.change.clone().inverse();
-            client.change(again, Some(back.clone().inverse())).await?;
+            let again = client.change(changed.change.clone().inverse()).await?;
+            client.saved(again.number, back.clone().inverse()).await?;
             Err(failure)
         }
     }

@@ -41,8 +41,12 @@ impl Handler for Scripted {
         explain(name)
     }
 
-    async fn change(&self, change: Change, profile: Option<Change>) -> Result<Changed, Problem> {
-        Ok(changed(change, profile))
+    async fn change(&self, change: Change) -> Result<Changed, Problem> {
+        Ok(changed(change, None))
+    }
+
+    async fn saved(&self, _: Option<u32>, profile: Change) -> Result<Changed, Problem> {
+        Ok(changed(Change::default(), Some(profile)))
     }
 
     async fn undo(&self, number: Option<u32>) -> Result<Changed, Problem> {

@@ -72,8 +72,10 @@ async fn changes_and_the_history_cross_the_socket() {
         },
         ..Change::default()
     };
-    let outcome = client.change(wanted.clone(), Some(wanted.clone())).await.unwrap();
-    assert_eq!(outcome, changed(wanted.clone(), Some(wanted)));
+    let outcome = client.change(wanted.clone()).await.unwrap();
+    assert_eq!(outcome, changed(wanted.clone(), None));
+    let saved = client.saved(Some(1), wanted.clone()).await.unwrap();
+    assert_eq!(saved, changed(Change::default(), Some(wanted)));
     let Err(Error::Refused(problem)) = client.undo(Some(7)).await else {
         panic!("there is nothing to undo")
     };

@@ -44,7 +44,7 @@ async fn a_change_reaches_the_method_and_is_undone() {
     let bed = begin(Script::default(), found());
     bed.until_state(Connected).await;
     let change = adding(&["db.example", "10.3.0.0/16"], &[]);
-    let changed = bed.handler.change(change.clone(), None).await.unwrap();
+    let changed = bed.handler.change(change.clone()).await.unwrap();
     assert_eq!((changed.number, &changed.change), (Some(1), &change));
     assert_eq!(
         changed.hosts[0].addresses,
@@ -54,7 +54,7 @@ async fn a_change_reaches_the_method_and_is_undone() {
     let in_force = bed.method.additions.borrow().clone();
     assert_eq!(in_force, Additions::new(&change.add).unwrap());
 
-    let again = bed.handler.change(change.clone(), None).await.unwrap();
+    let again = bed.handler.change(change.clone()).await.unwrap();
     assert!(again.number.is_none() && again.change.is_empty(), "{again:?}");
     let undone = bed.handler.undo(None).await.unwrap();
     assert_eq!(undone.change, change.inverse());
@@ -70,15 +70,10 @@ async fn an_undo_leaves_later_changes() {
     let bed = begin(Script::default(), found());
     bed.until_state(Connected).await;
     let saved = adding(&["db.example"], &[]);
-    let first = bed
-        .handler
-        .change(saved.clone(), Some(saved.clone()))
-        .await
-        .unwrap();
-    bed.handler
-        .change(adding(&["cache.example"], &[]), None)
-        .await
-        .unwrap();
+    let first = bed.handler.change(saved.clone()).await.unwrap();
+    let noted = bed.handler.saved(first.number, saved.clone()).await.unwrap();
+    assert_eq!(noted.number, first.number);
+    bed.handler.change(adding(&["cache.example"], &[])).await.unwrap();
     let undone = bed.handler.undo(first.number).await.unwrap();
     assert_eq!(
         undone.profile,
@@ -91,11 +86,24 @@ async fn an_undo_leaves_later_changes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_change_of_the_profile_alone_is_undone() {
+    let bed = begin(Script::default(), found());
+    bed.until_state(Connected).await;
+    let saved = adding(&["db.example"], &[]);
+    let noted = bed.handler.saved(None, saved.clone()).await.unwrap();
+    let undone = bed.handler.undo(noted.number).await.unwrap();
+    assert_eq!(undone.profile, Some(saved.inverse()));
+    assert!(undone.change.is_empty());
+    assert!(bed.handler.saved(Some(7), Change::default()).await.is_err());
+    bed.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_undo_restores_the_order() {
     let bed = begin(Script::default(), found());
     bed.until_state(Connected).await;
     bed.handler
-        .change(adding(&["a.example", "b.example"], &[]), None)
+        .change(adding(&["a.example", "b.example"], &[]))
         .await
         .unwrap();
     let before = bed.status().extras;
@@ -103,7 +111,7 @@ async fn an_undo_restores_the_order() {
         remove: extras(&["a.example"], &[]),
         ..Change::default()
     };
-    bed.handler.change(change, None).await.unwrap();
+    bed.handler.change(change).await.unwrap();
     bed.handler.undo(None).await.unwrap();
     assert_eq!(bed.status().extras, before);
     bed.stop().await;
@@ -127,7 +135,7 @@ async fn what_the_cluster_does_not_have_is_told() {
     learned.wait_for(|namespaces| *namespaces == known).await.unwrap();
     let changed = bed
         .handler
-        .change(adding(&["db.example"], &["tset"]), None)
+        .change(adding(&["db.example"], &["tset"]))
         .await
         .unwrap();
     let codes: Vec<&str> = changed
@@ -146,10 +154,10 @@ async fn what_the_cluster_does_not_have_is_told() {
 async fn a_session_that_is_not_connected_is_not_changed() {
     let bed = begin(Script::default(), Record::default());
     let change = adding(&["db.example"], &[]);
-    let refused = bed.handler.change(change.clone(), None).await.unwrap_err();
+    let refused = bed.handler.change(change.clone()).await.unwrap_err();
     assert_eq!(refused.code, "session-not-connected");
     bed.until_state(Connected).await;
     let handler = bed.handler.clone();
     bed.stop().await;
-    assert!(handler.change(change, None).await.is_err(), "after its end");
+    assert!(handler.change(change).await.is_err(), "after its end");
 }
